@@ -1,0 +1,3 @@
+//! The development chain's runtime.
+pub mod types;
+pub mod yuma;
