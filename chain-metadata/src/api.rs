@@ -1,0 +1,26 @@
+//! The typed interface to the chain, generated from `metadata/subtensor-461.scale`.
+//!
+//! * [`tx`]: calls, for example `tx().subtensor_module().set_weights(..)`.
+//! * [`storage`]: storage entries, for example `storage().subtensor_module().tempo()`.
+//! * [`runtime_apis`], [`constants`]: the like for runtime APIs and constants.
+//! * [`runtime_types`]: the types that these speak of.
+//!
+//! Spec 461 wraps numbers in newtypes (`NetUid`, `TaoBalance` and so on) that spec 365 and before do not have,
+//! and whose names may move again. Here they are plain `u16` and `u64`: encoding goes by the live runtime's type
+//! information and adapts by itself, and a plain number decodes from a newtype, whereas a newtype does not decode
+//! from a plain number. For the same reason every address must be used `.unvalidated()`: subxt's own validation
+//! would refuse a runtime that differs by a newtype. [`check`](crate::check) takes its place.
+
+#[allow(missing_docs, unused_imports, unreachable_pub, rustdoc::all, clippy::all, clippy::unwrap_used)]
+#[subxt::subxt(
+    runtime_metadata_path = "metadata/subtensor-461.scale",
+    derive_for_all_types = "Clone, PartialEq, Eq",
+    substitute_type(path = "subtensor_runtime_common::NetUid", with = "::core::primitive::u16"),
+    substitute_type(path = "subtensor_runtime_common::NetUidStorageIndex", with = "::core::primitive::u16"),
+    substitute_type(path = "subtensor_runtime_common::currency::TaoBalance", with = "::core::primitive::u64"),
+    substitute_type(path = "subtensor_runtime_common::currency::AlphaBalance", with = "::core::primitive::u64"),
+    substitute_type(path = "sp_arithmetic::per_things::PerU16", with = "::core::primitive::u16")
+)]
+mod generated {}
+
+pub use generated::*;

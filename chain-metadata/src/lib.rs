@@ -1,0 +1,6 @@
+//! Subtensor's metadata.
+
+pub mod api;
+pub mod decode;
+pub mod items;
+pub mod strip;
