@@ -1,0 +1,31 @@
+//! What all of Muster agrees on: pure types and decisions, without any I/O.
+//!
+//! Here are the chain's identifiers ([`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`], [`Height`], [`BlockHash`]), its
+//! money ([`Rao`]), what a commitment may hold ([`commitment`]) and the exit codes of every program ([`Exit`]).
+//! There is no tokio here, no network, no file and no clock: `common` decides, the crates beside it carry.
+//!
+//! ```
+//! use common::{Hotkey, Rao, commitment::{Field, Fields}};
+//!
+//! let alice: Hotkey = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse()?;
+//! assert_eq!(alice.to_string(), "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
+//! assert_eq!("0.5 TAO".parse::<Rao>()?, Rao(500_000_000));
+//!
+//! let claim = Fields::new(vec![Field::raw(b"hello")?])?;
+//! assert_eq!(claim.cost(), 100); // the chain counts at least 100 bytes a call
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Next: [`commitment`], then the crate `chain`, which reads and writes all of this on a live chain.
+
+mod account;
+mod balance;
+pub mod commitment;
+mod exit;
+mod ids;
+pub mod ss58;
+
+pub use account::{Coldkey, Hotkey};
+pub use balance::{ParseRaoError, RAO_PER_TAO, Rao};
+pub use exit::Exit;
+pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid};

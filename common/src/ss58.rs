@@ -1,0 +1,137 @@
+//! SS58 addresses: how Bittensor writes account ids for people.
+//!
+//! An address is base58 of `prefix byte | 32 bytes of account id | 2 bytes of checksum`, the checksum being the start of
+//! `blake2b-512("SS58PRE" | prefix | account id)`. Bittensor's prefix is 42 (`System.SS58Prefix` of its runtime).
+
+use blake2::{Blake2b512, Digest};
+
+/// The address prefix of Bittensor's networks.
+pub const PREFIX: u8 = 42;
+
+/// Bytes of an address before base58: prefix, account id, checksum.
+const LENGTH: usize = 1 + 32 + 2;
+
+/// No address of 35 bytes is longer than this in base58.
+const MAX_TEXT: usize = 64;
+
+/// Why a text is not a Bittensor address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseAddressError {
+    /// It holds a character that base58 does not have, or is far too long.
+    #[error("`{0}` is not an SS58 address: it is not base58 (an address looks like 5GrwvaEF5zXb26Fz9rcQ…)")]
+    NotBase58(String),
+    /// It decodes to the wrong number of bytes.
+    #[error("`{text}` is not an SS58 address: it has {bytes} bytes where {LENGTH} are due; was it cut off?")]
+    Length {
+        /// The text as given.
+        text: String,
+        /// The number of bytes that it decodes to.
+        bytes: usize,
+    },
+    /// It is an address of another network.
+    #[error("`{text}` is an address of network {prefix}; Bittensor's addresses have prefix {PREFIX} and begin with 5")]
+    Network {
+        /// The text as given.
+        text: String,
+        /// The prefix that it carries.
+        prefix: u8,
+    },
+    /// Its checksum is wrong.
+    #[error("`{0}` has a wrong checksum: at least one character is mistyped")]
+    Checksum(String),
+}
+
+/// The address of an account id.
+pub fn encode(account: &[u8; 32]) -> String {
+    let mut bytes = [0u8; LENGTH];
+    bytes[0] = PREFIX;
+    bytes[1..33].copy_from_slice(account);
+    let checksum = checksum(&bytes[..33]);
+    bytes[33..].copy_from_slice(&checksum);
+    bs58::encode(bytes).into_string()
+}
+
+/// The account id of an address.
+pub fn decode(text: &str) -> Result<[u8; 32], ParseAddressError> {
+    let not_base58 = || ParseAddressError::NotBase58(text.chars().take(MAX_TEXT).collect());
+    if text.len() > MAX_TEXT {
+        return Err(not_base58());
+    }
+    let bytes = bs58::decode(text).into_vec().map_err(|_| not_base58())?;
+    let Ok(bytes) = <[u8; LENGTH]>::try_from(bytes.as_slice()) else {
+        return Err(ParseAddressError::Length { text: text.into(), bytes: bytes.len() });
+    };
+    if checksum(&bytes[..33]) != bytes[33..] {
+        return Err(ParseAddressError::Checksum(text.into()));
+    }
+    if bytes[0] != PREFIX {
+        return Err(ParseAddressError::Network { text: text.into(), prefix: bytes[0] });
+    }
+    let mut account = [0u8; 32];
+    account.copy_from_slice(&bytes[1..33]);
+    Ok(account)
+}
+
+fn checksum(prefixed: &[u8]) -> [u8; 2] {
+    let hash = Blake2b512::new().chain_update(b"SS58PRE").chain_update(prefixed).finalize();
+    [hash[0], hash[1]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Made by Bittensor's own SDK (the addresses of //Alice and //Bob).
+    const KNOWN: [(&str, &str); 2] = [
+        (
+            "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",
+            "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
+        ),
+        (
+            "8eaf04151687736326c9fea17e25fc5287613693c912909cb226aa4794f26a48",
+            "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty",
+        ),
+    ];
+
+    #[test]
+    fn known_addresses() {
+        for (account, address) in KNOWN {
+            let account: [u8; 32] = hex::decode(account).unwrap().try_into().unwrap();
+            assert_eq!(encode(&account), address);
+            assert_eq!(decode(address), Ok(account));
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_network_is_named() {
+        // //Alice on Polkadot (prefix 0).
+        let polkadot = "15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5";
+        assert!(matches!(decode(polkadot), Err(ParseAddressError::Network { prefix: 0, .. })));
+    }
+
+    #[test]
+    fn what_is_not_an_address() {
+        let alice = KNOWN[0].1;
+        assert!(matches!(decode(""), Err(ParseAddressError::Length { bytes: 0, .. })));
+        assert!(matches!(decode(&alice[..40]), Err(ParseAddressError::Length { .. })));
+        assert!(matches!(decode("0xd43593c7"), Err(ParseAddressError::NotBase58(_))));
+        assert!(matches!(decode(&"5".repeat(10_000)), Err(ParseAddressError::NotBase58(text)) if text.len() == 64));
+        let mistyped = alice.replace("5Grw", "5Gsw");
+        assert_eq!(decode(&mistyped), Err(ParseAddressError::Checksum(mistyped.clone())));
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_round_trip(account: [u8; 32]) {
+            prop_assert_eq!(decode(&encode(&account)), Ok(account));
+        }
+
+        #[test]
+        fn any_text_is_refused_or_round_trips(text in ".{0,80}") {
+            if let Ok(account) = decode(&text) {
+                prop_assert_eq!(encode(&account), text);
+            }
+        }
+    }
+}
