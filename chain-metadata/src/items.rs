@@ -7,7 +7,8 @@
 use std::fmt;
 
 /// What sort of thing an item of the chain is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A call that a transaction can carry.
     Call,
@@ -19,6 +20,8 @@ pub enum Kind {
     Constant,
     /// An event of a pallet.
     Event,
+    /// A pallet's enum of errors.
+    Errors,
 }
 
 impl fmt::Display for Kind {
@@ -29,12 +32,13 @@ impl fmt::Display for Kind {
             Kind::RuntimeApi => "runtime API",
             Kind::Constant => "constant",
             Kind::Event => "event",
+            Kind::Errors => "errors",
         })
     }
 }
 
 /// One item of the chain that Muster uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Item {
     /// What it is.
     pub kind: Kind,
@@ -147,6 +151,9 @@ pub const ITEMS: &[Item] = &[
     event(SUBTENSOR, "WeightsSet", "set_weights was carried out"),
     event(SUBTENSOR, "NeuronRegistered", "the uid of a new registration"),
     event(COMMITMENTS, "Commitment", "set_commitment was carried out"),
+    // Errors: kept whole.
+    errors(SUBTENSOR, "why weights or a registration were refused"),
+    errors(COMMITMENTS, "why a commitment was refused"),
 ];
 
 const fn call(pallet: &'static str, name: &'static str, why: &'static str) -> Item {
@@ -167,6 +174,10 @@ const fn constant(pallet: &'static str, name: &'static str, why: &'static str) -
 
 const fn event(pallet: &'static str, name: &'static str, why: &'static str) -> Item {
     Item { kind: Kind::Event, pallet, name, why }
+}
+
+const fn errors(pallet: &'static str, why: &'static str) -> Item {
+    Item { kind: Kind::Errors, pallet, name: "Error", why }
 }
 
 #[cfg(test)]

@@ -1,9 +1,122 @@
-//! bootstrap
-fn main() {
-    let a: Vec<String> = std::env::args().collect();
-    let b = std::fs::read(&a[1]).expect("read");
-    let s = chain_metadata::strip::strip(&b).map_err(|e| e.to_string()).expect("strip");
-    std::fs::write(&a[2], &s).expect("write");
-    let m = chain_metadata::decode::decode(&s).map_err(|e| e.to_string()).expect("decode");
-    for t in &m.types().types { if !t.ty.path.is_empty() { println!("{} {}", t.id, t.ty.path); } }
+//! `chain-metadata`: tells how a live runtime differs from the pinned one, and makes the pinned file.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chain_metadata::decode::{self, DecodeError};
+use chain_metadata::fetch::{self, FetchError};
+use chain_metadata::report::Report;
+use chain_metadata::strip::{self, StripError};
+use chain_metadata::table;
+use clap::{ArgGroup, Parser, Subcommand};
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done; of check: every item is usable
+  1  check: some item is different, absent or not described
+  2  wrong arguments
+  3  no metadata to work on: node not reachable, file not readable, bytes damaged";
+
+/// Subtensor's metadata: is a live runtime what Muster was made for?
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare each call, storage item and runtime API that Muster uses with a live runtime
+    #[command(group(ArgGroup::new("source").required(true)), after_help = EXIT_CODES)]
+    Check {
+        /// Node to ask, for example ws://127.0.0.1:9944
+        #[arg(long, group = "source")]
+        url: Option<String>,
+        /// Metadata file to read instead of asking a node (SCALE, with its `meta` prefix; V14, V15 or V16)
+        #[arg(long, value_name = "PATH", group = "source")]
+        file: Option<PathBuf>,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Seconds that the node has, from connecting to the last byte
+        #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        timeout: u64,
+    },
+    /// Cut metadata V15 down to the items that Muster uses
+    #[command(after_help = EXIT_CODES)]
+    Strip {
+        /// Metadata file to read (SCALE V15, with its `meta` prefix)
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+/// What keeps a command from its work. All end with exit code 3.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    Decode { path: PathBuf, source: DecodeError },
+    #[error("{}: {source}", path.display())]
+    Strip { path: PathBuf, source: StripError },
+    #[error("cannot print the report: {0}")]
+    Print(#[from] serde_json::Error),
+    #[error("cannot start the network runtime: {0}")]
+    Runtime(std::io::Error),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Check { url: Some(url), json, timeout, .. } => check_url(&url, timeout, json),
+        Command::Check { file, json, .. } => check_file(&file.unwrap_or_default(), json),
+        Command::Strip { from, to } => strip_file(&from, &to),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("chain-metadata: {failure}");
+        ExitCode::from(3)
+    })
+}
+
+fn check_url(url: &str, timeout: u64, json: bool) -> Result<ExitCode, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let fetched = runtime.block_on(fetch::fetch(url, Duration::from_secs(timeout)))?;
+    print(&Report::new(&fetched.metadata), &format!("metadata V{} of {url}", fetched.version), json)
+}
+
+fn check_file(path: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let (metadata, version) = decode::decode_with_version(&read(path)?)
+        .map_err(|source| Failure::Decode { path: path.into(), source })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    print(&Report::new(&metadata), &format!("metadata V{version} of {name}"), json)
+}
+
+fn print(report: &Report, source: &str, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        print!("{}", table::render(report, source));
+    }
+    Ok(ExitCode::from(u8::from(report.unusable().next().is_some())))
+}
+
+fn strip_file(from: &Path, to: &Path) -> Result<ExitCode, Failure> {
+    let full = read(from)?;
+    let stripped = strip::strip(&full).map_err(|source| Failure::Strip { path: from.into(), source })?;
+    std::fs::write(to, &stripped).map_err(|source| Failure::Write { path: to.into(), source })?;
+    println!("{}: {} of {} bytes", to.display(), stripped.len(), full.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|source| Failure::Read { path: path.into(), source })
 }

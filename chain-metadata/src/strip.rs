@@ -156,6 +156,7 @@ fn has(metadata: &subxt::Metadata, item: &Item) -> bool {
         Kind::Storage => pallet.storage().is_some_and(|s| s.entry_by_name(item.name).is_some()),
         Kind::Constant => pallet.constant_by_name(item.name).is_some(),
         Kind::Event => pallet.event_variants().is_some_and(|v| v.iter().any(|v| v.name == item.name)),
+        Kind::Errors => pallet.error_variants().is_some(),
         Kind::RuntimeApi => false,
     }
 }

@@ -1,0 +1,281 @@
+//! Compares what Muster uses of the chain with what a live runtime has, item by item.
+//!
+//! Pure: metadata in, one [`ItemReport`] for each item out. [`Report`](crate::report::Report) answers questions
+//! about the whole.
+
+use std::fmt;
+
+use subxt::Metadata;
+use subxt_metadata::PalletMetadata;
+
+use crate::compare::Comparison;
+use crate::describe;
+use crate::items::{ITEMS, Item, Kind};
+use crate::runtime;
+
+/// How a live runtime's item relates to the pinned one.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "status", content = "differences", rename_all = "kebab-case")]
+pub enum Status {
+    /// The same names, structure, hashers and defaults: subxt's own validation would accept it.
+    Equal,
+    /// Differs only by newtypes around numbers: the bytes are the same, and so is our code.
+    EqualUpToNewtypes,
+    /// Differs, as told.
+    Different(Vec<Difference>),
+    /// The live runtime does not have it.
+    Absent,
+    /// The metadata cannot say: V14 describes no runtime APIs.
+    NotDescribed,
+}
+
+impl Status {
+    /// Can Muster use the item on this runtime?
+    pub fn is_usable(&self) -> bool {
+        match self {
+            Status::Equal | Status::EqualUpToNewtypes => true,
+            Status::Different(differences) => !differences.iter().any(Difference::is_breaking),
+            Status::Absent | Status::NotDescribed => false,
+        }
+    }
+
+    /// What differs; nothing unless the status is [`Different`](Status::Different).
+    pub fn differences(&self) -> &[Difference] {
+        match self {
+            Status::Different(differences) => differences,
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Status::Equal => "equal",
+            Status::EqualUpToNewtypes => "equal up to newtypes",
+            Status::Different(_) if self.is_usable() => "different, usable",
+            Status::Different(_) => "DIFFERENT",
+            Status::Absent => "ABSENT",
+            Status::NotDescribed => "not described by V14",
+        })
+    }
+}
+
+/// What kind of thing differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aspect {
+    /// A type, at the place named.
+    Type,
+    /// A field of a struct, or an argument: one side has it, or has it under another name.
+    Field,
+    /// Variants of an enum that one side lacks. Harmless: values are matched by name, so that only a value of such a
+    /// variant cannot be read or written.
+    Variants,
+    /// The number of keys of a map.
+    Keys,
+    /// The hasher of a map's key.
+    Hasher,
+    /// What an absent storage value stands for. Harmless while both sides have one: the live one is used.
+    Default,
+    /// A constant's value. Harmless: the live one is used.
+    Value,
+}
+
+/// One difference between the pinned item and the live one.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// What kind of thing differs.
+    pub aspect: Aspect,
+    /// Where: `value`, `key 0`, `netuid`, `value.info.fields.0[]`; empty for the item itself.
+    pub place: String,
+    /// What the pinned runtime has there, in words; `None` where it has nothing.
+    pub pinned: Option<String>,
+    /// What the live runtime has there, in words; `None` where it has nothing.
+    pub live: Option<String>,
+}
+
+impl Difference {
+    /// Does it make the item unusable?
+    pub fn is_breaking(&self) -> bool {
+        match self.aspect {
+            Aspect::Type | Aspect::Field | Aspect::Keys | Aspect::Hasher => true,
+            Aspect::Default => self.pinned.is_none() || self.live.is_none(),
+            Aspect::Variants | Aspect::Value => false,
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        write!(f, "pinned {}, live {}", side(&self.pinned), side(&self.live))
+    }
+}
+
+/// What became of one item.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ItemReport {
+    /// The item.
+    #[serde(flatten)]
+    pub item: &'static Item,
+    /// How the live runtime has it.
+    #[serde(flatten)]
+    pub status: Status,
+    /// The pinned item in words.
+    pub pinned: String,
+    /// The live item in words; `None` where there is none.
+    pub live: Option<String>,
+}
+
+/// Compares each of [`ITEMS`] with a live runtime, in their order.
+pub fn check(live: &Metadata) -> Vec<ItemReport> {
+    check_against(runtime::pinned(), live)
+}
+
+/// As [`check`], for other metadata than the pinned. An item that `pinned` lacks counts as absent.
+pub fn check_against(pinned: &Metadata, live: &Metadata) -> Vec<ItemReport> {
+    ITEMS.iter().map(|item| check_item(item, pinned, live)).collect()
+}
+
+fn check_item(item: &'static Item, pinned: &Metadata, live: &Metadata) -> ItemReport {
+    let comparison = Comparison::new(pinned.types(), live.types());
+    let (status, live_words) = if item.kind == Kind::RuntimeApi && live.runtime_api_traits().len() == 0 {
+        (Status::NotDescribed, None)
+    } else {
+        match compare(item, pinned, live, comparison) {
+            Some(comparison) => (status(comparison), words(item, live)),
+            None => (Status::Absent, None),
+        }
+    };
+    ItemReport { item, status, pinned: words(item, pinned).unwrap_or_default(), live: live_words }
+}
+
+fn status(comparison: Comparison<'_>) -> Status {
+    match (comparison.differences.is_empty(), comparison.newtypes) {
+        (true, false) => Status::Equal,
+        (true, true) => Status::EqualUpToNewtypes,
+        (false, _) => Status::Different(comparison.differences),
+    }
+}
+
+/// Runs the comparison of an item's kind; `None` where one side lacks the item.
+fn compare<'a>(
+    item: &Item,
+    pinned: &Metadata,
+    live: &Metadata,
+    mut comparison: Comparison<'a>,
+) -> Option<Comparison<'a>> {
+    if item.kind == Kind::RuntimeApi {
+        compare_methods(item, pinned, live, &mut comparison)?;
+        return Some(comparison);
+    }
+    let (ours, theirs) = (pinned.pallet_by_name(item.pallet)?, live.pallet_by_name(item.pallet)?);
+    match item.kind {
+        Kind::Call => {
+            let (a, b) = (ours.call_variant_by_name(item.name)?, theirs.call_variant_by_name(item.name)?);
+            comparison.fields(&a.fields, &b.fields, "");
+        }
+        Kind::Event => {
+            let (a, b) = (event(&ours, item)?, event(&theirs, item)?);
+            comparison.fields(&a.fields, &b.fields, "");
+        }
+        Kind::Storage => compare_storage(item, &ours, &theirs, &mut comparison)?,
+        Kind::Constant => {
+            let (a, b) = (ours.constant_by_name(item.name)?, theirs.constant_by_name(item.name)?);
+            comparison.types(a.ty(), b.ty(), "");
+            compare_bytes(Aspect::Value, Some(a.value()), Some(b.value()), &mut comparison);
+        }
+        Kind::Errors => comparison.types(ours.error_ty_id()?, theirs.error_ty_id()?, ""),
+        Kind::RuntimeApi => {}
+    }
+    Some(comparison)
+}
+
+fn event<'a>(
+    pallet: &PalletMetadata<'a>,
+    item: &Item,
+) -> Option<&'a scale_info::Variant<scale_info::form::PortableForm>> {
+    pallet.event_variants()?.iter().find(|variant| variant.name == item.name)
+}
+
+fn compare_storage(
+    item: &Item,
+    ours: &PalletMetadata<'_>,
+    theirs: &PalletMetadata<'_>,
+    comparison: &mut Comparison<'_>,
+) -> Option<()> {
+    let (a, b) = (ours.storage()?.entry_by_name(item.name)?, theirs.storage()?.entry_by_name(item.name)?);
+    let keys = |count: usize| Some(format!("{count} keys"));
+    if a.keys().len() != b.keys().len() {
+        comparison.differ(Aspect::Keys, "", keys(a.keys().len()), keys(b.keys().len()));
+    }
+    for (position, (a, b)) in a.keys().zip(b.keys()).enumerate() {
+        let place = format!("key {position}");
+        if a.hasher != b.hasher {
+            let hashers = [a.hasher, b.hasher].map(|hasher| Some(format!("{hasher:?}")));
+            let [ours, theirs] = hashers;
+            comparison.differ(Aspect::Hasher, &place, ours, theirs);
+        }
+        comparison.types(a.key_id, b.key_id, &place);
+    }
+    comparison.types(a.value_ty(), b.value_ty(), "value");
+    compare_bytes(Aspect::Default, a.default_value(), b.default_value(), comparison);
+    Some(())
+}
+
+fn compare_bytes(aspect: Aspect, ours: Option<&[u8]>, theirs: Option<&[u8]>, comparison: &mut Comparison<'_>) {
+    if ours != theirs {
+        let place = if aspect == Aspect::Default { "default" } else { "value" };
+        comparison.differ(aspect, place, ours.map(describe::bytes), theirs.map(describe::bytes));
+    }
+}
+
+fn compare_methods(
+    item: &Item,
+    pinned: &Metadata,
+    live: &Metadata,
+    comparison: &mut Comparison<'_>,
+) -> Option<()> {
+    let ours = pinned.runtime_api_trait_by_name(item.pallet)?.method_by_name(item.name)?;
+    let theirs = live.runtime_api_trait_by_name(item.pallet)?.method_by_name(item.name)?;
+    let (ours_in, theirs_in): (Vec<_>, Vec<_>) = (ours.inputs().collect(), theirs.inputs().collect());
+    // Arguments are encoded in their order.
+    for position in 0..ours_in.len().max(theirs_in.len()) {
+        match (ours_in.get(position), theirs_in.get(position)) {
+            (Some(a), Some(b)) if a.name == b.name => comparison.types(a.id, b.id, &a.name),
+            (a, b) => {
+                let place = format!("argument {position}");
+                let words = |metadata: &Metadata, name: &str, id: u32| {
+                    format!("{name}: {}", describe::type_name(metadata.types(), id))
+                };
+                let ours = a.map(|input| words(pinned, &input.name, input.id));
+                let theirs = b.map(|input| words(live, &input.name, input.id));
+                comparison.differ(Aspect::Field, &place, ours, theirs);
+            }
+        }
+    }
+    comparison.types(ours.output_ty(), theirs.output_ty(), "value");
+    Some(())
+}
+
+/// An item in words, as one side's metadata has it; `None` where it does not.
+fn words(item: &Item, metadata: &Metadata) -> Option<String> {
+    let types = metadata.types();
+    if item.kind == Kind::RuntimeApi {
+        let method = metadata.runtime_api_trait_by_name(item.pallet)?.method_by_name(item.name)?;
+        return Some(describe::method(types, &method));
+    }
+    let pallet = metadata.pallet_by_name(item.pallet)?;
+    Some(match item.kind {
+        Kind::Call => describe::variant(types, pallet.call_variant_by_name(item.name)?),
+        Kind::Event => describe::variant(types, event(&pallet, item)?),
+        Kind::Storage => describe::storage(types, pallet.storage()?.entry_by_name(item.name)?),
+        Kind::Constant => describe::constant(types, pallet.constant_by_name(item.name)?),
+        Kind::Errors => format!("{} errors", pallet.error_variants()?.len()),
+        Kind::RuntimeApi => return None,
+    })
+}

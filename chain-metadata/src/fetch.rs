@@ -1,0 +1,176 @@
+//! Fetches the metadata of a live runtime from a node.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use codec::{Decode, Encode};
+use subxt::Metadata;
+use subxt::config::{RpcConfigFor, SubstrateConfig};
+use subxt_rpcs::client::RpcClient;
+use subxt_rpcs::methods::LegacyRpcMethods;
+
+use crate::decode::{self, DecodeError, VERSIONS};
+
+type Methods = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
+
+/// Why a node's metadata could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The address is not a WebSocket address.
+    #[error("{url} is not a node's address: it must begin with ws:// or wss://, as in ws://127.0.0.1:9944")]
+    BadUrl {
+        /// The address.
+        url: String,
+    },
+    /// Nobody answers at the address.
+    #[error("cannot reach a node at {url}: {source}; does it run, and is the port right?")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What the connection says.
+        source: subxt_rpcs::Error,
+    },
+    /// The node did not answer in time.
+    #[error("{url} did not answer within {seconds} s ({during}); try again, or allow more time")]
+    TimedOut {
+        /// The address.
+        url: String,
+        /// The time allowed for everything.
+        seconds: u64,
+        /// What was being waited for.
+        during: &'static str,
+    },
+    /// The node refused a request, or the connection broke.
+    #[error("{url} did not answer {method}: {source}; is it a Substrate node?")]
+    Request {
+        /// The address.
+        url: String,
+        /// The JSON-RPC method or runtime API.
+        method: &'static str,
+        /// What the node or the connection says.
+        source: subxt_rpcs::Error,
+    },
+    /// The node's answer is not what the method promises.
+    #[error("{url} answered {method} with bytes that do not decode: {source}")]
+    Answer {
+        /// The address.
+        url: String,
+        /// The runtime API.
+        method: &'static str,
+        /// What the decoder says.
+        source: codec::Error,
+    },
+    /// The node withdrew an offer.
+    #[error("{url} offers metadata V{version} but does not deliver it")]
+    Withheld {
+        /// The address.
+        url: String,
+        /// The version asked for.
+        version: u32,
+    },
+    /// The metadata is damaged or of an unknown version.
+    #[error("the metadata of {url} is of no use: {source}")]
+    Metadata {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+/// Metadata as a node gave it.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The metadata.
+    pub metadata: Metadata,
+    /// Its version: 14, 15 or 16.
+    pub version: u32,
+    /// Its bytes, with their `meta` prefix.
+    pub bytes: Vec<u8>,
+}
+
+/// The newest metadata of V16, V15 and V14 that the node at `url` offers, for its newest block.
+///
+/// `limit` bounds the whole, from connecting to the last byte.
+pub async fn fetch(url: &str, limit: Duration) -> Result<Fetched, FetchError> {
+    if !(url.starts_with("ws://") || url.starts_with("wss://")) {
+        return Err(FetchError::BadUrl { url: url.into() });
+    }
+    let node = Node { url, limit, start: Instant::now() };
+    let client = node
+        .within("connecting", RpcClient::from_insecure_url(url))
+        .await?
+        .map_err(|source| FetchError::Unreachable { url: url.into(), source })?;
+    let methods = Methods::new(client);
+    let bytes = match node.best_version(&methods).await? {
+        Some(version) => node.metadata_at(&methods, version).await?,
+        None => node.metadata_without_version(&methods).await?,
+    };
+    let (metadata, version) = decode::decode_with_version(&bytes)
+        .map_err(|source| FetchError::Metadata { url: url.into(), source })?;
+    Ok(Fetched { metadata, version, bytes })
+}
+
+/// One node, and the time that is left for it.
+struct Node<'a> {
+    url: &'a str,
+    limit: Duration,
+    start: Instant,
+}
+
+impl Node<'_> {
+    async fn within<F: Future>(&self, during: &'static str, future: F) -> Result<F::Output, FetchError> {
+        let left = self.limit.saturating_sub(self.start.elapsed());
+        tokio::time::timeout(left, future).await.map_err(|_| FetchError::TimedOut {
+            url: self.url.into(),
+            seconds: self.limit.as_secs(),
+            during,
+        })
+    }
+
+    /// The best version that the node offers, or `None` where it does not know the question or none of ours.
+    async fn best_version(&self, methods: &Methods) -> Result<Option<u32>, FetchError> {
+        let method = "Metadata_metadata_versions";
+        match self.within(method, methods.state_call(method, None, None)).await? {
+            Ok(answer) => {
+                let offered: Vec<u32> = self.decode(method, &answer)?;
+                Ok(VERSIONS.into_iter().find(|version| offered.contains(version)))
+            }
+            // The runtime is from before 2023 and has V14 alone.
+            Err(subxt_rpcs::Error::User(_)) => Ok(None),
+            Err(source) => Err(self.refused(method, source)),
+        }
+    }
+
+    async fn metadata_at(&self, methods: &Methods, version: u32) -> Result<Vec<u8>, FetchError> {
+        let method = "Metadata_metadata_at_version";
+        let argument = version.encode();
+        let answer = self
+            .within(method, methods.state_call(method, Some(&argument), None))
+            .await?
+            .map_err(|source| self.refused(method, source))?;
+        let metadata: Option<Vec<u8>> = self.decode(method, &answer)?;
+        metadata.ok_or_else(|| FetchError::Withheld { url: self.url.into(), version })
+    }
+
+    async fn metadata_without_version(&self, methods: &Methods) -> Result<Vec<u8>, FetchError> {
+        let method = "state_getMetadata";
+        let answer = self
+            .within(method, methods.state_get_metadata(None))
+            .await?
+            .map_err(|source| self.refused(method, source))?;
+        Ok(answer.into_raw())
+    }
+
+    fn decode<T: Decode>(&self, method: &'static str, bytes: &[u8]) -> Result<T, FetchError> {
+        T::decode(&mut &bytes[..]).map_err(|source| FetchError::Answer {
+            url: self.url.into(),
+            method,
+            source,
+        })
+    }
+
+    fn refused(&self, method: &'static str, source: subxt_rpcs::Error) -> FetchError {
+        FetchError::Request { url: self.url.into(), method, source }
+    }
+}

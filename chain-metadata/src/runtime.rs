@@ -1,0 +1,62 @@
+//! Which runtime some metadata describes, and the one that is pinned.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use codec::Decode;
+use subxt::Metadata;
+
+use crate::decode;
+use crate::items::VERSION_CONSTANT;
+
+/// Bytes of the pinned metadata, V15 with its `meta` prefix.
+pub const PINNED_BYTES: &[u8] = include_bytes!("../metadata/subtensor-461.scale");
+
+static PINNED: LazyLock<Metadata> =
+    LazyLock::new(|| decode::decode(PINNED_BYTES).expect("a test decodes the pinned file"));
+
+/// The pinned metadata, decoded once.
+pub fn pinned() -> &'static Metadata {
+    &PINNED
+}
+
+/// Name and number of a runtime, as its constant `System.Version` says.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct RuntimeId {
+    /// The chain's own name for its runtime, for example `node-subtensor`.
+    pub name: String,
+    /// Spec version: it rises with each upgrade of the runtime.
+    pub spec_version: u32,
+}
+
+impl RuntimeId {
+    /// The runtime that `metadata` describes, or `None` where the metadata does not say.
+    pub fn of(metadata: &Metadata) -> Option<Self> {
+        let version = metadata.pallet_by_name("System")?.constant_by_name(VERSION_CONSTANT)?;
+        // sp_version::RuntimeVersion begins with spec_name, impl_name, authoring_version, spec_version.
+        let (name, _, _, spec_version) = <(String, String, u32, u32)>::decode(&mut version.value()).ok()?;
+        Some(Self { name, spec_version })
+    }
+
+    /// The runtime that is pinned.
+    pub fn pinned() -> Self {
+        Self::of(pinned()).expect("a test reads the pinned file's version")
+    }
+}
+
+impl fmt::Display for RuntimeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.spec_version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pinned_file_decodes_and_says_which_runtime_it_is() {
+        assert!(decode::decode(PINNED_BYTES).is_ok());
+        assert_eq!(RuntimeId::pinned(), RuntimeId { name: "node-subtensor".into(), spec_version: 461 });
+    }
+}
