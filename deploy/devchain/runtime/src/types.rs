@@ -4,10 +4,14 @@
 //! wire they are the bare integers.
 
 mod arithmetic;
+mod fixed;
+
+pub use fixed::FixedU128;
 
 use codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::{Path, Type, TypeInfo, build::Fields};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Defines a newtype over an integer with the path that the chain's metadata gives it.
 macro_rules! chain_integer {
@@ -27,6 +31,12 @@ macro_rules! chain_integer {
                 let path = Path::from_segments([$($segment),+, stringify!($name)])
                     .expect("the segments are identifiers");
                 Type::builder().path(path).composite(Fields::unnamed().field(|f| f.ty::<$inner>().type_name(stringify!($inner))))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
             }
         }
 

@@ -2,6 +2,7 @@
 
 use super::TaoBalance;
 use sp_arithmetic::{
+    MultiplyRational, Rounding,
     traits::{
         Bounded, CheckedAdd, CheckedDiv, CheckedMul, CheckedNeg, CheckedRem, CheckedShl, CheckedShr, CheckedSub,
         IntegerSquareRoot, One, Unsigned, Zero,

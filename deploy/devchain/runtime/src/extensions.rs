@@ -1,0 +1,11 @@
+//! Transaction extensions in the order and under the names of the real chain.
+
+mod nonce;
+mod passive;
+mod pool;
+
+pub use nonce::CheckNonce;
+pub use passive::{
+    CheckMetadataHash, CheckShieldedTxValidity, DrandPriority, MetadataHashMode, SudoTransactionExtension,
+};
+pub use pool::SubtensorTransactionExtension;

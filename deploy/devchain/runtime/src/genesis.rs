@@ -1,0 +1,354 @@
+//! The state that a chain begins with, as a person writes it down.
+
+mod key;
+
+pub use key::{Key, KeyError};
+
+use crate::{
+    commitments,
+    runtime::{BalancesConfig, Runtime, RuntimeGenesisConfig},
+    subtensor::{self, Pallet},
+    types::{AlphaBalance, FixedU128, NetUid, NetUidStorageIndex, TaoBalance},
+};
+use serde::{Deserialize, Serialize};
+use sp_core::{crypto::AccountId32, storage::Storage};
+use sp_runtime::BuildStorage;
+use sp_state_machine::BasicExternalities;
+use std::collections::BTreeSet;
+
+/// One TAO (or alpha) in rao.
+const TAO: u64 = 1_000_000_000;
+/// Neurons of a subnet, at most: uids are kept in vectors of this length on chain.
+const MAX_UIDS: u16 = 4096;
+
+/// A chain's first state. Amounts are in rao (10⁻⁹ TAO or alpha).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Genesis {
+    /// Coldkeys and their free balances.
+    pub balances: Vec<Balance>,
+    /// The subnet.
+    pub subnet: Subnet,
+    /// Neurons registered from the start, in the order of their uids. The owner's hotkey is one of them if listed.
+    pub neurons: Vec<Neuron>,
+    /// Stake weight that a hotkey needs to set weights, and to count in an epoch.
+    pub stake_threshold: u64,
+    /// What stake in the root network counts in a subnet, in units of 2⁻⁶⁴.
+    pub tao_weight: u64,
+    /// Bytes of commitments that a hotkey may write in an epoch.
+    pub commitment_space: u32,
+}
+
+/// A funded coldkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Balance {
+    /// The coldkey.
+    pub coldkey: Key,
+    /// Its free balance.
+    pub rao: u64,
+}
+
+/// A neuron registered from the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neuron {
+    /// Its hotkey.
+    pub hotkey: Key,
+    /// The coldkey that owns it.
+    pub coldkey: Key,
+    /// Its alpha stake in the subnet.
+    #[serde(default)]
+    pub stake: u64,
+    /// Whether it may set weights on others.
+    #[serde(default)]
+    pub permit: bool,
+}
+
+/// The subnet and its parameters, under the chain's names in lower case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Subnet {
+    /// Its number.
+    pub netuid: u16,
+    /// Coldkey of its owner.
+    pub owner: Key,
+    /// Hotkey of its owner.
+    pub owner_hotkey: Key,
+    /// Blocks from one epoch to the next; 0 = none.
+    pub tempo: u16,
+    /// Neurons, at most.
+    pub max_allowed_uids: u16,
+    /// Neurons out of immunity that replacement leaves.
+    pub min_non_immune_uids: u16,
+    /// Blocks for which a new neuron is replaced last.
+    pub immunity_period: u16,
+    /// Weights that a validator sets at least.
+    pub min_allowed_weights: u16,
+    /// Largest share of one weight, in units of 1/65535.
+    pub max_weights_limit: u16,
+    /// Blocks between two settings of weights.
+    pub weights_set_rate_limit: u64,
+    /// Oldest version key that may set weights; 0 = any.
+    pub weights_version_key: u64,
+    /// Whether weights must be committed and revealed.
+    pub commit_reveal_weights_enabled: bool,
+    /// Blocks without new weights after which a validator counts as inactive.
+    pub activity_cutoff: u16,
+    /// Majority of consensus, in units of 1/65535.
+    pub kappa: u16,
+    /// Weight of the old bonds, in millionths.
+    pub bonds_moving_average: u64,
+    /// How far bonds follow clipped weights, in units of 1/65535.
+    pub bonds_penalty: u16,
+    /// Yuma 3 instead of Yuma 2.
+    pub yuma3_on: bool,
+    /// Validator permits, at most.
+    pub max_allowed_validators: u16,
+    /// Whether new neurons may register.
+    pub network_registration_allowed: bool,
+    /// Price of a registration at the start.
+    pub burn: u64,
+    /// Lowest price.
+    pub min_burn: u64,
+    /// Highest price.
+    pub max_burn: u64,
+    /// Blocks in which the price halves; 0 = it does not fall.
+    pub burn_half_life: u16,
+    /// Factor by which a registration raises the price.
+    pub burn_increase_mult: FixedU128,
+    /// Alpha that each block adds to what the next epoch hands out.
+    pub emission_per_block: u64,
+}
+
+/// Why a genesis cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// The root network is no subnet of this chain.
+    #[error("subnet.netuid is 0, the root network: choose 1 to 4095")]
+    RootNetwork,
+    /// The storage index of mechanisms leaves 12 bits for the subnet.
+    #[error("subnet.netuid is {0}: choose 1 to 4095")]
+    NetuidTooLarge(u16),
+    /// More neurons than uids.
+    #[error("{neurons} neurons do not fit into subnet.max_allowed_uids = {uids}")]
+    TooManyNeurons {
+        /// Neurons listed.
+        neurons: usize,
+        /// Uids of the subnet.
+        uids: u16,
+    },
+    /// A subnet larger than the chain's vectors.
+    #[error("subnet.max_allowed_uids is {0}: choose at most {MAX_UIDS}")]
+    TooManyUids(u16),
+    /// A hotkey listed twice.
+    #[error("hotkey {0} is listed twice in neurons")]
+    DuplicateHotkey(Key),
+    /// A coldkey listed twice.
+    #[error("coldkey {0} is listed twice in balances")]
+    DuplicateColdkey(Key),
+    /// A balance that the chain would remove at once.
+    #[error("the balance of coldkey {coldkey} is {rao} rao, below the existential deposit of 500: raise or omit it")]
+    BalanceTooLow {
+        /// The coldkey.
+        coldkey: Key,
+        /// Its balance.
+        rao: u64,
+    },
+    /// All balances together do not fit.
+    #[error("the balances add up to more than {} rao", u64::MAX)]
+    TotalBalance,
+    /// The stakes together do not fit.
+    #[error("the stakes add up to more than {} rao", u64::MAX)]
+    TotalStake,
+    /// Price bounds the wrong way round.
+    #[error("subnet.min_burn ({min}) is above subnet.max_burn ({max})")]
+    BurnBounds {
+        /// Lowest price.
+        min: u64,
+        /// Highest price.
+        max: u64,
+    },
+    /// FRAME could not lay out the state.
+    #[error("the state cannot be laid out: {0}")]
+    Storage(String),
+}
+
+impl Default for Genesis {
+    /// Subnet 3 with its owner, three validators of falling stake, and eight coldkeys that can pay for miners.
+    fn default() -> Self {
+        let validator = |name: &str, tao: u64| Neuron {
+            hotkey: Key::dev(&format!("//{name}//hotkey")),
+            coldkey: Key::dev(&format!("//{name}")),
+            stake: tao * TAO,
+            permit: true,
+        };
+        let subnet = Subnet::default();
+        let owner = Neuron {
+            hotkey: subnet.owner_hotkey.clone(),
+            coldkey: subnet.owner.clone(),
+            stake: 0,
+            permit: true,
+        };
+        let funded = ["Owner", "Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie", "George"];
+        Self {
+            balances: funded
+                .map(|name| Balance { coldkey: Key::dev(&format!("//{name}")), rao: 100_000 * TAO })
+                .into(),
+            neurons: vec![owner, validator("Alice", 50_000), validator("Bob", 40_000), validator("Charlie", 30_000)],
+            subnet,
+            stake_threshold: 0,
+            tao_weight: 971_718_665_099_567_868,
+            commitment_space: 3100,
+        }
+    }
+}
+
+impl Default for Subnet {
+    fn default() -> Self {
+        Self {
+            netuid: 3,
+            owner: Key::dev("//Owner"),
+            owner_hotkey: Key::dev("//Owner//hotkey"),
+            tempo: 20,
+            max_allowed_uids: 256,
+            min_non_immune_uids: 10,
+            immunity_period: 4096,
+            min_allowed_weights: 1,
+            max_weights_limit: u16::MAX,
+            weights_set_rate_limit: 0,
+            weights_version_key: 0,
+            commit_reveal_weights_enabled: false,
+            activity_cutoff: 5000,
+            kappa: 32767,
+            bonds_moving_average: 900_000,
+            bonds_penalty: u16::MAX,
+            yuma3_on: false,
+            max_allowed_validators: 128,
+            network_registration_allowed: true,
+            burn: 100_000_000,
+            min_burn: 500_000,
+            max_burn: 100 * TAO,
+            burn_half_life: 360,
+            burn_increase_mult: FixedU128::from_ratio(126, 100),
+            emission_per_block: TAO,
+        }
+    }
+}
+
+impl Genesis {
+    /// The storage that a chain starts from.
+    ///
+    /// # Errors
+    /// Each names the field and the value that it cannot have.
+    pub fn storage(&self) -> Result<Storage, GenesisError> {
+        self.check()?;
+        let balances = self.balances.iter().map(|b| (b.coldkey.account().clone(), TaoBalance(b.rao))).collect();
+        let config = RuntimeGenesisConfig {
+            balances: BalancesConfig { balances, dev_accounts: None },
+            ..RuntimeGenesisConfig::default()
+        };
+        let mut storage = config.build_storage().map_err(GenesisError::Storage)?;
+        BasicExternalities::execute_with_storage(&mut storage, || self.write());
+        Ok(storage)
+    }
+
+    fn check(&self) -> Result<(), GenesisError> {
+        let Subnet { netuid, max_allowed_uids: uids, min_burn: min, max_burn: max, .. } = self.subnet;
+        match netuid {
+            0 => return Err(GenesisError::RootNetwork),
+            1..4096 => {}
+            _ => return Err(GenesisError::NetuidTooLarge(netuid)),
+        }
+        if uids > MAX_UIDS {
+            return Err(GenesisError::TooManyUids(uids));
+        }
+        if self.neurons.len() > usize::from(uids) {
+            return Err(GenesisError::TooManyNeurons { neurons: self.neurons.len(), uids });
+        }
+        if min > max {
+            return Err(GenesisError::BurnBounds { min, max });
+        }
+        if let Some(twice) = first_repeated(self.neurons.iter().map(|n| &n.hotkey)) {
+            return Err(GenesisError::DuplicateHotkey(twice));
+        }
+        if let Some(twice) = first_repeated(self.balances.iter().map(|b| &b.coldkey)) {
+            return Err(GenesisError::DuplicateColdkey(twice));
+        }
+        if let Some(Balance { coldkey, rao }) = self.balances.iter().find(|b| b.rao < 500) {
+            return Err(GenesisError::BalanceTooLow { coldkey: coldkey.clone(), rao: *rao });
+        }
+        total(self.balances.iter().map(|b| b.rao)).ok_or(GenesisError::TotalBalance)?;
+        total(self.neurons.iter().map(|n| n.stake)).ok_or(GenesisError::TotalStake)?;
+        Ok(())
+    }
+
+    /// Writes the pallets' state; runs inside externalities.
+    fn write(&self) {
+        subtensor::StakeThreshold::<Runtime>::put(self.stake_threshold);
+        subtensor::TaoWeight::<Runtime>::put(self.tao_weight);
+        commitments::MaxSpace::<Runtime>::put(self.commitment_space);
+        self.subnet.write();
+        let netuid = NetUid(self.subnet.netuid);
+        for (uid, neuron) in self.neurons.iter().enumerate() {
+            let hotkey = neuron.hotkey.account();
+            subtensor::Owner::<Runtime>::insert(hotkey, neuron.coldkey.account());
+            subtensor::TotalHotkeyAlpha::<Runtime>::insert(hotkey, netuid, AlphaBalance(neuron.stake));
+            Pallet::<Runtime>::seat(netuid, uid as u16, hotkey);
+        }
+        let permits: Vec<bool> = self.neurons.iter().map(|neuron| neuron.permit).collect();
+        subtensor::ValidatorPermit::<Runtime>::insert(netuid, permits);
+        subtensor::StakeWeight::<Runtime>::insert(netuid, self.stake_weights());
+    }
+
+    /// Shares of the stake in units of 1/65535, as an epoch would store them.
+    fn stake_weights(&self) -> Vec<u16> {
+        let total = u128::from(total(self.neurons.iter().map(|n| n.stake)).unwrap_or(u64::MAX)).max(1);
+        let share = |stake: u64| (u128::from(stake) * u128::from(u16::MAX) / total) as u16;
+        self.neurons.iter().map(|neuron| share(neuron.stake)).collect()
+    }
+}
+
+impl Subnet {
+    fn write(&self) {
+        use subtensor::*;
+        let netuid = NetUid(self.netuid);
+        let account = |key: &Key| -> AccountId32 { key.account().clone() };
+        NetworksAdded::<Runtime>::insert(netuid, true);
+        SubnetworkN::<Runtime>::insert(netuid, 0);
+        SubnetOwner::<Runtime>::insert(netuid, account(&self.owner));
+        SubnetOwnerHotkey::<Runtime>::insert(netuid, account(&self.owner_hotkey));
+        Tempo::<Runtime>::insert(netuid, self.tempo);
+        MaxAllowedUids::<Runtime>::insert(netuid, self.max_allowed_uids);
+        MinNonImmuneUids::<Runtime>::insert(netuid, self.min_non_immune_uids);
+        ImmunityPeriod::<Runtime>::insert(netuid, self.immunity_period);
+        MinAllowedWeights::<Runtime>::insert(netuid, self.min_allowed_weights);
+        MaxWeightsLimit::<Runtime>::insert(netuid, self.max_weights_limit);
+        WeightsSetRateLimit::<Runtime>::insert(netuid, self.weights_set_rate_limit);
+        WeightsVersionKey::<Runtime>::insert(netuid, self.weights_version_key);
+        CommitRevealWeightsEnabled::<Runtime>::insert(netuid, self.commit_reveal_weights_enabled);
+        ActivityCutoff::<Runtime>::insert(netuid, self.activity_cutoff);
+        Kappa::<Runtime>::insert(netuid, self.kappa);
+        BondsMovingAverage::<Runtime>::insert(netuid, self.bonds_moving_average);
+        BondsPenalty::<Runtime>::insert(netuid, self.bonds_penalty);
+        Yuma3On::<Runtime>::insert(netuid, self.yuma3_on);
+        MaxAllowedValidators::<Runtime>::insert(netuid, self.max_allowed_validators);
+        NetworkRegistrationAllowed::<Runtime>::insert(netuid, self.network_registration_allowed);
+        Burn::<Runtime>::insert(netuid, TaoBalance(self.burn));
+        MinBurn::<Runtime>::insert(netuid, TaoBalance(self.min_burn));
+        MaxBurn::<Runtime>::insert(netuid, TaoBalance(self.max_burn));
+        BurnHalfLife::<Runtime>::insert(netuid, self.burn_half_life);
+        BurnIncreaseMult::<Runtime>::insert(netuid, self.burn_increase_mult);
+        SubnetAlphaOutEmission::<Runtime>::insert(netuid, AlphaBalance(self.emission_per_block));
+        LastUpdate::<Runtime>::insert(NetUidStorageIndex::from(netuid), Vec::<u64>::new());
+    }
+}
+
+fn first_repeated<'a>(keys: impl Iterator<Item = &'a Key>) -> Option<Key> {
+    let mut seen = BTreeSet::new();
+    keys.into_iter().find(|key| !seen.insert(key.account().clone())).cloned()
+}
+
+fn total(mut amounts: impl Iterator<Item = u64>) -> Option<u64> {
+    amounts.try_fold(0_u64, u64::checked_add)
+}

@@ -1,0 +1,94 @@
+//! Keys as a person names them.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sp_core::{
+    Pair as _,
+    crypto::{AccountId32, Ss58Codec},
+    sr25519,
+};
+use std::{fmt, str::FromStr};
+
+/// An account: an SS58 address, or the path of a development key such as `//Alice//hotkey`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    name: String,
+    account: AccountId32,
+}
+
+/// A text that names no account.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{name}' is neither an SS58 address nor the path of a development key such as //Alice: {why}")]
+pub struct KeyError {
+    name: String,
+    why: String,
+}
+
+impl Key {
+    /// The account's public key.
+    #[must_use]
+    pub fn account(&self) -> &AccountId32 {
+        &self.account
+    }
+
+    /// A development key whose path is known to be one.
+    pub(super) fn dev(path: &str) -> Self {
+        path.parse().expect("a path of hard junctions names a development key")
+    }
+}
+
+impl FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(name: &str) -> Result<Self, KeyError> {
+        let refuse = |why: String| KeyError { name: name.chars().take(64).collect(), why };
+        let account = if name.starts_with("//") {
+            // Only a path, so that no secret phrase can end up in a genesis file.
+            let pair = sr25519::Pair::from_string(name, None).map_err(|error| refuse(format!("{error:?}")))?;
+            pair.public().into()
+        } else {
+            AccountId32::from_ss58check(name).map_err(|error| refuse(format!("{error:?}")))?
+        };
+        Ok(Self { name: name.to_owned(), account })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_addresses_name_accounts() {
+        let path: Key = "//Alice".parse().unwrap();
+        let address: Key = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse().unwrap();
+        assert_eq!(path.account(), address.account());
+        assert_eq!(path.to_string(), "//Alice");
+    }
+
+    #[test]
+    fn other_texts_are_refused_by_name() {
+        for text in ["", "Alice", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ", "//Alice/"] {
+            match text.parse::<Key>() {
+                Err(error) => assert!(error.to_string().starts_with(&format!("'{text}' is neither")), "{error}"),
+                Ok(key) => panic!("{text} names {:?}", key.account()),
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Runtime interfaces that are Subtensor's own, as its metadata describes them.
+#![allow(missing_docs)] // The macro makes undocumented items beside the documented ones.
+
+use crate::types::NetUid;
+
+sp_api::decl_runtime_apis! {
+    /// About subnets.
+    pub trait SubnetInfoRuntimeApi {
+        /// Height of a subnet's next epoch.
+        fn get_next_epoch_start_block(netuid: NetUid) -> Option<u64>;
+    }
+}

@@ -1,0 +1,215 @@
+//! The runtime: pallets under the numbers of the real chain, and how transactions are made of calls.
+
+mod api;
+
+pub use api::api as interface;
+
+use crate::{
+    commitments,
+    extensions::{
+        CheckMetadataHash, CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension,
+        SudoTransactionExtension,
+    },
+    subtensor,
+    types::{NetUid, TaoBalance},
+};
+use frame_support::{
+    construct_runtime, derive_impl, parameter_types,
+    traits::{ConstU8, ConstU32, ConstU64, Get},
+    weights::{
+        ConstantMultiplier, Weight, WeightToFee,
+        constants::{RocksDbWeight, WEIGHT_REF_TIME_PER_SECOND},
+    },
+};
+use frame_system::limits::{BlockLength, BlockWeights};
+use pallet_transaction_payment::{ConstFeeMultiplier, FungibleAdapter, Multiplier};
+use sp_core::{H256, crypto::AccountId32};
+use sp_runtime::{
+    MultiAddress, MultiSignature, Perbill, generic,
+    traits::{AccountIdLookup, BlakeTwo256},
+};
+use sp_version::{RuntimeVersion, runtime_version};
+use std::borrow::Cow;
+
+/// Accounts are 32-byte public keys.
+pub type AccountId = AccountId32;
+/// Heights.
+pub type BlockNumber = u32;
+/// Transactions of an account, counted.
+pub type Nonce = u32;
+/// Hashes of blocks, of transactions and of the state.
+pub type Hash = H256;
+/// Block headers.
+pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+/// Transactions as they come in.
+pub type UncheckedExtrinsic =
+    generic::UncheckedExtrinsic<MultiAddress<AccountId, ()>, RuntimeCall, MultiSignature, Extensions>;
+/// Blocks.
+pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+/// Runs blocks and transactions.
+pub type Executive = frame_executive::Executive<
+    Runtime,
+    Block,
+    frame_system::ChainContext<Runtime>,
+    Runtime,
+    AllPalletsWithSystem,
+>;
+
+/// What a signer signs beside the call, in the chain's order.
+pub type Extensions = (
+    (
+        frame_system::CheckNonZeroSender<Runtime>,
+        frame_system::CheckSpecVersion<Runtime>,
+        frame_system::CheckTxVersion<Runtime>,
+        frame_system::CheckGenesis<Runtime>,
+        frame_system::CheckMortality<Runtime>,
+        CheckNonce,
+        frame_system::CheckWeight<Runtime>,
+    ),
+    (
+        pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+        SudoTransactionExtension,
+        CheckShieldedTxValidity,
+        SubtensorTransactionExtension,
+        DrandPriority,
+        CheckMetadataHash,
+    ),
+);
+
+/// The version that clients ask for: name and number of the Subtensor release whose interface this chain has.
+#[runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+    spec_name: Cow::Borrowed("node-subtensor"),
+    impl_name: Cow::Borrowed("muster-devchain"),
+    authoring_version: 1,
+    spec_version: 461,
+    impl_version: 1,
+    apis: api::RUNTIME_API_VERSIONS,
+    transaction_version: 1,
+    system_version: 1,
+};
+
+construct_runtime!(
+    pub enum Runtime {
+        System: frame_system = 0,
+        Timestamp: pallet_timestamp = 2,
+        Balances: pallet_balances = 5,
+        TransactionPayment: pallet_transaction_payment = 6,
+        SubtensorModule: subtensor = 7,
+        Commitments: commitments = 18,
+    }
+);
+
+/// The longest that a block's transactions may take, in reference time.
+const BLOCK_TIME_BUDGET: Weight = Weight::from_parts(4 * WEIGHT_REF_TIME_PER_SECOND, u64::MAX);
+/// Bytes of a block, at most.
+const BLOCK_BYTES: u32 = 10 * 1024 * 1024;
+/// Part of a block that is open to ordinary transactions.
+const NORMAL_SHARE: Perbill = Perbill::from_percent(75);
+
+parameter_types! {
+    /// The version as FRAME asks for it.
+    pub const Version: RuntimeVersion = VERSION;
+    /// Limits on the time of a block.
+    pub Weights: BlockWeights = BlockWeights::with_sensible_defaults(BLOCK_TIME_BUDGET, NORMAL_SHARE);
+    /// Limits on the bytes of a block.
+    pub Length: BlockLength = BlockLength::max_with_normal_ratio(BLOCK_BYTES, NORMAL_SHARE);
+    /// Fees do not follow demand.
+    pub FeeMultiplier: Multiplier = Multiplier::from_u32(1);
+}
+
+#[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
+impl frame_system::Config for Runtime {
+    type Block = Block;
+    type AccountId = AccountId;
+    type Lookup = AccountIdLookup<AccountId, ()>;
+    type Nonce = Nonce;
+    type Hash = Hash;
+    type AccountData = pallet_balances::AccountData<TaoBalance>;
+    type BlockHashCount = ConstU32<2400>;
+    type BlockWeights = Weights;
+    type BlockLength = Length;
+    type DbWeight = RocksDbWeight;
+    type SS58Prefix = frame_support::traits::ConstU16<42>;
+    type Version = Version;
+}
+
+impl pallet_timestamp::Config for Runtime {
+    type Moment = u64;
+    type OnTimestampSet = ();
+    type MinimumPeriod = ConstU64<0>;
+    type WeightInfo = ();
+}
+
+/// The balance below which an account is removed: 500 rao.
+pub struct ExistentialDeposit;
+impl Get<TaoBalance> for ExistentialDeposit {
+    fn get() -> TaoBalance {
+        TaoBalance(500)
+    }
+}
+
+impl pallet_balances::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type RuntimeFreezeReason = RuntimeFreezeReason;
+    type Balance = TaoBalance;
+    type DustRemoval = ();
+    type ExistentialDeposit = ExistentialDeposit;
+    type AccountStore = System;
+    type ReserveIdentifier = [u8; 8];
+    type FreezeIdentifier = RuntimeFreezeReason;
+    type MaxLocks = ConstU32<50>;
+    type MaxReserves = ConstU32<50>;
+    type MaxFreezes = ConstU32<50>;
+    type DoneSlashHandler = ();
+    type WeightInfo = pallet_balances::weights::SubstrateWeight<Runtime>;
+}
+
+/// Fee of a transaction's time: half a rao per million picoseconds.
+pub struct TimeFee;
+impl WeightToFee for TimeFee {
+    type Balance = TaoBalance;
+
+    fn weight_to_fee(weight: &Weight) -> TaoBalance {
+        TaoBalance(weight.ref_time() / 2_000)
+    }
+}
+
+/// One rao a byte.
+pub struct RaoPerByte;
+impl Get<TaoBalance> for RaoPerByte {
+    fn get() -> TaoBalance {
+        TaoBalance(1)
+    }
+}
+
+impl pallet_transaction_payment::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type OnChargeTransaction = FungibleAdapter<Balances, ()>;
+    type WeightToFee = TimeFee;
+    type LengthToFee = ConstantMultiplier<TaoBalance, RaoPerByte>;
+    type FeeMultiplierUpdate = ConstFeeMultiplier<FeeMultiplier>;
+    type OperationalFeeMultiplier = ConstU8<5>;
+    type WeightInfo = ();
+}
+
+impl subtensor::Config for Runtime {
+    type Currency = Balances;
+}
+
+impl commitments::Config for Runtime {
+    type Subnets = Subnets;
+}
+
+/// Answers the commitments pallet from the subnets of `SubtensorModule`.
+pub struct Subnets;
+impl commitments::Subnets for Subnets {
+    fn is_registered(netuid: NetUid, hotkey: &AccountId) -> bool {
+        subtensor::Uids::<Runtime>::contains_key(netuid, hotkey)
+    }
+
+    fn epoch_index(netuid: NetUid) -> u64 {
+        subtensor::SubnetEpochIndex::<Runtime>::get(netuid)
+    }
+}

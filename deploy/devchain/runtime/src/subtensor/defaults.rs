@@ -1,0 +1,36 @@
+//! Default values of storage items, where the primitive `Const…` types do not serve.
+
+use crate::types::{FixedU128, TaoBalance};
+use sp_core::{Get, crypto::AccountId32};
+
+/// `true`.
+pub struct True;
+impl Get<bool> for True {
+    fn get() -> bool {
+        true
+    }
+}
+
+/// The all-zero account, which stands for "none".
+pub struct ZeroAccount;
+impl Get<AccountId32> for ZeroAccount {
+    fn get() -> AccountId32 {
+        AccountId32::new([0; 32])
+    }
+}
+
+/// An amount in rao.
+pub struct Rao<const N: u64>;
+impl<const N: u64> Get<TaoBalance> for Rao<N> {
+    fn get() -> TaoBalance {
+        TaoBalance(N)
+    }
+}
+
+/// 1.26, by which each registration raises the price.
+pub struct BurnBump;
+impl Get<FixedU128> for BurnBump {
+    fn get() -> FixedU128 {
+        FixedU128::from_ratio(126, 100)
+    }
+}
