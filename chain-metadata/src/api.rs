@@ -1,8 +1,8 @@
 //! The typed interface to the chain, generated from `metadata/subtensor-461.scale`.
 //!
-//! * [`tx`]: calls, for example `tx().subtensor_module().set_weights(..)`.
-//! * [`storage`]: storage entries, for example `storage().subtensor_module().tempo()`.
-//! * [`runtime_apis`], [`constants`]: the like for runtime APIs and constants.
+//! * [`tx`](fn@tx): calls, for example `tx().subtensor_module().set_weights(..)`.
+//! * [`storage`](fn@storage): storage entries, for example `storage().subtensor_module().tempo()`.
+//! * [`runtime_apis`](fn@runtime_apis), [`constants`](fn@constants): the like for runtime APIs and constants.
 //! * [`runtime_types`]: the types that these speak of.
 //!
 //! Spec 461 wraps numbers in newtypes (`NetUid`, `TaoBalance` and so on) that spec 365 and before do not have,
@@ -17,8 +17,14 @@
     derive_for_all_types = "Clone, PartialEq, Eq",
     substitute_type(path = "subtensor_runtime_common::NetUid", with = "::core::primitive::u16"),
     substitute_type(path = "subtensor_runtime_common::NetUidStorageIndex", with = "::core::primitive::u16"),
-    substitute_type(path = "subtensor_runtime_common::currency::TaoBalance", with = "::core::primitive::u64"),
-    substitute_type(path = "subtensor_runtime_common::currency::AlphaBalance", with = "::core::primitive::u64"),
+    substitute_type(
+        path = "subtensor_runtime_common::currency::TaoBalance",
+        with = "::core::primitive::u64"
+    ),
+    substitute_type(
+        path = "subtensor_runtime_common::currency::AlphaBalance",
+        with = "::core::primitive::u64"
+    ),
     substitute_type(path = "sp_arithmetic::per_things::PerU16", with = "::core::primitive::u16")
 )]
 mod generated {}

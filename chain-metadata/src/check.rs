@@ -108,11 +108,15 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
         }
-        write!(f, "pinned {}, live {}", side(&self.pinned), side(&self.live))
+        match (&self.pinned, &self.live) {
+            (Some(pinned), Some(live)) => write!(f, "pinned {pinned}, live {live}"),
+            (Some(pinned), None) => write!(f, "live lacks {pinned}"),
+            (None, Some(live)) => write!(f, "live also has {live}"),
+            (None, None) => f.write_str("both lack it"),
+        }
     }
 }
 
@@ -209,15 +213,14 @@ fn compare_storage(
     comparison: &mut Comparison<'_>,
 ) -> Option<()> {
     let (a, b) = (ours.storage()?.entry_by_name(item.name)?, theirs.storage()?.entry_by_name(item.name)?);
-    let keys = |count: usize| Some(format!("{count} keys"));
     if a.keys().len() != b.keys().len() {
-        comparison.differ(Aspect::Keys, "", keys(a.keys().len()), keys(b.keys().len()));
+        let [ours, theirs] = [a, b].map(|entry| Some(entry.keys().len().to_string()));
+        comparison.differ(Aspect::Keys, "number of keys", ours, theirs);
     }
     for (position, (a, b)) in a.keys().zip(b.keys()).enumerate() {
         let place = format!("key {position}");
         if a.hasher != b.hasher {
-            let hashers = [a.hasher, b.hasher].map(|hasher| Some(format!("{hasher:?}")));
-            let [ours, theirs] = hashers;
+            let [ours, theirs] = [a.hasher, b.hasher].map(|hasher| Some(format!("{hasher:?}")));
             comparison.differ(Aspect::Hasher, &place, ours, theirs);
         }
         comparison.types(a.key_id, b.key_id, &place);
@@ -227,7 +230,12 @@ fn compare_storage(
     Some(())
 }
 
-fn compare_bytes(aspect: Aspect, ours: Option<&[u8]>, theirs: Option<&[u8]>, comparison: &mut Comparison<'_>) {
+fn compare_bytes(
+    aspect: Aspect,
+    ours: Option<&[u8]>,
+    theirs: Option<&[u8]>,
+    comparison: &mut Comparison<'_>,
+) {
     if ours != theirs {
         let place = if aspect == Aspect::Default { "default" } else { "value" };
         comparison.differ(aspect, place, ours.map(describe::bytes), theirs.map(describe::bytes));

@@ -36,7 +36,13 @@ impl<'a> Comparison<'a> {
     }
 
     /// Notes a difference of any aspect.
-    pub(crate) fn differ(&mut self, aspect: Aspect, place: &str, pinned: Option<String>, live: Option<String>) {
+    pub(crate) fn differ(
+        &mut self,
+        aspect: Aspect,
+        place: &str,
+        pinned: Option<String>,
+        live: Option<String>,
+    ) {
         self.differences.push(Difference { aspect, place: place.into(), pinned, live });
     }
 

@@ -16,6 +16,9 @@ pub const VERSIONS: [u32; 3] = [16, 15, 14];
 /// Largest metadata that is accepted, bytes. Subtensor's has 0.4 MB, Polkadot's under 1 MB.
 pub const MAX_BYTES: usize = 16 << 20;
 
+/// Most types that are accepted: Subtensor has about 700. Whoever walks nested types may recurse this deep.
+pub const MAX_TYPES: usize = 4096;
+
 /// Why bytes are not metadata that we can work with.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -118,6 +121,10 @@ fn registry(raw: &RuntimeMetadata) -> Result<&PortableRegistry, DecodeError> {
 }
 
 fn check_registry(types: &PortableRegistry) -> Result<(), DecodeError> {
+    if types.types.len() > MAX_TYPES {
+        let what = format!("{} types, where more than {MAX_TYPES} are not believed", types.types.len());
+        return Err(DecodeError::Inconsistent { what });
+    }
     for (position, entry) in types.types.iter().enumerate() {
         if entry.id as usize != position {
             let what = format!("type {} stands at position {position}", entry.id);
@@ -135,7 +142,9 @@ fn references(ty: &Type<PortableForm>) -> Vec<u32> {
     let parameters = ty.type_params.iter().filter_map(|parameter| parameter.ty.as_ref());
     let inner: Vec<u32> = match &ty.type_def {
         TypeDef::Composite(def) => def.fields.iter().map(|field| field.ty.id).collect(),
-        TypeDef::Variant(def) => def.variants.iter().flat_map(|v| &v.fields).map(|field| field.ty.id).collect(),
+        TypeDef::Variant(def) => {
+            def.variants.iter().flat_map(|v| &v.fields).map(|field| field.ty.id).collect()
+        }
         TypeDef::Sequence(def) => vec![def.type_param.id],
         TypeDef::Array(def) => vec![def.type_param.id],
         TypeDef::Tuple(def) => def.fields.iter().map(|field| field.id).collect(),

@@ -99,7 +99,9 @@ pub(crate) fn names(names: &[&str]) -> String {
 /// Bytes in hex, cut where they are long.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     match bytes.get(..VALUE_BYTES) {
-        Some(start) if bytes.len() > VALUE_BYTES => format!("0x{}… ({} bytes)", hex::encode(start), bytes.len()),
+        Some(start) if bytes.len() > VALUE_BYTES => {
+            format!("0x{}… ({} bytes)", hex::encode(start), bytes.len())
+        }
         _ => format!("0x{}", hex::encode(bytes)),
     }
 }

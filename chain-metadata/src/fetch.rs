@@ -23,7 +23,7 @@ pub enum FetchError {
         url: String,
     },
     /// Nobody answers at the address.
-    #[error("cannot reach a node at {url}: {source}; does it run, and is the port right?")]
+    #[error("cannot reach a node at {url}: {}; does it run, and is the port right?", reason(source))]
     Unreachable {
         /// The address.
         url: String,
@@ -41,7 +41,7 @@ pub enum FetchError {
         during: &'static str,
     },
     /// The node refused a request, or the connection broke.
-    #[error("{url} did not answer {method}: {source}; is it a Substrate node?")]
+    #[error("{url} did not answer {method}: {}; is it a Substrate node?", reason(source))]
     Request {
         /// The address.
         url: String,
@@ -76,6 +76,17 @@ pub enum FetchError {
         /// What is wrong with it.
         source: DecodeError,
     },
+}
+
+/// subxt wraps an error of the connection in itself, each time with the same words in front: the innermost text.
+fn reason(error: &subxt_rpcs::Error) -> String {
+    match error {
+        subxt_rpcs::Error::Client(inner) => match inner.downcast_ref::<subxt_rpcs::Error>() {
+            Some(nested) => reason(nested),
+            None => inner.to_string(),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// Metadata as a node gave it.

@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn no_item_is_listed_twice() {
         for (position, item) in ITEMS.iter().enumerate() {
-            let first = ITEMS.iter().position(|i| (i.kind, i.pallet, i.name) == (item.kind, item.pallet, item.name));
+            let first =
+                ITEMS.iter().position(|i| (i.kind, i.pallet, i.name) == (item.kind, item.pallet, item.name));
             assert_eq!(first, Some(position), "{item} is listed twice");
         }
     }

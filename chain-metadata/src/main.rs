@@ -1,5 +1,6 @@
 //! `chain-metadata`: tells how a live runtime differs from the pinned one, and makes the pinned file.
 
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -68,8 +69,10 @@ enum Failure {
     Decode { path: PathBuf, source: DecodeError },
     #[error("{}: {source}", path.display())]
     Strip { path: PathBuf, source: StripError },
-    #[error("cannot print the report: {0}")]
-    Print(#[from] serde_json::Error),
+    #[error("cannot print: {0}")]
+    Print(std::io::Error),
+    #[error("cannot print the report as JSON: {0}")]
+    Json(#[from] serde_json::Error),
     #[error("cannot start the network runtime: {0}")]
     Runtime(std::io::Error),
 }
@@ -101,11 +104,9 @@ fn check_file(path: &Path, json: bool) -> Result<ExitCode, Failure> {
 }
 
 fn print(report: &Report, source: &str, json: bool) -> Result<ExitCode, Failure> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{}", table::render(report, source));
-    }
+    let text =
+        if json { serde_json::to_string_pretty(report)? + "\n" } else { table::render(report, source) };
+    say(&text)?;
     Ok(ExitCode::from(u8::from(report.unusable().next().is_some())))
 }
 
@@ -113,8 +114,16 @@ fn strip_file(from: &Path, to: &Path) -> Result<ExitCode, Failure> {
     let full = read(from)?;
     let stripped = strip::strip(&full).map_err(|source| Failure::Strip { path: from.into(), source })?;
     std::fs::write(to, &stripped).map_err(|source| Failure::Write { path: to.into(), source })?;
-    println!("{}: {} of {} bytes", to.display(), stripped.len(), full.len());
+    say(&format!("{}: {} of {} bytes\n", to.display(), stripped.len(), full.len()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints. A reader that has had enough, such as `head`, is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Print(error)),
+        _ => Ok(()),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -25,16 +25,14 @@ pub struct Report {
 /// An item cannot be used on the live runtime.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{kind} {pallet}.{name} cannot be used: {why}; this program was made for {pinned}, the node runs {}",
+    "{kind} {item} cannot be used: {why}; this program was made for {pinned}, the node runs {}",
     live.as_ref().map_or("a runtime that it does not name".to_owned(), RuntimeId::to_string)
 )]
 pub struct Unusable {
     /// What the item is.
     pub kind: Kind,
-    /// Its pallet, or its runtime API's trait.
-    pub pallet: String,
-    /// Its name.
-    pub name: String,
+    /// Its pallet (or its runtime API's trait) and name, with a dot between.
+    pub item: String,
     /// What is wrong with it.
     pub why: Why,
     /// The runtime that the typed interface was made from.
@@ -86,8 +84,8 @@ impl Report {
             Some(report) if report.status.is_usable() => return Ok(()),
             Some(report) => why(&report.status),
         };
-        let (pallet, name) = (pallet.into(), name.into());
-        Err(Unusable { kind, pallet, name, why, pinned: self.pinned.clone(), live: self.live.clone() })
+        let item = format!("{pallet}.{name}");
+        Err(Unusable { kind, item, why, pinned: self.pinned.clone(), live: self.live.clone() })
     }
 
     /// The items that cannot be used.

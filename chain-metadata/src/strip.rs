@@ -1,4 +1,4 @@
-//! Cuts full metadata down to the items of [`items::ITEMS`](crate::items::ITEMS).
+//! Cuts full metadata down to the items of [`ITEMS`].
 //!
 //! `subxt-utils-stripmetadata` removes pallets and runtime APIs, but the outer enums (`RuntimeCall`,
 //! `RuntimeEvent`, `RuntimeError`) name every pallet's types and so keep them all alive: it saves 12 %. Filtering

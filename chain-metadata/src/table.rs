@@ -40,9 +40,8 @@ fn render_item(text: &mut String, report: &ItemReport, width: usize) {
 
 /// One line: how many items have which status, and whether all can be used.
 pub fn summary(report: &Report) -> String {
-    let count = |wanted: &dyn Fn(&Status) -> bool| {
-        report.items.iter().filter(|item| wanted(&item.status)).count()
-    };
+    let count =
+        |wanted: &dyn Fn(&Status) -> bool| report.items.iter().filter(|item| wanted(&item.status)).count();
     let differs = |status: &Status| matches!(status, Status::Different(_));
     let counts = [
         ("equal", count(&|status| *status == Status::Equal)),

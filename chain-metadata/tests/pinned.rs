@@ -1,0 +1,48 @@
+//! The pinned file is what the tool makes, and the provenance page tells the truth about every file.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
+
+mod common;
+
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest};
+use chain_metadata::runtime::PINNED_BYTES;
+use chain_metadata::strip::{self, StripError};
+
+#[test]
+fn the_pinned_file_is_what_the_tool_makes_and_nothing_else() {
+    let made = strip::strip(&common::data(common::SPEC_461)).unwrap();
+    assert!(made == PINNED_BYTES, "remake metadata/subtensor-461.scale: PROVENANCE.md holds the command");
+}
+
+#[test]
+fn the_pinned_file_is_small() {
+    assert!(PINNED_BYTES.len() < 64 << 10, "{} bytes", PINNED_BYTES.len());
+}
+
+#[test]
+fn stripping_twice_changes_nothing() {
+    assert!(strip::strip(PINNED_BYTES).unwrap() == PINNED_BYTES);
+}
+
+#[test]
+fn only_v15_is_stripped() {
+    let error = |file| strip::strip(&common::data(file)).unwrap_err();
+    assert!(matches!(error(common::SPEC_219), StripError::Version { found: 14 }));
+    assert!(matches!(error(common::SPEC_365), StripError::Version { found: 16 }));
+}
+
+#[test]
+fn the_provenance_page_has_size_and_hash_of_every_file() {
+    let page = std::fs::read_to_string(common::path("PROVENANCE.md")).unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(common::path("tests/data")).unwrap().collect();
+    files.extend(std::fs::read_dir(common::path("metadata")).unwrap());
+    assert_eq!(files.len(), 5);
+    for file in files {
+        let path = file.unwrap().path();
+        let name = path.strip_prefix(common::path("")).unwrap().display().to_string();
+        let bytes = std::fs::read(&path).unwrap();
+        let hash = hex::encode(Blake2b::<U32>::digest(&bytes));
+        let row = format!("| `{name}` | {} | `{hash}` |", bytes.len());
+        assert!(page.contains(&row), "PROVENANCE.md should have the row\n{row}");
+    }
+}
