@@ -2,7 +2,10 @@
 
 mod data;
 
-pub use data::{CommitmentInfo, Data, HashKind, MaxFields, Registration, Timelocked, UsageTracker};
+pub use data::{
+    CommitmentInfo, Data, HashKind, MaxBigRaw, MaxFields, MaxTimelocked, Registration, Timelocked,
+    UsageTracker,
+};
 pub use pallet::*;
 
 /// The pallet proper.
@@ -27,17 +30,20 @@ pub mod pallet {
 
     /// Where the pallet asks about subnets, and its events.
     #[pallet::config]
-    pub trait Config:
-        frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>>
-    {
+    pub trait Config: frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>> {
         /// The subnets.
         type Subnets: Subnets;
+        /// Fields of a commitment, at most.
+        #[pallet::constant]
+        type MaxFields: Get<u32>;
     }
 
+    /// The pallet.
     #[pallet::pallet]
     #[pallet::without_storage_info]
     pub struct Pallet<T>(_);
 
+    /// What a hotkey announces.
     #[pallet::storage]
     pub type CommitmentOf<T: Config> = StorageDoubleMap<
         _,
@@ -48,12 +54,19 @@ pub mod pallet {
         Registration<BlockNumberFor<T>>,
         OptionQuery,
     >;
+    /// Height of a hotkey's last write.
     #[pallet::storage]
     pub type LastCommitment<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, AccountId32, BlockNumberFor<T>, OptionQuery>;
+    /// Timelocked fields that opened. This chain opens none, so the map stays empty; tools look for it all the same.
+    #[pallet::storage]
+    pub type RevealedCommitments<T> =
+        StorageDoubleMap<_, Identity, NetUid, Twox64Concat, AccountId32, Vec<(Vec<u8>, u64)>, OptionQuery>;
+    /// Space that a hotkey has used of an epoch's.
     #[pallet::storage]
     pub type UsedSpaceOf<T> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, AccountId32, UsageTracker, OptionQuery>;
+    /// Bytes that a hotkey may write in an epoch.
     #[pallet::storage]
     pub type MaxSpace<T> = StorageValue<_, u32, ValueQuery, ConstU32<3100>>;
 
@@ -73,14 +86,15 @@ pub mod pallet {
     /// Why a call was refused.
     #[pallet::error]
     pub enum Error<T> {
-        /// More than three fields.
-        TooManyFieldsInCommitmentInfo,
         /// The signer holds no uid in the subnet.
+        #[codec(index = 1)]
         AccountNotAllowedCommit,
         /// The signer's bytes for this epoch are used up.
+        #[codec(index = 2)]
         SpaceLimitExceeded,
     }
 
+    /// What accounts can ask for.
     #[pallet::call]
     impl<T: Config> Pallet<T> {
         /// Replaces the signer's commitment; signed by the hotkey, free of fees.
@@ -95,7 +109,11 @@ pub mod pallet {
             ensure!(T::Subnets::is_registered(netuid, &who), Error::<T>::AccountNotAllowedCommit);
             Self::use_space(netuid, &who, &info)?;
             let block = frame_system::Pallet::<T>::block_number();
-            CommitmentOf::<T>::insert(netuid, &who, Registration { deposit: TaoBalance(0), block, info: *info });
+            CommitmentOf::<T>::insert(
+                netuid,
+                &who,
+                Registration { deposit: TaoBalance(0), block, info: *info },
+            );
             LastCommitment::<T>::insert(netuid, &who, block);
             Self::deposit_event(Event::Commitment { netuid, who });
             Ok(())

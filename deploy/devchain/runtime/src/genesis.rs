@@ -11,7 +11,10 @@ use crate::{
     types::{AlphaBalance, FixedU128, NetUid, NetUidStorageIndex, TaoBalance},
 };
 use serde::{Deserialize, Serialize};
-use sp_core::{crypto::AccountId32, storage::Storage};
+use sp_core::{
+    crypto::AccountId32,
+    storage::{Storage, well_known_keys},
+};
 use sp_runtime::BuildStorage;
 use sp_state_machine::BasicExternalities;
 use std::collections::BTreeSet;
@@ -148,7 +151,9 @@ pub enum GenesisError {
     #[error("coldkey {0} is listed twice in balances")]
     DuplicateColdkey(Key),
     /// A balance that the chain would remove at once.
-    #[error("the balance of coldkey {coldkey} is {rao} rao, below the existential deposit of 500: raise or omit it")]
+    #[error(
+        "the balance of coldkey {coldkey} is {rao} rao, below the existential deposit of 500: raise or omit it"
+    )]
     BalanceTooLow {
         /// The coldkey.
         coldkey: Key,
@@ -195,7 +200,12 @@ impl Default for Genesis {
             balances: funded
                 .map(|name| Balance { coldkey: Key::dev(&format!("//{name}")), rao: 100_000 * TAO })
                 .into(),
-            neurons: vec![owner, validator("Alice", 50_000), validator("Bob", 40_000), validator("Charlie", 30_000)],
+            neurons: vec![
+                owner,
+                validator("Alice", 50_000),
+                validator("Bob", 40_000),
+                validator("Charlie", 30_000),
+            ],
             subnet,
             stake_threshold: 0,
             tao_weight: 971_718_665_099_567_868,
@@ -230,7 +240,7 @@ impl Default for Subnet {
             min_burn: 500_000,
             max_burn: 100 * TAO,
             burn_half_life: 360,
-            burn_increase_mult: FixedU128::from_ratio(126, 100),
+            burn_increase_mult: FixedU128::from_f64(1.26),
             emission_per_block: TAO,
         }
     }
@@ -243,13 +253,15 @@ impl Genesis {
     /// Each names the field and the value that it cannot have.
     pub fn storage(&self) -> Result<Storage, GenesisError> {
         self.check()?;
-        let balances = self.balances.iter().map(|b| (b.coldkey.account().clone(), TaoBalance(b.rao))).collect();
+        let balances =
+            self.balances.iter().map(|b| (b.coldkey.account().clone(), TaoBalance(b.rao))).collect();
         let config = RuntimeGenesisConfig {
             balances: BalancesConfig { balances, dev_accounts: None },
             ..RuntimeGenesisConfig::default()
         };
         let mut storage = config.build_storage().map_err(GenesisError::Storage)?;
         BasicExternalities::execute_with_storage(&mut storage, || self.write());
+        storage.top.insert(well_known_keys::CODE.to_vec(), interface_fingerprint());
         Ok(storage)
     }
 
@@ -342,6 +354,13 @@ impl Subnet {
         SubnetAlphaOutEmission::<Runtime>::insert(netuid, AlphaBalance(self.emission_per_block));
         LastUpdate::<Runtime>::insert(NetUidStorageIndex::from(netuid), Vec::<u64>::new());
     }
+}
+
+/// Stands where other chains keep their code: tools cache the metadata of a genesis hash and spec version, so a chain
+/// with other metadata must have another genesis hash.
+fn interface_fingerprint() -> Vec<u8> {
+    let metadata: Vec<u8> = Runtime::metadata().into();
+    sp_io::hashing::blake2_256(&metadata).to_vec()
 }
 
 fn first_repeated<'a>(keys: impl Iterator<Item = &'a Key>) -> Option<Key> {

@@ -25,6 +25,7 @@ pub mod commitments;
 pub mod extensions;
 pub mod genesis;
 pub mod interfaces;
+pub mod metagraph;
 pub mod runtime;
 pub mod subtensor;
 pub mod types;
@@ -32,6 +33,6 @@ pub mod yuma;
 
 pub use genesis::{Genesis, GenesisError};
 pub use runtime::{
-    AccountId, Block, BlockNumber, Executive, Hash, Header, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin,
-    UncheckedExtrinsic, VERSION, interface as api,
+    AccountId, Block, BlockNumber, Executive, Hash, Header, Runtime, RuntimeCall, RuntimeEvent,
+    RuntimeOrigin, UncheckedExtrinsic, VERSION, interface as api,
 };

@@ -1,4 +1,5 @@
 //! The runtime: pallets under the numbers of the real chain, and how transactions are made of calls.
+#![allow(missing_docs)] // The macros make undocumented items beside the documented ones.
 
 mod api;
 
@@ -14,7 +15,9 @@ use crate::{
     types::{NetUid, TaoBalance},
 };
 use frame_support::{
-    construct_runtime, derive_impl, parameter_types,
+    construct_runtime, derive_impl,
+    dispatch::DispatchClass,
+    parameter_types,
     traits::{ConstU8, ConstU32, ConstU64, Get},
     weights::{
         ConstantMultiplier, Weight, WeightToFee,
@@ -113,7 +116,10 @@ parameter_types! {
     /// Limits on the time of a block.
     pub Weights: BlockWeights = BlockWeights::with_sensible_defaults(BLOCK_TIME_BUDGET, NORMAL_SHARE);
     /// Limits on the bytes of a block.
-    pub Length: BlockLength = BlockLength::max_with_normal_ratio(BLOCK_BYTES, NORMAL_SHARE);
+    pub Length: BlockLength = BlockLength::builder()
+        .max_length(BLOCK_BYTES)
+        .modify_max_length_for_class(DispatchClass::Normal, |bytes| *bytes = NORMAL_SHARE * BLOCK_BYTES)
+        .build();
     /// Fees do not follow demand.
     pub FeeMultiplier: Multiplier = Multiplier::from_u32(1);
 }
@@ -200,6 +206,7 @@ impl subtensor::Config for Runtime {
 
 impl commitments::Config for Runtime {
     type Subnets = Subnets;
+    type MaxFields = commitments::MaxFields;
 }
 
 /// Answers the commitments pallet from the subnets of `SubtensorModule`.

@@ -162,7 +162,8 @@ fn new_permits(input: &EpochInput, stake: &[I32F32]) -> Vec<bool> {
 /// neuron they name was registered; rows sum to one.
 fn effective_weights(input: &EpochInput, n: usize) -> Matrix {
     let counts = |i: usize, j: usize| {
-        (i != j || input.owner_uid == Some(i as u16)) && at(&input.last_update, i) > at(&input.registered_at, j)
+        (i != j || input.owner_uid == Some(i as u16))
+            && at(&input.last_update, i) > at(&input.registered_at, j)
     };
     (0..n)
         .map(|i| {
@@ -206,7 +207,10 @@ fn bond_yuma2(input: &EpochInput, weights: &Matrix, voting: &[I32F32], incentive
     let new = normalise_columns(weights.iter().zip(voting).map(stakes).collect());
     let bonds = normalise_columns(moving_average(input, &new, &old));
     let dividends = normalised(bonds.iter().map(|row| dot(row, incentive)).collect());
-    Bonding { stored: scale_columns(bonds, |column| column.iter().copied().max().unwrap_or_default()), dividends }
+    Bonding {
+        stored: scale_columns(bonds, |column| column.iter().copied().max().unwrap_or_default()),
+        dividends,
+    }
 }
 
 /// Bonds as fixed proportions, each a moving average of the weight itself.
@@ -252,7 +256,8 @@ struct EmissionShares {
 impl EmissionShares {
     /// Incentive and dividends over their common sum; where nobody earned anything, validators get `fallback`.
     fn new(incentive: &[I32F32], dividends: &[I32F32], fallback: &[I32F32]) -> Self {
-        let combined: Vec<I32F32> = incentive.iter().zip(dividends).map(|(i, d)| i.saturating_add(*d)).collect();
+        let combined: Vec<I32F32> =
+            incentive.iter().zip(dividends).map(|(i, d)| i.saturating_add(*d)).collect();
         let total = sum(&combined);
         if total == I32F32::ZERO {
             let servers = vec![I32F32::ZERO; incentive.len()];

@@ -1,7 +1,7 @@
 //! The types of a commitment, in the chain's own encoding: the variant number of raw bytes is their length plus one.
 
-use codec::{Decode, DecodeWithMemTracking, Encode, EncodeLike, Error, Input, MaxEncodedLen, Output};
 use crate::types::TaoBalance;
+use codec::{Decode, DecodeWithMemTracking, Encode, EncodeLike, Error, Input, MaxEncodedLen, Output};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::{
     Path, Type, TypeInfo,
@@ -194,7 +194,8 @@ impl TypeInfo for Data {
             .variant("ResetBondsFlag", |v| v.index(RESET_BONDS_FLAG))
             .variant("BigRaw", |v| v.index(BIG_RAW).fields(big()))
             .variant("TimelockRevealFailed", |v| v.index(TIMELOCK_REVEAL_FAILED).fields(timelocked()));
-        let path = Path::from_segments(["pallet_commitments", "types", "Data"]).expect("the segments are identifiers");
+        let path = Path::from_segments(["pallet_commitments", "types", "Data"])
+            .expect("the segments are identifiers");
         Type::builder().path(path).variant(variants)
     }
 }
@@ -218,7 +219,9 @@ pub struct Registration<BlockNumber> {
 }
 
 /// How much of an epoch's space a hotkey has used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, MaxEncodedLen)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, MaxEncodedLen,
+)]
 pub struct UsageTracker {
     /// The epoch that `used_space` counts.
     pub last_epoch: u64,

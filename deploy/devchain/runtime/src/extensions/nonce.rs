@@ -8,7 +8,8 @@ use sp_runtime::{
     Weight,
     traits::{DispatchInfoOf, TransactionExtension, ValidateResult},
     transaction_validity::{
-        InvalidTransaction, TransactionLongevity, TransactionSource, TransactionValidityError, ValidTransaction,
+        InvalidTransaction, TransactionLongevity, TransactionSource, TransactionValidityError,
+        ValidTransaction,
     },
 };
 
@@ -69,7 +70,11 @@ impl TransactionExtension<RuntimeCall> for CheckNonce {
         let Some(signer) = signer else { return Ok(()) };
         frame_system::Account::<Runtime>::try_mutate(signer, |account| {
             if self.0 != account.nonce {
-                let side = if self.0 < account.nonce { InvalidTransaction::Stale } else { InvalidTransaction::Future };
+                let side = if self.0 < account.nonce {
+                    InvalidTransaction::Stale
+                } else {
+                    InvalidTransaction::Future
+                };
                 return Err(side.into());
             }
             account.nonce = account.nonce.saturating_add(1);

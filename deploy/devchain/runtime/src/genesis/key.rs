@@ -43,7 +43,8 @@ impl FromStr for Key {
         let refuse = |why: String| KeyError { name: name.chars().take(64).collect(), why };
         let account = if name.starts_with("//") {
             // Only a path, so that no secret phrase can end up in a genesis file.
-            let pair = sr25519::Pair::from_string(name, None).map_err(|error| refuse(format!("{error:?}")))?;
+            let pair =
+                sr25519::Pair::from_string(name, None).map_err(|error| refuse(format!("{error:?}")))?;
             pair.public().into()
         } else {
             AccountId32::from_ss58check(name).map_err(|error| refuse(format!("{error:?}")))?
@@ -86,7 +87,9 @@ mod tests {
     fn other_texts_are_refused_by_name() {
         for text in ["", "Alice", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ", "//Alice/"] {
             match text.parse::<Key>() {
-                Err(error) => assert!(error.to_string().starts_with(&format!("'{text}' is neither")), "{error}"),
+                Err(error) => {
+                    assert!(error.to_string().starts_with(&format!("'{text}' is neither")), "{error}")
+                }
                 Ok(key) => panic!("{text} names {:?}", key.account()),
             }
         }

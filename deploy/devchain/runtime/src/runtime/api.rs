@@ -1,10 +1,14 @@
 //! The runtime's interface to the node and to clients: `state_call` by name.
+#![allow(missing_docs)] // The macros make undocumented items beside the documented ones.
 
 use super::{
-    AccountId, Block, Executive, InherentDataExt, Nonce, Runtime, SubtensorModule, System, TransactionPayment,
-    VERSION,
+    AccountId, Block, Executive, InherentDataExt, Nonce, Runtime, SubtensorModule, System,
+    TransactionPayment, VERSION,
 };
-use crate::types::{NetUid, TaoBalance};
+use crate::{
+    metagraph::Metagraph,
+    types::{NetUid, TaoBalance},
+};
 use frame_support::weights::Weight;
 use sp_api::impl_runtime_apis;
 use sp_core::OpaqueMetadata;
@@ -106,9 +110,12 @@ impl_runtime_apis! {
     }
 
     impl crate::interfaces::SubnetInfoRuntimeApi<Block> for Runtime {
+        fn get_metagraph(netuid: NetUid) -> Option<Metagraph> {
+            Metagraph::of(netuid)
+        }
+
         fn get_next_epoch_start_block(netuid: NetUid) -> Option<u64> {
             SubtensorModule::schedule(netuid).next()
         }
     }
 }
-

@@ -31,6 +31,14 @@ impl<const N: u64> Get<TaoBalance> for Rao<N> {
 pub struct BurnBump;
 impl Get<FixedU128> for BurnBump {
     fn get() -> FixedU128 {
-        FixedU128::from_ratio(126, 100)
+        FixedU128::from_f64(1.26)
+    }
+}
+
+/// The mathematical bold tau, UTF-8.
+pub struct Tau;
+impl Get<Vec<u8>> for Tau {
+    fn get() -> Vec<u8> {
+        "\u{1d70f}".into()
     }
 }

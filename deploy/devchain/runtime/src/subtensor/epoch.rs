@@ -41,7 +41,9 @@ impl<T: Config> Pallet<T> {
             PendingEpochAt::<T>::remove(netuid);
             BlocksSinceLastStep::<T>::insert(netuid, 0);
         } else {
-            BlocksSinceLastStep::<T>::mutate(netuid, |blocks| *blocks = (*blocks + 1).min(schedule.tempo + 1));
+            BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
+                *blocks = (*blocks + 1).min(schedule.tempo + 1)
+            });
         }
     }
 
@@ -49,7 +51,9 @@ impl<T: Config> Pallet<T> {
         let emission = SubnetAlphaOutEmission::<T>::get(netuid).0;
         if emission > 0 {
             let servers = emission / 2;
-            PendingServerEmission::<T>::mutate(netuid, |pending| pending.0 = pending.0.saturating_add(servers));
+            PendingServerEmission::<T>::mutate(netuid, |pending| {
+                pending.0 = pending.0.saturating_add(servers)
+            });
             PendingValidatorEmission::<T>::mutate(netuid, |pending| {
                 pending.0 = pending.0.saturating_add(emission - servers);
             });
@@ -57,8 +61,9 @@ impl<T: Config> Pallet<T> {
     }
 
     fn run_epoch(netuid: NetUid, block: u64, last_epoch: u64) {
-        let emission =
-            PendingServerEmission::<T>::take(netuid).0.saturating_add(PendingValidatorEmission::<T>::take(netuid).0);
+        let emission = PendingServerEmission::<T>::take(netuid)
+            .0
+            .saturating_add(PendingValidatorEmission::<T>::take(netuid).0);
         let hotkeys: Vec<AccountId32> =
             (0..SubnetworkN::<T>::get(netuid)).map(|uid| Keys::<T>::get(netuid, uid)).collect();
         let output = yuma::epoch(&Self::epoch_input(netuid, &hotkeys, block, last_epoch, emission));
@@ -103,7 +108,9 @@ impl<T: Config> Pallet<T> {
         {
             let earned = served.saturating_add(*validated);
             if earned > 0 {
-                TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |stake| stake.0 = stake.0.saturating_add(earned));
+                TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |stake| {
+                    stake.0 = stake.0.saturating_add(earned)
+                });
             }
         }
     }

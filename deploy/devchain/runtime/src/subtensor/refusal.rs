@@ -38,7 +38,8 @@ impl<T: Config> Pallet<T> {
             return Err(PoolRefusal::StakeTooLow);
         }
         let too_fast = !CommitRevealWeightsEnabled::<T>::get(netuid)
-            && Uids::<T>::get(netuid, signer).is_some_and(|uid| !Self::passes_weights_rate_limit(*netuid, uid));
+            && Uids::<T>::get(netuid, signer)
+                .is_some_and(|uid| !Self::passes_weights_rate_limit(*netuid, uid));
         if too_fast { Err(PoolRefusal::RateLimited) } else { Ok(()) }
     }
 }

@@ -26,11 +26,7 @@ impl<T: Config> Pallet<T> {
         Self::do_register(coldkey, netuid, hotkey)
     }
 
-    pub(super) fn do_register(
-        coldkey: &AccountId32,
-        netuid: NetUid,
-        hotkey: &AccountId32,
-    ) -> DispatchResult {
+    pub(super) fn do_register(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32) -> DispatchResult {
         ensure!(netuid != NetUid(0), Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
         ensure!(NetworkRegistrationAllowed::<T>::get(netuid), Error::<T>::SubNetRegistrationDisabled);

@@ -4,13 +4,11 @@ use super::TaoBalance;
 use sp_arithmetic::{
     MultiplyRational, Rounding,
     traits::{
-        Bounded, CheckedAdd, CheckedDiv, CheckedMul, CheckedNeg, CheckedRem, CheckedShl, CheckedShr, CheckedSub,
-        IntegerSquareRoot, One, Unsigned, Zero,
+        Bounded, CheckedAdd, CheckedDiv, CheckedMul, CheckedNeg, CheckedRem, CheckedShl, CheckedShr,
+        CheckedSub, IntegerSquareRoot, One, Unsigned, Zero,
     },
 };
-use std::ops::{
-    Add, AddAssign, Div, DivAssign, Mul, MulAssign, Rem, RemAssign, Shl, Shr, Sub, SubAssign,
-};
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Rem, RemAssign, Shl, Shr, Sub, SubAssign};
 
 /// An operator and its assigning form.
 macro_rules! operator {
@@ -172,4 +170,3 @@ impl MultiplyRational for TaoBalance {
 }
 
 impl Unsigned for TaoBalance {}
-
