@@ -1,0 +1,54 @@
+//! `devchain run`.
+
+use std::io::Write;
+
+use devchain::{Config, Devchain};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+
+/// Runs a chain until a signal ends it.
+///
+/// One thread serves clients, the chain has another: all that a development chain needs.
+pub(super) fn run(config: Config, json: bool) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    log_panics();
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let chain = Devchain::start(config).await?;
+        announce(&chain, json)?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        chain.shutdown().await;
+        Ok(())
+    })
+}
+
+/// Prints the one line that says that the chain can be used.
+fn announce(chain: &Devchain, json: bool) -> std::io::Result<()> {
+    let (url, genesis, height) = (chain.url(), chain.genesis(), *chain.handle().heights().borrow());
+    let line = if json {
+        let fields = serde_json::json!({ "event": "ready", "url": url, "genesis": genesis, "height": height });
+        fields.to_string()
+    } else {
+        format!("devchain ready at {url}, genesis {genesis:?}, height {height}")
+    };
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// Bad input can make the runtime panic, which is caught and answered: it is worth a line of the log, not a backtrace.
+fn log_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some("devchain") {
+            tracing::debug!(target: "devchain::runtime", %panic, "panic");
+        } else {
+            default(panic);
+        }
+    }));
+}

@@ -1,0 +1,211 @@
+//! The flags that set up a chain, and the environment variables beside them.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
+use common::Rao;
+use toml::{Table, Value};
+
+use super::layers::{Layers, SettingsError, Source};
+
+/// Settings, each by flag; those of one value also by environment variable. Flags are stronger.
+#[derive(Args)]
+pub(super) struct Settings {
+    /// File of settings in TOML; `devchain config show` prints one.
+    #[arg(long, value_name = "FILE", env = "DEVCHAIN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", env = "DEVCHAIN_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Let --listen be an address that other machines reach.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", env = "DEVCHAIN_ALLOW_REMOTE")]
+    allow_remote: Option<bool>,
+    /// Milliseconds from block to block.
+    #[arg(long, value_name = "MS", env = "DEVCHAIN_BLOCK_TIME_MS")]
+    block_time_ms: Option<u64>,
+    /// Who decides when a block is sealed.
+    #[arg(long, env = "DEVCHAIN_PACE")]
+    pace: Option<PaceArg>,
+    /// Where timestamps come from.
+    #[arg(long, env = "DEVCHAIN_CLOCK")]
+    clock: Option<ClockArg>,
+    /// File that keeps the chain; made when it does not exist.
+    #[arg(long, value_name = "FILE", env = "DEVCHAIN_LOG")]
+    log: Option<PathBuf>,
+    /// When the file's bytes are forced to the disk.
+    #[arg(long, env = "DEVCHAIN_SYNC")]
+    sync: Option<SyncArg>,
+    /// Genesis: the subnet's number.
+    #[arg(long, env = "DEVCHAIN_NETUID")]
+    netuid: Option<u16>,
+    /// Genesis: blocks from epoch to epoch.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_TEMPO")]
+    tempo: Option<u16>,
+    /// Genesis: the subnet's largest number of neurons.
+    #[arg(long, value_name = "UIDS", env = "DEVCHAIN_MAX_UIDS")]
+    max_uids: Option<u16>,
+    /// Genesis: the smallest number of weights that can be set.
+    #[arg(long, value_name = "COUNT", env = "DEVCHAIN_MIN_WEIGHTS")]
+    min_weights: Option<u16>,
+    /// Genesis: blocks that a validator waits between two settings of weights.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_WEIGHTS_RATE_LIMIT")]
+    weights_rate_limit: Option<u64>,
+    /// Genesis: whether weights are committed and revealed.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", env = "DEVCHAIN_COMMIT_REVEAL")]
+    commit_reveal: Option<bool>,
+    /// Genesis: one more funded coldkey, an SS58 address or a path such as //Alice, and its TAO. May be repeated.
+    #[arg(long, value_name = "COLDKEY=TAO")]
+    fund: Vec<String>,
+    /// Genesis: one more validator with its stake and a permit. May be repeated.
+    #[arg(long, value_name = "HOTKEY,COLDKEY,STAKE")]
+    validator: Vec<String>,
+    /// Genesis: one more registered miner. May be repeated.
+    #[arg(long, value_name = "HOTKEY,COLDKEY")]
+    miner: Vec<String>,
+    /// Any setting by its dotted key, as in `genesis.subnet.kappa=32767` or `rpc.connections=10`. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PaceArg {
+    /// The block time.
+    Fixed,
+    /// Whoever calls dev_newBlock or dev_fastForward.
+    Outside,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ClockArg {
+    /// The machine's clock.
+    Wall,
+    /// Exactly one block time from block to block.
+    Logical,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SyncArg {
+    /// At a clean shutdown.
+    AtClose,
+    /// After each block.
+    EveryBlock,
+}
+
+impl Settings {
+    /// All layers, these flags on top.
+    pub(super) fn layers(&self, matches: &ArgMatches) -> Result<Layers, SettingsError> {
+        let mut layers = Layers::new()?;
+        if let Some(path) = &self.config {
+            layers.add_file(path.clone())?;
+        }
+        for (flag, key, value) in self.single_values() {
+            let Some(value) = value else { continue };
+            layers.merge(key, value, &source_of(matches, flag))?;
+        }
+        for text in &self.fund {
+            layers.append("genesis.balances", balance(text)?, &Source::Flag("fund"))?;
+        }
+        for text in &self.validator {
+            layers.append("genesis.neurons", validator(text)?, &Source::Flag("validator"))?;
+        }
+        for text in &self.miner {
+            layers.append("genesis.neurons", miner(text)?, &Source::Flag("miner"))?;
+        }
+        for text in &self.set {
+            let (key, value) = assignment(text)?;
+            layers.merge(key, value, &Source::Flag("set"))?;
+        }
+        Ok(layers)
+    }
+
+    /// Flag, key and value of each setting of one value.
+    fn single_values(&self) -> [(&'static str, &'static str, Option<Value>); 13] {
+        [
+            ("listen", "listen", self.listen.map(|address| address.to_string().into())),
+            ("allow-remote", "allow_remote", self.allow_remote.map(Value::from)),
+            ("block-time-ms", "block_time_ms", self.block_time_ms.map(integer)),
+            ("pace", "pace", self.pace.map(name)),
+            ("clock", "clock", self.clock.map(name)),
+            ("log", "log", self.log.as_ref().map(|path| path.to_string_lossy().into_owned().into())),
+            ("sync", "sync", self.sync.map(name)),
+            ("netuid", "genesis.subnet.netuid", self.netuid.map(integer)),
+            ("tempo", "genesis.subnet.tempo", self.tempo.map(integer)),
+            ("max-uids", "genesis.subnet.max_allowed_uids", self.max_uids.map(integer)),
+            ("min-weights", "genesis.subnet.min_allowed_weights", self.min_weights.map(integer)),
+            (
+                "weights-rate-limit",
+                "genesis.subnet.weights_set_rate_limit",
+                self.weights_rate_limit.map(integer),
+            ),
+            (
+                "commit-reveal",
+                "genesis.subnet.commit_reveal_weights_enabled",
+                self.commit_reveal.map(Value::from),
+            ),
+        ]
+    }
+}
+
+/// Where the value of a flag came from, if it has one: the command line is stronger than the environment.
+fn source_of(matches: &ArgMatches, flag: &'static str) -> Source {
+    match matches.value_source(&flag.replace('-', "_")) {
+        Some(ValueSource::EnvVariable) => {
+            Source::Environment(format!("DEVCHAIN_{}", flag.replace('-', "_").to_uppercase()))
+        }
+        _ => Source::Flag(flag),
+    }
+}
+
+fn integer(number: impl Into<u64>) -> Value {
+    Value::Integer(i64::try_from(number.into()).unwrap_or(i64::MAX))
+}
+
+fn name(value: impl ValueEnum) -> Value {
+    Value::String(value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()))
+}
+
+fn balance(text: &str) -> Result<Value, SettingsError> {
+    let parts = text.split_once('=').and_then(|(coldkey, tao)| Some((coldkey, rao(tao)?)));
+    let (coldkey, rao) = parts.ok_or_else(|| wrong("fund", text, "of the form COLDKEY=TAO, as in //Alice=1000"))?;
+    Ok(table([("coldkey", coldkey.into()), ("rao", rao)]))
+}
+
+fn validator(text: &str) -> Result<Value, SettingsError> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let [hotkey, coldkey, stake] = parts[..] else {
+        return Err(wrong("validator", text, "of the form HOTKEY,COLDKEY,STAKE"));
+    };
+    let stake = rao(stake).ok_or_else(|| wrong("validator", text, "one with an amount of TAO as its stake"))?;
+    let neuron = [("hotkey", hotkey.into()), ("coldkey", coldkey.into()), ("stake", stake), ("permit", true.into())];
+    Ok(table(neuron))
+}
+
+fn miner(text: &str) -> Result<Value, SettingsError> {
+    let (hotkey, coldkey) =
+        text.split_once(',').ok_or_else(|| wrong("miner", text, "of the form HOTKEY,COLDKEY"))?;
+    Ok(table([("hotkey", hotkey.into()), ("coldkey", coldkey.into())]))
+}
+
+/// `key=value`. What is not TOML by itself is taken as text, so that paths and addresses need no quotes.
+fn assignment(text: &str) -> Result<(&str, Value), SettingsError> {
+    let (key, value) = text.split_once('=').ok_or_else(|| wrong("set", text, "of the form KEY=VALUE"))?;
+    let is_key = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !key.split('.').all(is_key) {
+        return Err(wrong("set", text, "an assignment to a dotted key such as genesis.subnet.tempo"));
+    }
+    let parsed = toml::from_str::<Table>(&format!("value = {value}"));
+    let value = parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
+    Ok((key, value))
+}
+
+fn rao(tao: &str) -> Option<Value> {
+    tao.parse::<Rao>().ok().map(|rao| integer(rao.0))
+}
+
+fn table<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::Table(fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
+}
+
+fn wrong(flag: &'static str, text: &str, expected: &'static str) -> SettingsError {
+    SettingsError::Value { origin: Source::Flag(flag), text: text.to_owned(), expected }
+}

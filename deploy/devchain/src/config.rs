@@ -1,0 +1,106 @@
+//! How a chain is set up.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use devchain_runtime::genesis::Genesis;
+use serde::{Deserialize, Serialize};
+
+use crate::{clock::Clock, log::Sync, pool, server};
+
+/// The longest block time: one day.
+const MAX_BLOCK_TIME_MS: u64 = 86_400_000;
+
+/// Who decides when a block is sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// The block time.
+    #[default]
+    Fixed,
+    /// Whoever calls `dev_newBlock` or `dev_fastForward`; `dev_release` changes to the block time.
+    Outside,
+}
+
+/// All settings of a chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The address to listen on; port 0 takes a free one. Default: 127.0.0.1:9944.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be an address that other machines reach: whoever reaches it controls the chain. Default: no.
+    pub allow_remote: bool,
+    /// Milliseconds from block to block, 1 to one day. Default: 1000.
+    pub block_time_ms: u64,
+    /// Who decides when a block is sealed. Default: the block time.
+    pub pace: Pace,
+    /// Where timestamps come from. Default: the machine's clock.
+    pub clock: Clock,
+    /// The log's file; it is made when it does not exist. Default: none, the chain ends with the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<PathBuf>,
+    /// When the log's bytes are forced to the disk. Default: at a clean shutdown.
+    pub sync: Sync,
+    /// How many transactions wait at most.
+    pub pool: pool::Limits,
+    /// How much clients may ask for at once.
+    pub rpc: server::Limits,
+    /// The genesis values. Default: those of the log if it holds a chain, else [`Genesis::default`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<Genesis>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9944)),
+            allow_remote: false,
+            block_time_ms: 1000,
+            pace: Pace::default(),
+            clock: Clock::default(),
+            log: None,
+            sync: Sync::default(),
+            pool: pool::Limits::default(),
+            rpc: server::Limits::default(),
+            genesis: None,
+        }
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Out of bounds.
+    #[error("block_time_ms is {0}; give 1 to {MAX_BLOCK_TIME_MS} (one day)")]
+    BlockTime(u64),
+    /// Reachable from outside by accident.
+    #[error("listen is {0}, which other machines can reach, and whoever reaches it controls the chain; give a loopback address, or allow_remote = true")]
+    Remote(SocketAddr),
+    /// A limit of zero.
+    #[error("{0} is 0; give at least 1")]
+    Zero(&'static str),
+}
+
+impl Config {
+    /// Finds settings that make no sense, other than genesis values.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !(1..=MAX_BLOCK_TIME_MS).contains(&self.block_time_ms) {
+            return Err(ConfigError::BlockTime(self.block_time_ms));
+        }
+        if !self.allow_remote && !self.listen.ip().is_loopback() {
+            return Err(ConfigError::Remote(self.listen));
+        }
+        let limits = [
+            ("pool.count", self.pool.count),
+            ("pool.bytes", self.pool.bytes),
+            ("pool.per_account", self.pool.per_account),
+            ("rpc.connections", self.rpc.connections as usize),
+            ("rpc.request_bytes", self.rpc.request_bytes as usize),
+            ("rpc.response_bytes", self.rpc.response_bytes as usize),
+            ("rpc.buffered", self.rpc.buffered as usize),
+        ];
+        match limits.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(ConfigError::Zero(name)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Faults on demand, at the level of the connection: late answers, dropped connections, silence.
+//!
+//! Every connection's bytes pass through [`carry`], which knows nothing of JSON-RPC: what it delays, withholds or
+//! cuts is what a client sees of a bad network or a hung node, pongs and subscriptions included. What a client sends
+//! is always read and carried out. Connections to the path [`CONTROL_PATH`] are never touched, so that faults can be
+//! set and cleared while they are on; so can [`crate::Handle::fault`].
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    net::TcpStream,
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+/// The path of control connections, as in `ws://127.0.0.1:9944/dev`: faults do not touch them.
+pub const CONTROL_PATH: &str = "/dev";
+
+/// The longest delay or timed stall: one hour.
+pub const MAX_FAULT_MS: u64 = 3_600_000;
+
+/// How many late chunks a connection may hold before the server has to wait.
+const LATE_CHUNKS: usize = 256;
+
+/// The size of one such chunk, in bytes.
+const CHUNK: usize = 16 << 10;
+
+/// Changes to the faults that are on (`dev_fault`). What is left out stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FaultChange {
+    /// End delay and stall, and let connections in, before the rest of this change is made.
+    pub clear: bool,
+    /// Every byte to a client arrives this much later, in milliseconds; 0 ends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// Cut connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop: Option<Drop>,
+    /// Accept connections and requests, and answer nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall: Option<Stall>,
+}
+
+/// Which connections to cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drop {
+    /// All that are open now.
+    All,
+    /// The next so many that are opened, as soon as they are.
+    Next(u32),
+}
+
+/// For how long nothing is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stall {
+    /// Until it is cleared.
+    On,
+    /// Not any more.
+    Off,
+    /// For so many milliseconds.
+    Ms(u64),
+}
+
+/// The faults that are on now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultStatus {
+    /// By how much bytes to a client are late, in milliseconds.
+    pub delay_ms: u64,
+    /// How many of the next connections will be cut.
+    pub drop_next: u32,
+    /// Whether answers are withheld.
+    pub stalled: bool,
+}
+
+/// A change that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} of {ms} ms is above the limit of {MAX_FAULT_MS} ms (one hour)")]
+pub struct FaultError {
+    field: &'static str,
+    ms: u64,
+}
+
+/// What all connections look at.
+#[derive(Clone, Copy, Default)]
+struct Network {
+    delay: Duration,
+    stall: Silence,
+    /// Connections opened before this many changes of it are cut.
+    cuts: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Silence {
+    #[default]
+    Off,
+    On,
+    Until(Instant),
+}
+
+impl Silence {
+    fn is_on(self) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Until(end) => Instant::now() < end,
+        }
+    }
+}
+
+/// The faults of one chain's server. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Faults {
+    network: Arc<watch::Sender<Network>>,
+    drop_next: Arc<AtomicU32>,
+}
+
+impl Faults {
+    pub(crate) fn new() -> Self {
+        Self { network: Arc::new(watch::Sender::new(Network::default())), drop_next: Arc::default() }
+    }
+
+    pub(crate) fn apply(&self, change: FaultChange) -> Result<FaultStatus, FaultError> {
+        let stall_ms = if let Some(Stall::Ms(ms)) = change.stall { ms } else { 0 };
+        for (field, ms) in [("delay_ms", change.delay_ms.unwrap_or(0)), ("stall", stall_ms)] {
+            if ms > MAX_FAULT_MS {
+                return Err(FaultError { field, ms });
+            }
+        }
+        self.network.send_modify(|network| network.change(&change));
+        match change.drop {
+            Some(Drop::Next(n)) => self.drop_next.store(n, Ordering::SeqCst),
+            _ if change.clear => self.drop_next.store(0, Ordering::SeqCst),
+            _ => {}
+        }
+        Ok(self.status())
+    }
+
+    pub(crate) fn status(&self) -> FaultStatus {
+        let network = *self.network.borrow();
+        FaultStatus {
+            delay_ms: network.delay.as_millis() as u64,
+            drop_next: self.drop_next.load(Ordering::SeqCst),
+            stalled: network.stall.is_on(),
+        }
+    }
+
+    /// Whether a connection that was just opened is to be cut; counts it.
+    pub(crate) fn cuts_newcomer(&self) -> bool {
+        self.drop_next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+impl Network {
+    fn change(&mut self, change: &FaultChange) {
+        if change.clear {
+            *self = Self { cuts: self.cuts, ..Self::default() };
+        }
+        if let Some(ms) = change.delay_ms {
+            self.delay = Duration::from_millis(ms);
+        }
+        match change.stall {
+            Some(Stall::On) => self.stall = Silence::On,
+            Some(Stall::Off) => self.stall = Silence::Off,
+            Some(Stall::Ms(ms)) => self.stall = Silence::Until(Instant::now() + Duration::from_millis(ms)),
+            None => {}
+        }
+        if change.drop == Some(Drop::All) {
+            self.cuts += 1;
+        }
+    }
+}
+
+/// One connection's view of the faults.
+pub(crate) struct Line {
+    network: watch::Receiver<Network>,
+    cuts_before: u64,
+    control: Arc<AtomicBool>,
+}
+
+impl Line {
+    pub(crate) fn new(faults: &Faults) -> Self {
+        let network = faults.network.subscribe();
+        let cuts_before = network.borrow().cuts;
+        Self { network, cuts_before, control: Arc::default() }
+    }
+
+    /// Set once the connection turns out to be for control.
+    pub(crate) fn control(&self) -> Arc<AtomicBool> {
+        self.control.clone()
+    }
+
+    fn is_control(&self) -> bool {
+        self.control.load(Ordering::SeqCst)
+    }
+
+    /// When a byte that the server sends now may arrive.
+    fn due(&self) -> Instant {
+        let delay = if self.is_control() { Duration::ZERO } else { self.network.borrow().delay };
+        Instant::now() + delay
+    }
+
+    /// Waits until answers are not withheld. The flag of a control connection is set before its first answer.
+    async fn silence_over(&mut self) {
+        while !self.is_control() {
+            let silence = self.network.borrow_and_update().stall;
+            let change = self.network.changed();
+            match silence {
+                Silence::On => drop(change.await),
+                Silence::Until(end) if Instant::now() < end => drop(tokio::time::timeout_at(end, change).await),
+                _ => return,
+            }
+        }
+    }
+
+    /// Waits until the connection is to be cut.
+    async fn cut(mut self) {
+        let cuts_before = self.cuts_before;
+        loop {
+            let is_cut = self.network.wait_for(|network| network.cuts > cuts_before).await.is_ok();
+            if is_cut && !self.is_control() {
+                return;
+            }
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn share(&self) -> Self {
+        Self {
+            network: self.network.clone(),
+            cuts_before: self.cuts_before,
+            control: self.control.clone(),
+        }
+    }
+}
+
+/// Carries bytes between a client's socket and the server's end until one side closes or the connection is cut.
+pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
+    let (mut from_client, mut to_client) = socket.into_split();
+    let (mut from_server, mut to_server) = tokio::io::split(server);
+    let (late, mut due) = mpsc::channel(LATE_CHUNKS);
+    let cut = line.share().cut();
+    let mut gate = line.share();
+
+    let requests = async {
+        let copied = tokio::io::copy(&mut from_client, &mut to_server).await;
+        drop(to_server.shutdown().await);
+        copied.map(drop)
+    };
+    let answers = async {
+        let mut buffer = vec![0; CHUNK];
+        while let Some(chunk) = read_chunk(&mut from_server, &mut buffer).await? {
+            if late.send((line.due(), chunk)).await.is_err() {
+                break;
+            }
+        }
+        drop(late);
+        io::Result::Ok(())
+    };
+    let deliveries = async {
+        while let Some((at, chunk)) = due.recv().await {
+            tokio::time::sleep_until(at).await;
+            gate.silence_over().await;
+            to_client.write_all(&chunk).await?;
+        }
+        to_client.shutdown().await
+    };
+    tokio::select! {
+        biased;
+        () = cut => tracing::debug!(target: "devchain::faults", "connection cut"),
+        // A client that only stopped sending still gets what is on its way.
+        Err(_) = requests => {}
+        _ = async { tokio::try_join!(answers, deliveries) } => {}
+    }
+}
+
+async fn read_chunk(from: &mut (impl AsyncReadExt + Unpin), buffer: &mut [u8]) -> io::Result<Option<Vec<u8>>> {
+    let length = from.read(buffer).await?;
+    Ok((length > 0).then(|| buffer[..length].to_vec()))
+}

@@ -1,0 +1,59 @@
+//! A development chain: Subtensor's interface in one small process, to be run, paced, broken and restarted by tests.
+//!
+//! What it is: a node around `devchain-runtime` (FRAME, natively compiled). It seals blocks by a block time or on
+//! demand, each final at once, keeps every state in memory and every block in an append-only log, and answers the
+//! JSON-RPC that subxt, `@polkadot/api` and Bittensor's SDK speak. The `dev_*` calls hold it, wind it forward, write
+//! its storage, copy it, and make its network fail.
+//!
+//! What it is not: a network (one process, no peers, no forks), WebAssembly, or safe to expose: whoever reaches its
+//! socket controls it.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use devchain::{Config, Devchain, Pace};
+//!
+//! let listen = "127.0.0.1:0".parse()?;
+//! let chain = Devchain::start(Config { listen, pace: Pace::Outside, ..Config::default() }).await?;
+//! println!("a chain at {} with genesis {:?}", chain.url(), chain.genesis());
+//! let status = chain.handle().fast_forward(20).await?;
+//! assert_eq!(status.height, 20);
+//! chain.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where to look next: [`Config`] for the settings, [`Handle`] for what can be done to a running chain, `node` for the
+//! thread that owns it, `seal` for how a block is made, `log` for what is on the disk, `pool` for what waits.
+
+mod chain;
+mod clock;
+mod config;
+mod devchain;
+mod faults;
+mod handle;
+mod log;
+mod node;
+mod pool;
+mod rpc;
+mod seal;
+mod server;
+mod state;
+mod store;
+
+pub use self::{
+    chain::{BlockError, ChainError},
+    clock::{Clock, LOGICAL_START_MS},
+    config::{Config, ConfigError, Pace},
+    devchain::{Devchain, StartError},
+    faults::{CONTROL_PATH, Drop, FaultChange, FaultError, FaultStatus, MAX_FAULT_MS, Stall},
+    handle::{ChainStatus, ControlError, Handle, MAX_BLOCKS, MAX_KEY, SubmitError},
+    log::{Height, LogError, RuntimeId, StorageWrite, Sync, TornTail},
+    node::NodeStatus,
+    pool::{Limits as PoolLimits, Refusal, Status},
+    seal::SealError,
+    server::Limits as RpcLimits,
+    state::CallError,
+    store::{Block, Extrinsic, Hash, Header},
+};
+pub use devchain_runtime::{Genesis, GenesisError};

@@ -1,0 +1,138 @@
+//! Why the pool refuses a transaction, as a Substrate node says it.
+
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, UnknownTransaction};
+
+use crate::store::Hash;
+
+/// A refusal. Clients tell them apart by their JSON-RPC code, so code and text are those of Substrate's `author` RPC
+/// (substrate/client/rpc-api, `author/error.rs`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The bytes are no extrinsic of this runtime.
+    #[error("Extrinsic has invalid format: {0}")]
+    BadFormat(String),
+    /// The runtime panicked while it looked at the transaction.
+    #[error("Verification Error: {0}")]
+    Verification(String),
+    /// The runtime says that it is invalid.
+    #[error("Invalid Transaction")]
+    Invalid(InvalidTransaction),
+    /// The runtime cannot tell.
+    #[error("Unknown Transaction Validity")]
+    Unknown(UnknownTransaction),
+    /// It left the pool a short time ago.
+    #[error("Transaction is temporarily banned")]
+    Banned,
+    /// It is in the pool already.
+    #[error("Transaction Already Imported")]
+    AlreadyImported(Hash),
+    /// Its nonce is taken by a transaction of the same or a higher priority.
+    #[error("Priority is too low: ({old} vs {new})")]
+    TooLowPriority {
+        /// The priority of the one in the pool.
+        old: u64,
+        /// The priority of the refused one.
+        new: u64,
+    },
+    /// The pool is full.
+    #[error("Immediately Dropped")]
+    ImmediatelyDropped,
+    /// It has no account and nonce by which the pool could order it.
+    #[error("No tags provided")]
+    NoTagsProvided,
+}
+
+impl Refusal {
+    /// The JSON-RPC error code.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::BadFormat(_) => 1001,
+            Self::Verification(_) => 1002,
+            Self::Invalid(_) => 1010,
+            Self::Unknown(_) => 1011,
+            Self::Banned => 1012,
+            Self::AlreadyImported(_) => 1013,
+            Self::TooLowPriority { .. } => 1014,
+            Self::ImmediatelyDropped => 1016,
+            Self::NoTagsProvided => 1019,
+        }
+    }
+
+    /// The JSON-RPC error data: what exactly is wrong.
+    pub fn data(&self) -> Option<String> {
+        match self {
+            Self::Invalid(InvalidTransaction::Custom(code)) => Some(format!("Custom error: {code}")),
+            Self::Invalid(invalid) => Some(<&str>::from(*invalid).into()),
+            Self::Unknown(unknown) => Some(format!("{unknown:?}")),
+            Self::AlreadyImported(hash) => Some(format!("{hash:?}")),
+            Self::TooLowPriority { .. } => Some(
+                "The transaction has too low priority to replace another transaction already in the pool.".into(),
+            ),
+            Self::ImmediatelyDropped => {
+                Some("The transaction couldn't enter the pool because of the limit".into())
+            }
+            Self::NoTagsProvided => {
+                Some("Transaction does not provide any tags, so the pool can't identify it".into())
+            }
+            Self::Verification(message) => Some(message.clone()),
+            Self::BadFormat(_) | Self::Banned => None,
+        }
+    }
+}
+
+impl From<TransactionValidityError> for Refusal {
+    fn from(error: TransactionValidityError) -> Self {
+        match error {
+            TransactionValidityError::Invalid(invalid) => Self::Invalid(invalid),
+            TransactionValidityError::Unknown(unknown) => Self::Unknown(unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_by_case() {
+        let cases = [
+            (Refusal::Invalid(InvalidTransaction::Custom(6)), 1010, "Invalid Transaction", Some("Custom error: 6")),
+            (Refusal::Invalid(InvalidTransaction::Stale), 1010, "Invalid Transaction", Some("Transaction is outdated")),
+            (
+                Refusal::Invalid(InvalidTransaction::BadProof),
+                1010,
+                "Invalid Transaction",
+                Some("Transaction has a bad signature"),
+            ),
+            (
+                Refusal::Unknown(UnknownTransaction::CannotLookup),
+                1011,
+                "Unknown Transaction Validity",
+                Some("UnknownTransaction::CannotLookup"),
+            ),
+            (Refusal::Banned, 1012, "Transaction is temporarily banned", None),
+            (
+                Refusal::AlreadyImported(Hash::repeat_byte(1)),
+                1013,
+                "Transaction Already Imported",
+                Some("0x0101010101010101010101010101010101010101010101010101010101010101"),
+            ),
+            (
+                Refusal::TooLowPriority { old: 7, new: 3 },
+                1014,
+                "Priority is too low: (7 vs 3)",
+                Some("The transaction has too low priority to replace another transaction already in the pool."),
+            ),
+            (
+                Refusal::ImmediatelyDropped,
+                1016,
+                "Immediately Dropped",
+                Some("The transaction couldn't enter the pool because of the limit"),
+            ),
+        ];
+        for (refusal, code, message, data) in cases {
+            let found = (refusal.code(), refusal.to_string(), refusal.data());
+            assert_eq!(found, (code, message.to_owned(), data.map(str::to_owned)));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `chain_*`: blocks and headers.
+
+use jsonrpsee::{
+    PendingSubscriptionSink,
+    core::{SubscriptionResult, async_trait},
+    proc_macros::rpc,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sp_core::Bytes;
+
+use super::{
+    error::{self, Result},
+    subscription::{self, Follower},
+};
+use crate::{
+    handle::Handle,
+    store::{Block, Hash, Header},
+};
+
+/// One value or a list of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum ListOrValue<T> {
+    List(Vec<T>),
+    Value(T),
+}
+
+/// A height as a number, or in hexadecimal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum NumberOrHex {
+    Number(u64),
+    Hex(String),
+}
+
+impl NumberOrHex {
+    /// The height, or the largest one, which no block has.
+    fn height(&self) -> Result<u32> {
+        let height = match self {
+            Self::Number(number) => Some(*number),
+            Self::Hex(text) => text.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok()),
+        };
+        let height = height.ok_or_else(|| error::height(&self.to_text()))?;
+        Ok(u32::try_from(height).unwrap_or(u32::MAX))
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Hex(text) => text.chars().take(70).collect(),
+        }
+    }
+}
+
+#[rpc(server)]
+pub(super) trait ChainApi {
+    #[method(name = "chain_getBlock")]
+    async fn block(&self, hash: Option<Hash>) -> Result<Option<Value>>;
+
+    #[method(name = "chain_getBlockHash", aliases = ["chain_getHead"])]
+    async fn block_hash(&self, heights: Option<ListOrValue<NumberOrHex>>) -> Result<ListOrValue<Option<Hash>>>;
+
+    #[method(name = "chain_getHeader")]
+    async fn header(&self, hash: Option<Hash>) -> Result<Option<Header>>;
+
+    #[method(name = "chain_getFinalizedHead", aliases = ["chain_getFinalisedHead"])]
+    async fn finalized_head(&self) -> Result<Hash>;
+
+    #[subscription(
+        name = "chain_subscribeAllHeads" => "chain_allHead",
+        unsubscribe = "chain_unsubscribeAllHeads",
+        item = Header
+    )]
+    async fn all_heads(&self) -> SubscriptionResult;
+
+    #[subscription(
+        name = "chain_subscribeNewHeads" => "chain_newHead",
+        aliases = ["subscribe_newHead", "chain_subscribeNewHead"],
+        unsubscribe = "chain_unsubscribeNewHeads",
+        unsubscribe_aliases = ["unsubscribe_newHead", "chain_unsubscribeNewHead"],
+        item = Header
+    )]
+    async fn new_heads(&self) -> SubscriptionResult;
+
+    #[subscription(
+        name = "chain_subscribeFinalizedHeads" => "chain_finalizedHead",
+        aliases = ["chain_subscribeFinalisedHeads"],
+        unsubscribe = "chain_unsubscribeFinalizedHeads",
+        unsubscribe_aliases = ["chain_unsubscribeFinalisedHeads"],
+        item = Header
+    )]
+    async fn finalized_heads(&self) -> SubscriptionResult;
+}
+
+pub(super) struct Chain(pub(super) Handle);
+
+impl Chain {
+    async fn find(&self, hash: Option<Hash>) -> Result<Option<Block>> {
+        let find = move |node: &crate::node::Node| {
+            let store = node.chain().store();
+            hash.map_or(Some(store.best()), |hash| store.by_hash(&hash)).cloned()
+        };
+        Ok(self.0.read(find).await?)
+    }
+
+    /// Blocks are final as soon as they are there, so all three kinds of heads are the same.
+    async fn follow(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
+        let mut follower = Follower::from_best(self.0.heights());
+        subscription::run(pending, async |sink| {
+            while let Some(heights) = follower.next().await {
+                for header in self.headers(heights).await? {
+                    subscription::send(sink, &header).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn headers(&self, heights: std::ops::RangeInclusive<u32>) -> Result<Vec<Header>> {
+        let headers = move |node: &crate::node::Node| {
+            let blocks = heights.filter_map(|height| node.chain().store().by_height(height));
+            blocks.map(|block| block.header.clone()).collect()
+        };
+        Ok(self.0.read(headers).await?)
+    }
+}
+
+#[async_trait]
+impl ChainApiServer for Chain {
+    async fn block(&self, hash: Option<Hash>) -> Result<Option<Value>> {
+        Ok(self.find(hash).await?.map(|Block { header, body, .. }| {
+            let extrinsics: Vec<Bytes> = body.into_iter().map(Bytes).collect();
+            json!({ "block": { "header": header, "extrinsics": extrinsics }, "justifications": null })
+        }))
+    }
+
+    async fn block_hash(&self, heights: Option<ListOrValue<NumberOrHex>>) -> Result<ListOrValue<Option<Hash>>> {
+        let Some(heights) = heights else {
+            return Ok(ListOrValue::Value(Some(self.finalized_head().await?)));
+        };
+        let (list, single) = match heights {
+            ListOrValue::List(list) => (list, false),
+            ListOrValue::Value(value) => (vec![value], true),
+        };
+        let list = list.iter().map(NumberOrHex::height).collect::<Result<Vec<u32>>>()?;
+        let hash_at = move |node: &crate::node::Node| {
+            let hash = |height| node.chain().store().by_height(height).map(|block| block.hash);
+            list.into_iter().map(hash).collect::<Vec<_>>()
+        };
+        let mut hashes = self.0.read(hash_at).await?;
+        Ok(if single { ListOrValue::Value(hashes.pop().flatten()) } else { ListOrValue::List(hashes) })
+    }
+
+    async fn header(&self, hash: Option<Hash>) -> Result<Option<Header>> {
+        Ok(self.find(hash).await?.map(|block| block.header))
+    }
+
+    async fn finalized_head(&self) -> Result<Hash> {
+        Ok(self.0.read(|node| node.chain().store().best().hash).await?)
+    }
+
+    async fn all_heads(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
+        self.follow(pending).await
+    }
+
+    async fn new_heads(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
+        self.follow(pending).await
+    }
+
+    async fn finalized_heads(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
+        self.follow(pending).await
+    }
+}

@@ -1,0 +1,53 @@
+//! What all subscriptions have in common: they follow the height, and end when the client does.
+
+use std::ops::RangeInclusive;
+
+use jsonrpsee::{PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink, core::SubscriptionResult};
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// The most heights that are handled in one go.
+const STRIDE: u32 = 64;
+
+/// Follows the chain's height without leaving one out.
+pub(super) struct Follower {
+    heights: watch::Receiver<u32>,
+    next: u32,
+}
+
+impl Follower {
+    /// Starts at the newest height.
+    pub(super) fn from_best(mut heights: watch::Receiver<u32>) -> Self {
+        let next = *heights.borrow_and_update();
+        Self { heights, next }
+    }
+
+    /// The next heights, once they are there; none when the chain has stopped.
+    pub(super) async fn next(&mut self) -> Option<RangeInclusive<u32>> {
+        let best = *self.heights.wait_for(|best| *best >= self.next).await.ok()?;
+        let range = self.next..=best.min(self.next.saturating_add(STRIDE - 1));
+        self.next = range.end().saturating_add(1);
+        Some(range)
+    }
+}
+
+/// Sends one item of a subscription; an error when the client has gone.
+pub(super) async fn send(sink: &SubscriptionSink, item: &impl Serialize) -> SubscriptionResult {
+    let message = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), item)?;
+    Ok(sink.send(message).await?)
+}
+
+/// Runs `feed` on an accepted subscription until it or the client is done.
+pub(super) async fn run(
+    pending: PendingSubscriptionSink,
+    feed: impl AsyncFnOnce(&SubscriptionSink) -> SubscriptionResult,
+) -> SubscriptionResult {
+    let sink = pending.accept().await?;
+    tokio::select! {
+        biased;
+        () = sink.closed() => {}
+        // An error here means that client or chain has gone: there is nobody to tell.
+        _ = feed(&sink) => {}
+    }
+    Ok(())
+}
