@@ -16,7 +16,7 @@ pub type SparseRow = Vec<(u16, u16)>;
 pub struct EpochInput {
     /// Height of the block in which the epoch runs.
     pub block: u64,
-    /// Height of the block of the previous epoch; bonds to neurons registered since are dropped.
+    /// Height of the block of the previous epoch; bonds to neurons registered in later blocks are dropped.
     pub last_epoch: u64,
     /// Blocks without new weights after which a validator counts as inactive.
     pub activity_cutoff: u64,
@@ -73,7 +73,7 @@ pub struct EpochOutput {
     pub validator_emission: Vec<u64>,
     /// Rao for both.
     pub emission: Vec<u64>,
-    /// Bonds, rows of permitted validators only; other rows stay as they were stored (`None`).
+    /// Bonds: rows of those who get a permit; empty rows of those who lose theirs; other rows stay (`None`).
     pub bonds: Vec<Option<SparseRow>>,
 }
 
@@ -101,8 +101,8 @@ pub fn epoch(input: &EpochInput) -> EpochOutput {
     };
 
     let shares = EmissionShares::new(&incentive, &dividends, if is_zero(&voting) { &stake } else { &voting });
+    let permits = new_permits(input, &stake);
     EpochOutput {
-        permits: new_permits(input, &stake),
         stake_weight: to_u16(&stake),
         consensus: to_u16(&consensus),
         validator_trust: to_u16(&validator_trust),
@@ -111,7 +111,8 @@ pub fn epoch(input: &EpochInput) -> EpochOutput {
         server_emission: amounts(&shares.servers, input.emission),
         validator_emission: amounts(&shares.validators, input.emission),
         emission: amounts(&shares.combined, input.emission),
-        bonds: (0..n).map(|i| permitted(input, i).then(|| sparse(&stored[i]))).collect(),
+        bonds: (0..n).map(|i| kept_bonds(&stored[i], permits[i], permitted(input, i))).collect(),
+        permits,
         active,
     }
 }
@@ -200,6 +201,15 @@ struct Bonding {
     dividends: Vec<I32F32>,
 }
 
+/// The row to store: the new one with a permit, an empty one for a lost permit, none otherwise.
+fn kept_bonds(row: &[I32F32], permit: bool, permit_so_far: bool) -> Option<SparseRow> {
+    match (permit, permit_so_far) {
+        (true, _) => Some(sparse(row)),
+        (false, true) => Some(SparseRow::new()),
+        (false, false) => None,
+    }
+}
+
 /// Bonds as a moving average of column shares of weight times stake.
 fn bond_yuma2(input: &EpochInput, weights: &Matrix, voting: &[I32F32], incentive: &[I32F32]) -> Bonding {
     let old = normalise_columns(old_bonds(input, voting.len(), I32F32::from_num));
@@ -224,7 +234,7 @@ fn bond_yuma3(input: &EpochInput, weights: &Matrix, voting: &[I32F32], incentive
 
 /// Stored bonds less those to neurons that registered since the last epoch.
 fn old_bonds(input: &EpochInput, n: usize, value: impl Fn(u16) -> I32F32) -> Matrix {
-    let lasting = |j: usize| at(&input.registered_at, j) < input.last_epoch;
+    let lasting = |j: usize| at(&input.registered_at, j) <= input.last_epoch;
     (0..n)
         .map(|i| {
             let mut bonds = vec![I32F32::ZERO; n];
