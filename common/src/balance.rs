@@ -15,7 +15,9 @@ const DECIMALS: usize = 9;
 ///
 /// It is shown as `1.5 TAO` and read from `1.5`, `1.5 TAO`, `1.5τ` or `1500000000 rao`. Files hold the text, so that no
 /// number is ever read in the wrong unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen,
+)]
 pub struct Rao(pub u64);
 
 /// Why a text is not an amount.
@@ -58,10 +60,7 @@ impl FromStr for Rao {
         if part.len() > decimals {
             return Err(ParseRaoError::TooFine(short()));
         }
-        format!("0{whole}{part:0<decimals$}")
-            .parse()
-            .map(Rao)
-            .map_err(|_| ParseRaoError::TooMuch(short()))
+        format!("0{whole}{part:0<decimals$}").parse().map(Rao).map_err(|_| ParseRaoError::TooMuch(short()))
     }
 }
 

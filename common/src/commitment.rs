@@ -309,8 +309,10 @@ mod tests {
             any::<[u8; 32]>().prop_map(Field::ShaThree256),
             timelock()
                 .prop_map(|(encrypted, reveal_round)| Field::TimelockEncrypted { encrypted, reveal_round }),
-            timelock()
-                .prop_map(|(encrypted, reveal_round)| Field::TimelockRevealFailed { encrypted, reveal_round }),
+            timelock().prop_map(|(encrypted, reveal_round)| Field::TimelockRevealFailed {
+                encrypted,
+                reveal_round
+            }),
         ]
     }
 

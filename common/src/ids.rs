@@ -54,6 +54,16 @@ number! {
     Height(u64)
 }
 
+number! {
+    /// A moment, in milliseconds since 1970-01-01 UTC, as the chain's `Timestamp.Now` has it.
+    UnixMillis(u64)
+}
+
+number! {
+    /// A window of a run, counted from 0 at the run's start block.
+    Window(u64)
+}
+
 impl Height {
     /// The height of the block after this one.
     pub fn next(self) -> Self {
@@ -65,10 +75,17 @@ impl Height {
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
 pub struct BlockHash(pub [u8; 32]);
 
-/// Why a text is not a block hash.
+/// Why a text is not a hash.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a block hash: that is 0x and 64 hex digits")]
+#[error("`{0}` is not a hash: that is 64 hex digits")]
 pub struct ParseHashError(String);
+
+impl ParseHashError {
+    /// The text that is no hash, cut to a length that can be shown.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.chars().take(80).collect())
+    }
+}
 
 impl From<[u8; 32]> for BlockHash {
     fn from(hash: [u8; 32]) -> Self {
@@ -94,8 +111,7 @@ impl FromStr for BlockHash {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut hash = [0u8; 32];
         let digits = text.strip_prefix("0x").unwrap_or(text);
-        hex::decode_to_slice(digits, &mut hash)
-            .map_err(|_| ParseHashError(text.chars().take(80).collect()))?;
+        hex::decode_to_slice(digits, &mut hash).map_err(|_| ParseHashError::new(text))?;
         Ok(Self(hash))
     }
 }

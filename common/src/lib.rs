@@ -21,11 +21,14 @@
 mod account;
 mod balance;
 pub mod commitment;
+pub mod digest;
 mod exit;
 mod ids;
+pub mod signature;
 pub mod ss58;
+pub mod wire;
 
 pub use account::{Coldkey, Hotkey};
 pub use balance::{ParseRaoError, RAO_PER_TAO, Rao};
 pub use exit::Exit;
-pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid};
+pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid, UnixMillis, Window};

@@ -29,7 +29,9 @@ pub enum ParseAddressError {
         bytes: usize,
     },
     /// It is an address of another network.
-    #[error("`{text}` is an address of network {prefix}; Bittensor's addresses have prefix {PREFIX} and begin with 5")]
+    #[error(
+        "`{text}` is an address of network {prefix}; Bittensor's addresses have prefix {PREFIX} and begin with 5"
+    )]
     Network {
         /// The text as given.
         text: String,
@@ -116,7 +118,9 @@ mod tests {
         assert!(matches!(decode(""), Err(ParseAddressError::Length { bytes: 0, .. })));
         assert!(matches!(decode(&alice[..40]), Err(ParseAddressError::Length { .. })));
         assert!(matches!(decode("0xd43593c7"), Err(ParseAddressError::NotBase58(_))));
-        assert!(matches!(decode(&"5".repeat(10_000)), Err(ParseAddressError::NotBase58(text)) if text.len() == 64));
+        assert!(
+            matches!(decode(&"5".repeat(10_000)), Err(ParseAddressError::NotBase58(text)) if text.len() == 64)
+        );
         let mistyped = alice.replace("5Grw", "5Gsw");
         assert_eq!(decode(&mistyped), Err(ParseAddressError::Checksum(mistyped.clone())));
     }

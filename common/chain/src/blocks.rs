@@ -1,0 +1,169 @@
+//! Finalized blocks, one after another, whatever the connection does.
+
+use common::{BlockHash, Height, UnixMillis};
+use subxt_rpcs::client::RpcSubscription;
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::{
+    Client,
+    client::{Header, header_hash},
+    connection::Session,
+    error::ReadError,
+};
+
+/// A block of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Block {
+    /// Its number, counted from genesis.
+    pub height: Height,
+    /// The hash of its header.
+    pub hash: BlockHash,
+    /// The hash of the block before.
+    pub parent: BlockHash,
+    /// The time that it carries: what its author's clock said. 0 in the genesis block.
+    pub time: UnixMillis,
+}
+
+/// How often a block may be missing on a node that has finalized it.
+const MAX_MISSING: usize = 3;
+
+/// Why a stream of blocks ends.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlocksError {
+    /// A node shows a finalized block that does not follow the one that we were shown before.
+    #[error(
+        "two finalized chains: block {height} ({hash}) follows {parent}, but we were shown {expected} before; \
+         the endpoints disagree, or the chain was reset"
+    )]
+    Forked {
+        /// The height of the block that does not fit.
+        height: Height,
+        /// Its hash.
+        hash: BlockHash,
+        /// The parent that it names.
+        parent: BlockHash,
+        /// The block that we were shown before.
+        expected: BlockHash,
+    },
+    /// A block could not be read.
+    #[error("block {height}: {source}")]
+    Read {
+        /// Its height.
+        height: Height,
+        /// Why.
+        source: ReadError,
+    },
+}
+
+/// Finalized blocks from some height on: heights without a gap, each block the child of the one before.
+///
+/// [`Blocks::next`] waits for the next one. A lost connection is made again, on the next endpoint if need be, and what
+/// was missed meanwhile is fetched. A node that shows no block for the options' `stall_blocks` is left for the next.
+pub struct Blocks {
+    client: Client,
+    next: Height,
+    /// The block before `next`, where we know it.
+    last: Option<BlockHash>,
+    /// The newest finalized header that we heard of.
+    head: Option<Header>,
+    heads: Option<(Session, RpcSubscription<Header>)>,
+    /// The number of the last session that was of no use.
+    useless: u64,
+}
+
+impl Blocks {
+    pub(crate) fn new(client: Client, next: Height) -> Self {
+        Self { client, next, last: None, head: None, heads: None, useless: 0 }
+    }
+
+    pub(crate) fn after(client: Client, last: &Block) -> Self {
+        Self { last: Some(last.hash), ..Self::new(client, last.height.next()) }
+    }
+
+    /// The height of the block that [`Blocks::next`] will give.
+    pub fn next_height(&self) -> Height {
+        self.next
+    }
+
+    /// The next finalized block.
+    ///
+    /// It may be dropped at any time, as `select!` does: nothing is lost. It waits through losses of the connection, for
+    /// ever; an error means that the stream cannot go on.
+    pub async fn next(&mut self) -> Result<Block, BlocksError> {
+        let height = self.next;
+        let mut missing = 0;
+        loop {
+            while self.head.as_ref().is_none_or(|head| head.number < height.0) {
+                self.hear().await;
+            }
+            match self.fetch(height).await {
+                Ok(block) => return self.accept(block),
+                // A node that we came to just now may be behind: wait until it has the block finalized.
+                Err(ReadError::NoBlockYet(_) | ReadError::UnknownBlock(_)) if missing < MAX_MISSING => {
+                    missing += 1;
+                    self.head = None;
+                }
+                Err(error) if error.is_retryable() => {
+                    warn!(target: "chain", %height, %error, "block not read yet");
+                }
+                Err(source) => return Err(BlocksError::Read { height, source }),
+            }
+        }
+    }
+
+    fn accept(&mut self, block: Block) -> Result<Block, BlocksError> {
+        if let Some(expected) = self.last.filter(|last| *last != block.parent) {
+            let Block { height, hash, parent, .. } = block;
+            return Err(BlocksError::Forked { height, hash, parent, expected });
+        }
+        self.last = Some(block.hash);
+        self.next = block.height.next();
+        Ok(block)
+    }
+
+    async fn fetch(&self, height: Height) -> Result<Block, ReadError> {
+        if let Some(head) = self.head.as_ref().filter(|head| head.number == height.0) {
+            return self.client.with_time(head, header_hash(head)).await;
+        }
+        let hash = self.client.block_hash(height).await?;
+        let header = self.client.header(hash).await?;
+        self.client.with_time(&header, hash).await
+    }
+
+    /// Waits for news of the finalized head, once: a header, a new subscription, or nothing after a loss.
+    async fn hear(&mut self) {
+        let patience = self.client.options().stall_after();
+        let Some((session, heads)) = &mut self.heads else {
+            return self.subscribe().await;
+        };
+        match timeout(patience, heads.next()).await {
+            Ok(Some(Ok(header))) => self.head = Some(header),
+            Ok(Some(Err(_)) | None) => self.heads = None,
+            Err(_) => {
+                warn!(target: "chain", next = %self.next, after_s = patience.as_secs_f32(), "no finalized block");
+                self.useless = session.serial;
+                self.client.connection().give_up(session);
+                self.heads = None;
+            }
+        }
+    }
+
+    async fn subscribe(&mut self) {
+        const METHOD: &str = "chain_subscribeFinalizedHeads";
+        let connection = self.client.connection();
+        let session = match connection.session_after(self.useless).await {
+            Ok(session) => session,
+            Err(error) => return warn!(target: "chain", %error, "waiting for a connection"),
+        };
+        let methods = session.methods.clone();
+        match connection.request(&session, METHOD, methods.chain_subscribe_finalized_heads()).await {
+            Ok(heads) => self.heads = Some((session, heads)),
+            Err(error) => {
+                warn!(target: "chain", %error, "cannot subscribe to finalized blocks");
+                self.useless = session.serial;
+                connection.give_up(&session);
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Commitments: what hotkeys announce on a subnet.
+
+use chain_metadata::{api, items::Kind};
+use common::{
+    Height, Hotkey, Netuid,
+    commitment::{Commitment, CommitmentError, Fields, MAX_ENCODED},
+};
+use subxt::utils::{AccountId32, H256};
+
+use crate::{
+    Call, Client, Included, Snapshot, TransactionError,
+    error::{ReadError, RequestError},
+    runtime::explain,
+    storage::{Batch, Slot, Values},
+    subnet::epoch_of_fixed_tempo,
+    wallet::KeyPair,
+};
+
+/// Keys that one request lists. Nodes allow 1000.
+const PAGE: u32 = 1000;
+/// More commitments than this on one subnet are not read: it has at most some hundred neurons, and the chain keeps
+/// the commitments of those that were replaced.
+const MAX_LISTED: usize = 16 << 10;
+/// Bytes of an account id at the end of a key.
+const ACCOUNT: usize = 32;
+
+/// The commitments of a subnet after a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commitments {
+    /// Those that can be read, ordered by hotkey.
+    pub valid: Vec<(Hotkey, Commitment)>,
+    /// Those that cannot, and why: other software may write what we do not know.
+    pub malformed: Vec<(Hotkey, CommitmentError)>,
+}
+
+impl Commitments {
+    /// The commitment of a hotkey, if it can be read.
+    pub fn of(&self, hotkey: &Hotkey) -> Option<&Commitment> {
+        let place = self.valid.binary_search_by(|(other, _)| other.cmp(hotkey)).ok()?;
+        Some(&self.valid[place].1)
+    }
+
+    fn collect(
+        values: &Values,
+        slots: impl IntoIterator<Item = (Hotkey, Slot<api::commitments::storage::commitment_of::Output>)>,
+    ) -> Self {
+        let mut commitments = Self::default();
+        for (hotkey, slot) in slots {
+            let Some(bytes) = values.raw(slot) else { continue };
+            match parse(bytes) {
+                Ok(commitment) => commitments.valid.push((hotkey, commitment)),
+                Err(error) => commitments.malformed.push((hotkey, error)),
+            }
+        }
+        commitments.valid.sort_by_key(|(hotkey, _)| *hotkey);
+        commitments.malformed.sort_by_key(|(hotkey, _)| *hotkey);
+        commitments
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Commitment, CommitmentError> {
+    match bytes.len() {
+        length if length > MAX_ENCODED => Err(CommitmentError::Malformed(format!("{length} bytes"))),
+        _ => Commitment::from_chain(bytes),
+    }
+}
+
+/// What a hotkey has left of its commitment space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that the chain grants per epoch.
+    pub granted: u64,
+    /// Bytes that are used in this epoch.
+    pub used: u64,
+}
+
+impl Space {
+    /// Bytes that are left until the next epoch.
+    pub fn left(&self) -> u64 {
+        self.granted.saturating_sub(self.used)
+    }
+}
+
+/// Why a commitment was not set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// It does not fit into what is left of the epoch's space. Nothing was sent.
+    #[error(
+        "the commitment costs {cost} bytes, but {left} of {granted} are left in this epoch: wait for the next epoch"
+    )]
+    NoSpace {
+        /// What it costs.
+        cost: u64,
+        /// What is left.
+        left: u64,
+        /// What the chain grants per epoch.
+        granted: u64,
+    },
+    /// The transaction did not succeed.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+}
+
+impl CommitError {
+    /// May the same be tried again, with a chance to succeed?
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoSpace { cost, granted, .. } => cost <= granted,
+            Self::Transaction(error) => error.is_retryable(),
+        }
+    }
+}
+
+impl Snapshot<'_> {
+    /// The commitments of all hotkeys of a subnet, of replaced ones too. Two requests for up to 999 of them.
+    pub async fn commitments(&self, netuid: Netuid) -> Result<Commitments, ReadError> {
+        let prefix = self.commitments_prefix(netuid)?;
+        let hotkeys = self.list_hotkeys(&prefix).await?;
+        self.commitments_of(netuid, &hotkeys).await
+    }
+
+    /// The commitments of these hotkeys, of those that have one. One request.
+    pub async fn commitments_of(&self, netuid: Netuid, hotkeys: &[Hotkey]) -> Result<Commitments, ReadError> {
+        let plan = |batch: &mut Batch<'_>| {
+            let commitment = |hotkey: &Hotkey| {
+                let keys = (netuid.0, AccountId32(hotkey.0));
+                Ok((*hotkey, batch.add(api::storage().commitments().commitment_of(), keys)?))
+            };
+            hotkeys.iter().map(commitment).collect::<Result<Vec<_>, ReadError>>()
+        };
+        let (slots, values) = self.read(plan).await?;
+        Ok(Commitments::collect(&values, slots))
+    }
+
+    /// How much commitment space a hotkey has used in the epoch of this block. One or two requests.
+    ///
+    /// The next transaction may fall into the next epoch, where all of the space is there again.
+    pub async fn commitment_space(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<Space, ReadError> {
+        let subtensor = || api::storage().subtensor_module();
+        let commitments = || api::storage().commitments();
+        let (slots, values) = self
+            .read(|batch| {
+                Ok((
+                    batch.add(commitments().max_space(), ())?,
+                    batch.add(commitments().used_space_of(), (netuid.0, AccountId32(hotkey.0)))?,
+                    batch.add_if_usable(subtensor().subnet_epoch_index(), (netuid.0,))?,
+                    batch.add(subtensor().tempo(), (netuid.0,))?,
+                ))
+            })
+            .await?;
+        let (max_space, used, epoch, tempo) = slots;
+        let granted = u64::from(values.get(max_space)?);
+        let epoch = match epoch {
+            Some(epoch) => values.get(epoch)?,
+            None => {
+                let header = self.client().header(self.block()).await?;
+                epoch_of_fixed_tempo(netuid, values.get(tempo)?, Height(header.number))
+            }
+        };
+        let used = values.find(used)?.filter(|used| used.last_epoch == epoch);
+        Ok(Space { granted, used: used.map_or(0, |used| used.used_space) })
+    }
+
+    fn commitments_prefix(&self, netuid: Netuid) -> Result<Vec<u8>, ReadError> {
+        let runtime = self.client().runtimes().newest();
+        runtime.require(Kind::Storage, "Commitments", "CommitmentOf")?;
+        let address = api::storage().commitments().commitment_of().unvalidated();
+        let entry = runtime.offline.storage().entry(address);
+        entry.and_then(|entry| entry.iter_key((netuid.0,))).map_err(|error| ReadError::Metadata {
+            spec_version: runtime.version.spec,
+            reason: error.to_string(),
+        })
+    }
+
+    /// The hotkeys at the end of all keys that begin like this, page by page.
+    async fn list_hotkeys(&self, prefix: &[u8]) -> Result<Vec<Hotkey>, ReadError> {
+        const METHOD: &str = "state_getKeysPaged";
+        let at = Some(H256(self.block().0));
+        let mut hotkeys = Vec::new();
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let start = last.as_deref();
+            let keys = self
+                .client()
+                .connection()
+                .read(METHOD, |node| async move { node.state_get_keys_paged(prefix, PAGE, start, at).await })
+                .await
+                .map_err(|error| explain(error, at))?;
+            for key in &keys {
+                hotkeys.push(hotkey_of(key, prefix, last.as_deref())?);
+                last = Some(key.clone());
+            }
+            if hotkeys.len() > MAX_LISTED {
+                let reason = format!("more than {MAX_LISTED} commitments on one subnet");
+                return Err(RequestError::Unintelligible { method: METHOD, reason }.into());
+            }
+            if keys.len() < PAGE as usize {
+                return Ok(hotkeys);
+            }
+        }
+    }
+}
+
+/// The hotkey of a key, which must come after the last one: else a node could keep us busy for ever.
+fn hotkey_of(key: &[u8], prefix: &[u8], last: Option<&[u8]>) -> Result<Hotkey, RequestError> {
+    let in_order = key.starts_with(prefix) && last.is_none_or(|last| last < key);
+    let account = key.split_last_chunk::<ACCOUNT>().map(|(_, account)| *account);
+    match account.filter(|_| in_order) {
+        Some(account) => Ok(Hotkey(account)),
+        None => Err(RequestError::Unintelligible {
+            method: "state_getKeysPaged",
+            reason: format!("key 0x{} is not of this list", hex::encode(key)),
+        }),
+    }
+}
+
+impl Client {
+    /// Sets the commitment of the signer's hotkey on a subnet, instead of what it held before.
+    ///
+    /// The space that is left is checked first. It is free of fees.
+    pub async fn set_commitment(
+        &self,
+        netuid: Netuid,
+        fields: Fields,
+        hotkey: &KeyPair,
+    ) -> Result<Included, CommitError> {
+        let cost = fields.cost();
+        let space =
+            self.commitment_space_now(netuid, &hotkey.hotkey()).await.map_err(TransactionError::Unsent)?;
+        if cost > space.left() {
+            return Err(CommitError::NoSpace { cost, left: space.left(), granted: space.granted });
+        }
+        Ok(self.submit(&Call::SetCommitment { netuid, fields }, hotkey).await?)
+    }
+
+    async fn commitment_space_now(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<Space, ReadError> {
+        let head = self.finalized_hash().await?;
+        self.at(head).commitment_space(netuid, hotkey).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_must_come_in_order_and_belong_to_the_list() {
+        let key = |account: u8| [&b"prefix"[..], &[account; ACCOUNT]].concat();
+        assert_eq!(hotkey_of(&key(7), b"prefix", None), Ok(Hotkey([7; 32])));
+        assert!(hotkey_of(&key(7), b"prefix", Some(&key(6))).is_ok());
+        assert!(hotkey_of(&key(7), b"prefix", Some(&key(7))).is_err());
+        assert!(hotkey_of(&key(7), b"other", None).is_err());
+        assert!(hotkey_of(b"prefix", b"prefix", None).is_err());
+    }
+
+    #[test]
+    fn space_never_runs_below_nothing() {
+        assert_eq!(Space { granted: 100, used: 300 }.left(), 0);
+    }
+}

@@ -1,0 +1,66 @@
+//! The chain client: reads Bittensor's chain and writes to it, over connections that break.
+//!
+//! [`Client::connect`] makes one from [`Options`]. It then reads blocks ([`Client::blocks`]) and the state after any of
+//! them ([`Client::at`]: metagraph, commitments, hyperparameters, balances), and signs with a [`wallet::KeyPair`] to
+//! register ([`Client::register`]), announce ([`Client::set_commitment`]) and weigh ([`Client::set_weights`]). What the
+//! chain refuses says what it means and what to do ([`refusal::Refusal`]).
+//!
+//! It decides nothing about a training run: what a commitment means, and which weights are right, is for others. It
+//! does not create wallets, and it does not look at blocks that are not final.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use chain::{Client, Options, wallet::Wallet};
+//! use common::{Netuid, commitment::{Field, Fields}};
+//!
+//! let client = Client::connect(Options::new(["wss://entrypoint-finney.opentensor.ai:443"])).await?;
+//! let hotkey = Wallet::new("/home/me/.bittensor/wallets".as_ref(), "default")?.hotkey("miner")?;
+//! client.set_commitment(Netuid(3), Fields::new(vec![Field::raw(*b"hello")?])?, &hotkey).await?;
+//!
+//! let mut blocks = client.blocks().await?;
+//! loop {
+//!     let block = blocks.next().await?;
+//!     let metagraph = client.at(block.hash).metagraph(Netuid(3)).await?;
+//!     println!("block {}: {} neurons", block.height, metagraph.neurons.len());
+//! }
+//! # }
+//! ```
+//!
+//! Inside, from the bottom: `connection` (one session at a time, reconnecting), `runtime` (what the live runtime can
+//! do), `storage` (many values in one request), then a file for each thing that is read or sent.
+
+mod backoff;
+mod blocks;
+mod calls;
+mod client;
+mod commitments;
+mod connection;
+pub mod error;
+#[cfg(test)]
+mod golden;
+mod metagraph;
+mod nonces;
+mod options;
+mod outcome;
+pub mod refusal;
+mod register;
+mod runtime;
+mod snapshot;
+mod storage;
+mod subnet;
+mod transactions;
+pub mod wallet;
+mod weights;
+
+pub use blocks::{Block, Blocks, BlocksError};
+pub use calls::{Call, CallError};
+pub use client::Client;
+pub use commitments::{CommitError, Commitments, Space};
+pub use metagraph::{Metagraph, Neuron, Row};
+pub use options::Options;
+pub use outcome::Event;
+pub use register::{RegisterError, Registration};
+pub use snapshot::Snapshot;
+pub use subnet::Hyperparameters;
+pub use transactions::{Included, Stage, TransactionError, TransactionHash};
+pub use weights::{WeightsError, scale_to_max};

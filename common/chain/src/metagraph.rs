@@ -1,0 +1,268 @@
+//! The metagraph of a subnet: who its neurons are, and what consensus has made of them.
+
+use chain_metadata::api;
+use common::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
+use subxt::utils::AccountId32;
+
+use crate::{
+    Snapshot,
+    error::ReadError,
+    snapshot::require_subnet,
+    storage::{Batch, Slot, Values},
+};
+
+/// A miner or validator of a subnet.
+///
+/// Shares of 65535 are as the chain's last epoch left them. A neuron is named by hotkey and block of registration: its
+/// uid may belong to another one tomorrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neuron {
+    /// Its place on the subnet.
+    pub uid: Uid,
+    /// The account that acts.
+    pub hotkey: Hotkey,
+    /// The account that owns the hotkey.
+    pub coldkey: Coldkey,
+    /// The block of its registration (`BlockAtRegistration`).
+    pub registered: Height,
+    /// Its stake as it counts in votes and consensus, of 65535 for the largest (`StakeWeight`).
+    pub stake_weight: u16,
+    /// The stake on its hotkey in this subnet's alpha (`TotalHotkeyAlpha`).
+    pub alpha: Rao,
+    /// May it set weights on others? (`ValidatorPermit`)
+    pub permit: bool,
+    /// Has it set weights within the activity cutoff, as of the last epoch? (`Active`)
+    pub active: bool,
+    /// Its share of the miners' reward, of 65535 (`Incentive`).
+    pub incentive: u16,
+    /// The weight that the stake majority gives it, of 65535 (`Consensus`).
+    pub consensus: u16,
+    /// Its share of the validators' reward, of 65535 (`Dividends`).
+    pub dividends: u16,
+    /// The part of its weights that is within consensus, of 65535 (`ValidatorTrust`).
+    pub validator_trust: u16,
+    /// What it earned in the last epoch, in the subnet's alpha (`Emission`).
+    pub emission: Rao,
+    /// The block of its last `set_weights` (`LastUpdate`).
+    pub last_update: Height,
+}
+
+/// All neurons of a subnet after a block, in the order of uids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metagraph {
+    /// The subnet.
+    pub netuid: Netuid,
+    /// The block.
+    pub block: BlockHash,
+    /// The account that owns the subnet.
+    pub owner: Coldkey,
+    /// The owner's hotkey: its uid receives the burn share.
+    pub owner_hotkey: Hotkey,
+    /// The neurons: the one of uid `i` at place `i`.
+    pub neurons: Vec<Neuron>,
+}
+
+impl Metagraph {
+    /// The neuron of this hotkey.
+    pub fn by_hotkey(&self, hotkey: &Hotkey) -> Option<&Neuron> {
+        self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
+    }
+
+    /// The uid of the owner's hotkey, if it is registered.
+    pub fn owner_uid(&self) -> Option<Uid> {
+        self.by_hotkey(&self.owner_hotkey).map(|neuron| neuron.uid)
+    }
+}
+
+/// A row of a matrix over uids: the entries that are not zero.
+pub type Row = Vec<(Uid, u16)>;
+
+impl Snapshot<'_> {
+    /// The metagraph of a subnet. Three requests, however many neurons there are (up to 2047).
+    pub async fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ReadError> {
+        let (columns, values) = self.read(|batch| Columns::plan(batch, netuid.0)).await?;
+        let columns = columns.take(&values, netuid)?;
+        let (keys, values) = self.read(|batch| plan_keys(batch, netuid.0, columns.neurons)).await?;
+        let keys = take_keys(&values, &keys)?;
+        let (stakes, values) = self.read(|batch| plan_stakes(batch, netuid.0, &keys)).await?;
+        let neurons = (keys.iter().zip(stakes).enumerate())
+            .map(|(uid, ((hotkey, registered), (owner, alpha)))| {
+                Ok(Neuron {
+                    hotkey: *hotkey,
+                    registered: *registered,
+                    coldkey: Coldkey(values.get(owner)?.0),
+                    alpha: Rao(values.get(alpha)?),
+                    ..columns.neuron(uid)
+                })
+            })
+            .collect::<Result<_, ReadError>>()?;
+        let (owner, owner_hotkey) = (columns.owner, columns.owner_hotkey);
+        Ok(Metagraph { netuid, block: self.block(), owner, owner_hotkey, neurons })
+    }
+
+    /// The weights that each of these uids has set, scaled so that a row's largest is 65535. One request.
+    pub async fn weights(&self, netuid: Netuid, uids: &[Uid]) -> Result<Vec<Row>, ReadError> {
+        let plan = |batch: &mut Batch<'_>| {
+            let weights =
+                |uid: &Uid| batch.add(api::storage().subtensor_module().weights(), (netuid.0, uid.0));
+            uids.iter().map(weights).collect::<Result<Vec<_>, _>>()
+        };
+        let (rows, values) = self.read(plan).await?;
+        rows.into_iter().map(|row| take_row(&values, row)).collect()
+    }
+
+    /// The bonds of each of these uids. One request.
+    pub async fn bonds(&self, netuid: Netuid, uids: &[Uid]) -> Result<Vec<Row>, ReadError> {
+        let plan = |batch: &mut Batch<'_>| {
+            let bonds = |uid: &Uid| batch.add(api::storage().subtensor_module().bonds(), (netuid.0, uid.0));
+            uids.iter().map(bonds).collect::<Result<Vec<_>, _>>()
+        };
+        let (rows, values) = self.read(plan).await?;
+        rows.into_iter().map(|row| take_row(&values, row)).collect()
+    }
+
+    /// The uid of a hotkey on a subnet, if it is registered there. One request.
+    pub async fn uid(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<Option<Uid>, ReadError> {
+        let keys = (netuid.0, AccountId32(hotkey.0));
+        let (uid, values) =
+            self.read(|batch| batch.add(api::storage().subtensor_module().uids(), keys)).await?;
+        Ok(values.find(uid)?.map(Uid))
+    }
+}
+
+fn take_row(values: &Values, row: Slot<Vec<(u16, u16)>>) -> Result<Row, ReadError> {
+    Ok(values.get(row)?.into_iter().map(|(uid, value)| (Uid(uid), value)).collect())
+}
+
+/// The slots of what is stored as one vector over all uids, and of the subnet's owner.
+struct Columns {
+    exists: Slot<bool>,
+    neurons: Slot<u16>,
+    owner: Slot<AccountId32>,
+    owner_hotkey: Slot<AccountId32>,
+    stake_weight: Slot<Vec<u16>>,
+    permit: Slot<Vec<bool>>,
+    active: Slot<Vec<bool>>,
+    incentive: Slot<Vec<u16>>,
+    consensus: Slot<Vec<u16>>,
+    dividends: Slot<Vec<u16>>,
+    validator_trust: Slot<Vec<u16>>,
+    emission: Slot<Vec<u64>>,
+    last_update: Slot<Vec<u64>>,
+}
+
+impl Columns {
+    fn plan(batch: &mut Batch<'_>, netuid: u16) -> Result<Self, ReadError> {
+        let subtensor = || api::storage().subtensor_module();
+        Ok(Self {
+            exists: batch.add(subtensor().networks_added(), (netuid,))?,
+            neurons: batch.add(subtensor().subnetwork_n(), (netuid,))?,
+            owner: batch.add(subtensor().subnet_owner(), (netuid,))?,
+            owner_hotkey: batch.add(subtensor().subnet_owner_hotkey(), (netuid,))?,
+            stake_weight: batch.add(subtensor().stake_weight(), (netuid,))?,
+            permit: batch.add(subtensor().validator_permit(), (netuid,))?,
+            active: batch.add(subtensor().active(), (netuid,))?,
+            incentive: batch.add(subtensor().incentive(), (netuid,))?,
+            consensus: batch.add(subtensor().consensus(), (netuid,))?,
+            dividends: batch.add(subtensor().dividends(), (netuid,))?,
+            validator_trust: batch.add(subtensor().validator_trust(), (netuid,))?,
+            emission: batch.add(subtensor().emission(), (netuid,))?,
+            last_update: batch.add(subtensor().last_update(), (netuid,))?,
+        })
+    }
+
+    fn take(self, values: &Values, netuid: Netuid) -> Result<FilledColumns, ReadError> {
+        require_subnet(values.get(self.exists)?, netuid)?;
+        Ok(FilledColumns {
+            neurons: values.get(self.neurons)?,
+            owner: Coldkey(values.get(self.owner)?.0),
+            owner_hotkey: Hotkey(values.get(self.owner_hotkey)?.0),
+            stake_weight: values.get(self.stake_weight)?,
+            permit: values.get(self.permit)?,
+            active: values.get(self.active)?,
+            incentive: values.get(self.incentive)?,
+            consensus: values.get(self.consensus)?,
+            dividends: values.get(self.dividends)?,
+            validator_trust: values.get(self.validator_trust)?,
+            emission: values.get(self.emission)?,
+            last_update: values.get(self.last_update)?,
+        })
+    }
+}
+
+/// What [`Columns`] found.
+struct FilledColumns {
+    neurons: u16,
+    owner: Coldkey,
+    owner_hotkey: Hotkey,
+    stake_weight: Vec<u16>,
+    permit: Vec<bool>,
+    active: Vec<bool>,
+    incentive: Vec<u16>,
+    consensus: Vec<u16>,
+    dividends: Vec<u16>,
+    validator_trust: Vec<u16>,
+    emission: Vec<u64>,
+    last_update: Vec<u64>,
+}
+
+impl FilledColumns {
+    /// What the columns say of a uid. The chain lengthens them at registration or at the next epoch, by zeros; a place
+    /// that is not there yet is one.
+    fn neuron(&self, uid: usize) -> Neuron {
+        fn cell<T: Copy + Default>(column: &[T], uid: usize) -> T {
+            column.get(uid).copied().unwrap_or_default()
+        }
+        Neuron {
+            uid: Uid(u16::try_from(uid).expect("there are at most 65535 neurons")),
+            hotkey: Hotkey([0; 32]),
+            coldkey: Coldkey([0; 32]),
+            registered: Height(0),
+            alpha: Rao(0),
+            stake_weight: cell(&self.stake_weight, uid),
+            permit: cell(&self.permit, uid),
+            active: cell(&self.active, uid),
+            incentive: cell(&self.incentive, uid),
+            consensus: cell(&self.consensus, uid),
+            dividends: cell(&self.dividends, uid),
+            validator_trust: cell(&self.validator_trust, uid),
+            emission: Rao(cell(&self.emission, uid)),
+            last_update: Height(cell(&self.last_update, uid)),
+        }
+    }
+}
+
+type KeySlots = (Slot<AccountId32>, Slot<u64>);
+type StakeSlots = (Slot<AccountId32>, Slot<u64>);
+
+fn plan_keys(batch: &mut Batch<'_>, netuid: u16, neurons: u16) -> Result<Vec<KeySlots>, ReadError> {
+    let subtensor = || api::storage().subtensor_module();
+    (0..neurons)
+        .map(|uid| {
+            let hotkey = batch.add(subtensor().keys(), (netuid, uid))?;
+            Ok((hotkey, batch.add(subtensor().block_at_registration(), (netuid, uid))?))
+        })
+        .collect()
+}
+
+fn take_keys(values: &Values, slots: &[KeySlots]) -> Result<Vec<(Hotkey, Height)>, ReadError> {
+    slots
+        .iter()
+        .map(|(hotkey, registered)| Ok((Hotkey(values.get(*hotkey)?.0), Height(values.get(*registered)?))))
+        .collect()
+}
+
+fn plan_stakes(
+    batch: &mut Batch<'_>,
+    netuid: u16,
+    keys: &[(Hotkey, Height)],
+) -> Result<Vec<StakeSlots>, ReadError> {
+    let subtensor = || api::storage().subtensor_module();
+    keys.iter()
+        .map(|(hotkey, _)| {
+            let owner = batch.add(subtensor().owner(), (AccountId32(hotkey.0),))?;
+            let alpha = batch.add(subtensor().total_hotkey_alpha(), (AccountId32(hotkey.0), netuid))?;
+            Ok((owner, alpha))
+        })
+        .collect()
+}

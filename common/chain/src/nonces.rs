@@ -1,0 +1,106 @@
+//! Nonces: transactions of one account take effect in their order, each number once.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+/// What is known of the accounts that this client signs for.
+#[derive(Default)]
+pub(crate) struct Nonces {
+    accounts: Mutex<HashMap<[u8; 32], Arc<Account>>>,
+}
+
+#[derive(Default)]
+struct Account {
+    /// The nonce after that of the last transaction that a node took from us.
+    next: Arc<tokio::sync::Mutex<u64>>,
+    /// Transactions of which the end is not known yet.
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// The right to send the account's next transaction. Others of the same account wait meanwhile.
+pub(crate) struct Turn {
+    next: OwnedMutexGuard<u64>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// A transaction that was taken by a node. Drop it when its end is known.
+pub(crate) struct InFlight(Arc<AtomicUsize>);
+
+impl Nonces {
+    /// Waits until no other transaction of this account is being sent.
+    pub(crate) async fn turn(&self, account: [u8; 32]) -> Turn {
+        let (next, in_flight) = {
+            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            let account = accounts.entry(account).or_default();
+            (account.next.clone(), account.in_flight.clone())
+        };
+        Turn { next: next.lock_owned().await, in_flight }
+    }
+}
+
+impl Turn {
+    /// The nonce to sign with, given the node's own answer.
+    ///
+    /// A node that we came to just now may not know yet what another one took: then our own count is ahead of it.
+    pub(crate) fn nonce(&self, of_node: u64) -> u64 {
+        match self.in_flight.load(Ordering::Acquire) {
+            0 => of_node,
+            _ => of_node.max(*self.next),
+        }
+    }
+
+    /// The transaction may have reached a node: its nonce is spent, and the next one may go.
+    pub(crate) fn sent(mut self, nonce: u64) -> InFlight {
+        *self.next = nonce.saturating_add(1);
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(self.in_flight.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: [u8; 32] = [1; 32];
+    const BOB: [u8; 32] = [2; 32];
+
+    #[tokio::test]
+    async fn several_in_flight_count_on() {
+        let nonces = Nonces::default();
+        let first = nonces.turn(ALICE).await;
+        assert_eq!(first.nonce(5), 5);
+        let first = first.sent(5);
+        let second = nonces.turn(ALICE).await;
+        assert_eq!(second.nonce(5), 6, "a node that does not know of the first yet");
+        assert_eq!(second.nonce(9), 9, "somebody else signs for the account too");
+        drop((first, second));
+        assert_eq!(nonces.turn(ALICE).await.nonce(5), 5, "nothing is in flight: the node is right");
+    }
+
+    #[tokio::test]
+    async fn a_refused_transaction_leaves_its_nonce() {
+        let nonces = Nonces::default();
+        drop(nonces.turn(ALICE).await);
+        assert_eq!(nonces.turn(ALICE).await.nonce(7), 7);
+    }
+
+    #[tokio::test]
+    async fn accounts_do_not_wait_for_each_other() {
+        let nonces = Nonces::default();
+        let _alice = nonces.turn(ALICE).await;
+        assert_eq!(nonces.turn(BOB).await.nonce(0), 0);
+    }
+}

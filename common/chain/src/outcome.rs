@@ -1,0 +1,118 @@
+//! What a transaction did in its block: success with events, or a dispatch error.
+
+use codec::Decode;
+use common::{BlockHash, Height};
+use sp_crypto_hashing::twox_128;
+use subxt::{
+    SubstrateConfig,
+    error::DispatchError,
+    events::{Events, Phase},
+    utils::H256,
+};
+
+use crate::{Client, error::ReadError, refusal::Refusal, runtime::Runtime};
+
+/// Something that the runtime says it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The pallet.
+    pub pallet: String,
+    /// The event's name.
+    pub name: String,
+    /// Its fields, in SCALE.
+    pub fields: Vec<u8>,
+}
+
+impl Event {
+    /// The fields, if this is the event of that name and they decode.
+    pub(crate) fn decode<T: Decode>(&self, pallet: &str, name: &str) -> Option<T> {
+        let matches = self.pallet == pallet && self.name == name;
+        matches.then(|| T::decode(&mut &self.fields[..]).ok()).flatten()
+    }
+}
+
+/// A block with its transactions.
+pub(crate) struct Body {
+    pub(crate) height: Height,
+    pub(crate) parent: BlockHash,
+    extrinsics: Vec<Vec<u8>>,
+}
+
+impl Body {
+    /// The place of a transaction, by its bytes.
+    pub(crate) fn position(&self, bytes: &[u8]) -> Option<u32> {
+        let index = self.extrinsics.iter().position(|extrinsic| extrinsic == bytes)?;
+        u32::try_from(index).ok()
+    }
+}
+
+/// Reads a block with its transactions. One request.
+pub(crate) async fn body(client: &Client, block: BlockHash) -> Result<Body, ReadError> {
+    let details = client
+        .connection()
+        .read("chain_getBlock", |node| async move { node.chain_get_block(Some(H256(block.0))).await })
+        .await?
+        .ok_or(ReadError::UnknownBlock(block))?;
+    Ok(Body {
+        height: Height(details.block.header.number),
+        parent: BlockHash(details.block.header.parent_hash.0),
+        extrinsics: details.block.extrinsics.into_iter().map(|bytes| bytes.0).collect(),
+    })
+}
+
+/// What the transaction at this place of a block did. One request.
+pub(crate) async fn outcome(
+    client: &Client,
+    block: BlockHash,
+    index: u32,
+) -> Result<Result<Vec<Event>, Refusal>, ReadError> {
+    let events = [twox_128(b"System"), twox_128(b"Events")].concat();
+    let (events, values) = client.at(block).read(|batch| Ok(batch.add_key(events.clone()))).await?;
+    let bytes = values.raw(events).unwrap_or_default().to_vec();
+    read_outcome(&values.runtime, bytes, index).map_err(|reason| ReadError::Decode {
+        item: "System.Events".into(),
+        at: block,
+        reason,
+    })
+}
+
+fn read_outcome(
+    runtime: &Runtime,
+    bytes: Vec<u8>,
+    index: u32,
+) -> Result<Result<Vec<Event>, Refusal>, String> {
+    let events: Events<SubstrateConfig> = runtime.offline.events().from_bytes(bytes);
+    let mut of_ours = Vec::new();
+    let mut ended = None;
+    for event in events.iter() {
+        let event = event.map_err(|error| error.to_string())?;
+        if event.phase() != Phase::ApplyExtrinsic(index) {
+            continue;
+        }
+        match (event.pallet_name(), event.event_name()) {
+            ("System", "ExtrinsicSuccess") => ended = Some(Ok(())),
+            ("System", "ExtrinsicFailed") => ended = Some(Err(refusal(runtime, event.field_bytes()))),
+            (pallet, name) => of_ours.push(Event {
+                pallet: pallet.into(),
+                name: name.into(),
+                fields: event.field_bytes().to_vec(),
+            }),
+        }
+    }
+    match ended {
+        Some(Ok(())) => Ok(Ok(of_ours)),
+        Some(Err(refusal)) => Ok(Err(refusal)),
+        None => Err(format!("the events do not say how transaction {index} ended")),
+    }
+}
+
+fn refusal(runtime: &Runtime, dispatch_error: &[u8]) -> Refusal {
+    match DispatchError::decode_from(dispatch_error, runtime.metadata.clone()) {
+        Ok(DispatchError::Module(error)) => match error.details() {
+            Ok(details) => Refusal::from_pallet(details.pallet.name(), &details.variant.name),
+            Err(_) => Refusal::OtherDispatch(error.to_string()),
+        },
+        Ok(other) => Refusal::OtherDispatch(other.to_string()),
+        Err(error) => Refusal::OtherDispatch(error.to_string()),
+    }
+}

@@ -1,0 +1,243 @@
+//! What the chain refuses, in words: what it means, what to do, and whether trying again helps.
+//!
+//! A transaction can be refused twice: by the node's pool before it is in any block (JSON-RPC codes 1001 to 1018, of
+//! which 1010 carries the runtime's own numbers), or by the runtime in a block (a dispatch error, named
+//! `Pallet::Error`). Both end in a [`Refusal`]. Facts: `CustomTransactionError` and the `Error` enums of the chain's
+//! pallets, spec 461.
+
+mod dispatch;
+mod pool;
+
+/// Why the chain does not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    // Weights.
+    /// `SubtensorModule::CanNotSetRootNetworkWeights`.
+    #[error("weights cannot be set on the root network (netuid 0): name the subnet")]
+    RootWeights,
+    /// `SubtensorModule::WeightVecNotEqualSize`.
+    #[error("there are not as many weights as uids: give one weight for each uid")]
+    WeightsAndUidsDiffer,
+    /// `SubtensorModule::MechanismDoesNotExist`.
+    #[error("the subnet does not exist, or has no such mechanism: check the netuid")]
+    NoSuchMechanism,
+    /// `SubtensorModule::UidsLengthExceedUidsInSubNet`.
+    #[error("there are more weights than the subnet has neurons: read the metagraph anew")]
+    MoreWeightsThanNeurons,
+    /// `SubtensorModule::HotKeyNotRegisteredInSubNet`, `…InNetwork`; pool 10.
+    #[error(
+        "the hotkey is not registered on this subnet: register it first (it may have been replaced by a newer one)"
+    )]
+    NotRegistered,
+    /// `SubtensorModule::NotEnoughStakeToSetWeights`; pool 1.
+    #[error(
+        "the hotkey has less stake than the subnet demands of who sets weights: add stake, or get delegations"
+    )]
+    StakeTooLow,
+    /// `SubtensorModule::IncorrectWeightVersionKey`.
+    #[error("the subnet demands a newer version key: update this program, as the subnet's owner asks")]
+    VersionKeyTooOld,
+    /// `SubtensorModule::SettingWeightsTooFast`.
+    #[error("the last weights are too recent: wait until WeightsSetRateLimit blocks have passed since then")]
+    WeightsTooSoon,
+    /// `SubtensorModule::NeuronNoValidatorPermit`.
+    #[error("the hotkey has no validator permit: only the validators with the most stake may weigh others")]
+    NoValidatorPermit,
+    /// `SubtensorModule::DuplicateUids`.
+    #[error("a uid is weighed twice: give each uid once")]
+    DuplicateUids,
+    /// `SubtensorModule::UidVecContainInvalidOne`; pool 19.
+    #[error("a weighed uid is not on the subnet: read the metagraph anew")]
+    UnknownUid,
+    /// `SubtensorModule::WeightVecLengthIsLow`.
+    #[error("there are fewer weights than the subnet's MinAllowedWeights: add uids of weight 0")]
+    TooFewWeights,
+    /// `SubtensorModule::MaxWeightExceeded`.
+    #[error("one weight has a larger share than the subnet's MaxWeightsLimit: spread the weights")]
+    WeightTooLarge,
+    /// `SubtensorModule::CommitRevealEnabled`.
+    #[error("the subnet demands commit-reveal: plain weights are not accepted, they must be committed first")]
+    CommitRevealOn,
+
+    // Registration.
+    /// `SubtensorModule::RegistrationNotPermittedOnRootSubnet`.
+    #[error("nobody registers on the root network (netuid 0) in this way: name the subnet")]
+    RootRegistration,
+    /// `SubtensorModule::SubnetNotExists`; pool 3.
+    #[error("the subnet does not exist: check the netuid")]
+    NoSuchSubnet,
+    /// `SubtensorModule::SubNetRegistrationDisabled`.
+    #[error("registration on this subnet is closed: its owner can open it")]
+    RegistrationClosed,
+    /// `SubtensorModule::HotKeyAlreadyRegisteredInSubNet`.
+    #[error("the hotkey is already registered on this subnet: nothing was paid, use it")]
+    AlreadyRegistered,
+    /// `SubtensorModule::NotEnoughBalanceToStake`; pool 2.
+    #[error("the coldkey's balance does not cover the price: send TAO to it")]
+    BalanceTooLow,
+    /// `SubtensorModule::NonAssociatedColdKey`; pool 26.
+    #[error("the hotkey belongs to another coldkey: sign with that coldkey, or use another hotkey")]
+    ForeignHotkey,
+    /// `SubtensorModule::NoNeuronIdAvailable`.
+    #[error("the subnet is full and every neuron is immune: try again when an immunity period has ended")]
+    SubnetFull,
+    /// `SubtensorModule::RegistrationPriceLimitExceeded`.
+    #[error(
+        "registration costs more than the price cap: nothing was paid, raise the cap or wait until the price decays"
+    )]
+    PriceAboveCap,
+    /// `SubtensorModule::TooManyRegistrationsThisBlock`, `…ThisInterval`.
+    #[error("too many hotkeys registered on this subnet just now: try again in the next block or interval")]
+    TooManyRegistrations,
+
+    // Commitments.
+    /// `Commitments::AccountNotAllowedCommit`.
+    #[error("the hotkey may not commit: it is not registered on this subnet, register it first")]
+    CommitNotAllowed,
+    /// `Commitments::TooManyFieldsInCommitmentInfo`.
+    #[error("the commitment has more fields than the chain takes: give at most 3")]
+    TooManyFields,
+    /// `Commitments::SpaceLimitExceeded`.
+    #[error("the hotkey's commitment space for this epoch is used up: wait for the next epoch")]
+    SpaceUsedUp,
+    /// `Commitments::TimelockRevealFailedNotAllowed`.
+    #[error(
+        "the commitment holds a field that only the chain may write (TimelockRevealFailed): leave it out"
+    )]
+    ChainOnlyField,
+
+    // The runtime's numbers in the pool (code 1010, `Custom error: n`).
+    /// Pool 4; `SubtensorModule::HotKeyAccountNotExists`.
+    #[error("the chain does not know the hotkey: register it first")]
+    UnknownHotkey,
+    /// Pool 6; `SubtensorModule::TxRateLimitExceeded` and its like.
+    #[error(
+        "the chain's rate limit for this call has not passed: for weights wait WeightsSetRateLimit blocks since the last"
+    )]
+    RateLimited,
+    /// Pool 0; `SubtensorModule::ColdkeySwapAnnounced`.
+    #[error("the coldkey is being swapped for another: it can do nothing until that is over")]
+    ColdkeyInSwap,
+    /// Pool 18; `SubtensorModule::InputLengthsUnequal`.
+    #[error("the lists of the call are not equally long: give one entry of each per item")]
+    LengthsDiffer,
+    /// Pool 255.
+    #[error(
+        "the runtime refuses the call as a bad request: this program and the chain disagree, look for an update"
+    )]
+    BadRequest,
+
+    // The pool itself.
+    /// Code 1010, `Stale`.
+    #[error("the transaction is outdated: its nonce is used, or its era is over; build it anew")]
+    Stale,
+    /// Code 1010, `Future`.
+    #[error("the nonce is too far ahead: an earlier transaction of the account is missing; build it anew")]
+    Future,
+    /// Code 1010, `BadProof`.
+    #[error("the signature does not fit: the runtime may have been upgraded just now; build it anew")]
+    BadSignature,
+    /// Code 1010, `AncientBirthBlock`.
+    #[error("the transaction refers to a block that the node does not have: build it anew")]
+    AncientBirthBlock,
+    /// Code 1010, `Payment`.
+    #[error("the account cannot pay the fee: send TAO to it")]
+    CannotPayFee,
+    /// Code 1010, `ExhaustsResources`.
+    #[error("the block has no room for the transaction: try again in the next block")]
+    BlockFull,
+    /// Code 1010, `BadSigner`, `Call`, `BadMandatory`, `MandatoryValidation`, `IndeterminateImplicit`,
+    /// `UnknownOrigin`.
+    #[error(
+        "the runtime does not take such a transaction ({0}): this program and the chain disagree, look for an update"
+    )]
+    NotAccepted(String),
+    /// Code 1011.
+    #[error("the node cannot tell whether the transaction is valid: try again, or another node")]
+    UnknownValidity,
+    /// Code 1012.
+    #[error(
+        "the node has banned this transaction for a while, since it was invalid before: build it anew in some minutes"
+    )]
+    Banned,
+    /// Code 1013.
+    #[error("the node already has this transaction: wait for it to be in a block")]
+    AlreadyImported,
+    /// Code 1014.
+    #[error("another transaction of the account waits with the same nonce: wait for it to be in a block")]
+    NonceTaken,
+    /// Codes 1015, 1016 and 1018.
+    #[error(
+        "the node's pool is full, or does not take the transaction: try again in some blocks, or another node"
+    )]
+    PoolFull,
+    /// Code 1001 and 1002.
+    #[error("the node cannot read the transaction: this program and the chain disagree, look for an update")]
+    Unreadable,
+
+    // Whatever else.
+    /// Another number of the runtime in the pool.
+    #[error("the chain's pool refuses the transaction with its own code {0} (code 1010, Custom error: {0})")]
+    OtherCustom(u8),
+    /// Another error of the pool.
+    #[error("the node refuses the transaction: {message} (code {code})")]
+    OtherPool {
+        /// The JSON-RPC code.
+        code: i32,
+        /// What the node says.
+        message: String,
+    },
+    /// Another error of a pallet.
+    #[error("the chain refuses the call: {pallet}::{name}")]
+    OtherError {
+        /// The pallet.
+        pallet: String,
+        /// The error's name in the live runtime's metadata.
+        name: String,
+    },
+    /// A dispatch error that belongs to no pallet.
+    #[error("the chain refuses the call: {0}")]
+    OtherDispatch(String),
+}
+
+/// When trying again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// Not as it is: something must be changed first, here or by others.
+    Never,
+    /// At once, built anew.
+    Anew,
+    /// In the next block.
+    NextBlock,
+    /// When the rate limit has passed.
+    RateLimit,
+    /// In the next epoch.
+    NextEpoch,
+    /// Later: in minutes or hours.
+    Later,
+}
+
+impl Refusal {
+    /// When trying the same again may help.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::WeightsTooSoon | Self::RateLimited => Retry::RateLimit,
+            Self::SpaceUsedUp => Retry::NextEpoch,
+            Self::TooManyRegistrations | Self::BlockFull => Retry::NextBlock,
+            Self::Stale | Self::Future | Self::BadSignature | Self::AncientBirthBlock => Retry::Anew,
+            Self::AlreadyImported | Self::NonceTaken => Retry::NextBlock,
+            Self::SubnetFull
+            | Self::PriceAboveCap
+            | Self::UnknownValidity
+            | Self::Banned
+            | Self::PoolFull
+            | Self::ColdkeyInSwap => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    /// May trying the same again help at some time?
+    pub fn is_retryable(&self) -> bool {
+        self.retry() != Retry::Never
+    }
+}

@@ -1,0 +1,245 @@
+//! Refusals by the runtime, in a block.
+
+use super::Refusal;
+
+impl Refusal {
+    /// The refusal that a pallet's error means. Unknown ones keep their names.
+    pub fn from_pallet(pallet: &str, name: &str) -> Self {
+        let known = match pallet {
+            "SubtensorModule" => subtensor(name),
+            "Commitments" => commitments(name),
+            _ => None,
+        };
+        known.unwrap_or_else(|| Self::OtherError { pallet: pallet.into(), name: name.into() })
+    }
+}
+
+fn subtensor(name: &str) -> Option<Refusal> {
+    Some(match name {
+        "CanNotSetRootNetworkWeights" => Refusal::RootWeights,
+        "WeightVecNotEqualSize" => Refusal::WeightsAndUidsDiffer,
+        "MechanismDoesNotExist" => Refusal::NoSuchMechanism,
+        "UidsLengthExceedUidsInSubNet" => Refusal::MoreWeightsThanNeurons,
+        "HotKeyNotRegisteredInSubNet" | "HotKeyNotRegisteredInNetwork" => Refusal::NotRegistered,
+        "NotEnoughStakeToSetWeights" => Refusal::StakeTooLow,
+        "IncorrectWeightVersionKey" => Refusal::VersionKeyTooOld,
+        "SettingWeightsTooFast" => Refusal::WeightsTooSoon,
+        "NeuronNoValidatorPermit" => Refusal::NoValidatorPermit,
+        "DuplicateUids" => Refusal::DuplicateUids,
+        "UidVecContainInvalidOne" => Refusal::UnknownUid,
+        "WeightVecLengthIsLow" => Refusal::TooFewWeights,
+        "MaxWeightExceeded" => Refusal::WeightTooLarge,
+        "CommitRevealEnabled" => Refusal::CommitRevealOn,
+        "RegistrationNotPermittedOnRootSubnet" => Refusal::RootRegistration,
+        "SubnetNotExists" => Refusal::NoSuchSubnet,
+        "SubNetRegistrationDisabled" => Refusal::RegistrationClosed,
+        "HotKeyAlreadyRegisteredInSubNet" => Refusal::AlreadyRegistered,
+        "NotEnoughBalanceToStake" => Refusal::BalanceTooLow,
+        "NonAssociatedColdKey" => Refusal::ForeignHotkey,
+        "NoNeuronIdAvailable" => Refusal::SubnetFull,
+        "RegistrationPriceLimitExceeded" => Refusal::PriceAboveCap,
+        "TooManyRegistrationsThisBlock" | "TooManyRegistrationsThisInterval" => Refusal::TooManyRegistrations,
+        "HotKeyAccountNotExists" => Refusal::UnknownHotkey,
+        "TxRateLimitExceeded" | "NetworkTxRateLimitExceeded" => Refusal::RateLimited,
+        "ColdkeySwapAnnounced" => Refusal::ColdkeyInSwap,
+        "InputLengthsUnequal" => Refusal::LengthsDiffer,
+        _ => return None,
+    })
+}
+
+fn commitments(name: &str) -> Option<Refusal> {
+    Some(match name {
+        "AccountNotAllowedCommit" => Refusal::CommitNotAllowed,
+        "TooManyFieldsInCommitmentInfo" => Refusal::TooManyFields,
+        "SpaceLimitExceeded" => Refusal::SpaceUsedUp,
+        "TimelockRevealFailedNotAllowed" => Refusal::ChainOnlyField,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each error of the chain that our calls can meet, with what a user reads.
+    const TABLE: &[(&str, &str, &str)] = &[
+        (
+            "SubtensorModule",
+            "CanNotSetRootNetworkWeights",
+            "weights cannot be set on the root network (netuid 0): name the subnet",
+        ),
+        (
+            "SubtensorModule",
+            "WeightVecNotEqualSize",
+            "there are not as many weights as uids: give one weight for each uid",
+        ),
+        (
+            "SubtensorModule",
+            "MechanismDoesNotExist",
+            "the subnet does not exist, or has no such mechanism: check the netuid",
+        ),
+        (
+            "SubtensorModule",
+            "UidsLengthExceedUidsInSubNet",
+            "there are more weights than the subnet has neurons: read the metagraph anew",
+        ),
+        (
+            "SubtensorModule",
+            "HotKeyNotRegisteredInSubNet",
+            "the hotkey is not registered on this subnet: register it first (it may have been replaced by a newer one)",
+        ),
+        (
+            "SubtensorModule",
+            "NotEnoughStakeToSetWeights",
+            "the hotkey has less stake than the subnet demands of who sets weights: add stake, or get delegations",
+        ),
+        (
+            "SubtensorModule",
+            "IncorrectWeightVersionKey",
+            "the subnet demands a newer version key: update this program, as the subnet's owner asks",
+        ),
+        (
+            "SubtensorModule",
+            "SettingWeightsTooFast",
+            "the last weights are too recent: wait until WeightsSetRateLimit blocks have passed since then",
+        ),
+        (
+            "SubtensorModule",
+            "NeuronNoValidatorPermit",
+            "the hotkey has no validator permit: only the validators with the most stake may weigh others",
+        ),
+        ("SubtensorModule", "DuplicateUids", "a uid is weighed twice: give each uid once"),
+        (
+            "SubtensorModule",
+            "UidVecContainInvalidOne",
+            "a weighed uid is not on the subnet: read the metagraph anew",
+        ),
+        (
+            "SubtensorModule",
+            "WeightVecLengthIsLow",
+            "there are fewer weights than the subnet's MinAllowedWeights: add uids of weight 0",
+        ),
+        (
+            "SubtensorModule",
+            "MaxWeightExceeded",
+            "one weight has a larger share than the subnet's MaxWeightsLimit: spread the weights",
+        ),
+        (
+            "SubtensorModule",
+            "CommitRevealEnabled",
+            "the subnet demands commit-reveal: plain weights are not accepted, they must be committed first",
+        ),
+        (
+            "SubtensorModule",
+            "RegistrationNotPermittedOnRootSubnet",
+            "nobody registers on the root network (netuid 0) in this way: name the subnet",
+        ),
+        ("SubtensorModule", "SubnetNotExists", "the subnet does not exist: check the netuid"),
+        (
+            "SubtensorModule",
+            "SubNetRegistrationDisabled",
+            "registration on this subnet is closed: its owner can open it",
+        ),
+        (
+            "SubtensorModule",
+            "HotKeyAlreadyRegisteredInSubNet",
+            "the hotkey is already registered on this subnet: nothing was paid, use it",
+        ),
+        (
+            "SubtensorModule",
+            "NotEnoughBalanceToStake",
+            "the coldkey's balance does not cover the price: send TAO to it",
+        ),
+        (
+            "SubtensorModule",
+            "NonAssociatedColdKey",
+            "the hotkey belongs to another coldkey: sign with that coldkey, or use another hotkey",
+        ),
+        (
+            "SubtensorModule",
+            "NoNeuronIdAvailable",
+            "the subnet is full and every neuron is immune: try again when an immunity period has ended",
+        ),
+        (
+            "SubtensorModule",
+            "RegistrationPriceLimitExceeded",
+            "registration costs more than the price cap: nothing was paid, raise the cap or wait until the price decays",
+        ),
+        (
+            "SubtensorModule",
+            "TooManyRegistrationsThisBlock",
+            "too many hotkeys registered on this subnet just now: try again in the next block or interval",
+        ),
+        (
+            "SubtensorModule",
+            "HotKeyAccountNotExists",
+            "the chain does not know the hotkey: register it first",
+        ),
+        (
+            "SubtensorModule",
+            "TxRateLimitExceeded",
+            "the chain's rate limit for this call has not passed: for weights wait WeightsSetRateLimit blocks since the last",
+        ),
+        (
+            "SubtensorModule",
+            "ColdkeySwapAnnounced",
+            "the coldkey is being swapped for another: it can do nothing until that is over",
+        ),
+        (
+            "SubtensorModule",
+            "InputLengthsUnequal",
+            "the lists of the call are not equally long: give one entry of each per item",
+        ),
+        (
+            "Commitments",
+            "AccountNotAllowedCommit",
+            "the hotkey may not commit: it is not registered on this subnet, register it first",
+        ),
+        (
+            "Commitments",
+            "TooManyFieldsInCommitmentInfo",
+            "the commitment has more fields than the chain takes: give at most 3",
+        ),
+        (
+            "Commitments",
+            "SpaceLimitExceeded",
+            "the hotkey's commitment space for this epoch is used up: wait for the next epoch",
+        ),
+        (
+            "Commitments",
+            "TimelockRevealFailedNotAllowed",
+            "the commitment holds a field that only the chain may write (TimelockRevealFailed): leave it out",
+        ),
+        ("Balances", "InsufficientBalance", "the chain refuses the call: Balances::InsufficientBalance"),
+        ("SubtensorModule", "SomethingNew", "the chain refuses the call: SubtensorModule::SomethingNew"),
+    ];
+
+    #[test]
+    fn every_error_has_its_message() {
+        for (pallet, name, message) in TABLE {
+            assert_eq!(Refusal::from_pallet(pallet, name).to_string(), *message);
+        }
+    }
+
+    #[test]
+    fn every_name_is_an_error_of_the_pinned_runtime_or_of_an_older_one() {
+        let metadata = chain_metadata::runtime::pinned();
+        let invented = ["SomethingNew"];
+        for (pallet, name, _) in TABLE.iter().filter(|(_, name, _)| !invented.contains(name)) {
+            let errors = metadata.pallet_by_name(pallet).unwrap().error_variants().unwrap();
+            assert!(errors.iter().any(|error| error.name == *name), "{pallet}::{name}");
+        }
+    }
+
+    #[test]
+    fn no_known_error_falls_through() {
+        for (pallet, name, _) in
+            TABLE.iter().filter(|(pallet, name, _)| *pallet != "Balances" && *name != "SomethingNew")
+        {
+            assert!(
+                !matches!(Refusal::from_pallet(pallet, name), Refusal::OtherError { .. }),
+                "{pallet}::{name}"
+            );
+        }
+    }
+}

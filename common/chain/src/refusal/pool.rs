@@ -1,0 +1,245 @@
+//! Refusals by a node's pool, before any block.
+//!
+//! Codes: `sc-rpc-api`'s `author` errors. The texts that come with 1010 are those of `sp-runtime`'s `InvalidTransaction`,
+//! the numbers in `Custom error: n` those of the chain's `CustomTransactionError`.
+
+use super::Refusal;
+
+impl Refusal {
+    /// The refusal that a JSON-RPC error means, if it is one of the pool.
+    pub fn from_pool(code: i32, message: &str, data: Option<&str>) -> Option<Self> {
+        Some(match code {
+            1001 | 1002 => Self::Unreadable,
+            1010 => invalid(data.unwrap_or(message), code, message),
+            1011 => Self::UnknownValidity,
+            1012 => Self::Banned,
+            1013 => Self::AlreadyImported,
+            1014 => Self::NonceTaken,
+            1015 | 1016 | 1018 => Self::PoolFull,
+            1000..=1999 => Self::OtherPool { code, message: text(message, data) },
+            _ => return None,
+        })
+    }
+}
+
+fn text(message: &str, data: Option<&str>) -> String {
+    data.map_or_else(|| message.to_string(), |data| format!("{message}: {data}"))
+}
+
+fn invalid(detail: &str, code: i32, message: &str) -> Refusal {
+    let number = detail.strip_prefix("Custom error: ").and_then(|number| number.trim().parse::<u8>().ok());
+    if let Some(number) = number {
+        return custom(number);
+    }
+    match detail {
+        "Transaction is outdated" => Refusal::Stale,
+        "Transaction will be valid in the future" => Refusal::Future,
+        "Transaction has a bad signature" => Refusal::BadSignature,
+        "Transaction has an ancient birth block" => Refusal::AncientBirthBlock,
+        "Inability to pay some fees (e.g. account balance too low)" => Refusal::CannotPayFee,
+        "Transaction would exhaust the block limits" => Refusal::BlockFull,
+        "Transaction call is not expected"
+        | "Invalid signing address"
+        | "A call was labelled as mandatory, but resulted in an Error."
+        | "Transaction dispatch is mandatory; transactions must not be validated."
+        | "The implicit data was unable to be calculated"
+        | "The transaction extension did not authorize any origin" => Refusal::NotAccepted(detail.into()),
+        _ => Refusal::OtherPool {
+            code,
+            message: text(message, Some(detail).filter(|detail| *detail != message)),
+        },
+    }
+}
+
+fn custom(number: u8) -> Refusal {
+    match number {
+        0 => Refusal::ColdkeyInSwap,
+        1 => Refusal::StakeTooLow,
+        2 => Refusal::BalanceTooLow,
+        3 => Refusal::NoSuchSubnet,
+        4 => Refusal::UnknownHotkey,
+        6 => Refusal::RateLimited,
+        10 => Refusal::NotRegistered,
+        18 => Refusal::LengthsDiffer,
+        19 => Refusal::UnknownUid,
+        26 => Refusal::ForeignHotkey,
+        255 => Refusal::BadRequest,
+        other => Refusal::OtherCustom(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Retry;
+
+    /// Each answer of the pool that our calls can meet: code, data, when to retry, what a user reads.
+    const TABLE: &[(i32, &str, Retry, &str)] = &[
+        (
+            1010,
+            "Custom error: 0",
+            Retry::Later,
+            "the coldkey is being swapped for another: it can do nothing until that is over",
+        ),
+        (
+            1010,
+            "Custom error: 1",
+            Retry::Never,
+            "the hotkey has less stake than the subnet demands of who sets weights: add stake, or get delegations",
+        ),
+        (
+            1010,
+            "Custom error: 2",
+            Retry::Never,
+            "the coldkey's balance does not cover the price: send TAO to it",
+        ),
+        (1010, "Custom error: 3", Retry::Never, "the subnet does not exist: check the netuid"),
+        (1010, "Custom error: 4", Retry::Never, "the chain does not know the hotkey: register it first"),
+        (
+            1010,
+            "Custom error: 6",
+            Retry::RateLimit,
+            "the chain's rate limit for this call has not passed: for weights wait WeightsSetRateLimit blocks since the last",
+        ),
+        (
+            1010,
+            "Custom error: 10",
+            Retry::Never,
+            "the hotkey is not registered on this subnet: register it first (it may have been replaced by a newer one)",
+        ),
+        (
+            1010,
+            "Custom error: 18",
+            Retry::Never,
+            "the lists of the call are not equally long: give one entry of each per item",
+        ),
+        (
+            1010,
+            "Custom error: 19",
+            Retry::Never,
+            "a weighed uid is not on the subnet: read the metagraph anew",
+        ),
+        (
+            1010,
+            "Custom error: 26",
+            Retry::Never,
+            "the hotkey belongs to another coldkey: sign with that coldkey, or use another hotkey",
+        ),
+        (
+            1010,
+            "Custom error: 255",
+            Retry::Never,
+            "the runtime refuses the call as a bad request: this program and the chain disagree, look for an update",
+        ),
+        (
+            1010,
+            "Custom error: 24",
+            Retry::Never,
+            "the chain's pool refuses the transaction with its own code 24 (code 1010, Custom error: 24)",
+        ),
+        (
+            1010,
+            "Transaction is outdated",
+            Retry::Anew,
+            "the transaction is outdated: its nonce is used, or its era is over; build it anew",
+        ),
+        (
+            1010,
+            "Transaction will be valid in the future",
+            Retry::Anew,
+            "the nonce is too far ahead: an earlier transaction of the account is missing; build it anew",
+        ),
+        (
+            1010,
+            "Transaction has a bad signature",
+            Retry::Anew,
+            "the signature does not fit: the runtime may have been upgraded just now; build it anew",
+        ),
+        (
+            1010,
+            "Transaction has an ancient birth block",
+            Retry::Anew,
+            "the transaction refers to a block that the node does not have: build it anew",
+        ),
+        (
+            1010,
+            "Inability to pay some fees (e.g. account balance too low)",
+            Retry::Never,
+            "the account cannot pay the fee: send TAO to it",
+        ),
+        (
+            1010,
+            "Transaction would exhaust the block limits",
+            Retry::NextBlock,
+            "the block has no room for the transaction: try again in the next block",
+        ),
+        (
+            1010,
+            "Invalid signing address",
+            Retry::Never,
+            "the runtime does not take such a transaction (Invalid signing address): this program and the chain disagree, look for an update",
+        ),
+        (
+            1010,
+            "something new",
+            Retry::Never,
+            "the node refuses the transaction: Invalid Transaction: something new (code 1010)",
+        ),
+        (
+            1011,
+            "",
+            Retry::Later,
+            "the node cannot tell whether the transaction is valid: try again, or another node",
+        ),
+        (
+            1012,
+            "",
+            Retry::Later,
+            "the node has banned this transaction for a while, since it was invalid before: build it anew in some minutes",
+        ),
+        (1013, "", Retry::NextBlock, "the node already has this transaction: wait for it to be in a block"),
+        (
+            1014,
+            "",
+            Retry::NextBlock,
+            "another transaction of the account waits with the same nonce: wait for it to be in a block",
+        ),
+        (
+            1016,
+            "",
+            Retry::Later,
+            "the node's pool is full, or does not take the transaction: try again in some blocks, or another node",
+        ),
+        (
+            1001,
+            "",
+            Retry::Never,
+            "the node cannot read the transaction: this program and the chain disagree, look for an update",
+        ),
+        (1017, "x", Retry::Never, "the node refuses the transaction: Invalid Transaction: x (code 1017)"),
+    ];
+
+    #[test]
+    fn every_answer_of_the_pool_has_its_message() {
+        for (code, data, retry, message) in TABLE {
+            let refusal = Refusal::from_pool(*code, "Invalid Transaction", Some(data)).unwrap();
+            assert_eq!(refusal.to_string(), *message, "{code} {data}");
+            assert_eq!(refusal.retry(), *retry, "{code} {data}");
+            assert_eq!(refusal.is_retryable(), *retry != Retry::Never);
+        }
+    }
+
+    #[test]
+    fn other_errors_are_not_the_pools() {
+        assert_eq!(Refusal::from_pool(-32601, "Method not found", None), None);
+        assert_eq!(Refusal::from_pool(4003, "Client error", None), None);
+    }
+
+    #[test]
+    fn a_number_that_is_no_byte_is_no_code() {
+        for data in ["Custom error: 256", "Custom error: -1", "Custom error: "] {
+            let refusal = Refusal::from_pool(1010, "Invalid Transaction", Some(data));
+            assert!(matches!(refusal, Some(Refusal::OtherPool { .. })), "{data}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The live runtime: what it can do, how it spells its types, and how a transaction for it is signed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use chain_metadata::{
+    decode,
+    items::Kind,
+    report::{Report, Unusable},
+};
+use codec::{Decode, Encode};
+use common::BlockHash;
+use subxt::{
+    ArcMetadata, OfflineClient, OfflineClientAtBlock, SubstrateConfig,
+    config::substrate::SpecVersionForRange, utils::H256,
+};
+use tracing::{info, warn};
+
+use crate::{
+    connection::Connection,
+    error::{ReadError, RequestError},
+};
+
+/// Which runtime a block was made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) spec: u32,
+    pub(crate) transaction: u32,
+}
+
+/// One version of the chain's runtime.
+pub(crate) struct Runtime {
+    pub(crate) version: Version,
+    pub(crate) report: Arc<Report>,
+    pub(crate) metadata: ArcMetadata,
+    /// Encodes storage keys, calls and transactions; never talks to a node.
+    pub(crate) offline: OfflineClientAtBlock<SubstrateConfig>,
+}
+
+impl Runtime {
+    pub(crate) fn new(
+        bytes: &[u8],
+        version: Version,
+        genesis: BlockHash,
+    ) -> Result<Self, decode::DecodeError> {
+        let metadata = decode::decode(bytes)?.arc();
+        let report = Arc::new(Report::new(&metadata));
+        let config = SubstrateConfig::builder()
+            .set_genesis_hash(H256(genesis.0))
+            .set_metadata_for_spec_versions([(version.spec, metadata.clone())])
+            .set_spec_version_for_block_ranges([SpecVersionForRange {
+                block_range: 0..u64::MAX,
+                spec_version: version.spec,
+                transaction_version: version.transaction,
+            }])
+            .build();
+        let offline = OfflineClient::new_with_config(config)
+            .at_block(0u64)
+            .expect("the metadata of all blocks was set just above");
+        Ok(Self { version, report, metadata, offline })
+    }
+
+    /// An error if the live runtime does not have this item as we know it.
+    pub(crate) fn require(&self, kind: Kind, pallet: &str, name: &str) -> Result<(), Unusable> {
+        self.report.usable(kind, pallet, name)
+    }
+
+    /// Does the live runtime have this item as we know it?
+    pub(crate) fn has(&self, kind: Kind, pallet: &str, name: &str) -> bool {
+        self.require(kind, pallet, name).is_ok()
+    }
+}
+
+/// The runtimes met so far. An upgrade adds one; blocks of before are still read with theirs.
+pub(crate) struct Runtimes {
+    genesis: BlockHash,
+    known: RwLock<Known>,
+}
+
+struct Known {
+    by_spec: HashMap<u32, Arc<Runtime>>,
+    newest: Arc<Runtime>,
+}
+
+impl Runtimes {
+    /// Reads the runtime that the node's best block has.
+    pub(crate) async fn load(connection: &Connection, genesis: BlockHash) -> Result<Self, ReadError> {
+        let version = fetch_version(connection, None).await?;
+        let newest = Arc::new(fetch(connection, None, version, genesis).await?);
+        let by_spec = HashMap::from([(version.spec, newest.clone())]);
+        log_unusable(&newest);
+        Ok(Self { genesis, known: RwLock::new(Known { by_spec, newest }) })
+    }
+
+    /// The newest runtime seen.
+    pub(crate) fn newest(&self) -> Arc<Runtime> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).newest.clone()
+    }
+
+    /// The runtime of this spec version, if it was met before.
+    pub(crate) fn known(&self, spec: u32) -> Option<Arc<Runtime>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).by_spec.get(&spec).cloned()
+    }
+
+    /// The runtime of a block (of the best block without one), fetched if it was never met.
+    pub(crate) async fn at(
+        &self,
+        connection: &Connection,
+        block: Option<BlockHash>,
+    ) -> Result<Arc<Runtime>, ReadError> {
+        let version = fetch_version(connection, block).await?;
+        if let Some(runtime) = self.known(version.spec) {
+            return Ok(runtime);
+        }
+        let runtime = Arc::new(fetch(connection, block, version, self.genesis).await?);
+        self.remember(runtime.clone());
+        Ok(runtime)
+    }
+
+    fn remember(&self, runtime: Arc<Runtime>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if runtime.version.spec > known.newest.version.spec {
+            info!(target: "chain", from = known.newest.version.spec, to = runtime.version.spec, "runtime upgraded");
+            log_unusable(&runtime);
+            known.newest = runtime.clone();
+        }
+        known.by_spec.insert(runtime.version.spec, runtime);
+    }
+}
+
+fn log_unusable(runtime: &Runtime) {
+    for item in runtime.report.unusable() {
+        warn!(target: "chain", item = %item.item, status = %item.status, "the runtime differs");
+    }
+}
+
+async fn fetch_version(connection: &Connection, at: Option<BlockHash>) -> Result<Version, ReadError> {
+    let at = at.map(|hash| H256(hash.0));
+    let version = connection
+        .read("state_getRuntimeVersion", move |node| async move { node.state_get_runtime_version(at).await })
+        .await
+        .map_err(|error| explain(error, at))?;
+    Ok(Version { spec: version.spec_version, transaction: version.transaction_version })
+}
+
+async fn fetch(
+    connection: &Connection,
+    at: Option<BlockHash>,
+    version: Version,
+    genesis: BlockHash,
+) -> Result<Runtime, ReadError> {
+    let bytes = fetch_metadata(connection, at).await?;
+    Runtime::new(&bytes, version, genesis)
+        .map_err(|error| ReadError::Metadata { spec_version: version.spec, reason: error.to_string() })
+}
+
+/// The newest metadata that both sides speak.
+async fn fetch_metadata(connection: &Connection, at: Option<BlockHash>) -> Result<Vec<u8>, ReadError> {
+    let at = at.map(|hash| H256(hash.0));
+    for version in decode::VERSIONS {
+        if let Some(bytes) = metadata_at_version(connection, at, version).await? {
+            return Ok(bytes);
+        }
+    }
+    // Nodes of before V15 have only this.
+    let answer = connection
+        .read("state_getMetadata", move |node| async move { node.state_get_metadata(at).await })
+        .await
+        .map_err(|error| explain(error, at))?;
+    Ok(answer.into_raw())
+}
+
+async fn metadata_at_version(
+    connection: &Connection,
+    at: Option<H256>,
+    version: u32,
+) -> Result<Option<Vec<u8>>, ReadError> {
+    const CALL: &str = "Metadata_metadata_at_version";
+    let arguments = &version.encode();
+    let answer = connection
+        .read(CALL, move |node| async move { node.state_call(CALL, Some(arguments), at).await })
+        .await;
+    match answer {
+        Ok(bytes) => Option::<Vec<u8>>::decode(&mut &bytes[..])
+            .map_err(|error| RequestError::Unintelligible { method: CALL, reason: error.to_string() }.into()),
+        // The runtime does not have the call.
+        Err(RequestError::Refused { .. }) => Ok(None),
+        Err(error) => Err(explain(error, at)),
+    }
+}
+
+/// Tells apart what nodes say about blocks that they do not have, or no longer.
+pub(crate) fn explain(error: RequestError, at: Option<H256>) -> ReadError {
+    /// `Client error` of the JSON-RPC methods `state_*`: the text alone says which.
+    const STATE_CLIENT_ERROR: i32 = 4003;
+    let (RequestError::Refused { code, message, data, .. }, Some(at)) = (&error, at) else {
+        return error.into();
+    };
+    let says = |text: &str| message.contains(text) || data.as_deref().is_some_and(|data| data.contains(text));
+    match *code {
+        STATE_CLIENT_ERROR if says("State already discarded") => ReadError::Pruned(BlockHash(at.0)),
+        STATE_CLIENT_ERROR if says("UnknownBlock") || says("unknown Block") || says("not found") => {
+            ReadError::UnknownBlock(BlockHash(at.0))
+        }
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,65 @@
+//! The chain's state after one block: what may be read of it.
+
+use chain_metadata::api;
+use common::{BlockHash, Coldkey, Netuid, Rao, UnixMillis};
+use subxt::utils::AccountId32;
+
+use crate::{
+    Client,
+    error::ReadError,
+    storage::{self, Batch, Values},
+};
+
+/// The chain's state after a block. Made by [`Client::at`]; each method says how many requests it sends.
+///
+/// Nodes keep the state of a few hundred blocks only: [`ReadError::Pruned`] says that one is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    client: &'a Client,
+    block: BlockHash,
+}
+
+impl<'a> Snapshot<'a> {
+    pub(crate) fn new(client: &'a Client, block: BlockHash) -> Self {
+        Self { client, block }
+    }
+
+    /// The block.
+    pub fn block(&self) -> BlockHash {
+        self.block
+    }
+
+    /// The time that the block carries; 0 in the genesis block. One request.
+    pub async fn time(&self) -> Result<UnixMillis, ReadError> {
+        let (now, values) = self.read(|batch| batch.add(api::storage().timestamp().now(), ())).await?;
+        values.get(now).map(UnixMillis)
+    }
+
+    /// What the account can spend. One request.
+    pub async fn balance(&self, coldkey: &Coldkey) -> Result<Rao, ReadError> {
+        let (account, values) = self
+            .read(|batch| batch.add(api::storage().system().account(), (AccountId32(coldkey.0),)))
+            .await?;
+        Ok(Rao(values.get(account)?.data.free))
+    }
+
+    /// Reads what `plan` asks for, in one request.
+    pub(crate) async fn read<S>(
+        &self,
+        plan: impl Fn(&mut Batch<'_>) -> Result<S, ReadError>,
+    ) -> Result<(S, Values), ReadError> {
+        storage::read(self.client.connection(), self.client.runtimes(), self.block, plan).await
+    }
+
+    pub(crate) fn client(&self) -> &'a Client {
+        self.client
+    }
+}
+
+/// Refuses a subnet that does not exist.
+pub(crate) fn require_subnet(exists: bool, netuid: Netuid) -> Result<(), ReadError> {
+    match exists {
+        true => Ok(()),
+        false => Err(ReadError::NoSubnet(netuid)),
+    }
+}

@@ -1,0 +1,243 @@
+//! Many storage values of one block in one request, decoded by the metadata of that block's own runtime.
+
+use std::{collections::HashMap, marker::PhantomData, sync::Arc};
+
+use chain_metadata::items::Kind;
+use codec::{Compact, Decode};
+use common::BlockHash;
+use sp_crypto_hashing::twox_128;
+use subxt::{
+    ext::{
+        frame_decode::storage::{IntoDecodableValues, IntoEncodableValues},
+        scale_decode::DecodeAsType,
+    },
+    storage::StaticAddress,
+    utils::{H256, YesMaybe},
+};
+
+use crate::{
+    connection::Connection,
+    error::{ReadError, RequestError},
+    runtime::{Runtime, Runtimes, explain},
+};
+
+/// The name of the only method used here.
+const METHOD: &str = "state_queryStorageAt";
+/// Keys of one request. A subnet of 256 neurons needs 512 at once.
+const KEYS_PER_REQUEST: usize = 4096;
+
+/// A value that was asked for, to be taken out of [`Values`].
+pub(crate) struct Slot<V> {
+    index: usize,
+    pallet: &'static str,
+    entry: &'static str,
+    value: PhantomData<fn() -> V>,
+}
+
+impl<V> Clone for Slot<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Slot<V> {}
+
+/// The keys of one read.
+pub(crate) struct Batch<'a> {
+    pub(crate) runtime: &'a Runtime,
+    keys: Vec<Vec<u8>>,
+}
+
+impl Batch<'_> {
+    /// Asks for the value at these keys. An error if the live runtime does not have the entry as we know it.
+    pub(crate) fn add<K, V, P>(
+        &mut self,
+        address: StaticAddress<K, V, P>,
+        keys: K,
+    ) -> Result<Slot<V>, ReadError>
+    where
+        K: IntoEncodableValues + IntoDecodableValues,
+        V: DecodeAsType,
+        P: YesMaybe,
+    {
+        use subxt::storage::Address;
+        let (pallet, entry) = static_names(address.pallet_name(), address.entry_name());
+        self.runtime.require(Kind::Storage, pallet, entry)?;
+        let key = self
+            .runtime
+            .offline
+            .storage()
+            .entry(address.unvalidated())
+            .and_then(|entry| entry.fetch_key(keys))
+            .map_err(|error| ReadError::Metadata {
+                spec_version: self.runtime.version.spec,
+                reason: error.to_string(),
+            })?;
+        self.keys.push(key);
+        Ok(Slot { index: self.keys.len() - 1, pallet, entry, value: PhantomData })
+    }
+
+    /// Asks for the bytes at a key that is the same in every runtime.
+    pub(crate) fn add_key(&mut self, key: Vec<u8>) -> Slot<()> {
+        self.keys.push(key);
+        Slot { index: self.keys.len() - 1, pallet: "raw", entry: "key", value: PhantomData }
+    }
+
+    /// As [`Batch::add`], where the runtime may do without the entry.
+    pub(crate) fn add_if_usable<K, V, P>(
+        &mut self,
+        address: StaticAddress<K, V, P>,
+        keys: K,
+    ) -> Result<Option<Slot<V>>, ReadError>
+    where
+        K: IntoEncodableValues + IntoDecodableValues,
+        V: DecodeAsType,
+        P: YesMaybe,
+    {
+        match self.add(address, keys) {
+            Ok(slot) => Ok(Some(slot)),
+            Err(ReadError::Unusable(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The list of items knows the names for as long as the program runs; an address only lends them.
+fn static_names(pallet: &str, entry: &str) -> (&'static str, &'static str) {
+    chain_metadata::items::find(Kind::Storage, pallet, entry)
+        .map_or(("a pallet", "that is not listed"), |item| (item.pallet, item.name))
+}
+
+/// What a read has found.
+pub(crate) struct Values {
+    pub(crate) runtime: Arc<Runtime>,
+    at: BlockHash,
+    bytes: Vec<Option<Vec<u8>>>,
+}
+
+impl Values {
+    /// The value, or the runtime's default where the chain has none.
+    pub(crate) fn get<V: DecodeAsType>(&self, slot: Slot<V>) -> Result<V, ReadError> {
+        match self.raw(slot) {
+            Some(bytes) => self.decode(slot, bytes),
+            None => match self.entry(slot)?.default_value() {
+                Some(default) => self.decode(slot, default),
+                None => Err(self.undecodable(slot, "the chain has no value, and there is no default")),
+            },
+        }
+    }
+
+    /// The value, if the chain has one.
+    pub(crate) fn find<V: DecodeAsType>(&self, slot: Slot<V>) -> Result<Option<V>, ReadError> {
+        self.raw(slot).map(|bytes| self.decode(slot, bytes)).transpose()
+    }
+
+    /// The value's bytes, if the chain has one.
+    pub(crate) fn raw<V>(&self, slot: Slot<V>) -> Option<&[u8]> {
+        self.bytes.get(slot.index)?.as_deref()
+    }
+
+    fn decode<V: DecodeAsType>(&self, slot: Slot<V>, mut bytes: &[u8]) -> Result<V, ReadError> {
+        let value_type = self.entry(slot)?.value_ty();
+        let value = V::decode_as_type(&mut bytes, value_type, self.runtime.metadata.types())
+            .map_err(|error| self.undecodable(slot, &error.to_string()))?;
+        match bytes.len() {
+            0 => Ok(value),
+            left => Err(self.undecodable(slot, &format!("{left} bytes are left over"))),
+        }
+    }
+
+    fn entry<V>(&self, slot: Slot<V>) -> Result<&subxt::metadata::StorageEntryMetadata, ReadError> {
+        self.runtime
+            .metadata
+            .pallet_by_name(slot.pallet)
+            .and_then(|pallet| pallet.storage())
+            .and_then(|storage| storage.entry_by_name(slot.entry))
+            .ok_or_else(|| self.undecodable(slot, "the runtime does not have it"))
+    }
+
+    fn undecodable<V>(&self, slot: Slot<V>, reason: &str) -> ReadError {
+        ReadError::Decode {
+            item: format!("{}.{}", slot.pallet, slot.entry),
+            at: self.at,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Reads what `plan` asks for at a block, in one request (for up to 4095 keys).
+///
+/// Which runtime made the block is read along: if it is not the one that the keys were made for, the plan is made again
+/// for the right one. That is how an upgrade of the runtime is noticed.
+pub(crate) async fn read<S>(
+    connection: &Connection,
+    runtimes: &Runtimes,
+    at: BlockHash,
+    plan: impl Fn(&mut Batch<'_>) -> Result<S, ReadError>,
+) -> Result<(S, Values), ReadError> {
+    let mut runtime = runtimes.newest();
+    loop {
+        let mut batch = Batch { runtime: &runtime, keys: Vec::new() };
+        let slots = plan(&mut batch)?;
+        let mut keys = batch.keys;
+        keys.push(last_runtime_upgrade());
+        let mut bytes = query(connection, at, &keys).await?;
+        let spec = bytes.pop().flatten().and_then(|bytes| spec_version(&bytes));
+        match spec {
+            Some(spec) if spec != runtime.version.spec => {
+                let found = match runtimes.known(spec) {
+                    Some(found) => found,
+                    None => runtimes.at(connection, Some(at)).await?,
+                };
+                if found.version.spec == runtime.version.spec {
+                    return Ok((slots, Values { runtime, at, bytes }));
+                }
+                runtime = found;
+            }
+            _ => return Ok((slots, Values { runtime, at, bytes })),
+        }
+    }
+}
+
+/// The key of `System.LastRuntimeUpgrade`: every FRAME runtime writes its version there when it first runs.
+fn last_runtime_upgrade() -> Vec<u8> {
+    [twox_128(b"System"), twox_128(b"LastRuntimeUpgrade")].concat()
+}
+
+fn spec_version(mut bytes: &[u8]) -> Option<u32> {
+    Compact::<u32>::decode(&mut bytes).ok().map(|spec| spec.0)
+}
+
+/// The values at these keys, in their order.
+async fn query(
+    connection: &Connection,
+    at: BlockHash,
+    keys: &[Vec<u8>],
+) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
+    let mut values = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(KEYS_PER_REQUEST) {
+        let block = Some(H256(at.0));
+        let changes = connection
+            .read(METHOD, |node| async move {
+                node.state_query_storage_at(keys.iter().map(Vec::as_slice), block).await
+            })
+            .await
+            .map_err(|error| explain(error, block))?;
+        let mut found: HashMap<Vec<u8>, Option<Vec<u8>>> = changes
+            .into_iter()
+            .flat_map(|set| set.changes)
+            .map(|(key, value)| (key.0, value.map(|bytes| bytes.0)))
+            .collect();
+        for key in keys {
+            let value = found.remove(key).ok_or_else(|| RequestError::Unintelligible {
+                method: METHOD,
+                reason: format!("it says nothing about key 0x{}", hex::encode(key)),
+            })?;
+            values.push(value);
+        }
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! A subnet's hyperparameters, and when its next epoch is.
+
+use chain_metadata::{api, items::Kind};
+use codec::{Decode, Encode};
+use common::{Height, Netuid, Rao};
+use subxt::utils::H256;
+
+use crate::{
+    Snapshot,
+    error::{ReadError, RequestError},
+    runtime::explain,
+    snapshot::require_subnet,
+    storage::{Batch, Slot, Values},
+};
+
+/// The rules of a subnet, as its owner and the chain have set them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hyperparameters {
+    /// Blocks between epochs: an epoch each `tempo + 1` blocks, unless the chain's tempos are dynamic.
+    pub tempo: u16,
+    /// Most neurons.
+    pub max_uids: u16,
+    /// Most validator permits.
+    pub max_validators: u16,
+    /// Blocks during which a new neuron cannot be replaced.
+    pub immunity_period: u16,
+    /// Fewest weights that `set_weights` accepts, where there are as many neurons.
+    pub min_weights: u16,
+    /// Largest share that one weight may have, of 65535.
+    pub max_weight: u16,
+    /// Blocks between two `set_weights` of a hotkey.
+    pub weights_rate_limit: u64,
+    /// Least version key that `set_weights` accepts; 0 accepts all.
+    pub weights_version: u64,
+    /// Must weights be committed first and revealed later? Then plain `set_weights` is refused.
+    pub commit_reveal: bool,
+    /// Blocks after which a silent validator does not count.
+    pub activity_cutoff: u16,
+    /// Majority of Yuma consensus, of 65535.
+    pub kappa: u16,
+    /// How slowly bonds follow weights, of 1000000.
+    pub bonds_moving_average: u64,
+    /// Penalty on bonds out of consensus, of 65535.
+    pub bonds_penalty: u16,
+    /// Are Yuma's bonds of the third form?
+    pub yuma3: bool,
+    /// Is registration open?
+    pub registration_open: bool,
+    /// Price of a registration now.
+    pub price: Rao,
+    /// Least price of a registration.
+    pub min_price: Rao,
+    /// Largest price of a registration.
+    pub max_price: Rao,
+    /// Least stake for `set_weights`, rao of stake weight; the subnet's owner is exempt.
+    pub stake_threshold: u64,
+}
+
+/// Where each hyperparameter will be found.
+struct Slots {
+    exists: Slot<bool>,
+    tempo: Slot<u16>,
+    max_uids: Slot<u16>,
+    max_validators: Slot<u16>,
+    immunity_period: Slot<u16>,
+    min_weights: Slot<u16>,
+    max_weight: Slot<u16>,
+    weights_rate_limit: Slot<u64>,
+    weights_version: Slot<u64>,
+    commit_reveal: Slot<bool>,
+    activity_cutoff: Slot<u16>,
+    kappa: Slot<u16>,
+    bonds_moving_average: Slot<u64>,
+    bonds_penalty: Slot<u16>,
+    yuma3: Option<Slot<bool>>,
+    registration_open: Slot<bool>,
+    price: Slot<u64>,
+    min_price: Slot<u64>,
+    max_price: Slot<u64>,
+    stake_threshold: Slot<u64>,
+}
+
+impl Slots {
+    fn plan(batch: &mut Batch<'_>, netuid: u16) -> Result<Self, ReadError> {
+        let subtensor = || api::storage().subtensor_module();
+        Ok(Self {
+            exists: batch.add(subtensor().networks_added(), (netuid,))?,
+            tempo: batch.add(subtensor().tempo(), (netuid,))?,
+            max_uids: batch.add(subtensor().max_allowed_uids(), (netuid,))?,
+            max_validators: batch.add(subtensor().max_allowed_validators(), (netuid,))?,
+            immunity_period: batch.add(subtensor().immunity_period(), (netuid,))?,
+            min_weights: batch.add(subtensor().min_allowed_weights(), (netuid,))?,
+            max_weight: batch.add(subtensor().max_weights_limit(), (netuid,))?,
+            weights_rate_limit: batch.add(subtensor().weights_set_rate_limit(), (netuid,))?,
+            weights_version: batch.add(subtensor().weights_version_key(), (netuid,))?,
+            commit_reveal: batch.add(subtensor().commit_reveal_weights_enabled(), (netuid,))?,
+            activity_cutoff: batch.add(subtensor().activity_cutoff(), (netuid,))?,
+            kappa: batch.add(subtensor().kappa(), (netuid,))?,
+            bonds_moving_average: batch.add(subtensor().bonds_moving_average(), (netuid,))?,
+            bonds_penalty: batch.add(subtensor().bonds_penalty(), (netuid,))?,
+            yuma3: batch.add_if_usable(subtensor().yuma3_on(), (netuid,))?,
+            registration_open: batch.add(subtensor().network_registration_allowed(), (netuid,))?,
+            price: batch.add(subtensor().burn(), (netuid,))?,
+            min_price: batch.add(subtensor().min_burn(), (netuid,))?,
+            max_price: batch.add(subtensor().max_burn(), (netuid,))?,
+            stake_threshold: batch.add(subtensor().stake_threshold(), ())?,
+        })
+    }
+
+    fn take(self, values: &Values, netuid: Netuid) -> Result<Hyperparameters, ReadError> {
+        require_subnet(values.get(self.exists)?, netuid)?;
+        Ok(Hyperparameters {
+            tempo: values.get(self.tempo)?,
+            max_uids: values.get(self.max_uids)?,
+            max_validators: values.get(self.max_validators)?,
+            immunity_period: values.get(self.immunity_period)?,
+            min_weights: values.get(self.min_weights)?,
+            max_weight: values.get(self.max_weight)?,
+            weights_rate_limit: values.get(self.weights_rate_limit)?,
+            weights_version: values.get(self.weights_version)?,
+            commit_reveal: values.get(self.commit_reveal)?,
+            activity_cutoff: values.get(self.activity_cutoff)?,
+            kappa: values.get(self.kappa)?,
+            bonds_moving_average: values.get(self.bonds_moving_average)?,
+            bonds_penalty: values.get(self.bonds_penalty)?,
+            yuma3: self.yuma3.map_or(Ok(false), |slot| values.get(slot))?,
+            registration_open: values.get(self.registration_open)?,
+            price: Rao(values.get(self.price)?),
+            min_price: Rao(values.get(self.min_price)?),
+            max_price: Rao(values.get(self.max_price)?),
+            stake_threshold: values.get(self.stake_threshold)?,
+        })
+    }
+}
+
+impl Snapshot<'_> {
+    /// A subnet's hyperparameters. One request.
+    pub async fn hyperparameters(&self, netuid: Netuid) -> Result<Hyperparameters, ReadError> {
+        let (slots, values) = self.read(|batch| Slots::plan(batch, netuid.0)).await?;
+        slots.take(&values, netuid)
+    }
+
+    /// The block at which the subnet's next epoch runs; `None` where none will. One or two requests.
+    ///
+    /// Asks the runtime where it can answer. Runtimes that cannot have fixed tempos, whose rule is known.
+    pub async fn next_epoch(&self, netuid: Netuid) -> Result<Option<Height>, ReadError> {
+        const API: (&str, &str) = ("SubnetInfoRuntimeApi", "get_next_epoch_start_block");
+        let client = self.client();
+        match client.runtimes().newest().has(Kind::RuntimeApi, API.0, API.1) {
+            true => self.ask_next_epoch(netuid).await,
+            false => self.compute_next_epoch(netuid).await,
+        }
+    }
+
+    async fn ask_next_epoch(&self, netuid: Netuid) -> Result<Option<Height>, ReadError> {
+        const CALL: &str = "SubnetInfoRuntimeApi_get_next_epoch_start_block";
+        let at = Some(H256(self.block().0));
+        let arguments = &netuid.0.encode();
+        let answer = self
+            .client()
+            .connection()
+            .read(CALL, |node| async move { node.state_call(CALL, Some(arguments), at).await })
+            .await
+            .map_err(|error| explain(error, at))?;
+        let height = Option::<u64>::decode(&mut &answer[..])
+            .map_err(|error| RequestError::Unintelligible { method: CALL, reason: error.to_string() })?;
+        Ok(height.map(Height))
+    }
+
+    async fn compute_next_epoch(&self, netuid: Netuid) -> Result<Option<Height>, ReadError> {
+        let (tempo, values) =
+            self.read(|batch| batch.add(api::storage().subtensor_module().tempo(), (netuid.0,))).await?;
+        let header = self.client().header(self.block()).await?;
+        Ok(next_epoch_of_fixed_tempo(netuid, values.get(tempo)?, Height(header.number)))
+    }
+}
+
+/// The first epoch after `block` where tempos are fixed: the blocks at which `(block + netuid + 1) mod (tempo + 1)` is 0.
+///
+/// Source: `blocks_until_next_epoch` of the chain's pallet, up to the runtimes that have
+/// `get_next_epoch_start_block`.
+fn next_epoch_of_fixed_tempo(netuid: Netuid, tempo: u16, block: Height) -> Option<Height> {
+    if tempo == 0 {
+        return None;
+    }
+    let period = u64::from(tempo) + 1;
+    let phase = (block.0 + u64::from(netuid.0) + 1) % period;
+    Some(Height(block.0 + period - phase))
+}
+
+/// The number of the epoch that a block is in, where tempos are fixed: the chain's `get_epoch_index` of then.
+pub(crate) fn epoch_of_fixed_tempo(netuid: Netuid, tempo: u16, block: Height) -> u64 {
+    (block.0 + u64::from(netuid.0) + 1) / (u64::from(tempo) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_of_subnet_3_with_tempo_20() {
+        let next = |block| next_epoch_of_fixed_tempo(Netuid(3), 20, Height(block));
+        assert_eq!(next(0), Some(Height(17)));
+        assert_eq!(next(16), Some(Height(17)));
+        assert_eq!(next(17), Some(Height(38)));
+        assert_eq!(next_epoch_of_fixed_tempo(Netuid(3), 0, Height(9)), None);
+    }
+
+    #[test]
+    fn an_epoch_number_rises_where_an_epoch_runs() {
+        for block in 0..200 {
+            let epoch = |block| epoch_of_fixed_tempo(Netuid(3), 20, Height(block));
+            let rises = epoch(block + 1) > epoch(block);
+            let runs = next_epoch_of_fixed_tempo(Netuid(3), 20, Height(block)) == Some(Height(block + 1));
+            assert_eq!(rises, runs, "block {block}");
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Transactions, from signing to a finalized block.
+//!
+//! Each is mortal, so that its fate is known at the latest when its era ends. Should the connection break, it is looked
+//! for in the blocks since; if it is not there, the very same bytes are sent again: their nonce lets them take effect
+//! only once.
+
+use std::fmt;
+
+use common::{BlockHash, Height};
+use subxt::utils::{AccountId32, H256};
+use subxt_rpcs::{client::RpcSubscription, methods::legacy::TransactionStatus};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::{
+    Block, Blocks, Client,
+    blocks::BlocksError,
+    calls::{Call, CallError, Terms},
+    connection::Session,
+    error::{ReadError, RequestError},
+    nonces::{InFlight, Turn},
+    outcome::{self, Event},
+    refusal::Refusal,
+    wallet::KeyPair,
+};
+
+/// For how many finalized blocks a transaction is still looked for after a node has refused its bytes the second time.
+const GRACE: u64 = 8;
+
+/// The hash of a transaction's bytes: how it is found on chain and in explorers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransactionHash(pub [u8; 32]);
+
+impl fmt::Display for TransactionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for TransactionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A transaction that is in a finalized block, and succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// Its hash.
+    pub hash: TransactionHash,
+    /// The height of its block.
+    pub height: Height,
+    /// The hash of its block.
+    pub block: BlockHash,
+    /// The block before: the state that it met there.
+    pub parent: BlockHash,
+    /// Its place in the block.
+    pub index: u32,
+    /// What it did, in the runtime's own events.
+    pub events: Vec<Event>,
+}
+
+/// Where a transaction was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// By a node's pool: it is in no block, and cost nothing.
+    Pool,
+    /// By the runtime, in this finalized block: its nonce is used, and a fee may have been paid.
+    Block {
+        /// The height of the block.
+        height: Height,
+        /// The hash of the block.
+        hash: BlockHash,
+    },
+}
+
+/// Why a transaction did not succeed, or why that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// What must be known for it could not be read.
+    #[error("nothing was sent: {0}")]
+    Unsent(#[from] ReadError),
+    /// The live runtime does not take the call.
+    #[error("nothing was sent: {0}")]
+    Call(#[from] CallError),
+    /// The chain refuses it.
+    #[error("{refusal}{}", at_stage(.stage))]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// Where.
+        stage: Stage,
+    },
+    /// Its era is over, and it is in no block.
+    #[error(
+        "transaction {hash} is in no block up to {last}, when its era ended: it never took effect, send it anew"
+    )]
+    Expired {
+        /// Its hash.
+        hash: TransactionHash,
+        /// The last block that could have held it.
+        last: Height,
+    },
+    /// We waited long enough.
+    #[error(
+        "transaction {hash} is not finalized yet; it may still take effect up to block {last}: look for it then"
+    )]
+    Unknown {
+        /// Its hash.
+        hash: TransactionHash,
+        /// The last block that can hold it.
+        last: Height,
+    },
+    /// It was sent, but the blocks since cannot be followed.
+    #[error("transaction {hash} was sent, but its fate (up to block {last}) cannot be read: {source}")]
+    Unfollowed {
+        /// Its hash.
+        hash: TransactionHash,
+        /// The last block that can hold it.
+        last: Height,
+        /// Why the blocks cannot be followed.
+        source: BlocksError,
+    },
+    /// It is in a block, but what it did there cannot be read.
+    #[error("transaction {hash} is in block {block}, but what it did cannot be read: {source}")]
+    Unread {
+        /// Its hash.
+        hash: TransactionHash,
+        /// Its block.
+        block: BlockHash,
+        /// Why not.
+        source: ReadError,
+    },
+}
+
+impl TransactionError {
+    /// May the same call be sent again, with a chance to succeed, and without the risk that it takes effect twice?
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unsent(error) => error.is_retryable(),
+            Self::Refused { refusal, .. } => refusal.is_retryable(),
+            Self::Expired { .. } => true,
+            Self::Call(_) | Self::Unknown { .. } | Self::Unfollowed { .. } | Self::Unread { .. } => false,
+        }
+    }
+
+    /// The chain's refusal, if that is what it is.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+fn at_stage(stage: &Stage) -> String {
+    match stage {
+        Stage::Pool => String::new(),
+        Stage::Block { height, .. } => format!(" (in block {height})"),
+    }
+}
+
+type Statuses = RpcSubscription<TransactionStatus<H256>>;
+
+impl Client {
+    /// Signs a call, sends it, and waits until it is finalized.
+    ///
+    /// No check is made beforehand: what is wrong, the chain says. Calls of one account may be sent from several tasks at
+    /// once; they take effect in the order in which they are sent.
+    pub async fn submit(&self, call: &Call, key: &KeyPair) -> Result<Included, TransactionError> {
+        let turn = self.nonces().turn(key.public()).await;
+        let (signed, nonce) = self.prepare(call, key, &turn).await?;
+        let session = self.connection().session().await.map_err(ReadError::from)?;
+        let statuses = signed.send(self, &session).await;
+        if let Err(SendError::Refused(refusal)) = statuses {
+            return Err(TransactionError::Refused { refusal, stage: Stage::Pool });
+        }
+        if let Err(SendError::Request(error @ RequestError::Refused { .. })) = statuses {
+            return Err(ReadError::from(error).into());
+        }
+        let in_flight = turn.sent(nonce);
+        debug!(target: "chain", hash = %signed.hash, nonce, "transaction sent");
+        let patience = self.options().transaction_timeout;
+        let (hash, last) = (signed.hash, signed.last);
+        let followed = timeout(patience, signed.follow(self, statuses.ok(), in_flight)).await;
+        followed.unwrap_or(Err(TransactionError::Unknown { hash, last }))
+    }
+
+    async fn prepare(
+        &self,
+        call: &Call,
+        key: &KeyPair,
+        turn: &Turn,
+    ) -> Result<(Signed, u64), TransactionError> {
+        let account = &AccountId32(key.public());
+        let next_index = self.connection().read("system_accountNextIndex", |node| async move {
+            node.system_account_next_index(account).await
+        });
+        let next_index = async { next_index.await.map_err(ReadError::from) };
+        let runtime = self.runtimes().at(self.connection(), None);
+        let (next_index, runtime, head) = tokio::try_join!(next_index, runtime, self.finalized_header())?;
+        let nonce = turn.nonce(next_index);
+        let terms = Terms { nonce, era: self.options().era, anchor: head };
+        let bytes = call.sign(&runtime, key, terms)?;
+        let last = Height(head.0.0.saturating_add(terms.era.saturating_sub(1)));
+        let hash = TransactionHash(sp_crypto_hashing::blake2_256(&bytes));
+        Ok((Signed { bytes, hash, first: head.0.next(), last }, nonce))
+    }
+
+    async fn finalized_header(&self) -> Result<(Height, BlockHash), ReadError> {
+        let hash = self.finalized_hash().await?;
+        Ok((Height(self.header(hash).await?.number), hash))
+    }
+}
+
+/// A signed transaction.
+struct Signed {
+    bytes: Vec<u8>,
+    hash: TransactionHash,
+    /// The first block that can hold it.
+    first: Height,
+    /// The last block that can hold it.
+    last: Height,
+}
+
+enum SendError {
+    Refused(Refusal),
+    Request(RequestError),
+}
+
+/// How watching a transaction on one node ended.
+enum Watched {
+    Finalized(BlockHash),
+    /// The node has nothing more to say, or cannot be heard any more.
+    Lost(&'static str),
+}
+
+impl Signed {
+    async fn send(&self, client: &Client, session: &Session) -> Result<Statuses, SendError> {
+        const METHOD: &str = "author_submitAndWatchExtrinsic";
+        let methods = session.methods.clone();
+        let sending = methods.author_submit_and_watch_extrinsic(&self.bytes);
+        client.connection().request(session, METHOD, sending).await.map_err(|error| match error {
+            RequestError::Refused { code, ref message, ref data, .. } => {
+                Refusal::from_pool(code, message, data.as_deref())
+                    .map_or(SendError::Request(error), SendError::Refused)
+            }
+            error => SendError::Request(error),
+        })
+    }
+
+    /// Waits for the end: through the node's own messages while there are any, through the blocks otherwise.
+    async fn follow(
+        self,
+        client: &Client,
+        mut statuses: Option<Statuses>,
+        _in_flight: InFlight,
+    ) -> Result<Included, TransactionError> {
+        let mut search = Search { blocks: client.blocks_from(self.first), sent_again: None, refused: None };
+        loop {
+            if let Some(statuses) = statuses.take() {
+                match self.watch(client, statuses).await {
+                    Watched::Finalized(block) => return self.included(client, block).await,
+                    Watched::Lost(reason) => {
+                        warn!(target: "chain", hash = %self.hash, reason, "looking for the transaction in the blocks");
+                    }
+                }
+            }
+            match search.step(&self, client).await? {
+                Step::Found(block) => return self.included(client, block).await,
+                Step::Sent(again) => statuses = Some(again),
+                Step::NotYet => {}
+            }
+        }
+    }
+
+    async fn watch(&self, client: &Client, mut statuses: Statuses) -> Watched {
+        loop {
+            match timeout(client.options().stall_after(), statuses.next()).await {
+                Ok(Some(Ok(TransactionStatus::Finalized(block)))) => {
+                    return Watched::Finalized(BlockHash(block.0));
+                }
+                Ok(Some(Ok(TransactionStatus::Dropped))) => return Watched::Lost("the pool dropped it"),
+                Ok(Some(Ok(TransactionStatus::Invalid))) => {
+                    return Watched::Lost("the pool finds it invalid now");
+                }
+                Ok(Some(Ok(TransactionStatus::Usurped(_)))) => {
+                    return Watched::Lost("another one took its nonce");
+                }
+                Ok(Some(Ok(TransactionStatus::FinalityTimeout(_)))) => return Watched::Lost("finality lags"),
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(_)) | None) => return Watched::Lost("the connection broke"),
+                Err(_) => return Watched::Lost("the node says nothing"),
+            }
+        }
+    }
+
+    /// Where in the block it is, and what it did there.
+    async fn included(&self, client: &Client, block: BlockHash) -> Result<Included, TransactionError> {
+        let unread = |source| TransactionError::Unread { hash: self.hash, block, source };
+        let body = outcome::body(client, block).await.map_err(unread)?;
+        let Some(index) = body.position(&self.bytes) else {
+            let reason = "the node says that the transaction is there, but it is not".to_string();
+            let method = "chain_getBlock";
+            return Err(unread(RequestError::Unintelligible { method, reason }.into()));
+        };
+        let (height, parent) = (body.height, body.parent);
+        match outcome::outcome(client, block, index).await.map_err(unread)? {
+            Ok(events) => Ok(Included { hash: self.hash, height, block, parent, index, events }),
+            Err(refusal) => {
+                Err(TransactionError::Refused { refusal, stage: Stage::Block { height, hash: block } })
+            }
+        }
+    }
+}
+
+/// Looks for a transaction in the finalized blocks since it was signed.
+struct Search {
+    blocks: Blocks,
+    /// The next height when the bytes were last sent again: once a block is enough.
+    sent_again: Option<Height>,
+    /// The answer when the bytes were sent again and refused, and the next height at that time.
+    refused: Option<(Refusal, Height)>,
+}
+
+enum Step {
+    Found(BlockHash),
+    Sent(Statuses),
+    NotYet,
+}
+
+impl Search {
+    /// Looks through what is finalized by now, sends the same bytes again if they are not there, and else waits for
+    /// one more block.
+    async fn step(&mut self, signed: &Signed, client: &Client) -> Result<Step, TransactionError> {
+        let head = match client.finalized_header().await {
+            Ok((height, _)) => height,
+            Err(error) if error.is_retryable() => return Ok(Step::NotYet),
+            Err(source) => {
+                let source = BlocksError::Read { height: self.blocks.next_height(), source };
+                return Err(self.unfollowed(signed, source));
+            }
+        };
+        while self.blocks.next_height() <= head {
+            if let Some(found) = self.look(signed, client).await? {
+                return Ok(Step::Found(found));
+            }
+        }
+        if self.refused.is_none() && self.sent_again != Some(self.blocks.next_height()) {
+            self.sent_again = Some(self.blocks.next_height());
+            return Ok(self.send_again(signed, client).await.map_or(Step::NotYet, Step::Sent));
+        }
+        Ok(self.look(signed, client).await?.map_or(Step::NotYet, Step::Found))
+    }
+
+    async fn send_again(&mut self, signed: &Signed, client: &Client) -> Option<Statuses> {
+        let session = client.connection().session().await.ok()?;
+        match signed.send(client, &session).await {
+            Ok(statuses) => Some(statuses),
+            Err(SendError::Refused(refusal)) => {
+                debug!(target: "chain", hash = %signed.hash, %refusal, "sent again");
+                self.refused = Some((refusal, self.blocks.next_height()));
+                None
+            }
+            Err(SendError::Request(RequestError::Refused { code, message, .. })) => {
+                self.refused = Some((Refusal::OtherPool { code, message }, self.blocks.next_height()));
+                None
+            }
+            Err(SendError::Request(_)) => {
+                // It broke again: the next step may send once more.
+                self.sent_again = None;
+                None
+            }
+        }
+    }
+
+    /// Looks at the next finalized block, waiting for it.
+    async fn look(
+        &mut self,
+        signed: &Signed,
+        client: &Client,
+    ) -> Result<Option<BlockHash>, TransactionError> {
+        let height = self.blocks.next_height();
+        if height > signed.last {
+            return Err(TransactionError::Expired { hash: signed.hash, last: signed.last });
+        }
+        if let Some((refusal, since)) = &self.refused
+            && *refusal != Refusal::AlreadyImported
+            && height.0 >= since.0.saturating_add(GRACE)
+        {
+            return Err(TransactionError::Refused { refusal: refusal.clone(), stage: Stage::Pool });
+        }
+        let block = self.blocks.next().await.map_err(|source| self.unfollowed(signed, source))?;
+        let Block { hash, .. } = block;
+        let body = outcome::body(client, hash)
+            .await
+            .map_err(|source| self.unfollowed(signed, BlocksError::Read { height: block.height, source }))?;
+        Ok(body.position(&signed.bytes).map(|_| hash))
+    }
+
+    fn unfollowed(&self, signed: &Signed, source: BlocksError) -> TransactionError {
+        TransactionError::Unfollowed { hash: signed.hash, last: signed.last, source }
+    }
+}

@@ -1,0 +1,104 @@
+//! A key that signs.
+
+use common::{Coldkey, Hotkey};
+use sp_core::{Pair, sr25519};
+use subxt::{
+    SubstrateConfig,
+    tx::Signer,
+    utils::{AccountId32, MultiSignature},
+};
+
+use super::WalletError;
+
+/// An sr25519 key pair: a hotkey's or a coldkey's. Its secret is wiped from memory when it is dropped (`schnorrkel` does),
+/// and never printed.
+#[derive(Clone)]
+pub struct KeyPair(sr25519::Pair);
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyPair({}, secret hidden)", self.hotkey())
+    }
+}
+
+impl KeyPair {
+    /// The key of a development chain's well-known secret, like `//Alice`. Anybody knows it: it is for networks without
+    /// value only, and so whoever calls this must have asked the user for it.
+    pub fn development(uri: &str) -> Result<Self, WalletError> {
+        if !uri.starts_with("//") {
+            return Err(WalletError::NotADevelopmentKey(uri.chars().take(80).collect()));
+        }
+        sr25519::Pair::from_string(uri, None)
+            .map(Self)
+            .map_err(|_| WalletError::NotADevelopmentKey(uri.chars().take(80).collect()))
+    }
+
+    /// The key of a 12 to 24 word phrase, as Bittensor's wallets derive it: no password.
+    pub(super) fn from_phrase(phrase: &str) -> Option<Self> {
+        sr25519::Pair::from_phrase(phrase, None).ok().map(|(pair, _)| Self(pair))
+    }
+
+    /// The key of a 32-byte seed or a 64-byte secret.
+    pub(super) fn from_secret(bytes: &[u8]) -> Option<Self> {
+        sr25519::Pair::from_seed_slice(bytes).ok().map(Self)
+    }
+
+    /// The public key: the account id.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.public().0
+    }
+
+    /// The account as a hotkey.
+    pub fn hotkey(&self) -> Hotkey {
+        Hotkey(self.public())
+    }
+
+    /// The account as a coldkey.
+    pub fn coldkey(&self) -> Coldkey {
+        Coldkey(self.public())
+    }
+}
+
+impl Signer<SubstrateConfig> for KeyPair {
+    fn account_id(&self) -> AccountId32 {
+        AccountId32(self.public())
+    }
+
+    fn sign(&self, payload: &[u8]) -> MultiSignature {
+        MultiSignature::Sr25519(self.0.sign(payload).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn development_keys_are_the_known_ones() {
+        let alice = KeyPair::development("//Alice").unwrap();
+        assert_eq!(alice.hotkey().to_string(), "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
+        assert!(KeyPair::development("Alice").is_err());
+        assert!(
+            KeyPair::development("bottom drive obey lake curtain smoke basket hold race lonely fit walk")
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_signature_verifies() {
+        let alice = KeyPair::development("//Alice").unwrap();
+        let MultiSignature::Sr25519(signature) = alice.sign(b"payload") else {
+            panic!("another kind of signature")
+        };
+        let signature = sr25519::Signature::from(signature);
+        assert!(sr25519::Pair::verify(&signature, b"payload", &sr25519::Public::from(alice.public())));
+    }
+
+    #[test]
+    fn the_secret_is_not_printed() {
+        let alice = KeyPair::development("//Alice").unwrap();
+        let printed = format!("{alice:?} {alice:#?}");
+        let secret = hex::encode(alice.0.to_raw_vec());
+        assert!(printed.contains("secret hidden") && !printed.contains(&secret[..16]), "{printed}");
+    }
+}

@@ -1,0 +1,85 @@
+//! The encryption of Bittensor's coldkey files: `$NACL`, a nonce, and a secret box under a key made from the password.
+//!
+//! Fact: PyPI `bittensor-wallet` 4.1.1. The key is Argon2i (version 1.3) of the password with a fixed salt; the box is
+//! XSalsa20-Poly1305, libsodium's `crypto_secretbox`.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use crypto_secretbox::{KeyInit, XSalsa20Poly1305, aead::Aead};
+use zeroize::Zeroizing;
+
+use super::Secret;
+
+/// How an encrypted file begins.
+pub(super) const PREFIX: &[u8] = b"$NACL";
+
+const SALT: [u8; 16] =
+    [0x13, 0x71, 0x83, 0xdf, 0xf1, 0x5a, 0x09, 0xbc, 0x9c, 0x90, 0xb5, 0x51, 0x87, 0x39, 0xe9, 0xb1];
+const NONCE: usize = 24;
+
+/// How much work the key costs.
+#[derive(Clone, Copy)]
+pub(super) struct Cost {
+    memory_kib: u32,
+    passes: u32,
+}
+
+impl Cost {
+    /// libsodium's `SENSITIVE`, which Bittensor uses: 512 MiB, 8 passes.
+    pub(super) const BITTENSOR: Self = Self { memory_kib: 512 << 10, passes: 8 };
+}
+
+/// Opens what follows [`PREFIX`]; `None` if the password does not fit or the bytes are damaged.
+pub(super) fn open(sealed: &[u8], password: &Secret, cost: Cost) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
+    let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+    let key = key(password, cost)?;
+    let cipher = XSalsa20Poly1305::new((&*key).into());
+    cipher.decrypt(&nonce.into(), sealed).ok().map(Zeroizing::new)
+}
+
+fn key(password: &Secret, cost: Cost) -> Option<Zeroizing<[u8; 32]>> {
+    let mut key = Zeroizing::new([0; 32]);
+    let params = Params::new(cost.memory_kib, cost.passes, 1, Some(key.len())).ok()?;
+    Argon2::new(Algorithm::Argon2i, Version::V0x13, params)
+        .hash_password_into(password.expose().as_bytes(), &SALT, &mut key[..])
+        .ok()?;
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cheap enough for a test; the full cost is in the test of a real wallet.
+    const CHEAP: Cost = Cost { memory_kib: 64, passes: 3 };
+
+    fn seal(plain: &[u8], password: &Secret) -> Vec<u8> {
+        let nonce = [7u8; NONCE];
+        let cipher = XSalsa20Poly1305::new((&*key(password, CHEAP).unwrap()).into());
+        let mut sealed = nonce.to_vec();
+        sealed.extend(cipher.encrypt(&nonce.into(), plain).unwrap());
+        sealed
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_its_password_only() {
+        let password = Secret::new("right".into());
+        let sealed = seal(b"{}", &password);
+        assert_eq!(open(&sealed, &password, CHEAP).unwrap().as_slice(), b"{}");
+        assert!(open(&sealed, &Secret::new("wrong".into()), CHEAP).is_none());
+    }
+
+    #[test]
+    fn damaged_bytes_do_not_open() {
+        let password = Secret::new("right".into());
+        let sealed = seal(b"{}", &password);
+        for length in [0, 1, NONCE, NONCE + 1, NONCE + 16, sealed.len() - 1] {
+            assert!(open(&sealed[..length], &password, CHEAP).is_none(), "{length} bytes");
+        }
+        for at in [0, NONCE, sealed.len() - 1] {
+            let mut sealed = sealed.clone();
+            sealed[at] ^= 1;
+            assert!(open(&sealed, &password, CHEAP).is_none(), "byte {at} flipped");
+        }
+    }
+}
