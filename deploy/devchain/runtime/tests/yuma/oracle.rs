@@ -1,0 +1,223 @@
+//! Yuma consensus a second time: one epoch in plain `f64` on dense matrices, with no care for speed.
+//!
+//! It follows the rules of Subtensor's epoch step by step and shares no code with `devchain_runtime::yuma`: what the two
+//! agree on, two readings of the rules agree on. It computes nothing in fixed point; it only keeps count of what fixed
+//! point may lose (see [`Approx`]). The one question that rounding must not decide, whether the stake behind a weight
+//! reaches kappa, is answered in integers.
+
+use devchain_runtime::yuma::{EpochInput, SparseRow};
+
+use super::approx::Approx;
+
+/// Dense `n x n` matrix, row per validator.
+type Matrix = Vec<Vec<Approx>>;
+
+/// What an epoch must come to, before anything is made a stored integer. Shares are in 0..=1.
+pub(crate) struct Expected {
+    pub(crate) active: Vec<bool>,
+    pub(crate) stake_weight: Vec<Approx>,
+    pub(crate) consensus: Vec<Approx>,
+    pub(crate) validator_trust: Vec<Approx>,
+    pub(crate) incentive: Vec<Approx>,
+    pub(crate) dividends: Vec<Approx>,
+    pub(crate) server_share: Vec<Approx>,
+    pub(crate) validator_share: Vec<Approx>,
+    /// In shares of 65535: columns max-upscaled (Yuma 2) or plain proportions (Yuma 3).
+    pub(crate) bonds: Matrix,
+    /// The stake behind some weight (but not all of the stake) is so close to kappa that rounding decides whether it
+    /// suffices. The consensus jumps there, so nothing can be said about such an epoch.
+    pub(crate) too_close_to_call: bool,
+}
+
+/// Runs the epoch.
+pub(crate) fn epoch(input: &EpochInput) -> Expected {
+    let n = input.stake.len();
+    let owner = input.owner_uid.map(usize::from);
+
+    // 1. Who is active.
+    let active: Vec<bool> =
+        input.last_update.iter().map(|&updated| updated + input.activity_cutoff >= input.block).collect();
+
+    // 2. Stake that counts.
+    let counted: Vec<u64> = (0..n)
+        .map(|i| {
+            let counts = input.stake[i] >= input.stake_threshold || owner == Some(i);
+            if counts { input.stake[i] } else { 0 }
+        })
+        .collect();
+    let stake = shares_of(&counted);
+
+    // 3., 4. Stake that votes. (The next permits are a question of order, which the test asks of `stake_weight`.)
+    let permitted: Vec<bool> = (0..n).map(|i| input.permits[i] || owner == Some(i)).collect();
+    let votes: Vec<u64> = (0..n).map(|i| if active[i] && permitted[i] { counted[i] } else { 0 }).collect();
+    let voting = normalized(
+        &stake
+            .iter()
+            .zip(&votes)
+            .map(|(&share, &rao)| if rao > 0 { share } else { Approx::default() })
+            .collect::<Vec<_>>(),
+    );
+
+    // 5. Weights that count.
+    let mut weights = dense(&input.weights, n);
+    for (i, row) in weights.iter_mut().enumerate() {
+        for (j, weight) in row.iter_mut().enumerate() {
+            let of_predecessor = input.last_update[i] <= input.registered_at[j];
+            let own = i == j && owner != Some(i);
+            if !permitted[i] || own || of_predecessor {
+                *weight = Approx::default();
+            }
+        }
+        *row = normalized(row);
+    }
+
+    // 6., 7. Consensus, and the weights clipped to it.
+    let rounding = voting.iter().copied().sum::<Approx>().slack;
+    let mut too_close_to_call = false;
+    let mut consensus = Vec::new();
+    for j in 0..n {
+        let column: Vec<Approx> = weights.iter().map(|row| row[j]).collect();
+        let (median, margin) = weighted_median(&column, &votes, input.kappa);
+        consensus.push(median);
+        too_close_to_call |= margin <= rounding;
+    }
+    let clipped: Matrix = weights
+        .iter()
+        .map(|row| row.iter().zip(&consensus).map(|(weight, most)| weight.min(*most)).collect())
+        .collect();
+    let validator_trust = clipped.iter().map(|row| row.iter().copied().sum()).collect();
+    let rank: Vec<Approx> = (0..n).map(|j| (0..n).map(|i| voting[i] * clipped[i][j]).sum()).collect();
+    let incentive = normalized(&rank);
+
+    // 8., 9. Bonds and dividends.
+    let beta = Approx::exact(f64::from(input.bonds_penalty)) / Approx::exact(65535.0);
+    let weights_for_bonds = blend(&weights, &clipped, beta);
+    let held = dense_of_known(&input.bonds, &input.registered_at, input.last_epoch);
+    let keep = Approx::exact(input.bonds_moving_average as f64) / Approx::exact(1e6);
+    let (bonds, earned) = if input.yuma3 {
+        let proportions = map_columns(&held, |_| Approx::exact(65535.0));
+        let bonds = blend(&weights_for_bonds, &proportions, keep);
+        let owned = normalized_columns(&bonds);
+        let earned: Vec<Approx> = (0..n).map(|i| voting[i] * dot(&owned[i], &incentive)).collect();
+        (bonds, earned)
+    } else {
+        let bought: Matrix = weights_for_bonds
+            .iter()
+            .zip(&voting)
+            .map(|(row, stake)| row.iter().map(|weight| *weight * *stake).collect())
+            .collect();
+        let blended = blend(&normalized_columns(&bought), &normalized_columns(&held), keep);
+        let bonds = normalized_columns(&blended);
+        let earned: Vec<Approx> = bonds.iter().map(|row| dot(row, &incentive)).collect();
+        (map_columns(&bonds, |column| column.iter().copied().fold(Approx::default(), Approx::max)), earned)
+    };
+    let dividends = normalized(&earned);
+
+    // 10. How the emission is divided.
+    let total: Approx = incentive.iter().chain(&dividends).copied().sum();
+    let (server_share, validator_share) = if total.value > 0.0 {
+        (divided(&incentive, total), divided(&dividends, total))
+    } else if votes.iter().any(|&rao| rao > 0) {
+        (vec![Approx::default(); n], voting)
+    } else {
+        (vec![Approx::default(); n], stake.clone())
+    };
+
+    Expected {
+        active,
+        stake_weight: stake,
+        consensus,
+        validator_trust,
+        incentive,
+        dividends,
+        server_share,
+        validator_share,
+        bonds,
+        too_close_to_call,
+    }
+}
+
+/// The largest weight of a column that at least `kappa / 65535` of the voting stake supports, that is, has given or
+/// exceeded; 0 where nobody votes. Whether a weight is supported is decided in integers, so exactly. Also returns by
+/// what share of the stake the closest of these decisions fell.
+fn weighted_median(column: &[Approx], votes: &[u64], kappa: u16) -> (Approx, f64) {
+    let total: u128 = votes.iter().map(|&rao| u128::from(rao)).sum();
+    let needed = u128::from(kappa) * total;
+    let mut median = Approx::default();
+    let mut margin = f64::INFINITY;
+    for (weight, _) in column.iter().zip(votes).filter(|&(_, &rao)| rao > 0) {
+        let supporters = column.iter().zip(votes).filter(|&(other, _)| other.value >= weight.value);
+        let behind: u128 = supporters.map(|(_, &rao)| u128::from(rao)).sum();
+        if behind * 65535 >= needed && weight.value > median.value {
+            median = *weight;
+        }
+        // That everybody supports a weight is beyond doubt, at any kappa.
+        if behind < total {
+            margin = margin.min((behind * 65535).abs_diff(needed) as f64 / (65535.0 * total as f64));
+        }
+    }
+    (median, margin)
+}
+
+/// The sparse rows of the chain's storage as a matrix of the stored integers.
+fn dense(rows: &[SparseRow], n: usize) -> Matrix {
+    let mut matrix = vec![vec![Approx::default(); n]; n];
+    for (row, entries) in matrix.iter_mut().zip(rows) {
+        for &(uid, value) in entries {
+            if let Some(cell) = row.get_mut(usize::from(uid)) {
+                *cell = Approx::exact(f64::from(value));
+            }
+        }
+    }
+    matrix
+}
+
+/// The stored bonds without those to neurons that have registered since the last epoch.
+fn dense_of_known(rows: &[SparseRow], registered_at: &[u64], last_epoch: u64) -> Matrix {
+    let mut matrix = dense(rows, registered_at.len());
+    for row in &mut matrix {
+        for (cell, &registered) in row.iter_mut().zip(registered_at) {
+            if registered > last_epoch {
+                *cell = Approx::default();
+            }
+        }
+    }
+    matrix
+}
+
+/// Shares of whole numbers of rao.
+fn shares_of(rao: &[u64]) -> Vec<Approx> {
+    normalized(&rao.iter().map(|&rao| Approx::exact(rao as f64)).collect::<Vec<_>>())
+}
+
+fn dot(left: &[Approx], right: &[Approx]) -> Approx {
+    left.iter().zip(right).map(|(a, b)| *a * *b).sum()
+}
+
+fn divided(values: &[Approx], by: Approx) -> Vec<Approx> {
+    values.iter().map(|value| *value / by).collect()
+}
+
+fn normalized(values: &[Approx]) -> Vec<Approx> {
+    divided(values, values.iter().copied().sum())
+}
+
+/// `(1 - share) * left + share * right`, entry by entry.
+fn blend(left: &Matrix, right: &Matrix, share: Approx) -> Matrix {
+    let rest = Approx::exact(1.0) - share;
+    let row = |(a, b): (&Vec<Approx>, &Vec<Approx>)| {
+        a.iter().zip(b).map(|(left, right)| rest * *left + share * *right).collect()
+    };
+    left.iter().zip(right).map(row).collect()
+}
+
+/// Divides every column by a number that depends on the column.
+fn map_columns(matrix: &Matrix, divisor: impl Fn(&[Approx]) -> Approx) -> Matrix {
+    let divisors: Vec<Approx> =
+        (0..matrix.len()).map(|j| divisor(&matrix.iter().map(|row| row[j]).collect::<Vec<_>>())).collect();
+    matrix.iter().map(|row| row.iter().zip(&divisors).map(|(value, by)| *value / *by).collect()).collect()
+}
+
+fn normalized_columns(matrix: &Matrix) -> Matrix {
+    map_columns(matrix, |column| column.iter().copied().sum())
+}
