@@ -16,13 +16,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chain-metadata", &[]),
     ("common", &[]),
     ("chain", &["chain-metadata", "common"]),
+    ("cli", &["chain", "common"]),
+    ("miner", &["cli"]),
+    ("validator", &["cli"]),
     ("devchain-runtime", &["common"]),
     ("devchain", &["common", "devchain-runtime"]),
 ];
 
 /// What tests may use beyond that: a test of an adapter may start the thing that it adapts.
 const TEST_ARROWS: &[(&str, &[&str])] =
-    &[("chain", &["devchain", "devchain-runtime"]), ("devchain-runtime", &["chain-metadata"])];
+    &[("chain", &["devchain", "devchain-runtime"]), ("devchain-runtime", &["chain-metadata"]), ("miner", &["common", "devchain"])];
 
 /// Dependencies that are named in few places, by the beginning of their names.
 const NAMED_IN: &[(&str, &[&str])] = &[

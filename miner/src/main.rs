@@ -1,0 +1,16 @@
+//! The miner's command line.
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Muster's miner on a Bittensor subnet.
+#[derive(Parser)]
+#[command(name = "miner", version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
+struct Program {
+    #[command(subcommand)]
+    command: cli::Command,
+}
+
+fn main() -> ExitCode {
+    Program::parse().command.main("miner")
+}

@@ -1,0 +1,132 @@
+//! The real binary against a real chain: what a person sees, and how it ends.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+use common::Exit;
+use devchain::{Config, Devchain, Genesis, Pace};
+use serde_json::Value;
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+/// The seeds of the development keys `//Alice` (funded in the default genesis) and `//Bob`, which stand for a coldkey and
+/// a hotkey here. Everybody knows them.
+const COLDKEY: &str = "0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a";
+const HOTKEY: &str = "0x398f0c28f98885e046333d4a41c19cee4c37368a9832c6502f6cfd182e2aef89";
+const HOTKEY_ADDRESS: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
+
+/// A chain that seals ten blocks a second.
+async fn chain(change: impl FnOnce(&mut Genesis)) -> Devchain {
+    let mut genesis = Genesis::default();
+    change(&mut genesis);
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        pace: Pace::Fixed,
+        block_time_ms: 100,
+        genesis: Some(genesis),
+        ..Config::default()
+    };
+    Devchain::start(config).await.unwrap()
+}
+
+/// A wallet as Bittensor's tools write it.
+fn wallet(folder: &Path) {
+    let wallet = folder.join("default");
+    std::fs::create_dir_all(wallet.join("hotkeys")).unwrap();
+    write_key(&wallet.join("coldkey"), COLDKEY, "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
+    write_key(&wallet.join("hotkeys/trainer"), HOTKEY, HOTKEY_ADDRESS);
+}
+
+fn write_key(path: &Path, seed: &str, address: &str) {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+    std::fs::write(path, format!(r#"{{"secretSeed":"{seed}","ss58Address":"{address}"}}"#)).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Runs `miner` with these words and nothing of our environment.
+async fn miner(wallets: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
+    command.args(words).env_clear().env("MUSTER_WALLETS", wallets).env("MUSTER_HOTKEY", "trainer");
+    // On a thread of its own, so that the chain goes on in this one.
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[track_caller]
+fn assert_ends(output: &Output, exit: Exit, message: &str) {
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(i32::from(u8::from(exit))), "{out}{error}");
+    let said = if exit == Exit::Good { &out } else { &error };
+    assert!(said.contains(message), "expected '{message}' in: {said}");
+    for secret in [COLDKEY, HOTKEY] {
+        assert!(!out.contains(&secret[2..]) && !error.contains(&secret[2..]), "a secret is shown");
+    }
+}
+
+#[tokio::test]
+async fn a_miner_registers_and_sees_where_it_stands() {
+    let (chain, wallets) = (chain(|_| {}).await, tempfile::tempdir().unwrap());
+    wallet(wallets.path());
+    let url = chain.url();
+    let on = |words: &[&str]| {
+        let words: Vec<String> = words
+            .iter()
+            .map(|w| (*w).to_owned())
+            .chain(["--chain", &url, "--block-time", "0.1"].map(Into::into))
+            .collect();
+        let wallets = wallets.path().to_owned();
+        async move { miner(&wallets, &words.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+
+    let unknown =
+        format!("hotkey {HOTKEY_ADDRESS} is not registered on subnet 3: register it with `miner register");
+    assert_ends(&on(&["status"]).await, Exit::NotPermitted, &unknown);
+    assert_ends(
+        &on(&["register", "--max-price", "0.01"]).await,
+        Exit::NotPermitted,
+        "above the cap of 0.01 TAO: raise the cap, or wait until the price decays",
+    );
+    assert_ends(
+        &on(&["register", "--max-price", "0.2"]).await,
+        Exit::Good,
+        "is uid 4 of subnet 3 since block",
+    );
+    assert_ends(&on(&["register", "--max-price", "0.2"]).await, Exit::Good, "was registered already: uid 4");
+    assert_ends(&on(&["status"]).await, Exit::Good, "uid               4 of 5 (at most 256)");
+    let json = on(&["status", "--json"]).await;
+    let status: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&status["uid"], &status["hotkey"]), (&4.into(), &HOTKEY_ADDRESS.into()));
+    assert_ends(&on(&["status", "--netuid", "9"]).await, Exit::Usage, "subnet 9");
+    let other = format!("0x{}", "11".repeat(32));
+    assert_ends(&on(&["status", "--genesis", &other]).await, Exit::Usage, "is a node of another chain");
+    chain.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_closed_subnet_says_so() {
+    let closed = chain(|genesis| genesis.subnet.network_registration_allowed = false).await;
+    let wallets = tempfile::tempdir().unwrap();
+    wallet(wallets.path());
+    let url = closed.url();
+    let words = ["register", "--max-price", "1", "--chain", &url, "--block-time", "0.1"];
+    assert_ends(&miner(wallets.path(), &words).await, Exit::NotPermitted, "registration");
+    closed.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let wallets = tempfile::tempdir().unwrap();
+    // Nothing listens on port 1 of this machine.
+    let nowhere = ["status", "--chain", "ws://127.0.0.1:1", "--hotkey-address", HOTKEY_ADDRESS];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
+    let output = command.args(nowhere).env_clear().output().unwrap();
+    assert_ends(&output, Exit::Unreachable, "no endpoint of the chain can be reached: ws://127.0.0.1:1");
+
+    let missing = miner(wallets.path(), &["status", "--chain", "ws://127.0.0.1:1"]).await;
+    assert_ends(&missing, Exit::Usage, "there is no");
+    assert_ends(&miner(wallets.path(), &["status", "--netuid", "x"]).await, Exit::Usage, "--netuid");
+    assert_ends(&miner(wallets.path(), &["register"]).await, Exit::Usage, "--max-price");
+    let never = ["status", "--block-time", "0", "--hotkey-address", HOTKEY_ADDRESS];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
+    let output = command.args(never).env_clear().output().unwrap();
+    assert_ends(&output, Exit::Usage, "--block-time is 0");
+}
