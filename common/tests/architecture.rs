@@ -16,24 +16,32 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chain-metadata", &[]),
     ("common", &[]),
     ("chain", &["chain-metadata", "common"]),
+    ("storage", &["common"]),
+    ("telemetry", &[]),
     ("cli", &["chain", "common"]),
     ("miner", &["cli"]),
     ("validator", &["cli"]),
-    ("devchain-runtime", &["common"]),
+    ("devchain-runtime", &[]),
     ("devchain", &["common", "devchain-runtime"]),
+    ("bucket-server", &["common", "telemetry"]),
 ];
 
 /// What tests may use beyond that: a test of an adapter may start the thing that it adapts.
-const TEST_ARROWS: &[(&str, &[&str])] =
-    &[("chain", &["devchain", "devchain-runtime"]), ("devchain-runtime", &["chain-metadata"]), ("miner", &["common", "devchain"])];
+const TEST_ARROWS: &[(&str, &[&str])] = &[
+    ("chain", &["devchain", "devchain-runtime"]),
+    ("devchain-runtime", &["chain-metadata"]),
+    ("storage", &["bucket-server"]),
+    ("miner", &["common", "devchain"]),
+];
 
 /// Dependencies that are named in few places, by the beginning of their names.
 const NAMED_IN: &[(&str, &[&str])] = &[
     ("subxt", &["chain-metadata", "chain"]),
-    ("frame-", &["chain-metadata", "devchain-runtime", "devchain"]),
+    ("frame-", &["chain-metadata", "devchain-runtime"]),
     ("pallet-", &["devchain-runtime"]),
     ("sp-state-machine", &["devchain-runtime", "devchain"]),
-    ("aws-", &[]),
+    ("aws-", &["storage"]),
+    ("s3s", &["bucket-server"]),
     ("tch", &[]),
     ("torch-sys", &[]),
 ];
