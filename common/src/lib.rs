@@ -20,15 +20,22 @@
 
 mod account;
 mod balance;
+pub mod clock;
 pub mod commitment;
 pub mod digest;
 mod exit;
+pub mod gauntlet;
 mod ids;
+mod neuron;
+pub mod ratings;
+pub mod schedule;
 pub mod signature;
 pub mod ss58;
+pub mod train;
 pub mod wire;
 
 pub use account::{Coldkey, Hotkey};
 pub use balance::{ParseRaoError, RAO_PER_TAO, Rao};
 pub use exit::Exit;
 pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid, UnixMillis, Window};
+pub use neuron::NeuronId;
