@@ -76,12 +76,15 @@ pub(crate) struct Outcome {
     pub(crate) rejected: Vec<Hash>,
 }
 
+/// Answers of the runtime by method and arguments.
+type Answers = HashMap<(String, Vec<u8>), Vec<u8>>;
+
 /// The chain.
 pub(crate) struct Chain {
     store: Store,
     log: Option<Log>,
     runtime: RuntimeId,
-    answers: RefCell<HashMap<(String, Vec<u8>), Vec<u8>>>,
+    answers: RefCell<Answers>,
 }
 
 impl Chain {

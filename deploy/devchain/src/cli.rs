@@ -1,5 +1,6 @@
 //! The command line: `run`, `bench`, `config show`, `genesis show`.
 
+mod bench;
 mod layers;
 mod run;
 mod settings;
@@ -39,6 +40,12 @@ enum Command {
         #[arg(long, short)]
         verbose: bool,
     },
+    /// Measure what a chain costs; takes about half a minute.
+    Bench {
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// The settings of a chain.
     Config {
         #[command(subcommand)]
@@ -76,7 +83,10 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
             log_to_stderr(if verbose { "debug" } else { "info" });
             run::run(settings.layers(matches)?.config()?, json)
         }
-        Command::Config { command: Show::Show { settings, json } } => show(&settings.layers(matches)?, json, ""),
+        Command::Bench { json } => Ok(bench::run(json)?),
+        Command::Config { command: Show::Show { settings, json } } => {
+            show(&settings.layers(matches)?, json, "")
+        }
         Command::Genesis { command: Show::Show { settings, json } } => {
             show(&settings.layers(matches)?, json, "genesis")
         }
@@ -97,6 +107,10 @@ enum Failure {
     Start(#[from] StartError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    #[error("the chain stopped by itself; its log says why")]
+    Stopped,
+    #[error("bench: {0:#}")]
+    Bench(#[from] anyhow::Error),
 }
 
 impl Failure {
@@ -105,14 +119,16 @@ impl Failure {
             Self::Settings(_) | Self::Start(StartError::Config(_)) => Exit::Usage,
             Self::Start(StartError::Chain(error)) => chain_exit(error),
             Self::Start(StartError::Listen { source, .. }) | Self::Io(source) => io_exit(source),
-            Self::Start(_) => Exit::Failed,
+            Self::Start(_) | Self::Stopped | Self::Bench(_) => Exit::Failed,
         }
     }
 }
 
 fn chain_exit(error: &ChainError) -> Exit {
     match error {
-        ChainError::Genesis(_) | ChainError::OtherGenesis { .. } | ChainError::OtherRuntime { .. } => Exit::Usage,
+        ChainError::Genesis(_) | ChainError::OtherGenesis { .. } | ChainError::OtherRuntime { .. } => {
+            Exit::Usage
+        }
         ChainError::Log(LogError::Foreign(_) | LogError::Version { .. }) => Exit::Usage,
         ChainError::Log(LogError::Io { source, .. }) => io_exit(source),
         ChainError::Log(_) | ChainError::Runtime(_) => Exit::Failed,

@@ -73,7 +73,9 @@ pub enum ConfigError {
     #[error("block_time_ms is {0}; give 1 to {MAX_BLOCK_TIME_MS} (one day)")]
     BlockTime(u64),
     /// Reachable from outside by accident.
-    #[error("listen is {0}, which other machines can reach, and whoever reaches it controls the chain; give a loopback address, or allow_remote = true")]
+    #[error(
+        "listen is {0}, which other machines can reach, and whoever reaches it controls the chain; give a loopback address, or allow_remote = true"
+    )]
     Remote(SocketAddr),
     /// A limit of zero.
     #[error("{0} is 0; give at least 1")]

@@ -33,7 +33,9 @@ pub enum StartError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another devchain running there? Give another --listen, or port 0 for a free one")]
+    #[error(
+        "cannot listen on {address}: {source}; is another devchain running there? Give another --listen, or port 0 for a free one"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -67,7 +69,8 @@ impl Devchain {
         config.check()?;
         let (stop, stopped) = watch::channel(false);
         let listener = listen(config.listen).await?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let address =
+            listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let faults = Faults::new();
         let (inbox, messages) = mpsc::channel(INBOX);
         let (best, heights) = watch::channel(0);

@@ -36,11 +36,11 @@ const CHUNK: usize = 16 << 10;
 
 /// Changes to the faults that are on (`dev_fault`). What is left out stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct FaultChange {
     /// End delay and stall, and let connections in, before the rest of this change is made.
     pub clear: bool,
-    /// Every byte to a client arrives this much later, in milliseconds; 0 ends it.
+    /// Every byte to a client arrives this much later, in milliseconds; 0 ends it. Also holds for what is on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
     /// Cut connections.
@@ -53,7 +53,7 @@ pub struct FaultChange {
 
 /// Which connections to cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum Drop {
     /// All that are open now.
     All,
@@ -63,7 +63,7 @@ pub enum Drop {
 
 /// For how long nothing is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum Stall {
     /// Until it is cleared.
     On,
@@ -75,6 +75,7 @@ pub enum Stall {
 
 /// The faults that are on now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FaultStatus {
     /// By how much bytes to a client are late, in milliseconds.
     pub delay_ms: u64,
@@ -133,7 +134,7 @@ impl Faults {
 
     pub(crate) fn apply(&self, change: FaultChange) -> Result<FaultStatus, FaultError> {
         let stall_ms = if let Some(Stall::Ms(ms)) = change.stall { ms } else { 0 };
-        for (field, ms) in [("delay_ms", change.delay_ms.unwrap_or(0)), ("stall", stall_ms)] {
+        for (field, ms) in [("delayMs", change.delay_ms.unwrap_or(0)), ("stall", stall_ms)] {
             if ms > MAX_FAULT_MS {
                 return Err(FaultError { field, ms });
             }
@@ -205,21 +206,23 @@ impl Line {
         self.control.load(Ordering::SeqCst)
     }
 
-    /// When a byte that the server sends now may arrive.
-    fn due(&self) -> Instant {
-        let delay = if self.is_control() { Duration::ZERO } else { self.network.borrow().delay };
-        Instant::now() + delay
-    }
-
-    /// Waits until answers are not withheld. The flag of a control connection is set before its first answer.
-    async fn silence_over(&mut self) {
+    /// Waits until what the server sent at `sent` may arrive: late by the delay of now, and not while answers are
+    /// withheld. The flag of a control connection is set before its first answer.
+    async fn may_arrive(&mut self, sent: Instant) {
         while !self.is_control() {
-            let silence = self.network.borrow_and_update().stall;
-            let change = self.network.changed();
-            match silence {
-                Silence::On => drop(change.await),
-                Silence::Until(end) if Instant::now() < end => drop(tokio::time::timeout_at(end, change).await),
-                _ => return,
+            let Network { delay, stall, .. } = *self.network.borrow_and_update();
+            let until = match stall {
+                Silence::Off => Some(sent + delay),
+                Silence::On => None,
+                Silence::Until(end) => Some(end.max(sent + delay)),
+            };
+            let changed = match until {
+                Some(at) if at <= Instant::now() => return,
+                Some(at) => tokio::time::timeout_at(at, self.network.changed()).await.unwrap_or(Ok(())),
+                None => self.network.changed().await,
+            };
+            if changed.is_err() {
+                return; // The server has stopped: no fault will ever change again.
             }
         }
     }
@@ -227,21 +230,14 @@ impl Line {
     /// Waits until the connection is to be cut.
     async fn cut(mut self) {
         let cuts_before = self.cuts_before;
-        loop {
-            let is_cut = self.network.wait_for(|network| network.cuts > cuts_before).await.is_ok();
-            if is_cut && !self.is_control() {
-                return;
-            }
+        let cut = self.network.wait_for(|network| network.cuts > cuts_before).await.is_ok();
+        if !cut || self.is_control() {
             std::future::pending::<()>().await;
         }
     }
 
     fn share(&self) -> Self {
-        Self {
-            network: self.network.clone(),
-            cuts_before: self.cuts_before,
-            control: self.control.clone(),
-        }
+        Self { network: self.network.clone(), cuts_before: self.cuts_before, control: self.control.clone() }
     }
 }
 
@@ -250,8 +246,7 @@ pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
     let (mut from_client, mut to_client) = socket.into_split();
     let (mut from_server, mut to_server) = tokio::io::split(server);
     let (late, mut due) = mpsc::channel(LATE_CHUNKS);
-    let cut = line.share().cut();
-    let mut gate = line.share();
+    let (cut, mut gate) = (line.share().cut(), line);
 
     let requests = async {
         let copied = tokio::io::copy(&mut from_client, &mut to_server).await;
@@ -261,7 +256,7 @@ pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
     let answers = async {
         let mut buffer = vec![0; CHUNK];
         while let Some(chunk) = read_chunk(&mut from_server, &mut buffer).await? {
-            if late.send((line.due(), chunk)).await.is_err() {
+            if late.send((Instant::now(), chunk)).await.is_err() {
                 break;
             }
         }
@@ -269,9 +264,8 @@ pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
         io::Result::Ok(())
     };
     let deliveries = async {
-        while let Some((at, chunk)) = due.recv().await {
-            tokio::time::sleep_until(at).await;
-            gate.silence_over().await;
+        while let Some((sent, chunk)) = due.recv().await {
+            gate.may_arrive(sent).await;
             to_client.write_all(&chunk).await?;
         }
         to_client.shutdown().await
@@ -285,7 +279,10 @@ pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
     }
 }
 
-async fn read_chunk(from: &mut (impl AsyncReadExt + Unpin), buffer: &mut [u8]) -> io::Result<Option<Vec<u8>>> {
+async fn read_chunk(
+    from: &mut (impl AsyncReadExt + Unpin),
+    buffer: &mut [u8],
+) -> io::Result<Option<Vec<u8>>> {
     let length = from.read(buffer).await?;
     Ok((length > 0).then(|| buffer[..length].to_vec()))
 }

@@ -164,6 +164,11 @@ impl Handle {
         self.ask(|reply| Message::Remove { hashes, reply }).await
     }
 
+    /// Waits until the chain has stopped.
+    pub async fn stopped(&self) {
+        self.inbox.closed().await;
+    }
+
     /// Looks at the node on its own thread.
     pub(crate) async fn read<T: Send + 'static>(
         &self,

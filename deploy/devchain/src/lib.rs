@@ -38,6 +38,7 @@ mod pool;
 mod rpc;
 mod seal;
 mod server;
+pub mod sign;
 mod state;
 mod store;
 

@@ -62,7 +62,9 @@ pub enum LogError {
     #[error("{0} is not a devchain log and was left as it is; give another --log")]
     Foreign(PathBuf),
     /// The file is a log of another format version.
-    #[error("log {path} has format version {found}, this devchain reads version {VERSION}; use the devchain that wrote it, or give another --log")]
+    #[error(
+        "log {path} has format version {found}, this devchain reads version {VERSION}; use the devchain that wrote it, or give another --log"
+    )]
     Version {
         /// The log.
         path: PathBuf,
@@ -70,7 +72,9 @@ pub enum LogError {
         found: u32,
     },
     /// A record that is not the last one is damaged.
-    #[error("log {path}: the record at byte {offset} (after block {after}) is damaged and others follow it; restore the file from a copy or a snapshot, or remove it to start anew")]
+    #[error(
+        "log {path}: the record at byte {offset} (after block {after}) is damaged and others follow it; restore the file from a copy or a snapshot, or remove it to start anew"
+    )]
     Damaged {
         /// The log.
         path: PathBuf,
@@ -80,7 +84,9 @@ pub enum LogError {
         after: Height,
     },
     /// A record is whole and cannot follow those before it.
-    #[error("log {path}: the record at byte {offset} {problem}; restore the file from a copy or a snapshot, or remove it to start anew")]
+    #[error(
+        "log {path}: the record at byte {offset} {problem}; restore the file from a copy or a snapshot, or remove it to start anew"
+    )]
     Inconsistent {
         /// The log.
         path: PathBuf,
@@ -90,7 +96,10 @@ pub enum LogError {
         problem: &'static str,
     },
     /// A record would be larger than a frame can hold.
-    #[error("log {path}: a record of {size} bytes is above the limit of {} bytes; seal smaller blocks", frame::MAX_PAYLOAD)]
+    #[error(
+        "log {path}: a record of {size} bytes is above the limit of {} bytes; seal smaller blocks",
+        frame::MAX_PAYLOAD
+    )]
     TooLarge {
         /// The log.
         path: PathBuf,
@@ -136,7 +145,11 @@ impl Log {
     /// Opens the log at `path` and shows its records to `visit`, or makes a new one without records.
     ///
     /// A torn tail is cut off and returned.
-    pub(crate) fn open(path: &Path, sync: Sync, visit: Visitor<'_>) -> Result<(Self, Option<TornTail>), LogError> {
+    pub(crate) fn open(
+        path: &Path,
+        sync: Sync,
+        visit: Visitor<'_>,
+    ) -> Result<(Self, Option<TornTail>), LogError> {
         let io = |action| io_error(path, action);
         let mut options = OpenOptions::new();
         let mut file =

@@ -81,7 +81,8 @@ impl Node {
     /// Serves until `stop` changes or nobody can send any more, then flushes the log.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
         loop {
-            let is_due = async |held, at| if held { std::future::pending().await } else { sleep_until(at).await };
+            let is_due =
+                async |held, at| if held { std::future::pending().await } else { sleep_until(at).await };
             let has_job = !self.jobs.is_empty();
             tokio::select! {
                 biased;
@@ -166,7 +167,8 @@ impl Node {
         let failed = |error: crate::state::CallError| Refusal::Verification(error.to_string());
         let state = self.chain.best_state();
         let valid = state.validate(&bytes, best.hash).map_err(failed)??;
-        let (account, nonce) = valid.provides.iter().find_map(|tag| owner(tag)).ok_or(Refusal::NoTagsProvided)?;
+        let (account, nonce) =
+            valid.provides.iter().find_map(|tag| owner(tag)).ok_or(Refusal::NoTagsProvided)?;
         let state_nonce = state.nonce(&account).map_err(failed)?;
         let lifetime = u32::try_from(valid.longevity).unwrap_or(u32::MAX);
         let valid_until = best.header.number.saturating_add(lifetime);

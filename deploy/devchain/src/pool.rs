@@ -121,7 +121,11 @@ impl Pool {
     }
 
     /// Takes a transaction in. `state_nonce` is its account's nonce in the newest state, at most the transaction's.
-    pub(crate) fn insert(&mut self, transaction: Transaction, state_nonce: u32) -> Result<Vec<Change>, Refusal> {
+    pub(crate) fn insert(
+        &mut self,
+        transaction: Transaction,
+        state_nonce: u32,
+    ) -> Result<Vec<Change>, Refusal> {
         let mut changes = Vec::new();
         if let Some(old) = self.replaceable(&transaction)? {
             self.take(&old);
@@ -218,7 +222,8 @@ impl Pool {
             return Err(Refusal::ImmediatelyDropped);
         }
         while !self.limits.admit(self.len() + 1, self.bytes + new.bytes.len()) {
-            let victim = self.cheapest_other_than(&new.account).filter(|victim| victim.priority < new.priority);
+            let victim =
+                self.cheapest_other_than(&new.account).filter(|victim| victim.priority < new.priority);
             let victim = victim.map(|victim| victim.hash).ok_or(Refusal::ImmediatelyDropped)?;
             changes.extend(self.remove_as(&victim, Status::Dropped));
         }
@@ -256,7 +261,8 @@ impl Pool {
         let Some(queue) = self.queues.get_mut(account) else { return };
         queue.next = next;
         let late = |entry: &&Entry| entry.transaction.nonce < next || entry.transaction.valid_until <= height;
-        let late: Vec<Hash> = queue.waiting.values().filter(late).map(|entry| entry.transaction.hash).collect();
+        let late: Vec<Hash> =
+            queue.waiting.values().filter(late).map(|entry| entry.transaction.hash).collect();
         for hash in late {
             self.ban(hash, height);
             self.take(&hash);

@@ -68,7 +68,9 @@ pub enum SealError {
         reason: String,
     },
     /// The header names another state than the one computed.
-    #[error("block {height} cannot be made: its header names state root {named:?}, its state has {computed:?}")]
+    #[error(
+        "block {height} cannot be made: its header names state root {named:?}, its state has {computed:?}"
+    )]
     StateRoot {
         /// The height it would have.
         height: u32,
@@ -91,8 +93,7 @@ pub(crate) fn execute(parent: &Block, state: &State<'_>, draft: Draft) -> Result
     run.initialize(parent).map_err(runtime_error)?;
     let inherents = run.inherents(draft.timestamp_ms).map_err(runtime_error)?;
     for extrinsic in inherents {
-        let refused =
-            |reason| SealError::Timestamp { height, timestamp_ms: draft.timestamp_ms, reason };
+        let refused = |reason| SealError::Timestamp { height, timestamp_ms: draft.timestamp_ms, reason };
         match run.apply(extrinsic).map_err(runtime_error)? {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(refused(format!("{error:?}"))),
@@ -202,8 +203,11 @@ pub(crate) fn state_version() -> StateVersion {
     devchain_runtime::VERSION.state_version()
 }
 
-/// The nodes that a trie update added. Those that it would remove stay: the store is an archive.
+/// The nodes that a trie update added, in an order that depends on them alone. Those that it would remove stay: the
+/// store is an archive.
 pub(crate) fn new_nodes(mut changes: PrefixedMemoryDB<BlakeTwo256>) -> Vec<Vec<u8>> {
-    let nodes = changes.drain().into_values();
-    nodes.filter(|(_, references)| *references > 0).map(|(node, _)| node).collect()
+    let added = changes.drain().into_values().filter(|(_, references)| *references > 0);
+    let mut nodes: Vec<Vec<u8>> = added.map(|(node, _)| node).collect();
+    nodes.sort_unstable();
+    nodes
 }

@@ -32,7 +32,7 @@ use crate::faults::{self, CONTROL_PATH, Faults, Line};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Most connections; others are answered 429.
+    /// Most connections; others are closed at once.
     pub connections: u32,
     /// Most subscriptions of one connection.
     pub subscriptions: u32,

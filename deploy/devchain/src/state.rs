@@ -80,7 +80,11 @@ impl<'a> State<'a> {
         let mut args = IterArgs::default();
         args.prefix = Some(prefix);
         let pairs = self.backend.pairs(args).into_iter().flatten();
-        pairs.filter_map(Result::ok).take(count).map(|(key, value)| (StorageKey(key), StorageData(value))).collect()
+        pairs
+            .filter_map(Result::ok)
+            .take(count)
+            .map(|(key, value)| (StorageKey(key), StorageData(value)))
+            .collect()
     }
 
     /// Calls a runtime API function. Its changes to the storage are lost.

@@ -113,7 +113,8 @@ impl Layers {
         let sources = complete.sources.iter().filter(|(key, _)| key.starts_with(under));
         let sources: BTreeMap<_, _> = sources.map(|(key, source)| (key, source.to_string())).collect();
         let values = values.cloned().unwrap_or(Value::Table(complete.values.clone()));
-        let text = serde_json::to_string_pretty(&serde_json::json!({ "values": values, "sources": sources }))?;
+        let text =
+            serde_json::to_string_pretty(&serde_json::json!({ "values": values, "sources": sources }))?;
         Ok(text + "\n")
     }
 
@@ -134,7 +135,8 @@ impl Layers {
     }
 
     fn slot(&mut self, key: &str, source: &Source) -> Result<&mut Value, SettingsError> {
-        let (parents, name) = key.rsplit_once('.').map_or((None, key), |(parents, name)| (Some(parents), name));
+        let (parents, name) =
+            key.rsplit_once('.').map_or((None, key), |(parents, name)| (Some(parents), name));
         let mut table = &mut self.values;
         for parent in parents.into_iter().flat_map(|parents| parents.split('.')) {
             let next = table.entry(parent).or_insert_with(|| Value::Table(Table::new()));

@@ -18,12 +18,14 @@ pub(super) fn run(config: Config, json: bool) -> Result<(), Failure> {
         let mut terminate = signal(SignalKind::terminate())?;
         let chain = Devchain::start(config).await?;
         announce(&chain, json)?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let handle = chain.handle();
+        let outcome = tokio::select! {
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            () = handle.stopped() => Err(Failure::Stopped),
+        };
         chain.shutdown().await;
-        Ok(())
+        outcome
     })
 }
 
@@ -31,7 +33,8 @@ pub(super) fn run(config: Config, json: bool) -> Result<(), Failure> {
 fn announce(chain: &Devchain, json: bool) -> std::io::Result<()> {
     let (url, genesis, height) = (chain.url(), chain.genesis(), *chain.handle().heights().borrow());
     let line = if json {
-        let fields = serde_json::json!({ "event": "ready", "url": url, "genesis": genesis, "height": height });
+        let fields =
+            serde_json::json!({ "event": "ready", "url": url, "genesis": genesis, "height": height });
         fields.to_string()
     } else {
         format!("devchain ready at {url}, genesis {genesis:?}, height {height}")
@@ -46,7 +49,7 @@ fn log_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if std::thread::current().name() == Some("devchain") {
-            tracing::debug!(target: "devchain::runtime", %panic, "panic");
+            tracing::warn!(target: "devchain::runtime", %panic, "panic");
         } else {
             default(panic);
         }

@@ -166,7 +166,8 @@ fn name(value: impl ValueEnum) -> Value {
 
 fn balance(text: &str) -> Result<Value, SettingsError> {
     let parts = text.split_once('=').and_then(|(coldkey, tao)| Some((coldkey, rao(tao)?)));
-    let (coldkey, rao) = parts.ok_or_else(|| wrong("fund", text, "of the form COLDKEY=TAO, as in //Alice=1000"))?;
+    let (coldkey, rao) =
+        parts.ok_or_else(|| wrong("fund", text, "of the form COLDKEY=TAO, as in //Alice=1000"))?;
     Ok(table([("coldkey", coldkey.into()), ("rao", rao)]))
 }
 
@@ -175,8 +176,10 @@ fn validator(text: &str) -> Result<Value, SettingsError> {
     let [hotkey, coldkey, stake] = parts[..] else {
         return Err(wrong("validator", text, "of the form HOTKEY,COLDKEY,STAKE"));
     };
-    let stake = rao(stake).ok_or_else(|| wrong("validator", text, "one with an amount of TAO as its stake"))?;
-    let neuron = [("hotkey", hotkey.into()), ("coldkey", coldkey.into()), ("stake", stake), ("permit", true.into())];
+    let stake =
+        rao(stake).ok_or_else(|| wrong("validator", text, "one with an amount of TAO as its stake"))?;
+    let neuron =
+        [("hotkey", hotkey.into()), ("coldkey", coldkey.into()), ("stake", stake), ("permit", true.into())];
     Ok(table(neuron))
 }
 
@@ -189,7 +192,8 @@ fn miner(text: &str) -> Result<Value, SettingsError> {
 /// `key=value`. What is not TOML by itself is taken as text, so that paths and addresses need no quotes.
 fn assignment(text: &str) -> Result<(&str, Value), SettingsError> {
     let (key, value) = text.split_once('=').ok_or_else(|| wrong("set", text, "of the form KEY=VALUE"))?;
-    let is_key = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_key =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !key.split('.').all(is_key) {
         return Err(wrong("set", text, "an assignment to a dotted key such as genesis.subnet.tempo"));
     }

@@ -66,7 +66,8 @@ impl Refusal {
             Self::Unknown(unknown) => Some(format!("{unknown:?}")),
             Self::AlreadyImported(hash) => Some(format!("{hash:?}")),
             Self::TooLowPriority { .. } => Some(
-                "The transaction has too low priority to replace another transaction already in the pool.".into(),
+                "The transaction has too low priority to replace another transaction already in the pool."
+                    .into(),
             ),
             Self::ImmediatelyDropped => {
                 Some("The transaction couldn't enter the pool because of the limit".into())
@@ -96,8 +97,18 @@ mod tests {
     #[test]
     fn refusals_by_case() {
         let cases = [
-            (Refusal::Invalid(InvalidTransaction::Custom(6)), 1010, "Invalid Transaction", Some("Custom error: 6")),
-            (Refusal::Invalid(InvalidTransaction::Stale), 1010, "Invalid Transaction", Some("Transaction is outdated")),
+            (
+                Refusal::Invalid(InvalidTransaction::Custom(6)),
+                1010,
+                "Invalid Transaction",
+                Some("Custom error: 6"),
+            ),
+            (
+                Refusal::Invalid(InvalidTransaction::Stale),
+                1010,
+                "Invalid Transaction",
+                Some("Transaction is outdated"),
+            ),
             (
                 Refusal::Invalid(InvalidTransaction::BadProof),
                 1010,
@@ -108,7 +119,7 @@ mod tests {
                 Refusal::Unknown(UnknownTransaction::CannotLookup),
                 1011,
                 "Unknown Transaction Validity",
-                Some("UnknownTransaction::CannotLookup"),
+                Some("CannotLookup"),
             ),
             (Refusal::Banned, 1012, "Transaction is temporarily banned", None),
             (
@@ -121,7 +132,9 @@ mod tests {
                 Refusal::TooLowPriority { old: 7, new: 3 },
                 1014,
                 "Priority is too low: (7 vs 3)",
-                Some("The transaction has too low priority to replace another transaction already in the pool."),
+                Some(
+                    "The transaction has too low priority to replace another transaction already in the pool.",
+                ),
             ),
             (
                 Refusal::ImmediatelyDropped,

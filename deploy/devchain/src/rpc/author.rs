@@ -87,7 +87,11 @@ impl AuthorApiServer for Author {
         Ok(self.0.remove(transactions.into_iter().map(hash).collect()).await?)
     }
 
-    async fn submit_and_watch(&self, pending: PendingSubscriptionSink, extrinsic: Bytes) -> SubscriptionResult {
+    async fn submit_and_watch(
+        &self,
+        pending: PendingSubscriptionSink,
+        extrinsic: Bytes,
+    ) -> SubscriptionResult {
         let mut statuses = match self.0.submit_and_watch(extrinsic.0).await {
             Ok((_, statuses)) => statuses,
             Err(refused) => {

@@ -59,7 +59,10 @@ pub(super) trait ChainApi {
     async fn block(&self, hash: Option<Hash>) -> Result<Option<Value>>;
 
     #[method(name = "chain_getBlockHash", aliases = ["chain_getHead"])]
-    async fn block_hash(&self, heights: Option<ListOrValue<NumberOrHex>>) -> Result<ListOrValue<Option<Hash>>>;
+    async fn block_hash(
+        &self,
+        heights: Option<ListOrValue<NumberOrHex>>,
+    ) -> Result<ListOrValue<Option<Hash>>>;
 
     #[method(name = "chain_getHeader")]
     async fn header(&self, hash: Option<Hash>) -> Result<Option<Header>>;
@@ -136,7 +139,10 @@ impl ChainApiServer for Chain {
         }))
     }
 
-    async fn block_hash(&self, heights: Option<ListOrValue<NumberOrHex>>) -> Result<ListOrValue<Option<Hash>>> {
+    async fn block_hash(
+        &self,
+        heights: Option<ListOrValue<NumberOrHex>>,
+    ) -> Result<ListOrValue<Option<Hash>>> {
         let Some(heights) = heights else {
             return Ok(ListOrValue::Value(Some(self.finalized_head().await?)));
         };

@@ -73,8 +73,9 @@ impl DevApiServer for Dev {
     }
 
     async fn set_storage(&self, writes: Vec<(StorageKey, Option<StorageData>)>) -> Result<u32> {
-        let write = |(key, value): (StorageKey, Option<StorageData>)| {
-            StorageWrite { key: key.0, value: value.map(|value| value.0) }
+        let write = |(key, value): (StorageKey, Option<StorageData>)| StorageWrite {
+            key: key.0,
+            value: value.map(|value| value.0),
         };
         Ok(self.0.set_storage(writes.into_iter().map(write).collect()).await?)
     }

@@ -141,7 +141,8 @@ fn changes(node: &Node, block: &Block, keys: &[StorageKey], seen: &mut Seen) -> 
 #[async_trait]
 impl StateApiServer for State {
     async fn call(&self, method: String, data: Bytes, at: Option<Hash>) -> Result<Bytes> {
-        let call = move |node: &Node, block: &Block| node.chain().call(block, &method, &data).map_err(error::call);
+        let call =
+            move |node: &Node, block: &Block| node.chain().call(block, &method, &data).map_err(error::call);
         Ok(Bytes(self.at(at, call).await?))
     }
 

@@ -1,0 +1,110 @@
+//! `devchain bench`: what a chain costs, beside what it may cost. It measures and never judges.
+
+mod child;
+mod connect;
+mod network;
+mod report;
+mod throughput;
+
+use std::{path::Path, time::Instant};
+
+use anyhow::Context;
+use devchain::{Config, Devchain, Genesis, Pace};
+
+use self::{
+    child::Child,
+    report::{Figure, Report},
+};
+
+/// How many empty blocks are timed.
+const IDLE_BLOCKS: usize = 1000;
+
+/// How long the chain is whose memory and restart are measured.
+const BLOCKS: u32 = 2000;
+
+/// How often a client connects.
+const CONNECTIONS: usize = 50;
+
+/// Measures all and prints it.
+pub(super) fn run(json: bool) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(measure())?;
+    print!("{}", if json { report.to_json()? } else { report.to_text() });
+    Ok(())
+}
+
+async fn measure() -> anyhow::Result<Report> {
+    let folder = Folder::new()?;
+    let mut report = Report::default();
+    report.add(idle_block(&folder.0.join("idle")).await.context("idle block")?);
+    report.extend(process(&folder.0).await.context("process")?);
+    report.extend(throughput::measure().await.context("throughput")?);
+    Ok(report)
+}
+
+/// The time from asking for an empty block to its answer, log included.
+async fn idle_block(log: &Path) -> anyhow::Result<Figure> {
+    let chain = start(Genesis::default(), Some(log)).await?;
+    let mut times = Vec::new();
+    for _ in 0..IDLE_BLOCKS {
+        let start = Instant::now();
+        chain.handle().fast_forward(1).await?;
+        times.push(start.elapsed());
+    }
+    chain.shutdown().await;
+    Ok(Figure::new("idle block, median of 1000", report::median_ms(times), "ms").aim(1.0))
+}
+
+/// Start, memory, restart and connections of a process with a whole subnet.
+async fn process(folder: &Path) -> anyhow::Result<Vec<Figure>> {
+    let (config, log) = (folder.join("config.toml"), folder.join("log"));
+    network::write_config(&config)?;
+    let (mut child, fresh) = Child::start(&config, &log)?;
+    network::set_weights(&child.url).await?;
+    child.fast_forward(BLOCKS).await?;
+    let memory = child.resident_mb()?;
+    child.stop()?;
+    let (mut child, restarted) = Child::start(&config, &log)?;
+    let memory_restarted = child.resident_mb()?;
+    let connections = connect::measure(&child.url, CONNECTIONS).await?;
+    child.stop()?;
+    let log_mb = std::fs::metadata(&log)?.len() as f64 / 1e6;
+    Ok(vec![
+        Figure::new("memory, 256 neurons with weights, 2000 blocks", memory, "MB").aim(60.0),
+        Figure::new("memory of the same after a restart", memory_restarted, "MB").aim(60.0),
+        Figure::new("start, new chain", fresh, "ms").aim(1000.0),
+        Figure::new("start, from a log of 2000 blocks", restarted, "ms").aim(1000.0),
+        Figure::new("size of that log", log_mb, "MB"),
+        Figure::new("connect, metadata, first read: the first", connections.first, "ms").aim(50.0),
+        Figure::new("connect, metadata, first read: median of 50", connections.median, "ms").aim(50.0),
+    ])
+}
+
+/// A chain in this process that seals when told to.
+async fn start(genesis: Genesis, log: Option<&Path>) -> anyhow::Result<Devchain> {
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        pace: Pace::Outside,
+        log: log.map(Into::into),
+        genesis: Some(genesis),
+        ..Config::default()
+    };
+    Ok(Devchain::start(config).await?)
+}
+
+/// A folder of its own, removed in the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("devchain-bench-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

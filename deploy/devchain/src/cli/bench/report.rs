@@ -1,0 +1,76 @@
+//! Figures and how they are printed.
+
+use std::{fmt::Write, time::Duration};
+
+use serde::Serialize;
+
+/// One measured value.
+#[derive(Serialize)]
+pub(super) struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    /// What it may be at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aim: Option<f64>,
+}
+
+impl Figure {
+    pub(super) fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
+        Self { name, value, unit, aim: None }
+    }
+
+    pub(super) fn aim(self, aim: f64) -> Self {
+        Self { aim: Some(aim), ..self }
+    }
+}
+
+/// All figures, and how the program was built.
+#[derive(Serialize)]
+pub(super) struct Report {
+    build: String,
+    figures: Vec<Figure>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        let (profile, level) = (env!("DEVCHAIN_BUILD_PROFILE"), env!("DEVCHAIN_BUILD_OPT_LEVEL"));
+        let checks = if cfg!(debug_assertions) { "with" } else { "without" };
+        let build = format!("cargo profile based on {profile}, opt-level {level}, {checks} debug assertions");
+        Self { build, figures: Vec::new() }
+    }
+}
+
+impl Report {
+    pub(super) fn add(&mut self, figure: Figure) {
+        self.figures.push(figure);
+    }
+
+    pub(super) fn extend(&mut self, figures: Vec<Figure>) {
+        self.figures.extend(figures);
+    }
+
+    pub(super) fn to_json(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let mut text = format!("build: {}\n", self.build);
+        for Figure { name, value, unit, aim } in &self.figures {
+            let aim = aim.map_or_else(String::new, |aim| format!("   aim: at most {aim} {unit}"));
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "{name:<48} {value:>9.2} {unit}{aim}");
+        }
+        text
+    }
+}
+
+pub(super) fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// The median, in milliseconds.
+pub(super) fn median_ms(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().map_or(0.0, ms)
+}

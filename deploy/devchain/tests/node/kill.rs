@@ -1,0 +1,106 @@
+//! SIGKILL of the real binary while it seals blocks.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use devchain::Hash;
+use jsonrpsee::{
+    core::client::{ClientT, SubscriptionClientT},
+    rpc_params,
+    ws_client::WsClient,
+};
+use serde_json::Value;
+
+use crate::support::*;
+
+/// How often the chain is killed.
+const KILLS: u64 = 25;
+
+/// A devchain process, killed when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Starts the binary on a log; its process, and what it prints when it is ready.
+fn spawn(log: &Path) -> (Process, Value) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_devchain"))
+        .args(["run", "--json", "--listen", "127.0.0.1:0", "--pace", "outside", "--log"])
+        .arg(log)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (Process(child), serde_json::from_str(&line).unwrap())
+}
+
+async fn hash_at(client: &WsClient, height: u64) -> Hash {
+    ask(client, "chain_getBlockHash", rpc_params![height]).await
+}
+
+#[tokio::test]
+async fn a_chain_killed_in_mid_block_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut genesis = None;
+    let mut acknowledged: Vec<(u64, String)> = Vec::new();
+    let mut nonce = 0;
+
+    for round in 0..KILLS {
+        let (process, ready) = spawn(&log);
+        let url = ready["url"].as_str().unwrap();
+        let client = connect(url).await;
+        let at_start: Hash = serde_json::from_value(ready["genesis"].clone()).unwrap();
+        assert_eq!(*genesis.get_or_insert(at_start), at_start);
+
+        // All that anybody was told of is still there.
+        let height = height(&client).await;
+        assert!(height >= acknowledged.last().map_or(0, |(height, _)| *height), "round {round}");
+        if let Some((height, hash)) = acknowledged.last() {
+            assert_eq!(&format!("{:?}", hash_at(&client, *height).await), hash, "round {round}");
+        }
+        let stored: u32 =
+            ask(&client, "system_accountNextIndex", rpc_params![account("//Alice").to_string()]).await;
+        assert!(stored >= nonce, "round {round}: {stored} transactions stored, {nonce} acknowledged");
+
+        // It goes on: a transaction is sealed.
+        submit_and_seal(&client, at_start, stored).await;
+        nonce = stored + 1;
+
+        // Then it is killed among many blocks, at another one each time, with a call still open.
+        let mut heads: jsonrpsee::core::client::Subscription<Value> = client
+            .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
+            .await
+            .unwrap();
+        let forward = client.request::<Value, _>("dev_fastForward", rpc_params![50_000]);
+        let watch = async {
+            let mut last = next(&mut heads).await;
+            for _ in 0..(round * 7) % 40 {
+                last = next(&mut heads).await;
+            }
+            last
+        };
+        let last = tokio::select! {
+            last = watch => last,
+            answer = forward => panic!("50,000 blocks were sealed before 40 were told: {answer:?}"),
+        };
+        drop(process);
+        // A head names its parent, which is sealed for sure.
+        let parent = last["parentHash"].as_str().unwrap().to_owned();
+        acknowledged.push((number(&last["number"]) - 1, parent));
+    }
+}
+
+async fn submit_and_seal(client: &WsClient, genesis: Hash, nonce: u32) {
+    let _: Hash = ask(client, "author_submitExtrinsic", rpc_params![remark(genesis, nonce)]).await;
+    let status: Value = ask(client, "dev_newBlock", rpc_params![1]).await;
+    assert_eq!(status["ready"], Value::from(0));
+}

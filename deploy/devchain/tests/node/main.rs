@@ -1,0 +1,12 @@
+//! The node through real sockets, and the real binary. One test binary, since each one links the whole runtime.
+
+#![allow(clippy::unwrap_used, missing_docs)] // A test that cannot go on should stop here.
+
+mod command;
+mod dev;
+mod faults;
+mod kill;
+mod restart;
+mod rpc;
+mod support;
+mod transactions;
