@@ -74,6 +74,8 @@ pub struct Neuron {
 pub struct Subnet {
     /// Its number.
     pub netuid: u16,
+    /// Symbol of its token, which tools show beside amounts.
+    pub symbol: String,
     /// Coldkey of its owner.
     pub owner: Key,
     /// Hotkey of its owner.
@@ -218,6 +220,7 @@ impl Default for Subnet {
     fn default() -> Self {
         Self {
             netuid: 3,
+            symbol: "γ".into(),
             owner: Key::dev("//Owner"),
             owner_hotkey: Key::dev("//Owner//hotkey"),
             tempo: 20,
@@ -328,6 +331,7 @@ impl Subnet {
         let account = |key: &Key| -> AccountId32 { key.account().clone() };
         NetworksAdded::<Runtime>::insert(netuid, true);
         SubnetworkN::<Runtime>::insert(netuid, 0);
+        TokenSymbol::<Runtime>::insert(netuid, self.symbol.as_bytes().to_vec());
         SubnetOwner::<Runtime>::insert(netuid, account(&self.owner));
         SubnetOwnerHotkey::<Runtime>::insert(netuid, account(&self.owner_hotkey));
         Tempo::<Runtime>::insert(netuid, self.tempo);

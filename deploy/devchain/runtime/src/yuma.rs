@@ -145,10 +145,10 @@ fn permitted(input: &EpochInput, uid: usize) -> bool {
     input.owner_uid == Some(uid as u16) || input.permits.get(uid).copied().unwrap_or(false)
 }
 
-/// The largest non-zero stakes, the lower uid first among equals; the owner always.
+/// The largest non-zero stakes, the higher uid first among equals; the owner always.
 fn new_permits(input: &EpochInput, stake: &[I32F32]) -> Vec<bool> {
     let mut by_stake: Vec<usize> = (0..stake.len()).filter(|&i| stake[i] > I32F32::ZERO).collect();
-    by_stake.sort_by_key(|&i| (std::cmp::Reverse(stake[i]), i));
+    by_stake.sort_by_key(|&i| std::cmp::Reverse((stake[i], i)));
     let mut permits = vec![false; stake.len()];
     for &i in by_stake.iter().take(usize::from(input.max_allowed_validators)) {
         permits[i] = true;

@@ -39,6 +39,11 @@ impl Approx {
         self.either(other, f64::max, Ordering::Greater)
     }
 
+    /// Whether this is the larger one however both were rounded.
+    pub(crate) fn surely_above(self, other: Self) -> bool {
+        self.value - self.slack > other.value + other.slack
+    }
+
     /// Whether an integer is what remains of `self * scale` when its fraction is dropped.
     pub(crate) fn truncates_to(self, scale: f64, stored: u64) -> bool {
         if self.slack.is_infinite() {

@@ -15,6 +15,7 @@ type Matrix = Vec<Vec<Approx>>;
 /// What an epoch must come to, before anything is made a stored integer. Shares are in 0..=1.
 pub(crate) struct Expected {
     pub(crate) active: Vec<bool>,
+    pub(crate) permits: Vec<bool>,
     pub(crate) stake_weight: Vec<Approx>,
     pub(crate) consensus: Vec<Approx>,
     pub(crate) validator_trust: Vec<Approx>,
@@ -24,8 +25,8 @@ pub(crate) struct Expected {
     pub(crate) validator_share: Vec<Approx>,
     /// In shares of 65535: columns max-upscaled (Yuma 2) or plain proportions (Yuma 3).
     pub(crate) bonds: Matrix,
-    /// The stake behind some weight (but not all of the stake) is so close to kappa that rounding decides whether it
-    /// suffices. The consensus jumps there, so nothing can be said about such an epoch.
+    /// Rounding decides a question of more or less, so nothing can be said about this epoch: the stake behind some weight
+    /// (but not all of the stake) is next to kappa, or a stake that gets a permit next to a smaller one that does not.
     pub(crate) too_close_to_call: bool,
 }
 
@@ -47,7 +48,12 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
         .collect();
     let stake = shares_of(&counted);
 
-    // 3., 4. Stake that votes. (The next permits are a question of order, which the test asks of `stake_weight`.)
+    // 3. Next permits.
+    let (permits, border) = next_permits(&counted, owner, input.max_allowed_validators);
+    let mut too_close_to_call =
+        border.is_some_and(|(last_in, first_out)| !stake[last_in].surely_above(stake[first_out]));
+
+    // 4. Stake that votes.
     let permitted: Vec<bool> = (0..n).map(|i| input.permits[i] || owner == Some(i)).collect();
     let votes: Vec<u64> = (0..n).map(|i| if active[i] && permitted[i] { counted[i] } else { 0 }).collect();
     let voting = normalized(
@@ -73,7 +79,6 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
 
     // 6., 7. Consensus, and the weights clipped to it.
     let rounding = voting.iter().copied().sum::<Approx>().slack;
-    let mut too_close_to_call = false;
     let mut consensus = Vec::new();
     for j in 0..n {
         let column: Vec<Approx> = weights.iter().map(|row| row[j]).collect();
@@ -125,6 +130,7 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
 
     Expected {
         active,
+        permits,
         stake_weight: stake,
         consensus,
         validator_trust,
@@ -135,6 +141,18 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
         bonds,
         too_close_to_call,
     }
+}
+
+/// The largest non-zero stakes, among equals the higher uid first (Subtensor drops the lowest of a stable ascending
+/// order), and the owner's uid always. Also returns the last uid in and the first out, unless their stakes are equal.
+fn next_permits(stake: &[u64], owner: Option<usize>, most: u16) -> (Vec<bool>, Option<(usize, usize)>) {
+    let mut order: Vec<usize> = (0..stake.len()).filter(|&uid| stake[uid] > 0).collect();
+    order.sort_by_key(|&uid| (stake[uid], uid));
+    order.reverse();
+    let (chosen, rest) = order.split_at(order.len().min(usize::from(most)));
+    let permits = (0..stake.len()).map(|uid| chosen.contains(&uid) || owner == Some(uid)).collect();
+    let border = chosen.last().copied().zip(rest.first().copied());
+    (permits, border.filter(|&(last_in, first_out)| stake[last_in] != stake[first_out]))
 }
 
 /// The largest weight of a column that at least `kappa / 65535` of the voting stake supports, that is, has given or
