@@ -1,0 +1,4 @@
+//! Ratings.
+mod millionths;
+
+pub use millionths::{Millionths, MillionthsError};
