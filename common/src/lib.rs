@@ -19,17 +19,23 @@
 //! Next: [`commitment`], then the crate `chain`, which reads and writes all of this on a live chain.
 
 mod account;
+pub mod announcement;
 mod balance;
+pub mod chunks;
 pub mod clock;
 pub mod commitment;
 pub mod digest;
 mod exit;
+pub mod feedback;
 pub mod gauntlet;
 mod ids;
 pub mod model;
 mod neuron;
+pub mod quantize;
 pub mod ratings;
+pub mod rice;
 pub mod schedule;
+pub mod select;
 pub mod signature;
 pub mod sparse;
 pub mod ss58;

@@ -345,7 +345,7 @@ mod tests {
     }
 
     fn any_schedule() -> impl Strategy<Value = Schedule> {
-        let number = || (0.0..=1.0f64);
+        let number = || 0.0..=1.0f64;
         let decay = prop_oneof![Just(Decay::Constant), Just(Decay::Linear), Just(Decay::Cosine)];
         let hold = option::of((any::<u64>(), any::<u64>()).prop_map(|(start, steps)| Hold { start, steps }));
         let anneal = option::of((any::<u64>(), number(), 0u64..100, 1u64..100, number()).prop_map(
