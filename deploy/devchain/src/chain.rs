@@ -1,5 +1,8 @@
 //! The chain: sealed blocks, their states, and the log that keeps them.
 
+#[cfg(test)]
+mod tests;
+
 use std::{cell::RefCell, collections::HashMap, path::Path};
 
 use codec::{Decode, Encode};

@@ -104,7 +104,8 @@ impl Handle {
 
     /// Writes raw storage at the start of the next block, whose height it returns.
     ///
-    /// The writes are part of that block's state and are kept in the log. Nothing checks that the values decode.
+    /// The writes are part of that block's state and are kept in the log. Nothing checks that the values decode. If
+    /// the runtime cannot make a block with them, they are dropped with that block.
     pub async fn set_storage(&self, writes: Vec<StorageWrite>) -> Result<u32, ControlError> {
         let lengths = writes.iter().map(|write| write.key.len());
         if let Some(length) = lengths.into_iter().find(|length| !(1..=MAX_KEY).contains(length)) {

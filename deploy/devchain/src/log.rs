@@ -222,6 +222,15 @@ impl Log {
     }
 }
 
+impl Drop for Log {
+    /// Gives the lock back by itself: a process forked meanwhile may hold a copy of the file for a moment longer.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(target: "devchain::log", path = %self.path.display(), %error, "lock not given back");
+        }
+    }
+}
+
 fn io_error(path: &Path, action: &'static str) -> impl Fn(io::Error) -> LogError {
     move |source| LogError::Io { path: path.into(), action, source }
 }

@@ -213,8 +213,12 @@ impl Node {
         let parent_ms = self.chain.timestamp_ms();
         let timestamp_ms = clock::next_timestamp(parent_ms, self.timing.block_time_ms(), wall, start);
         let draft = Draft { writes: self.writes.clone(), timestamp_ms, transactions: self.pool.ready() };
-        let outcome = self.chain.seal(draft)?;
-        self.writes.clear();
+        let sealed = self.chain.seal(draft);
+        if !matches!(sealed, Err(BlockError::Log(_))) {
+            // Writes that the runtime cannot live with must not stop the chain for ever.
+            self.writes.clear();
+        }
+        let outcome = sealed?;
 
         let Block { hash, header, body } = self.chain.store().best();
         let (hash, height) = (*hash, header.number);

@@ -95,6 +95,20 @@ async fn storage_is_written_by_the_next_block() {
 }
 
 #[tokio::test]
+async fn writes_that_the_runtime_cannot_live_with_are_dropped_with_their_block() {
+    let chain = start(paced()).await;
+    let client = connect(&chain.url()).await;
+    let names: [&[u8]; 2] = [b"Timestamp", b"DidUpdate"];
+    let key = hex(&names.map(sp_crypto_hashing::twox_128).concat());
+    ask::<u32>(&client, "dev_setStorage", rpc_params![[[key, "0x01".to_owned()]]]).await;
+    let (code, message, _) = refusal(&client, "dev_newBlock", rpc_params![]).await;
+    assert_eq!(code, 9000);
+    assert!(message.starts_with("block 1 cannot be made: Execution failed: "), "{message}");
+    let status: Value = ask(&client, "dev_newBlock", rpc_params![]).await;
+    assert_eq!(status["height"], json!(1));
+}
+
+#[tokio::test]
 async fn another_chain_starts_from_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = folder.path().join("snapshot");

@@ -49,7 +49,7 @@ async fn a_restarted_chain_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_tail_torn_at_any_byte_is_dropped() {
+async fn a_torn_tail_is_dropped_and_the_chain_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let chain = start(logged(&path)).await;
@@ -60,8 +60,9 @@ async fn a_tail_torn_at_any_byte_is_dropped() {
     let [.., last, end] = offsets[..] else { panic!("genesis and three blocks") };
     assert_eq!((offsets.len(), end), (5, whole.len()));
 
+    // Every single byte is a unit test of `chain`; here is what a user sees.
     let copy = folder.path().join("copy");
-    for cut in last..end {
+    for cut in [last, last + 1, last + 15, last + 16, last + 17, (last + end) / 2, end - 1] {
         fs::write(&copy, &whole[..cut]).unwrap();
         let chain = start(logged(&copy)).await;
         assert_eq!(chain.handle().status().await.unwrap().node.height, 2, "cut at {cut}");
