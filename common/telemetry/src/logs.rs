@@ -1,0 +1,198 @@
+//! Log lines on stderr: for people, or one JSON object a line for machines.
+
+use crate::redact::Redacting;
+use serde::{Deserialize, Serialize};
+use std::{fmt, io::IsTerminal, str::FromStr};
+use thiserror::Error;
+use tracing::{Subscriber, subscriber};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// The environment variable that names the filter where no flag does.
+pub const ENVIRONMENT: &str = "MUSTER_LOG";
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One line for people, coloured on a terminal unless `NO_COLOR` is set.
+    #[default]
+    Human,
+    /// One JSON object a line: `timestamp`, `level`, `target`, `message`, the event's fields, `spans`.
+    Json,
+}
+
+/// How to log. The filter is in the form of `tracing`: `info`, or `warn,storage=debug` with a [`target`](crate::target).
+///
+/// A filter given here wins over [`ENVIRONMENT`]; without both it is `info`.
+///
+/// ```
+/// use telemetry::{Format, Logs};
+///
+/// let logs = Logs { format: Format::Json, filter: Some("warn,storage=debug".to_owned()) };
+/// logs.start()?;
+/// # Ok::<(), telemetry::LogsError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logs {
+    /// How a line looks.
+    pub format: Format,
+    /// What is logged; `None` asks the environment.
+    pub filter: Option<String>,
+}
+
+/// Logs could not be set up.
+#[derive(Debug, Error)]
+pub enum LogsError {
+    /// The filter is not in `tracing`'s form.
+    #[error("the log filter '{filter}' is wrong ({why}): write a level (error, warn, info, debug, trace) or target=level, separated by commas; targets: {}", crate::target::ALL.join(", "))]
+    Filter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The environment's filter is not text.
+    #[error("the environment variable {ENVIRONMENT} is not UTF-8: write a log level such as info")]
+    Environment,
+    /// Somebody has set logs up before.
+    #[error("logs were set up before: a program does it once, at its start")]
+    Twice,
+    /// The format has no such name.
+    #[error("'{0}' is no log format: human or json")]
+    Format(String),
+}
+
+impl Logs {
+    /// Sends the process's log lines to stderr from now on.
+    ///
+    /// # Errors
+    /// The filter is malformed, or logs were set up before.
+    pub fn start(&self) -> Result<(), LogsError> {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let subscriber = self.subscriber(self.chosen_filter()?.as_str(), colour, std::io::stderr)?;
+        subscriber::set_global_default(subscriber).map_err(|_| LogsError::Twice)
+    }
+
+    fn chosen_filter(&self) -> Result<String, LogsError> {
+        match (&self.filter, std::env::var(ENVIRONMENT)) {
+            (Some(filter), _) => Ok(filter.clone()),
+            (None, Ok(filter)) if !filter.is_empty() => Ok(filter),
+            (None, Err(std::env::VarError::NotUnicode(_))) => Err(LogsError::Environment),
+            (None, _) => Ok("info".to_owned()),
+        }
+    }
+
+    fn subscriber<W>(
+        &self,
+        filter: &str,
+        colour: bool,
+        to: W,
+    ) -> Result<Box<dyn Subscriber + Send + Sync>, LogsError>
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        let wrong = |why: String| LogsError::Filter { filter: filter.to_owned(), why };
+        let parsed =
+            EnvFilter::builder().with_regex(false).parse(filter).map_err(|e| wrong(e.to_string()))?;
+        let lines =
+            tracing_subscriber::fmt().with_env_filter(parsed).with_writer(Redacting(to)).with_ansi(colour);
+        Ok(match self.format {
+            Format::Human => Box::new(lines.finish()),
+            Format::Json => Box::new(lines.json().flatten_event(true).with_current_span(false).finish()),
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = LogsError;
+
+    fn from_str(text: &str) -> Result<Self, LogsError> {
+        match text {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(LogsError::Format(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Human => "human",
+            Self::Json => "json",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    /// Keeps what was written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format, filter: &str, speak: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber =
+            Logs { format, filter: None }.subscriber(filter, false, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, speak);
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_lines_carry_fields_and_spans_and_no_secret() {
+        crate::hide("top-secret-key");
+        let line = logged(Format::Json, "info", || {
+            let _window = tracing::info_span!("window", window = 7).entered();
+            tracing::info!(target: "storage", key = "top-secret-key", bytes = 12, "fetched");
+        });
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["message"], &line["target"]), (&"fetched".into(), &"storage".into()));
+        assert_eq!((&line["bytes"], &line["key"]), (&12.into(), &"[hidden]".into()));
+        assert_eq!(line["spans"][0]["window"], 7);
+    }
+
+    #[test]
+    fn filters_choose_by_target() {
+        let lines = logged(Format::Human, "warn,storage=debug", || {
+            tracing::debug!(target: "storage", "seen");
+            tracing::info!(target: "chain", "not seen");
+        });
+        assert!(lines.contains("seen") && !lines.contains("not seen"), "{lines}");
+    }
+
+    #[test]
+    fn a_wrong_filter_says_what_is_right() {
+        let logs = Logs { format: Format::Human, filter: Some("storage=loud".to_owned()) };
+        let error = logs.start().unwrap_err().to_string();
+        assert!(error.starts_with("the log filter 'storage=loud' is wrong ("), "{error}");
+        assert!(error.ends_with("targets: node, chain, window, train, storage, score"), "{error}");
+    }
+
+    #[test]
+    fn formats_are_named() {
+        for format in [Format::Human, Format::Json] {
+            assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
+        }
+        assert_eq!("xml".parse::<Format>().unwrap_err().to_string(), "'xml' is no log format: human or json");
+    }
+}
