@@ -40,6 +40,7 @@ pub mod signature;
 pub mod sparse;
 pub mod ss58;
 pub mod train;
+pub mod weights;
 pub mod wire;
 
 pub use account::{Coldkey, Hotkey};
