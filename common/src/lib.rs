@@ -18,6 +18,7 @@
 //!
 //! Next: [`commitment`], then the crate `chain`, which reads and writes all of this on a live chain.
 
+pub mod acceptance;
 mod account;
 pub mod announcement;
 mod balance;
@@ -28,6 +29,7 @@ pub mod digest;
 mod exit;
 pub mod feedback;
 pub mod gauntlet;
+pub mod history;
 mod ids;
 pub mod model;
 mod neuron;

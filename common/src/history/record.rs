@@ -1,0 +1,137 @@
+//! The record of one window: what was applied, and who voted.
+
+use crate::{
+    NeuronId, Window,
+    acceptance::{Accepted, Decision},
+    announcement::MOST_CANDIDATES,
+    digest::ObjectHash,
+    wire::{Reader, WireError, Writer},
+};
+
+/// Most voters of a window; a bound for what parsers allocate. The chain has at most 2048 uids on a subnet.
+pub const MOST_VOTERS: usize = 4096;
+
+/// What a node keeps of a window for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowRecord {
+    /// The window.
+    pub window: Window,
+    /// What was applied, in the order of hotkeys; nothing in a null window.
+    pub accepted: Vec<Accepted>,
+    /// Who voted, in the order of hotkeys.
+    pub voters: Vec<NeuronId>,
+}
+
+impl WindowRecord {
+    /// Of a decided window.
+    #[must_use]
+    pub fn of(decision: &Decision) -> Self {
+        let voters = decision.turnout.iter().copied().collect();
+        Self { window: decision.window, accepted: decision.applied().to_vec(), voters }
+    }
+
+    /// Appends window, accepted set and voters.
+    ///
+    /// # Panics
+    /// There are more of them than a decision can have.
+    pub fn write(&self, to: &mut Writer) {
+        let count =
+            |list: usize| u16::try_from(list).expect("a decision is bounded by the votes' bits and the uids");
+        to.u64(self.window.0).u16(count(self.accepted.len()));
+        for Accepted { id, object } in &self.accepted {
+            id.write(to);
+            to.raw(&object.0);
+        }
+        to.u16(count(self.voters.len()));
+        self.voters.iter().for_each(|voter| voter.write(to));
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// The input ends within it, a list is too long, or it is not in strictly rising order.
+    pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let window = Window(from.u64("the window")?);
+        let accepted = read_sorted(from, "the accepted", MOST_CANDIDATES, |from| {
+            let id = NeuronId::read(from)?;
+            Ok(Accepted { id, object: ObjectHash(from.array("the object's hash")?) })
+        })?;
+        Ok(Self { window, accepted, voters: read_sorted(from, "the voters", MOST_VOTERS, NeuronId::read)? })
+    }
+}
+
+/// Reads a list in strictly rising order.
+fn read_sorted<T: Ord>(
+    from: &mut Reader<'_>,
+    what: &'static str,
+    most: usize,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, WireError>,
+) -> Result<Vec<T>, WireError> {
+    let offset = from.offset();
+    let count = usize::from(from.u16(what)?);
+    let refuse = |expected| WireError::Value { what, offset, found: count as u64, expected };
+    if count > most {
+        return Err(refuse("a list of this kind is bounded"));
+    }
+    let list: Vec<T> = (0..count).map(|_| read(from)).collect::<Result<_, _>>()?;
+    match list.is_sorted_by(|a, b| a < b) {
+        true => Ok(list),
+        false => Err(refuse("its entries must rise")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Height, Hotkey};
+    use proptest::{
+        collection::{btree_set, vec},
+        prelude::*,
+    };
+
+    fn any_id() -> impl Strategy<Value = NeuronId> {
+        (any::<[u8; 32]>(), any::<u64>())
+            .prop_map(|(hotkey, block)| NeuronId { hotkey: Hotkey(hotkey), registered: Height(block) })
+    }
+
+    proptest! {
+        #[test]
+        fn records_round_trip_and_every_cut_is_noticed(
+            window: u64, ids in btree_set(any_id(), 0..20), voters in btree_set(any_id(), 0..20),
+        ) {
+            let accepted = ids.into_iter().map(|id| Accepted { id, object: ObjectHash(id.hotkey.0) }).collect();
+            let record = WindowRecord { window: Window(window), accepted, voters: voters.into_iter().collect() };
+            let mut writer = Writer::new();
+            record.write(&mut writer);
+            let bytes = writer.into_bytes();
+            prop_assert_eq!(WindowRecord::read(&mut Reader::new(&bytes)), Ok(record));
+            for cut in 0..bytes.len() {
+                prop_assert!(WindowRecord::read(&mut Reader::new(&bytes[..cut])).is_err());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_the_same_again(bytes in vec(0u8..3, 0..300)) {
+            let mut reader = Reader::new(&bytes);
+            if let Ok(record) = WindowRecord::read(&mut reader) {
+                let mut writer = Writer::new();
+                record.write(&mut writer);
+                prop_assert_eq!(&writer.into_bytes()[..], &bytes[..reader.offset()]);
+            }
+        }
+    }
+
+    #[test]
+    fn lists_are_bounded_and_rise() {
+        let mut bytes = Writer::new();
+        bytes.u64(0).u16(65);
+        let bytes = bytes.into_bytes();
+        let error = WindowRecord::read(&mut Reader::new(&bytes)).unwrap_err().to_string();
+        assert_eq!(error, "the accepted at offset 8 is 65: a list of this kind is bounded");
+        let twice = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(1) };
+        let mut writer = Writer::new();
+        WindowRecord { window: Window(0), accepted: vec![], voters: vec![twice, twice] }.write(&mut writer);
+        let error = WindowRecord::read(&mut Reader::new(&writer.into_bytes())).unwrap_err().to_string();
+        assert_eq!(error, "the voters at offset 10 is 2: its entries must rise");
+    }
+}
