@@ -2,7 +2,7 @@
 
 use common::{BlockHash, Height, UnixMillis};
 use subxt_rpcs::client::RpcSubscription;
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 use tracing::warn;
 
 use crate::{
@@ -25,6 +25,8 @@ pub struct Block {
     pub time: UnixMillis,
 }
 
+/// Blocks that are read before anybody asks for them.
+const READ_AHEAD: usize = 16;
 /// How often a block may be missing on a node that has finalized it.
 const MAX_MISSING: usize = 3;
 
@@ -54,13 +56,67 @@ pub enum BlocksError {
         /// Why.
         source: ReadError,
     },
+    /// The program is being stopped.
+    #[error("block {height} is not read: the program is being stopped")]
+    Stopped {
+        /// Its height.
+        height: Height,
+    },
 }
 
 /// Finalized blocks from some height on: heights without a gap, each block the child of the one before.
 ///
-/// [`Blocks::next`] waits for the next one. A lost connection is made again, on the next endpoint if need be, and what
-/// was missed meanwhile is fetched. A node that shows no block for the options' `stall_blocks` is left for the next.
+/// A task of its own follows the chain and reads up to 16 blocks ahead. It makes a lost connection again, on the next
+/// endpoint if need be, and fetches what was missed meanwhile. A node that shows no block for the options'
+/// `stall_blocks` is left for the next. It ends when this is dropped.
 pub struct Blocks {
+    followed: mpsc::Receiver<Result<Block, BlocksError>>,
+    next: Height,
+    /// Why there are no more.
+    ended: Option<BlocksError>,
+}
+
+impl Blocks {
+    pub(crate) fn new(client: Client, next: Height) -> Self {
+        Self::follow(Follower { client, next, last: None, head: None, heads: None, useless: 0 })
+    }
+
+    pub(crate) fn after(client: Client, last: &Block) -> Self {
+        let (next, last) = (last.height.next(), Some(last.hash));
+        Self::follow(Follower { client, next, last, head: None, heads: None, useless: 0 })
+    }
+
+    fn follow(follower: Follower) -> Self {
+        let next = follower.next;
+        let (blocks, followed) = mpsc::channel(READ_AHEAD);
+        tokio::spawn(follower.run(blocks));
+        Self { followed, next, ended: None }
+    }
+
+    /// The height of the block that [`Blocks::next`] will give.
+    pub fn next_height(&self) -> Height {
+        self.next
+    }
+
+    /// The next finalized block.
+    ///
+    /// It may be dropped at any time, as `select!` does: nothing is lost. It waits through losses of the connection, for
+    /// ever; an error means that the stream cannot go on, and stays.
+    pub async fn next(&mut self) -> Result<Block, BlocksError> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        let followed = self.followed.recv().await.unwrap_or(Err(BlocksError::Stopped { height: self.next }));
+        match &followed {
+            Ok(block) => self.next = block.height.next(),
+            Err(error) => self.ended = Some(error.clone()),
+        }
+        followed
+    }
+}
+
+/// Follows the chain for one [`Blocks`].
+struct Follower {
     client: Client,
     next: Height,
     /// The block before `next`, where we know it.
@@ -72,32 +128,30 @@ pub struct Blocks {
     useless: u64,
 }
 
-impl Blocks {
-    pub(crate) fn new(client: Client, next: Height) -> Self {
-        Self { client, next, last: None, head: None, heads: None, useless: 0 }
+impl Follower {
+    /// Sends blocks until one cannot be read, or nobody wants them any more.
+    async fn run(mut self, blocks: mpsc::Sender<Result<Block, BlocksError>>) {
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = blocks.closed() => return,
+                next = self.next() => next,
+            };
+            let ended = next.is_err();
+            if blocks.send(next).await.is_err() || ended {
+                return;
+            }
+        }
     }
 
-    pub(crate) fn after(client: Client, last: &Block) -> Self {
-        Self { last: Some(last.hash), ..Self::new(client, last.height.next()) }
-    }
-
-    /// The height of the block that [`Blocks::next`] will give.
-    pub fn next_height(&self) -> Height {
-        self.next
-    }
-
-    /// The next finalized block.
-    ///
-    /// It may be dropped at any time, as `select!` does: nothing is lost. It waits through losses of the connection, for
-    /// ever; an error means that the stream cannot go on.
-    pub async fn next(&mut self) -> Result<Block, BlocksError> {
+    async fn next(&mut self) -> Result<Block, BlocksError> {
         let height = self.next;
         let mut missing = 0;
         loop {
             while self.head.as_ref().is_none_or(|head| head.number < height.0) {
                 self.hear().await;
             }
-            match self.fetch(height).await {
+            match fetch(&self.client, self.head.as_ref(), height).await {
                 Ok(block) => return self.accept(block),
                 // A node that we came to just now may be behind: wait until it has the block finalized.
                 Err(ReadError::NoBlockYet(_) | ReadError::UnknownBlock(_)) if missing < MAX_MISSING => {
@@ -120,15 +174,6 @@ impl Blocks {
         self.last = Some(block.hash);
         self.next = block.height.next();
         Ok(block)
-    }
-
-    async fn fetch(&self, height: Height) -> Result<Block, ReadError> {
-        if let Some(head) = self.head.as_ref().filter(|head| head.number == height.0) {
-            return self.client.with_time(head, header_hash(head)).await;
-        }
-        let hash = self.client.block_hash(height).await?;
-        let header = self.client.header(hash).await?;
-        self.client.with_time(&header, hash).await
     }
 
     /// Waits for news of the finalized head, once: a header, a new subscription, or nothing after a loss.
@@ -166,4 +211,14 @@ impl Blocks {
             }
         }
     }
+}
+
+/// The finalized block of this height, which is not above `head`.
+async fn fetch(client: &Client, head: Option<&Header>, height: Height) -> Result<Block, ReadError> {
+    if let Some(head) = head.filter(|head| head.number == height.0) {
+        return client.with_time(head, header_hash(head)).await;
+    }
+    let hash = client.block_hash(height).await?;
+    let header = client.header(hash).await?;
+    client.with_time(&header, hash).await
 }

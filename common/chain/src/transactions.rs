@@ -256,7 +256,7 @@ impl Signed {
         mut statuses: Option<Statuses>,
         _in_flight: InFlight,
     ) -> Result<Included, TransactionError> {
-        let mut search = Search { blocks: client.blocks_from(self.first), sent_again: None, refused: None };
+        let mut search = Search { blocks: None, sent_again: None, refused: None };
         loop {
             if let Some(statuses) = statuses.take() {
                 match self.watch(client, statuses).await {
@@ -295,6 +295,10 @@ impl Signed {
         }
     }
 
+    fn unfollowed(&self, source: BlocksError) -> TransactionError {
+        TransactionError::Unfollowed { hash: self.hash, last: self.last, source }
+    }
+
     /// Where in the block it is, and what it did there.
     async fn included(&self, client: &Client, block: BlockHash) -> Result<Included, TransactionError> {
         let unread = |source| TransactionError::Unread { hash: self.hash, block, source };
@@ -316,7 +320,8 @@ impl Signed {
 
 /// Looks for a transaction in the finalized blocks since it was signed.
 struct Search {
-    blocks: Blocks,
+    /// The blocks since it was signed, once they are needed.
+    blocks: Option<Blocks>,
     /// The next height when the bytes were last sent again: once a block is enough.
     sent_again: Option<Height>,
     /// The answer when the bytes were sent again and refused, and the next height at that time.
@@ -337,17 +342,18 @@ impl Search {
             Ok((height, _)) => height,
             Err(error) if error.is_retryable() => return Ok(Step::NotYet),
             Err(source) => {
-                let source = BlocksError::Read { height: self.blocks.next_height(), source };
-                return Err(self.unfollowed(signed, source));
+                let source = BlocksError::Read { height: self.next_height(signed), source };
+                return Err(signed.unfollowed(source));
             }
         };
-        while self.blocks.next_height() <= head {
+        while self.next_height(signed) <= head {
             if let Some(found) = self.look(signed, client).await? {
                 return Ok(Step::Found(found));
             }
         }
-        if self.refused.is_none() && self.sent_again != Some(self.blocks.next_height()) {
-            self.sent_again = Some(self.blocks.next_height());
+        let next = self.next_height(signed);
+        if self.refused.is_none() && self.sent_again != Some(next) {
+            self.sent_again = Some(next);
             return Ok(self.send_again(signed, client).await.map_or(Step::NotYet, Step::Sent));
         }
         Ok(self.look(signed, client).await?.map_or(Step::NotYet, Step::Found))
@@ -359,11 +365,11 @@ impl Search {
             Ok(statuses) => Some(statuses),
             Err(SendError::Refused(refusal)) => {
                 debug!(target: "chain", hash = %signed.hash, %refusal, "sent again");
-                self.refused = Some((refusal, self.blocks.next_height()));
+                self.refused = Some((refusal, self.next_height(signed)));
                 None
             }
             Err(SendError::Request(RequestError::Refused { code, message, .. })) => {
-                self.refused = Some((Refusal::OtherPool { code, message }, self.blocks.next_height()));
+                self.refused = Some((Refusal::OtherPool { code, message }, self.next_height(signed)));
                 None
             }
             Err(SendError::Request(_)) => {
@@ -380,7 +386,7 @@ impl Search {
         signed: &Signed,
         client: &Client,
     ) -> Result<Option<BlockHash>, TransactionError> {
-        let height = self.blocks.next_height();
+        let height = self.next_height(signed);
         if height > signed.last {
             return Err(TransactionError::Expired { hash: signed.hash, last: signed.last });
         }
@@ -390,15 +396,15 @@ impl Search {
         {
             return Err(TransactionError::Refused { refusal: refusal.clone(), stage: Stage::Pool });
         }
-        let block = self.blocks.next().await.map_err(|source| self.unfollowed(signed, source))?;
-        let Block { hash, .. } = block;
-        let body = outcome::body(client, hash)
-            .await
-            .map_err(|source| self.unfollowed(signed, BlocksError::Read { height: block.height, source }))?;
+        let blocks = self.blocks.get_or_insert_with(|| client.blocks_from(signed.first));
+        let Block { hash, .. } = blocks.next().await.map_err(|source| signed.unfollowed(source))?;
+        let body = outcome::body(client, hash).await;
+        let body = body.map_err(|source| signed.unfollowed(BlocksError::Read { height, source }))?;
         Ok(body.position(&signed.bytes).map(|_| hash))
     }
 
-    fn unfollowed(&self, signed: &Signed, source: BlocksError) -> TransactionError {
-        TransactionError::Unfollowed { hash: signed.hash, last: signed.last, source }
+    /// The next block to look at.
+    fn next_height(&self, signed: &Signed) -> Height {
+        self.blocks.as_ref().map_or(signed.first, Blocks::next_height)
     }
 }

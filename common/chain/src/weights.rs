@@ -111,6 +111,8 @@ struct Standing {
     next_block: Height,
     neurons: u16,
     uid: Option<Uid>,
+    /// Owns the hotkey the subnet? Then it may set weights without a permit.
+    owner: bool,
     permits: Vec<bool>,
     last_updates: Vec<u64>,
     rules: Hyperparameters,
@@ -154,16 +156,18 @@ impl Client {
                 Ok((
                     batch.add(subtensor().subnetwork_n(), (netuid.0,))?,
                     batch.add(subtensor().uids(), (netuid.0, AccountId32(hotkey.0)))?,
+                    batch.add(subtensor().subnet_owner_hotkey(), (netuid.0,))?,
                     batch.add(subtensor().validator_permit(), (netuid.0,))?,
                     batch.add(subtensor().last_update(), (netuid.0,))?,
                 ))
             })
             .await?;
-        let (neurons, uid, permits, last_updates) = slots;
+        let (neurons, uid, owner, permits, last_updates) = slots;
         Ok(Standing {
             next_block: head.height.next(),
             neurons: values.get(neurons)?,
             uid: values.find(uid)?.map(Uid),
+            owner: values.get(owner)?.0 == hotkey.0,
             permits: values.get(permits)?,
             last_updates: values.get(last_updates)?,
             rules,
@@ -234,7 +238,8 @@ impl Standing {
             return Err(WeightsError::TooSoon { last, next });
         }
         let only_self = weights.iter().all(|(other, _)| *other == uid);
-        if !only_self && !self.permits.get(usize::from(uid.0)).copied().unwrap_or_default() {
+        let permit = self.owner || self.permits.get(usize::from(uid.0)).copied().unwrap_or_default();
+        if !only_self && !permit {
             return foreseen(Refusal::NoValidatorPermit);
         }
         if weights.iter().map(|(uid, _)| uid).collect::<BTreeSet<_>>().len() < weights.len() {
@@ -292,6 +297,7 @@ mod tests {
             next_block: Height(50),
             neurons: 4,
             uid: Some(Uid(0)),
+            owner: false,
             permits: vec![true, false, false, false],
             last_updates: vec![40, 0, 0, 0],
             rules: rules(),
@@ -325,6 +331,7 @@ mod tests {
         assert_eq!(check(&standing(), &[(1, 5), (4, 6)]), foreseen(Refusal::UnknownUid));
         let other = Standing { uid: Some(Uid(1)), ..standing() };
         assert_eq!(check(&other, &good), foreseen(Refusal::NoValidatorPermit));
+        assert_eq!(check(&Standing { owner: true, ..other }, &good), Ok(Uid(1)));
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! Chains, clients and keys for the tests.
+
+use std::{future::Future, time::Duration};
+
+use chain::{Client, Included, Options, TransactionError, wallet::KeyPair};
+use common::{BlockHash, Netuid};
+use devchain::{Config, Devchain, FaultChange, Genesis, Handle, Pace};
+use jsonrpsee::{
+    core::{client::ClientT, params::ArrayParams},
+    ws_client::WsClientBuilder,
+};
+
+/// The subnet of the development chain.
+pub(crate) const SUBNET: Netuid = Netuid(3);
+/// Guards against hanging; nothing is expected to take this long.
+const HANGS: Duration = Duration::from_secs(240);
+
+/// Fails a test that would hang.
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANGS, future).await.expect("the test hangs")
+}
+
+/// A chain with a block each 20 ms.
+pub(crate) fn config(genesis: Genesis) -> Config {
+    Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        block_time_ms: 20,
+        genesis: Some(genesis),
+        ..Config::default()
+    }
+}
+
+pub(crate) async fn start(genesis: Genesis) -> Devchain {
+    Devchain::start(config(genesis)).await.unwrap()
+}
+
+/// A chain that seals blocks only when told to.
+pub(crate) async fn start_paced(genesis: Genesis) -> Devchain {
+    Devchain::start(Config { pace: Pace::Outside, ..config(genesis) }).await.unwrap()
+}
+
+/// Options of a client that is quick to reconnect, and patient with a busy machine.
+pub(crate) fn options(url: &str) -> Options {
+    Options {
+        block_time: Duration::from_millis(20),
+        stall_blocks: 100,
+        connect_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(5),
+        patience: Duration::from_secs(60),
+        first_pause: Duration::from_millis(5),
+        longest_pause: Duration::from_millis(200),
+        era: 1024,
+        transaction_timeout: Duration::from_secs(120),
+        ..Options::new([url])
+    }
+}
+
+pub(crate) async fn connect(chain: &Devchain) -> Client {
+    Client::connect(options(&chain.url())).await.unwrap()
+}
+
+pub(crate) fn key(uri: &str) -> KeyPair {
+    KeyPair::development(uri).unwrap()
+}
+
+/// A validator's hotkey: Alice, Bob and Charlie have stake and a permit.
+pub(crate) fn validator(name: &str) -> KeyPair {
+    key(&format!("//{name}//hotkey"))
+}
+
+pub(crate) fn cut_all(handle: &Handle) {
+    handle.fault(FaultChange { drop: Some(devchain::Drop::All), ..FaultChange::default() }).unwrap();
+}
+
+pub(crate) fn block_hash(hash: devchain::Hash) -> BlockHash {
+    BlockHash(hash.0)
+}
+
+/// Seals a block once the pool holds so many transactions that can go into it.
+pub(crate) async fn seal_when_ready(handle: &Handle, transactions: usize) {
+    while handle.status().await.unwrap().node.ready < transactions {
+        tokio::task::yield_now().await;
+    }
+    handle.new_block(1).await.unwrap();
+}
+
+/// Seals blocks as soon as there is something to seal, until the transaction has ended.
+pub(crate) async fn sealing(
+    handle: &Handle,
+    transaction: impl Future<Output = Result<Included, TransactionError>>,
+) -> Result<Included, TransactionError> {
+    let (result, ()) = tokio::join!(transaction, seal_when_ready(handle, 1));
+    result
+}
+
+/// Makes the node forget all transactions that wait, as a node does that is started anew.
+pub(crate) async fn forget_all(chain: &Devchain) {
+    let node = WsClientBuilder::default().build(chain.url()).await.unwrap();
+    let pending: Vec<String> = node.request("author_pendingExtrinsics", ArrayParams::new()).await.unwrap();
+    let hash = |bytes: String| {
+        let bytes = hex::decode(bytes.trim_start_matches("0x")).unwrap();
+        devchain::Hash::from(sp_crypto_hashing::blake2_256(&bytes))
+    };
+    chain.handle().remove(pending.into_iter().map(hash).collect()).await.unwrap();
+}
