@@ -1,4 +1,10 @@
-//! What a run says about compression and the outer step: SparseLoCo's choices.
+//! Sparse tensors: what a run says about compression and the outer step (SparseLoCo's choices), and what is sent.
+
+mod compress;
+mod tensor;
+
+pub use compress::{CompressError, compress};
+pub use tensor::{SparseTensor, SparseTensorError};
 
 use crate::wire::{Reader, WireError, Writer};
 use serde::{Deserialize, Serialize};
