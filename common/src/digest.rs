@@ -103,6 +103,26 @@ digest! {
     TokenizerHash, "muster v1 tokenizer"
 }
 
+digest! {
+    /// Names a shard's table of block hashes.
+    BlockTableHash, "muster v1 block table"
+}
+
+digest! {
+    /// The tokens of a block of a shard.
+    DataBlockHash, "muster v1 data block"
+}
+
+digest! {
+    /// The end of a chain of lines of a validator's score log, which each line carries on.
+    ScoreLogHead, "muster v1 score log"
+}
+
+digest! {
+    /// What a validator knows of all miners: ratings, proofs, failures.
+    StandingsHash, "muster v1 standings"
+}
+
 /// The first 8 bytes of a [`RunHash`]: what commitments carry in its place.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub [u8; 8]);
