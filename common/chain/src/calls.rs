@@ -65,7 +65,7 @@ pub(crate) struct Terms {
 pub enum CallError {
     /// The live runtime does not have the call, or has it in another form.
     #[error(transparent)]
-    Unusable(#[from] Unusable),
+    Unusable(Box<Unusable>),
     /// The live runtime's types do not take it.
     #[error("{pallet}.{name} cannot be written as the runtime wants it: {reason}")]
     Encode {
@@ -76,6 +76,12 @@ pub enum CallError {
         /// What the encoder says.
         reason: String,
     },
+}
+
+impl From<Unusable> for CallError {
+    fn from(unusable: Unusable) -> Self {
+        Self::Unusable(Box::new(unusable))
+    }
 }
 
 impl Call {

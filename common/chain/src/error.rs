@@ -122,7 +122,7 @@ pub enum ReadError {
     Request(#[from] RequestError),
     /// The live runtime does not have what this reads, or has it in another form.
     #[error(transparent)]
-    Unusable(#[from] Unusable),
+    Unusable(Box<Unusable>),
     /// The node no longer has the state of this block.
     #[error("the node no longer has the state of block {0}: ask an archive node, or read earlier")]
     Pruned(BlockHash),
@@ -163,6 +163,12 @@ pub enum ReadError {
         /// How many neurons the subnet has.
         neurons: u16,
     },
+}
+
+impl From<Unusable> for ReadError {
+    fn from(unusable: Unusable) -> Self {
+        Self::Unusable(Box::new(unusable))
+    }
 }
 
 impl ReadError {

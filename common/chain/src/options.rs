@@ -27,7 +27,8 @@ pub struct Options {
     pub first_pause: Duration,
     /// The longest pause between two attempts to reconnect.
     pub longest_pause: Duration,
-    /// For how many blocks a transaction stays valid: a power of two, 4 to 4096.
+    /// For how many blocks a transaction stays valid: 4 to 2048. The chain knows powers of two only; others are rounded
+    /// up.
     pub era: u64,
     /// How long to wait until a transaction is finalized.
     pub transaction_timeout: Duration,
@@ -51,8 +52,26 @@ impl Options {
         }
     }
 
+    /// For how many blocks a transaction stays valid, as the chain can say it.
+    ///
+    /// Above 4096 the chain rounds its first block too; it remembers 2400 blocks (`System.BlockHashCount`).
+    pub(crate) fn valid_era(&self) -> u64 {
+        self.era.clamp(4, 2048).next_power_of_two()
+    }
+
     /// How long to wait for the next finalized block.
     pub(crate) fn stall_after(&self) -> Duration {
         self.block_time.saturating_mul(self.stall_blocks.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_era_is_one_that_the_chain_knows() {
+        let valid = |era| Options { era, ..Options::new(["ws://127.0.0.1:9944"]) }.valid_era();
+        assert_eq!([0, 4, 5, 64, 100, 2048, u64::MAX].map(valid), [4, 4, 8, 64, 128, 2048, 2048]);
     }
 }

@@ -201,7 +201,7 @@ pub(crate) fn explain(error: RequestError, at: Option<H256>) -> ReadError {
     let says = |text: &str| message.contains(text) || data.as_deref().is_some_and(|data| data.contains(text));
     match *code {
         STATE_CLIENT_ERROR if says("State already discarded") => ReadError::Pruned(BlockHash(at.0)),
-        STATE_CLIENT_ERROR if says("UnknownBlock") || says("unknown Block") || says("not found") => {
+        STATE_CLIENT_ERROR if says("UnknownBlock") || says("unknown Block") => {
             ReadError::UnknownBlock(BlockHash(at.0))
         }
         _ => error.into(),

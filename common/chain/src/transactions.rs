@@ -119,7 +119,7 @@ pub enum TransactionError {
         /// The last block that can hold it.
         last: Height,
         /// Why the blocks cannot be followed.
-        source: BlocksError,
+        source: Box<BlocksError>,
     },
     /// It is in a block, but what it did there cannot be read.
     #[error("transaction {hash} is in block {block}, but what it did cannot be read: {source}")]
@@ -129,7 +129,7 @@ pub enum TransactionError {
         /// Its block.
         block: BlockHash,
         /// Why not.
-        source: ReadError,
+        source: Box<ReadError>,
     },
 }
 
@@ -200,7 +200,7 @@ impl Client {
         let runtime = self.runtimes().at(self.connection(), None);
         let (next_index, runtime, head) = tokio::try_join!(next_index, runtime, self.finalized_header())?;
         let nonce = turn.nonce(next_index);
-        let terms = Terms { nonce, era: self.options().era, anchor: head };
+        let terms = Terms { nonce, era: self.options().valid_era(), anchor: head };
         let bytes = call.sign(&runtime, key, terms)?;
         let last = Height(head.0.0.saturating_add(terms.era.saturating_sub(1)));
         let hash = TransactionHash(sp_crypto_hashing::blake2_256(&bytes));
@@ -296,12 +296,12 @@ impl Signed {
     }
 
     fn unfollowed(&self, source: BlocksError) -> TransactionError {
-        TransactionError::Unfollowed { hash: self.hash, last: self.last, source }
+        TransactionError::Unfollowed { hash: self.hash, last: self.last, source: Box::new(source) }
     }
 
     /// Where in the block it is, and what it did there.
     async fn included(&self, client: &Client, block: BlockHash) -> Result<Included, TransactionError> {
-        let unread = |source| TransactionError::Unread { hash: self.hash, block, source };
+        let unread = |source| TransactionError::Unread { hash: self.hash, block, source: Box::new(source) };
         let body = outcome::body(client, block).await.map_err(unread)?;
         let Some(index) = body.position(&self.bytes) else {
             let reason = "the node says that the transaction is there, but it is not".to_string();

@@ -185,7 +185,7 @@ impl Client {
         let (found, last_update) = found.map_err(|source| TransactionError::Unread {
             hash: included.hash,
             block: included.block,
-            source,
+            source: Box::new(source),
         })?;
         match entries(&found) == entries(&sent) && last_update == included.height {
             true => Ok(included),

@@ -20,6 +20,9 @@ pub(super) struct KeyFile {
     crypto_type: Option<u8>,
 }
 
+/// Makes a key of a text.
+type Reader = fn(&str) -> Option<KeyPair>;
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
@@ -66,7 +69,7 @@ impl KeyFile {
 
     fn secret(&self, path: &Path) -> Result<KeyPair, WalletError> {
         let mut damaged = None;
-        let sources: [(&'static str, &Option<Secret>, fn(&str) -> Option<KeyPair>); 3] = [
+        let sources: [(&'static str, &Option<Secret>, Reader); 3] = [
             ("secretPhrase", &self.secret_phrase, KeyPair::from_phrase),
             ("secretSeed", &self.secret_seed, from_hex::<32>),
             ("privateKey", &self.private_key, from_hex::<64>),

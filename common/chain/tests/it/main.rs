@@ -1,5 +1,7 @@
 //! The client against a development chain, through real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
+
 mod flow;
 mod proxy;
 mod reads;

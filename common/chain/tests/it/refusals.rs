@@ -143,7 +143,11 @@ async fn registrations_that_the_chain_refuses() {
 
 #[tokio::test]
 async fn registrations_that_need_money_room_or_an_open_door() {
-    let (_chain, client) = begin(subnet(|genesis| genesis.balances[4].rao = 50_000_000)).await;
+    let dave_is_poor = subnet(|genesis| {
+        genesis.balances[4].rao = 50_000_000;
+        genesis.subnet.burn_half_life = 0;
+    });
+    let (_chain, client) = begin(dave_is_poor).await;
     let (dave, new) = (key("//Dave"), key("//New").hotkey());
     refused_in_block(&client, register(SUBNET, new), &dave, Refusal::BalanceTooLow).await;
     let poor = client.register(SUBNET, &new, &dave, "1 TAO".parse().unwrap()).await.unwrap_err();
@@ -183,7 +187,7 @@ async fn a_hotkey_of_another_coldkey() {
 
 #[tokio::test]
 async fn a_price_above_the_cap_is_foreseen() {
-    let (_chain, client) = begin(Genesis::default()).await;
+    let (_chain, client) = begin(subnet(|genesis| genesis.subnet.burn_half_life = 0)).await;
     let error = client.register(SUBNET, &key("//New").hotkey(), &key("//Dave"), Rao(5)).await.unwrap_err();
     let text = error.to_string();
     let expected = "registration on subnet 3 costs 0.1 TAO, above the cap of 0.000000005 TAO: \
