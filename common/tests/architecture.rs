@@ -16,10 +16,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chain-metadata", &[]),
     ("common", &[]),
     ("chain", &["chain-metadata", "common"]),
-    ("storage", &["common"]),
+    ("engine", &["common"]),
+    ("storage", &["common", "telemetry"]),
     ("telemetry", &[]),
     ("cli", &["chain", "common"]),
-    ("miner", &["cli"]),
+    ("data", &["common"]),
+    ("miner", &["cli", "data"]),
     ("validator", &["cli"]),
     ("devchain-runtime", &[]),
     ("devchain", &["common", "devchain-runtime"]),
@@ -42,8 +44,8 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("sp-state-machine", &["devchain-runtime", "devchain"]),
     ("aws-", &["storage"]),
     ("s3s", &["bucket-server"]),
-    ("tch", &[]),
-    ("torch-sys", &[]),
+    ("tch", &["engine"]),
+    ("torch-sys", &["engine"]),
 ];
 
 /// What `common` must do without, because it does no I/O.

@@ -1,0 +1,166 @@
+//! AdamW (Loshchilov, Hutter 2019) over flat buffers, step for step as `torch.optim.AdamW`.
+
+use crate::layout::int;
+use common::train::AdamW;
+use std::ops::Range;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Values that are worked on at a time, so that the temporary tensors stay small: 64 MB each.
+const BLOCK: usize = 1 << 24;
+
+/// The optimizer's memory: two moving averages per parameter, and how many steps they have seen.
+#[derive(Debug)]
+pub(crate) struct Moments {
+    pub(crate) first: Tensor,
+    pub(crate) second: Tensor,
+    pub(crate) steps: u64,
+}
+
+/// One step's numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) optimizer: AdamW,
+    /// The learning rate.
+    pub(crate) rate: f64,
+    /// What gradients are multiplied with before anything else: less than 1 where they are clipped.
+    pub(crate) scale: f64,
+}
+
+impl Moments {
+    /// The memory before the first step.
+    pub(crate) fn new(len: usize, device: Device) -> Result<Self, TchError> {
+        let zeros = || Tensor::f_zeros([int(len)], (Kind::Float, device));
+        Ok(Self { first: zeros()?, second: zeros()?, steps: 0 })
+    }
+
+    /// Changes the parameters by one step along the gradient. `decayed` are the places that weight decay applies to.
+    pub(crate) fn step(
+        &mut self,
+        parameters: &Tensor,
+        gradient: &Tensor,
+        decayed: &[Range<usize>],
+        step: Step,
+    ) -> Result<(), TchError> {
+        let _guard = tch::no_grad_guard();
+        for place in decayed {
+            let mut values = cut(parameters, place.clone())?;
+            let _ = values.f_mul_scalar_(1.0 - step.rate * step.optimizer.weight_decay)?;
+        }
+        self.steps += 1;
+        for block in blocks(parameters.numel()) {
+            self.step_block(parameters, gradient, block, step)?;
+        }
+        Ok(())
+    }
+
+    fn step_block(
+        &self,
+        parameters: &Tensor,
+        gradient: &Tensor,
+        block: Range<usize>,
+        step: Step,
+    ) -> Result<(), TchError> {
+        // Methods that end with `_` change a tensor and return it; what is changed here is a view of a longer one.
+        let AdamW { beta1, beta2, epsilon, .. } = step.optimizer;
+        let correction = |beta: f64| 1.0 - beta.powf(steps(self.steps));
+        let gradient = cut(gradient, block.clone())?.f_mul_scalar(step.scale)?;
+        let mut first = cut(&self.first, block.clone())?;
+        let mut second = cut(&self.second, block.clone())?;
+        let _ = first.f_lerp_(&gradient, 1.0 - beta1)?;
+        let _ = second.f_mul_scalar_(beta2)?.f_add_(&gradient.f_square()?.f_mul_scalar_(1.0 - beta2)?)?;
+        let root = second.f_sqrt()?.f_div_scalar_(correction(beta2).sqrt())?.f_add_scalar_(epsilon)?;
+        let change = first.f_div(&root)?.f_mul_scalar_(step.rate / correction(beta1))?;
+        let _ = cut(parameters, block)?.f_sub_(&change)?;
+        Ok(())
+    }
+}
+
+/// The length of a flat tensor: the root of the sum of its squares, summed up in f64 over blocks.
+pub(crate) fn norm(flat: &Tensor) -> Result<f64, TchError> {
+    let mut sum = 0.0;
+    for block in blocks(flat.numel()) {
+        sum += cut(flat, block)?.f_norm()?.f_double_value(&[])?.powi(2);
+    }
+    Ok(sum.sqrt())
+}
+
+/// A part of a flat tensor, sharing its memory.
+pub(crate) fn cut(flat: &Tensor, place: Range<usize>) -> Result<Tensor, TchError> {
+    flat.f_narrow(0, int(place.start), int(place.len()))
+}
+
+fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len).step_by(BLOCK).map(move |start| start..len.min(start + BLOCK))
+}
+
+#[allow(clippy::cast_precision_loss)] // Steps beyond 2^53 do not occur.
+fn steps(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::to_vec, start::init_torch};
+
+    /// The same in f64, for one parameter.
+    struct Reference {
+        parameter: f64,
+        first: f64,
+        second: f64,
+        steps: i32,
+    }
+
+    impl Reference {
+        fn step(&mut self, gradient: f64, step: Step, decayed: bool) {
+            let AdamW { beta1, beta2, epsilon, weight_decay } = step.optimizer;
+            let gradient = gradient * step.scale;
+            self.steps += 1;
+            self.first = beta1 * self.first + (1.0 - beta1) * gradient;
+            self.second = beta2 * self.second + (1.0 - beta2) * gradient * gradient;
+            if decayed {
+                self.parameter -= step.rate * weight_decay * self.parameter;
+            }
+            let first = self.first / (1.0 - beta1.powi(self.steps));
+            let second = self.second / (1.0 - beta2.powi(self.steps));
+            self.parameter -= step.rate * first / (second.sqrt() + epsilon);
+        }
+    }
+
+    #[test]
+    fn steps_are_those_of_the_formula_in_f64() {
+        init_torch();
+        let start = [1.0f32, -0.5, 3.0, 0.25, -2.0];
+        let decayed = [0..2, 3..5];
+        let parameters = Tensor::from_slice(&start);
+        let mut moments = Moments::new(start.len(), Device::Cpu).unwrap();
+        let mut references =
+            start.map(|p| Reference { parameter: p.into(), first: 0.0, second: 0.0, steps: 0 });
+        let optimizer = AdamW { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 };
+        for number in 0..50u8 {
+            let time = f32::from(number);
+            let gradient = [0.3, -1.0, 1e-4, 40.0, 0.0f32].map(|g| g * (1.0 + time * 0.7).sin());
+            let step = Step { optimizer, rate: 0.01 + 0.001 * f64::from(time), scale: 0.5 };
+            moments.step(&parameters, &Tensor::from_slice(&gradient), &decayed, step).unwrap();
+            for (place, reference) in references.iter_mut().enumerate() {
+                let is_decayed = decayed.iter().any(|range| range.contains(&place));
+                reference.step(gradient[place].into(), step, is_decayed);
+            }
+        }
+        assert_eq!(moments.steps, 50);
+        for (place, value) in to_vec::<f32>(&parameters).unwrap().into_iter().enumerate() {
+            let wanted = references[place].parameter;
+            let moved = (wanted - f64::from(start[place])).abs();
+            assert!((f64::from(value) - wanted).abs() <= 2e-6 * moved.max(1.0), "{place}: {value} {wanted}");
+            assert!(moved > 0.05, "{place}");
+        }
+    }
+
+    #[test]
+    fn norms_are_sums_over_blocks() {
+        init_torch();
+        let flat = Tensor::ones([i64::try_from(BLOCK).unwrap() + 9], (Kind::Float, Device::Cpu)) * 2.0;
+        let wanted = 2.0 * f64::from(u32::try_from(BLOCK).unwrap() + 9).sqrt();
+        assert!((norm(&flat).unwrap() - wanted).abs() < 1e-3 * wanted);
+    }
+}

@@ -1,0 +1,126 @@
+//! Loading parameters from a folder.
+
+use super::{CheckpointError, INDEX, Manifest, SINGLE, beside, config, file, json, safetensors};
+use crate::{adamw::cut, error::EngineError, layout::int, model::Model, raw};
+use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use common::model::{ModelSpec, TensorSpec};
+use memmap2::Mmap;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+use tch::{Kind, Tensor};
+
+/// `model.safetensors.index.json`, as far as it is needed.
+#[derive(Debug, Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Model {
+    /// The model of a checkpoint, from its `config.json`.
+    ///
+    /// # Errors
+    /// There is none, or it is not of a model that this engine computes.
+    pub fn checkpoint_spec(folder: &Path) -> Result<ModelSpec, EngineError> {
+        Ok(config::read(folder)?)
+    }
+
+    /// Loads all parameters from a checkpoint of the same model, and returns its manifest if it has one. Its files are
+    /// checked against the manifest before anything is changed. AdamW's moments stay as they are.
+    ///
+    /// # Errors
+    /// A file is missing, cut off or changed; the model differs; a tensor is missing or of another shape. Parameters
+    /// may have been replaced in part when a tensor cannot be read.
+    pub fn load(&mut self, folder: &Path) -> Result<Option<Manifest>, EngineError> {
+        config::check_same(folder, &config::read(folder)?, &self.spec)?;
+        let manifest = Manifest::check(folder)?;
+        let files = Files::open(folder)?;
+        let tensors = files.tensors()?;
+        let found: Vec<_> = self
+            .layout
+            .iter()
+            .map(|(wanted, place)| find(folder, &tensors, wanted).map(|tensor| (tensor, place)))
+            .collect::<Result<_, _>>()?;
+        for (tensor, place) in found {
+            self.put(&tensor, place)?;
+        }
+        Ok(manifest)
+    }
+
+    fn put(&mut self, tensor: &TensorView<'_>, place: Range<usize>) -> Result<(), EngineError> {
+        let kind = kind(tensor.dtype()).expect("the kind was checked when the tensor was found");
+        let values = Tensor::f_from_data_size(tensor.data(), &[int(place.len())], kind)?;
+        Ok(cut(&self.parameters, place)?.f_copy_(&values)?)
+    }
+}
+
+/// The safetensors files of a checkpoint, mapped.
+struct Files(Vec<(PathBuf, Mmap)>);
+
+impl Files {
+    fn open(folder: &Path) -> Result<Self, CheckpointError> {
+        let index = folder.join(INDEX);
+        let names = match index.exists() {
+            true => names(&index)?,
+            false => vec![folder.join(SINGLE)],
+        };
+        let map = |path: PathBuf| {
+            let opened = File::open(&path).and_then(|file| raw::map(&file));
+            opened.map_err(file(&path)).map(|map| (path, map))
+        };
+        Ok(Self(names.into_iter().map(map).collect::<Result<_, _>>()?))
+    }
+
+    /// All tensors by name, with the file that each is in.
+    fn tensors(&self) -> Result<BTreeMap<String, (&Path, TensorView<'_>)>, CheckpointError> {
+        let mut all = BTreeMap::new();
+        for (path, bytes) in &self.0 {
+            let tensors = SafeTensors::deserialize(bytes).map_err(safetensors(path))?.tensors();
+            all.extend(tensors.into_iter().map(|(name, tensor)| (name, (path.as_path(), tensor))));
+        }
+        Ok(all)
+    }
+}
+
+/// The files that an index names, each once.
+fn names(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let text = fs::read(index).map_err(file(index))?;
+    let listed: Index = serde_json::from_slice(&text).map_err(json(index))?;
+    let mut names: Vec<_> = listed.weight_map.into_values().collect();
+    names.sort_unstable();
+    names.dedup();
+    names.iter().map(|name| beside(index, name)).collect()
+}
+
+fn find<'a>(
+    folder: &Path,
+    tensors: &BTreeMap<String, (&Path, TensorView<'a>)>,
+    wanted: &TensorSpec,
+) -> Result<TensorView<'a>, CheckpointError> {
+    let name = &wanted.name;
+    let missing = || CheckpointError::Missing { path: folder.to_owned(), name: name.clone() };
+    let (path, tensor) = tensors.get(name).ok_or_else(missing)?;
+    let (path, name) = (path.to_path_buf(), name.clone());
+    if tensor.shape() != wanted.shape {
+        let (found, expected) = (tensor.shape().to_vec(), wanted.shape.clone());
+        return Err(CheckpointError::Shape { path, name, found, expected });
+    }
+    match kind(tensor.dtype()) {
+        Some(_) => Ok(tensor.clone()),
+        None => Err(CheckpointError::Kind { path, name, found: tensor.dtype() }),
+    }
+}
+
+/// A kind of number that parameters are read from.
+fn kind(dtype: Dtype) -> Option<Kind> {
+    match dtype {
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        Dtype::F16 => Some(Kind::Half),
+        _ => None,
+    }
+}

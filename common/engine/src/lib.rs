@@ -1,0 +1,55 @@
+//! The model on libtorch: passes, inner steps, sparse steps on trial, checkpoints.
+//!
+//! This is the only library crate that names libtorch. It knows nothing of the chain, of buckets or of who is paid: it
+//! is given parameters, tokens and steps, and answers with numbers and bytes. What all nodes must compute alike (initial
+//! parameters, the outer step, the state root) is in `common`, and works on this crate's flat parameters through
+//! [`Model::with_parameters`].
+//!
+//! A model belongs to one thread. [`Handle`] starts that thread and sends it work:
+//!
+//! ```
+//! use common::model::ModelSpec;
+//! use engine::{Batch, Handle, Options, Place};
+//!
+//! let spec = ModelSpec {
+//!     vocab: 256, hidden: 32, layers: 2, heads: 4, kv_heads: 2, head_dim: 8, ffn: 64,
+//!     rope_theta: 10_000.0, norm_eps: 1e-5, tied: true, sequence: 64,
+//! };
+//! # futures::executor::block_on(async {
+//! let model = Handle::start(spec, Options { place: Place::Cpu, ..Options::default() }).await?;
+//! model.with_parameters(|parameters| parameters.fill(0.01)).await?;
+//! let losses = model.losses(Batch::new(vec![7; 16], 8)?).await?; // two sequences of eight tokens
+//! assert!((losses[0] - 256f64.ln()).abs() < 1e-4); // every token is equally likely
+//! # Ok::<(), engine::EngineError>(()) }).unwrap();
+//! ```
+//!
+//! Next: [`Model`] for what can be asked, [`Shards`] for where tokens come from, [`checkpoint`] for files.
+//! libtorch itself comes from `deploy/torch/setup`; programs are linked against its CPU half and load the CUDA half at
+//! their start if it is there, see [`init_torch`].
+
+mod adamw;
+mod batch;
+pub mod checkpoint;
+mod error;
+mod handle;
+mod layout;
+mod llama;
+mod model;
+mod raw;
+mod rope;
+mod shards;
+mod start;
+#[cfg(test)]
+mod tests;
+mod train;
+mod trial;
+
+pub use batch::{Batch, BatchError};
+pub use error::EngineError;
+pub use handle::Handle;
+pub use layout::Layout;
+pub use model::{Compute, Model, Options};
+pub use shards::{ShardError, Shards, TokenWidth};
+pub use start::{Place, init_torch};
+pub use train::{InnerStep, Trained};
+pub use trial::{SparseStep, TrialError};

@@ -1,0 +1,237 @@
+//! A model in memory: its parameters in one flat buffer, its losses, its gradients.
+
+use crate::{
+    adamw::Moments,
+    batch::Batch,
+    error::EngineError,
+    layout::{Layout, int},
+    llama::{Llama, nats},
+    raw,
+    start::{Place, check_denormals},
+};
+use common::model::ModelSpec;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// How a node computes. Nothing here changes what is computed, only how fast and how precisely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where the model lives.
+    pub place: Place,
+    /// The numbers that passes are computed with. Parameters, gradients and moments are f32 in any case.
+    pub compute: Compute,
+    /// Sequences that are computed at a time: memory grows with it, results differ by rounding only. At least 1.
+    pub micro_batch: u32,
+    /// Threads of libtorch on the processor. 1 gives the same bytes again and again; at least 1.
+    pub threads: u32,
+}
+
+/// The numbers that passes are computed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compute {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16: half the memory of activations, and fast where the hardware has it.
+    Bf16,
+}
+
+impl Default for Options {
+    /// One thread, f32, 8 sequences at a time, on a GPU if there is one.
+    fn default() -> Self {
+        Self { place: Place::Auto, compute: Compute::F32, micro_batch: 8, threads: 1 }
+    }
+}
+
+/// A model in memory. It belongs to one thread; [`Handle`](crate::Handle) is how others reach it.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) spec: ModelSpec,
+    pub(crate) layout: Layout,
+    pub(crate) device: Device,
+    /// All parameters, f32, in the order of the layout.
+    pub(crate) parameters: Tensor,
+    /// There from the first inner step on.
+    pub(crate) moments: Option<Moments>,
+    options: Options,
+    llama: Llama,
+    sizes: Vec<i64>,
+    shapes: Vec<Vec<i64>>,
+}
+
+impl Model {
+    /// A model whose parameters are all zero, until they are set or loaded.
+    ///
+    /// # Errors
+    /// The spec or an option is out of range, the device is not there, or there is no memory.
+    pub fn new(spec: ModelSpec, options: Options) -> Result<Self, EngineError> {
+        spec.check()?;
+        let device = options.place.device()?;
+        check_denormals()?;
+        tch::set_num_threads(options.threads()?);
+        let layout = Layout::new(&spec);
+        Ok(Self {
+            llama: Llama::new(spec, &layout, device)?,
+            parameters: Tensor::f_zeros([int(layout.len())], (Kind::Float, device))?,
+            moments: None,
+            sizes: layout.sizes(),
+            shapes: layout.shapes(),
+            spec,
+            layout,
+            device,
+            options,
+        })
+    }
+
+    /// What the model is.
+    #[must_use]
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Where each tensor lies among the parameters.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// A copy of all parameters, f32 in the order of [`Layout`].
+    ///
+    /// # Errors
+    /// libtorch could not copy them.
+    pub fn parameters(&self) -> Result<Vec<f32>, EngineError> {
+        Ok(to_vec(&self.parameters)?)
+    }
+
+    /// Lets a function read and change all parameters, f32 in the order of [`Layout`]: to set them, to apply the outer
+    /// step, to hash them. On the processor it works on the parameters themselves, on a GPU on a copy that is written
+    /// back.
+    ///
+    /// # Errors
+    /// libtorch could not copy them.
+    pub fn with_parameters<T>(&mut self, f: impl FnOnce(&mut [f32]) -> T) -> Result<T, EngineError> {
+        if let Some(values) = raw::floats_mut(&mut self.parameters) {
+            return Ok(f(values));
+        }
+        let mut values = self.parameters()?;
+        let result = f(&mut values);
+        self.parameters.f_copy_(&Tensor::f_from_slice(&values)?)?;
+        Ok(result)
+    }
+
+    /// What the model says of a batch: `[sequences, sequence, vocab]`, row-major.
+    ///
+    /// # Errors
+    /// The batch does not fit the model, or there is no memory.
+    pub fn logits(&self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
+        batch.check(&self.spec)?;
+        let _guard = tch::no_grad_guard();
+        let weights = self.weights(&self.parameters)?;
+        let mut values = Vec::new();
+        for part in batch.parts(self.micro_batch()) {
+            let logits = self.llama.logits(&weights, &batch.tensor(part, self.device)?)?;
+            values.extend(to_vec::<f32>(&logits.f_to_kind(Kind::Float)?)?);
+        }
+        Ok(values)
+    }
+
+    /// The loss of each sequence of a batch: nats per target, summed up in f64.
+    ///
+    /// # Errors
+    /// The batch does not fit the model, or there is no memory.
+    pub fn losses(&self, batch: &Batch) -> Result<Vec<f64>, EngineError> {
+        batch.check(&self.spec)?;
+        let _guard = tch::no_grad_guard();
+        let weights = self.weights(&self.parameters)?;
+        let mut losses = Vec::with_capacity(batch.sequences());
+        for part in batch.parts(self.micro_batch()) {
+            let nats = self.nats(&weights, &batch.tensor(part, self.device)?)?;
+            losses.extend(to_vec::<f64>(&nats.f_mean_dim(1, false, Kind::Double)?)?);
+        }
+        Ok(losses)
+    }
+
+    /// The loss of a batch: the mean of its sequences' losses.
+    ///
+    /// # Errors
+    /// The batch does not fit the model, or there is no memory.
+    #[allow(clippy::cast_precision_loss)] // A batch has less than 2^53 sequences.
+    pub fn loss(&self, batch: &Batch) -> Result<f64, EngineError> {
+        let losses = self.losses(batch)?;
+        Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+    }
+
+    /// The loss of a batch and its gradient, accumulated over micro-batches: flat, f32, on the model's device.
+    pub(crate) fn gradient(&self, batch: &Batch) -> Result<(f64, Tensor), EngineError> {
+        batch.check(&self.spec)?;
+        let leaf = self.parameters.f_detach()?.f_set_requires_grad(true)?;
+        let mut sum: Option<Tensor> = None;
+        let mut nats = 0.0;
+        for part in batch.parts(self.micro_batch()) {
+            // One split of one leaf: its backward pass joins all gradients into one buffer in one go.
+            let weights = self.weights(&leaf)?;
+            let part = self.nats(&weights, &batch.tensor(part, self.device)?)?.f_sum(Kind::Float)?;
+            let loss = part.f_div_scalar(int(batch.targets()))?;
+            let gradient = Tensor::f_run_backward(&[&loss], &[&leaf], false, false)?.remove(0);
+            nats += part.f_double_value(&[])?;
+            sum = Some(match sum {
+                None => gradient,
+                Some(mut sum) => sum.f_add_(&gradient)?,
+            });
+        }
+        #[allow(clippy::cast_precision_loss)] // A batch has less than 2^53 targets.
+        let loss = nats / batch.targets() as f64;
+        Ok((loss, sum.expect("a batch has at least one sequence")))
+    }
+
+    /// What the tokens after the first cost: `[batch, length]` of tokens to `[batch, length - 1]` of nats.
+    fn nats(&self, weights: &[Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
+        let (_, length) = tokens.size2()?;
+        let logits = self.llama.logits(weights, &tokens.f_narrow(1, 0, length - 1)?)?;
+        nats(&logits, &tokens.f_narrow(1, 1, length - 1)?)
+    }
+
+    /// All tensors as views of a flat buffer, in the kind that is computed in.
+    fn weights(&self, flat: &Tensor) -> Result<Vec<Tensor>, TchError> {
+        let flat = flat.f_to_kind(self.options.compute.kind())?;
+        let parts = flat.f_split_with_sizes(&self.sizes[..], 0)?;
+        parts.iter().zip(&self.shapes).map(|(part, shape)| part.f_reshape(&shape[..])).collect()
+    }
+
+    fn micro_batch(&self) -> usize {
+        self.options.micro_batch as usize
+    }
+}
+
+impl Options {
+    /// The number of threads, as libtorch wants it, once all options are known to be good.
+    fn threads(&self) -> Result<i32, EngineError> {
+        for (what, found) in [("micro_batch", self.micro_batch), ("threads", self.threads)] {
+            if found == 0 {
+                let expected = "at least 1";
+                return Err(EngineError::Option { what, found: 0, expected });
+            }
+        }
+        let refuse = |_| EngineError::Option {
+            what: "threads",
+            found: self.threads.into(),
+            expected: "less than 2147483648",
+        };
+        i32::try_from(self.threads).map_err(refuse)
+    }
+}
+
+impl Compute {
+    fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// The values of a tensor, row-major.
+pub(crate) fn to_vec<T: tch::kind::Element + Clone + Default>(tensor: &Tensor) -> Result<Vec<T>, TchError> {
+    let mut values = vec![T::default(); tensor.numel()];
+    tensor.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;
+    Ok(values)
+}

@@ -1,0 +1,56 @@
+//! Starting libtorch: its CUDA half first, then a look at what the machine has.
+
+use crate::{error::EngineError, raw};
+use std::{hint::black_box, sync::OnceLock};
+use tch::{Cuda, Device};
+
+/// Where a model computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// The first GPU if there is one, else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A GPU, from 0.
+    Gpu(usize),
+}
+
+/// Loads libtorch's CUDA half if it is there, once, and returns the number of GPUs that can be used.
+///
+/// Everything in this crate goes through here before it calls libtorch: the first question about CUDA settles for the
+/// whole process whether there is any.
+pub fn init_torch() -> i64 {
+    static GPUS: OnceLock<i64> = OnceLock::new();
+    *GPUS.get_or_init(|| {
+        match raw::load_cuda() {
+            Ok(()) => tracing::debug!(target: "engine", "libtorch_cuda is loaded"),
+            Err(error) => tracing::debug!(target: "engine", %error, "computing without libtorch_cuda"),
+        }
+        Cuda::device_count()
+    })
+}
+
+impl Place {
+    /// The device, as libtorch names it.
+    pub(crate) fn device(self) -> Result<Device, EngineError> {
+        let found = init_torch();
+        match self {
+            Self::Auto if found > 0 => Ok(Device::Cuda(0)),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
+            Self::Gpu(wanted) if i64::try_from(wanted).is_ok_and(|wanted| wanted < found) => {
+                Ok(Device::Cuda(wanted))
+            }
+            Self::Gpu(wanted) => Err(EngineError::Device { wanted, found }),
+        }
+    }
+}
+
+/// Checks that this thread computes with denormal numbers, as IEEE 754 has them.
+pub(crate) fn check_denormals() -> Result<(), EngineError> {
+    let half = black_box(f32::MIN_POSITIVE) * black_box(0.5);
+    match black_box(half) * black_box(2.0) == f32::MIN_POSITIVE {
+        true => Ok(()),
+        false => Err(EngineError::Denormals),
+    }
+}

@@ -1,0 +1,119 @@
+//! A window of training: H inner steps from the shared parameters, and back to them with the pseudo-gradient.
+
+use crate::{
+    adamw::{Moments, Step, norm},
+    batch::{Batch, BatchError},
+    error::EngineError,
+    model::Model,
+    shards::ShardError,
+};
+use common::train::TrainSpec;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What came of a window of training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// The pseudo-gradient, f32 in the order of [`Layout`](crate::Layout): the parameters at the start of the window
+    /// minus those after the inner steps.
+    pub pseudo_gradient: Vec<f32>,
+    /// Each inner step, in order.
+    pub steps: Vec<InnerStep>,
+}
+
+/// One inner step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InnerStep {
+    /// The mean loss of its batch before the step, in nats per target.
+    pub loss: f64,
+    /// The norm of its gradient before clipping.
+    pub norm: f64,
+    /// Its learning rate.
+    pub rate: f64,
+}
+
+impl Model {
+    /// Trains through one window and returns to the parameters that it began with, bit for bit, whatever happens.
+    ///
+    /// `first_step` is the number of the window's first inner step in the run. AdamW's moments go on from window to
+    /// window. With one thread the same parameters, moments and batches give the same bytes.
+    ///
+    /// # Errors
+    /// The spec is out of range, the data ends or does not fit, the training diverges, `stop` was set, or there is no
+    /// memory. The moments have then seen the steps that were done.
+    pub fn train(
+        &mut self,
+        train: &TrainSpec,
+        first_step: u64,
+        batches: impl IntoIterator<Item = Result<Batch, ShardError>>,
+        stop: &AtomicBool,
+    ) -> Result<Trained, EngineError> {
+        train.check()?;
+        let mut kept = self.parameters()?;
+        let steps = self.inner_steps(train, first_step, &mut batches.into_iter(), stop);
+        self.with_parameters(|parameters| take_difference(&mut kept, parameters))?;
+        Ok(Trained { pseudo_gradient: kept, steps: steps? })
+    }
+
+    fn inner_steps(
+        &mut self,
+        train: &TrainSpec,
+        first_step: u64,
+        batches: &mut dyn Iterator<Item = Result<Batch, ShardError>>,
+        stop: &AtomicBool,
+    ) -> Result<Vec<InnerStep>, EngineError> {
+        let decayed = self.layout.decayed();
+        let mut moments = match self.moments.take() {
+            Some(moments) => moments,
+            None => Moments::new(self.layout.len(), self.device)?,
+        };
+        let result = (0..train.inner_steps).map(|number| {
+            let step = first_step.saturating_add(number.into());
+            if stop.load(Ordering::Relaxed) {
+                return Err(EngineError::Interrupted { step });
+            }
+            let ended = EngineError::DataEnded { found: number, wanted: train.inner_steps };
+            let batch = batches.next().ok_or(ended)??;
+            check_batch(train, &batch)?;
+            let (loss, gradient) = self.gradient(&batch)?;
+            let norm = norm(&gradient)?;
+            check_finite(step, loss, norm)?;
+            let rate = train.schedule.rate(step);
+            let scale = (train.clip / (norm + 1e-6)).min(1.0); // As torch clips: never longer than before.
+            let now = Step { optimizer: train.optimizer, rate, scale };
+            moments.step(&self.parameters, &gradient, &decayed, now)?;
+            tracing::debug!(target: "engine", step, loss, norm, rate, "inner step");
+            Ok(InnerStep { loss, norm, rate })
+        });
+        let result = result.collect();
+        self.moments = Some(moments);
+        result
+    }
+}
+
+fn check_batch(train: &TrainSpec, batch: &Batch) -> Result<(), BatchError> {
+    if batch.sequence() != train.sequence as usize {
+        return Err(BatchError::Length { found: batch.sequence(), wanted: train.sequence });
+    }
+    if batch.sequences() < train.batch as usize {
+        return Err(BatchError::Few { found: batch.sequences(), wanted: train.batch });
+    }
+    Ok(())
+}
+
+fn check_finite(step: u64, loss: f64, norm: f64) -> Result<(), EngineError> {
+    for (what, value) in [("loss", loss), ("norm of the gradient", norm)] {
+        if !value.is_finite() {
+            return Err(EngineError::NotFinite { step, what, value });
+        }
+    }
+    Ok(())
+}
+
+/// Puts `kept` back into `parameters`, and what it was more than them into `kept`.
+fn take_difference(kept: &mut [f32], parameters: &mut [f32]) {
+    for (kept, parameter) in kept.iter_mut().zip(parameters) {
+        let start = *kept;
+        *kept = start - *parameter;
+        *parameter = start;
+    }
+}
