@@ -1,7 +1,8 @@
-//! The command line: `run`, `bench`, `config show`, `genesis show`.
+//! The command line: `run`, `bench`, `config show`, `genesis show`, and `reference`, which prints REFERENCE.md.
 
 mod bench;
 mod layers;
+mod reference;
 mod run;
 mod settings;
 
@@ -40,7 +41,10 @@ enum Command {
         #[arg(long, short)]
         verbose: bool,
     },
-    /// Measure what a chain costs; takes about half a minute.
+    /// Print the reference page of this command line, in Markdown.
+    #[command(hide = true)]
+    Reference,
+    /// Measure what a chain costs; takes some seconds.
     Bench {
         /// Print as JSON.
         #[arg(long)]
@@ -83,6 +87,7 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
             log_to_stderr(if verbose { "debug" } else { "info" });
             run::run(settings.layers(matches)?.config()?, json)
         }
+        Command::Reference => Ok(print!("{}", reference::page(Cli::command()))),
         Command::Bench { json } => Ok(bench::run(json)?),
         Command::Config { command: Show::Show { settings, json } } => {
             show(&settings.layers(matches)?, json, "")

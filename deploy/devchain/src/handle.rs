@@ -69,7 +69,7 @@ pub struct ChainStatus {
     pub faults: FaultStatus,
 }
 
-/// A handle of a running chain. Clones are handles of the same chain; it outlives none of its handles' calls.
+/// A handle of a running chain. Clones are handles of the same chain. Once it has stopped, every call says so.
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,

@@ -149,3 +149,11 @@ fn a_chain_that_cannot_start_says_why() {
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.contains("is not a devchain log"), "{err}");
 }
+
+#[test]
+fn the_reference_page_is_up_to_date() {
+    let (code, page, _) = run(&["reference"], &[]);
+    assert_eq!(code, 0);
+    let written = include_str!("../../REFERENCE.md");
+    assert!(written == page, "run: devchain reference > deploy/devchain/REFERENCE.md");
+}

@@ -24,7 +24,8 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
+        // It may have ended by itself.
+        let _ = self.0.kill();
         self.0.wait().unwrap();
     }
 }
@@ -103,4 +104,20 @@ async fn submit_and_seal(client: &WsClient, genesis: Hash, nonce: u32) {
     let _: Hash = ask(client, "author_submitExtrinsic", rpc_params![remark(genesis, nonce)]).await;
     let status: Value = ask(client, "dev_newBlock", rpc_params![1]).await;
     assert_eq!(status["ready"], Value::from(0));
+}
+
+#[tokio::test]
+async fn a_signal_stops_it_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    for (signal, height) in [("-INT", 3), ("-TERM", 6)] {
+        let (mut process, ready) = spawn(&log);
+        assert_eq!(ready["height"], Value::from(height - 3));
+        let client = connect(ready["url"].as_str().unwrap()).await;
+        let _: Value = ask(&client, "dev_newBlock", rpc_params![3]).await;
+        let pid = process.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(process.0.wait().unwrap().code(), Some(0), "{signal}");
+        patiently(client.on_disconnect()).await;
+    }
 }
