@@ -42,6 +42,7 @@ pub mod ratings;
 pub mod rice;
 pub mod schedule;
 pub mod select;
+pub mod score_log;
 pub mod signature;
 pub mod sparse;
 pub mod ss58;

@@ -3,6 +3,7 @@
 use super::{BaseLossError, Evaluation, Fault, Judgement, Penalty, ScoringSpec, drawn, proof::Proof};
 use crate::{
     BlockHash, NeuronId,
+    digest::StandingsHash,
     ratings::{self, Entrant, Millionths, Rating},
     wire::{Reader, WireError, Writer},
 };
@@ -122,6 +123,17 @@ impl Standings {
     /// All miners, in the order of their hotkeys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&NeuronId, &Standing)> {
         self.0.iter()
+    }
+
+    /// The hash of all of it.
+    #[must_use]
+    pub fn hash(&self) -> StandingsHash {
+        let mut writer = Writer::new();
+        for (miner, standing) in &self.0 {
+            miner.write(&mut writer);
+            standing.write(&mut writer);
+        }
+        StandingsHash::of(&[&writer.into_bytes()])
     }
 
     /// The score of each miner.
