@@ -87,7 +87,10 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
             log_to_stderr(if verbose { "debug" } else { "info" });
             run::run(settings.layers(matches)?.config()?, json)
         }
-        Command::Reference => Ok(print!("{}", reference::page(Cli::command()))),
+        Command::Reference => {
+            print!("{}", reference::page(Cli::command()));
+            Ok(())
+        }
         Command::Bench { json } => Ok(bench::run(json)?),
         Command::Config { command: Show::Show { settings, json } } => {
             show(&settings.layers(matches)?, json, "")

@@ -52,18 +52,8 @@ async fn transactions_in_any_order_go_by_nonce() {
     assert_eq!(pending, extrinsics);
     let hash = chain.handle().new_block(1).await.unwrap().hash;
     let sealed: Value = ask(&client, "chain_getBlock", rpc_params![hash]).await;
-    assert_eq!(sealed["block"]["extrinsics"].as_array().unwrap()[1..], extrinsics.map_json());
+    assert_eq!(sealed["block"]["extrinsics"].as_array().unwrap()[1..], extrinsics);
     assert_eq!(next_nonce(&client, "//Alice").await, 4);
-}
-
-trait MapJson {
-    fn map_json(&self) -> Vec<Value>;
-}
-
-impl MapJson for Vec<String> {
-    fn map_json(&self) -> Vec<Value> {
-        self.iter().map(|text| json!(text)).collect()
-    }
 }
 
 #[tokio::test]
@@ -90,7 +80,7 @@ fn hex_bytes(text: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_mortal_transaction_expires() {
-    // Nothing fits into blocks of this pool's first transactions, so the mortal one has to wait behind a gap.
+    // It waits behind a gap that nobody fills.
     let (chain, _client) = chain(paced()).await;
     let handle = chain.handle();
     let era_start = handle.status().await.unwrap().node.hash;
