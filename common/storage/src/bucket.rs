@@ -1,0 +1,151 @@
+//! A bucket, ready to be used.
+
+use crate::{Metrics, ObjectName, Retry, StorageError, guard};
+use aws_sdk_s3::{
+    Client, Config,
+    config::{
+        BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+};
+use common::announcement::{self, AddressPolicy, ReadCredentials};
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// A peer that does not take a connection within this time is as good as down.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// What all buckets of a process share: connections, certificates, the address policy, metrics. Clones share them too.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    policy: AddressPolicy,
+    http: SharedHttpClient,
+    retry: Retry,
+    metrics: Arc<Metrics>,
+}
+
+/// A bucket with the key to use it. Clones are cheap and share connections.
+///
+/// Reads are in memory ([`get`](Bucket::get)), into a file ([`get_file`](Bucket::get_file)), in ranges
+/// ([`get_range`](Bucket::get_range)) or into any [`Sink`](crate::Sink) ([`get_into`](Bucket::get_into)); writes are
+/// [`put`](Bucket::put), [`delete`](Bucket::delete) and [`delete_old`](Bucket::delete_old); [`list`](Bucket::list) says
+/// what is there.
+#[derive(Clone)]
+pub struct Bucket {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    pub(crate) retry: Retry,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Storage {
+    /// Buckets are where `policy` allows them.
+    #[must_use]
+    pub fn new(policy: AddressPolicy) -> Self {
+        let (http, metrics) = (guard::http_client(policy), Arc::new(Metrics::default()));
+        Self { policy, http, retry: Retry::default(), metrics }
+    }
+
+    /// The same, with another way to try again.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// What is counted, for a registry.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// A bucket as announced, with the key that everybody may read it with.
+    ///
+    /// # Errors
+    /// Its endpoint is none that the policy allows.
+    pub fn bucket(&self, announced: &announcement::Bucket) -> Result<Bucket, StorageError> {
+        self.open(announced, announced.credentials())
+    }
+
+    /// One's own bucket, with the key that may write.
+    ///
+    /// # Errors
+    /// Its endpoint is none that the policy allows.
+    pub fn own_bucket(
+        &self,
+        announced: &announcement::Bucket,
+        key: &ReadCredentials,
+    ) -> Result<Bucket, StorageError> {
+        self.open(announced, Some(key))
+    }
+
+    fn open(
+        &self,
+        announced: &announcement::Bucket,
+        key: Option<&ReadCredentials>,
+    ) -> Result<Bucket, StorageError> {
+        let (name, endpoint) = (announced.name().to_owned(), announced.endpoint());
+        endpoint
+            .check(self.policy)
+            .map_err(|source| StorageError::Endpoint { bucket: name.clone(), source })?;
+        let endpoint = endpoint.to_string();
+        // The SDK's own retries, stall detection and checksums of answers are off: ours know the object's limits.
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(guard::Guarded::new(self.http.clone(), &endpoint))
+            .endpoint_url(endpoint)
+            .region(Region::new(announced.region().to_owned()))
+            .force_path_style(true)
+            .disable_s3_express_session_auth(true)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
+        let config = match key {
+            Some(ReadCredentials { access_key, secret }) => {
+                let (access_key, secret) = (access_key.expose(), secret.expose());
+                config.credentials_provider(Credentials::new(access_key, secret, None, None, "muster"))
+            }
+            None => config.allow_no_auth(),
+        };
+        let client = Client::from_conf(config.build());
+        Ok(Bucket { client, name, retry: self.retry, metrics: Arc::clone(&self.metrics) })
+    }
+}
+
+impl Bucket {
+    /// The bucket's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn object(&self, key: &str) -> ObjectName {
+        ObjectName::new(&self.name, key)
+    }
+
+    /// Runs an operation within its time, counts how it failed, and says so in the log.
+    pub(crate) async fn within<T>(
+        &self,
+        key: &str,
+        time: Duration,
+        operation: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let expired = |_| Err(StorageError::Expired { object: self.object(key), time });
+        // A time beyond what the clock can hold is no limit.
+        let done = match Instant::now().checked_add(time) {
+            Some(end) => tokio::time::timeout_at(end, operation).await.unwrap_or_else(expired),
+            None => operation.await,
+        };
+        done.inspect_err(|error| {
+            self.metrics.failures.with(error.kind()).increment();
+            tracing::debug!(target: telemetry::target::STORAGE, kind = error.kind(), %error, "failed");
+        })
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket").field("name", &self.name).finish_non_exhaustive()
+    }
+}

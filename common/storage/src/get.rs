@@ -1,0 +1,403 @@
+//! Reading objects within bounds.
+
+use crate::{Bucket, ObjectName, Sink, StorageError, error::deepest, sink::FileSink};
+use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
+use blake3::{Hash, Hasher};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout_at};
+
+/// What a get may cost at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes: not one more is taken from the object. An announced size above it is refused before any byte is.
+    pub bytes: u64,
+    /// Time for the whole get, with its retries.
+    pub time: Duration,
+    /// How slow the peer may be.
+    pub floor: Floor,
+}
+
+/// A floor for the rate at which bytes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// Bytes per second, on average over each window; 0 asks only for a byte now and then.
+    pub bytes_per_second: u64,
+    /// The window. An answer must begin within one, too.
+    pub over: Duration,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Plain BLAKE3 of the bytes.
+    pub hash: Hash,
+    /// The service's entity tag for the object's content, if it gave one.
+    pub tag: Option<String>,
+}
+
+impl Bucket {
+    /// Reads an object into memory.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; also when the object is larger than `limits.bytes`.
+    pub async fn get(&self, key: &str, limits: &Limits) -> Result<(Vec<u8>, Fetched), StorageError> {
+        let mut bytes = Vec::new();
+        let fetched = self.get_into(key, None, limits, &mut bytes).await?;
+        Ok((bytes, fetched))
+    }
+
+    /// Reads an object into a file, which appears under its name only when it is whole and on the disk.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was read until then is removed.
+    pub async fn get_file(&self, key: &str, path: &Path, limits: &Limits) -> Result<Fetched, StorageError> {
+        self.file(key, path, limits, None).await
+    }
+
+    /// Reads an object into a file, which appears only if its bytes have this plain BLAKE3 hash.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; [`StorageError::WrongContent`] for another hash.
+    pub async fn get_file_as(
+        &self,
+        key: &str,
+        path: &Path,
+        limits: &Limits,
+        expected: Hash,
+    ) -> Result<Fetched, StorageError> {
+        self.file(key, path, limits, Some(expected)).await
+    }
+
+    async fn file(
+        &self,
+        key: &str,
+        path: &Path,
+        limits: &Limits,
+        expected: Option<Hash>,
+    ) -> Result<Fetched, StorageError> {
+        let local = |source| StorageError::Local { path: path.to_owned(), source };
+        let mut file = FileSink::create(path).await.map_err(local)?;
+        let fetched = self.get_into(key, None, limits, &mut file).await.map_err(|error| match error {
+            StorageError::Local { source, .. } => local(source),
+            error => error,
+        })?;
+        match expected {
+            Some(expected) if expected != fetched.hash => {
+                Err(StorageError::WrongContent { object: self.object(key), expected, found: fetched.hash })
+            }
+            _ => file.finish().await.map_err(local).map(|()| fetched),
+        }
+    }
+
+    /// Reads the bytes `range` of an object; all of them, or it is an error.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; [`StorageError::OutOfRange`] if the object ends before `range.end`.
+    pub async fn get_range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        limits: &Limits,
+    ) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = Vec::new();
+        self.get_into(key, Some(range), limits, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// Reads an object, or the bytes `range` of it, into `sink`. After an error `sink` holds a part.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn get_into(
+        &self,
+        key: &str,
+        range: Option<Range<u64>>,
+        limits: &Limits,
+        sink: &mut impl Sink,
+    ) -> Result<Fetched, StorageError> {
+        let started = Instant::now();
+        let mut transfer = Transfer::new(self, key, range, limits);
+        self.metrics.gets.add(1.0);
+        let _counted = Counted(self);
+        self.within(key, limits.time, transfer.run(sink)).await?;
+        self.metrics.get_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(Fetched { bytes: transfer.received, hash: transfer.hasher.finalize(), tag: transfer.tag })
+    }
+}
+
+/// Takes a get off the count of those under way, however it ends.
+struct Counted<'a>(&'a Bucket);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.gets.add(-1.0);
+    }
+}
+
+/// One get, over as many connections as it takes.
+struct Transfer<'a> {
+    bucket: &'a Bucket,
+    key: &'a str,
+    object: ObjectName,
+    /// The bytes that are wanted; the whole object if `None`.
+    range: Option<Range<u64>>,
+    limits: &'a Limits,
+    /// Bytes that the sink has taken, and their hash.
+    received: u64,
+    hasher: Hasher,
+    /// The first answer's tag: all further answers must be about the same content.
+    tag: Option<String>,
+}
+
+impl<'a> Transfer<'a> {
+    fn new(bucket: &'a Bucket, key: &'a str, range: Option<Range<u64>>, limits: &'a Limits) -> Self {
+        let object = bucket.object(key);
+        Self { bucket, key, object, range, limits, received: 0, hasher: Hasher::new(), tag: None }
+    }
+
+    async fn run(&mut self, sink: &mut impl Sink) -> Result<(), StorageError> {
+        if let Some(range) = &self.range {
+            if range.is_empty() {
+                return Ok(());
+            }
+            if range.end - range.start > self.limits.bytes {
+                return Err(self.too_large());
+            }
+        }
+        let (retry, metrics) = (self.bucket.retry, self.bucket.metrics.clone());
+        retry.run(&metrics, async || self.attempt(sink).await).await
+    }
+
+    /// Reads on from where the last attempt ended.
+    async fn attempt(&mut self, sink: &mut impl Sink) -> Result<(), StorageError> {
+        if self.is_complete() {
+            return Ok(());
+        }
+        let answer = self.ask().await?;
+        let coming = self.check(&answer)?;
+        let end = coming.map(|coming| self.received + coming);
+        self.read(answer.body, end, sink).await?;
+        match (end, &self.range) {
+            (Some(end), _) if self.received != end => {
+                Err(self.unavailable("the answer broke off".to_owned()))
+            }
+            (None, Some(_)) if !self.is_complete() => {
+                Err(self.unavailable("the answer broke off".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.range.as_ref().is_some_and(|range| self.received == range.end - range.start)
+    }
+
+    /// Asks for what is still wanted.
+    async fn ask(&self) -> Result<GetObjectOutput, StorageError> {
+        let first = self.range.as_ref().map_or(0, |range| range.start) + self.received;
+        let range = match &self.range {
+            Some(range) => Some(format!("bytes={first}-{}", range.end - 1)),
+            None if first > 0 => Some(format!("bytes={first}-")),
+            None => None,
+        };
+        let request = self.bucket.client.get_object().bucket(&self.bucket.name).key(self.key);
+        let request = request.set_range(range).set_if_match(self.tag.clone());
+        let asked = Instant::now();
+        let answer = match asked.checked_add(self.limits.floor.over) {
+            Some(patience) => timeout_at(patience, request.send()).await.map_err(|_| self.slow(0))?,
+            None => request.send().await,
+        };
+        answer.map_err(|error| match (StorageError::from_sdk(&error, &self.object), &self.range) {
+            (StorageError::Refused { status: 412, .. }, _) => self.changed(),
+            (StorageError::Refused { status: 416, .. }, Some(range)) => self.out_of_range(range),
+            // The object has become shorter than what was read of it.
+            (StorageError::Refused { status: 416, .. }, None) if self.received > 0 => self.changed(),
+            (error, _) => error,
+        })
+    }
+
+    /// Checks the answer's head; returns how many bytes come, if it says so.
+    fn check(&mut self, answer: &GetObjectOutput) -> Result<Option<u64>, StorageError> {
+        let resumed = self.received > 0;
+        match (&self.tag, &answer.e_tag) {
+            (Some(before), Some(now)) if before != now => return Err(self.changed()),
+            (None, None) if resumed => {
+                return Err(self.malformed("no entity tag: a broken read cannot go on"));
+            }
+            (Some(_), None) => return Err(self.malformed("an entity tag is there once, and then not")),
+            (None, now) => self.tag = now.clone().filter(|tag| tag.len() <= 200),
+            (Some(_), Some(_)) => {}
+        }
+        let length = answer.content_length.map(u64::try_from).transpose();
+        let length = length.map_err(|_| self.malformed("a negative length"))?;
+        let wanted = self.range.clone().or(resumed.then_some(0..u64::MAX));
+        if let Some(wanted) = wanted {
+            let from = wanted.start + self.received;
+            let sent = answer.content_range.as_deref().and_then(parse_range);
+            let Some(sent) = sent.filter(|sent| sent.start == from && sent.end <= wanted.end) else {
+                return Err(self.malformed("not the range that was asked for"));
+            };
+            if let Some(range) = self.range.as_ref().filter(|range| sent.end < range.end) {
+                return Err(self.out_of_range(range));
+            }
+            if length.is_some_and(|length| length != sent.end - sent.start) {
+                return Err(self.malformed("a length that is not the range's"));
+            }
+        }
+        match length {
+            Some(length) if length > self.limits.bytes - self.received => Err(self.too_large()),
+            length => Ok(length),
+        }
+    }
+
+    /// Takes the body's bytes: no more than allowed, and no slower.
+    async fn read(
+        &mut self,
+        mut body: ByteStream,
+        end: Option<u64>,
+        sink: &mut impl Sink,
+    ) -> Result<(), StorageError> {
+        let mut rate = Rate::begin(self.limits.floor);
+        loop {
+            let next = match rate.ends {
+                Some(ends) => timeout_at(ends, body.next()).await.ok(),
+                None => Some(body.next().await),
+            };
+            if rate.is_over() {
+                rate = rate.next().map_err(|bytes| self.slow(bytes))?;
+            }
+            let Some(next) = next else { continue };
+            let Some(bytes) = next else { return Ok(()) };
+            let bytes = bytes.map_err(|error| self.unavailable(deepest(&error)))?;
+            let count = bytes.len() as u64;
+            if count > self.limits.bytes - self.received {
+                return Err(self.too_large());
+            }
+            if end.is_some_and(|end| count > end - self.received) {
+                return Err(self.malformed("more bytes than announced"));
+            }
+            sink.write(&bytes)
+                .await
+                .map_err(|source| StorageError::Local { path: PathBuf::new(), source })?;
+            self.hasher.update(&bytes);
+            self.received += count;
+            self.bucket.metrics.received_bytes.add(count);
+            rate.bytes += count;
+        }
+    }
+
+    fn too_large(&self) -> StorageError {
+        StorageError::TooLarge { object: self.object.clone(), cap: self.limits.bytes }
+    }
+
+    fn changed(&self) -> StorageError {
+        StorageError::Changed { object: self.object.clone() }
+    }
+
+    fn out_of_range(&self, range: &Range<u64>) -> StorageError {
+        StorageError::OutOfRange { object: self.object.clone(), from: range.start, to: range.end }
+    }
+
+    fn unavailable(&self, why: String) -> StorageError {
+        StorageError::Unavailable { object: self.object.clone(), why }
+    }
+
+    fn malformed(&self, what: &str) -> StorageError {
+        StorageError::Malformed { object: self.object.clone(), what: what.to_owned() }
+    }
+
+    fn slow(&self, bytes: u64) -> StorageError {
+        let Floor { bytes_per_second, over } = self.limits.floor;
+        StorageError::Slow { object: self.object.clone(), bytes, over, floor: bytes_per_second }
+    }
+}
+
+/// What came in the present window.
+struct Rate {
+    floor: Floor,
+    bytes: u64,
+    /// `None` if the window is longer than the clock can hold.
+    ends: Option<Instant>,
+}
+
+impl Rate {
+    fn begin(floor: Floor) -> Self {
+        Self { floor, bytes: 0, ends: Instant::now().checked_add(floor.over) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| Instant::now() >= ends)
+    }
+
+    /// The next window, or the bytes of this one if they are too few.
+    fn next(self) -> Result<Self, u64> {
+        let least = (self.floor.bytes_per_second as f64 * self.floor.over.as_secs_f64()).max(1.0);
+        if (self.bytes as f64) < least { Err(self.bytes) } else { Ok(Self::begin(self.floor)) }
+    }
+}
+
+/// The range in `bytes 5-9/100` or `bytes 5-9/*`.
+fn parse_range(text: &str) -> Option<Range<u64>> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
+    let (first, end) = (number(first)?, number(last)?.checked_add(1)?);
+    let fits = size == "*" || number(size).is_some_and(|size| end <= size);
+    (first < end && fits).then_some(first..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ranges_are_read_strictly() {
+        assert_eq!(parse_range("bytes 5-9/100"), Some(5..10));
+        assert_eq!(parse_range("bytes 5-9/*"), Some(5..10));
+        for wrong in [
+            "",
+            "bytes */100",
+            "bytes 9-5/100",
+            "bytes 5-9/9",
+            "bytes +5-9/100",
+            "bytes 0-18446744073709551615/*",
+            "5-9/100",
+        ] {
+            assert_eq!(parse_range(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_window_without_enough_bytes_is_too_slow() {
+        let rate = |bytes| Rate {
+            floor: Floor { bytes_per_second: 100, over: Duration::from_secs(2) },
+            bytes,
+            ends: None,
+        };
+        assert_eq!(rate(199).next().err(), Some(199));
+        assert!(rate(200).next().is_ok());
+        let silent =
+            Rate { floor: Floor { bytes_per_second: 0, over: Duration::from_secs(1) }, bytes: 0, ends: None };
+        assert!(silent.next().is_err(), "a floor of 0 still asks for a byte");
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_read_back(first in 0u64..1 << 40, more in 0u64..1 << 40, rest in 0u64..1 << 40) {
+            let text = format!("bytes {first}-{}/{}", first + more, first + more + 1 + rest);
+            prop_assert_eq!(parse_range(&text), Some(first..first + more + 1));
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in "(bytes )?[0-9*/ -]{0,50}") {
+            let _ = parse_range(&text);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What stands between the SDK and the network: where connections may go, and how long an answer may be.
+//!
+//! The SDK's connector asks our resolver for addresses and connects to what it returns, so that the address that was
+//! checked is the address that is used, for each new connection: a name that is resolved differently the second time
+//! (DNS rebinding) gains nothing. Proxies from the environment are not used. Redirects are not followed: the SDK does
+//! not, and a request for any other host than the bucket's own is refused here.
+
+use aws_sdk_s3::{
+    config::{
+        HttpClient, RuntimeComponents, SharedHttpClient,
+        http::{HttpRequest, HttpResponse},
+    },
+    error::ConnectorError,
+    primitives::SdkBody,
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    dns::{DnsFuture, ResolveDns, ResolveDnsError},
+    http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+};
+use common::announcement::AddressPolicy;
+use http_body_util::Limited;
+use std::{io, net::IpAddr};
+use thiserror::Error;
+
+/// Longest answer that is no object: a page of a list has 1000 keys of up to 1024 bytes, six times that as XML entities.
+const LONGEST_ANSWER: usize = 8 << 20;
+/// Longest error.
+const LONGEST_ERROR: usize = 64 << 10;
+
+/// A client whose connections obey the policy. It holds the pool of connections, and the system's certificates.
+pub(crate) fn http_client(policy: AddressPolicy) -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_with_resolver(Resolver { policy })
+}
+
+#[derive(Clone, Debug)]
+struct Resolver {
+    policy: AddressPolicy,
+}
+
+impl Resolver {
+    /// All addresses of a name. One that is not allowed spoils the name: no honest bucket has both kinds.
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveDnsError> {
+        let found = tokio::net::lookup_host((name, 0)).await.map_err(ResolveDnsError::new)?;
+        let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+        for address in &addresses {
+            self.policy.check(*address).map_err(ResolveDnsError::new)?;
+        }
+        match addresses.is_empty() {
+            true => Err(ResolveDnsError::new(io::Error::other("the name has no address"))),
+            false => Ok(addresses),
+        }
+    }
+}
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(self.resolve(name))
+    }
+}
+
+/// The SDK made a request for another host than the bucket's.
+#[derive(Debug, Error)]
+#[error("a request would go to another host than the bucket's")]
+pub(crate) struct ElsewhereError;
+
+/// The client of one bucket: only to its endpoint, and no endless answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Guarded<C> {
+    inner: C,
+    /// What every request's address begins with: `scheme://host[:port]/`.
+    origin: String,
+}
+
+impl Guarded<SharedHttpClient> {
+    pub(crate) fn new(inner: SharedHttpClient, endpoint: &str) -> Self {
+        Self { inner, origin: format!("{endpoint}/") }
+    }
+}
+
+impl HttpClient for Guarded<SharedHttpClient> {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Guarded { inner, origin: self.origin.clone() })
+    }
+}
+
+impl HttpConnector for Guarded<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if !request.uri().starts_with(&self.origin) {
+            return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(ElsewhereError))));
+        }
+        // The SDK says in the query which operation it is; only an object's bytes are read piece by piece, under a cap
+        // of their own.
+        let query = request.uri().split_once('?').map_or("", |(_, query)| query);
+        let is_object = request.method() == "GET" && query.split('&').any(|pair| pair == "x-id=GetObject");
+        let answer = self.inner.call(request);
+        HttpConnectorFuture::new(async move { Ok(bound(answer.await?, is_object)) })
+    }
+}
+
+/// Cuts off what the SDK would read into memory whole.
+fn bound(answer: HttpResponse, is_object: bool) -> HttpResponse {
+    match (answer.status().is_success(), is_object) {
+        (true, true) => answer,
+        (true, false) => limit(answer, LONGEST_ANSWER),
+        (false, _) => limit(answer, LONGEST_ERROR),
+    }
+}
+
+fn limit(answer: HttpResponse, longest: usize) -> HttpResponse {
+    answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, longest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::announcement::AddressError;
+    use std::error::Error as _;
+
+    async fn resolve(policy: AddressPolicy, name: &str) -> Result<Vec<IpAddr>, Option<AddressError>> {
+        let resolved = Resolver { policy }.resolve(name).await;
+        resolved.map_err(|error| error.source().and_then(|source| source.downcast_ref().copied()))
+    }
+
+    #[tokio::test]
+    async fn names_that_lead_inside_are_refused() {
+        let inside = resolve(AddressPolicy::Public, "localhost").await.unwrap_err();
+        assert!(matches!(inside, Some(AddressError::Loopback(_))), "{inside:?}");
+        let allowed = resolve(AddressPolicy::PublicOrLoopback, "localhost").await.unwrap();
+        assert!(!allowed.is_empty() && allowed.iter().all(IpAddr::is_loopback));
+    }
+
+    /// Some resolvers read numbers as addresses: the check comes behind them.
+    #[tokio::test]
+    async fn addresses_in_disguise_are_refused() {
+        for name in ["0x7f.1", "2130706433", "169.254.169.254"] {
+            assert!(resolve(AddressPolicy::Public, name).await.is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What is in a bucket, and clearing it up.
+
+use crate::{Bucket, ObjectName, StorageError};
+use aws_sdk_s3::{operation::list_objects_v2::ListObjectsV2Output, primitives::DateTime};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use std::time::{Duration, SystemTime};
+
+/// S3's largest page.
+const PAGE: usize = 1000;
+/// S3's longest key, in bytes.
+const LONGEST_KEY: usize = 1024;
+/// Deletes under way at once.
+const AT_ONCE: usize = 8;
+
+/// An object in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The service's entity tag for its content, if it gave one.
+    pub tag: Option<String>,
+    /// When it was put, by the service's clock, to the second.
+    pub modified: Option<SystemTime>,
+}
+
+impl Bucket {
+    /// The objects whose keys begin with `prefix` and come after `after`, in the service's order (S3: that of bytes); at
+    /// most `most`, over as many pages as it takes.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; [`StorageError::Malformed`] also for keys of another prefix and lists without end.
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        most: usize,
+        time: Duration,
+    ) -> Result<Vec<Listed>, StorageError> {
+        self.within(prefix, time, self.list_pages(prefix, after, most)).await
+    }
+
+    async fn list_pages(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<Listed>, StorageError> {
+        let (object, mut listed, mut token) = (self.object(prefix), Vec::new(), None);
+        // A service may give less than full pages, but not for ever.
+        for _ in 0..most.div_ceil(PAGE).saturating_mul(4).max(16) {
+            let wanted = (most - listed.len()).min(PAGE);
+            if wanted == 0 {
+                return Ok(listed);
+            }
+            let page = self.page(&object, prefix, after, token, wanted).await?;
+            for entry in page.contents.into_iter().flatten().take(wanted) {
+                listed
+                    .push(read(entry, prefix).ok_or_else(|| malformed(&object, "a list of something else"))?);
+            }
+            token = page.next_continuation_token.filter(|_| page.is_truncated == Some(true));
+            if token.is_none() {
+                return Ok(listed);
+            }
+        }
+        Err(malformed(&object, "a list without end"))
+    }
+
+    async fn page(
+        &self,
+        object: &ObjectName,
+        prefix: &str,
+        after: Option<&str>,
+        token: Option<String>,
+        wanted: usize,
+    ) -> Result<ListObjectsV2Output, StorageError> {
+        let wanted = i32::try_from(wanted).unwrap_or(i32::MAX);
+        self.retry
+            .run(&self.metrics, async || {
+                let request =
+                    self.client.list_objects_v2().bucket(&self.name).prefix(prefix).max_keys(wanted);
+                let request =
+                    request.set_start_after(after.map(str::to_owned)).set_continuation_token(token.clone());
+                request.send().await.map_err(|error| StorageError::from_sdk(&error, object))
+            })
+            .await
+    }
+
+    /// Deletes an object. One that is not there counts as deleted.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn delete(&self, key: &str, time: Duration) -> Result<(), StorageError> {
+        self.within(key, time, self.delete_one(key)).await
+    }
+
+    async fn delete_one(&self, key: &str) -> Result<(), StorageError> {
+        let object = self.object(key);
+        let deleted = self.retry.run(&self.metrics, async || {
+            let answer = self.client.delete_object().bucket(&self.name).key(key).send().await;
+            answer.map_err(|error| StorageError::from_sdk(&error, &object))
+        });
+        match deleted.await {
+            // Some services say so.
+            Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the objects below `prefix` that were put before `before`, and gives up uploads in parts that were begun
+    /// before it; looks at `most` objects at most. Returns how many objects it deleted.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; some may be deleted then.
+    pub async fn delete_old(
+        &self,
+        prefix: &str,
+        before: SystemTime,
+        most: usize,
+        time: Duration,
+    ) -> Result<usize, StorageError> {
+        self.within(prefix, time, async {
+            let listed = self.list_pages(prefix, None, most).await?;
+            let old = |listed: &Listed| listed.modified.is_some_and(|modified| modified < before);
+            let keys: Vec<String> = listed.into_iter().filter(old).map(|listed| listed.key).collect();
+            let deletes = stream::iter(&keys).map(|key| self.delete_one(key)).buffer_unordered(AT_ONCE);
+            deletes.try_collect::<()>().await?;
+            self.abort_old(prefix, before).await?;
+            Ok(keys.len())
+        })
+        .await
+    }
+
+    /// One page of uploads is enough: those that are left are found the next time.
+    async fn abort_old(&self, prefix: &str, before: SystemTime) -> Result<(), StorageError> {
+        let object = self.object(prefix);
+        let uploads = self.retry.run(&self.metrics, async || {
+            let answer = self.client.list_multipart_uploads().bucket(&self.name).prefix(prefix).send().await;
+            answer.map_err(|error| StorageError::from_sdk(&error, &object))
+        });
+        for upload in uploads.await?.uploads.into_iter().flatten() {
+            let old = upload.initiated.as_ref().and_then(time_of).is_some_and(|begun| begun < before);
+            if let (true, Some(key), Some(id)) = (old, upload.key, upload.upload_id) {
+                let abort = self.client.abort_multipart_upload().bucket(&self.name).key(key).upload_id(id);
+                match abort.send().await.map_err(|error| StorageError::from_sdk(&error, &object)) {
+                    Ok(_) | Err(StorageError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn malformed(object: &ObjectName, what: &str) -> StorageError {
+    StorageError::Malformed { object: object.clone(), what: what.to_owned() }
+}
+
+/// An entry of a list, if it can be one of this list's.
+fn read(entry: aws_sdk_s3::types::Object, prefix: &str) -> Option<Listed> {
+    let key = entry.key.filter(|key| key.starts_with(prefix) && key.len() <= LONGEST_KEY)?;
+    let bytes = u64::try_from(entry.size.unwrap_or(0)).ok()?;
+    let tag = entry.e_tag.filter(|tag| tag.len() <= 200);
+    Some(Listed { key, bytes, tag, modified: entry.last_modified.as_ref().and_then(time_of) })
+}
+
+/// Times before 1970 are nonsense.
+fn time_of(time: &DateTime) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(time.secs()).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::types::Object;
+
+    #[test]
+    fn entries_of_other_lists_are_refused() {
+        let entry = |key: &str, size| {
+            Object::builder().key(key).size(size).last_modified(DateTime::from_secs(7)).build()
+        };
+        let fine = read(entry("run/1", 5), "run/").unwrap();
+        assert_eq!((fine.bytes, fine.modified), (5, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7))));
+        assert_eq!(read(entry("other", 5), "run/"), None);
+        assert_eq!(read(entry("run/1", -5), "run/"), None);
+        assert_eq!(read(entry(&"x".repeat(1025), 5), ""), None);
+        assert_eq!(read(Object::builder().build(), ""), None);
+        assert_eq!(time_of(&DateTime::from_secs(-1)), None);
+    }
+}

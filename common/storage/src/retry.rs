@@ -1,0 +1,73 @@
+//! When to try again: exponential pauses with full jitter, so that many who failed together do not come back together.
+
+use crate::{Metrics, StorageError};
+use std::time::Duration;
+
+/// How a transient failure is retried within an operation's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all, the first included; at least one is made.
+    pub attempts: u32,
+    /// The longest pause before the second attempt; it doubles with each further one.
+    pub base: Duration,
+    /// No pause is longer.
+    pub most: Duration,
+}
+
+impl Default for Retry {
+    /// 5 attempts, with pauses below 0.2, 0.4, 0.8 and 1.6 s.
+    fn default() -> Self {
+        Self { attempts: 5, base: Duration::from_millis(200), most: Duration::from_secs(10) }
+    }
+}
+
+impl Retry {
+    /// The pause after as many failures (1 or more), for a draw from [0, 1).
+    fn pause(&self, failures: u32, draw: f64) -> Duration {
+        let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
+        self.base.saturating_mul(doubled).min(self.most).mul_f64(draw.clamp(0.0, 1.0))
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or attempts run out.
+    pub(crate) async fn run<T, F>(&self, metrics: &Metrics, mut attempt: F) -> Result<T, StorageError>
+    where
+        F: AsyncFnMut() -> Result<T, StorageError>,
+    {
+        let mut failures = 0;
+        loop {
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            failures += 1;
+            if !error.is_transient() || failures >= self.attempts {
+                return Err(error);
+            }
+            metrics.retries.increment();
+            let pause = self.pause(failures, rand::random());
+            tracing::debug!(target: telemetry::target::STORAGE, %error, failures, ?pause, "trying again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pauses_double_up_to_the_most() {
+        let retry = Retry::default();
+        let longest = |failures| retry.pause(failures, 1.0).as_millis();
+        assert_eq!([1, 2, 3, 7, 100].map(longest), [200, 400, 800, 10_000, 10_000]);
+        assert_eq!(retry.pause(3, 0.0), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn no_pause_is_too_long(failures: u32, draw: f64) {
+            prop_assert!(Retry::default().pause(failures, if draw.is_nan() { 0.5 } else { draw }) <= Retry::default().most);
+        }
+    }
+}

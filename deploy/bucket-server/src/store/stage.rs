@@ -1,0 +1,101 @@
+//! Bytes on their way into the store.
+
+use super::{Object, StoreError};
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Bytes are handed to the system in pieces of this size.
+const BUFFER: usize = 256 << 10;
+
+/// A file that is being written. Dropping it removes the file, unless it has become an object.
+pub(crate) struct Staged {
+    path: PathBuf,
+    file: BufWriter<File>,
+    size: u64,
+    hasher: blake3::Hasher,
+    crc32: crc32fast::Hasher,
+    /// Names the content when it is not its hash that does.
+    tag: Option<String>,
+}
+
+/// The entity tag of hashed content, as long as the MD5 that clients are used to.
+pub(super) fn tag(hasher: &blake3::Hasher) -> String {
+    hasher.finalize().to_hex().as_str()[..32].to_owned()
+}
+
+impl Staged {
+    pub(super) fn create(path: PathBuf) -> io::Result<Self> {
+        let file = BufWriter::with_capacity(BUFFER, File::create(&path)?);
+        let (hasher, crc32) = (blake3::Hasher::new(), crc32fast::Hasher::new());
+        Ok(Self { path, file, size: 0, hasher, crc32, tag: None })
+    }
+
+    /// Appends bytes. It blocks, for as long as the system takes to copy them.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.crc32.update(bytes);
+        self.size += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn tag(&self) -> String {
+        self.tag.clone().unwrap_or_else(|| tag(&self.hasher))
+    }
+
+    /// The CRC-32 of the bytes, big endian as S3 sends it (base64).
+    pub(crate) fn crc32(&self) -> [u8; 4] {
+        self.crc32.clone().finalize().to_be_bytes()
+    }
+
+    /// Fails unless the bytes have this CRC-32.
+    pub(crate) fn check(&self, expected: Option<[u8; 4]>) -> Result<(), StoreError> {
+        match expected {
+            Some(crc32) if crc32 != self.crc32() => Err(StoreError::Digest),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends the files of parts, and names the result after them.
+    pub(super) fn join(mut self, parts: &[Staged]) -> io::Result<Self> {
+        let mut tags = blake3::Hasher::new();
+        for part in parts {
+            self.size += io::copy(&mut File::open(&part.path)?, self.file.get_mut())?;
+            tags.update(part.tag().as_bytes());
+        }
+        self.tag = Some(format!("{}-{}", tag(&tags), parts.len()));
+        Ok(self)
+    }
+
+    /// What is buffered reaches the file, so that others who open it see it.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+
+    /// Renames the file into its place.
+    pub(super) fn become_file(mut self, place: &Path) -> io::Result<Object> {
+        self.flush()?;
+        let modified = self.file.get_ref().metadata()?.modified()?;
+        fs::rename(&self.path, place)?;
+        Ok(Object { size: self.size, tag: self.tag(), modified })
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Once renamed there is nothing to remove, and what cannot be removed is removed at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl std::fmt::Debug for Staged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Staged").field("path", &self.path).field("size", &self.size).finish_non_exhaustive()
+    }
+}
