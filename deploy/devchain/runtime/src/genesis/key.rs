@@ -3,10 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sp_core::{
     Pair as _,
-    crypto::{AccountId32, Ss58Codec},
+    crypto::{AccountId32, DEV_PHRASE, SecretUri, Ss58Codec},
     sr25519,
 };
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::LazyLock};
 
 /// An account: an SS58 address, or the path of a development key such as `//Alice//hotkey`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,20 @@ impl FromStr for Key {
     }
 }
 
+/// The account at a path below the development phrase.
+fn development(path: &str) -> Result<AccountId32, String> {
+    /// Making the root from its phrase takes milliseconds, and a genesis file may name hundreds of keys.
+    static ROOT: LazyLock<sr25519::Pair> = LazyLock::new(|| {
+        sr25519::Pair::from_phrase(DEV_PHRASE, None).expect("the development phrase is a phrase").0
+    });
+    if path.contains("///") {
+        return Err("development keys have no password".into());
+    }
+    let SecretUri { junctions, .. } = path.parse().map_err(|error| format!("{error:?}"))?;
+    let (pair, _) = ROOT.derive(junctions.into_iter(), None).map_err(|error| format!("{error:?}"))?;
+    Ok(pair.public().into())
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
@@ -81,11 +95,15 @@ mod tests {
         let address: Key = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse().unwrap();
         assert_eq!(path.account(), address.account());
         assert_eq!(path.to_string(), "//Alice");
+        let child = sr25519::Pair::from_string("//Alice//hotkey/1", None).unwrap().public();
+        assert_eq!("//Alice//hotkey/1".parse::<Key>().unwrap().account(), &child.into());
     }
 
     #[test]
     fn other_texts_are_refused_by_name() {
-        for text in ["", "Alice", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ", "//Alice/"] {
+        for text in
+            ["", "Alice", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ", "//Alice/", "//Alice///pass"]
+        {
             match text.parse::<Key>() {
                 Err(error) => {
                     assert!(error.to_string().starts_with(&format!("'{text}' is neither")), "{error}")
