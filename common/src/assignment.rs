@@ -24,6 +24,8 @@ pub struct Assignments {
     window: Window,
     blocks: Permutation,
     places: BTreeMap<NeuronId, u64>,
+    /// The first position of the permutation that belongs to nobody.
+    unassigned: u64,
     samples: u64,
 }
 
@@ -93,7 +95,7 @@ fn key(context: &str, parts: &[&[u8]]) -> [u8; 32] {
 impl Assignments {
     /// The assignments of a window.
     ///
-    /// `seed` is the hash of the block 10 before the window, `neurons` those registered after that block in the order of
+    /// `seed` is the hash of the block 10 before the window, `neurons_by_uid` those registered after that block in the order of
     /// uids, `samples` the sequences that a neuron trains on ([`TrainSpec::samples`](crate::train::TrainSpec::samples)),
     /// `blocks` those of the dataset ([`Manifest::training_blocks`](crate::dataset::Manifest::training_blocks)).
     ///
@@ -103,18 +105,22 @@ impl Assignments {
         run: &RunHash,
         window: Window,
         seed: BlockHash,
-        neurons: impl IntoIterator<Item = NeuronId>,
+        neurons_by_uid: impl IntoIterator<Item = NeuronId>,
         samples: u64,
         blocks: u64,
     ) -> Result<Self, AssignmentError> {
-        let places: BTreeMap<_, _> = neurons.into_iter().zip(0..).collect();
-        let neurons = places.len() as u64;
-        let needed = neurons.saturating_mul(samples.div_ceil(BLOCK));
+        let mut neurons = 0;
+        let mut places = BTreeMap::new();
+        for neuron in neurons_by_uid {
+            places.insert(neuron, neurons);
+            neurons += 1;
+        }
+        let needed = u64::saturating_mul(neurons, samples.div_ceil(BLOCK));
         if needed >= blocks {
             return Err(AssignmentError::TooFewBlocks { window, neurons, needed, blocks });
         }
         let key = key(context::BLOCKS, &[&run.0, &window.0.to_le_bytes(), &seed.0]);
-        Ok(Self { window, blocks: Permutation::new(key, blocks), places, samples })
+        Ok(Self { window, blocks: Permutation::new(key, blocks), places, unassigned: needed, samples })
     }
 
     /// What a neuron trains on.
@@ -139,7 +145,7 @@ impl Assignments {
     /// # Errors
     /// There are fewer.
     pub fn unassigned(&self, seed: BlockHash, count: u64) -> Result<Vec<u64>, AssignmentError> {
-        let first = self.places.len() as u64 * self.blocks_each();
+        let first = self.unassigned;
         let there = (self.blocks.len() - first).saturating_mul(BLOCK);
         let key = key(context::UNASSIGNED, &[&self.window.0.to_le_bytes(), &seed.0]);
         self.sample(key, there, count, |sample| self.sequence(first + sample / BLOCK, sample % BLOCK))

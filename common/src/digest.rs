@@ -104,6 +104,16 @@ digest! {
 }
 
 digest! {
+    /// What a run's initial parameters are made from: any 32 bytes.
+    RunSeed, "muster v1 seed"
+}
+
+digest! {
+    /// Names the rules of a run: the last amendment, or that there is none.
+    SpecHash, "muster v1 rules"
+}
+
+digest! {
     /// Names a shard's table of block hashes.
     BlockTableHash, "muster v1 block table"
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Window,
-    digest::{ObjectHash, RunId, State},
+    digest::{ObjectHash, RunId, ScoreLogHead, State},
 };
 use codec::{Decode, Encode};
 use proptest::{collection::vec, option, prelude::*};
@@ -20,7 +20,7 @@ fn vote() -> Record {
         window: Window(7),
         good: Bits::of([0, 2, 63]),
         state: State([0xbb; 32]),
-        score_log: [0xcc; 32],
+        score_log: ScoreLogHead([0xcc; 32]),
         possession: Possession([0xdd; 32]),
     })
 }
@@ -149,7 +149,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 window: Window(window),
                 good: Bits(good),
                 state: State(state),
-                score_log,
+                score_log: ScoreLogHead(score_log),
                 possession: Possession(possession),
             })
         },

@@ -3,7 +3,7 @@
 use super::{FieldError, VERSION, kind, open};
 use crate::{
     Hotkey, Window,
-    digest::{ObjectHash, RunId, State},
+    digest::{ObjectHash, RunId, ScoreLogHead, State},
     wire::{Reader, WireError, Writer},
 };
 use std::fmt;
@@ -42,8 +42,8 @@ pub struct Vote {
     pub good: Bits,
     /// The shared parameters at the window's start and all accepted sets before, as the validator has them.
     pub state: State,
-    /// The hash of the last line of the validator's score log.
-    pub score_log: [u8; 32],
+    /// The head of the validator's last score log.
+    pub score_log: ScoreLogHead,
     /// Shows that the validator held what it voted for.
     pub possession: Possession,
 }
@@ -133,7 +133,7 @@ impl Record {
             }
             Self::Vote(vote) => {
                 to.u8(kind::VOTE).u8(VERSION).raw(&vote.run.0).u64(vote.window.0).u64(vote.good.0);
-                to.raw(&vote.state.0).raw(&vote.score_log).raw(&vote.possession.0);
+                to.raw(&vote.state.0).raw(&vote.score_log.0).raw(&vote.possession.0);
             }
         }
         to.into_bytes()
@@ -171,7 +171,7 @@ impl Vote {
             window: Window(from.u64("the window")?),
             good: Bits(from.u64("the candidates")?),
             state: State(from.array("the state")?),
-            score_log: from.array("the score log's head")?,
+            score_log: ScoreLogHead(from.array("the score log's head")?),
             possession: Possession(from.array("the possession")?),
         })
     }

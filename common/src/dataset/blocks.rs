@@ -3,11 +3,10 @@
 use super::MOST_BLOCKS;
 use crate::{
     digest::{BlockTableHash, DataBlockHash},
+    object::{self, kind},
     wire::{Reader, WireError, Writer},
 };
 
-/// The object's kind.
-const KIND: u8 = 0x11;
 /// The version that this code writes and reads.
 const VERSION: u8 = 1;
 
@@ -50,7 +49,7 @@ impl BlockTable {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
-        to.u8(KIND).u8(VERSION).u64(self.0.len() as u64);
+        to.u8(kind::BLOCK_TABLE).u8(VERSION).u64(self.0.len() as u64);
         self.0.iter().for_each(|hash| {
             to.raw(&hash.0);
         });
@@ -63,7 +62,7 @@ impl BlockTable {
     /// They are no table of this version, or end before or after its last hash.
     pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let mut from = Reader::new(bytes);
-        super::manifest::open(&mut from, "the block table", KIND, VERSION)?;
+        object::open(&mut from, "the block table", kind::BLOCK_TABLE, VERSION)?;
         let offset = from.offset();
         let count = from.u64("the number of blocks")?;
         if count > MOST_BLOCKS || count * 32 > from.left() as u64 {
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn a_table_that_promises_too_much_is_refused_before_it_is_read() {
         let mut bytes = Writer::new();
-        bytes.u8(KIND).u8(VERSION).u64(u64::MAX);
+        bytes.u8(kind::BLOCK_TABLE).u8(VERSION).u64(u64::MAX);
         let error = BlockTable::read(&bytes.into_bytes()).unwrap_err().to_string();
         assert!(error.contains("the number of blocks at offset 2 is 18446744073709551615"), "{error}");
     }

@@ -3,11 +3,10 @@
 use super::{BLOCK, MOST_BLOCKS, MOST_SHARDS};
 use crate::{
     digest::{BlockTableHash, DatasetHash, TokenizerHash},
+    object::{self, kind},
     wire::{Reader, WireError, Writer},
 };
 
-/// The object's kind.
-const KIND: u8 = 0x10;
 /// The version that this code writes and reads.
 const VERSION: u8 = 1;
 
@@ -206,7 +205,7 @@ impl Manifest {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
         let tokens = u8::try_from(self.tokens.bytes()).expect("2 or 4");
-        to.u8(KIND).u8(VERSION).u8(tokens).u32(self.vocab).u32(self.sequence).raw(&self.tokenizer.0);
+        to.u8(kind::DATASET).u8(VERSION).u8(tokens).u32(self.vocab).u32(self.sequence).raw(&self.tokenizer.0);
         to.u32(self.shards.len().try_into().expect("a checked manifest has at most 2^16 shards"));
         for shard in &self.shards {
             to.u8(shard.role as u8).u64(shard.sequences).raw(&shard.blocks.0);
@@ -220,7 +219,7 @@ impl Manifest {
     /// They are no manifest of this version, or one that cannot be used.
     pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         let mut from = Reader::new(bytes);
-        open(&mut from, "the dataset's manifest", KIND, VERSION)?;
+        object::open(&mut from, "the dataset's manifest", kind::DATASET, VERSION)?;
         let tokens = TokenType::read(&mut from)?;
         let (vocab, sequence) = (from.u32("the vocabulary")?, from.u32("the sequence's length")?);
         let tokenizer = TokenizerHash(from.array("the tokenizer's hash")?);
@@ -262,23 +261,6 @@ impl Shard {
     }
 }
 
-/// Reads kind and version.
-pub(super) fn open(
-    from: &mut Reader<'_>,
-    what: &'static str,
-    kind: u8,
-    version: u8,
-) -> Result<(), WireError> {
-    for (due, expected) in [(kind, "another kind of object"), (version, "a version that is not known")] {
-        let offset = from.offset();
-        let found = from.u8(what)?;
-        if found != due {
-            return Err(WireError::Value { what, offset, found: found.into(), expected });
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -314,11 +296,11 @@ pub(crate) mod tests {
             .to_owned()
             + "0040000000000000000707070707070707070707070707070707070707070707070707070707070707"
             + "0105000000000000000707070707070707070707070707070707070707070707070707070707070707";
-        let header = format!("10010200100000{}{}03000000", "80000000", "01".repeat(32));
+        let header = format!("e2010200100000{}{}03000000", "80000000", "01".repeat(32));
         assert_eq!(hex::encode(small().to_bytes()), header + &shards);
         assert_eq!(
             small().hash().to_string(),
-            "617904968d53cca6dc658467786603a24cd0d016e4b840b55649e58e0533bab3"
+            "9ca5156b5bf3f00612e0f6bb8ec3ff1943a38a0291cfbac313b6fe834bfe0a51"
         );
     }
 

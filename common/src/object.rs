@@ -1,0 +1,31 @@
+//! How every object begins: its kind, then the version of its kind.
+
+use crate::wire::{Reader, WireError};
+
+/// The kinds of objects that lie in buckets. Fields of commitments have kinds of their own
+/// ([`announcement::kind`](crate::announcement::kind)).
+pub mod kind {
+    /// [`RunSpec`](crate::run_spec::RunSpec).
+    pub const RUN_SPEC: u8 = 0xe1;
+    /// [`Manifest`](crate::dataset::Manifest) of a dataset.
+    pub const DATASET: u8 = 0xe2;
+    /// [`BlockTable`](crate::dataset::BlockTable) of a shard.
+    pub const BLOCK_TABLE: u8 = 0xe3;
+    /// [`Amendment`](crate::run_spec::Amendment).
+    pub const AMENDMENT: u8 = 0xe6;
+}
+
+/// Reads kind and version.
+///
+/// # Errors
+/// It is another kind of object, or of another version.
+pub fn open(from: &mut Reader<'_>, what: &'static str, kind: u8, version: u8) -> Result<(), WireError> {
+    for (due, expected) in [(kind, "another kind of object"), (version, "a version that is not known")] {
+        let offset = from.offset();
+        let found = from.u8(what)?;
+        if found != due {
+            return Err(WireError::Value { what, offset, found: found.into(), expected });
+        }
+    }
+    Ok(())
+}
