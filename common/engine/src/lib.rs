@@ -49,7 +49,7 @@ pub use error::EngineError;
 pub use handle::Handle;
 pub use layout::Layout;
 pub use model::{Compute, Model, Options};
-pub use shards::{ShardError, Shards, TokenWidth};
+pub use shards::{ShardError, Shards};
 pub use start::{Place, init_torch};
 pub use train::{InnerStep, Trained};
 pub use trial::{SparseStep, TrialError};

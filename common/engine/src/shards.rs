@@ -4,6 +4,7 @@ use crate::{
     batch::{Batch, BatchError},
     raw,
 };
+use common::dataset::{BLOCK, BlockTable, Manifest, Role, TokenType};
 use memmap2::Mmap;
 use std::{
     fs::File,
@@ -11,26 +12,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How a token is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenWidth {
-    /// 2 bytes: vocabularies of up to 65,536.
-    U16,
-    /// 4 bytes.
-    U32,
-}
-
 /// Files of tokens, seen as sequences of one length. The sequences of the files are counted on from file to file; what
 /// is left at the end of a file is no sequence.
 #[derive(Debug)]
 pub struct Shards {
     files: Vec<Shard>,
-    width: TokenWidth,
+    tokens: TokenType,
     sequence: usize,
 }
 
 #[derive(Debug)]
 struct Shard {
+    path: PathBuf,
     bytes: Mmap,
     /// Sequences in all files up to this one.
     end: u64,
@@ -55,7 +48,33 @@ pub enum ShardError {
         /// Its length.
         bytes: u64,
         /// Bytes of a token.
-        width: usize,
+        width: u64,
+    },
+    /// More or fewer files than the dataset's manifest lists.
+    #[error("{found} files of tokens are given: the manifest lists {expected}")]
+    Files {
+        /// Files given.
+        found: usize,
+        /// Shards of the manifest.
+        expected: usize,
+    },
+    /// A file of another length than the manifest's.
+    #[error("{} has {found} bytes, the manifest says {expected}: fetch or prepare it again", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// Its length in the manifest.
+        expected: u64,
+    },
+    /// A block whose tokens are not the dataset's.
+    #[error("block {block} of {} is not the dataset's: fetch or prepare it again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The block in the file, from 0.
+        block: usize,
     },
     /// A sequence behind the last one.
     #[error("sequence {found} of the data: there are {sequences}")]
@@ -70,17 +89,6 @@ pub enum ShardError {
     Batch(#[from] BatchError),
 }
 
-impl TokenWidth {
-    /// Bytes of a token.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::U16 => 2,
-            Self::U32 => 4,
-        }
-    }
-}
-
 impl Shards {
     /// Maps files of tokens. Their contents are not looked at yet.
     ///
@@ -88,7 +96,7 @@ impl Shards {
     /// A file cannot be opened, or ends within a token.
     pub fn open<P: AsRef<Path>>(
         paths: impl IntoIterator<Item = P>,
-        width: TokenWidth,
+        tokens: TokenType,
         sequence: usize,
     ) -> Result<Self, ShardError> {
         if sequence < 2 {
@@ -96,12 +104,55 @@ impl Shards {
         }
         let mut end = 0;
         let mut open = |path: P| {
-            let bytes = map(path.as_ref(), width)?;
-            end += (bytes.len() / (sequence * width.bytes())) as u64;
-            Ok(Shard { bytes, end })
+            let bytes = map(path.as_ref(), tokens)?;
+            end += bytes.len() as u64 / (sequence as u64 * tokens.bytes());
+            Ok(Shard { path: path.as_ref().to_owned(), bytes, end })
         };
         let files = paths.into_iter().map(&mut open).collect::<Result<_, ShardError>>()?;
-        Ok(Self { files, width, sequence })
+        Ok(Self { files, tokens, sequence })
+    }
+
+    /// Maps the files of a dataset's shards of one role, in the manifest's order, and compares their lengths.
+    ///
+    /// # Errors
+    /// A file is not there, or has another length; or there are not as many as shards.
+    pub fn of<P: AsRef<Path>>(
+        manifest: &Manifest,
+        role: Role,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Self, ShardError> {
+        let shards = Self::open(paths, manifest.tokens, manifest.sequence as usize)?;
+        let listed: Vec<_> = manifest.shards.iter().filter(|shard| shard.role == role).collect();
+        if shards.files.len() != listed.len() {
+            return Err(ShardError::Files { found: shards.files.len(), expected: listed.len() });
+        }
+        for (file, shard) in shards.files.iter().zip(listed) {
+            let (found, expected) = (file.bytes.len() as u64, manifest.shard_bytes(shard));
+            if found != expected {
+                return Err(ShardError::Length { path: file.path.clone(), found, expected });
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Compares all blocks of a file with their hashes. It reads the whole file.
+    ///
+    /// # Errors
+    /// The first block that differs, is missing, or is one too many.
+    pub fn verify(&self, file: usize, table: &BlockTable) -> Result<(), ShardError> {
+        let Some(Shard { path, bytes, .. }) = self.files.get(file) else {
+            return Err(ShardError::Files { found: self.files.len(), expected: file + 1 });
+        };
+        let block = usize::try_from(BLOCK).expect("64 fits") * self.sequence_bytes();
+        let blocks = bytes.chunks(block);
+        let count = blocks.len().max(table.blocks().len());
+        let mut blocks = blocks.map(Some).chain(std::iter::repeat(None)).take(count).enumerate();
+        let differs =
+            |block: usize, tokens: Option<&[u8]>| tokens.is_none_or(|tokens| !table.verify(block, tokens));
+        match blocks.find(|&(block, tokens)| differs(block, tokens)) {
+            None => Ok(()),
+            Some((block, _)) => Err(ShardError::Changed { path: path.clone(), block }),
+        }
     }
 
     /// How many sequences there are.
@@ -127,37 +178,106 @@ impl Shards {
         let outside = || ShardError::Outside { found: sequence, sequences: self.sequences() };
         let file = self.files.get(number).ok_or_else(outside)?;
         let first = number.checked_sub(1).map_or(0, |before| self.files[before].end);
-        let length = self.sequence * self.width.bytes();
+        let length = self.sequence_bytes();
         let start = usize::try_from(sequence - first).map_err(|_| outside())? * length;
         let bytes = &file.bytes[start..start + length];
-        match self.width {
-            TokenWidth::U16 => {
+        match self.tokens {
+            TokenType::U16 => {
                 let pairs = bytes.as_chunks().0.iter();
                 tokens.extend(pairs.map(|&pair| u32::from(u16::from_le_bytes(pair))));
             }
-            TokenWidth::U32 => {
-                tokens.extend(bytes.as_chunks().0.iter().map(|&four| u32::from_le_bytes(four)))
-            }
+            TokenType::U32 => tokens.extend(bytes.as_chunks().0.iter().map(|&four| u32::from_le_bytes(four))),
         }
         Ok(())
     }
+
+    fn sequence_bytes(&self) -> usize {
+        let width = match self.tokens {
+            TokenType::U16 => 2,
+            TokenType::U32 => 4,
+        };
+        self.sequence * width
+    }
 }
 
-fn map(path: &Path, width: TokenWidth) -> Result<Mmap, ShardError> {
+fn map(path: &Path, tokens: TokenType) -> Result<Mmap, ShardError> {
     let refuse = |source| ShardError::File { path: path.to_owned(), source };
     let bytes = raw::map(&File::open(path).map_err(refuse)?).map_err(refuse)?;
-    match bytes.len().is_multiple_of(width.bytes()) {
+    let (length, width) = (bytes.len() as u64, tokens.bytes());
+    match length.is_multiple_of(width) {
         true => Ok(bytes),
-        false => {
-            Err(ShardError::Uneven { path: path.to_owned(), bytes: bytes.len() as u64, width: width.bytes() })
-        }
+        false => Err(ShardError::Uneven { path: path.to_owned(), bytes: length, width }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::{
+        dataset::{self, block_hash},
+        digest::TokenizerHash,
+    };
     use std::fs;
+
+    /// A dataset of two shards to train on and one held out, and their files and tables.
+    fn dataset(folder: &Path) -> (Manifest, Vec<PathBuf>, Vec<BlockTable>) {
+        let mut manifest = Manifest {
+            tokenizer: TokenizerHash([1; 32]),
+            vocab: 300,
+            tokens: TokenType::U16,
+            sequence: 4,
+            shards: vec![],
+        };
+        let (mut paths, mut tables) = (vec![], vec![]);
+        for (name, role, sequences) in
+            [("a", Role::Training, 128), ("b", Role::Training, 64), ("c", Role::HeldOut, 70)]
+        {
+            let bytes: Vec<u8> =
+                (0..sequences * 4).flat_map(|token: u16| (token % 300).to_le_bytes()).collect();
+            let table = BlockTable::new(bytes.chunks(64 * 4 * 2).map(block_hash).collect());
+            manifest.shards.push(dataset::Shard { role, sequences: sequences.into(), blocks: table.hash() });
+            paths.push(folder.join(name));
+            fs::write(folder.join(name), bytes).unwrap();
+            tables.push(table);
+        }
+        (manifest, paths, tables)
+    }
+
+    #[test]
+    fn the_shards_of_a_dataset_are_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (manifest, paths, tables) = dataset(folder.path());
+        let training = Shards::of(&manifest, Role::Training, &paths[..2]).unwrap();
+        assert_eq!(training.sequences(), 64 * manifest.training_blocks());
+        assert_eq!(training.batch(&[128]).unwrap().tokens(), [0, 1, 2, 3], "the second file's first");
+        let held_out = Shards::of(&manifest, Role::HeldOut, &paths[2..]).unwrap();
+        assert_eq!(held_out.sequences(), 70);
+        held_out.verify(0, &tables[2]).unwrap();
+        training.verify(0, &tables[0]).unwrap();
+        training.verify(1, &tables[1]).unwrap();
+
+        let few = Shards::of(&manifest, Role::Training, &paths[..1]).unwrap_err().to_string();
+        assert_eq!(few, "1 files of tokens are given: the manifest lists 2");
+        let swapped = Shards::of(&manifest, Role::HeldOut, &paths[1..2]).unwrap_err().to_string();
+        assert!(
+            swapped.contains("has 512 bytes, the manifest says 560: fetch or prepare it again"),
+            "{swapped}"
+        );
+    }
+
+    #[test]
+    fn a_changed_block_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (manifest, paths, tables) = dataset(folder.path());
+        let mut bytes = fs::read(&paths[0]).unwrap();
+        bytes[1000] ^= 4;
+        fs::write(&paths[0], bytes).unwrap();
+        let training = Shards::of(&manifest, Role::Training, &paths[..2]).unwrap();
+        let error = training.verify(0, &tables[0]).unwrap_err().to_string();
+        assert!(error.starts_with("block 1 of ") && error.contains("is not the dataset's"), "{error}");
+        assert!(matches!(training.verify(1, &tables[2]), Err(ShardError::Changed { block: 1, .. })));
+        assert!(matches!(training.verify(2, &tables[2]), Err(ShardError::Files { found: 2, expected: 3 })));
+    }
 
     #[test]
     fn sequences_are_counted_over_the_files() {
@@ -174,7 +294,7 @@ mod tests {
             write("short", &[9]),
             write("b", &[7, 8, 65_535]),
         ];
-        let shards = Shards::open(&paths, TokenWidth::U16, 3).unwrap();
+        let shards = Shards::open(&paths, TokenType::U16, 3).unwrap();
         assert_eq!(shards.sequences(), 3);
         let batch = shards.batch(&[2, 0, 1]).unwrap();
         assert_eq!((batch.tokens(), batch.sequence()), (&[7, 8, 65_535, 1, 2, 3, 4, 5, 6][..], 3));
@@ -188,7 +308,7 @@ mod tests {
     fn wide_tokens_keep_all_bits() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, [1u32, 262_143, u32::MAX, 4].map(u32::to_le_bytes).concat()).unwrap();
-        let shards = Shards::open([file.path()], TokenWidth::U32, 2).unwrap();
+        let shards = Shards::open([file.path()], TokenType::U32, 2).unwrap();
         assert_eq!(shards.batch(&[0, 1]).unwrap().tokens(), [1, 262_143, u32::MAX, 4]);
     }
 
@@ -196,10 +316,10 @@ mod tests {
     fn files_that_are_no_shards_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shard-000.bin");
-        let open = || Shards::open([&path], TokenWidth::U32, 2).unwrap_err().to_string();
+        let open = || Shards::open([&path], TokenType::U32, 2).unwrap_err().to_string();
         assert!(open().contains("shard-000.bin: No such file"), "{}", open());
         fs::write(&path, [0; 7]).unwrap();
         assert!(open().contains("has 7 bytes, no whole number of tokens of 4 bytes"), "{}", open());
-        assert!(matches!(Shards::open([&path], TokenWidth::U16, 1), Err(ShardError::Batch(_))));
+        assert!(matches!(Shards::open([&path], TokenType::U16, 1), Err(ShardError::Batch(_))));
     }
 }

@@ -1,19 +1,27 @@
 //! A sparse step on trial: applied to the f32 parameters, looked at, and undone to the last bit.
 
-use crate::{error::EngineError, layout::int, model::Model};
+use crate::{
+    error::EngineError,
+    layout::{Layout, int},
+    model::Model,
+};
+use common::{
+    chunks::{Geometry, GeometryError},
+    sparse::SparseTensor,
+};
 use tch::{TchError, Tensor};
 
 /// A step along some coordinates: `parameter -= change`, one rounding each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseStep {
-    /// Places among the flat parameters, ascending.
+    /// Places among the flat parameters, each once.
     places: Vec<i64>,
     /// What is taken away there.
     changes: Vec<f32>,
 }
 
 /// Why numbers are no step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrialError {
     /// Lists of different lengths.
     #[error(
@@ -33,6 +41,17 @@ pub enum TrialError {
         /// The one before it.
         before: u64,
     },
+    /// Another number of tensors than the model's.
+    #[error("a sparse step of {found} tensors: the model has {expected}")]
+    Tensors {
+        /// Tensors given.
+        found: usize,
+        /// Tensors of the model.
+        expected: usize,
+    },
+    /// A tensor that cannot be cut into chunks.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
     /// A place behind the last parameter.
     #[error("place {found} of a sparse step: the model has {parameters} parameters")]
     Outside {
@@ -60,12 +79,42 @@ impl SparseStep {
         Ok(Self { places: places.iter().map(place).collect::<Result<_, _>>()?, changes })
     }
 
-    fn check(&self, parameters: usize) -> Result<(), TrialError> {
-        match self.places.last() {
-            Some(&last) if last >= int(parameters) => {
-                Err(TrialError::Outside { found: last.unsigned_abs(), parameters })
+    /// A step along the update of one miner: for each tensor of the model, in order, what it sent, and what each value is
+    /// multiplied by (the rate times the factor that clips the tensor), rounded once. `edge` is the edge of a chunk.
+    ///
+    /// # Errors
+    /// The tensors are not those of the model.
+    pub fn along<'a>(
+        layout: &Layout,
+        edge: usize,
+        tensors: impl ExactSizeIterator<Item = (&'a SparseTensor, f32)>,
+    ) -> Result<Self, TrialError> {
+        let (found, expected) = (tensors.len(), layout.iter().len());
+        if found != expected {
+            return Err(TrialError::Tensors { found, expected });
+        }
+        let mut step = Self { places: Vec::new(), changes: Vec::new() };
+        for ((sent, rate), (tensor, place)) in tensors.zip(layout.iter()) {
+            let geometry = Geometry::new(&tensor.shape, edge)?;
+            let mut outside = None;
+            sent.for_each(&geometry, |coordinate, value| {
+                if coordinate >= tensor.len() {
+                    outside = Some(coordinate);
+                }
+                step.places.push(int(place.start + coordinate));
+                step.changes.push(value * rate);
+            });
+            if let Some(coordinate) = outside {
+                return Err(TrialError::Outside { found: coordinate as u64, parameters: tensor.len() });
             }
-            _ => Ok(()),
+        }
+        Ok(step)
+    }
+
+    fn check(&self, parameters: usize) -> Result<(), TrialError> {
+        match self.places.iter().find(|&&place| place >= int(parameters)) {
+            Some(place) => Err(TrialError::Outside { found: place.unsigned_abs(), parameters }),
+            None => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod bad_input;
 mod checkpoints;
 mod handle;
+mod setup;
 mod support;
 mod training;
 mod transformers;

@@ -1,7 +1,11 @@
 //! Sparse steps on trial.
 
 use crate::support::{Numbers, batches, bits, filled, options};
-use engine::{EngineError, Model, SparseStep};
+use common::{
+    chunks::Geometry,
+    sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
+};
+use engine::{EngineError, Model, SparseStep, TrialError};
 
 /// A step along every third parameter.
 fn step(model: &Model) -> (Vec<u64>, Vec<f32>) {
@@ -82,4 +86,60 @@ fn numbers_that_are_no_step_are_refused() {
     let outside = SparseStep::new(&[0, len], vec![0.1; 2]).unwrap();
     let error = model.trial(&outside, |_| Ok(())).unwrap_err().to_string();
     assert_eq!(error, format!("place {len} of a sparse step: the model has {len} parameters"));
+}
+
+/// What a miner would send: half of the values of each chunk of 16.
+fn sent(model: &Model) -> Vec<SparseTensor> {
+    let spec = SparseSpec {
+        chunk: 16,
+        topk: 8,
+        codec: Codec::Rice,
+        quantizer: Quantizer::SignCentroid,
+        beta: 0.95,
+        outer_lr: 1.0,
+        aggregation: Aggregation::SenderMean,
+        clip_growth: 1.1,
+    };
+    let mut numbers = Numbers(6);
+    let mut send = |shape: &[usize]| {
+        let geometry = Geometry::new(shape, 4).unwrap();
+        let values: Vec<_> = (0..geometry.len()).map(|_| numbers.float() * 0.1).collect();
+        compress(&values, &geometry, &spec).unwrap()
+    };
+    model.layout().iter().map(|(tensor, _)| send(&tensor.shape)).collect()
+}
+
+#[test]
+fn a_step_along_an_update_is_what_was_sent() {
+    let mut model = filled(options());
+    let layout = model.layout().clone();
+    let (sent, batch) = (sent(&model), &batches(1, 4)[0]);
+    let rate = |number: usize| if number.is_multiple_of(2) { 0.5 } else { 0.25 };
+    let tensors = sent.iter().enumerate().map(|(number, sent)| (sent, rate(number)));
+    let step = SparseStep::along(&layout, 4, tensors).unwrap();
+    let before = bits(&mut model);
+    let tried = model.trial(&step, |model| model.loss(batch)).unwrap();
+    assert_eq!(bits(&mut model), before);
+
+    let write = |values: &mut [f32]| {
+        for (number, (sent, (tensor, place))) in sent.iter().zip(layout.iter()).enumerate() {
+            let geometry = Geometry::new(&tensor.shape, 4).unwrap();
+            sent.for_each(&geometry, |at, value| values[place.start + at] -= value * rate(number));
+        }
+    };
+    model.with_parameters(write).unwrap();
+    assert_eq!(model.loss(batch).unwrap().to_bits(), tried.to_bits());
+}
+
+#[test]
+fn updates_of_other_models_are_refused() {
+    let model = filled(options());
+    let sent = sent(&model);
+    let step = |tensors: Vec<&SparseTensor>| {
+        SparseStep::along(model.layout(), 4, tensors.into_iter().map(|tensor| (tensor, 1.0)))
+    };
+    let few = step(sent.iter().skip(1).collect()).unwrap_err().to_string();
+    assert_eq!(few, format!("a sparse step of {} tensors: the model has {}", sent.len() - 1, sent.len()));
+    let turned = step(sent.iter().rev().collect());
+    assert!(matches!(turned, Err(TrialError::Outside { .. })), "{turned:?}");
 }
