@@ -20,6 +20,7 @@
 
 pub mod acceptance;
 mod account;
+pub mod aggregate;
 pub mod announcement;
 pub mod assignment;
 mod balance;

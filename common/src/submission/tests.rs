@@ -1,0 +1,361 @@
+//! Submissions there and back, and everything that is none.
+
+use super::*;
+use crate::{
+    Height, Hotkey,
+    model::{self, Role, TensorSpec},
+    signature::SigningKey,
+    sparse::{Quantizer, SparseSpec, compress, tests::tiny},
+    wire::Writer,
+};
+use proptest::prelude::*;
+
+const QUANTIZERS: [Quantizer; 3] = [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32];
+
+/// A key from a seed, as sp-core derives it.
+fn key(seed: u8) -> SigningKey {
+    let secret = schnorrkel::MiniSecretKey::from_bytes(&[seed; 32]).unwrap();
+    SigningKey::from_bytes(&secret.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()).unwrap()
+}
+
+fn expected() -> Expected {
+    Expected {
+        run: RunHash([1; 32]),
+        spec: RunHash([1; 32]),
+        neuron: NeuronId { hotkey: key(7).hotkey(), registered: Height(1234) },
+        window: Window(5),
+        base: State([3; 32]),
+        least_samples: 160,
+    }
+}
+
+/// A few tensors of odd shapes: a matrix of several chunks, a vector, a small one, one without values.
+fn shapes() -> Vec<TensorSpec> {
+    let tensor = |name: &str, shape: &[usize]| TensorSpec {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        role: Role::Matrix,
+    };
+    vec![tensor("a", &[16, 24]), tensor("b", &[10]), tensor("c", &[3]), tensor("d", &[0, 8])]
+}
+
+fn small(quantizer: Quantizer) -> Arc<Layout> {
+    let spec = SparseSpec { chunk: 64, topk: 6, quantizer, ..tiny() };
+    Arc::new(Layout::new(&shapes(), &spec).unwrap())
+}
+
+/// Values that look like a pseudo-gradient: zero-mean, some much larger than others.
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next() * next() * next() * 1e-3).collect()
+}
+
+fn tensors(layout: &Layout, seed: u64) -> Vec<SparseTensor> {
+    let compress = |(at, tensor): (usize, &TensorLayout)| {
+        let values = noise(seed + at as u64, tensor.geometry().len());
+        compress(&values, tensor.geometry(), layout.spec()).unwrap()
+    };
+    layout.tensors().iter().enumerate().map(compress).collect()
+}
+
+fn written(layout: &Layout, seed: u64) -> Vec<u8> {
+    let header = Header::new(&expected(), 160, layout);
+    encode(layout, &header, &tensors(layout, seed), &key(7)).unwrap()
+}
+
+/// Makes digest and signature fit again after a change.
+fn signed_again(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len() - TRAILER_BYTES);
+    let digest = ObjectHash::of(&[&bytes]);
+    bytes.extend(digest.0);
+    bytes.extend(key(7).sign(SIGNATURE_CONTEXT, &digest.0).0);
+    bytes
+}
+
+fn open(bytes: &[u8], layout: &Arc<Layout>) -> Result<Submission<Vec<u8>>, SubmissionError> {
+    Submission::open(bytes.to_vec(), Arc::clone(layout), &expected())
+}
+
+fn decoded<B: AsRef<[u8]>>(submission: &Submission<B>) -> Vec<SparseTensor> {
+    (0..submission.layout().tensors().len()).map(|at| submission.tensor(at).unwrap()).collect()
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    for quantizer in QUANTIZERS {
+        let layout = small(quantizer);
+        let bytes = written(&layout, 1);
+        assert!(open(&bytes, &layout).is_ok());
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(open(&flipped, &layout).is_err(), "{quantizer:?}: bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn flipped_bits_of_the_tiny_model_are_noticed() {
+    let layout = Arc::new(Layout::new(&model::tests::tiny().tensors(), &tiny()).unwrap());
+    let bytes = written(&layout, 1);
+    assert!(open(&bytes, &layout).is_ok());
+    for step in 0..3000 {
+        let bit = step * 7919 % (bytes.len() * 8);
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(open(&flipped, &layout).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn there_is_one_way_to_write_what_is_accepted() {
+    for quantizer in QUANTIZERS {
+        let layout = small(quantizer);
+        let bytes = written(&layout, 1);
+        let mut accepted = 0;
+        for bit in 0..(bytes.len() - TRAILER_BYTES) * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let Ok(submission) = open(&signed_again(changed.clone()), &layout) else { continue };
+            accepted += 1;
+            let again = encode(&layout, submission.header(), &decoded(&submission), &key(7)).unwrap();
+            let unsigned = again.len() - TRAILER_BYTES;
+            assert!(again[..unsigned] == changed[..unsigned], "{quantizer:?}: bit {bit}");
+        }
+        assert!(accepted > 100, "values can be chosen freely");
+    }
+}
+
+#[test]
+fn a_submission_from_elsewhere_is_refused_by_what_differs() {
+    let layout = small(Quantizer::Templar);
+    let bytes = written(&layout, 1);
+    let refuse = |change: fn(&mut Expected)| {
+        let mut expected = expected();
+        change(&mut expected);
+        Submission::open(&bytes[..], Arc::clone(&layout), &expected).unwrap_err().to_string()
+    };
+    let run = refuse(|e| e.run = RunHash([9; 32]));
+    let (ours, theirs) = ("09".repeat(32), "01".repeat(32));
+    assert_eq!(run, format!("the submission is from run {theirs}, not {ours}"));
+    assert_eq!(refuse(|e| e.window = Window(6)), "the submission is from window 5, not 6");
+    let hotkey = refuse(|e| e.neuron.hotkey = Hotkey([0; 32]));
+    assert!(hotkey.starts_with("the submission is from hotkey 5"), "{hotkey}");
+    let registered = refuse(|e| e.neuron.registered = Height(1235));
+    assert!(registered.contains("(registered in block 1234), not"), "{registered}");
+    assert!(refuse(|e| e.base = State([0; 32])).starts_with("the submission was trained from state 0303"));
+    assert!(refuse(|e| e.spec = RunHash([2; 32])).starts_with("the submission was made under spec 0101"));
+    let samples = refuse(|e| e.least_samples = 161);
+    assert_eq!(samples, "the submission was trained on 160 sequences: at least 161 are asked for");
+}
+
+#[test]
+fn what_is_no_submission_is_named() {
+    let layout = small(Quantizer::Templar);
+    let bytes = written(&layout, 1);
+    let refuse = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        open(&bytes, &layout).unwrap_err()
+    };
+    let message = |change: &dyn Fn(&mut Vec<u8>)| refuse(change).to_string();
+    assert_eq!(message(&|b| b[0] = 0xe1), "the object is no submission: its kind is 0xe1");
+    assert_eq!(
+        message(&|b| b[1] = 2),
+        "the submission has version 2, this program reads version 1: update it"
+    );
+    assert!(refuse(&|b| b[1] = 2).is_unknown_version());
+    assert!(!refuse(&|b| b[0] = 2).is_unknown_version());
+    assert_eq!(message(&|b| b[2] = 9), "the submission's codec is number 9: the run's is 1");
+    assert_eq!(message(&|b| b[3] = 2), "the submission's quantizer is number 2: the run's is 1");
+    for free in [4, 7, 160, 192, 224, 275] {
+        assert_eq!(message(&|b| b[free] = 1), format!("the byte at offset {free} is reserved and must be 0"));
+    }
+    let length = bytes.len();
+    let longer = message(&|b| b.push(0));
+    assert_eq!(
+        longer,
+        format!("the submission says that it has {length} bytes: the object has {}", length + 1)
+    );
+    assert!(message(&|b| b.truncate(20)).contains("the submission is malformed: the run"));
+    assert!(message(&|b| b.clear()).contains("the kind: 1 bytes are needed"));
+    let most = layout.most_bytes();
+    let large = message(&|b| b.resize(most as usize + 1, 0));
+    assert_eq!(
+        large,
+        format!("the object has {} bytes: a submission of this run has at most {most}", most + 1)
+    );
+    assert!(message(&|b| b[300] ^= 1).contains("it was changed"));
+    let forged = message(&|b| *b.last_mut().unwrap() ^= 1);
+    assert!(forged.starts_with("the submission's signature does not stand"), "{forged}");
+}
+
+#[test]
+fn malformed_bodies_are_named_even_when_signed() {
+    let layout = small(Quantizer::Templar);
+    let bytes = written(&layout, 1);
+    let start = layout.body_offset();
+    let message = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        open(&signed_again(bytes), &layout).unwrap_err().to_string()
+    };
+    assert_eq!(message(&|b| b[276] = 3), "the submission has 3 tensors: the model has 4");
+    assert_eq!(
+        message(&|b| b[HEADER_BYTES] = 17),
+        "tensor a has the shape [17, 24]: the model's is [16, 24]"
+    );
+    assert!(message(&|b| b[HEADER_BYTES + 8] ^= 1).starts_with("tensor a is said to begin at offset"));
+    let level = message(&|b| b[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes()));
+    assert_eq!(level, "tensor a: a level of the tensor is not finite, or a negative scale");
+    assert!(message(&|b| b[start + 17] = 1).starts_with("tensor a: group 0 is said to have"));
+    // Six chunks of six codes: 9 bytes without padding, then positions.
+    let longer = message(&|b| b[start + 16] += 1);
+    assert!(longer.contains("tensor a: group 0"), "{longer}");
+}
+
+#[test]
+fn scales_and_values_that_no_quantizer_makes_are_refused() {
+    let message = |quantizer, change: &dyn Fn(&mut [u8])| {
+        let layout = small(quantizer);
+        let mut bytes = written(&layout, 1);
+        change(&mut bytes[layout.body_offset()..]);
+        open(&signed_again(bytes), &layout).unwrap_err().to_string()
+    };
+    let centroid = |change: &dyn Fn(&mut [u8])| message(Quantizer::SignCentroid, change);
+    assert!(
+        centroid(&|b| b[..4].copy_from_slice(&f32::INFINITY.to_le_bytes()))
+            .contains("the scale of the tensor is not finite")
+    );
+    assert!(
+        centroid(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or a negative scale")
+    );
+    let order = centroid(&|b| (b[8], b[9]) = (9, 8));
+    assert_eq!(order, "tensor a: group 0: the small magnitude of a chunk is larger than its large one");
+    let infinite = message(Quantizer::F32, &|b| b[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes()));
+    assert_eq!(infinite, "tensor a: a value is not finite, or a negative scale");
+}
+
+#[test]
+fn what_is_not_the_layouts_is_not_written() {
+    let layout = small(Quantizer::Templar);
+    let header = Header::new(&expected(), 160, &layout);
+    let refuse = |header: &Header, tensors: &[SparseTensor], key| {
+        encode(&layout, header, tensors, &key).unwrap_err().to_string()
+    };
+    let good = tensors(&layout, 1);
+    assert_eq!(refuse(&header, &good[1..], key(7)), "3 tensors are given: the model has 4");
+    assert!(refuse(&header, &good, key(8)).contains("it cannot be signed with the key of 5"));
+    let mut swapped = good.clone();
+    swapped.swap(0, 1);
+    let message = refuse(&header, &swapped, key(7));
+    assert_eq!(message, "what is given for tensor a was not compressed from it by this run's spec");
+    let other = tensors(&small(Quantizer::F32), 1);
+    assert!(refuse(&header, &other, key(7)).contains("tensor a"));
+}
+
+#[test]
+fn the_largest_size_is_reached_and_never_passed() {
+    for quantizer in QUANTIZERS {
+        let layout = small(quantizer);
+        let tensors: Vec<_> = layout
+            .tensors()
+            .iter()
+            .map(|tensor| {
+                // The last positions of each chunk take the most bits.
+                let (size, sent) = (tensor.geometry().size(), tensor.sent());
+                let chunk = |_| (size - sent..size).map(|at| at as u16);
+                let positions = (0..tensor.geometry().chunks()).flat_map(chunk).collect();
+                let values = vec![1.0; tensor.geometry().chunks() * sent];
+                let values = crate::quantize::quantize(quantizer, sent, &values);
+                SparseTensor::new(tensor.geometry(), 6, positions, values).unwrap()
+            })
+            .collect();
+        let header = Header::new(&expected(), 160, &layout);
+        let bytes = encode(&layout, &header, &tensors, &key(7)).unwrap();
+        assert_eq!(bytes.len() as u64, layout.most_bytes(), "{quantizer:?}");
+        assert!(open(&bytes, &layout).is_ok());
+    }
+}
+
+#[test]
+fn a_tensor_that_is_not_there_is_refused() {
+    let layout = small(Quantizer::Templar);
+    let submission = open(&written(&layout, 1), &layout).unwrap();
+    for number in [4, usize::MAX] {
+        assert!(matches!(submission.tensor(number), Err(SubmissionError::Tensors { expected: 4, .. })));
+    }
+}
+
+#[test]
+fn tensors_that_cannot_be_laid_out_are_named() {
+    let refuse = |shape: &[usize]| {
+        let tensor = TensorSpec { name: "x".to_owned(), shape: shape.to_vec(), role: Role::Matrix };
+        Layout::new(&[tensor], &tiny()).unwrap_err().to_string()
+    };
+    assert!(refuse(&[2, 2, 2]).starts_with("tensor x: a tensor of 3 dimensions"));
+    assert_eq!(refuse(&[1, 1 << 33]), "tensor x has a dimension of 8589934592: at most 4294967295");
+}
+
+/// Submissions as this version writes them; the files hold the whole object, signature included.
+#[test]
+fn golden_files() {
+    let files: [&[u8]; 3] = [
+        include_bytes!("../../tests/golden/submission-templar.bin"),
+        include_bytes!("../../tests/golden/submission-sign-centroid.bin"),
+        include_bytes!("../../tests/golden/submission-f32.bin"),
+    ];
+    for (quantizer, golden) in QUANTIZERS.into_iter().zip(files) {
+        let layout = small(quantizer);
+        let bytes = written(&layout, 1);
+        let unsigned = bytes.len() - SIGNATURE_BYTES;
+        assert_eq!(hex::encode(&bytes[..unsigned]), hex::encode(&golden[..golden.len() - SIGNATURE_BYTES]));
+        let submission = open(golden, &layout).unwrap();
+        assert_eq!(decoded(&submission), tensors(&layout, 1));
+    }
+}
+
+proptest! {
+    #[test]
+    fn submissions_come_back(seed: u64, quantizer in 0usize..3, samples in 160u64..) {
+        let layout = small(QUANTIZERS[quantizer]);
+        let tensors = tensors(&layout, seed >> 1);
+        let header = Header::new(&expected(), samples, &layout);
+        let bytes = encode(&layout, &header, &tensors, &key(7)).unwrap();
+        prop_assert!(bytes.len() as u64 <= layout.most_bytes());
+        let submission = open(&bytes, &layout).unwrap();
+        prop_assert_eq!(submission.header(), &header);
+        prop_assert_eq!(submission.hash(), ObjectHash::of(&[&bytes[..bytes.len() - TRAILER_BYTES]]));
+        prop_assert_eq!(decoded(&submission), tensors);
+    }
+
+    #[test]
+    fn any_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert!(open(&bytes, &small(Quantizer::Templar)).is_err());
+    }
+
+    #[test]
+    fn any_body_under_a_true_header_is_refused_or_canonical(
+        body in proptest::collection::vec(any::<u8>(), 0..200),
+        keep in 0usize..400,
+        quantizer in 0usize..3,
+    ) {
+        let layout = small(QUANTIZERS[quantizer]);
+        let whole = written(&layout, 1);
+        let mut bytes = whole[..(HEADER_BYTES + keep).min(whole.len() - TRAILER_BYTES)].to_vec();
+        bytes.extend(body);
+        let mut header = Writer::new();
+        Header::new(&expected(), 160, &layout).write((bytes.len() + TRAILER_BYTES) as u64, &mut header);
+        bytes[..HEADER_BYTES].copy_from_slice(&header.into_bytes());
+        bytes.extend([0; TRAILER_BYTES]);
+        let bytes = signed_again(bytes);
+        if let Ok(submission) = open(&bytes, &layout) {
+            let again = encode(&layout, submission.header(), &decoded(&submission), &key(7)).unwrap();
+            prop_assert_eq!(&again[..again.len() - SIGNATURE_BYTES], &bytes[..bytes.len() - SIGNATURE_BYTES]);
+        }
+    }
+}
