@@ -26,7 +26,8 @@
 //! # }
 //! ```
 //!
-//! Inside, from the bottom: `connection` (one session at a time, reconnecting), `runtime` (what the live runtime can
+//! Inside, from the bottom: `connection` (one session at a time, reconnecting, with the JSON-RPC methods of subxt's legacy
+//! backend), `runtime` (what the live runtime can
 //! do), `storage` (many values in one request), then a file for each thing that is read or sent.
 
 mod backoff;

@@ -4,7 +4,9 @@
 //! for in the blocks since; if it is not there, the very same bytes are sent again: their nonce lets them take effect
 //! only once.
 
-use std::fmt;
+mod search;
+
+use std::{fmt, future::Future};
 
 use common::{BlockHash, Height};
 use subxt::utils::{AccountId32, H256};
@@ -13,7 +15,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::{
-    Block, Blocks, Client,
+    Client,
     blocks::BlocksError,
     calls::{Call, CallError, Terms},
     connection::Session,
@@ -23,9 +25,7 @@ use crate::{
     refusal::Refusal,
     wallet::KeyPair,
 };
-
-/// For how many finalized blocks a transaction is still looked for after a node has refused its bytes the second time.
-const GRACE: u64 = 8;
+use search::{Search, Step};
 
 /// The hash of a transaction's bytes: how it is found on chain and in explorers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -256,7 +256,7 @@ impl Signed {
         mut statuses: Option<Statuses>,
         _in_flight: InFlight,
     ) -> Result<Included, TransactionError> {
-        let mut search = Search { blocks: None, sent_again: None, refused: None };
+        let mut search = Search::default();
         loop {
             if let Some(statuses) = statuses.take() {
                 match self.watch(client, statuses).await {
@@ -302,14 +302,15 @@ impl Signed {
     /// Where in the block it is, and what it did there.
     async fn included(&self, client: &Client, block: BlockHash) -> Result<Included, TransactionError> {
         let unread = |source| TransactionError::Unread { hash: self.hash, block, source: Box::new(source) };
-        let body = outcome::body(client, block).await.map_err(unread)?;
+        let body = until_answered(|| outcome::body(client, block)).await.map_err(unread)?;
         let Some(index) = body.position(&self.bytes) else {
             let reason = "the node says that the transaction is there, but it is not".to_string();
             let method = "chain_getBlock";
             return Err(unread(RequestError::Unintelligible { method, reason }.into()));
         };
         let (height, parent) = (body.height, body.parent);
-        match outcome::outcome(client, block, index).await.map_err(unread)? {
+        let outcome = until_answered(|| outcome::outcome(client, block, index)).await;
+        match outcome.map_err(unread)? {
             Ok(events) => Ok(Included { hash: self.hash, height, block, parent, index, events }),
             Err(refusal) => {
                 Err(TransactionError::Refused { refusal, stage: Stage::Block { height, hash: block } })
@@ -318,93 +319,16 @@ impl Signed {
     }
 }
 
-/// Looks for a transaction in the finalized blocks since it was signed.
-struct Search {
-    /// The blocks since it was signed, once they are needed.
-    blocks: Option<Blocks>,
-    /// The next height when the bytes were last sent again: once a block is enough.
-    sent_again: Option<Height>,
-    /// The answer when the bytes were sent again and refused, and the next height at that time.
-    refused: Option<(Refusal, Height)>,
-}
-
-enum Step {
-    Found(BlockHash),
-    Sent(Statuses),
-    NotYet,
-}
-
-impl Search {
-    /// Looks through what is finalized by now, sends the same bytes again if they are not there, and else waits for
-    /// one more block.
-    async fn step(&mut self, signed: &Signed, client: &Client) -> Result<Step, TransactionError> {
-        let head = match client.finalized_header().await {
-            Ok((height, _)) => height,
-            Err(error) if error.is_retryable() => return Ok(Step::NotYet),
-            Err(source) => {
-                let source = BlocksError::Read { height: self.next_height(signed), source };
-                return Err(signed.unfollowed(source));
-            }
-        };
-        while self.next_height(signed) <= head {
-            if let Some(found) = self.look(signed, client).await? {
-                return Ok(Step::Found(found));
-            }
+/// Reads until the answer is there, or cannot be had: by now the transaction is sent, and its fate matters more than time.
+/// How long that may take, [`Client::submit`] bounds.
+async fn until_answered<T, F>(read: impl Fn() -> F) -> Result<T, ReadError>
+where
+    F: Future<Output = Result<T, ReadError>>,
+{
+    loop {
+        match read().await {
+            Err(error) if error.is_retryable() => warn!(target: "chain", %error, "asking again"),
+            answer => return answer,
         }
-        let next = self.next_height(signed);
-        if self.refused.is_none() && self.sent_again != Some(next) {
-            self.sent_again = Some(next);
-            return Ok(self.send_again(signed, client).await.map_or(Step::NotYet, Step::Sent));
-        }
-        Ok(self.look(signed, client).await?.map_or(Step::NotYet, Step::Found))
-    }
-
-    async fn send_again(&mut self, signed: &Signed, client: &Client) -> Option<Statuses> {
-        let session = client.connection().session().await.ok()?;
-        match signed.send(client, &session).await {
-            Ok(statuses) => Some(statuses),
-            Err(SendError::Refused(refusal)) => {
-                debug!(target: "chain", hash = %signed.hash, %refusal, "sent again");
-                self.refused = Some((refusal, self.next_height(signed)));
-                None
-            }
-            Err(SendError::Request(RequestError::Refused { code, message, .. })) => {
-                self.refused = Some((Refusal::OtherPool { code, message }, self.next_height(signed)));
-                None
-            }
-            Err(SendError::Request(_)) => {
-                // It broke again: the next step may send once more.
-                self.sent_again = None;
-                None
-            }
-        }
-    }
-
-    /// Looks at the next finalized block, waiting for it.
-    async fn look(
-        &mut self,
-        signed: &Signed,
-        client: &Client,
-    ) -> Result<Option<BlockHash>, TransactionError> {
-        let height = self.next_height(signed);
-        if height > signed.last {
-            return Err(TransactionError::Expired { hash: signed.hash, last: signed.last });
-        }
-        if let Some((refusal, since)) = &self.refused
-            && *refusal != Refusal::AlreadyImported
-            && height.0 >= since.0.saturating_add(GRACE)
-        {
-            return Err(TransactionError::Refused { refusal: refusal.clone(), stage: Stage::Pool });
-        }
-        let blocks = self.blocks.get_or_insert_with(|| client.blocks_from(signed.first));
-        let Block { hash, .. } = blocks.next().await.map_err(|source| signed.unfollowed(source))?;
-        let body = outcome::body(client, hash).await;
-        let body = body.map_err(|source| signed.unfollowed(BlocksError::Read { height, source }))?;
-        Ok(body.position(&signed.bytes).map(|_| hash))
-    }
-
-    /// The next block to look at.
-    fn next_height(&self, signed: &Signed) -> Height {
-        self.blocks.as_ref().map_or(signed.first, Blocks::next_height)
     }
 }

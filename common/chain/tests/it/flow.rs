@@ -74,9 +74,11 @@ async fn story(client: &Client, between: impl Fn()) {
 }
 
 async fn begin() -> (Devchain, Client) {
-    // A price that does not fall from block to block can be told beforehand.
     let mut genesis = Genesis::default();
+    // A price that does not fall from block to block can be told beforehand.
     genesis.subnet.burn_half_life = 0;
+    // The miner's first earnings give it a permit otherwise, where an epoch more passes.
+    genesis.subnet.max_allowed_validators = 3;
     let chain = start(genesis).await;
     let client = connect(&chain).await;
     (chain, client)

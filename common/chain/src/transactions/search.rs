@@ -1,0 +1,111 @@
+//! Looking for a transaction in the blocks, when the node that took it cannot be heard any more.
+
+use common::{BlockHash, Height};
+use tracing::debug;
+
+use super::{SendError, Signed, Statuses, TransactionError, until_answered};
+use crate::{
+    Block, Blocks, Client, Stage,
+    blocks::BlocksError,
+    error::{ReadError, RequestError},
+    outcome,
+    refusal::Refusal,
+};
+
+/// For how many finalized blocks a transaction is still looked for after a node has refused its bytes the second time.
+const GRACE: u64 = 8;
+
+/// Looks for a transaction in the finalized blocks since it was signed.
+#[derive(Default)]
+pub(super) struct Search {
+    /// The blocks since it was signed, once they are needed.
+    blocks: Option<Blocks>,
+    /// The next height when the bytes were last sent again: once a block is enough.
+    sent_again: Option<Height>,
+    /// The answer when the bytes were sent again and refused, and the next height at that time.
+    refused: Option<(Refusal, Height)>,
+}
+
+/// What one step of the search has led to.
+pub(super) enum Step {
+    Found(BlockHash),
+    Sent(Statuses),
+    NotYet,
+}
+
+impl Search {
+    /// Looks through what is finalized by now, sends the same bytes again if they are not there, and else waits for
+    /// one more block.
+    pub(super) async fn step(&mut self, signed: &Signed, client: &Client) -> Result<Step, TransactionError> {
+        let head = match client.finalized_header().await {
+            Ok((height, _)) => height,
+            // A node that we came to just now may not know the block that another one named.
+            Err(ReadError::UnknownBlock(_)) => return Ok(Step::NotYet),
+            Err(error) if error.is_retryable() => return Ok(Step::NotYet),
+            Err(source) => {
+                let source = BlocksError::Read { height: self.next_height(signed), source };
+                return Err(signed.unfollowed(source));
+            }
+        };
+        while self.next_height(signed) <= head {
+            if let Some(found) = self.look(signed, client).await? {
+                return Ok(Step::Found(found));
+            }
+        }
+        let next = self.next_height(signed);
+        if self.refused.is_none() && self.sent_again != Some(next) {
+            self.sent_again = Some(next);
+            return Ok(self.send_again(signed, client).await.map_or(Step::NotYet, Step::Sent));
+        }
+        Ok(self.look(signed, client).await?.map_or(Step::NotYet, Step::Found))
+    }
+
+    async fn send_again(&mut self, signed: &Signed, client: &Client) -> Option<Statuses> {
+        let session = client.connection().session().await.ok()?;
+        match signed.send(client, &session).await {
+            Ok(statuses) => Some(statuses),
+            Err(SendError::Refused(refusal)) => {
+                debug!(target: "chain", hash = %signed.hash, %refusal, "sent again");
+                self.refused = Some((refusal, self.next_height(signed)));
+                None
+            }
+            Err(SendError::Request(RequestError::Refused { code, message, .. })) => {
+                self.refused = Some((Refusal::OtherPool { code, message }, self.next_height(signed)));
+                None
+            }
+            Err(SendError::Request(_)) => {
+                // It broke again: the next step may send once more.
+                self.sent_again = None;
+                None
+            }
+        }
+    }
+
+    /// Looks at the next finalized block, waiting for it.
+    async fn look(
+        &mut self,
+        signed: &Signed,
+        client: &Client,
+    ) -> Result<Option<BlockHash>, TransactionError> {
+        let height = self.next_height(signed);
+        if height > signed.last {
+            return Err(TransactionError::Expired { hash: signed.hash, last: signed.last });
+        }
+        if let Some((refusal, since)) = &self.refused
+            && *refusal != Refusal::AlreadyImported
+            && height.0 >= since.0.saturating_add(GRACE)
+        {
+            return Err(TransactionError::Refused { refusal: refusal.clone(), stage: Stage::Pool });
+        }
+        let blocks = self.blocks.get_or_insert_with(|| client.blocks_from(signed.first));
+        let Block { hash, .. } = blocks.next().await.map_err(|source| signed.unfollowed(source))?;
+        let body = until_answered(|| outcome::body(client, hash)).await;
+        let body = body.map_err(|source| signed.unfollowed(BlocksError::Read { height, source }))?;
+        Ok(body.position(&signed.bytes).map(|_| hash))
+    }
+
+    /// The next block to look at.
+    fn next_height(&self, signed: &Signed) -> Height {
+        self.blocks.as_ref().map_or(signed.first, Blocks::next_height)
+    }
+}
