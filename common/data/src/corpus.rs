@@ -1,0 +1,314 @@
+//! All documents of all inputs, one after the other, in pieces of bounded size.
+
+use crate::{
+    Format, InputError, Options, Piece, Warning,
+    inputs::Input,
+    jsonl::Jsonl,
+    parquet::Parquet,
+    stream::Stream,
+    text::{self, Text},
+};
+use common::dataset::Role;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// The BLAKE3 `derive_key` context of the lot that is drawn for a document.
+const LOT_CONTEXT: &str = "muster v1 document lot";
+
+/// Where reading stands: between two pieces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    /// Place in the list of inputs.
+    pub(crate) input: usize,
+    /// Bytes (after decompression) or rows of it that are done.
+    pub(crate) offset: u64,
+    /// The line that comes next; 0 for rows.
+    pub(crate) line: u64,
+    /// The lot of the document that goes on from here.
+    pub(crate) open: Option<Lot>,
+    /// The hash of what was read of standard input.
+    pub(crate) prefix: Option<[u8; 32]>,
+}
+
+/// What has been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Documents with text.
+    pub documents: u64,
+    /// Those among them that are kept aside.
+    pub held_out: u64,
+    /// Documents without text, which were left out.
+    pub empty: u64,
+    /// Documents that were longer than a piece.
+    pub cut: u64,
+    /// Lines that were left out because they are no object with the text.
+    pub bad_lines: u64,
+    /// Bytes of text.
+    pub bytes: u64,
+}
+
+/// Numbers drawn for a document by the seed and its (first) piece: the same document always has the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lot {
+    /// Decides whether it is kept aside.
+    aside: u64,
+    /// Decides whether a tokenizer is trained on it.
+    sample: u64,
+}
+
+/// A piece whose fate is decided.
+#[derive(Debug)]
+pub(crate) struct Fated {
+    pub(crate) text: String,
+    pub(crate) role: Role,
+    pub(crate) lot: Lot,
+    pub(crate) last: bool,
+}
+
+/// Reads the inputs one after the other.
+pub(crate) struct Corpus<'a> {
+    inputs: &'a [Input],
+    options: &'a Options,
+    position: Position,
+    source: Option<Source>,
+    pending: VecDeque<Piece>,
+    /// Bytes of the inputs that are done.
+    done: u64,
+    pub(crate) counts: Counts,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+enum Source {
+    Text(Box<Text>),
+    Jsonl(Box<Jsonl>),
+    Parquet(Box<Parquet>),
+}
+
+impl<'a> Corpus<'a> {
+    /// All documents from a position on.
+    pub(crate) fn new(inputs: &'a [Input], options: &'a Options, position: Position, counts: Counts) -> Self {
+        let done = inputs.iter().take(position.input).map(|input| input.length).sum();
+        let (source, pending, warnings) = (None, VecDeque::new(), Vec::new());
+        Self { inputs, options, position, source, pending, done, counts, warnings }
+    }
+
+    /// What was asked for.
+    pub(crate) fn options(&self) -> &Options {
+        self.options
+    }
+
+    /// Where reading stands. Between two batches this is all there is to know.
+    pub(crate) fn position(&self) -> Position {
+        let mut position = self.position.clone();
+        match &self.source {
+            Some(Source::Text(text)) => note(&mut position, &text.stream),
+            Some(Source::Jsonl(jsonl)) => note(&mut position, &jsonl.stream),
+            Some(Source::Parquet(parquet)) => position.offset = parquet.row(),
+            None => {}
+        }
+        position
+    }
+
+    /// Bytes of the inputs, as they lie on the disk, that have been read.
+    pub(crate) fn taken(&self) -> u64 {
+        let length = self.inputs.get(self.position.input).map_or(0, |input| input.length);
+        self.done
+            + match &self.source {
+                Some(Source::Text(text)) => text.stream.taken(),
+                Some(Source::Jsonl(jsonl)) => jsonl.stream.taken(),
+                Some(Source::Parquet(p)) => share(length, p.row(), p.rows()),
+                None => 0,
+            }
+    }
+
+    /// Pieces with about `bytes` of text together; none at the end.
+    pub(crate) fn batch(&mut self, bytes: usize) -> Result<Vec<Fated>, InputError> {
+        let (mut batch, mut length) = (Vec::new(), 0);
+        // Only between two pieces of the source can reading go on later.
+        while length < bytes || !self.pending.is_empty() {
+            let Some(piece) = self.next()? else { break };
+            length += piece.text.len();
+            batch.push(piece);
+        }
+        Ok(batch)
+    }
+
+    fn next(&mut self) -> Result<Option<Fated>, InputError> {
+        while let Some(piece) = self.next_piece()? {
+            if let Some(fated) = self.decide(piece) {
+                return Ok(Some(fated));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Counts a piece and decides its fate; none for a document without text.
+    fn decide(&mut self, piece: Piece) -> Option<Fated> {
+        let Piece { place, text, first, last } = piece;
+        if first && last && text.is_empty() {
+            self.counts.empty += 1;
+            return None;
+        }
+        let new = || Lot::draw(self.options.seed, &text);
+        let lot = if first { new() } else { self.position.open.unwrap_or_else(new) };
+        let role =
+            if lot.is_below(lot.aside, self.options.held_out) { Role::HeldOut } else { Role::Training };
+        self.counts.documents += u64::from(first);
+        self.counts.held_out += u64::from(first && role == Role::HeldOut);
+        self.counts.bytes += text.len() as u64;
+        if first && !last {
+            self.counts.cut += 1;
+            self.warnings.push(Warning::Cut { place, most: self.options.max_document });
+        }
+        self.position.open = (!last).then_some(lot);
+        Some(Fated { text, role, lot, last })
+    }
+
+    /// The next piece of any input.
+    fn next_piece(&mut self) -> Result<Option<Piece>, InputError> {
+        loop {
+            if let Some(piece) = self.pending.pop_front() {
+                return Ok(Some(piece));
+            }
+            let Some(input) = self.inputs.get(self.position.input) else { return Ok(None) };
+            if self.source.is_none() {
+                self.source = Some(Source::open(input, self.options, &self.position)?);
+            }
+            let next = self.source.as_mut().map_or(Ok(None), Source::next);
+            match next {
+                Ok(Some(piece)) => self.pending = pieces(piece, self.options.max_document),
+                Ok(None) => {
+                    self.done += input.length;
+                    self.source = None;
+                    self.position = Position { input: self.position.input + 1, ..Position::default() };
+                }
+                Err(error) if self.options.skip_bad_lines && error.is_bad_line(input.format) => {
+                    self.counts.bad_lines += 1;
+                    self.warnings.push(Warning::BadLine(error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Source {
+    fn open(input: &Input, options: &Options, at: &Position) -> Result<Self, InputError> {
+        if input.format == Format::Parquet {
+            return Parquet::open(input, &options.column, at.offset).map(Box::new).map(Self::Parquet);
+        }
+        let stream = Stream::open(input, at.offset, at.line.max(1), at.prefix)?;
+        Ok(match input.format {
+            Format::Jsonl => Self::Jsonl(Box::new(Jsonl::new(input, stream, &options.field))),
+            _ => {
+                let separator = options.separator.as_deref();
+                let text = Text::new(input, stream, separator, options.max_document, at.open.is_some());
+                Self::Text(Box::new(text))
+            }
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<Piece>, InputError> {
+        match self {
+            Self::Text(text) => text.next(),
+            Self::Jsonl(jsonl) => jsonl.next(),
+            Self::Parquet(parquet) => parquet.next(),
+        }
+    }
+}
+
+impl Lot {
+    fn draw(seed: u64, text: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(LOT_CONTEXT);
+        hasher.update(&seed.to_le_bytes()).update(text.as_bytes());
+        let mut xof = hasher.finalize_xof();
+        let mut number = || {
+            let mut bytes = [0; 8];
+            xof.fill(&mut bytes);
+            u64::from_le_bytes(bytes)
+        };
+        Self { aside: number(), sample: number() }
+    }
+
+    /// Whether a tokenizer that is trained on this share of the text sees the document.
+    pub(crate) fn is_sampled(self, share: f64) -> bool {
+        share >= 1.0 || self.is_below(self.sample, share)
+    }
+
+    /// Whether a uniform number falls into the first part of this share; 53 bits decide, as an f64 holds them.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
+    fn is_below(self, number: u64, share: f64) -> bool {
+        ((number >> 11) as f64) < share * (1u64 << 53) as f64
+    }
+}
+
+impl InputError {
+    /// Whether it concerns one line, and reading can go on behind it.
+    fn is_bad_line(&self, format: Format) -> bool {
+        let line = matches!(
+            self,
+            Self::Json { .. } | Self::NoField { .. } | Self::NotText { .. } | Self::NotUtf8 { .. }
+        );
+        format == Format::Jsonl && line
+    }
+}
+
+/// A document in pieces of at most `most` bytes.
+fn pieces(piece: Piece, most: usize) -> VecDeque<Piece> {
+    if piece.text.len() <= most {
+        return [piece].into();
+    }
+    let (mut pieces, mut rest) = (VecDeque::new(), piece.text.as_str());
+    while !rest.is_empty() {
+        let end = if rest.len() > most { text::cut(&rest.as_bytes()[..most]) } else { rest.len() };
+        let (head, tail) = rest.split_at(end);
+        let first = piece.first && pieces.is_empty();
+        let last = piece.last && tail.is_empty();
+        pieces.push_back(Piece { place: piece.place.clone(), text: head.to_owned(), first, last });
+        rest = tail;
+    }
+    pieces
+}
+
+fn note(position: &mut Position, stream: &Stream) {
+    (position.offset, position.line) = (stream.offset(), stream.line());
+    position.prefix = stream.prefix();
+}
+
+fn share(length: u64, part: u64, whole: u64) -> u64 {
+    let share = u128::from(length) * u128::from(part) / u128::from(whole.max(1));
+    u64::try_from(share).unwrap_or(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Place;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pieces_are_the_document(text in "[a-zé\n ]{0,400}", most in 64usize..100) {
+            let place = Place { name: "x".into(), line: 1 };
+            let pieces = pieces(Piece { place, text: text.clone(), first: true, last: true }, most);
+            let (firsts, lasts): (Vec<_>, Vec<_>) = pieces.iter().map(|p| (p.first, p.last)).unzip();
+            prop_assert_eq!(firsts.iter().filter(|&&f| f).count(), 1);
+            prop_assert!(firsts[0] && lasts[lasts.len() - 1] && lasts.iter().filter(|&&l| l).count() == 1);
+            prop_assert!(pieces.iter().all(|piece| piece.text.len() <= most));
+            prop_assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text);
+        }
+    }
+
+    #[test]
+    fn lots_are_uniform_and_stay() {
+        let aside = |share: f64| {
+            let lots = (0..10_000).map(|n| Lot::draw(7, &format!("document {n}")));
+            lots.filter(|lot| lot.is_below(lot.aside, share)).count()
+        };
+        assert_eq!(aside(0.0), 0);
+        assert!((60..140).contains(&aside(0.01)), "{}", aside(0.01));
+        assert!((4800..5200).contains(&aside(0.5)), "{}", aside(0.5));
+        assert_eq!(Lot::draw(1, "a"), Lot::draw(1, "a"));
+        assert_ne!(Lot::draw(1, "a"), Lot::draw(2, "a"));
+    }
+}

@@ -1,0 +1,143 @@
+//! Notes about the work, by which a preparation goes on where an earlier one ended.
+
+use crate::{
+    InputError, OutputError, PrepareError, Report,
+    corpus::{Counts, Position},
+    files::{NOTES, is_ours, remove, sync_folder, write_atomically},
+    inputs::Input,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+/// How far the work is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Journal {
+    pub(crate) position: Position,
+    pub(crate) counts: Counts,
+    /// Tokens to train on, in the shards.
+    pub(crate) training: u64,
+    /// Tokens kept aside, in the shards.
+    pub(crate) held_out: u64,
+    /// All text is in the shards; the numbers of tokens are those of whole blocks and sequences.
+    pub(crate) complete: bool,
+    /// Tokens after the last whole block or sequence.
+    pub(crate) dropped: u64,
+    /// The result, once there is one.
+    pub(crate) report: Option<Report>,
+}
+
+/// The output folder, locked, and the notes in it.
+pub(crate) struct Work {
+    folder: PathBuf,
+    notes: PathBuf,
+    _lock: File,
+}
+
+impl Work {
+    /// Takes the folder; empties it first if that is asked for.
+    pub(crate) fn open(folder: &Path, restart: bool) -> Result<Self, OutputError> {
+        let fail = |source| OutputError::new(folder, source);
+        let notes = folder.join(NOTES);
+        fs::create_dir_all(folder).map_err(fail)?;
+        let empty = fs::read_dir(folder).map_err(fail)?.next().is_none();
+        if !empty && !notes.is_dir() {
+            return Err(OutputError::Foreign(folder.into()));
+        }
+        fs::create_dir_all(&notes).map_err(fail)?;
+        let lock = File::create(notes.join("lock")).map_err(fail)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OutputError::Busy(folder.into())),
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        }
+        let this = Self { folder: folder.into(), notes, _lock: lock };
+        if restart {
+            this.clear()?;
+        }
+        Ok(this)
+    }
+
+    /// Removes what an earlier preparation wrote; the notes that say so go last but one, the lock stays.
+    fn clear(&self) -> Result<(), OutputError> {
+        let fail = |source| OutputError::new(&self.folder, source);
+        remove(&self.journal())?;
+        for entry in fs::read_dir(&self.folder).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            if is_ours(&entry.file_name()) {
+                remove(&entry.path())?;
+            }
+        }
+        remove(&self.notes.join("inputs"))?;
+        remove(&self.notes.join("options"))?;
+        sync_folder(&self.folder).map_err(fail)
+    }
+
+    /// Checks that this is the work that was begun here; notes it, if none was.
+    pub(crate) fn agree(&self, options: &Map<String, Value>, inputs: &[Input]) -> Result<(), PrepareError> {
+        match self.read::<Map<String, Value>>("options")? {
+            Some(before) => {
+                self.same_options(&before, options)?;
+                let noted: Vec<Input> = self.read("inputs")?.unwrap_or_default();
+                Ok(same_inputs(&noted, inputs)?)
+            }
+            None => {
+                self.write("inputs", &inputs)?;
+                Ok(self.write("options", options)?)
+            }
+        }
+    }
+
+    fn same_options(&self, before: &Map<String, Value>, now: &Map<String, Value>) -> Result<(), OutputError> {
+        let differs = before.keys().chain(now.keys()).find(|name| before.get(*name) != now.get(*name));
+        let show = |value: Option<&Value>| match value {
+            None | Some(Value::Null) => "not given".into(),
+            Some(value) => value.to_string(),
+        };
+        differs.map_or(Ok(()), |name| {
+            let (was, now) = (show(before.get(name)), show(now.get(name)));
+            Err(OutputError::OtherOptions { folder: self.folder.clone(), option: name.clone(), was, now })
+        })
+    }
+
+    /// How far the work is.
+    pub(crate) fn load(&self) -> Result<Journal, OutputError> {
+        Ok(self.read("journal")?.unwrap_or_default())
+    }
+
+    /// Notes how far the work is; the shards have been saved before.
+    pub(crate) fn save(&self, journal: &Journal) -> Result<(), OutputError> {
+        self.write("journal", journal)
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.notes.join("journal")
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, OutputError> {
+        let path = self.notes.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|error| OutputError::Journal { path, reason: error.to_string() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(OutputError::new(path, error)),
+        }
+    }
+
+    fn write<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), OutputError> {
+        let path = self.notes.join(name);
+        let bytes = serde_json::to_vec(value)
+            .map_err(|error| OutputError::Journal { path: path.clone(), reason: error.to_string() })?;
+        write_atomically(&path, &bytes)
+    }
+}
+
+fn same_inputs(before: &[Input], now: &[Input]) -> Result<(), InputError> {
+    let differs = (0..before.len().max(now.len())).find(|&at| before.get(at) != now.get(at));
+    let named = differs.and_then(|at| now.get(at).or_else(|| before.get(at)));
+    named.map_or(Ok(()), |input| Err(InputError::Changed(input.to_string())))
+}

@@ -1,0 +1,75 @@
+//! Text into tokens: text, JSONL and Parquet become the shards, block tables and manifest of a dataset.
+//!
+//! [`prepare`] does all of it, in memory that does not grow with the input, and goes on where a killed run ended. What
+//! a dataset is stands in [`common::dataset`]; this crate reads and writes files for it. It neither assigns data nor
+//! trains on it, and has no network.
+//!
+//! ```
+//! use data::{Options, Quiet, TokenizerChoice, prepare};
+//! # let folder = tempfile::tempdir()?;
+//! # let (texts, out) = (folder.path().join("texts"), folder.path().join("out"));
+//! # std::fs::create_dir(&texts)?;
+//! # std::fs::write(texts.join("a.txt"), "a text of some words\n".repeat(2000))?;
+//! let tokenizer = TokenizerChoice::Train { vocab: 300, sample: 1 << 20 };
+//! let options = Options { sequence: 16, held_out: 0.0, ..Options::new(vec![texts], out, tokenizer) };
+//! let report = prepare(&options, &mut Quiet)?;
+//! assert_eq!(report.counts.documents, 1);
+//! assert!(prepare(&options, &mut Quiet)?.found_done);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Next: [`Options`], then the file `prepare` for the order of the work, `corpus` for documents, `shards` for files.
+
+mod corpus;
+mod error;
+mod files;
+mod inputs;
+mod journal;
+mod jsonl;
+mod meter;
+mod options;
+mod parquet;
+mod prepare;
+mod report;
+mod sample;
+mod shards;
+mod stream;
+mod text;
+mod tokenizer;
+
+pub use corpus::Counts;
+pub use error::{InputError, OptionsError, OutputError, PrepareError};
+pub use files::{MANIFEST, TOKENIZER, blocks_name, shard_files, shard_name};
+pub use meter::Meter;
+pub use options::{Format, Options, Pace, STANDARD_INPUT};
+pub use prepare::prepare;
+pub use report::{Phase, Progress, Quiet, Report, Warning, Watch};
+pub use tokenizer::{END_OF_TEXT, TextTokenizer, TokenizerChoice, TokenizerError};
+
+use std::fmt;
+
+/// Where in the inputs something is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, or standard input.
+    pub name: String,
+    /// The line; of Parquet, the row. Both from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.name, self.line)
+    }
+}
+
+/// A document or a part of it.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) place: Place,
+    pub(crate) text: String,
+    /// The document begins here.
+    pub(crate) first: bool,
+    /// The document ends here.
+    pub(crate) last: bool,
+}

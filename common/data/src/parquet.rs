@@ -1,0 +1,159 @@
+//! Parquet: one document a row, from one column of texts.
+//!
+//! Only that column is read, page by page; a page is held in memory as its writer made it (usually 1 MiB).
+
+use crate::{InputError, Piece, Place, inputs::Input};
+use parquet::{
+    basic::Type,
+    column::reader::{ColumnReaderImpl, get_typed_column_reader},
+    data_type::{ByteArray, ByteArrayType},
+    errors::ParquetError,
+    file::reader::{FileReader, SerializedFileReader},
+    schema::types::SchemaDescriptor,
+};
+use std::{collections::VecDeque, fs::File};
+
+/// Rows that are taken from a page at once.
+const ROWS: usize = 64;
+
+/// The documents of a Parquet file.
+pub(crate) struct Parquet {
+    name: String,
+    file: SerializedFileReader<File>,
+    column: usize,
+    /// Rows before the next document.
+    row: u64,
+    /// The next row group, and the rows that are left of the present one.
+    group: usize,
+    left: u64,
+    reader: Option<ColumnReaderImpl<ByteArrayType>>,
+    ready: VecDeque<Option<ByteArray>>,
+}
+
+impl Parquet {
+    /// The documents from `row` on, counted from 0.
+    pub(crate) fn open(input: &Input, column: &str, row: u64) -> Result<Self, InputError> {
+        let name = input.to_string();
+        let path = input.path.as_ref().ok_or_else(|| InputError::ParquetStream(name.clone()))?;
+        let file =
+            File::open(path).map_err(|source| InputError::Read { name: name.clone(), line: None, source })?;
+        let refuse =
+            |e: ParquetError| InputError::Parquet { name: name.clone(), row: None, reason: reason(&e) };
+        let file = SerializedFileReader::new(file).map_err(refuse)?;
+        let column = find_column(&name, file.metadata().file_metadata().schema_descr(), column)?;
+        let mut this =
+            Self { name, file, column, row: 0, group: 0, left: 0, reader: None, ready: VecDeque::new() };
+        this.skip(row)?;
+        Ok(this)
+    }
+
+    /// Rows before the next document.
+    pub(crate) fn row(&self) -> u64 {
+        self.row
+    }
+
+    /// Rows of the file.
+    pub(crate) fn rows(&self) -> u64 {
+        u64::try_from(self.file.metadata().file_metadata().num_rows()).unwrap_or_default()
+    }
+
+    /// The next document; a row without a value is an empty one.
+    pub(crate) fn next(&mut self) -> Result<Option<Piece>, InputError> {
+        while self.ready.is_empty() {
+            if self.left == 0 && !self.next_group()? {
+                return Ok(None);
+            }
+            self.read()?;
+        }
+        let value = self.ready.pop_front().flatten();
+        self.row += 1;
+        // Rows are counted from 1 where people read them, like lines.
+        let place = Place { name: self.name.clone(), line: self.row };
+        let bytes = value.as_ref().map_or(&[][..], ByteArray::data);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(Piece { place, text: text.to_owned(), first: true, last: true })),
+            Err(error) => Err(self.broken(&format!("its text is not UTF-8 ({error})"))),
+        }
+    }
+
+    /// Begins the next row group; `false` if there is none.
+    fn next_group(&mut self) -> Result<bool, InputError> {
+        let groups = self.file.metadata().row_groups();
+        let Some(group) = groups.get(self.group) else { return Ok(false) };
+        self.left = u64::try_from(group.num_rows()).unwrap_or_default();
+        let reader = self.file.get_row_group(self.group).and_then(|g| g.get_column_reader(self.column));
+        self.reader = Some(get_typed_column_reader(reader.map_err(|e| self.broken(&reason(&e)))?));
+        self.group += 1;
+        Ok(true)
+    }
+
+    /// Takes some rows of the present row group.
+    fn read(&mut self) -> Result<(), InputError> {
+        let rows = usize::try_from(self.left).unwrap_or(ROWS).min(ROWS);
+        let (mut levels, mut values) = (Vec::new(), Vec::new());
+        let result = match &mut self.reader {
+            Some(reader) if rows > 0 => reader.read_records(rows, Some(&mut levels), None, &mut values),
+            _ => return Ok(()),
+        };
+        let (read, _, _) = result.map_err(|e| self.broken(&reason(&e)))?;
+        if read == 0 {
+            return Err(self.broken("it ends before its last row"));
+        }
+        self.left -= read as u64;
+        let most = self.file.metadata().file_metadata().schema_descr().column(self.column).max_def_level();
+        let mut values = values.into_iter();
+        if most == 0 {
+            self.ready.extend(values.map(Some));
+        } else {
+            let rows = levels.iter().map(|&level| if level == most { values.next() } else { None });
+            self.ready.extend(rows);
+        }
+        Ok(())
+    }
+
+    /// Passes rows without reading their texts, whole groups where possible.
+    fn skip(&mut self, rows: u64) -> Result<(), InputError> {
+        while self.row < rows {
+            if !self.next_group()? {
+                return Err(InputError::Changed(self.name.clone()));
+            }
+            let pass = self.left.min(rows - self.row);
+            if pass < self.left {
+                let count = usize::try_from(pass).unwrap_or(usize::MAX);
+                let skipped = self.reader.as_mut().map_or(Ok(0), |reader| reader.skip_records(count));
+                if skipped.map_err(|e| self.broken(&reason(&e)))? != count {
+                    return Err(InputError::Changed(self.name.clone()));
+                }
+            }
+            self.left -= pass;
+            self.row += pass;
+        }
+        Ok(())
+    }
+
+    fn broken(&self, reason: &str) -> InputError {
+        InputError::Parquet { name: self.name.clone(), row: Some(self.row + 1), reason: reason.into() }
+    }
+}
+
+/// The place of a column of texts.
+fn find_column(name: &str, schema: &SchemaDescriptor, column: &str) -> Result<usize, InputError> {
+    let columns = schema.columns();
+    let Some(place) = columns.iter().position(|c| c.path().string() == column) else {
+        let has: Vec<_> = columns.iter().map(|c| c.path().string()).collect();
+        let has = if has.is_empty() { "none".into() } else { has.join(", ") };
+        return Err(InputError::NoColumn { name: name.into(), column: column.into(), has });
+    };
+    let (kind, repeated) = (columns[place].physical_type(), columns[place].max_rep_level() > 0);
+    if kind != Type::BYTE_ARRAY || repeated {
+        let found = format!("{}{kind}", if repeated { "a list of " } else { "" });
+        return Err(InputError::NotTextColumn { name: name.into(), column: column.into(), found });
+    }
+    Ok(place)
+}
+
+/// What the reader says, without its own prefix.
+fn reason(error: &ParquetError) -> String {
+    let text = error.to_string();
+    text.strip_prefix("Parquet error: ").unwrap_or(&text).trim_end_matches('.').to_owned()
+}
