@@ -3,7 +3,8 @@
 //! A validator tries each update out on the window's shared parameters, alone and with a small step, on data that was
 //! assigned to the miner and on data that was assigned to nobody ([`Evaluation`]). The order of the improvements on
 //! unassigned data is a match, from which [`ratings`](crate::ratings) follow; that assigned data improves more is the
-//! [`proof`] of computation. `score = max(rating, 0) x proof`, and [`weights`](crate::weights) come of the scores.
+//! [`proof`] of computation; failed submissions cost credit. `score = max(rating, 0) x proof x credit`, and
+//! [`weights`](crate::weights) come of the scores.
 //!
 //! Here it is decided; what measures is the validator. All that rests on measurements is integers and IEEE operations that
 //! round once, exponentials excepted: those are rounded to 1e-6. So whoever has the same measurements has the same
@@ -49,3 +50,6 @@ fn drawn(context: &'static str, seed: BlockHash, miner: NeuronId) -> [u8; 32] {
     hasher.update(&seed.0).update(miner.hotkey.as_bytes()).update(&miner.registered.0.to_le_bytes());
     *hasher.finalize().as_bytes()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@
 //! platforms; so players go in by hotkey order, and what comes out is rounded to 1e-6 before anything rests on it.
 //!
 //! A failed submission is no part of the match: entered as a tie at the bottom it would raise ratings (openskill.py issue
-//! 155). [`fail`] prices it instead.
+//! 155). Nor does it lower its miner's rating: what one miner loses that nobody wins, all others lose to it when it comes
+//! back, and after some hundred windows every rating is below 0. Failures cost
+//! [credit](crate::gauntlet::Standing::credit) instead.
 
 mod millionths;
 
@@ -84,12 +86,6 @@ impl Rating {
         Millionths(self.mu.0 - z.times(self.sigma).0)
     }
 
-    /// The rating with [`Self::value`] at most 0: whatever the skill, it has to be earned again.
-    #[must_use]
-    pub fn forfeited(self, z: Millionths) -> Self {
-        Self::new(self.mu.min(z.times(self.sigma)), self.sigma)
-    }
-
     /// Appends the canonical bytes.
     pub fn write(&self, to: &mut Writer) {
         to.u64(self.mu.0 as u64).u64(self.sigma.0 as u64);
@@ -128,25 +124,6 @@ pub fn play(field: &BTreeMap<NeuronId, Entrant>) -> BTreeMap<NeuronId, Rating> {
         .zip(after)
         .map(|((&miner, entrant), after)| (miner, rounded(entrant.rating, after)))
         .collect()
-}
-
-/// The rating of a miner whose submission failed, in a window whose match was `field`.
-///
-/// It loses what coming last against all of them would have cost, and `points` more, so that failing is never better than
-/// losing. Sigma stays: a failure says nothing of skill. A rating is not pushed below mu 0, from where it can come back.
-#[must_use]
-pub fn fail(
-    field: &BTreeMap<NeuronId, Entrant>,
-    miner: NeuronId,
-    rating: Rating,
-    points: Millionths,
-) -> Rating {
-    let mut with = field.clone();
-    let last = field.values().map(|entrant| entrant.place).max().unwrap_or(0) + 1;
-    with.insert(miner, Entrant { rating, place: last });
-    let lost = play(&with)[&miner];
-    let floor = rating.mu.min(Millionths::ZERO);
-    Rating::new(Millionths(lost.mu.0.min(rating.mu.0) - points.0).max(floor), rating.sigma)
 }
 
 /// A rating of integers again; should a part not be finite, nothing was learnt.

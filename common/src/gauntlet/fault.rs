@@ -41,10 +41,10 @@ pub enum Fault {
 /// What a [`Fault`] costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Penalty {
-    /// As much as coming last, and the run spec's points; the whole rating when it happens too often in a row.
-    Loss,
-    /// The whole rating: no honest node uploads this.
-    Forfeit,
+    /// A part of the credit; all of it when it happens too often in a row.
+    Part,
+    /// All credit: no honest node uploads this.
+    All,
 }
 
 impl Fault {
@@ -61,16 +61,16 @@ impl Fault {
         Self::LossNotFinite,
     ];
 
-    /// What it costs: what bad luck can cause costs a window's place, what it cannot costs the rating.
+    /// What it costs: a part of the credit where bad luck can cause it, else all.
     #[must_use]
     pub fn penalty(self) -> Penalty {
         match self {
-            Self::Absent | Self::Missing | Self::Slow | Self::WrongState => Penalty::Loss,
+            Self::Absent | Self::Missing | Self::Slow | Self::WrongState => Penalty::Part,
             Self::Mismatch
             | Self::TooLarge
             | Self::Malformed
             | Self::ChangesNothing
-            | Self::LossNotFinite => Penalty::Forfeit,
+            | Self::LossNotFinite => Penalty::All,
         }
     }
 
@@ -110,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_honest_node_never_uploads_costs_the_rating() {
-        let forfeited = Fault::ALL.into_iter().filter(|fault| fault.penalty() == Penalty::Forfeit);
+    fn only_what_an_honest_node_never_uploads_costs_all() {
+        let all = Fault::ALL.into_iter().filter(|fault| fault.penalty() == Penalty::All);
         assert_eq!(
-            forfeited.collect::<Vec<_>>(),
+            all.collect::<Vec<_>>(),
             [Fault::Mismatch, Fault::TooLarge, Fault::Malformed, Fault::ChangesNothing, Fault::LossNotFinite]
         );
     }

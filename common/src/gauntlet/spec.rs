@@ -33,10 +33,12 @@ pub struct ScoringSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PenaltySpec {
-    /// Taken from mu, besides what coming last would have cost.
-    pub points: Millionths,
-    /// From this many failures in a row on the whole rating is lost.
-    pub forfeit_after: u16,
+    /// The factor on the credit that a failure leaves, from 0 to 1.
+    pub factor: Millionths,
+    /// Failures in a row that leave no credit, at least 1.
+    pub all_after: u16,
+    /// The credit that each judged window brings back, above 0 and at most 1.
+    pub recovery: Millionths,
 }
 
 /// How scores become weights.
@@ -64,14 +66,15 @@ pub struct ScoringSpecError {
 }
 
 impl Default for ScoringSpec {
-    /// A long run with 15 paid miners, half of the weight burnt as Covenant-72B did.
+    /// A long run with 15 paid miners, half of the weight burnt and three quarters of a score left by a failure as in
+    /// Covenant-72B.
     fn default() -> Self {
         Self {
             z: Millionths(3_000_000),
             eval_lr_factor: Millionths(200_000),
             assigned_sequences: 64,
             unassigned_sequences: 64,
-            penalty: PenaltySpec { points: Millionths::ONE, forfeit_after: 3 },
+            penalty: PenaltySpec { factor: Millionths(750_000), all_after: 3, recovery: Millionths(100_000) },
             proof: ProofSpec::MovingAverage(MovingAverage {
                 memory: 20,
                 decide_after: 20,
@@ -94,7 +97,8 @@ impl ScoringSpec {
         let share = |number: Millionths| (1..=Millionths::ONE.0).contains(&number.0);
         let positive = "it must be above 0 and at most 1";
         let counted = "it must be at least 1";
-        let points = self.penalty.points;
+        let from_0_to_1 = "it must be from 0 to 1";
+        let penalty = self.penalty;
         let burn = self.weights.burn;
         let power = self.weights.power;
         let checks = [
@@ -112,19 +116,20 @@ impl ScoringSpec {
                 (1..=4096).contains(&self.unassigned_sequences),
                 "it must be from 1 to 4096",
             ),
-            ("penalty.points", points, (0..=100_000_000).contains(&points.0), "it must be from 0 to 100"),
             (
-                "penalty.forfeit_after",
-                decimal(self.penalty.forfeit_after),
-                self.penalty.forfeit_after > 0,
-                counted,
+                "penalty.factor",
+                penalty.factor,
+                (0..=Millionths::ONE.0).contains(&penalty.factor.0),
+                from_0_to_1,
             ),
+            ("penalty.all_after", decimal(penalty.all_after), penalty.all_after > 0, counted),
+            ("penalty.recovery", penalty.recovery, share(penalty.recovery), positive),
             ("proof.memory", decimal(proof.memory), proof.memory > 0, counted),
             ("proof.decide_after", decimal(proof.decide_after), proof.decide_after > 0, counted),
             ("proof.threshold", proof.threshold, share(proof.threshold), positive),
             ("weights.top", decimal(self.weights.top), self.weights.top > 0, counted),
             ("weights.power", decimal(power.into()), (1..=3).contains(&power), "it must be 1, 2 or 3"),
-            ("weights.burn", burn, (0..=Millionths::ONE.0).contains(&burn.0), "it must be from 0 to 1"),
+            ("weights.burn", burn, (0..=Millionths::ONE.0).contains(&burn.0), from_0_to_1),
             ("snapshot_every", decimal(self.snapshot_every), self.snapshot_every > 0, counted),
         ];
         match checks.into_iter().find(|(_, _, good, _)| !good) {
@@ -137,7 +142,7 @@ impl ScoringSpec {
     pub fn write(&self, to: &mut Writer) {
         to.u64(self.z.0 as u64).u64(self.eval_lr_factor.0 as u64);
         to.u16(self.assigned_sequences).u16(self.unassigned_sequences);
-        to.u64(self.penalty.points.0 as u64).u16(self.penalty.forfeit_after);
+        to.u64(self.penalty.factor.0 as u64).u16(self.penalty.all_after).u64(self.penalty.recovery.0 as u64);
         self.proof.write(to);
         to.u16(self.weights.top).u8(self.weights.power).u64(self.weights.burn.0 as u64);
         to.u16(self.snapshot_every);
@@ -154,8 +159,9 @@ impl ScoringSpec {
             assigned_sequences: from.u16("the assigned sequences")?,
             unassigned_sequences: from.u16("the unassigned sequences")?,
             penalty: PenaltySpec {
-                points: Millionths(from.u64("the points of a penalty")? as i64),
-                forfeit_after: from.u16("the failures before a rating is lost")?,
+                factor: Millionths(from.u64("the factor of a failure")? as i64),
+                all_after: from.u16("the failures that leave no credit")?,
+                recovery: Millionths(from.u64("the recovery of credit")? as i64),
             },
             proof: ProofSpec::read(from)?,
             weights: WeightSpec {
@@ -214,10 +220,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn canonical_bytes_come_back(z: i64, a: u16, b: u16, points: i64, top: u16, power: u8, burn: i64) {
+        fn canonical_bytes_come_back(z: i64, a: u16, b: u16, factor: i64, top: u16, power: u8, burn: i64) {
             let mut spec = ScoringSpec::default();
             (spec.z.0, spec.assigned_sequences, spec.unassigned_sequences) = (z, a, b);
-            spec.penalty.points.0 = points;
+            spec.penalty.factor.0 = factor;
             spec.weights = WeightSpec { top, power, burn: Millionths(burn) };
             let written = bytes(&spec);
             prop_assert_eq!(ScoringSpec::read(&mut Reader::new(&written)), Ok(spec));

@@ -16,13 +16,15 @@ pub struct Standing {
     pub rating: Rating,
     /// Whether it trains on its data.
     pub proof: Proof,
+    /// Its credit, 0 to 1: what failures leave of its score. It comes back with the windows in which it is judged.
+    pub credit: Millionths,
     /// Failures in a row.
     pub failures: u16,
     /// Windows in which an update of it was judged.
     pub judged: u32,
 }
 
-/// What a miner is paid by: rating times proof, in millionths of millionths.
+/// What a miner is paid by: rating times proof times credit, in millionths of millionths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Score(pub u64);
 
@@ -69,34 +71,39 @@ impl Standing {
     /// A miner of whom nothing is known.
     #[must_use]
     pub fn new(spec: &ScoringSpec) -> Self {
-        Self { rating: Rating::default(), proof: spec.proof.start(), failures: 0, judged: 0 }
+        let (rating, credit) = (Rating::default(), Millionths::ONE);
+        Self { rating, proof: spec.proof.start(), credit, failures: 0, judged: 0 }
     }
 
-    /// Rating, where it is positive, times proof. 0 for who was never judged.
+    /// Rating, where it is positive, times proof times credit. 0 for who was never judged.
     #[must_use]
     pub fn score(&self, spec: &ScoringSpec) -> Score {
+        if self.judged == 0 {
+            return Score(0);
+        }
         let rating = self.rating.value(spec.z).max(Millionths::ZERO);
-        let factor =
-            if self.judged == 0 { Millionths::ZERO } else { spec.proof.verdict(self.proof).factor() };
+        let factor = spec.proof.verdict(self.proof).factor().times(self.credit);
         Score(rating.0.unsigned_abs() * factor.0.unsigned_abs())
     }
 
     fn judged(self, spec: &ScoringSpec, rating: Rating, margin: f64) -> Self {
         let proof = spec.proof.observe(self.proof, margin);
-        Self { rating, proof, failures: 0, judged: self.judged.saturating_add(1) }
+        let credit = Millionths(self.credit.0 + spec.penalty.recovery.0).min(Millionths::ONE);
+        Self { rating, proof, credit, failures: 0, judged: self.judged.saturating_add(1) }
     }
 
-    fn failed(self, spec: &ScoringSpec, rating: Rating, fault: Fault) -> Self {
+    fn failed(self, spec: &ScoringSpec, fault: Fault) -> Self {
         let failures = self.failures.saturating_add(1);
-        let all = fault.penalty() == Penalty::Forfeit || failures >= spec.penalty.forfeit_after;
-        Self { rating: if all { rating.forfeited(spec.z) } else { rating }, failures, ..self }
+        let all = fault.penalty() == Penalty::All || failures >= spec.penalty.all_after;
+        let credit = if all { Millionths::ZERO } else { self.credit.times(spec.penalty.factor) };
+        Self { credit, failures, ..self }
     }
 
     /// Appends the canonical bytes.
     pub fn write(&self, to: &mut Writer) {
         self.rating.write(to);
         self.proof.write(to);
-        to.u16(self.failures).u32(self.judged);
+        to.u32(self.credit.0 as u32).u16(self.failures).u32(self.judged);
     }
 
     /// Reads a standing.
@@ -107,6 +114,7 @@ impl Standing {
         Ok(Self {
             rating: Rating::read(from)?,
             proof: Proof::read(from)?,
+            credit: read_credit(from)?,
             failures: from.u16("the failures in a row")?,
             judged: from.u32("the judged windows")?,
         })
@@ -142,8 +150,8 @@ impl Standings {
         self.iter().map(|(&miner, standing)| (miner, standing.score(spec))).collect()
     }
 
-    /// What is known after a window. The judged play one match; each failure is priced against that match, outside of it;
-    /// who was cut stays as it was, who is gone is forgotten.
+    /// What is known after a window. The judged play one match; failures cost credit, outside of it; who was cut stays as it
+    /// was, who is gone is forgotten.
     ///
     /// # Errors
     /// A measurement is impossible, or a rated miner is left out.
@@ -159,9 +167,7 @@ impl Standings {
             next.insert(miner, self.standing(spec, miner).judged(spec, rating, margin));
         }
         for (miner, fault) in failed {
-            let standing = self.standing(spec, miner);
-            let rating = ratings::fail(&field, miner, standing.rating, spec.penalty.points);
-            next.insert(miner, standing.failed(spec, rating, fault));
+            next.insert(miner, self.standing(spec, miner).failed(spec, fault));
         }
         next.retain(|miner, _| window.outcomes.get(miner) != Some(&Outcome::Gone));
         Ok(Self(next))
@@ -191,6 +197,20 @@ impl Standings {
 impl FromIterator<(NeuronId, Standing)> for Standings {
     fn from_iter<I: IntoIterator<Item = (NeuronId, Standing)>>(standings: I) -> Self {
         Self(standings.into_iter().collect())
+    }
+}
+
+/// A credit, from 0 to 1.
+fn read_credit(from: &mut Reader<'_>) -> Result<Millionths, WireError> {
+    let (what, offset) = ("the credit of a miner", from.offset());
+    match from.u32(what)? {
+        credit @ 0..=1_000_000 => Ok(Millionths(credit.into())),
+        found => Err(WireError::Value {
+            what,
+            offset,
+            found: found.into(),
+            expected: "a credit is at most 1000000",
+        }),
     }
 }
 

@@ -33,7 +33,7 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "949eb0abb2f5edf3faf39dadef2d92746f877cfabf7ad98cce9ac69bf0c63ab7");
+    assert_eq!(tiny().hash().to_string(), "173c3b87c8261a9e57c8be5e10d5a6e3e5b726c42c3d70df462eaec8be956a21");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
 }
 

@@ -66,6 +66,7 @@ fn standing(
         ("mu", part(|standing| standing.rating.mu().to_string())),
         ("sigma", part(|standing| standing.rating.sigma().to_string())),
         ("proof", part(|standing| format!("{:?}", standing.proof))),
+        ("credit", part(|standing| standing.credit.to_string())),
         ("failures in a row", part(|standing| standing.failures.to_string())),
         ("judged windows", part(|standing| standing.judged.to_string())),
     ];

@@ -64,23 +64,42 @@ fn the_better_update_is_rated_higher_and_half_counts_until_proof() {
 }
 
 #[test]
-fn failing_costs_more_than_losing_and_three_in_a_row_cost_all() {
+fn a_failure_costs_a_quarter_and_three_in_a_row_cost_all() {
     let start = after(&Standings::default(), &[(1, evaluated(3.9, 1e-3)), (2, evaluated(3.8, 1e-3))]);
-    let lost = after(&start, &[(1, evaluated(3.9, 1e-3)), (2, evaluated(3.8, 1e-3))]);
+    let (rating, full) = (start.get(&miner(1)).unwrap().rating, score(&start, 1));
     let mut failed = start;
-    for failures in 1..=3 {
+    for (failures, left) in [(1, 0.75), (2, 0.5625), (3, 0.0), (4, 0.0)] {
         failed = after(&failed, &[(1, Outcome::Failed(Fault::Missing)), (2, evaluated(3.8, 1e-3))]);
-        assert_eq!(failed.get(&miner(1)).unwrap().failures, failures);
-        assert!(score(&failed, 1) < score(&lost, 1));
-        assert_eq!(score(&failed, 1) == 0, failures == 3, "after {failures}");
+        let standing = failed.get(&miner(1)).unwrap();
+        assert_eq!((standing.failures, standing.rating), (failures, rating), "a failure is no match");
+        assert_eq!(score(&failed, 1), (full as f64 * left) as u64, "after {failures}");
     }
-    let back = after(&failed, &[(1, evaluated(3.7, 1e-3)), (2, evaluated(3.8, 1e-3))]);
-    assert_eq!(back.get(&miner(1)).unwrap().failures, 0);
-    assert!(score(&back, 1) > 0, "it can be earned back");
+    let mut back = failed;
+    for judged in 1..=12 {
+        back = after(&back, &[(1, evaluated(3.7, 1e-3)), (2, evaluated(3.8, 1e-3))]);
+        let standing = back.get(&miner(1)).unwrap();
+        assert_eq!((standing.failures, standing.credit), (0, Millionths(100_000 * judged.min(10))));
+    }
 }
 
 #[test]
-fn what_no_honest_node_uploads_costs_the_rating_at_once() {
+fn failures_leave_the_sum_of_ratings_as_it_is() {
+    // Were a failure to lower its miner's mu, the others would lose the same again when it comes back.
+    let mut standings = Standings::default();
+    for window in 0..200u64 {
+        let outcome = |index: u8| match (window + u64::from(index)) % 3 {
+            0 => Outcome::Failed(Fault::Missing),
+            _ => evaluated(3.9 - ((window * 7 + u64::from(index) * 3) % 5) as f64 / 100.0, 1e-3),
+        };
+        let outcomes: Vec<_> = (0..9).map(|index| (index, outcome(index))).collect();
+        standings = after(&standings, &outcomes);
+    }
+    let mean = standings.iter().map(|(_, standing)| standing.rating.mu().get()).sum::<f64>() / 9.0;
+    assert!((mean - 25.0).abs() < 1.0, "{mean}");
+}
+
+#[test]
+fn what_no_honest_node_uploads_costs_all_at_once() {
     let start = after(&Standings::default(), &[(1, evaluated(3.7, 1e-3)), (2, evaluated(3.8, 1e-3))]);
     let changes_nothing = evaluated(4.0, 0.0);
     for outcome in [Outcome::Failed(Fault::Malformed), changes_nothing, evaluated(f64::NAN, 0.0)] {
@@ -162,8 +181,8 @@ proptest! {
                 if let Outcome::Failed(fault) = outcome {
                     let was = before.get(&miner(index)).map_or(u64::MAX, |s| s.score(&spec()).0);
                     prop_assert!(standing.score(&spec()).0 <= was);
-                    let forfeited = fault.penalty() == Penalty::Forfeit;
-                    prop_assert!(!forfeited || standing.score(&spec()).0 == 0);
+                    let all = fault.penalty() == Penalty::All;
+                    prop_assert!(!all || standing.score(&spec()).0 == 0);
                 }
                 let mut writer = Writer::new();
                 standing.write(&mut writer);
