@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("cli", &["chain", "common"]),
     ("data", &["common"]),
-    ("miner", &["cli", "data"]),
+    ("miner", &["cli", "common", "data"]),
     ("validator", &["cli"]),
     ("devchain-runtime", &[]),
     ("devchain", &["common", "devchain-runtime"]),
@@ -33,7 +33,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("chain", &["devchain", "devchain-runtime"]),
     ("devchain-runtime", &["chain-metadata"]),
     ("storage", &["bucket-server"]),
-    ("miner", &["common", "devchain"]),
+    ("miner", &["devchain"]),
 ];
 
 /// Dependencies that are named in few places, by the beginning of their names.

@@ -262,15 +262,23 @@ fn word(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
 }
 
+/// An error and its causes, from the outside in. `io::Error` leaves out what it wraps when it is asked for its source.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let inner = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source())
+    };
+    std::iter::successors(Some(error), move |&error| inner(error))
+}
+
 /// The first cause of this type.
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+    causes(error).find_map(|error| error.downcast_ref())
 }
 
 /// The last cause, which says the most: "connection refused" rather than "dispatch failure".
 pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
-    let last = std::iter::successors(Some(error), |error| error.source()).last();
-    let text = last.map_or_else(String::new, ToString::to_string);
+    let text = causes(error).last().map_or_else(String::new, ToString::to_string);
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 

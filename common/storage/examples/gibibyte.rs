@@ -1,0 +1,111 @@
+//! Puts and gets 1 GiB against the local server and prints speed and this process's peak memory.
+//!
+//! The server runs as a process of its own (`cargo build -p bucket-server` first), so that the figure is the client's.
+//! The second argument is the size in MiB; without it 1024.
+//!
+//! ```text
+//! cargo run -p storage --example gibibyte -- target/debug/bucket-server
+//! ```
+
+use common::announcement::{self, AddressPolicy, ReadCredentials, Secret};
+use std::{
+    error::Error,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use storage::{Content, Floor, Limits, Put, Storage};
+
+const BUCKETS: &str = r#"
+[[bucket]]
+name = "bench"
+read = { id = "bench-reads", secret = "bench-reads-secret" }
+write = { id = "bench-writes", secret = "bench-writes-secret" }
+"#;
+
+/// Peak memory that the issue allows.
+const MOST_MIB: u64 = 200;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let program = arguments.next().ok_or("say where the program bucket-server is")?;
+    let mib: u64 = arguments.next().map_or(Ok(1024), |size| size.parse())?;
+    let folder = tempfile::tempdir()?;
+    let (mut server, endpoint) = serve(&program, folder.path())?;
+    let done = bench(&endpoint, folder.path(), mib).await;
+    server.kill()?;
+    server.wait()?;
+    done
+}
+
+async fn bench(endpoint: &str, folder: &Path, mib: u64) -> Result<(), Box<dyn Error>> {
+    let key = |kind: &str| ReadCredentials {
+        access_key: Secret::new(format!("bench-{kind}")),
+        secret: Secret::new(format!("bench-{kind}-secret")),
+    };
+    let storage = Storage::new(AddressPolicy::PublicOrLoopback);
+    let announced = announcement::Bucket::s3(endpoint, "us-east-1", "bench", Some(key("reads")))?;
+    let (reader, owner) = (storage.bucket(&announced)?, storage.own_bucket(&announced, &key("writes"))?);
+    let (source, target) = (folder.join("source"), folder.join("target"));
+    let hash = write_noise(&source, mib)?;
+    println!("before: {} MiB", peak_mib()?);
+
+    let floor = Floor { bytes_per_second: 1 << 20, over: Duration::from_secs(30) };
+    let (time, bytes) = (Duration::from_secs(1200), mib << 20);
+    let started = Instant::now();
+    owner.put("large", Content::File(&source), &Put { time, floor, only_if_absent: false }).await?;
+    report("put", mib, started)?;
+    let started = Instant::now();
+    reader.get_file_as("large", &target, &Limits { bytes, time, floor }, hash).await?;
+    report("get", mib, started)?;
+    match peak_mib()? {
+        peak if peak > MOST_MIB => Err(format!("{peak} MiB are more than {MOST_MIB}").into()),
+        _ => Ok(()),
+    }
+}
+
+fn report(what: &str, mib: u64, started: Instant) -> Result<(), Box<dyn Error>> {
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "{what}: {mib} MiB in {seconds:.2} s, {:.0} MiB/s, peak memory {} MiB",
+        mib as f64 / seconds,
+        peak_mib()?
+    );
+    Ok(())
+}
+
+fn serve(program: &str, folder: &Path) -> Result<(Child, String), Box<dyn Error>> {
+    let buckets = folder.join("buckets.toml");
+    std::fs::write(&buckets, BUCKETS)?;
+    let mut command = Command::new(program);
+    command
+        .args(["--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.join("data"))
+        .arg("--buckets")
+        .arg(buckets);
+    let mut server = command.stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    Ok((server, line.trim().to_owned()))
+}
+
+fn write_noise(path: &Path, mib: u64) -> Result<blake3::Hash, Box<dyn Error>> {
+    let (mut file, mut hasher) = (std::fs::File::create(path)?, blake3::Hasher::new());
+    let (mut noise, mut piece) = (blake3::Hasher::new().finalize_xof(), vec![0; 1 << 20]);
+    for _ in 0..mib {
+        noise.fill(&mut piece);
+        hasher.update(&piece);
+        file.write_all(&piece)?;
+    }
+    Ok(hasher.finalize())
+}
+
+/// This process's largest resident memory so far, as Linux counts it.
+fn peak_mib() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib >> 10)
+}

@@ -1,0 +1,207 @@
+//! Every fault that the local server injects, and what becomes of it.
+
+use crate::support::{LIMITS, LONG, Network, PUT, noise};
+use bucket_server::{Fault, Plan, Rule};
+use bytes::Bytes;
+use std::time::Duration;
+use storage::{Content, Floor, Limits, MULTIPART_FROM, Put, StorageError};
+
+const SIZE: usize = 1 << 20;
+
+async fn with_object() -> (Network, Vec<u8>) {
+    let network = Network::start().await;
+    let bytes = noise(SIZE);
+    network.put("k", &bytes).await;
+    (network, bytes)
+}
+
+#[tokio::test]
+async fn passing_failures_are_retried() {
+    let (network, bytes) = with_object().await;
+    for fault in [Fault::Status { code: 500 }, Fault::Status { code: 503 }, Fault::Reset, Fault::Lose] {
+        network.inject("GET", fault.clone(), 2);
+        assert!(network.reader.get("k", &LIMITS).await.unwrap().0 == bytes, "{fault:?}");
+        assert_eq!(network.server.strikes(), [2], "{fault:?}");
+    }
+    assert_eq!(network.storage.metrics().retries.get(), 8);
+}
+
+#[tokio::test]
+async fn lasting_failures_are_unavailable() {
+    let (network, _) = with_object().await;
+    network.inject("GET", Fault::Status { code: 500 }, 1000);
+    let error = network.reader.get("k", &LIMITS).await.unwrap_err();
+    assert_eq!(error.to_string(), "alice/k is unavailable (HTTP status 500): try again later");
+    assert!(error.is_retryable());
+    assert_eq!(network.server.strikes(), [3], "as many attempts as the policy allows");
+    let listed = network.reader.list("", None, 10, LONG).await.unwrap_err();
+    assert!(matches!(listed, StorageError::Unavailable { .. }), "{listed}");
+}
+
+#[tokio::test]
+async fn broken_reads_go_on_where_they_were() {
+    let (network, bytes) = with_object().await;
+    network.inject("GET", Fault::Truncate { after: 300_000 }, 2);
+    let (back, fetched) = network.reader.get("k", &LIMITS).await.unwrap();
+    assert!(back == bytes);
+    assert_eq!((fetched.bytes, fetched.hash), (SIZE as u64, blake3::hash(&bytes)));
+    let received = network.storage.metrics().received_bytes.get();
+    assert_eq!(received, SIZE as u64, "no byte is fetched twice");
+
+    network.inject("GET", Fault::Truncate { after: 1000 }, 2);
+    let range = network.reader.get_range("k", 5000..9000, &LIMITS).await.unwrap();
+    assert_eq!(range, bytes[5000..9000]);
+
+    network.inject("GET", Fault::Truncate { after: 1000 }, 1000);
+    let error = network.reader.get("k", &LIMITS).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_object_that_is_swapped_under_a_reader_has_changed() {
+    let (network, _) = with_object().await;
+    let rules = [Fault::Truncate { after: 300_000 }, Fault::Swap]
+        .map(|fault| Rule::always("GET", "/alice/k", fault).times(1));
+    network.server.inject(Plan { seed: 0, rules: rules.into() });
+    let error = network.reader.get("k", &LIMITS).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "alice/k changed while it was read: its owner has replaced it, read it anew from the start"
+    );
+    assert!(error.is_retryable());
+}
+
+#[tokio::test]
+async fn two_reads_of_a_swapped_object_differ_by_hash() {
+    let (network, bytes) = with_object().await;
+    network.inject("GET", Fault::Swap, 1);
+    let (first, second) =
+        (network.reader.get("k", &LIMITS).await.unwrap(), network.reader.get("k", &LIMITS).await.unwrap());
+    assert!(first.0 == bytes && second.0.iter().zip(&bytes).all(|(a, b)| *a == !*b));
+    assert_ne!((first.1.hash, first.1.tag), (second.1.hash, second.1.tag));
+}
+
+#[tokio::test]
+async fn bytes_drop_by_drop_are_too_slow() {
+    let (network, _) = with_object().await;
+    network.inject("GET", Fault::Trickle { bytes: 1, ms: 1 }, 1000);
+    let floor = Floor { bytes_per_second: 1 << 30, over: Duration::from_millis(50) };
+    let error = network.reader.get("k", &Limits { floor, ..LIMITS }).await.unwrap_err();
+    assert!(matches!(error, StorageError::Slow { floor: 1_073_741_824, .. }), "{error}");
+    assert!(error.to_string().contains("at least 1073741824 bytes a second are asked for"), "{error}");
+    assert!(error.is_retryable());
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_is_too_slow() {
+    let (network, _) = with_object().await;
+    network.inject("GET", Fault::Delay { ms: 600_000 }, 1000);
+    let floor = Floor { bytes_per_second: 0, over: Duration::from_millis(20) };
+    let error = network.reader.get("k", &Limits { floor, ..LIMITS }).await.unwrap_err();
+    assert!(matches!(error, StorageError::Slow { bytes: 0, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn time_runs_out_whatever_happens() {
+    let (network, _) = with_object().await;
+    network.inject("GET", Fault::Trickle { bytes: 1, ms: 1 }, 1000);
+    let time = Duration::from_millis(50);
+    let error = network.reader.get("k", &Limits { time, ..LIMITS }).await.unwrap_err();
+    assert_eq!(error.to_string(), "alice/k took longer than 0.05 s: allow more time, or try another source");
+    network.inject("GET", Fault::Delay { ms: 600_000 }, 1000);
+    assert!(matches!(network.reader.list("", None, 10, time).await, Err(StorageError::Expired { .. })));
+    network.inject("PUT", Fault::Delay { ms: 600_000 }, 1000);
+    let put = network.owner.put("k", Content::Bytes(Bytes::new()), &Put { time, ..PUT }).await;
+    assert!(matches!(put, Err(StorageError::Expired { .. })));
+    assert_eq!(network.storage.metrics().gets.get(), 0.0);
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let (network, _) = with_object().await;
+    let elsewhere = format!("http://{}/alice/other", network.server.address());
+    network.put("other", b"secret of the inside").await;
+    network.inject("GET", Fault::Redirect { to: elsewhere }, 1000);
+    let error = network.reader.get("k", &LIMITS).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "alice/k answers with a redirect (307): correct the bucket's endpoint or region"
+    );
+    assert_eq!(network.server.strikes(), [1], "nobody asked again");
+}
+
+#[tokio::test]
+async fn answers_that_are_no_xml_are_malformed() {
+    let (network, _) = with_object().await;
+    network.inject("GET", Fault::Garbage, 1000);
+    let error = network.reader.list("", None, 10, LONG).await.unwrap_err();
+    assert!(matches!(error, StorageError::Malformed { .. }), "{error}");
+    // An object may be any bytes: only its hash tells.
+    let path = network.folder.path().join("k");
+    let error =
+        network.reader.get_file_as("k", &path, &LIMITS, blake3::hash(&noise(SIZE))).await.unwrap_err();
+    assert!(matches!(error, StorageError::WrongContent { .. }), "{error}");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn answers_without_end_are_cut_off() {
+    let (network, _) = with_object().await;
+    network.inject("GET", Fault::Endless, 1000);
+    let error = network.reader.get("k", &Limits { bytes: 2 << 20, ..LIMITS }).await.unwrap_err();
+    assert!(matches!(error, StorageError::TooLarge { cap: 2_097_152, .. }), "{error}");
+    assert!(network.storage.metrics().received_bytes.get() <= 2 << 20);
+    let error = network.reader.list("", None, 10, LONG).await.unwrap_err();
+    assert!(error.to_string().contains("(the answer does not end)"), "{error}");
+}
+
+#[tokio::test]
+async fn puts_survive_lost_answers_and_broken_connections() {
+    let network = Network::start().await;
+    let bytes = noise(SIZE);
+    for fault in [Fault::Lose, Fault::Reset, Fault::Status { code: 500 }] {
+        network.inject("PUT", fault.clone(), 2);
+        network.put("k", &bytes).await;
+        assert!(network.reader.get("k", &LIMITS).await.unwrap().0 == bytes, "{fault:?}");
+    }
+    network.inject("PUT", Fault::Delay { ms: 600_000 }, 1000);
+    let floor = Floor { bytes_per_second: 1 << 30, over: Duration::from_millis(20) };
+    let slow = network.owner.put("k", Content::Bytes(bytes.into()), &Put { floor, ..PUT }).await;
+    assert!(matches!(slow, Err(StorageError::Slow { .. })), "{slow:?}");
+}
+
+#[tokio::test]
+async fn parts_are_retried_and_given_up_uploads_leave_nothing() {
+    let network = Network::start().await;
+    let bytes = Bytes::from(noise(usize::try_from(MULTIPART_FROM).unwrap()));
+    network.inject("PUT", Fault::Status { code: 503 }, 2);
+    network.owner.put("large", Content::Bytes(bytes.clone()), &PUT).await.unwrap();
+    let (_, fetched) = network.reader.get("large", &LIMITS).await.unwrap();
+    assert_eq!(fetched.hash, blake3::hash(&bytes));
+
+    network.inject("PUT", Fault::Status { code: 503 }, 1000);
+    let error = network.owner.put("gone", Content::Bytes(bytes), &PUT).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+    let staged = network.folder.path().join("data/alice/staged");
+    assert_eq!(std::fs::read_dir(staged).unwrap().count(), 0, "the upload was aborted");
+}
+
+/// Half of all requests fail in one way or another: with enough attempts everything arrives.
+#[tokio::test]
+async fn everything_arrives_through_a_bad_network() {
+    let network = Network::start().await;
+    let share = |fault| Rule { share: 0.25, ..Rule::always("GET", "/", fault) };
+    let put = Rule { method: None, share: 0.25, ..Rule::always("", "/", Fault::Reset) };
+    let faults = [Fault::Truncate { after: 20_000 }, Fault::Status { code: 500 }];
+    network.server.inject(Plan { seed: 11, rules: faults.map(share).into_iter().chain([put]).collect() });
+    let retry = storage::Retry { attempts: 40, base: Duration::ZERO, most: Duration::ZERO };
+    let patient = network.storage.clone().with_retry(retry);
+    let at = crate::support::announced(network.server.address(), None);
+    let bucket = patient.own_bucket(&at, &crate::support::key("writes")).unwrap();
+    for i in 0..10 {
+        let (key, bytes) = (format!("k{i}"), noise(50_000 + i));
+        bucket.put(&key, Content::Bytes(bytes.clone().into()), &PUT).await.unwrap();
+        assert!(bucket.get(&key, &LIMITS).await.unwrap().0 == bytes);
+    }
+    assert!(network.server.strikes().iter().all(|strikes| *strikes > 0), "{:?}", network.server.strikes());
+}
