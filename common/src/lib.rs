@@ -2,6 +2,7 @@
 //!
 //! Here are the chain's identifiers ([`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`], [`Height`], [`BlockHash`]), its
 //! money ([`Rao`]), what a commitment may hold ([`commitment`]) and the exit codes of every program ([`Exit`]).
+//! Validators judge, rate and pay by [`gauntlet`], [`ratings`] and [`weights`], and write it down in a [`score_log`].
 //! There is no tokio here, no network, no file and no clock: `common` decides, the crates beside it carry.
 //!
 //! ```

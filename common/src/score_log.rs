@@ -25,7 +25,7 @@ use crate::{
     signature::SigningKey,
     weights::{Subnet, Weights},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The first byte of a score log.
 pub const KIND: u8 = 0xe5;
@@ -147,6 +147,15 @@ impl ScoreLog {
         let framed = lines::read(bytes, format::HEADER_BYTES)?;
         framed.signature.verify(expected.validator.hotkey, SIGNATURE_CONTEXT, &framed.head.0)?;
         Self::from_lines(header, &framed.lines)
+    }
+}
+
+impl ScoreLog {
+    /// Who was cut from the window: they come first in the next ([`Turns::after`](crate::gauntlet::Turns::after)).
+    #[must_use]
+    pub fn cut(&self) -> BTreeSet<NeuronId> {
+        let cut = self.miners.iter().filter(|(_, line)| line.outcome == Outcome::Cut);
+        cut.map(|(&miner, _)| miner).collect()
     }
 }
 

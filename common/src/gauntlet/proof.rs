@@ -87,7 +87,7 @@ impl ProofSpec {
         let (Self::MovingAverage(spec), Proof::MovingAverage { windows, sum }) = (self, proof);
         let windows = windows.saturating_add(1);
         let sign = if margin > 0.0 { Millionths::ONE.0 } else { -Millionths::ONE.0 };
-        let forgotten = if windows > u32::from(spec.memory) { sum.0 / i64::from(spec.memory) } else { 0 };
+        let forgotten = if windows > spec.memory() { sum.0 / i64::from(spec.memory()) } else { 0 };
         Proof::MovingAverage { windows, sum: Millionths(sum.0 - forgotten + sign) }
     }
 
@@ -98,7 +98,7 @@ impl ProofSpec {
         if windows < u32::from(spec.decide_after) {
             return Verdict::Undecided;
         }
-        let average = Millionths(sum.0 / i64::from(windows.min(spec.memory.into())));
+        let average = Millionths(sum.0 / i64::from(windows.clamp(1, spec.memory()))).min(Millionths::ONE);
         if average >= spec.threshold { Verdict::Passed(average) } else { Verdict::Failed }
     }
 
@@ -119,6 +119,13 @@ impl ProofSpec {
             decide_after: from.u16("the windows before a verdict")?,
             threshold: Millionths(from.u64("the threshold of the proof")? as i64),
         }))
+    }
+}
+
+impl MovingAverage {
+    /// The windows that are remembered; at least 1, whatever the spec.
+    fn memory(&self) -> u32 {
+        u32::from(self.memory.max(1))
     }
 }
 
@@ -243,6 +250,22 @@ mod tests {
                 prop_assert_eq!(Proof::read(&mut Reader::new(&writer.into_bytes())), Ok(proof));
             }
         }
+    }
+
+    #[test]
+    fn an_average_is_at_most_1_even_where_another_memory_summed_it() {
+        let proof = Proof::MovingAverage { windows: 60_000, sum: Millionths(60_000_000_000) };
+        assert_eq!(SPEC.verdict(proof), Verdict::Passed(Millionths::ONE));
+        let none = ProofSpec::MovingAverage(MovingAverage {
+            memory: 0,
+            decide_after: 0,
+            threshold: Millionths::ONE,
+        });
+        assert_eq!(none.verdict(none.start()), Verdict::Failed);
+        assert_eq!(
+            none.verdict(none.observe(none.observe(none.start(), 1.0), 1.0)),
+            Verdict::Passed(Millionths::ONE)
+        );
     }
 
     #[test]

@@ -54,6 +54,14 @@ impl Turns {
         order
     }
 
+    /// What is remembered after a window in which these were cut. A validator that starts again takes them from its score
+    /// logs.
+    #[must_use]
+    pub fn after(&self, cut: &BTreeSet<NeuronId>) -> Self {
+        let times = |miner| self.owed.get(miner).copied().unwrap_or(0).saturating_add(1);
+        Self { owed: cut.iter().map(|miner| (*miner, times(miner))).collect() }
+    }
+
     /// Begins a window in which evaluations may take `budget`.
     #[must_use]
     pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> Round {
@@ -92,9 +100,8 @@ impl Round {
     #[must_use]
     pub fn end(self) -> (BTreeSet<NeuronId>, Turns) {
         let cut: BTreeSet<_> = self.queue.into_iter().chain(self.put_off).collect();
-        let times = |miner| self.owed.get(miner).copied().unwrap_or(0).saturating_add(1);
-        let owed = cut.iter().map(|miner| (*miner, times(miner))).collect();
-        (cut, Turns { owed })
+        let turns = Turns { owed: self.owed }.after(&cut);
+        (cut, turns)
     }
 }
 

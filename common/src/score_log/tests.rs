@@ -100,6 +100,7 @@ fn what_was_signed_is_what_is_opened() {
         assert_eq!(opened, log);
         assert_eq!(opened.snapshot.is_some(), window.0 % 4 == 0);
         assert_eq!(opened.stated.difference(&results), None);
+        assert_eq!(opened.cut().contains(&miner(4)), window.0 % 2 == 0);
     }
 }
 
@@ -149,7 +150,7 @@ fn losses_keep_their_bits_even_if_they_are_no_numbers() {
     assert_eq!(evaluation.assigned.after.to_bits(), 0xfff8_dead_beef_0001);
 }
 
-fn any_outcome() -> impl Strategy<Value = Outcome> {
+pub(super) fn any_outcome() -> impl Strategy<Value = Outcome> {
     let losses = || prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::INFINITE;
     prop_oneof![
         (losses(), losses(), losses()).prop_map(|(before, after, unassigned_after)| {

@@ -1,7 +1,11 @@
 //! Whoever replays a log gets what the validator got, or is told the first item that differs.
 
 use super::*;
-use crate::{gauntlet::RateError, ratings::Millionths, weights::WeightsError};
+use crate::{
+    gauntlet::{RateError, Standing, proof::Proof},
+    ratings::{Millionths, Rating},
+    weights::WeightsError,
+};
 
 fn replay_from(logs: &[(ScoreLog, Results)]) -> Replay {
     let mut replay = Replay::new(spec());
@@ -142,4 +146,40 @@ fn another_spec_replays_to_something_else() {
     other.z = Millionths::ONE;
     let error = Replay::new(other).next(&log()).unwrap_err();
     assert!(matches!(error, ReplayError::Differs { .. }), "{error}");
+}
+
+/// Any standing that a snapshot can hold.
+fn any_standing() -> impl Strategy<Value = Standing> {
+    let rating =
+        (any::<i64>(), any::<i64>()).prop_map(|(mu, sigma)| Rating::new(Millionths(mu), Millionths(sigma)));
+    let proof = (any::<u32>(), -1.0..=1.0f64).prop_map(|(windows, share)| {
+        let most = f64::from(windows.min(65535)) * 1e6;
+        Proof::MovingAverage { windows, sum: Millionths((share * most) as i64) }
+    });
+    (rating, proof, 0..=1_000_000i64, any::<u16>(), any::<u32>()).prop_map(
+        |(rating, proof, credit, failures, judged)| {
+            let credit = Millionths(credit);
+            Standing { rating, proof, credit, failures, judged }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_validator_writes_replays_or_is_refused(
+        snapshot in prop::collection::btree_map((0u8..8).prop_map(miner), any_standing(), 0..8),
+        outcomes in prop::collection::vec(any_outcome(), 8),
+        unassigned_before in any::<f64>(),
+        subnet in (prop::option::of(0..20u16), 0..20u16, any::<u16>(), any::<u16>()),
+    ) {
+        let standings: Standings = snapshot.into_iter().collect();
+        let (owner, uids, min_allowed, max_limit) = subnet;
+        let subnet = Subnet { owner: owner.map(Uid), uids, min_allowed, max_limit };
+        let header = Header { unassigned_before, subnet, ..header(4, ScoreLogHead([1; 32])) };
+        let miners = outcomes.into_iter().enumerate().map(|(uid, outcome)| line(uid as u8, outcome)).collect();
+        if let Ok((log, results)) = ScoreLog::close(&spec(), &standings, header, miners) {
+            let opened = ScoreLog::open(&signed(&log), &expected(4)).unwrap();
+            prop_assert_eq!(Replay::new(spec()).next(&opened), Ok(results));
+        }
+    }
 }
