@@ -19,6 +19,8 @@ mod candidates;
 mod decision;
 mod snapshot;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod votes;
 
 pub use candidates::{Candidate, candidates};
