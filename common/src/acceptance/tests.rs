@@ -159,6 +159,31 @@ fn a_vote_is_not_enough_where_two_hold_permits() {
 }
 
 #[test]
+fn the_floor_is_enough_and_less_is_not() {
+    let miner = [neuron(50, 100, 0)];
+    let last = |one: u16| {
+        let (silent, a, b) = (neuron(1, 0, 54_000), neuron(2, 0, 3000), neuron(3, 0, one));
+        let votes = |heights: &Heights| {
+            let good = vote(heights, Bits(1), STATE);
+            vec![(silent, None), (a, good), (b, good)]
+        };
+        let mut history = History::new(&RunHash([0; 32]));
+        (0..8).for_each(|window| {
+            let null = decision(window, &miner, votes, &history);
+            assert!(
+                matches!(null.accepted, Err(NullWindow::NoQuorum { .. })),
+                "all with a permit are missed"
+            );
+            history.push(&null).unwrap();
+        });
+        decision(8, &miner, votes, &history).accepted
+    };
+    assert_eq!(last(3000).unwrap().len(), 1, "a tenth of all stake is the floor");
+    let null = last(2999).unwrap_err();
+    assert_eq!(null.to_string(), "5999 of 59999 permitted stake voted, which is less than the run's floor");
+}
+
+#[test]
 fn newcomers_are_limited_once_somebody_earns() {
     let (a, b) = (neuron(1, 0, 60), neuron(2, 0, 30));
     let history = History::new(&RunHash([0; 32]));
