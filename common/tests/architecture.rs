@@ -13,7 +13,7 @@ use std::{
 
 /// Each crate of the workspace, and the crates of the workspace that it may use.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("chain-metadata", &[]),
+    ("chain-metadata", &["common"]),
     ("common", &[]),
     ("chain", &["chain-metadata", "common"]),
     ("engine", &["common"]),
@@ -33,6 +33,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("chain", &["devchain", "devchain-runtime"]),
     ("devchain-runtime", &["chain-metadata"]),
     ("storage", &["bucket-server"]),
+    ("engine", &["data"]),
     ("miner", &["devchain"]),
 ];
 

@@ -1,5 +1,7 @@
 //! The miner's command line.
 
+mod data;
+
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -8,9 +10,21 @@ use std::process::ExitCode;
 #[command(name = "miner", version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
 struct Program {
     #[command(subcommand)]
-    command: cli::Command,
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Shared(cli::Command),
+    /// Prepare data to train on.
+    #[command(subcommand)]
+    Data(data::Data),
 }
 
 fn main() -> ExitCode {
-    Program::parse().command.main("miner")
+    match Program::parse().command {
+        Command::Shared(command) => command.main("miner"),
+        Command::Data(command) => command.main(),
+    }
 }

@@ -1,0 +1,169 @@
+//! `miner data`: text to shards.
+
+use common::Exit;
+use data::{Format, Meter, Options, TokenizerChoice};
+use std::{
+    io::{IsTerminal, stderr},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Commands about data.
+#[derive(clap::Subcommand)]
+pub(crate) enum Data {
+    /// Turn text, JSONL and Parquet into token shards with a manifest.
+    Prepare(Prepare),
+}
+
+/// Reads text and writes token shards, their block tables, the tokenizer and the manifest into a folder. The same input
+/// and options give the same bytes. A run that was interrupted goes on where it was when the same command is run again.
+#[derive(clap::Args)]
+pub(crate) struct Prepare {
+    /// Files, folders (read recursively, in the order of names), quoted patterns, or - for standard input.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// The folder to write to; new, or of an interrupted run.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// The tokenizer: a tokenizer.json of Hugging Face's tokenizers.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "train_tokenizer",
+        conflicts_with = "train_tokenizer"
+    )]
+    tokenizer: Option<PathBuf>,
+    /// Train a byte-level BPE tokenizer with so many entries on the text.
+    #[arg(long, value_name = "VOCAB")]
+    train_tokenizer: Option<u32>,
+    /// Train the tokenizer on at most so many bytes of text.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
+    tokenizer_sample: u64,
+    /// What the inputs hold; by default their names tell.
+    #[arg(long, value_parser = format_parser())]
+    format: Option<String>,
+    /// What stands between documents of text files (\n, \t and \\ are understood); by default a file is one document.
+    #[arg(long, value_name = "TEXT")]
+    separator: Option<String>,
+    /// The field of JSONL objects that holds the text.
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    field: String,
+    /// The column of Parquet files that holds the text.
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    column: String,
+    /// The token that ends each document; by default <|endoftext|>, </s> or the like, whichever the tokenizer has.
+    #[arg(long, value_name = "TOKEN")]
+    end_of_text: Option<String>,
+    /// The share of documents that is kept aside to measure the run.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    held_out: f64,
+    /// Chooses which documents are kept aside.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Tokens of a sequence: the run's.
+    #[arg(long, value_name = "TOKENS", default_value_t = 2048)]
+    sequence: u32,
+    /// The most tokens of a shard.
+    #[arg(long, value_name = "TOKENS", default_value_t = 1 << 26)]
+    shard_tokens: u64,
+    /// Longer documents are tokenized in parts of so many bytes, cut at the ends of lines.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    max_document: usize,
+    /// Leave out lines of JSONL that are no object with the text, instead of ending.
+    #[arg(long)]
+    skip_bad_lines: bool,
+    /// Remove what an earlier run left in the folder, and begin anew.
+    #[arg(long)]
+    restart: bool,
+}
+
+impl Data {
+    /// Carries the command out, and ends as [`Exit`] documents.
+    pub(crate) fn main(self) -> ExitCode {
+        let Self::Prepare(prepare) = self;
+        let mut meter = Meter::new(stderr(), stderr().is_terminal());
+        let result = data::prepare(&prepare.options(), &mut meter);
+        meter.finish();
+        match result {
+            Ok(report) => {
+                println!("{report}");
+                Exit::Good.into()
+            }
+            Err(error) => {
+                eprintln!("miner: {error}");
+                error.exit().into()
+            }
+        }
+    }
+}
+
+impl Prepare {
+    fn options(self) -> Options {
+        let tokenizer = match (self.tokenizer, self.train_tokenizer) {
+            (Some(path), _) => TokenizerChoice::File(path),
+            (None, vocab) => {
+                TokenizerChoice::Train { vocab: vocab.unwrap_or_default(), sample: self.tokenizer_sample }
+            }
+        };
+        Options {
+            format: self.format.as_deref().and_then(format),
+            separator: self.separator.as_deref().map(unescape),
+            field: self.field,
+            column: self.column,
+            end_of_text: self.end_of_text,
+            held_out: self.held_out,
+            seed: self.seed,
+            sequence: self.sequence,
+            shard_tokens: self.shard_tokens,
+            max_document: self.max_document,
+            skip_bad_lines: self.skip_bad_lines,
+            restart: self.restart,
+            ..Options::new(self.inputs, self.out, tokenizer)
+        }
+    }
+}
+
+fn format_parser() -> clap::builder::PossibleValuesParser {
+    ["text", "jsonl", "parquet"].into()
+}
+
+fn format(name: &str) -> Option<Format> {
+    match name {
+        "text" => Some(Format::Text),
+        "jsonl" => Some(Format::Jsonl),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}
+
+/// Replaces the escapes of line breaks, tabs and backslashes.
+fn unescape(text: &str) -> String {
+    let (mut plain, mut characters) = (String::new(), text.chars());
+    while let Some(character) = characters.next() {
+        let next = (character == '\\').then(|| characters.clone().next()).flatten();
+        let meant = match next {
+            Some('n') => '\n',
+            Some('t') => '\t',
+            Some('\\') => '\\',
+            _ => {
+                plain.push(character);
+                continue;
+            }
+        };
+        characters.next();
+        plain.push(meant);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_are_typed_with_escapes() {
+        let pairs =
+            [(r"\n\n", "\n\n"), (r"a\tb", "a\tb"), (r"\\n", r"\n"), (r"\x", r"\x"), ("\\", "\\"), ("é", "é")];
+        pairs.into_iter().for_each(|(typed, meant)| assert_eq!(unescape(typed), meant));
+    }
+}
