@@ -1,10 +1,10 @@
 //! Every fault that the local server injects, and what becomes of it.
 
-use crate::support::{LIMITS, LONG, Network, PUT, noise};
+use crate::support::{LIMITS, LONG, Network, PUT, announced, key, noise};
 use bucket_server::{Fault, Plan, Rule};
 use bytes::Bytes;
 use std::time::Duration;
-use storage::{Content, Floor, Limits, MULTIPART_FROM, Put, StorageError};
+use storage::{Content, Floor, Limits, MULTIPART_FROM, Put, Retry, StorageError};
 
 const SIZE: usize = 1 << 20;
 
@@ -60,10 +60,13 @@ async fn broken_reads_go_on_where_they_were() {
 #[tokio::test]
 async fn an_object_that_is_swapped_under_a_reader_has_changed() {
     let (network, _) = with_object().await;
-    let rules = [Fault::Truncate { after: 300_000 }, Fault::Swap]
-        .map(|fault| Rule::always("GET", "/alice/k", fault).times(1));
+    let rules = [Fault::Truncate { after: 300_000 }, Fault::Swap].map(|fault| Rule::always("GET", "/alice/k", fault));
     network.server.inject(Plan { seed: 0, rules: rules.into() });
-    let error = network.reader.get("k", &LIMITS).await.unwrap_err();
+    // A break before the first byte tells the reader nothing: it needs as many attempts as bring one.
+    let retry = Retry { attempts: 1000, base: Duration::ZERO, most: Duration::ZERO };
+    let at = announced(network.server.address(), Some(key("reads")));
+    let reader = network.storage.clone().with_retry(retry).bucket(&at).unwrap();
+    let error = reader.get("k", &LIMITS).await.map(|(_, fetched)| fetched).unwrap_err();
     assert_eq!(
         error.to_string(),
         "alice/k changed while it was read: its owner has replaced it, read it anew from the start"
@@ -194,14 +197,14 @@ async fn everything_arrives_through_a_bad_network() {
     let put = Rule { method: None, share: 0.25, ..Rule::always("", "/", Fault::Reset) };
     let faults = [Fault::Truncate { after: 20_000 }, Fault::Status { code: 500 }];
     network.server.inject(Plan { seed: 11, rules: faults.map(share).into_iter().chain([put]).collect() });
-    let retry = storage::Retry { attempts: 40, base: Duration::ZERO, most: Duration::ZERO };
+    let retry = Retry { attempts: 40, base: Duration::ZERO, most: Duration::ZERO };
     let patient = network.storage.clone().with_retry(retry);
-    let at = crate::support::announced(network.server.address(), None);
-    let bucket = patient.own_bucket(&at, &crate::support::key("writes")).unwrap();
+    let at = announced(network.server.address(), None);
+    let bucket = patient.own_bucket(&at, &key("writes")).unwrap();
     for i in 0..10 {
-        let (key, bytes) = (format!("k{i}"), noise(50_000 + i));
-        bucket.put(&key, Content::Bytes(bytes.clone().into()), &PUT).await.unwrap();
-        assert!(bucket.get(&key, &LIMITS).await.unwrap().0 == bytes);
+        let (name, bytes) = (format!("k{i}"), noise(50_000 + i));
+        bucket.put(&name, Content::Bytes(bytes.clone().into()), &PUT).await.unwrap();
+        assert!(bucket.get(&name, &LIMITS).await.unwrap().0 == bytes);
     }
     assert!(network.server.strikes().iter().all(|strikes| *strikes > 0), "{:?}", network.server.strikes());
 }

@@ -18,6 +18,9 @@ use std::{
     time::Duration,
 };
 
+/// How long what precedes a break has to get out.
+const FLUSH: Duration = Duration::from_millis(20);
+
 /// Serves requests, with the faults of the present plan. Clones share one plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<RwLock<Arc<Present>>>);
@@ -132,6 +135,8 @@ fn streamed(pieces: impl Stream<Item = Result<Bytes, StdError>> + Send + 'static
 fn truncate(body: Body, after: u64) -> Body {
     streamed(stream::unfold((body, after), |(mut body, left)| async move {
         if left == 0 {
+            // An error makes hyper drop what it has not written yet: give it the time to write.
+            tokio::time::sleep(FLUSH).await;
             let broken: StdError = Box::new(io::Error::from(io::ErrorKind::ConnectionReset));
             return Some((Err(broken), (body, left)));
         }
