@@ -1,10 +1,12 @@
 //! Puts and gets 1 GiB against the local server and prints speed and this process's peak memory.
 //!
 //! The server runs as a process of its own (`cargo build -p bucket-server` first), so that the figure is the client's.
-//! The second argument is the size in MiB; without it 1024.
+//! The second argument is the size in MiB; without it 1024. In place of the program there may be the address of another
+//! S3 server on this machine, which has a bucket `bench` and the keys below.
 //!
 //! ```text
 //! cargo run -p storage --example gibibyte -- target/debug/bucket-server
+//! cargo run -p storage --example gibibyte -- http://127.0.0.1:5000 100
 //! ```
 
 use common::announcement::{self, AddressPolicy, ReadCredentials, Secret};
@@ -33,6 +35,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let program = arguments.next().ok_or("say where the program bucket-server is")?;
     let mib: u64 = arguments.next().map_or(Ok(1024), |size| size.parse())?;
     let folder = tempfile::tempdir()?;
+    if program.starts_with("http://") {
+        return bench(&program, folder.path(), mib).await;
+    }
     let (mut server, endpoint) = serve(&program, folder.path())?;
     let done = bench(&endpoint, folder.path(), mib).await;
     server.kill()?;
@@ -60,6 +65,9 @@ async fn bench(endpoint: &str, folder: &Path, mib: u64) -> Result<(), Box<dyn Er
     let started = Instant::now();
     reader.get_file_as("large", &target, &Limits { bytes, time, floor }, hash).await?;
     report("get", mib, started)?;
+    let listed = reader.list("lar", None, 10, time).await?;
+    assert!(listed.iter().any(|listed| listed.key == "large" && listed.bytes == bytes), "{listed:?}");
+    owner.delete("large", time).await?;
     match peak_mib()? {
         peak if peak > MOST_MIB => Err(format!("{peak} MiB are more than {MOST_MIB}").into()),
         _ => Ok(()),

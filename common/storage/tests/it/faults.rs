@@ -60,7 +60,8 @@ async fn broken_reads_go_on_where_they_were() {
 #[tokio::test]
 async fn an_object_that_is_swapped_under_a_reader_has_changed() {
     let (network, _) = with_object().await;
-    let rules = [Fault::Truncate { after: 300_000 }, Fault::Swap].map(|fault| Rule::always("GET", "/alice/k", fault));
+    let rules =
+        [Fault::Truncate { after: 300_000 }, Fault::Swap].map(|fault| Rule::always("GET", "/alice/k", fault));
     network.server.inject(Plan { seed: 0, rules: rules.into() });
     // A break before the first byte tells the reader nothing: it needs as many attempts as bring one.
     let retry = Retry { attempts: 1000, base: Duration::ZERO, most: Duration::ZERO };
