@@ -1,7 +1,7 @@
 //! Why the engine could not do what it was asked.
 
 use crate::{batch::BatchError, checkpoint::CheckpointError, shards::ShardError, trial::TrialError};
-use common::{model::ModelError, train::TrainError};
+use common::{aggregate::AggregateError, model::ModelError, train::TrainError};
 use tch::TchError;
 
 /// Why the engine could not do what it was asked.
@@ -58,6 +58,9 @@ pub enum EngineError {
         /// Steps of the window.
         wanted: u32,
     },
+    /// No outer step could be made.
+    #[error(transparent)]
+    Aggregate(Box<AggregateError>),
     /// The training diverged.
     #[error("inner step {step}: the {what} is {value}; the learning rate may be too high")]
     NotFinite {
@@ -83,6 +86,12 @@ pub enum EngineError {
     /// The model's thread has ended.
     #[error("the model's thread has ended: the node must be restarted")]
     Stopped,
+}
+
+impl From<AggregateError> for EngineError {
+    fn from(error: AggregateError) -> Self {
+        Self::Aggregate(Box::new(error)) // It is several times as large as the others.
+    }
 }
 
 /// What libtorch says, without the C++ frames below it.

@@ -2,8 +2,7 @@
 //!
 //! This is the only library crate that names libtorch. It knows nothing of the chain, of buckets or of who is paid: it
 //! is given parameters, tokens and steps, and answers with numbers and bytes. What all nodes must compute alike (initial
-//! parameters, the outer step, the state root) is in `common`, and works on this crate's flat parameters through
-//! [`Model::with_parameters`].
+//! parameters, the outer step, the state root) is `common`'s arithmetic, done on this crate's flat parameters.
 //!
 //! A model belongs to one thread. [`Handle`] starts that thread and sends it work:
 //!
@@ -38,6 +37,7 @@ mod model;
 mod raw;
 mod rope;
 mod shards;
+mod shared;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -197,6 +197,11 @@ impl Model {
         parts.iter().zip(&self.shapes).map(|(part, shape)| part.f_reshape(&shape[..])).collect()
     }
 
+    /// Threads of our own arithmetic: as many as libtorch has.
+    pub(crate) fn threads(&self) -> usize {
+        self.options.threads as usize
+    }
+
     fn micro_batch(&self) -> usize {
         self.options.micro_batch as usize
     }

@@ -49,6 +49,9 @@ pub enum TrialError {
         /// Tensors of the model.
         expected: usize,
     },
+    /// A tensor that was cut into other chunks.
+    #[error("what was sent of {0} is not cut into chunks as the model's tensor is")]
+    Tensor(String),
     /// A tensor that cannot be cut into chunks.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
@@ -79,8 +82,9 @@ impl SparseStep {
         Ok(Self { places: places.iter().map(place).collect::<Result<_, _>>()?, changes })
     }
 
-    /// A step along the update of one miner: for each tensor of the model, in order, what it sent, and what each value is
-    /// multiplied by (the rate times the factor that clips the tensor), rounded once. `edge` is the edge of a chunk.
+    /// A step along the update of one miner, as the outer step would make with it alone: for each tensor of the model, in
+    /// order, what was sent and the factor that clips it; `value x factor x rate`, each product rounded. `edge` is the
+    /// edge of a full chunk.
     ///
     /// # Errors
     /// The tensors are not those of the model.
@@ -88,24 +92,24 @@ impl SparseStep {
         layout: &Layout,
         edge: usize,
         tensors: impl ExactSizeIterator<Item = (&'a SparseTensor, f32)>,
+        rate: f32,
     ) -> Result<Self, TrialError> {
         let (found, expected) = (tensors.len(), layout.iter().len());
         if found != expected {
             return Err(TrialError::Tensors { found, expected });
         }
         let mut step = Self { places: Vec::new(), changes: Vec::new() };
-        for ((sent, rate), (tensor, place)) in tensors.zip(layout.iter()) {
+        for ((sent, factor), (tensor, place)) in tensors.zip(layout.iter()) {
             let geometry = Geometry::new(&tensor.shape, edge)?;
-            let mut outside = None;
-            sent.for_each(&geometry, |coordinate, value| {
-                if coordinate >= tensor.len() {
-                    outside = Some(coordinate);
-                }
-                step.places.push(int(place.start + coordinate));
-                step.changes.push(value * rate);
-            });
-            if let Some(coordinate) = outside {
-                return Err(TrialError::Outside { found: coordinate as u64, parameters: tensor.len() });
+            if sent.chunks() != geometry.chunks() || sent.sent() > geometry.size() {
+                return Err(TrialError::Tensor(tensor.name.clone()));
+            }
+            for chunk in 0..sent.chunks() {
+                let origin = geometry.origin(chunk);
+                sent.visit_chunk(chunk, factor, |position, value| {
+                    step.places.push(int(place.start + geometry.coordinate(origin, position.into())));
+                    step.changes.push(value * rate);
+                });
             }
         }
         Ok(step)

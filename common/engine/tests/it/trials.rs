@@ -2,10 +2,11 @@
 
 use crate::support::{Numbers, batches, bits, filled, options};
 use common::{
+    aggregate::trial_step,
     chunks::Geometry,
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
 };
-use engine::{EngineError, Model, SparseStep, TrialError};
+use engine::{EngineError, Model, SparseStep};
 
 /// A step along every third parameter.
 fn step(model: &Model) -> (Vec<u64>, Vec<f32>) {
@@ -110,25 +111,27 @@ fn sent(model: &Model) -> Vec<SparseTensor> {
 }
 
 #[test]
-fn a_step_along_an_update_is_what_was_sent() {
+fn a_step_along_an_update_is_that_of_common() {
     let mut model = filled(options());
     let layout = model.layout().clone();
     let (sent, batch) = (sent(&model), &batches(1, 4)[0]);
-    let rate = |number: usize| if number.is_multiple_of(2) { 0.5 } else { 0.25 };
-    let tensors = sent.iter().enumerate().map(|(number, sent)| (sent, rate(number)));
-    let step = SparseStep::along(&layout, 4, tensors).unwrap();
+    let factor = |number: usize| if number.is_multiple_of(2) { 0.9 } else { 0.3 };
+    let tensors = sent.iter().enumerate().map(|(number, sent)| (sent, factor(number)));
+    let step = SparseStep::along(&layout, 4, tensors, 0.7).unwrap();
     let before = bits(&mut model);
-    let tried = model.trial(&step, |model| model.loss(batch)).unwrap();
+    let tried = model.trial(&step, |model| Ok((model.parameters()?, model.loss(batch)?))).unwrap();
     assert_eq!(bits(&mut model), before);
 
     let write = |values: &mut [f32]| {
         for (number, (sent, (tensor, place))) in sent.iter().zip(layout.iter()).enumerate() {
             let geometry = Geometry::new(&tensor.shape, 4).unwrap();
-            sent.for_each(&geometry, |at, value| values[place.start + at] -= value * rate(number));
+            let _kept = trial_step(&mut values[place], &geometry, sent, factor(number), 0.7);
         }
     };
     model.with_parameters(write).unwrap();
-    assert_eq!(model.loss(batch).unwrap().to_bits(), tried.to_bits());
+    let expected = (model.parameters().unwrap(), model.loss(batch).unwrap());
+    assert_eq!(tried, expected);
+    assert_ne!(bits(&mut model), before);
 }
 
 #[test]
@@ -136,10 +139,10 @@ fn updates_of_other_models_are_refused() {
     let model = filled(options());
     let sent = sent(&model);
     let step = |tensors: Vec<&SparseTensor>| {
-        SparseStep::along(model.layout(), 4, tensors.into_iter().map(|tensor| (tensor, 1.0)))
+        SparseStep::along(model.layout(), 4, tensors.into_iter().map(|tensor| (tensor, 1.0)), 1.0)
     };
     let few = step(sent.iter().skip(1).collect()).unwrap_err().to_string();
     assert_eq!(few, format!("a sparse step of {} tensors: the model has {}", sent.len() - 1, sent.len()));
-    let turned = step(sent.iter().rev().collect());
-    assert!(matches!(turned, Err(TrialError::Outside { .. })), "{turned:?}");
+    let turned = step(sent.iter().rev().collect()).unwrap_err().to_string();
+    assert_eq!(turned, "what was sent of lm_head.weight is not cut into chunks as the model's tensor is");
 }

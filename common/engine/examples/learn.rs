@@ -1,0 +1,272 @@
+//! Runs a network's loop in one process: no chain, no buckets, everything else as it is.
+//!
+//! ```text
+//! cargo run --release -p engine --example learn -- --out /tmp/plays PLAYS...
+//! ```
+//!
+//! Texts become a dataset; in each window every miner trains on its own part of it, compresses and signs its update; all
+//! open all updates, make the outer step and must then hold the same state root. The loss on the held-out text is printed
+//! after each window. It ends with 1 if the loss has not fallen below `--most` of its start.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use common::{
+    BlockHash, Height, NeuronId, Window,
+    aggregate::Medians,
+    assignment::Assignments,
+    dataset::{Manifest, Role},
+    digest::{RunHash, RunSeed},
+    feedback,
+    history::History,
+    run_spec::RunFile,
+    signature::SigningKey,
+    sparse::{SparseTensor, compress},
+    submission::{self, Expected, Header, Submission, encode},
+};
+use data::{Options as DataOptions, Quiet, TokenizerChoice, prepare};
+use engine::{Batch, Model, Options, Place, Shards};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+/// Sequences of the held-out text that the loss is measured on, at most.
+const HELD_OUT: u64 = 256;
+
+/// Trains a run's model with some miners in this process.
+#[derive(Parser)]
+struct Arguments {
+    /// Texts: files or folders.
+    #[arg(required = true)]
+    texts: Vec<PathBuf>,
+    /// The folder for the dataset; one that is there already is used again.
+    #[arg(long)]
+    out: PathBuf,
+    /// The run's file.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/runs/tiny.toml"))]
+    run: PathBuf,
+    /// How many miners there are.
+    #[arg(long, default_value_t = 3)]
+    miners: u8,
+    /// Windows; as many as the run has if it is left out.
+    #[arg(long)]
+    windows: Option<u32>,
+    /// Threads of each miner.
+    #[arg(long, default_value_t = 1)]
+    threads: u32,
+    /// The share of its start that the held-out loss must have fallen below.
+    #[arg(long, default_value_t = 0.64)]
+    most: f64,
+    /// Saves a checkpoint of the end in this folder.
+    #[arg(long)]
+    save: Option<PathBuf>,
+}
+
+/// What all nodes know.
+struct Run {
+    file: RunFile,
+    hash: RunHash,
+    layout: Arc<submission::Layout>,
+    training: Shards,
+    blocks: u64,
+    held_out: Batch,
+}
+
+/// A miner, with what it keeps from window to window.
+struct Miner {
+    neuron: NeuronId,
+    key: SigningKey,
+    model: Model,
+    error: Vec<f32>,
+    medians: Option<Medians>,
+}
+
+/// What a miner made of a window.
+struct Made {
+    sent: Vec<SparseTensor>,
+    bytes: Vec<u8>,
+    loss: f64,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let text = fs::read_to_string(&arguments.run).with_context(|| arguments.run.display().to_string())?;
+    let run = Run::open(RunFile::parse(&text)?, &arguments.texts, &arguments.out)?;
+    let miners = (1..=arguments.miners).map(|name| Miner::new(&run, name, arguments.threads));
+    let mut miners = miners.collect::<Result<Vec<_>>>()?;
+    ensure!(!miners.is_empty(), "--miners is 0: at least one is needed");
+    let windows = arguments.windows.unwrap_or(run.file.window.count);
+    let (start, end) = learn(&run, &mut miners, windows)?;
+    if let Some(folder) = &arguments.save {
+        save(&run, &mut miners[0], windows, folder)?;
+    }
+    println!("held-out loss {start:.3} -> {end:.3}: {:.1} % of its start", 100.0 * end / start);
+    if end > arguments.most * start {
+        bail!("the held-out loss ends above {} % of its start", 100.0 * arguments.most);
+    }
+    Ok(())
+}
+
+/// All windows; the held-out loss before and after them.
+fn learn(run: &Run, miners: &mut [Miner], windows: u32) -> Result<(f64, f64)> {
+    let start = miners[0].model.loss(&run.held_out)?;
+    println!("window  held-out  training  bytes/miner  ratio  tokens/s  state root");
+    println!("{:>6}  {start:>8.3}", "start");
+    let mut end = start;
+    for window in (0..u64::from(windows)).map(Window) {
+        let begun = Instant::now();
+        let assignments = run.assign(window, miners)?;
+        let made = miners
+            .iter_mut()
+            .map(|miner| miner.make(run, window, &assignments))
+            .collect::<Result<Vec<_>>>()?;
+        let trained = begun.elapsed();
+        let root = exchange(run, miners, window, &made)?;
+        end = miners[0].model.loss(&run.held_out)?;
+        report(run, window, end, &made, trained);
+        println!("{}", &root[..16]);
+    }
+    Ok((start, end))
+}
+
+/// Everybody opens and applies everything; the state root that all end on.
+fn exchange(run: &Run, miners: &mut [Miner], window: Window, made: &[Made]) -> Result<String> {
+    let expected = miners.iter_mut().map(|miner| miner.expected(run, window)).collect::<Result<Vec<_>>>()?;
+    let open = |(made, expected): (&Made, &Expected)| {
+        Submission::open(made.bytes.clone(), Arc::clone(&run.layout), expected)
+    };
+    let accepted = made.iter().zip(&expected).map(open).collect::<Result<Vec<_>, _>>()?;
+    let mut roots = Vec::new();
+    for (miner, made) in miners.iter_mut().zip(made) {
+        miner.medians = Some(miner.model.outer_step(&accepted, miner.medians.as_ref())?);
+        miner.settle(run, &made.sent);
+        roots.push(miner.model.state_root()?);
+    }
+    ensure!(
+        roots.iter().all(|root| *root == roots[0]),
+        "the miners' states differ after window {window}: {roots:?}"
+    );
+    Ok(roots[0].to_string())
+}
+
+#[allow(clippy::cast_precision_loss)] // Sizes and tokens of a small run.
+fn report(run: &Run, window: Window, loss: f64, made: &[Made], took: Duration) {
+    let count = made.len() as f64;
+    let training = made.iter().map(|made| made.loss).sum::<f64>() / count;
+    let bytes = made.iter().map(|made| made.bytes.len()).sum::<usize>() as f64 / count;
+    let ratio = run.file.model.parameters() as f64 * 4.0 / bytes;
+    let tokens = run.file.train.samples() as f64 * f64::from(run.file.train.sequence) * count;
+    let speed = tokens / took.as_secs_f64();
+    print!("{window:>6}  {loss:>8.3}  {training:>8.3}  {bytes:>11.0}  {ratio:>4.0}x  {speed:>8.0}  ");
+    let _ = std::io::stdout().flush(); // The line's end follows at once.
+}
+
+fn save(run: &Run, miner: &mut Miner, windows: u32, folder: &Path) -> Result<()> {
+    let window = Window(windows.into());
+    let history = History::new(&run.hash);
+    let root = miner.model.state_root()?;
+    let (accumulator, state) = (history.accumulator(), history.state(&root));
+    let saved = engine::checkpoint::Saved { run: run.hash, window, root, accumulator, state };
+    miner.model.save(folder, saved, 1 << 30)?;
+    Ok(())
+}
+
+impl Run {
+    /// Makes the dataset, or finds it made, and opens it.
+    fn open(file: RunFile, texts: &[PathBuf], out: &Path) -> Result<Self> {
+        let tokenizer = TokenizerChoice::Train { vocab: file.model.vocab, sample: 64 << 20 };
+        let sequence = file.train.sequence;
+        let options = DataOptions::new(texts.to_vec(), out.to_owned(), tokenizer);
+        let report = prepare(&DataOptions { sequence, held_out: 0.05, ..options }, &mut Quiet)?;
+        println!("{} tokens to train on, {} held out", report.training, report.held_out);
+
+        let manifest = Manifest::read(&fs::read(out.join(data::MANIFEST))?)?;
+        let shards = |role| {
+            let count = manifest.shards.iter().filter(|shard| shard.role == role).count() as u64;
+            let paths = (0..count).map(|number| out.join(data::shard_name(role, number)));
+            Shards::of(&manifest, role, paths)
+        };
+        let held_out = shards(Role::HeldOut)?;
+        ensure!(held_out.sequences() > 0, "no text was held out: give more texts");
+        let measured: Vec<u64> = (0..held_out.sequences().min(HELD_OUT)).collect();
+        let spec = file.model;
+        Ok(Self {
+            hash: RunHash::of(&[file.name.as_bytes()]), // Only a run on a chain has a spec with a hash of its own.
+            layout: Arc::new(submission::Layout::new(&spec.tensors(), &file.sparse)?),
+            training: shards(Role::Training)?,
+            blocks: manifest.training_blocks(),
+            held_out: held_out.batch(&measured)?,
+            file,
+        })
+    }
+
+    fn assign(&self, window: Window, miners: &[Miner]) -> Result<Assignments> {
+        let seed = BlockHash(RunSeed::of(&[&window.0.to_le_bytes()]).0); // In place of a block's hash.
+        let neurons = miners.iter().map(|miner| miner.neuron);
+        Ok(Assignments::new(&self.hash, window, seed, neurons, self.file.train.samples(), self.blocks)?)
+    }
+}
+
+impl Miner {
+    fn new(run: &Run, name: u8, threads: u32) -> Result<Self> {
+        let key = SigningKey::from_bytes(&secret(name))?;
+        let options = Options { place: Place::Cpu, threads, ..Options::default() };
+        let mut model = Model::new(run.file.model, options)?;
+        model.initialize(&run.file.initial.seed.0)?;
+        let error = vec![0.0; model.layout().len()];
+        let neuron = NeuronId { hotkey: key.hotkey(), registered: Height(1) };
+        Ok(Self { neuron, key, model, error, medians: None })
+    }
+
+    /// What its submission for a window must be.
+    fn expected(&mut self, run: &Run, window: Window) -> Result<Expected> {
+        Ok(Expected {
+            run: run.hash,
+            spec: run.hash,
+            neuron: self.neuron,
+            window,
+            base: History::new(&run.hash).state(&self.model.state_root()?),
+            least_samples: run.file.train.samples(),
+        })
+    }
+
+    /// Trains through a window and writes the submission.
+    fn make(&mut self, run: &Run, window: Window, assignments: &Assignments) -> Result<Made> {
+        let (train, sparse) = (&run.file.train, &run.file.sparse);
+        let sequences: Vec<u64> = assignments.of(&self.neuron)?.sequences().collect();
+        let batches = sequences.chunks(train.batch as usize).map(|batch| run.training.batch(batch));
+        let first = window.0 * u64::from(train.inner_steps);
+        let trained = self.model.train(train, first, batches, &AtomicBool::new(false))?;
+
+        feedback::accumulate(&mut self.error, &trained.pseudo_gradient, sparse.beta);
+        let tensors = run.layout.tensors().iter().zip(self.model.layout().iter());
+        let compress = |(tensor, (_, place)): (&submission::TensorLayout, (_, std::ops::Range<usize>))| {
+            compress(&self.error[place], tensor.geometry(), sparse)
+        };
+        let sent = tensors.map(compress).collect::<Result<Vec<_>, _>>()?;
+        let header = Header::new(&self.expected(run, window)?, train.samples(), &run.layout);
+        let bytes = encode(&run.layout, &header, &sent, &self.key)?;
+        let steps = trained.steps.iter();
+        let loss = steps.map(|step| step.loss).sum::<f64>() / f64::from(train.inner_steps);
+        Ok(Made { sent, bytes, loss })
+    }
+
+    /// Keeps what was not sent for the next window.
+    fn settle(&mut self, run: &Run, sent: &[SparseTensor]) {
+        let places = self.model.layout().iter().map(|(_, place)| place);
+        for ((tensor, place), sent) in run.layout.tensors().iter().zip(places).zip(sent) {
+            feedback::settle(&mut self.error[place], tensor.geometry(), sent);
+        }
+    }
+}
+
+/// A secret key for a miner of this process.
+fn secret(name: u8) -> [u8; 64] {
+    let mut secret = [name; 64];
+    secret[0] &= 0xf8; // An sr25519 secret is a multiple of 8 below 2^255, and a nonce.
+    secret[31] &= 0x3f;
+    secret
+}
