@@ -102,3 +102,59 @@ impl Values {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        chunks::Geometry,
+        sparse::{Quantizer, SparseSpec, compress, tests::tiny},
+    };
+
+    /// Bell-shaped values whose scale differs from chunk to chunk by powers of two from 1 to `spread`.
+    fn bell(geometry: &Geometry, spread: u32) -> Vec<f32> {
+        let mut stream = blake3::Hasher::new().finalize_xof();
+        let mut draw = || {
+            let mut bytes = [0; 8];
+            stream.fill(&mut bytes);
+            bytes
+                .chunks(2)
+                .map(|pair| f32::from(u16::from_le_bytes([pair[0], pair[1]])) - 32_767.5)
+                .sum::<f32>()
+        };
+        let mut values = vec![0.0; geometry.len()];
+        for chunk in 0..geometry.chunks() {
+            let scale = 1 << (chunk as u32 % spread);
+            let origin = geometry.origin(chunk);
+            for position in 0..geometry.size() {
+                values[geometry.coordinate(origin, position)] = draw() * scale as f32;
+            }
+        }
+        values
+    }
+
+    /// The squared error of what is sent, relative to its square.
+    fn error(quantizer: Quantizer, spread: u32) -> f64 {
+        let geometry = Geometry::new(&[512, 512], 64).unwrap();
+        let values = bell(&geometry, spread);
+        let sent = compress(&values, &geometry, &SparseSpec { quantizer, ..tiny() }).unwrap();
+        let (mut error, mut total) = (0.0, 0.0);
+        sent.for_each(&geometry, |coordinate, decoded| {
+            let value = f64::from(values[coordinate]);
+            error += (f64::from(decoded) - value).powi(2);
+            total += value.powi(2);
+        });
+        error / total
+    }
+
+    #[test]
+    fn magnitudes_per_chunk_lose_less_than_levels_per_tensor() {
+        let of =
+            |spread| [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32].map(|q| error(q, spread));
+        let [templar, centroid, f32] = of(1);
+        assert!(centroid < 0.5 * templar && templar < 0.02, "{templar} {centroid}");
+        assert_eq!(f32, 0.0);
+        // Where chunks differ, one scale for all of them costs a lot.
+        let [templar, centroid, _] = of(4);
+        assert!(centroid < 0.1 * templar, "{templar} {centroid}");
+    }
+}
