@@ -109,11 +109,6 @@ digest! {
 }
 
 digest! {
-    /// Names the rules of a run: the last amendment, or that there is none.
-    SpecHash, "muster v1 rules"
-}
-
-digest! {
     /// Names a shard's table of block hashes.
     BlockTableHash, "muster v1 block table"
 }

@@ -3,6 +3,10 @@
 //! Here are the chain's identifiers ([`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`], [`Height`], [`BlockHash`]), its
 //! money ([`Rao`]), what a commitment may hold ([`commitment`]) and the exit codes of every program ([`Exit`]).
 //! Validators judge, rate and pay by [`gauntlet`], [`ratings`] and [`weights`], and write it down in a [`score_log`].
+//! A run is a [`run_spec`]; its [`clock`] says when neurons make an [`announcement`], and [`acceptance`] what all nodes
+//! then apply; who trains on what is in [`assignment`], on what at all in [`dataset`].
+//! What a miner sends is a [`submission`], made by [`sparse`] and applied by [`aggregate`]; [`model`], [`init`] and
+//! [`state_root`] say what it is applied to.
 //! There is no tokio here, no network, no file and no clock: `common` decides, the crates beside it carry.
 //!
 //! ```
@@ -58,6 +62,6 @@ pub mod wire;
 
 pub use account::{Coldkey, Hotkey};
 pub use balance::{ParseRaoError, RAO_PER_TAO, Rao};
-pub use exit::Exit;
+pub use exit::{EXIT_CODES, Exit};
 pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid, UnixMillis, Window};
 pub use neuron::NeuronId;

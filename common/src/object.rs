@@ -2,7 +2,8 @@
 
 use crate::wire::{Reader, WireError};
 
-/// The kinds of objects that lie in buckets. Fields of commitments have kinds of their own
+/// The kinds of objects that lie in buckets; [`submission::KIND`](crate::submission::KIND) and
+/// [`score_log::KIND`](crate::score_log::KIND) are the others. Fields of commitments have kinds of their own
 /// ([`announcement::kind`](crate::announcement::kind)).
 pub mod kind {
     /// [`RunSpec`](crate::run_spec::RunSpec).

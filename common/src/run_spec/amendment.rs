@@ -1,11 +1,11 @@
 //! Changes to a run's rules while it goes on: an append-only chain of amendments.
 //!
-//! Only the format is here. Every object names the rules that it was made under by a [`SpecHash`]; before the first
-//! amendment that is [`Amendment::none`] of the run.
+//! Only the format is here. Every object names the rules that it was made under: by the run's hash before the first
+//! amendment, and by the last amendment's hash after that.
 
 use crate::{
     Window,
-    digest::{RunHash, SpecHash},
+    digest::RunHash,
     object::{self, kind},
     wire::{Reader, WireError, Writer},
 };
@@ -20,8 +20,8 @@ pub const MOST_DIFFERENCE: usize = 4096;
 pub struct Amendment {
     /// The run.
     pub run: RunHash,
-    /// The rules that it changes.
-    pub previous: SpecHash,
+    /// The rules that it changes: the run's hash, or the amendment's before.
+    pub previous: RunHash,
     /// The first window under the new rules.
     pub effective: Window,
     /// The fields that change, as TOML.
@@ -40,18 +40,12 @@ pub enum AmendmentError {
 }
 
 impl Amendment {
-    /// The name of a run's rules before any amendment.
-    #[must_use]
-    pub fn none(run: &RunHash) -> SpecHash {
-        SpecHash::of(&[&run.0])
-    }
-
     /// The name of the rules with it.
     ///
     /// # Errors
     /// The difference is too long.
-    pub fn spec_hash(&self) -> Result<SpecHash, AmendmentError> {
-        Ok(SpecHash::of(&[&self.to_bytes()?]))
+    pub fn hash(&self) -> Result<RunHash, AmendmentError> {
+        Ok(RunHash::of(&[&self.to_bytes()?]))
     }
 
     /// The canonical bytes.
@@ -77,7 +71,7 @@ impl Amendment {
         object::open(&mut from, "the amendment", kind::AMENDMENT, VERSION)?;
         let amendment = Self {
             run: RunHash(from.array("the run's hash")?),
-            previous: SpecHash(from.array("the hash of the rules before")?),
+            previous: RunHash(from.array("the hash of the rules before")?),
             effective: Window(from.u64("the first window")?),
             difference: from
                 .text("the difference", u16::try_from(MOST_DIFFERENCE).expect("a small number"))?
@@ -97,14 +91,14 @@ mod tests {
         let run = RunHash([1; 32]);
         let first = Amendment {
             run,
-            previous: Amendment::none(&run),
+            previous: run,
             effective: Window(10),
             difference: "sparse.outer_lr = 0.9".into(),
         };
         let bytes = first.to_bytes().unwrap();
         assert_eq!(Amendment::read(&bytes), Ok(first.clone()));
-        let second = Amendment { previous: first.spec_hash().unwrap(), ..first.clone() };
-        assert_ne!(second.spec_hash(), first.spec_hash());
+        let second = Amendment { previous: first.hash().unwrap(), ..first.clone() };
+        assert_ne!(second.hash(), first.hash());
         assert!(matches!(Amendment::read(&bytes[..bytes.len() - 1]), Err(AmendmentError::Wire(_))));
         let long = Amendment { difference: "x".repeat(4097), ..first };
         assert_eq!(long.to_bytes(), Err(AmendmentError::TooLong(4097)));

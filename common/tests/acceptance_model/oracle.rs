@@ -12,18 +12,18 @@ use common::{
 
 /// What the rules say of a window.
 #[derive(Debug, PartialEq)]
-pub struct Ruling {
-    pub candidates: Vec<NeuronId>,
+pub(crate) struct Ruling {
+    pub(crate) candidates: Vec<NeuronId>,
     /// Nothing in a null window.
-    pub accepted: Vec<Accepted>,
-    pub state: Option<State>,
+    pub(crate) accepted: Vec<Accepted>,
+    pub(crate) state: Option<State>,
 }
 
-pub struct Oracle<'a> {
-    pub world: &'a World,
-    pub run: RunId,
-    pub spec: &'a AcceptanceSpec,
-    pub clock: &'a Clock,
+pub(crate) struct Oracle<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) run: RunId,
+    pub(crate) spec: &'a AcceptanceSpec,
+    pub(crate) clock: &'a Clock,
 }
 
 struct Counted {
@@ -32,7 +32,7 @@ struct Counted {
 }
 
 impl Oracle<'_> {
-    pub fn rule(&self, window: Window) -> Ruling {
+    pub(crate) fn rule(&self, window: Window) -> Ruling {
         let heights = self.clock.heights(window).unwrap();
         let candidates = self.candidates(&heights);
         let ids: Vec<_> = candidates.iter().map(|(id, ..)| *id).collect();

@@ -9,10 +9,10 @@ use common::{
 use std::collections::BTreeMap;
 
 /// Numbers that only look random: the same for the same seed.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,20 +20,20 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// From `first` to `last`, both possible.
-    pub fn within(&mut self, first: u64, last: u64) -> u64 {
+    pub(crate) fn within(&mut self, first: u64, last: u64) -> u64 {
         first + self.below(last + 1 - first)
     }
 
-    pub fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
 
-    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
         for last in (1..list.len()).rev() {
             list.swap(last, self.below(last as u64 + 1) as usize);
         }
@@ -42,7 +42,7 @@ impl Random {
 
 /// What can happen in a block.
 #[derive(Clone, Copy, Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The hotkey of a uid writes a record, or what other software writes.
     Write(usize, Option<Record>),
     /// A uid goes to a new hotkey.
@@ -57,22 +57,22 @@ pub enum Event {
 
 /// A record in the order of writing.
 #[derive(Clone, Copy, Debug)]
-pub struct Written {
-    pub block: u64,
-    pub hotkey: Hotkey,
-    pub record: Option<Record>,
+pub(crate) struct Written {
+    pub(crate) block: u64,
+    pub(crate) hotkey: Hotkey,
+    pub(crate) record: Option<Record>,
 }
 
 /// The subnet.
-pub struct World {
-    pub random: Random,
-    pub neurons: Vec<NeuronState>,
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) neurons: Vec<NeuronState>,
     /// The first so many uids are validators.
-    pub validators: usize,
+    pub(crate) validators: usize,
     /// Everything that was ever written.
-    pub log: Vec<Written>,
+    pub(crate) log: Vec<Written>,
     /// The metagraph at the blocks that were looked at.
-    pub metagraphs: BTreeMap<u64, Vec<NeuronState>>,
+    pub(crate) metagraphs: BTreeMap<u64, Vec<NeuronState>>,
     commitments: BTreeMap<Hotkey, Commitment>,
     pending: Vec<(u64, Event)>,
     hotkeys: u64,
@@ -81,7 +81,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let validators = random.within(1, 5) as usize;
         let uids = validators + random.within(1, 12) as usize;
@@ -121,12 +121,12 @@ impl World {
         Hotkey(hotkey)
     }
 
-    pub fn schedule(&mut self, block: u64, event: Event) {
+    pub(crate) fn schedule(&mut self, block: u64, event: Event) {
         self.pending.push((block, event));
     }
 
     /// Runs all blocks up to this one, and looks at the state after it.
-    pub fn advance(&mut self, block: u64) {
+    pub(crate) fn advance(&mut self, block: u64) {
         self.pending.sort_by_key(|(at, _)| *at);
         let due = self.pending.partition_point(|(at, _)| *at <= block);
         for (at, event) in self.pending.drain(..due).collect::<Vec<_>>() {
@@ -177,7 +177,7 @@ impl World {
     }
 
     /// The state after the block that was last looked at, as one node reads it: in any order.
-    pub fn read(&mut self, block: u64) -> Snapshot {
+    pub(crate) fn read(&mut self, block: u64) -> Snapshot {
         let mut neurons = self.metagraphs[&block].clone();
         let mut commitments: Vec<_> = self.commitments.clone().into_iter().collect();
         self.random.shuffle(&mut neurons);
@@ -188,6 +188,6 @@ impl World {
 }
 
 /// The hash of a block.
-pub fn hash(block: u64) -> BlockHash {
+pub(crate) fn hash(block: u64) -> BlockHash {
     BlockHash(*blake3::hash(&block.to_le_bytes()).as_bytes())
 }
