@@ -33,6 +33,7 @@ mod guard;
 mod list;
 mod metrics;
 mod put;
+mod range;
 mod retry;
 mod sink;
 
