@@ -22,11 +22,9 @@ pub(crate) struct Position {
     pub(crate) input: usize,
     /// Bytes (after decompression) or rows of it that are done.
     pub(crate) offset: u64,
-    /// The line that comes next; 0 for rows.
-    pub(crate) line: u64,
     /// The lot of the document that goes on from here.
     pub(crate) open: Option<Lot>,
-    /// The hash of what was read of standard input.
+    /// The hash of those bytes.
     pub(crate) prefix: Option<[u8; 32]>,
 }
 
@@ -197,7 +195,7 @@ impl Source {
         if input.format == Format::Parquet {
             return Parquet::open(input, &options.column, at.offset).map(Box::new).map(Self::Parquet);
         }
-        let stream = Stream::open(input, at.offset, at.line.max(1), at.prefix)?;
+        let stream = Stream::open(input, at.offset, at.prefix)?;
         Ok(match input.format {
             Format::Jsonl => Self::Jsonl(Box::new(Jsonl::new(input, stream, &options.field))),
             _ => {
@@ -271,8 +269,7 @@ fn pieces(piece: Piece, most: usize) -> VecDeque<Piece> {
 }
 
 fn note(position: &mut Position, stream: &Stream) {
-    (position.offset, position.line) = (stream.offset(), stream.line());
-    position.prefix = stream.prefix();
+    (position.offset, position.prefix) = (stream.offset(), Some(stream.prefix()));
 }
 
 fn share(length: u64, part: u64, whole: u64) -> u64 {

@@ -41,6 +41,14 @@ pub(crate) struct Found {
     pub(crate) example: Option<PathBuf>,
 }
 
+impl Input {
+    /// Whether the other is read in the same way from the same place, whatever it holds.
+    pub(crate) fn is_place_of(&self, other: &Self) -> bool {
+        let place = |input: &Self| (input.path.clone(), input.format, input.compression);
+        place(self) == place(other)
+    }
+}
+
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
@@ -55,6 +63,7 @@ impl fmt::Display for Input {
 pub(crate) fn find(names: &[PathBuf], format: Option<Format>) -> Result<Found, InputError> {
     let mut search = Search {
         format,
+        named: 0,
         seen: BTreeSet::new(),
         found: Found { inputs: vec![], passed_over: 0, example: None },
     };
@@ -64,6 +73,8 @@ pub(crate) fn find(names: &[PathBuf], format: Option<Format>) -> Result<Found, I
 
 struct Search {
     format: Option<Format>,
+    /// Files of a kind that we read, repeated ones included.
+    named: u64,
     seen: BTreeSet<PathBuf>,
     found: Found,
 }
@@ -104,7 +115,8 @@ impl Search {
         if paths.is_empty() {
             return Err(InputError::NoMatch(pattern.into()));
         }
-        paths.iter().try_for_each(|path| self.named(path))
+        // As in folders, hidden files are passed by.
+        paths.iter().filter(|path| !is_hidden(path)).try_for_each(|path| self.named(path))
     }
 
     /// A file or folder that was asked for by its name.
@@ -114,9 +126,9 @@ impl Search {
             let format = format.ok_or_else(|| InputError::Format(path.display().to_string()))?;
             return self.file(path, format, compression);
         }
-        let (before, seen) = (self.found.inputs.len(), self.seen.len());
+        let before = self.named;
         self.folder(path)?;
-        match self.found.inputs.len() == before && self.seen.len() == seen {
+        match self.named == before {
             true => Err(InputError::NothingIn(path.into())),
             false => Ok(()),
         }
@@ -128,11 +140,11 @@ impl Search {
         let entries = fs::read_dir(folder).map_err(read)?.collect::<Result<Vec<_>, _>>().map_err(read)?;
         let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry.file_name(), entry)).collect();
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (name, entry) in entries {
-            let (path, hidden) = (entry.path(), name.as_encoded_bytes().starts_with(b"."));
+        for (_, entry) in entries {
+            let path = entry.path();
             let linked = entry.file_type().map_err(|e| read_error(&path, e))?.is_symlink();
             match (path.is_dir(), kind(&path, self.format)) {
-                _ if hidden => {}
+                _ if is_hidden(&path) => {}
                 (true, _) if linked => {}
                 (true, _) => self.folder(&path)?,
                 (false, (Some(format), compression)) => self.file(&path, format, compression)?,
@@ -155,6 +167,7 @@ impl Search {
         let absolute = fs::canonicalize(path).map_err(read)?;
         let metadata = fs::metadata(&absolute).map_err(read)?;
         let modified = metadata.modified().map_err(read)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.named += 1;
         if self.seen.insert(absolute.clone()) {
             self.found.inputs.push(Input {
                 path: Some(absolute),
@@ -166,6 +179,10 @@ impl Search {
         }
         Ok(())
     }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 fn read_error(path: &Path, source: io::Error) -> InputError {

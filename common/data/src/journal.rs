@@ -1,7 +1,7 @@
 //! Notes about the work, by which a preparation goes on where an earlier one ended.
 
 use crate::{
-    InputError, OutputError, PrepareError, Report,
+    Format, InputError, OutputError, PrepareError, Report,
     corpus::{Counts, Position},
     files::{NOTES, is_ours, remove, sync_folder, write_atomically},
     inputs::Input,
@@ -76,19 +76,24 @@ impl Work {
         sync_folder(&self.folder).map_err(fail)
     }
 
-    /// Checks that this is the work that was begun here; notes it, if none was.
-    pub(crate) fn agree(&self, options: &Map<String, Value>, inputs: &[Input]) -> Result<(), PrepareError> {
-        match self.read::<Map<String, Value>>("options")? {
-            Some(before) => {
-                self.same_options(&before, options)?;
-                let noted: Vec<Input> = self.read("inputs")?.unwrap_or_default();
-                Ok(same_inputs(&noted, inputs)?)
+    /// Checks that this is the work that was begun here; notes it, if none was. Inputs that lie behind `until` are not
+    /// read yet and may have changed; without it none may.
+    pub(crate) fn agree(
+        &self,
+        options: &Map<String, Value>,
+        inputs: &[Input],
+        until: Option<&Position>,
+    ) -> Result<(), PrepareError> {
+        if let Some(before) = self.read::<Map<String, Value>>("options")? {
+            self.same_options(&before, options)?;
+            let noted: Vec<Input> = self.read("inputs")?.unwrap_or_default();
+            if noted == inputs {
+                return Ok(());
             }
-            None => {
-                self.write("inputs", &inputs)?;
-                Ok(self.write("options", options)?)
-            }
+            same_inputs(&noted, inputs, until)?;
         }
+        self.write("inputs", &inputs)?;
+        Ok(self.write("options", options)?)
     }
 
     fn same_options(&self, before: &Map<String, Value>, now: &Map<String, Value>) -> Result<(), OutputError> {
@@ -136,8 +141,17 @@ impl Work {
     }
 }
 
-fn same_inputs(before: &[Input], now: &[Input]) -> Result<(), InputError> {
-    let differs = (0..before.len().max(now.len())).find(|&at| before.get(at) != now.get(at));
+fn same_inputs(before: &[Input], now: &[Input], until: Option<&Position>) -> Result<(), InputError> {
+    let same = |at: usize| match (before.get(at), now.get(at), until) {
+        // The one that is being read: the bytes that were read are compared when it is opened.
+        (Some(before), Some(now), Some(until)) if at == until.input && now.format != Format::Parquet => {
+            until.offset == 0 || before.is_place_of(now)
+        }
+        (before, now, Some(until)) if at == until.input => until.offset == 0 || before == now,
+        (before, now, _) => before == now,
+    };
+    let done = until.map_or(before.len().max(now.len()), |until| until.input + 1);
+    let differs = (0..done).find(|&at| !same(at));
     let named = differs.and_then(|at| now.get(at).or_else(|| before.get(at)));
     named.map_or(Ok(()), |input| Err(InputError::Changed(input.to_string())))
 }

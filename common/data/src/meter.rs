@@ -9,6 +9,8 @@ use std::{
 
 /// Columns of the bar.
 const BAR: usize = 24;
+/// What it takes until a speed says something about the rest.
+const SETTLED: Duration = Duration::from_secs(2);
 /// Warnings of a kind that are shown; the rest is in the report's counts.
 const MOST_WARNINGS: u32 = 5;
 
@@ -19,7 +21,8 @@ pub struct Meter<W> {
     phase: Option<Phase>,
     /// When the phase began, and the bytes that were done then.
     began: (Instant, u64),
-    shown: Option<Instant>,
+    /// When a line was shown last, and the bytes that it told of.
+    shown: Option<(Instant, u64)>,
     /// Columns that the terminal's line fills.
     width: usize,
     cuts: u32,
@@ -40,10 +43,11 @@ impl<W: Write + Send> Meter<W> {
         }
     }
 
-    /// Five times a second on a terminal, every ten seconds elsewhere, and when a phase begins.
-    fn is_due(&self, now: Instant) -> bool {
+    /// Five times a second on a terminal, every ten seconds elsewhere, and when a phase begins or ends.
+    fn is_due(&self, now: Instant, progress: &Progress) -> bool {
         let pause = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        self.shown.is_none_or(|shown| now - shown >= pause)
+        let ended = progress.total == Some(progress.done);
+        self.shown.is_none_or(|(shown, done)| now - shown >= pause || (ended && done != progress.done))
     }
 
     fn line(&mut self, line: &str) {
@@ -70,8 +74,8 @@ impl<W: Write + Send> Watch for Meter<W> {
             self.finish();
             (self.phase, self.began, self.shown) = (Some(progress.phase), (now, progress.done), None);
         }
-        if self.is_due(now) || progress.total == Some(progress.done) {
-            self.shown = Some(now);
+        if self.is_due(now, progress) {
+            self.shown = Some((now, progress.done));
             let line = describe(progress, now - self.began.0, self.began.1, self.terminal);
             self.line(&line);
         }
@@ -98,7 +102,7 @@ impl<W: Write + Send> Watch for Meter<W> {
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
 fn describe(progress: &Progress, elapsed: Duration, before: u64, bar: bool) -> String {
     let Progress { phase, done, total, counts, tokens } = progress;
-    let speed = (done - before.min(*done)) as f64 / elapsed.as_secs_f64().max(1e-3);
+    let speed = done.saturating_sub(before) as f64 / elapsed.as_secs_f64().max(1e-3);
     let mut line = format!("{phase}");
     if let Some(total) = total {
         let share = *done as f64 / (*total).max(1) as f64;
@@ -115,7 +119,7 @@ fn describe(progress: &Progress, elapsed: Duration, before: u64, bar: bool) -> S
         counts.documents
     );
     match total.map(|total| total.saturating_sub(*done) as f64 / speed.max(1.0)) {
-        Some(left) if left >= 1.0 => line + &format!(", {} left", duration(left)),
+        Some(left) if left >= 1.0 && elapsed >= SETTLED => line + &format!(", {} left", duration(left)),
         _ => line,
     }
 }

@@ -52,8 +52,8 @@ pub struct Options {
     pub sequence: u32,
     /// The most tokens of a shard, rounded down to whole blocks.
     pub shard_tokens: u64,
-    /// Bytes of a document that are tokenized at once; longer ones are cut at a line's end. Bounds memory: about
-    /// 50 bytes for each byte of text that is being tokenized.
+    /// Bytes of a document that are tokenized at once; longer ones are cut at a line's end. Bounds memory, as the batch
+    /// of [`Pace`] does: the tokenizer holds some 100 bytes for each byte of text that it works on.
     pub max_document: usize,
     /// Leave out lines of JSONL that are no object with the text, instead of ending.
     pub skip_bad_lines: bool,
@@ -74,7 +74,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { batch: 4 << 20, save: 64 << 20 }
+        Self { batch: 2 << 20, save: 64 << 20 }
     }
 }
 
@@ -95,7 +95,7 @@ impl Options {
             seed: 0,
             sequence: 2048,
             shard_tokens: 1 << 26,
-            max_document: 1 << 20,
+            max_document: 256 << 10,
             skip_bad_lines: false,
             restart: false,
             pace: Pace::default(),

@@ -29,8 +29,10 @@ pub fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, Prepa
     let given = given_tokenizer(options)?;
     let work = Work::open(&options.out, options.restart)?;
     let hash = given.as_ref().map(|(_, bytes)| TokenizerHash::of(&[bytes]));
-    work.agree(&options.identity(hash), &inputs)?;
     let journal = work.load()?;
+    // A tokenizer that was trained on all inputs depends on all of them.
+    let all_done = journal.complete || given.is_none();
+    work.agree(&options.identity(hash), &inputs, (!all_done).then_some(&journal.position))?;
     if let Some(report) = journal.report {
         check_result(&options.out, &report)?;
         return Ok(Report { found_done: true, ..report });
@@ -137,17 +139,12 @@ impl<'a> Run<'a> {
     /// All text into the shards.
     fn tokenize(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         let mut unsaved = 0;
+        self.tell(watch)?;
         while !self.journal.complete {
             let batch = self.corpus.batch(self.options.pace.batch);
             self.corpus.warnings.drain(..).for_each(|warning| watch.warning(&warning));
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error) => {
-                    // What came before the bad place is not lost.
-                    self.save()?;
-                    return Err(error.into());
-                }
-            };
+            // The position that was saved last is before a bad place: once that is corrected, work goes on from there.
+            let batch = batch?;
             if batch.is_empty() {
                 return self.complete(watch);
             }
@@ -156,11 +153,16 @@ impl<'a> Run<'a> {
                 self.save()?;
                 unsaved = 0;
             }
-            if watch.progress(&self.progress(Phase::Tokenizing)).is_break() {
-                return Err(PrepareError::Stopped);
-            }
+            self.tell(watch)?;
         }
         Ok(())
+    }
+
+    fn tell(&self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
+        match watch.progress(&self.progress(Phase::Tokenizing)) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(PrepareError::Stopped),
+        }
     }
 
     /// Tokenizes pieces, in parallel, and appends them in their order. Returns the bytes of text.

@@ -7,6 +7,7 @@ use crate::{
     prepare::total_bytes,
 };
 use common::dataset::Role;
+use std::ops::ControlFlow;
 
 /// The texts that a tokenizer is trained on: pieces to train on, of drawn documents, up to a number of bytes.
 pub(crate) struct Sample<'a> {
@@ -44,21 +45,21 @@ impl<'a> Sample<'a> {
             if let Some(piece) = self.batch.next() {
                 return Ok(Some(piece));
             }
+            self.tell()?;
             let batch = self.corpus.batch(self.corpus.options().pace.batch)?;
-            let progress = Progress {
-                phase: Phase::Training,
-                done: self.corpus.taken(),
-                total: self.total,
-                counts: self.corpus.counts,
-                tokens: 0,
-            };
-            if self.watch.progress(&progress).is_break() {
-                return Err(PrepareError::Stopped);
-            }
             if batch.is_empty() {
                 return Ok(None);
             }
             self.batch = batch.into_iter();
+        }
+    }
+
+    fn tell(&mut self) -> Result<(), PrepareError> {
+        let (done, counts) = (self.corpus.taken(), self.corpus.counts);
+        let progress = Progress { phase: Phase::Training, done, total: self.total, counts, tokens: 0 };
+        match self.watch.progress(&progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(PrepareError::Stopped),
         }
     }
 

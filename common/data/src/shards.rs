@@ -133,6 +133,7 @@ impl Shards {
             Some(file) => Ok(file),
             none => {
                 let file = OpenOptions::new().append(true).create(true).open(&path);
+                let file = file.and_then(|file| sync_folder(&self.folder).map(|()| file));
                 let file = file.map_err(|source| OutputError::new(&path, source))?;
                 Ok(none.insert((path, BufWriter::with_capacity(256 << 10, file))))
             }

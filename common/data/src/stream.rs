@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Read},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,8 +30,8 @@ pub(crate) struct Stream {
     ended: bool,
     /// Bytes of the file that were read, before decompression.
     taken: Arc<AtomicU64>,
-    /// Of all bytes before the window, where the input cannot be recognised otherwise.
-    prefix: Option<blake3::Hasher>,
+    /// Of all bytes before the window.
+    prefix: blake3::Hasher,
 }
 
 /// Counts what passes.
@@ -46,16 +46,11 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Stream {
-    /// The input from `offset` on, which is in line `line`. `prefix` is the hash of what was read of standard input
-    /// before.
-    pub(crate) fn open(
-        input: &Input,
-        offset: u64,
-        line: u64,
-        prefix: Option<[u8; 32]>,
-    ) -> Result<Self, InputError> {
+    /// The input from `offset` on. What comes before is read again: it must have the hash `prefix`, so that a file that
+    /// was corrected further on is taken, and one that was changed before is not.
+    pub(crate) fn open(input: &Input, offset: u64, prefix: Option<[u8; 32]>) -> Result<Self, InputError> {
         let taken = Arc::new(AtomicU64::new(0));
-        let inner = open(input, offset, &taken).map_err(|source| read_error(&input.to_string(), source))?;
+        let inner = open(input, &taken).map_err(|source| read_error(&input.to_string(), source))?;
         let mut stream = Self {
             name: input.to_string(),
             inner,
@@ -65,23 +60,18 @@ impl Stream {
             line: 1,
             ended: false,
             taken,
-            prefix: input.path.is_none().then(blake3::Hasher::new),
+            prefix: blake3::Hasher::new(),
         };
-        if seekable(input) {
-            stream.taken.store(offset, Ordering::Relaxed);
-            (stream.offset, stream.line) = (offset, line);
-        } else {
-            stream.skip_to(offset)?;
-        }
-        match (prefix, stream.prefix()) {
-            (Some(before), Some(now)) if before != now => Err(InputError::Changed(stream.name)),
-            _ => Ok(stream),
+        stream.skip_to(offset)?;
+        match prefix.is_some_and(|before| before != stream.prefix()) {
+            true => Err(InputError::Changed(stream.name)),
+            false => Ok(stream),
         }
     }
 
     fn skip_to(&mut self, offset: u64) -> Result<(), InputError> {
         while self.offset < offset {
-            if !self.fill()? && self.window().is_empty() {
+            if self.window().is_empty() && !self.fill()? {
                 return Err(InputError::Changed(self.name.clone()));
             }
             let left = usize::try_from(offset - self.offset).unwrap_or(usize::MAX);
@@ -115,9 +105,9 @@ impl Stream {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// The hash of all bytes before the window; for standard input only.
-    pub(crate) fn prefix(&self) -> Option<[u8; 32]> {
-        self.prefix.as_ref().map(|hasher| *hasher.finalize().as_bytes())
+    /// The hash of all bytes before the window.
+    pub(crate) fn prefix(&self) -> [u8; 32] {
+        *self.prefix.finalize().as_bytes()
     }
 
     /// Widens the window at its end; `false` if the input has ended.
@@ -152,28 +142,17 @@ impl Stream {
     pub(crate) fn advance(&mut self, bytes: usize) {
         let passed = &self.buffer[self.start..self.start + bytes];
         self.line += memchr::memchr_iter(b'\n', passed).count() as u64;
-        if let Some(prefix) = &mut self.prefix {
-            prefix.update(passed);
-        }
+        self.prefix.update(passed);
         self.start += bytes;
         self.offset += bytes as u64;
     }
 }
 
-/// Whether a position of the input can be reached without reading what comes before.
-fn seekable(input: &Input) -> bool {
-    input.path.is_some() && input.compression == Compression::None
-}
-
-fn open(input: &Input, offset: u64, taken: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
+fn open(input: &Input, taken: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
     let Some(path) = &input.path else {
         return Ok(Box::new(Counted(io::stdin(), taken.clone())));
     };
-    let mut file = File::open(path)?;
-    if seekable(input) {
-        file.seek(SeekFrom::Start(offset))?;
-    }
-    let counted = Counted(file, taken.clone());
+    let counted = Counted(File::open(path)?, taken.clone());
     Ok(match input.compression {
         Compression::None => Box::new(counted),
         Compression::Gzip => {
