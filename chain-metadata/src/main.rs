@@ -1,6 +1,7 @@
 //! `chain-metadata`: tells how a live runtime differs from the pinned one, and makes the pinned file.
 
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,12 +12,7 @@ use chain_metadata::report::Report;
 use chain_metadata::strip::{self, StripError};
 use chain_metadata::table;
 use clap::{ArgGroup, Parser, Subcommand};
-
-const EXIT_CODES: &str = "Exit codes:
-  0  done; of check: every item is usable
-  1  check: some item is different, absent or not described
-  2  wrong arguments
-  3  no metadata to work on: node not reachable, file not readable, bytes damaged";
+use common::{EXIT_CODES, Exit};
 
 /// Subtensor's metadata: is a live runtime what Muster was made for?
 #[derive(Parser)]
@@ -56,7 +52,7 @@ enum Command {
     },
 }
 
-/// What keeps a command from its work. All end with exit code 3.
+/// What keeps a command from its work.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -77,6 +73,18 @@ enum Failure {
     Runtime(std::io::Error),
 }
 
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch(FetchError::BadUrl { .. }) | Self::Read { .. } => Exit::Usage,
+            Self::Fetch(
+                FetchError::Unreachable { .. } | FetchError::TimedOut { .. } | FetchError::Request { .. },
+            ) => Exit::Unreachable,
+            _ => Exit::Failed,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Check { url: Some(url), json, timeout, .. } => check_url(&url, timeout, json),
@@ -85,7 +93,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|failure| {
         eprintln!("chain-metadata: {failure}");
-        ExitCode::from(3)
+        failure.exit().into()
     })
 }
 
@@ -107,7 +115,8 @@ fn print(report: &Report, source: &str, json: bool) -> Result<ExitCode, Failure>
     let text =
         if json { serde_json::to_string_pretty(report)? + "\n" } else { table::render(report, source) };
     say(&text)?;
-    Ok(ExitCode::from(u8::from(report.unusable().next().is_some())))
+    let exit = if report.unusable().next().is_some() { Exit::Disagreement } else { Exit::Good };
+    Ok(exit.into())
 }
 
 fn strip_file(from: &Path, to: &Path) -> Result<ExitCode, Failure> {
@@ -126,6 +135,11 @@ fn say(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Reads a file, and no more of it than metadata can have.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|source| Failure::Read { path: path.into(), source })
+    let limit = decode::MAX_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    let result = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    result.map_err(|source| Failure::Read { path: path.into(), source })?;
+    Ok(bytes)
 }

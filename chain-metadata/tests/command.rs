@@ -94,13 +94,13 @@ fn a_node_with_our_runtime_is_all_usable() {
 }
 
 #[test]
-fn the_newest_version_on_offer_is_taken_and_what_lacks_is_exit_code_1() {
+fn the_newest_version_on_offer_is_taken_and_what_lacks_is_a_disagreement() {
     let versions = vec![(14, None), (16, Some(common::data(SPEC_365))), (15, None)];
     let node = Node::start(Offer { versions, legacy: vec![] });
     let output = run(&["check", "--url", &node.url]);
     let expected = std::fs::read_to_string(common::path("tests/golden/check-365.txt")).unwrap();
     assert_eq!(text(&output.stdout), expected.replace(SPEC_365, &node.url));
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(5));
 }
 
 #[test]
@@ -122,26 +122,26 @@ fn json_holds_the_same_report() {
         found["items"].as_array().unwrap().iter().find(|item| item["name"] == "register_limit").unwrap();
     assert_eq!(register["status"], "absent");
     assert_eq!(found["live"]["spec_version"], 365);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(5));
 }
 
 #[test]
-fn a_node_that_sends_damaged_metadata_is_exit_code_3() {
+fn damaged_metadata_is_a_failure() {
     let half = common::data(SPEC_461)[..100_000].to_vec();
     let node = Node::start(Offer { versions: vec![(15, Some(half))], legacy: vec![] });
-    assert_fails(&["check", "--url", &node.url], 3, "not SCALE metadata (100000 bytes)");
+    assert_fails(&["check", "--url", &node.url], 1, "not SCALE metadata (100000 bytes)");
 }
 
 #[test]
-fn a_node_that_does_not_deliver_what_it_offers_is_exit_code_3() {
+fn a_node_that_does_not_deliver_what_it_offers_is_a_failure() {
     let node = Node::start(Offer { versions: vec![(16, None)], legacy: vec![] });
-    assert_fails(&["check", "--url", &node.url], 3, "offers metadata V16 but does not deliver it");
+    assert_fails(&["check", "--url", &node.url], 1, "offers metadata V16 but does not deliver it");
 }
 
 #[test]
-fn a_server_that_is_no_node_is_exit_code_3() {
+fn a_server_that_is_no_node_is_a_failure() {
     let node = Node::start(Offer { versions: vec![], legacy: b"nothing".to_vec() });
-    assert_fails(&["check", "--url", &node.url], 3, "not SCALE metadata (7 bytes)");
+    assert_fails(&["check", "--url", &node.url], 1, "not SCALE metadata (7 bytes)");
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn a_node_that_is_silent_is_exit_code_3_after_the_time_allowed() {
 }
 
 #[test]
-fn an_address_that_is_none_is_exit_code_3_and_says_what_one_looks_like() {
-    assert_fails(&["check", "--url", "http://localhost"], 3, "must begin with ws:// or wss://");
+fn an_address_that_is_none_is_exit_code_2_and_says_what_one_looks_like() {
+    assert_fails(&["check", "--url", "http://localhost"], 2, "must begin with ws:// or wss://");
 }
 
 #[test]
@@ -177,8 +177,13 @@ fn wrong_arguments_are_exit_code_2() {
 }
 
 #[test]
-fn a_file_that_is_missing_is_exit_code_3() {
-    assert_fails(&["check", "--file", "no/such/file"], 3, "cannot read no/such/file");
+fn a_file_that_is_missing_is_exit_code_2() {
+    assert_fails(&["check", "--file", "no/such/file"], 2, "cannot read no/such/file");
+}
+
+#[test]
+fn a_file_without_end_is_not_read_to_its_end() {
+    assert_fails(&["check", "--file", "/dev/zero"], 1, "metadata");
 }
 
 fn assert_fails(arguments: &[&str], code: i32, message: &str) {
@@ -190,7 +195,7 @@ fn assert_fails(arguments: &[&str], code: i32, message: &str) {
 
 #[test]
 fn a_file_is_checked_like_a_node() {
-    for (spec, file, code) in [(219, SPEC_219, 1), (365, SPEC_365, 1), (461, SPEC_461, 0)] {
+    for (spec, file, code) in [(219, SPEC_219, 5), (365, SPEC_365, 5), (461, SPEC_461, 0)] {
         let path = common::path("tests/data").join(file);
         let output = run(&["check", "--file", path.to_str().unwrap()]);
         let expected =

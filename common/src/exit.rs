@@ -1,5 +1,9 @@
 //! How a program of Muster ends.
 
+/// What the help of every program says of its exit codes.
+pub const EXIT_CODES: &str = "Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 unreachable, 4 not permitted, \
+                              5 disagreement found.";
+
 /// The exit codes of every program of Muster.
 ///
 /// ```
@@ -47,5 +51,6 @@ mod tests {
     #[test]
     fn the_codes_are_a_promise_to_scripts() {
         assert_eq!(Exit::ALL.map(u8::from), [0, 1, 2, 3, 4, 5]);
+        assert!(Exit::ALL.iter().all(|exit| EXIT_CODES.contains(&format!("{} ", u8::from(*exit)))));
     }
 }

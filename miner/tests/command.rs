@@ -129,4 +129,45 @@ async fn what_is_missing_is_named() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
     let output = command.args(never).env_clear().output().unwrap();
     assert_ends(&output, Exit::Usage, "--block-time is 0");
+    for address in ["foo", "http://127.0.0.1:1", ""] {
+        let status = ["status", "--chain", address, "--hotkey-address", HOTKEY_ADDRESS];
+        let output = miner(wallets.path(), &status).await;
+        assert_ends(&output, Exit::Usage, "an address begins with ws:// or wss://");
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_coldkey_says_how_to_open_it() {
+    let wallets = tempfile::tempdir().unwrap();
+    wallet(wallets.path());
+    let coldkey = wallets.path().join("default/coldkey");
+    std::fs::write(&coldkey, [b"$NACL".as_slice(), &[7; 100]].concat()).unwrap();
+    let words = ["register", "--max-price", "1", "--chain", "ws://127.0.0.1:1"];
+    assert_ends(
+        &miner(wallets.path(), &words).await,
+        Exit::Usage,
+        "set MUSTER_COLDKEY_PASSWORD to its password",
+    );
+}
+
+#[tokio::test]
+async fn keys_in_the_environment_are_not_shown() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
+    let output =
+        command.args(["status", "--help"]).env("MUSTER_CHAIN", "wss://node/apikey").output().unwrap();
+    assert_ends(&output, Exit::Good, "MUSTER_CHAIN");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("apikey"));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_a_failure() {
+    let chain = chain(|_| {}).await;
+    let url = chain.url();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
+    let alice = "5FBy7nNZZ3gBHSPdNQh8msKHxG1yf9pzrCDrnSXphZhJug2P";
+    command.args(["status", "--chain", &url, "--hotkey-address", alice]).stdout(full);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_ends(&output, Exit::Failed, "the answer cannot be written");
+    chain.shutdown().await;
 }

@@ -8,6 +8,7 @@ use chain::{
 use clap::Args;
 use common::{BlockHash, Hotkey, Netuid};
 use std::{
+    env::VarError,
     io::{self, IsTerminal},
     path::PathBuf,
     time::Duration,
@@ -28,8 +29,17 @@ pub enum FlagError {
     /// The password could not be read.
     #[error("the password cannot be read from the terminal: {0}; set {PASSWORD} instead")]
     Password(io::Error),
+    /// The coldkey is encrypted, and nobody can be asked.
+    #[error("{} is encrypted: set {PASSWORD} to its password, or run this in a terminal to be asked for it", .0.display())]
+    PasswordNeeded(PathBuf),
+    /// The environment variable of the password holds no text.
+    #[error("{PASSWORD} is not UTF-8: set it to the coldkey's password")]
+    PasswordText,
+    /// An address that is no WebSocket's.
+    #[error("--chain: an address begins with ws:// or wss://, and `{0}` does not")]
+    Endpoint(String),
     /// A time between blocks that is none.
-    #[error("--block-time is {0}: give the seconds between two blocks, above 0 and at most 3600")]
+    #[error("--block-time is {0}: give the seconds between two blocks, 0.001 to 3600")]
     BlockTime(f64),
 }
 
@@ -41,6 +51,7 @@ pub struct ChainFlags {
         long = "chain",
         value_name = "URL",
         env = "MUSTER_CHAIN",
+        hide_env_values = true, // providers put keys into addresses
         value_delimiter = ',',
         default_value = "wss://entrypoint-finney.opentensor.ai:443"
     )]
@@ -62,8 +73,14 @@ impl ChainFlags {
     /// # Errors
     /// The flags are wrong, or there is no such chain.
     pub async fn connect(&self) -> Result<Client, crate::CommandError> {
-        if !(self.block_time > 0.0 && self.block_time <= 3600.0) {
+        if !(0.001..=3600.0).contains(&self.block_time) {
             return Err(FlagError::BlockTime(self.block_time).into());
+        }
+        let is_address = |url: &&String| url.starts_with("ws://") || url.starts_with("wss://");
+        if let Some(other) = self.endpoints.iter().find(|url| !is_address(url)) {
+            // What stands before the path, since a path may hold a key.
+            let shown = other.split(['/', '?', '@']).next().unwrap_or_default();
+            return Err(FlagError::Endpoint(shown.chars().take(80).collect()).into());
         }
         let options = Options {
             genesis: self.genesis,
@@ -86,8 +103,8 @@ pub struct WalletFlags {
     /// Name of the hotkey in the wallet.
     #[arg(long, value_name = "NAME", env = "MUSTER_HOTKEY")]
     pub hotkey: Option<String>,
-    /// Address of the hotkey, where its secret is not needed.
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "hotkey")]
+    /// Address of the hotkey, where its secret is not needed; it is used instead of --hotkey.
+    #[arg(long, value_name = "ADDRESS")]
     pub hotkey_address: Option<Hotkey>,
 }
 
@@ -110,13 +127,13 @@ impl WalletFlags {
     /// The wallet has none, or the password does not open it.
     pub fn coldkey(&self) -> Result<KeyPair, crate::CommandError> {
         let wallet = self.folder()?;
-        let from_environment = std::env::var(PASSWORD).ok().map(Secret::new);
-        match wallet.coldkey(from_environment.as_ref()) {
+        match wallet.coldkey(password_of_environment()?.as_ref()) {
             Err(WalletError::NeedsPassword { path }) if io::stdin().is_terminal() => {
                 let prompt = format!("Password of {}: ", path.display());
                 let password = rpassword::prompt_password(prompt).map_err(FlagError::Password)?;
                 Ok(wallet.coldkey(Some(&Secret::new(password)))?)
             }
+            Err(WalletError::NeedsPassword { path }) => Err(FlagError::PasswordNeeded(path).into()),
             other => Ok(other?),
         }
     }
@@ -128,5 +145,13 @@ impl WalletFlags {
             None => Wallet::default_root(&std::env::home_dir().ok_or(FlagError::NoHome)?),
         };
         Ok(Wallet::new(&root, &self.wallet)?)
+    }
+}
+
+fn password_of_environment() -> Result<Option<Secret>, FlagError> {
+    match std::env::var(PASSWORD) {
+        Ok(password) => Ok(Some(Secret::new(password))),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(FlagError::PasswordText),
     }
 }

@@ -28,17 +28,18 @@ pub use flags::{ChainFlags, FlagError, WalletFlags};
 pub use register::Register;
 pub use status::Status;
 
+pub use common::EXIT_CODES;
+
 use chain::{
     RegisterError, TransactionError,
-    error::{ConnectError, ReadError, RequestError},
+    error::{ConnectError, ReadError},
     wallet::WalletError,
 };
 use common::Exit;
-use std::process::ExitCode;
-
-/// Exit codes, for the help of each program.
-pub const EXIT_CODES: &str = "Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 chain unreachable, \
-                              4 not permitted, 5 disagreement found.";
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 /// Commands that miner and validator share.
 #[derive(Debug, clap::Subcommand)]
@@ -113,7 +114,7 @@ fn register_exit(error: &RegisterError) -> Exit {
 
 fn read_exit(error: &ReadError) -> Exit {
     match error {
-        ReadError::Request(RequestError::Lost { .. } | RequestError::TimedOut { .. }) => Exit::Unreachable,
+        ReadError::Request(error) if error.is_retryable() => Exit::Unreachable,
         ReadError::NoSubnet { .. } => Exit::Usage,
         _ => Exit::Failed,
     }
@@ -128,10 +129,7 @@ impl Command {
         let result =
             runtime.map_err(CommandError::from).and_then(|runtime| runtime.block_on(self.run(program)));
         match result {
-            Ok(text) => {
-                println!("{text}");
-                Exit::Good.into()
-            }
+            Ok(text) => say(&text).into(),
             Err(error) => {
                 eprintln!("{program}: {error}");
                 error.exit().into()
@@ -144,6 +142,20 @@ impl Command {
             Self::Register(register) => register.run().await,
             Self::Status(status) => status.run(program).await,
         }
+    }
+}
+
+/// Prints an answer. Who closes the pipe early has had enough; where it cannot be written otherwise, the command has not
+/// done what it was asked.
+#[must_use]
+pub fn say(text: &str) -> Exit {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // Standard error may be gone as well; the exit code is left then.
+            let _ = writeln!(io::stderr(), "the answer cannot be written: {error}\n{text}");
+            Exit::Failed
+        }
+        _ => Exit::Good,
     }
 }
 

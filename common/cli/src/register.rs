@@ -8,6 +8,9 @@ use serde_json::json;
 
 /// Flags of `register`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The password of an encrypted coldkey is asked for in a terminal, or taken from MUSTER_COLDKEY_PASSWORD."
+)]
 pub struct Register {
     #[command(flatten)]
     chain: ChainFlags,

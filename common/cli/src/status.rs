@@ -60,12 +60,18 @@ impl Status {
 }
 
 impl Standing {
+    /// The block of the hotkey's last weights. The chain counts registration as an update too.
+    fn last_weights(&self) -> Option<Height> {
+        let Neuron { last_update, registered, .. } = self.neuron;
+        (last_update > registered).then_some(last_update)
+    }
+
     fn as_text(&self) -> String {
         let Self { block, neuron, rules, .. } = self;
         let share = |value: u16| format!("{:.4}", f64::from(value) / f64::from(u16::MAX));
         let ago =
             |height: Height| format!("block {height} ({} ago)", block.height.0.saturating_sub(height.0));
-        let last_update = if neuron.last_update.0 == 0 { "never".into() } else { ago(neuron.last_update) };
+        let last_weights = self.last_weights().map_or("never".into(), ago);
         let next_epoch = self.next_epoch.map_or("never".into(), |height| {
             format!("block {height} (in {})", height.0.saturating_sub(block.height.0))
         });
@@ -80,7 +86,7 @@ impl Standing {
             ("incentive", share(neuron.incentive)),
             ("dividends", share(neuron.dividends)),
             ("emission", neuron.emission.to_string().replace("TAO", "alpha an epoch")),
-            ("last weights", last_update),
+            ("last weights", last_weights),
             ("next epoch", next_epoch),
         ];
         rows.iter().fold(String::new(), |mut text, (name, value)| {
@@ -107,7 +113,7 @@ impl Standing {
             "incentive": neuron.incentive,
             "dividends": neuron.dividends,
             "emission_rao": neuron.emission.0,
-            "last_update": neuron.last_update,
+            "last_weights": self.last_weights(),
             "next_epoch": self.next_epoch,
         })
     }
