@@ -67,7 +67,7 @@ pub(crate) struct Prepare {
     #[arg(long, value_name = "TOKENS", default_value_t = 1 << 26)]
     shard_tokens: u64,
     /// Longer documents are tokenized in parts of so many bytes, cut at the ends of lines.
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 10)]
     max_document: usize,
     /// Leave out lines of JSONL that are no object with the text, instead of ending.
     #[arg(long)]

@@ -15,7 +15,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_miner");
 /// `miner data prepare` into `out`, with small sequences and shards.
 fn prepare(out: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(["data", "prepare", "--sequence", "16", "--shard-tokens", "20000", "--out"]).arg(out).args(words);
+    command
+        .args(["data", "prepare", "--sequence", "16", "--shard-tokens", "20000", "--out"])
+        .arg(out)
+        .args(words);
     command.env_clear().stdin(Stdio::null());
     command
 }
@@ -78,7 +81,13 @@ fn a_killed_run_goes_on_to_the_same_files() {
     assert_ends(&prepare(&out, &words).output().unwrap(), Exit::Good, "documents  4000 (");
 
     // Killed as soon as a file appears: at the beginning, in training, in tokenizing, in hashing.
-    for file in [".prepare/options", "tokenizer.json", "train-00000.tokens", "train-00002.tokens", "train-00000.blocks"] {
+    for file in [
+        ".prepare/options",
+        "tokenizer.json",
+        "train-00000.tokens",
+        "train-00002.tokens",
+        "train-00000.blocks",
+    ] {
         let mut child = prepare(&killed, &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while !killed.join(file).exists() && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
@@ -110,6 +119,6 @@ fn what_cannot_be_used_is_named() {
     ends(&train, "<INPUT>");
     ends(&[name, "--format", "xml", "--train-tokenizer", "300"], "[possible values: text, jsonl, parquet]");
     ends(&["-", "--format", "text", "--train-tokenizer", "300"], "standard input can be read only once");
-    ends(&["-", "--tokenizer", name], "is not a tokenizer.json");
+    ends(&["-", "--tokenizer", name], "standard input does not tell by its name what it holds");
     ends(&[name, "--train-tokenizer", "9"], "the vocabulary is 9: it lies between 257 and 1048576");
 }

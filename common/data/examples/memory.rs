@@ -1,6 +1,6 @@
 //! How much memory and time a large input takes: `cargo run -p data --example memory -- MEGABYTES [text|jsonl]`.
 //!
-//! Writes that many megabytes of words into a temporary folder, one line in a thousand being 2 MB long, and prepares
+//! Writes that many megabytes of words into a temporary folder, one line in two thousand being 1 MB long, and prepares
 //! them. Prints seconds, megabytes a second, and the most memory that the process held.
 #![allow(clippy::unwrap_used)] // A program that cannot go on should stop here.
 
@@ -41,7 +41,7 @@ fn write(path: &Path, bytes: usize, format: Format) {
     let (mut state, mut written, mut line) = (1u64, 0, 0u64);
     while written < bytes {
         line += 1;
-        let length = if line % 1000 == 0 { 2 << 20 } else { 2000 };
+        let length = if line.is_multiple_of(2000) { 1 << 20 } else { 2000 };
         let mut text = String::new();
         while text.len() < length {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

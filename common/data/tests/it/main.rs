@@ -52,7 +52,10 @@ fn documents(count: usize) -> Vec<String> {
     let document = |n: usize| {
         let words = (0..n * 37 % 101 + 1)
             .map(|w| ["the", "sea", "größer", "\u{1f600}", "<|endoftext|>", "7"][(n + w) % 6]);
-        format!("Document {n}: {}", words.collect::<Vec<_>>().join(if n % 3 == 0 { "\n" } else { " " }))
+        format!(
+            "Document {n}: {}",
+            words.collect::<Vec<_>>().join(if n.is_multiple_of(3) { "\n" } else { " " })
+        )
     };
     (0..count).map(document).collect()
 }
@@ -91,7 +94,7 @@ fn write_parquet(path: &Path, documents: &[String], compression: Compression) {
         column.typed::<Int64Type>().write_batch(&ids, None, None).unwrap();
         column.close().unwrap();
         let all = vec![1; rows.len()];
-        let levels: Vec<_> = (0..rows.len()).map(|n| i16::from(n % 7 != 0)).collect();
+        let levels: Vec<_> = (0..rows.len()).map(|n| i16::from(!n.is_multiple_of(7))).collect();
         let notes: Vec<_> = levels.iter().filter(|&&l| l == 1).map(|_| ByteArray::from("note")).collect();
         for (values, levels) in [(notes, Some(levels)), (texts.clone(), Some(all)), (texts, None)] {
             let mut column = group.next_column().unwrap().unwrap();
