@@ -35,6 +35,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["bucket-server"]),
     ("engine", &["data"]),
     ("miner", &["devchain"]),
+    ("validator", &["devchain"]),
 ];
 
 /// Dependencies that are named in few places, by the beginning of their names.
@@ -205,6 +206,16 @@ fn pages_name_only_files_that_exist() {
         }
     }
     assert!(links > 0, "no page has a link");
+}
+
+#[test]
+fn the_map_shows_every_crate() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rows: Vec<&str> = map.lines().filter(|line| line.starts_with("| [")).collect();
+    for (name, _) in ARROWS {
+        let named = |row: &&&str| row.contains(&format!("(`{name}`)")) || row.contains(&format!("[{name}]"));
+        assert_eq!(rows.iter().filter(named).count(), 1, "rows of {name} in ARCHITECTURE.md");
+    }
 }
 
 /// All Markdown files of the checkout.
