@@ -74,7 +74,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { batch: 2 << 20, save: 64 << 20 }
+        Self { batch: 2 << 20, save: 16 << 20 }
     }
 }
 
