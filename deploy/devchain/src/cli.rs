@@ -6,10 +6,13 @@ mod reference;
 mod run;
 mod settings;
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use common::Exit;
+use common::{EXIT_CODES, Exit};
 use devchain::{ChainError, LogError, StartError};
 use tracing_subscriber::EnvFilter;
 
@@ -19,10 +22,8 @@ use self::{
 };
 
 /// A development chain with Subtensor's interface.
-///
-/// Exit codes: 0 good, 1 failed, 2 usage or configuration, 4 not permitted.
 #[derive(Parser)]
-#[command(name = "devchain", version, arg_required_else_help = true)]
+#[command(name = "devchain", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -76,7 +77,7 @@ enum Show {
 
 /// Carries out the command line of this process.
 pub(crate) fn run() -> Exit {
-    let matches = Cli::command().get_matches();
+    let matches = without_empty_variables(Cli::command()).get_matches();
     let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     report(carry_out(command, innermost(&matches)))
 }
@@ -87,11 +88,8 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
             log_to_stderr(if verbose { "debug" } else { "info" });
             run::run(settings.layers(matches)?.config()?, json)
         }
-        Command::Reference => {
-            print!("{}", reference::page(Cli::command()));
-            Ok(())
-        }
-        Command::Bench { json } => Ok(bench::run(json)?),
+        Command::Reference => say(&reference::page(Cli::command())),
+        Command::Bench { json } => say(&bench::run(json)?),
         Command::Config { command: Show::Show { settings, json } } => {
             show(&settings.layers(matches)?, json, "")
         }
@@ -99,6 +97,16 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
             show(&settings.layers(matches)?, json, "genesis")
         }
     }
+}
+
+/// An empty variable is an unset one.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        // There is no variable without a name.
+        if value.is_some_and(|value| value.is_empty()) { arg.env("").hide_env(true) } else { arg }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// The matches of the last subcommand, whose flags are the settings.
@@ -114,7 +122,9 @@ enum Failure {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
+    #[error("cannot write to the standard output: {0}")]
+    Print(io::Error),
     #[error("the chain stopped by itself; its log says why")]
     Stopped,
     #[error("bench: {0:#}")]
@@ -127,6 +137,7 @@ impl Failure {
             Self::Settings(_) | Self::Start(StartError::Config(_)) => Exit::Usage,
             Self::Start(StartError::Chain(error)) => chain_exit(error),
             Self::Start(StartError::Listen { source, .. }) | Self::Io(source) => io_exit(source),
+            Self::Print(_) => Exit::Failed,
             Self::Start(_) | Self::Stopped | Self::Bench(_) => Exit::Failed,
         }
     }
@@ -137,15 +148,15 @@ fn chain_exit(error: &ChainError) -> Exit {
         ChainError::Genesis(_) | ChainError::OtherGenesis { .. } | ChainError::OtherRuntime { .. } => {
             Exit::Usage
         }
-        ChainError::Log(LogError::Foreign(_) | LogError::Version { .. }) => Exit::Usage,
+        ChainError::Log(LogError::NoFile(_) | LogError::Foreign(_) | LogError::Version { .. }) => Exit::Usage,
         ChainError::Log(LogError::Io { source, .. }) => io_exit(source),
         ChainError::Log(_) | ChainError::Runtime(_) => Exit::Failed,
     }
 }
 
-fn io_exit(error: &std::io::Error) -> Exit {
+fn io_exit(error: &io::Error) -> Exit {
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied => Exit::NotPermitted,
+        io::ErrorKind::PermissionDenied => Exit::NotPermitted,
         _ => Exit::Failed,
     }
 }
@@ -157,20 +168,31 @@ fn report(result: Result<(), Failure>) -> Exit {
 }
 
 fn complain(failure: &impl Display) {
-    eprintln!("devchain: {failure}");
+    // Where the standard error cannot be written either, the exit code has to do.
+    let _ = writeln!(io::stderr(), "devchain: {failure}");
+}
+
+/// Prints a text. A reader that has gone away is no failure, a full disk is one.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Print(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Logs from `level` on, unless the environment variable `RUST_LOG` says otherwise.
 fn log_to_stderr(level: &str) {
     let default = format!("warn,devchain={level}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A line that cannot be written is lost; telling of it on the same stream would panic.
+    log.log_internal_errors(false).init();
 }
 
 fn show(layers: &Layers, json: bool, under: &str) -> Result<(), Failure> {
     let config = layers.clone().config()?;
     config.check().map_err(StartError::from)?;
     config.genesis.unwrap_or_default().storage().map_err(|error| StartError::Chain(error.into()))?;
-    print!("{}", if json { layers.to_json(under)? } else { layers.to_toml(under)? });
-    Ok(())
+    say(&if json { layers.to_json(under)? } else { layers.to_toml(under)? })
 }

@@ -42,7 +42,7 @@ pub struct Config {
     pub sync: Sync,
     /// How many transactions wait at most.
     pub pool: pool::Limits,
-    /// How much clients may ask for at once.
+    /// Which clients may ask, and for how much at once.
     pub rpc: server::Limits,
     /// The genesis values. Default: those of the log if it holds a chain, else [`Genesis::default`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +80,11 @@ pub enum ConfigError {
     /// A limit of zero.
     #[error("{0} is 0; give at least 1")]
     Zero(&'static str),
+    /// Not the origin of a web page.
+    #[error(
+        "rpc.origins has `{0}`, which is no origin; give scheme, host and port only, as https://polkadot.js.org"
+    )]
+    Origin(String),
 }
 
 impl Config {
@@ -90,6 +95,9 @@ impl Config {
         }
         if !self.allow_remote && !self.listen.ip().is_loopback() {
             return Err(ConfigError::Remote(self.listen));
+        }
+        if let Some(text) = self.rpc.origins.iter().find(|text| !server::is_origin(text)) {
+            return Err(ConfigError::Origin(text.clone()));
         }
         let limits = [
             ("pool.count", self.pool.count),

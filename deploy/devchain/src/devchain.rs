@@ -1,6 +1,6 @@
 //! A running chain: its thread, its server, and how they start and stop.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -76,7 +76,7 @@ impl Devchain {
         let (best, heights) = watch::channel(0);
         let handle = Handle::new(inbox, heights, faults.clone());
         let methods = rpc::methods(&handle)?;
-        let rpc_limits = config.rpc;
+        let rpc_limits = config.rpc.clone();
 
         let (started, start) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -105,9 +105,9 @@ impl Devchain {
         self.genesis
     }
 
-    /// What was dropped from the end of the log, if its last write had been cut short.
+    /// What was dropped from the end of the log, if its last write had been cut short or is damaged.
     pub fn torn_tail(&self) -> Option<TornTail> {
-        self.torn
+        self.torn.clone()
     }
 
     /// The way to the running chain.
@@ -158,12 +158,8 @@ impl NodeThread {
             held: config.pace == Pace::Outside,
         };
         let genesis = chain.store().genesis().hash;
-        let log_path = chain.log_path().map(|path| path.display().to_string());
-        if let (Some(torn), Some(path)) = (torn, log_path) {
-            tracing::warn!(
-                target: "devchain", path, dropped = torn.dropped, offset = torn.offset,
-                "the log's last write had been cut short; dropped it",
-            );
+        if let (Some(torn), Some(path)) = (&torn, chain.log_path()) {
+            warn_of(torn, path);
         }
         // The log is closed, and its lock gone, before anybody is told that the thread has ended.
         timer.block_on(async {
@@ -173,5 +169,19 @@ impl NodeThread {
             }
         });
         let _ = end.send(());
+    }
+}
+
+fn warn_of(torn: &TornTail, log: &Path) {
+    let (path, TornTail { offset, dropped, kept }) = (log.display(), torn);
+    match kept {
+        Some(kept) => tracing::warn!(
+            target: "devchain", %path, dropped, offset, kept = %kept.display(),
+            "the log's last record is damaged; dropped it, and kept its bytes beside the log",
+        ),
+        None => tracing::warn!(
+            target: "devchain", %path, dropped, offset,
+            "the log's last write had been cut short; dropped it",
+        ),
     }
 }

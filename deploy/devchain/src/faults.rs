@@ -1,9 +1,11 @@
-//! Faults on demand, at the level of the connection: late answers, dropped connections, silence.
+//! Faults on demand: late answers, dropped connections, silence, refused methods.
 //!
 //! Every connection's bytes pass through [`carry`], which knows nothing of JSON-RPC: what it delays, withholds or
 //! cuts is what a client sees of a bad network or a hung node, pongs and subscriptions included. What a client sends
 //! is always read and carried out. Connections to the path [`CONTROL_PATH`] are never touched, so that faults can be
-//! set and cleared while they are on; so can [`crate::Handle::fault`].
+//! set and cleared while they are on; so can [`crate::Handle::fault`]. Refusals alone know methods: see [`refuse`].
+
+mod refuse;
 
 use std::{
     io,
@@ -22,6 +24,10 @@ use tokio::{
     time::Instant,
 };
 
+pub(crate) use self::refuse::RefusalLayer;
+pub use self::refuse::RefusedMethod;
+use self::refuse::{MAX_REFUSED, RefusedMethods};
+
 /// The path of control connections, as in `ws://127.0.0.1:9944/dev`: faults do not touch them.
 pub const CONTROL_PATH: &str = "/dev";
 
@@ -35,10 +41,10 @@ const LATE_CHUNKS: usize = 256;
 const CHUNK: usize = 16 << 10;
 
 /// Changes to the faults that are on (`dev_fault`). What is left out stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct FaultChange {
-    /// End delay and stall, and let connections in, before the rest of this change is made.
+    /// End delay, stall and refusals, and let connections in, before the rest of this change is made.
     pub clear: bool,
     /// Every byte to a client arrives this much later, in milliseconds; 0 ends it. Also holds for what is on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +55,9 @@ pub struct FaultChange {
     /// Accept connections and requests, and answer nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall: Option<Stall>,
+    /// Refuse these methods from now on, and no others; an empty list ends it. At most 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuse: Option<Vec<RefusedMethod>>,
 }
 
 /// Which connections to cut.
@@ -74,7 +83,7 @@ pub enum Stall {
 }
 
 /// The faults that are on now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultStatus {
     /// By how much bytes to a client are late, in milliseconds.
@@ -83,14 +92,25 @@ pub struct FaultStatus {
     pub drop_next: u32,
     /// Whether answers are withheld.
     pub stalled: bool,
+    /// The methods that are refused.
+    #[serde(default)]
+    pub refused: Vec<RefusedMethod>,
 }
 
 /// A change that makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} of {ms} ms is above the limit of {MAX_FAULT_MS} ms (one hour)")]
-pub struct FaultError {
-    field: &'static str,
-    ms: u64,
+pub enum FaultError {
+    /// Too long a delay or stall.
+    #[error("{field} of {ms} ms is above the limit of {MAX_FAULT_MS} ms (one hour)")]
+    TooLong {
+        /// The field of the change.
+        field: &'static str,
+        /// Its value, in milliseconds.
+        ms: u64,
+    },
+    /// Too many methods to refuse.
+    #[error("{0} methods to refuse; refuse at most {MAX_REFUSED} at a time")]
+    Refused(usize),
 }
 
 /// What all connections look at.
@@ -125,25 +145,31 @@ impl Silence {
 pub(crate) struct Faults {
     network: Arc<watch::Sender<Network>>,
     drop_next: Arc<AtomicU32>,
+    refused: RefusedMethods,
 }
 
 impl Faults {
     pub(crate) fn new() -> Self {
-        Self { network: Arc::new(watch::Sender::new(Network::default())), drop_next: Arc::default() }
+        let network = Arc::new(watch::Sender::new(Network::default()));
+        Self { network, drop_next: Arc::default(), refused: RefusedMethods::default() }
     }
 
     pub(crate) fn apply(&self, change: FaultChange) -> Result<FaultStatus, FaultError> {
         let stall_ms = if let Some(Stall::Ms(ms)) = change.stall { ms } else { 0 };
         for (field, ms) in [("delayMs", change.delay_ms.unwrap_or(0)), ("stall", stall_ms)] {
             if ms > MAX_FAULT_MS {
-                return Err(FaultError { field, ms });
+                return Err(FaultError::TooLong { field, ms });
             }
         }
+        RefusedMethods::check(change.refuse.as_deref().unwrap_or_default())?;
         self.network.send_modify(|network| network.change(&change));
         match change.drop {
             Some(Drop::Next(n)) => self.drop_next.store(n, Ordering::SeqCst),
             _ if change.clear => self.drop_next.store(0, Ordering::SeqCst),
             _ => {}
+        }
+        if change.clear || change.refuse.is_some() {
+            self.refused.set(change.refuse.unwrap_or_default());
         }
         Ok(self.status())
     }
@@ -154,7 +180,13 @@ impl Faults {
             delay_ms: network.delay.as_millis() as u64,
             drop_next: self.drop_next.load(Ordering::SeqCst),
             stalled: network.stall.is_on(),
+            refused: self.refused.get(),
         }
+    }
+
+    /// What refuses the methods of a connection.
+    pub(crate) fn refusals(&self, line: &Line) -> RefusalLayer {
+        RefusalLayer { methods: self.refused.clone(), control: line.control() }
     }
 
     /// Whether a connection that was just opened is to be cut; counts it.

@@ -47,7 +47,7 @@ pub use self::{
     clock::{Clock, LOGICAL_START_MS},
     config::{Config, ConfigError, Pace},
     devchain::{Devchain, StartError},
-    faults::{CONTROL_PATH, Drop, FaultChange, FaultError, FaultStatus, MAX_FAULT_MS, Stall},
+    faults::{CONTROL_PATH, Drop, FaultChange, FaultError, FaultStatus, MAX_FAULT_MS, RefusedMethod, Stall},
     handle::{ChainStatus, ControlError, Handle, MAX_BLOCKS, MAX_KEY, SubmitError},
     log::{Height, LogError, RuntimeId, StorageWrite, Sync, TornTail},
     node::NodeStatus,

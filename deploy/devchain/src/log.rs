@@ -1,24 +1,26 @@
 //! The append-only log on disk: one record for each sealed block, the first one for genesis.
 //!
 //! A block is appended before anybody is told of it. One record is one `write`, so a process killed at any instant
-//! leaves whole records and at most one that is cut short, which the next start drops with a warning. What has been
+//! leaves whole records and at most one that is cut short, which the next start drops with a warning (if it has its whole
+//! length and is damaged, its bytes are kept in a file beside the log). What has been
 //! handed to the kernel survives the process; what must survive a power cut as well needs [`Sync::EveryBlock`].
 //!
 //! The file starts with eight bytes of magic and a version, then come frames (see `frame`), each of one record.
 
 mod frame;
+mod read;
 mod record;
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use codec::{DecodeAll, Encode};
+use codec::Encode;
 use serde::{Deserialize, Serialize};
 
-use self::frame::Frame;
+use self::read::Contents;
 pub(crate) use self::record::Record;
 pub use self::record::{RuntimeId, StorageWrite};
 
@@ -58,6 +60,9 @@ pub enum LogError {
     /// Another process has it open.
     #[error("log {0} is in use by another devchain; stop that one, or give this one another --log")]
     InUse(PathBuf),
+    /// A folder, a device or a pipe.
+    #[error("{0} is no regular file and was left as it is; give another --log")]
+    NoFile(PathBuf),
     /// The file is something else.
     #[error("{0} is not a devchain log and was left as it is; give another --log")]
     Foreign(PathBuf),
@@ -73,7 +78,7 @@ pub enum LogError {
     },
     /// A record that is not the last one is damaged.
     #[error(
-        "log {path}: the record at byte {offset} (after block {after}) is damaged and others follow it; restore the file from a copy or a snapshot, or remove it to start anew"
+        "log {path}: the record at byte {offset} (after block {after}) is damaged and more follows it; restore the file from a copy or a snapshot, or remove it to start anew"
     )]
     Damaged {
         /// The log.
@@ -122,12 +127,14 @@ impl std::fmt::Display for Height {
 }
 
 /// What dropping a torn tail took away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
     /// Where the last whole record ended, and the file ends now.
     pub offset: u64,
     /// How many bytes were dropped.
     pub dropped: u64,
+    /// Where they were kept: only if they are a complete record that is damaged, not one that was cut short.
+    pub kept: Option<PathBuf>,
 }
 
 /// A log open for appending. Holds the file's lock.
@@ -144,31 +151,32 @@ pub(crate) type Visitor<'a> = &'a mut dyn FnMut(Record) -> Result<(), &'static s
 impl Log {
     /// Opens the log at `path` and shows its records to `visit`, or makes a new one without records.
     ///
-    /// A torn tail is cut off and returned.
+    /// A torn tail is cut off and returned; a last record that is complete and damaged is kept beside the log.
     pub(crate) fn open(
         path: &Path,
         sync: Sync,
         visit: Visitor<'_>,
     ) -> Result<(Self, Option<TornTail>), LogError> {
-        let io = |action| io_error(path, action);
+        // Opening a device or a pipe may by itself have effects, or never end.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(LogError::NoFile(path.into()));
+        }
         let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(path).map_err(io("open it"))?;
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(path).map_err(io_error(path, "open it"))?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => LogError::InUse(path.into()),
             TryLockError::Error(source) => LogError::Io { path: path.into(), action: "lock it", source },
         })?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("read it"))?;
-
+        let Contents { end, length, is_damaged } = read::contents(path, &file, visit)?;
+        let kept = if is_damaged { Some(keep_tail(path, &mut file, end)?) } else { None };
         let mut log = Self { path: path.into(), file, end: 0, sync };
-        if !check_preamble(path, &bytes)? {
+        if end == 0 {
             log.start()?;
-            return Ok((log, torn(0, bytes.len())));
+        } else {
+            log.truncate(end)?;
         }
-        let end = read_records(path, &bytes, visit)?;
-        log.truncate(end as u64)?;
-        Ok((log, torn(end, bytes.len())))
+        Ok((log, (end < length).then(|| TornTail { offset: end, dropped: length - end, kept })))
     }
 
     /// Makes a log at `path`, which must not exist.
@@ -235,39 +243,26 @@ fn io_error(path: &Path, action: &'static str) -> impl Fn(io::Error) -> LogError
     move |source| LogError::Io { path: path.into(), action, source }
 }
 
-fn torn(end: usize, length: usize) -> Option<TornTail> {
-    (end < length).then(|| TornTail { offset: end as u64, dropped: (length - end) as u64 })
+/// Copies what follows `offset` to a new file beside the log; its path.
+fn keep_tail(log: &Path, file: &mut File, offset: u64) -> Result<PathBuf, LogError> {
+    file.seek(SeekFrom::Start(offset)).map_err(io_error(log, "seek in it"))?;
+    let (path, mut copy) = new_file_beside(log)?;
+    let copied = io::copy(file, &mut copy).and_then(|_| copy.sync_all());
+    copied.map_err(io_error(&path, "keep the damaged record in it"))?;
+    Ok(path)
 }
 
-/// Whether a whole preamble is there. A part of one is a log whose very first write was cut short.
-fn check_preamble(path: &Path, bytes: &[u8]) -> Result<bool, LogError> {
-    let magic = &bytes[..bytes.len().min(MAGIC.len())];
-    if !MAGIC.starts_with(magic) {
-        return Err(LogError::Foreign(path.into()));
+/// The first of `LOG.damaged-1`, `LOG.damaged-2`, … that does not exist yet.
+fn new_file_beside(log: &Path) -> Result<(PathBuf, File), LogError> {
+    let mut number = 1_u32;
+    loop {
+        let mut path = log.as_os_str().to_owned();
+        path.push(format!(".damaged-{number}"));
+        let path = PathBuf::from(path);
+        match File::create_new(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(io_error(&path, "create it")(error)),
+        }
     }
-    let Some(version) = bytes.get(MAGIC.len()..PREAMBLE_LEN) else { return Ok(false) };
-    match u32::from_le_bytes([version[0], version[1], version[2], version[3]]) {
-        VERSION => Ok(true),
-        found => Err(LogError::Version { path: path.into(), found }),
-    }
-}
-
-/// Shows all whole records to `visit`; where the last one ends.
-fn read_records(path: &Path, bytes: &[u8], visit: Visitor<'_>) -> Result<usize, LogError> {
-    let mut height = None;
-    let mut at = PREAMBLE_LEN;
-    while at < bytes.len() {
-        let (path, offset) = (PathBuf::from(path), at as u64);
-        let (payload, length) = match frame::decode(&bytes[at..]) {
-            Frame::Whole(payload, length) => (payload, length),
-            Frame::Torn => break,
-            Frame::Damaged => return Err(LogError::Damaged { path, offset, after: Height(height) }),
-        };
-        let record = Record::decode_all(&mut &payload[..]).map_err(|_| "is of no known kind");
-        height = record.as_ref().ok().and_then(Record::height).or(height);
-        let visited = record.and_then(&mut *visit);
-        visited.map_err(|problem| LogError::Inconsistent { path, offset, problem })?;
-        at += length;
-    }
-    Ok(at)
 }

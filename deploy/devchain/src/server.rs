@@ -1,8 +1,11 @@
 //! The listening socket: JSON-RPC over WebSocket, and HTTP POST for scripts.
 //!
-//! Limits of [`Limits`] are per server or connection; what is above them is refused, never queued without end.
+//! Web pages of elsewhere are kept out (see `origin`). Limits of [`Limits`] are per server or connection; what is above them is refused, never queued without end.
+
+mod origin;
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,8 +17,9 @@ use std::{
 use jsonrpsee::{
     Methods,
     server::{
-        ConnectionGuard, HttpRequest, PingConfig, ServerConfig, StopHandle, TowerService,
-        serve_with_graceful_shutdown, stop_channel,
+        ConnectionGuard, HttpBody, HttpRequest, HttpResponse, PingConfig, ServerConfig, StopHandle,
+        TowerService, http::response, middleware::rpc::RpcServiceBuilder, serve_with_graceful_shutdown,
+        stop_channel,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -24,12 +28,16 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
-use tower::{Service, layer::util::Identity};
+use tower::{
+    Service,
+    layer::util::{Identity, Stack},
+};
 
-use crate::faults::{self, CONTROL_PATH, Faults, Line};
+pub(crate) use self::origin::is_origin;
+use crate::faults::{self, CONTROL_PATH, Faults, Line, RefusalLayer};
 
-/// How much clients may ask for at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Which clients may ask, and for how much at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Most connections; others are closed at once.
@@ -42,6 +50,9 @@ pub struct Limits {
     pub response_bytes: u32,
     /// Most answers and notifications that may wait for a client that does not read; then it is made to wait.
     pub buffered: u32,
+    /// Web pages that may use the chain, as `https://polkadot.js.org`; those of this machine always may. Programs
+    /// need not be listed.
+    pub origins: Vec<String>,
 }
 
 impl Default for Limits {
@@ -52,12 +63,13 @@ impl Default for Limits {
             request_bytes: 15 << 20,
             response_bytes: 64 << 20,
             buffered: 256,
+            origins: Vec::new(),
         }
     }
 }
 
 impl Limits {
-    fn server_config(self) -> ServerConfig {
+    fn server_config(&self) -> ServerConfig {
         ServerConfig::builder()
             .max_connections(self.connections)
             .max_subscriptions_per_connection(self.subscriptions)
@@ -79,8 +91,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long to wait when no connection can be accepted (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// jsonrpsee's service of one connection, without middleware.
-type RpcService = TowerService<Identity, Identity>;
+/// jsonrpsee's service of one connection, with methods that can be refused.
+type RpcService = TowerService<Stack<RefusalLayer, Identity>, Identity>;
 
 /// Serves `methods` on `listener` until `stop` changes.
 pub(crate) async fn serve(
@@ -94,6 +106,7 @@ pub(crate) async fn serve(
     let services =
         jsonrpsee::server::Server::builder().set_config(limits.server_config()).to_service_builder();
     let guard = ConnectionGuard::new(limits.connections as usize);
+    let origins: Arc<[String]> = limits.origins.into();
     let mut connections = JoinSet::new();
     loop {
         let socket = tokio::select! {
@@ -113,10 +126,13 @@ pub(crate) async fn serve(
         if faults.cuts_newcomer() {
             continue;
         }
-        let service = services.clone().build(methods.clone(), stop_handle.clone());
         let (line, stop_handle) = (Line::new(&faults), stop_handle.clone());
+        let refusals = RpcServiceBuilder::new().layer(faults.refusals(&line));
+        let services = services.clone().set_rpc_middleware(refusals);
+        let service = services.build(methods.clone(), stop_handle.clone());
+        let door = Door { service, control: line.control(), origins: origins.clone() };
         connections.spawn(async move {
-            connection(socket, service, line, stop_handle).await;
+            connection(socket, door, line, stop_handle).await;
             drop(permit);
         });
     }
@@ -127,38 +143,59 @@ pub(crate) async fn serve(
 }
 
 /// Serves one connection until either side closes it or it is cut.
-async fn connection(socket: TcpStream, service: RpcService, line: Line, stop: StopHandle) {
+async fn connection(socket: TcpStream, door: Door<RpcService>, line: Line, stop: StopHandle) {
     drop(socket.set_nodelay(true));
     let (server_end, client_end) = tokio::io::duplex(PIPE);
-    let service = Marking { service, control: line.control() };
     let serving = async {
-        if let Err(error) = serve_with_graceful_shutdown(server_end, service, stop.shutdown()).await {
+        if let Err(error) = serve_with_graceful_shutdown(server_end, door, stop.shutdown()).await {
             tracing::debug!(target: "devchain::server", %error, "connection ended");
         }
     };
     tokio::join!(serving, faults::carry(socket, client_end, line));
 }
 
-/// Notes whether a connection is for control, before its first answer.
+/// Refuses web pages of elsewhere, and notes whether a connection is for control, before its first answer.
 #[derive(Clone)]
-struct Marking<S> {
+struct Door<S> {
     service: S,
     control: Arc<AtomicBool>,
+    origins: Arc<[String]>,
 }
 
-impl<S: Service<HttpRequest<B>>, B> Service<HttpRequest<B>> for Marking<S> {
-    type Response = S::Response;
+/// What comes of a request.
+type Answer<E> = Pin<Box<dyn Future<Output = Result<HttpResponse, E>> + Send>>;
+
+impl<S, B> Service<HttpRequest<B>> for Door<S>
+where
+    S: Service<HttpRequest<B>, Response = HttpResponse>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = HttpResponse;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Answer<S::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)
     }
 
-    fn call(&mut self, request: HttpRequest<B>) -> S::Future {
+    fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
+        if let Err(stranger) = check_origin(&request, &self.origins) {
+            tracing::warn!(target: "devchain::server", "refused a client: {}", stranger.to_string().trim_end());
+            let mut refusal = response::host_not_allowed();
+            *refusal.body_mut() = HttpBody::from(stranger.to_string());
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         if request.uri().path() == CONTROL_PATH {
             self.control.store(true, Ordering::SeqCst);
         }
-        self.service.call(request)
+        Box::pin(self.service.call(request))
     }
+}
+
+fn check_origin<B>(request: &HttpRequest<B>, allowed: &[String]) -> Result<(), origin::Stranger> {
+    // What is no text is neither an address nor an allowed origin.
+    let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("(not text)"));
+    let host = header("host").or(request.uri().authority().map(|authority| authority.as_str()));
+    origin::check(host, header("origin"), allowed)
 }

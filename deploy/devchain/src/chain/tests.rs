@@ -38,7 +38,7 @@ fn a_tail_torn_at_any_byte_is_dropped() {
     assert_eq!(load(&path), (3, None));
     for cut in last..whole.len() as u64 {
         fs::write(&path, &whole[..cut as usize]).unwrap();
-        let torn = (cut > last).then_some(TornTail { offset: last, dropped: cut - last });
+        let torn = (cut > last).then_some(TornTail { offset: last, dropped: cut - last, kept: None });
         assert_eq!(load(&path), (2, torn), "cut at {cut}");
         assert_eq!(fs::metadata(&path).unwrap().len(), last, "cut at {cut}");
     }

@@ -30,13 +30,15 @@ impl fmt::Display for Source {
 pub(super) enum SettingsError {
     #[error("cannot read the configuration file {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("configuration file {path}: {source}")]
+    #[error("configuration file {path}: {}", source.to_string().trim_end())]
     File { path: PathBuf, source: toml::de::Error },
     #[error("{origin}: `{text}` is not {expected}")]
     Value { origin: Source, text: String, expected: &'static str },
     #[error("{origin}: `{key}` cannot be set, since `{parent}` is not a table")]
     NotATable { origin: Source, key: String, parent: String },
-    #[error("configuration: {0}")]
+    #[error("{origin}: `{text}`: {}", source.message())]
+    Entry { origin: Source, text: String, source: toml::de::Error },
+    #[error("configuration: {}", .0.to_string().trim_end().replace('\n', " "))]
     Merged(toml::de::Error),
     #[error("the configuration cannot be written as TOML: {0}")]
     Toml(#[from] toml::ser::Error),

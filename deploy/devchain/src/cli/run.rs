@@ -1,11 +1,9 @@
 //! `devchain run`.
 
-use std::io::Write;
-
 use devchain::{Config, Devchain};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
+use super::{Failure, say};
 
 /// Runs a chain until a signal ends it.
 ///
@@ -16,7 +14,12 @@ pub(super) fn run(config: Config, json: bool) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let chain = Devchain::start(config).await?;
+        // A start may take long: a log is read. Whatever has been read or cut off, the next start goes on from there.
+        let chain = tokio::select! {
+            started = Devchain::start(config) => started?,
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        };
         announce(&chain, json)?;
         let handle = chain.handle();
         let outcome = tokio::select! {
@@ -30,7 +33,7 @@ pub(super) fn run(config: Config, json: bool) -> Result<(), Failure> {
 }
 
 /// Prints the one line that says that the chain can be used.
-fn announce(chain: &Devchain, json: bool) -> std::io::Result<()> {
+fn announce(chain: &Devchain, json: bool) -> Result<(), Failure> {
     let (url, genesis, height) = (chain.url(), chain.genesis(), *chain.handle().heights().borrow());
     let line = if json {
         let fields =
@@ -39,9 +42,7 @@ fn announce(chain: &Devchain, json: bool) -> std::io::Result<()> {
     } else {
         format!("devchain ready at {url}, genesis {genesis:?}, height {height}")
     };
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()
+    say(&format!("{line}\n"))
 }
 
 /// Bad input can make the runtime panic, which is caught and answered: it is worth a line of the log, not a backtrace.

@@ -1,9 +1,14 @@
 //! The flags that set up a chain, and the environment variables beside them.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 use common::Rao;
+use devchain_runtime::genesis::{Balance, Neuron};
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::layers::{Layers, SettingsError, Source};
@@ -50,7 +55,7 @@ pub(super) struct Settings {
     /// Genesis: blocks that a validator waits between two settings of weights.
     #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_WEIGHTS_RATE_LIMIT")]
     weights_rate_limit: Option<u64>,
-    /// Genesis: whether weights are committed and revealed.
+    /// Genesis: refuse plain weights; commit-reveal itself is not there.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", env = "DEVCHAIN_COMMIT_REVEAL")]
     commit_reveal: Option<bool>,
     /// Genesis: one more funded coldkey, an SS58 address or a path such as //Alice, and its TAO. May be repeated.
@@ -66,6 +71,9 @@ pub(super) struct Settings {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
+
+/// Flag, dotted key, and the value if one is given.
+type SingleValue = (&'static str, &'static str, Option<Value>);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum PaceArg {
@@ -98,7 +106,7 @@ impl Settings {
         if let Some(path) = &self.config {
             layers.add_file(path.clone())?;
         }
-        for (flag, key, value) in self.single_values() {
+        for (flag, key, value) in self.single_values(matches)? {
             let Some(value) = value else { continue };
             layers.merge(key, value, &source_of(matches, flag))?;
         }
@@ -119,30 +127,34 @@ impl Settings {
     }
 
     /// Flag, key and value of each setting of one value.
-    fn single_values(&self) -> [(&'static str, &'static str, Option<Value>); 13] {
-        [
+    fn single_values(&self, matches: &ArgMatches) -> Result<[SingleValue; 13], SettingsError> {
+        let log = self.log.as_deref().map(|path| log_path(path, matches)).transpose()?;
+        let number = |flag, number: Option<u64>| {
+            number.map(|number| integer(number).ok_or_else(|| too_large(flag, number, matches))).transpose()
+        };
+        Ok([
             ("listen", "listen", self.listen.map(|address| address.to_string().into())),
             ("allow-remote", "allow_remote", self.allow_remote.map(Value::from)),
-            ("block-time-ms", "block_time_ms", self.block_time_ms.map(integer)),
+            ("block-time-ms", "block_time_ms", number("block-time-ms", self.block_time_ms)?),
             ("pace", "pace", self.pace.map(name)),
             ("clock", "clock", self.clock.map(name)),
-            ("log", "log", self.log.as_ref().map(|path| path.to_string_lossy().into_owned().into())),
+            ("log", "log", log),
             ("sync", "sync", self.sync.map(name)),
-            ("netuid", "genesis.subnet.netuid", self.netuid.map(integer)),
-            ("tempo", "genesis.subnet.tempo", self.tempo.map(integer)),
-            ("max-uids", "genesis.subnet.max_allowed_uids", self.max_uids.map(integer)),
-            ("min-weights", "genesis.subnet.min_allowed_weights", self.min_weights.map(integer)),
+            ("netuid", "genesis.subnet.netuid", self.netuid.map(small)),
+            ("tempo", "genesis.subnet.tempo", self.tempo.map(small)),
+            ("max-uids", "genesis.subnet.max_allowed_uids", self.max_uids.map(small)),
+            ("min-weights", "genesis.subnet.min_allowed_weights", self.min_weights.map(small)),
             (
                 "weights-rate-limit",
                 "genesis.subnet.weights_set_rate_limit",
-                self.weights_rate_limit.map(integer),
+                number("weights-rate-limit", self.weights_rate_limit)?,
             ),
             (
                 "commit-reveal",
                 "genesis.subnet.commit_reveal_weights_enabled",
                 self.commit_reveal.map(Value::from),
             ),
-        ]
+        ])
     }
 }
 
@@ -156,8 +168,28 @@ fn source_of(matches: &ArgMatches, flag: &'static str) -> Source {
     }
 }
 
-fn integer(number: impl Into<u64>) -> Value {
-    Value::Integer(i64::try_from(number.into()).unwrap_or(i64::MAX))
+/// None above what TOML's integers hold.
+fn integer(number: u64) -> Option<Value> {
+    i64::try_from(number).ok().map(Value::Integer)
+}
+
+fn small(number: u16) -> Value {
+    Value::Integer(number.into())
+}
+
+fn too_large(flag: &'static str, number: u64, matches: &ArgMatches) -> SettingsError {
+    let expected = "a number up to 9223372036854775807";
+    SettingsError::Value { origin: source_of(matches, flag), text: number.to_string(), expected }
+}
+
+/// A path in UTF-8, as a file of settings needs it.
+fn log_path(path: &Path, matches: &ArgMatches) -> Result<Value, SettingsError> {
+    let wrong = || SettingsError::Value {
+        origin: source_of(matches, "log"),
+        text: path.to_string_lossy().into_owned(),
+        expected: "the name of a log, which must be UTF-8",
+    };
+    path.to_str().map(Value::from).ok_or_else(wrong)
 }
 
 fn name(value: impl ValueEnum) -> Value {
@@ -165,10 +197,10 @@ fn name(value: impl ValueEnum) -> Value {
 }
 
 fn balance(text: &str) -> Result<Value, SettingsError> {
-    let parts = text.split_once('=').and_then(|(coldkey, tao)| Some((coldkey, rao(tao)?)));
-    let (coldkey, rao) =
-        parts.ok_or_else(|| wrong("fund", text, "of the form COLDKEY=TAO, as in //Alice=1000"))?;
-    Ok(table([("coldkey", coldkey.into()), ("rao", rao)]))
+    let expected = "of the form COLDKEY=TAO, as in //Alice=1000";
+    let (coldkey, tao) = text.split_once('=').ok_or_else(|| wrong("fund", text, expected))?;
+    let rao = rao("fund", text, tao, expected)?;
+    entry::<Balance>("fund", text, [("coldkey", coldkey.into()), ("rao", rao)])
 }
 
 fn validator(text: &str) -> Result<Value, SettingsError> {
@@ -176,17 +208,16 @@ fn validator(text: &str) -> Result<Value, SettingsError> {
     let [hotkey, coldkey, stake] = parts[..] else {
         return Err(wrong("validator", text, "of the form HOTKEY,COLDKEY,STAKE"));
     };
-    let stake =
-        rao(stake).ok_or_else(|| wrong("validator", text, "one with an amount of TAO as its stake"))?;
+    let stake = rao("validator", text, stake, "one with an amount of TAO as its stake")?;
     let neuron =
         [("hotkey", hotkey.into()), ("coldkey", coldkey.into()), ("stake", stake), ("permit", true.into())];
-    Ok(table(neuron))
+    entry::<Neuron>("validator", text, neuron)
 }
 
 fn miner(text: &str) -> Result<Value, SettingsError> {
     let (hotkey, coldkey) =
         text.split_once(',').ok_or_else(|| wrong("miner", text, "of the form HOTKEY,COLDKEY"))?;
-    Ok(table([("hotkey", hotkey.into()), ("coldkey", coldkey.into())]))
+    entry::<Neuron>("miner", text, [("hotkey", hotkey.into()), ("coldkey", coldkey.into())])
 }
 
 /// `key=value`. What is not TOML by itself is taken as text, so that paths and addresses need no quotes.
@@ -202,12 +233,23 @@ fn assignment(text: &str) -> Result<(&str, Value), SettingsError> {
     Ok((key, value))
 }
 
-fn rao(tao: &str) -> Option<Value> {
-    tao.parse::<Rao>().ok().map(|rao| integer(rao.0))
+fn rao(flag: &'static str, text: &str, tao: &str, expected: &'static str) -> Result<Value, SettingsError> {
+    let amount = tao.parse::<Rao>().map_err(|_| wrong(flag, text, expected))?;
+    integer(amount.0).ok_or_else(|| wrong(flag, text, "one with at most 9223372036.854775807 TAO"))
 }
 
-fn table<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    Value::Table(fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
+/// An entry of a genesis list, read once so that what is wrong in it is told of the flag.
+fn entry<T: DeserializeOwned>(
+    flag: &'static str,
+    text: &str,
+    fields: impl IntoIterator<Item = (&'static str, Value)>,
+) -> Result<Value, SettingsError> {
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let value = Value::Table(fields.collect());
+    match value.clone().try_into::<T>() {
+        Ok(_) => Ok(value),
+        Err(source) => Err(SettingsError::Entry { origin: Source::Flag(flag), text: text.into(), source }),
+    }
 }
 
 fn wrong(flag: &'static str, text: &str, expected: &'static str) -> SettingsError {

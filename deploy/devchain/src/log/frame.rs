@@ -6,21 +6,26 @@
 //! The length has a check of its own, so that a damaged length is told apart from a write that was cut short: the
 //! first must not make a reader throw away all that follows. Checks are xxHash64, against accidents only.
 
+use std::io::{self, BufRead};
+
 use sp_crypto_hashing::twox_64;
 
 /// Bytes before a payload.
 pub(crate) const HEAD_LEN: usize = 16;
 
-/// The largest payload, 256 MiB. A block holds at most 5 MiB of extrinsics; a snapshot writes nodes in parts.
+/// The largest payload, 256 MiB. A block holds at most 10 MiB of extrinsics; a snapshot writes nodes in parts.
 pub(crate) const MAX_PAYLOAD: usize = 256 << 20;
 
 /// What a reader finds at the start of a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Frame<'a> {
-    /// A whole frame: its payload, and its length with the head.
-    Whole(&'a [u8], usize),
+pub(crate) enum Frame {
+    /// A whole frame: its payload.
+    Whole(Vec<u8>),
     /// The bytes end inside a frame: a write that was cut short.
     Torn,
+    /// The last frame, of the right length, with a payload that is not what was written: its pages did not all reach
+    /// the disk, or something changed it later.
+    LastDamaged,
     /// The bytes are not what was written.
     Damaged,
 }
@@ -36,24 +41,41 @@ pub(crate) fn encode(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Reads the frame at the start of `bytes`, which end where the file ends.
-pub(crate) fn decode(bytes: &[u8]) -> Frame<'_> {
-    // A file that was grown before its contents reached the disk (power cut) ends in zeros.
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Frame::Torn;
-    }
-    let Some((head, rest)) = bytes.split_at_checked(HEAD_LEN) else { return Frame::Torn };
+/// Reads the frame at which `input` stands, `left` bytes before the end of the file.
+pub(crate) fn read(input: &mut impl BufRead, left: u64) -> io::Result<Frame> {
+    let Some(rest) = left.checked_sub(HEAD_LEN as u64) else { return Ok(Frame::Torn) };
+    let mut head = [0; HEAD_LEN];
+    input.read_exact(&mut head)?;
     let length = [head[0], head[1], head[2], head[3]];
     if head[4..8] != length_check(length) {
-        return Frame::Damaged;
+        // A file that was grown before its contents reached the disk (power cut) ends in zeros.
+        let is_grown = head == [0; HEAD_LEN] && only_zeros(input)?;
+        return Ok(if is_grown { Frame::Torn } else { Frame::Damaged });
     }
     let length = u32::from_le_bytes(length) as usize;
-    match rest.get(..length) {
-        None => Frame::Torn,
-        Some(payload) if head[8..16] == twox_64(payload) => Frame::Whole(payload, HEAD_LEN + length),
-        // The last frame with the right length and wrong bytes: its pages did not all reach the disk.
-        Some(_) if rest.len() == length => Frame::Torn,
-        Some(_) => Frame::Damaged,
+    if length > MAX_PAYLOAD {
+        return Ok(Frame::Damaged);
+    }
+    if rest < length as u64 {
+        return Ok(Frame::Torn);
+    }
+    let mut payload = vec![0; length];
+    input.read_exact(&mut payload)?;
+    Ok(match head[8..16] == twox_64(&payload) {
+        true => Frame::Whole(payload),
+        false if rest == length as u64 => Frame::LastDamaged,
+        false => Frame::Damaged,
+    })
+}
+
+fn only_zeros(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() || bytes.iter().any(|byte| *byte != 0) {
+            return Ok(bytes.is_empty());
+        }
+        let length = bytes.len();
+        input.consume(length);
     }
 }
 
@@ -66,14 +88,20 @@ fn length_check(length: [u8; 4]) -> [u8; 4] {
 mod tests {
     use super::*;
 
+    fn decode(mut bytes: &[u8]) -> Frame {
+        let left = bytes.len() as u64;
+        read(&mut bytes, left).unwrap()
+    }
+
     #[test]
-    fn a_frame_reads_back() {
-        let mut bytes = encode(b"one");
-        let length = bytes.len();
-        assert_eq!(decode(&bytes), Frame::Whole(b"one", length));
-        bytes.extend(encode(b"two"));
-        assert_eq!(decode(&bytes), Frame::Whole(b"one", length));
-        assert_eq!(decode(&bytes[length..]), Frame::Whole(b"two", length));
+    fn frames_read_back() {
+        let bytes = [encode(b"one"), encode(b""), encode(b"three")].concat();
+        let mut rest = &bytes[..];
+        for expected in [&b"one"[..], b"", b"three"] {
+            let left = rest.len() as u64;
+            assert_eq!(read(&mut rest, left).unwrap(), Frame::Whole(expected.to_vec()));
+        }
+        assert!(rest.is_empty());
     }
 
     #[test]
@@ -100,10 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_byte_in_the_last_payload_is_torn() {
+    fn a_flipped_byte_in_the_last_payload_is_told_from_a_cut() {
         let mut bytes = encode(b"a payload");
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
-        assert_eq!(decode(&bytes), Frame::Torn);
+        assert_eq!(decode(&bytes), Frame::LastDamaged);
+        bytes[HEAD_LEN..].fill(0);
+        assert_eq!(decode(&bytes), Frame::LastDamaged);
+    }
+
+    #[test]
+    fn a_length_that_no_frame_has_is_damage() {
+        let length = (MAX_PAYLOAD as u32 + 1).to_le_bytes();
+        let head = [&length[..], &length_check(length), &[0; 8]].concat();
+        assert_eq!(decode(&head), Frame::Damaged);
     }
 }

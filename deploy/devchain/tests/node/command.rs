@@ -1,6 +1,6 @@
 //! The command line: settings, their sources, messages and exit codes.
 
-use std::{fs, process::Command};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ fn wrong_settings_are_usage_errors_that_name_them() {
     };
     let typo = file("typo.toml", "listen = \"127.0.0.1:1\"\nblok_time_ms = 5\n");
     let broken = file("broken.toml", "listen = ");
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["--config", &typo], "unknown field `blok_time_ms`"),
         (&["--config", &broken], "broken.toml: TOML parse error at line 1"),
         (&["--config", "/no/such/file"], "cannot read the configuration file /no/such/file"),
@@ -128,6 +128,17 @@ fn wrong_settings_are_usage_errors_that_name_them() {
         (&["--validator", "//A,//B"], "is not of the form HOTKEY,COLDKEY,STAKE"),
         (&["--miner", "//A"], "is not of the form HOTKEY,COLDKEY"),
         (&["--netuid", "0"], "subnet.netuid is 0, the root network"),
+        (
+            &["--set", "rpc.origins=[\"https://a.example/\"]"],
+            "rpc.origins has `https://a.example/`, which is no",
+        ),
+        (
+            &["--weights-rate-limit", "18446744073709551615"],
+            "flag --weights-rate-limit: `18446744073709551615` is",
+        ),
+        (&["--fund", "//Zoe=18446744073"], "flag --fund: `//Zoe=18446744073` is not one with at most"),
+        (&["--validator", "//A,//B,18446744073"], "is not one with at most 9223372036.854775807 TAO"),
+        (&["--fund", "xx=1"], "flag --fund: `xx=1`: 'xx' is neither"),
         (&["--miner", "nobody,//M"], "'nobody' is neither an SS58 address nor the path of a development key"),
     ];
     for (args, expected) in cases {
@@ -148,6 +159,67 @@ fn a_chain_that_cannot_start_says_why() {
     let (code, out, err) = run(&["run", "--listen", "127.0.0.1:0", "--log", letter.to_str().unwrap()], &[]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.contains("is not a devchain log"), "{err}");
+}
+
+#[test]
+fn the_largest_amounts_are_not_changed() {
+    let flags = ["--weights-rate-limit", "9223372036854775807", "--fund", "//Zoe=9223372036.854775807"];
+    let (code, out, err) = run(&[&["genesis", "show", "--json"][..], &flags].concat(), &[]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let values = &serde_json::from_str::<Value>(&out).unwrap()["values"];
+    assert_eq!(values["subnet"]["weights_set_rate_limit"], json!(i64::MAX));
+    assert_eq!(values["balances"].as_array().unwrap().last().unwrap()["rao"], json!(i64::MAX));
+}
+
+#[test]
+fn a_log_whose_name_is_no_text_is_refused() {
+    let name = OsStr::from_bytes(b"/tmp/\xff");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_devchain"));
+    let output = command.args(["config", "show", "--log"]).arg(name).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("flag --log: `/tmp/\u{fffd}` is not the name of a log, which must be UTF-8"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let environment = [("DEVCHAIN_CONFIG", ""), ("DEVCHAIN_TEMPO", ""), ("DEVCHAIN_PACE", "outside")];
+    let (code, out, err) = run(&["config", "show", "--json"], &environment);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let sources = &serde_json::from_str::<Value>(&out).unwrap()["sources"];
+    assert_eq!(sources["genesis.subnet.tempo"], json!("default"));
+    assert_eq!(sources["pace"], json!("environment DEVCHAIN_PACE"));
+}
+
+#[test]
+fn a_full_device_is_a_failure_and_a_closed_pipe_is_none() {
+    for args in [&["config", "show"][..], &["reference"], &["run", "--listen", "127.0.0.1:0"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devchain"));
+        let output = command.args(args).env_clear().stdout(full).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+        assert!(
+            message.contains("devchain: cannot write to the standard output: No space left"),
+            "{message}"
+        );
+
+        // With nowhere to complain the exit code is the same.
+        let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devchain"));
+        let status = command.args(args).env_clear().stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{args:?}");
+    }
+    for args in [&["config", "show"][..], &["reference"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devchain"));
+        let output = command.args(args).env_clear().stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{args:?}");
+    }
 }
 
 #[test]

@@ -2,8 +2,12 @@
 
 use std::task::Poll;
 
-use devchain::{Devchain, Drop, FaultChange, MAX_FAULT_MS, Stall};
-use jsonrpsee::{core::client::ClientT, rpc_params, ws_client::WsClient};
+use devchain::{Devchain, Drop, FaultChange, MAX_FAULT_MS, RefusedMethod, Stall};
+use jsonrpsee::{
+    core::{client::ClientT, params::BatchRequestBuilder},
+    rpc_params,
+    ws_client::WsClient,
+};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -59,8 +63,11 @@ async fn clear_ends_every_fault() {
 async fn a_timed_stall_ends_by_itself() {
     let chain = start(paced()).await;
     let client = connect(&chain.url()).await;
-    chain.handle().fault(FaultChange { stall: Some(Stall::Ms(300)), ..Default::default() }).unwrap();
+    let stall = FaultChange { stall: Some(Stall::Ms(1000)), ..Default::default() };
+    assert!(chain.handle().fault(stall).unwrap().stalled, "it is on");
     assert_eq!(ask::<String>(&client, "system_chain", rpc_params![]).await, "Muster devchain");
+    // Were nothing withheld, the answer would be here while the stall is still on.
+    assert!(!chain.handle().status().await.unwrap().faults.stalled, "the answer came after its end");
 }
 
 #[tokio::test]
@@ -69,9 +76,22 @@ async fn a_short_delay_keeps_the_order() {
     let client = connect(&chain.url()).await;
     let end = "chain_unsubscribeNewHeads";
     let mut heads = subscribe(&client, "chain_subscribeNewHeads", rpc_params![], end).await;
-    chain.handle().fault(FaultChange { delay_ms: Some(20), ..Default::default() }).unwrap();
+    assert_eq!(number(&next(&mut heads).await["number"]), 0);
+    let delay = |ms| FaultChange { delay_ms: Some(ms), ..Default::default() };
+    assert_eq!(chain.handle().fault(delay(MAX_FAULT_MS)).unwrap().delay_ms, MAX_FAULT_MS);
     chain.handle().fast_forward(50).await.unwrap();
-    for height in 0..=50 {
+    let control = control(&chain).await;
+    {
+        let head = heads.next();
+        tokio::pin!(head);
+        // The ordinary connection has been told of a block that others read: it is on its way.
+        assert_eq!(height(&control).await, 50);
+        assert!(futures_poll(&mut head).await.is_pending(), "the delay is on");
+        // The shorter delay also holds for what is on its way.
+        assert_eq!(chain.handle().fault(delay(20)).unwrap().delay_ms, 20);
+        assert_eq!(number(&patiently(head).await.unwrap().unwrap()["number"]), 1);
+    }
+    for height in 2..=50 {
         assert_eq!(number(&next(&mut heads).await["number"]), height);
     }
 }
@@ -98,7 +118,7 @@ async fn the_next_connections_are_dropped() {
     }
     assert_eq!(height(&connect(&chain.url()).await).await, 0);
     let status: Value = ask(&control, "dev_status", rpc_params![]).await;
-    assert_eq!(status["faults"], json!({ "delayMs": 0, "dropNext": 0, "stalled": false }));
+    assert_eq!(status["faults"], json!({ "delayMs": 0, "dropNext": 0, "stalled": false, "refused": [] }));
 }
 
 #[tokio::test]
@@ -131,4 +151,73 @@ async fn what_is_sent_into_a_stall_is_carried_out() {
     assert!(!request.is_finished(), "the block is sealed, its answer is not there");
     chain.handle().fault(FaultChange { clear: true, ..Default::default() }).unwrap();
     assert_eq!(patiently(request).await.unwrap()["height"], json!(1));
+}
+
+#[tokio::test]
+async fn a_refused_method_is_answered_with_the_given_error_until_it_is_cleared() {
+    let chain = start(paced()).await;
+    let (client, control) = (connect(&chain.url()).await, control(&chain).await);
+    let busy = json!({ "method": "dev_newBlock", "code": -32009, "message": "server is busy" });
+    let status = fault(&control, json!({ "refuse": [busy] })).await;
+    assert_eq!(status["refused"], json!([busy]));
+
+    let expected = (-32009, "server is busy".to_owned(), None);
+    assert_eq!(refusal(&client, "dev_newBlock", rpc_params![]).await, expected);
+    assert_eq!(height(&client).await, 0, "it was not carried out, and other methods are answered");
+    let sealed: Value = ask(&control, "dev_newBlock", rpc_params![]).await;
+    assert_eq!(sealed["height"], json!(1), "nothing is refused on a control connection");
+
+    fault(&control, json!({ "clear": true })).await;
+    let sealed: Value = ask(&client, "dev_newBlock", rpc_params![]).await;
+    assert_eq!((&sealed["height"], &sealed["faults"]["refused"]), (&json!(2), &Value::Null));
+}
+
+#[tokio::test]
+async fn so_many_calls_are_refused_and_the_next_one_answered() {
+    let chain = start(paced()).await;
+    let client = connect(&chain.url()).await;
+    let (method, message) = ("chain_subscribeNewHeads".to_owned(), "rate limit exceeded".to_owned());
+    let refused = RefusedMethod { method, code: -32029, message, times: Some(2) };
+    let refuse = FaultChange { refuse: Some(vec![refused.clone()]), ..Default::default() };
+    assert_eq!(chain.handle().fault(refuse).unwrap().refused, [refused]);
+    for _ in 0..2 {
+        let expected = (-32029, "rate limit exceeded".to_owned(), None);
+        assert_eq!(refusal(&client, "chain_subscribeNewHeads", rpc_params![]).await, expected);
+    }
+    let end = "chain_unsubscribeNewHeads";
+    let mut heads = subscribe(&client, "chain_subscribeNewHeads", rpc_params![], end).await;
+    assert_eq!(number(&next(&mut heads).await["number"]), 0);
+    assert_eq!(chain.handle().status().await.unwrap().faults.refused, []);
+}
+
+#[tokio::test]
+async fn a_refused_method_is_refused_in_a_batch_too() {
+    let chain = start(paced()).await;
+    let client = connect(&chain.url()).await;
+    let refused = RefusedMethod {
+        method: "system_chain".into(),
+        code: 4003,
+        message: "State already discarded".into(),
+        times: None,
+    };
+    chain.handle().fault(FaultChange { refuse: Some(vec![refused]), ..Default::default() }).unwrap();
+    let mut batch = BatchRequestBuilder::new();
+    for method in ["system_name", "system_chain"] {
+        batch.insert(method, rpc_params![]).unwrap();
+    }
+    let answers: Vec<_> =
+        patiently(client.batch_request::<String>(batch)).await.unwrap().into_iter().collect();
+    assert!(answers[0].is_ok(), "{answers:?}");
+    let error = answers[1].as_ref().unwrap_err();
+    assert_eq!((error.code(), error.message()), (4003, "State already discarded"));
+}
+
+#[tokio::test]
+async fn too_many_refusals_are_a_fault_that_cannot_be_set() {
+    let chain = start(paced()).await;
+    let refused = RefusedMethod { method: "a".into(), code: 1, message: String::new(), times: None };
+    let change = FaultChange { refuse: Some(vec![refused; 65]), ..Default::default() };
+    let message = chain.handle().fault(change).unwrap_err().to_string();
+    assert_eq!(message, "65 methods to refuse; refuse at most 64 at a time");
+    assert_eq!(chain.handle().status().await.unwrap().faults.refused, []);
 }

@@ -121,3 +121,30 @@ async fn a_signal_stops_it_cleanly() {
         patiently(client.on_disconnect()).await;
     }
 }
+
+#[tokio::test]
+async fn a_signal_ends_a_start_that_takes_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    drop(spawn(&log));
+    // Zeros that a file grown before a power cut ends in, more of them than can be read in minutes.
+    let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
+    file.set_len(1 << 42).unwrap();
+    for signal in ["-INT", "-TERM"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_devchain"))
+            .args(["run", "--listen", "127.0.0.1:0", "--log"])
+            .arg(&log)
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        let mut process = Process(child);
+        assert!(line.contains("reading the log"), "{line}");
+        let pid = process.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(process.0.wait().unwrap().code(), Some(0), "{signal}");
+        assert_eq!(file.metadata().unwrap().len(), 1 << 42, "the log is as it was");
+    }
+}

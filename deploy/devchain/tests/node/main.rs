@@ -4,6 +4,7 @@
 
 mod command;
 mod dev;
+mod door;
 mod faults;
 mod kill;
 mod restart;

@@ -210,3 +210,41 @@ async fn another_genesis_is_refused_by_hash() {
         chain.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn a_damaged_last_record_is_told_from_a_torn_one_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let chain = start(logged(&path)).await;
+    chain.handle().new_block(3).await.unwrap();
+    chain.shutdown().await;
+    let whole = fs::read(&path).unwrap();
+    let offsets = offsets(&whole);
+    let [.., last, end] = offsets[..] else { panic!("genesis and three blocks") };
+    for (at, name) in [(end - 1, "log.damaged-1"), (last + 16, "log.damaged-2")] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let chain = start(logged(&path)).await;
+        let torn = chain.torn_tail().unwrap();
+        let kept = folder.path().join(name);
+        assert_eq!((torn.offset, torn.dropped), (last as u64, (end - last) as u64));
+        assert_eq!(torn.kept.as_deref(), Some(&*kept));
+        assert!(fs::read(kept).unwrap() == bytes[last..], "the record's bytes as they were");
+        assert_eq!(chain.handle().status().await.unwrap().node.height, 2);
+        chain.shutdown().await;
+        assert!(fs::read(&path).unwrap() == whole[..last]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [folder.path(), &pipe, Path::new("/dev/zero"), Path::new("/dev/full")] {
+        let message = patiently(refused(logged(path))).await.to_string();
+        let expected = format!("{} is no regular file and was left as it is", path.display());
+        assert!(message.starts_with(&expected), "{message}");
+    }
+}

@@ -1,4 +1,5 @@
-//! What a client does before it can work: connect, read metadata and version, read a value.
+//! What a client asks before it can work: connect, read metadata and version, read a value. The answers are received
+//! and not decoded: what decoding costs is the client's affair, and depends on the client.
 
 use std::time::Instant;
 

@@ -13,15 +13,17 @@ pub(super) struct Figure {
     /// What it may be at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     aim: Option<f64>,
+    /// Whether it is more than that.
+    above: bool,
 }
 
 impl Figure {
     pub(super) fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value, unit, aim: None }
+        Self { name, value, unit, aim: None, above: false }
     }
 
     pub(super) fn aim(self, aim: f64) -> Self {
-        Self { aim: Some(aim), ..self }
+        Self { aim: Some(aim), above: self.value > aim, ..self }
     }
 }
 
@@ -56,10 +58,11 @@ impl Report {
 
     pub(super) fn to_text(&self) -> String {
         let mut text = format!("build: {}\n", self.build);
-        for Figure { name, value, unit, aim } in &self.figures {
-            let aim = aim.map_or_else(String::new, |aim| format!("   aim: at most {aim} {unit}"));
+        for Figure { name, value, unit, aim, above } in &self.figures {
+            let above = if *above { ", ABOVE" } else { "" };
+            let aim = aim.map_or_else(String::new, |aim| format!("   aim: at most {aim} {unit}{above}"));
             // Writing to a text cannot fail.
-            let _ = writeln!(text, "{name:<48} {value:>9.2} {unit}{aim}");
+            let _ = writeln!(text, "{name:<57} {value:>9.2} {unit}{aim}");
         }
         text
     }
@@ -73,4 +76,22 @@ pub(super) fn ms(time: Duration) -> f64 {
 pub(super) fn median_ms(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 2).copied().map_or(0.0, ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_above_its_aim_is_marked() {
+        let mut report = Report::default();
+        report.add(Figure::new("slow", 2.0, "ms").aim(1.5));
+        report.add(Figure::new("fast", 1.5, "ms").aim(1.5));
+        report.add(Figure::new("free", 9.0, "ms"));
+        let text = report.to_text();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert!(lines[0].ends_with("2.00 ms   aim: at most 1.5 ms, ABOVE"), "{text}");
+        assert!(lines[1].ends_with("1.50 ms   aim: at most 1.5 ms"), "{text}");
+        assert!(lines[2].ends_with("9.00 ms"), "{text}");
+    }
 }
