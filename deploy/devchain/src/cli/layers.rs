@@ -36,8 +36,8 @@ pub(super) enum SettingsError {
     Value { origin: Source, text: String, expected: &'static str },
     #[error("{origin}: `{key}` cannot be set, since `{parent}` is not a table")]
     NotATable { origin: Source, key: String, parent: String },
-    #[error("{origin}: `{text}`: {}", source.message())]
-    Entry { origin: Source, text: String, source: toml::de::Error },
+    #[error("{origin}: `{text}`: {problem}")]
+    Entry { origin: Source, text: String, problem: String },
     #[error("configuration: {}", .0.to_string().trim_end().replace('\n', " "))]
     Merged(toml::de::Error),
     #[error("the configuration cannot be written as TOML: {0}")]

@@ -248,7 +248,10 @@ fn entry<T: DeserializeOwned>(
     let value = Value::Table(fields.collect());
     match value.clone().try_into::<T>() {
         Ok(_) => Ok(value),
-        Err(source) => Err(SettingsError::Entry { origin: Source::Flag(flag), text: text.into(), source }),
+        Err(error) => {
+            let (origin, problem) = (Source::Flag(flag), error.message().to_owned());
+            Err(SettingsError::Entry { origin, text: text.into(), problem })
+        }
     }
 }
 
