@@ -7,6 +7,7 @@ use tracing::warn;
 
 use crate::{
     Client,
+    backoff::Backoff,
     client::{Header, header_hash},
     connection::Session,
     error::ReadError,
@@ -78,12 +79,11 @@ pub struct Blocks {
 
 impl Blocks {
     pub(crate) fn new(client: Client, next: Height) -> Self {
-        Self::follow(Follower { client, next, last: None, head: None, heads: None, useless: 0 })
+        Self::follow(Follower::new(client, next, None))
     }
 
     pub(crate) fn after(client: Client, last: &Block) -> Self {
-        let (next, last) = (last.height.next(), Some(last.hash));
-        Self::follow(Follower { client, next, last, head: None, heads: None, useless: 0 })
+        Self::follow(Follower::new(client, last.height.next(), Some(last.hash)))
     }
 
     fn follow(follower: Follower) -> Self {
@@ -121,14 +121,26 @@ struct Follower {
     next: Height,
     /// The block before `next`, where we know it.
     last: Option<BlockHash>,
-    /// The newest finalized header that we heard of.
-    head: Option<Header>,
-    heads: Option<(Session, RpcSubscription<Header>)>,
+    heard: Option<Heard>,
     /// The number of the last session that was of no use.
     useless: u64,
+    /// Pauses between nodes that are of no use.
+    backoff: Backoff,
+}
+
+/// What one node says of its finalized head. It says nothing about another node, which may lag.
+struct Heard {
+    session: Session,
+    heads: RpcSubscription<Header>,
+    newest: Option<Header>,
 }
 
 impl Follower {
+    fn new(client: Client, next: Height, last: Option<BlockHash>) -> Self {
+        let backoff = Backoff::new(client.options().first_pause, client.options().longest_pause);
+        Self { client, next, last, heard: None, useless: 0, backoff }
+    }
+
     /// Sends blocks until one cannot be read, or nobody wants them any more.
     async fn run(mut self, blocks: mpsc::Sender<Result<Block, BlocksError>>) {
         loop {
@@ -148,18 +160,20 @@ impl Follower {
         let height = self.next;
         let mut missing = 0;
         loop {
-            while self.head.as_ref().is_none_or(|head| head.number < height.0) {
-                self.hear().await;
-            }
-            match fetch(&self.client, self.head.as_ref(), height).await {
+            let (session, head) = self.node_with(height).await;
+            match fetch(&self.client, &session, &head, height).await {
                 Ok(block) => return self.accept(block),
-                // A node that we came to just now may be behind: wait until it has the block finalized.
-                Err(ReadError::NoBlockYet(_) | ReadError::UnknownBlock(_)) if missing < MAX_MISSING => {
+                // Behind one address there may be nodes that lag: wait until this one has finalized another block.
+                Err(error) if error.is_of_a_lagging_node() && missing < MAX_MISSING => {
                     missing += 1;
-                    self.head = None;
+                    if let Some(heard) = &mut self.heard {
+                        heard.newest = None;
+                    }
                 }
-                Err(error) if error.is_retryable() => {
+                Err(error) if error.is_of_a_lagging_node() || error.is_retryable() => {
                     warn!(target: "chain", %height, %error, "block not read yet");
+                    missing = 0;
+                    self.leave(&session).await;
                 }
                 Err(source) => return Err(BlocksError::Read { height, source }),
             }
@@ -173,25 +187,37 @@ impl Follower {
         }
         self.last = Some(block.hash);
         self.next = block.height.next();
+        self.backoff.reset();
         Ok(block)
+    }
+
+    /// A node that has finalized the block of this height, and its head.
+    async fn node_with(&mut self, height: Height) -> (Session, Header) {
+        loop {
+            if let Some(Heard { session, newest: Some(head), .. }) = &self.heard
+                && head.number >= height.0
+            {
+                return (session.clone(), head.clone());
+            }
+            self.hear().await;
+        }
     }
 
     /// Waits for news of the finalized head, once: a header, a new subscription, or nothing after a loss.
     async fn hear(&mut self) {
         let patience = self.client.options().stall_after();
-        let Some((session, heads)) = &mut self.heads else {
+        let Some(heard) = &mut self.heard else {
             return self.subscribe().await;
         };
-        match timeout(patience, heads.next()).await {
-            Ok(Some(Ok(header))) => self.head = Some(header),
-            Ok(Some(Err(_)) | None) => self.heads = None,
+        match timeout(patience, heard.heads.next()).await {
+            Ok(Some(Ok(header))) => return heard.newest = Some(header),
+            Ok(Some(Err(_)) | None) => {}
             Err(_) => {
                 warn!(target: "chain", next = %self.next, after_s = patience.as_secs_f32(), "no finalized block");
-                self.useless = session.serial;
-                self.client.connection().give_up(session);
-                self.heads = None;
             }
         }
+        let session = heard.session.clone();
+        self.leave(&session).await;
     }
 
     async fn subscribe(&mut self) {
@@ -203,22 +229,40 @@ impl Follower {
         };
         let methods = session.methods.clone();
         match connection.request(&session, METHOD, methods.chain_subscribe_finalized_heads()).await {
-            Ok(heads) => self.heads = Some((session, heads)),
+            Ok(heads) => self.heard = Some(Heard { session, heads, newest: None }),
             Err(error) => {
                 warn!(target: "chain", %error, "cannot subscribe to finalized blocks");
-                self.useless = session.serial;
-                connection.give_up(&session);
+                self.leave(&session).await;
             }
         }
     }
+
+    /// Leaves a node that is of no use for the next one, after a pause.
+    async fn leave(&mut self, session: &Session) {
+        self.heard = None;
+        self.useless = session.serial;
+        self.client.connection().give_up(session);
+        let pause = self.backoff.pause(&mut rand::rng());
+        tokio::time::sleep(pause).await;
+    }
 }
 
-/// The finalized block of this height, which is not above `head`.
-async fn fetch(client: &Client, head: Option<&Header>, height: Height) -> Result<Block, ReadError> {
-    if let Some(head) = head.filter(|head| head.number == height.0) {
+/// The finalized block of this height, which is not above `head`, the finalized head of the session's node.
+///
+/// Only the node that has finalized a block may say its hash: another may lag, and name a block that is not final. What
+/// belongs to a hash any node may say.
+async fn fetch(
+    client: &Client,
+    session: &Session,
+    head: &Header,
+    height: Height,
+) -> Result<Block, ReadError> {
+    if head.number == height.0 {
         return client.with_time(head, header_hash(head)).await;
     }
-    let hash = client.block_hash(height).await?;
+    let asked = session.methods.chain_get_block_hash(Some(height.0.into()));
+    let hash = client.connection().request(session, "chain_getBlockHash", asked).await?;
+    let hash = hash.map(|hash| BlockHash(hash.0)).ok_or(ReadError::NoBlockYet(height))?;
     let header = client.header(hash).await?;
     client.with_time(&header, hash).await
 }

@@ -45,6 +45,7 @@ impl Client {
     ///
     /// Afterwards the client reconnects by itself, for as long as it exists.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
+        options.check()?;
         let options = Arc::new(options);
         let (connection, genesis) = Connection::open(options.clone()).await?;
         let runtimes = Runtimes::load(&connection, genesis).await?;

@@ -143,7 +143,7 @@ impl Snapshot<'_> {
                 Ok((
                     batch.add(commitments().max_space(), ())?,
                     batch.add(commitments().used_space_of(), (netuid.0, AccountId32(hotkey.0)))?,
-                    batch.add_if_usable(subtensor().subnet_epoch_index(), (netuid.0,))?,
+                    batch.add_if_present(subtensor().subnet_epoch_index(), (netuid.0,))?,
                     batch.add(subtensor().tempo(), (netuid.0,))?,
                 ))
             })

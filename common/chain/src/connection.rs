@@ -21,7 +21,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    Options,
+    Endpoint, Options,
     backoff::Backoff,
     error::{ConnectError, EndpointError, RequestError},
 };
@@ -43,7 +43,7 @@ const REPORTS: usize = 16;
 pub(crate) struct Session {
     /// Counts the sessions of this client, from 1.
     pub(crate) serial: u64,
-    endpoint: Arc<str>,
+    endpoint: Endpoint,
     pub(crate) methods: Methods,
     socket: Arc<WsClient>,
 }
@@ -272,8 +272,7 @@ impl Dialer {
 
     /// A session with the next endpoint in turn.
     async fn dial(&mut self, expected: Option<BlockHash>) -> Result<(Session, BlockHash), DialError> {
-        let endpoint: Arc<str> =
-            self.options.endpoints[self.next % self.options.endpoints.len()].as_str().into();
+        let endpoint = Endpoint::new(&self.options.endpoints[self.next % self.options.endpoints.len()]);
         self.next += 1;
         self.made += 1;
         let fail =
@@ -288,14 +287,14 @@ impl Dialer {
         }
     }
 
-    async fn shake_hands(&self, endpoint: Arc<str>) -> Result<(Session, BlockHash), String> {
+    async fn shake_hands(&self, endpoint: Endpoint) -> Result<(Session, BlockHash), String> {
         let socket = WsClientBuilder::default()
             .connection_timeout(self.options.connect_timeout)
             .request_timeout(self.options.request_timeout)
             .max_response_size(MAX_RESPONSE)
             .max_buffer_capacity_per_subscription(MAX_UNREAD)
             .enable_ws_ping(PingConfig::new())
-            .build(&*endpoint)
+            .build(endpoint.secret_url())
             .await
             .map_err(|error| error.to_string())?;
         let socket = Arc::new(socket);

@@ -11,6 +11,14 @@ pub enum ConnectError {
     /// The options hold no endpoint.
     #[error("no endpoint is given: name at least one, like wss://entrypoint-finney.opentensor.ai:443")]
     NoEndpoints,
+    /// The options make no sense. Nothing was sent.
+    #[error("the option {field} {demand}")]
+    Options {
+        /// Which.
+        field: &'static str,
+        /// What it must be.
+        demand: &'static str,
+    },
     /// No endpoint answers.
     #[error("no endpoint of the chain can be reached: {}", tried(.0))]
     Unreachable(Vec<EndpointError>),
@@ -33,7 +41,7 @@ impl ConnectError {
     /// May it work later, with nothing changed on our side?
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NoEndpoints | Self::WrongChain { .. } => false,
+            Self::NoEndpoints | Self::Options { .. } | Self::WrongChain { .. } => false,
             Self::Unreachable(_) => true,
             Self::Runtime(error) => error.is_retryable(),
         }
@@ -109,9 +117,46 @@ pub enum RequestError {
 
 impl RequestError {
     /// May the same request work later?
+    ///
+    /// A refusal may, unless it is about the request itself: rate limits, a busy node and internal errors pass, or
+    /// another node does not have them.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Lost { .. } | Self::TimedOut { .. } | Self::Unreachable { .. })
+        match self {
+            Self::Lost { .. } | Self::TimedOut { .. } | Self::Unreachable { .. } => true,
+            Self::Refused { code, .. } => !is_about_the_request(*code),
+            Self::Unintelligible { .. } => false,
+        }
     }
+
+    /// Does the node say that it, or the block's runtime, does not have what was called?
+    pub(crate) fn is_absent(&self) -> bool {
+        match self {
+            Self::Refused { code: METHOD_NOT_FOUND, .. } => true,
+            Self::Refused { .. } => self.says("Exported method") && self.says("is not found"),
+            _ => false,
+        }
+    }
+
+    /// Is this text in the node's message, or in what it adds to it?
+    pub(crate) fn says(&self, text: &str) -> bool {
+        match self {
+            Self::Refused { message, data, .. } => {
+                message.contains(text) || data.as_deref().is_some_and(|data| data.contains(text))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// JSON-RPC: the node does not have the method.
+const METHOD_NOT_FOUND: i32 = -32601;
+/// JSON-RPC: the parameters are wrong.
+const INVALID_PARAMS: i32 = -32602;
+
+/// Would every node in good health answer with this code? Substrate's own are 1000 to 1999 (the pool) and 4000 to 4999
+/// (state).
+pub(crate) fn is_about_the_request(code: i32) -> bool {
+    matches!(code, METHOD_NOT_FOUND | INVALID_PARAMS | 1000..=1999 | 4000..=4999)
 }
 
 /// Why something could not be read from the chain.
@@ -179,5 +224,38 @@ impl ReadError {
             Self::NoBlockYet(_) => true,
             _ => false,
         }
+    }
+
+    /// Does the node lack a block that another one may have?
+    pub(crate) fn is_of_a_lagging_node(&self) -> bool {
+        matches!(self, Self::NoBlockYet(_) | Self::UnknownBlock(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: i32, message: &str) -> RequestError {
+        RequestError::Refused { method: "state_call", code, message: message.into(), data: None }
+    }
+
+    #[test]
+    fn refusals_of_an_unwell_node_pass_and_others_do_not() {
+        for code in [-32029, -32005, -32999, -32009, -32603, -32000] {
+            assert!(refused(code, "").is_retryable(), "{code}");
+        }
+        for code in [-32601, -32602, 1010, 1012, 1014, 4003] {
+            assert!(!refused(code, "").is_retryable(), "{code}");
+        }
+    }
+
+    #[test]
+    fn only_a_missing_method_is_absent() {
+        let missing = "Client error: Execution failed: Exported method Some_call is not found";
+        assert!(refused(4003, missing).is_absent());
+        assert!(refused(-32601, "Method not found").is_absent());
+        assert!(!refused(4003, "Client error: State already discarded").is_absent());
+        assert!(!refused(-32029, "Too many requests").is_absent());
     }
 }

@@ -36,6 +36,7 @@ mod calls;
 mod client;
 mod commitments;
 mod connection;
+mod endpoint;
 pub mod error;
 #[cfg(test)]
 mod golden;
@@ -57,6 +58,7 @@ pub use blocks::{Block, Blocks, BlocksError};
 pub use calls::{Call, CallError};
 pub use client::Client;
 pub use commitments::{CommitError, Commitments, Space};
+pub use endpoint::Endpoint;
 pub use metagraph::{Metagraph, Neuron, Row};
 pub use options::Options;
 pub use outcome::Event;

@@ -43,7 +43,8 @@ pub struct Neuron {
     pub validator_trust: u16,
     /// What it earned in the last epoch, in the subnet's alpha (`Emission`).
     pub emission: Rao,
-    /// The block of its last `set_weights` (`LastUpdate`).
+    /// The block of its last `set_weights`, or of its registration: the chain writes both (`LastUpdate`). It never set
+    /// weights where this is not above [`registered`](Self::registered).
     pub last_update: Height,
 }
 

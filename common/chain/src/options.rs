@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use common::BlockHash;
 
+use crate::error::ConnectError;
+
 /// Where the chain is and how long to wait for it. Only the endpoints have no default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -52,6 +54,33 @@ impl Options {
         }
     }
 
+    /// Refuses options with which a client could not work: the error names the field.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        const SHORTEST: Duration = Duration::from_millis(1);
+        const DEMAND: &str = "must be at least a millisecond";
+        let durations = [
+            ("block_time", self.block_time),
+            ("connect_timeout", self.connect_timeout),
+            ("request_timeout", self.request_timeout),
+            ("patience", self.patience),
+            ("first_pause", self.first_pause),
+            ("transaction_timeout", self.transaction_timeout),
+        ];
+        if let Some((field, _)) = durations.into_iter().find(|(_, duration)| *duration < SHORTEST) {
+            return Err(ConnectError::Options { field, demand: DEMAND });
+        }
+        let demands = [
+            (self.longest_pause >= self.first_pause, "longest_pause", "must not be below first_pause"),
+            (self.stall_blocks > 0, "stall_blocks", "must be at least 1"),
+            (self.endpoints.iter().all(|url| !url.is_empty()), "endpoints", "must not hold an empty address"),
+        ];
+        match demands.into_iter().find(|(is_met, ..)| !is_met) {
+            Some((_, field, demand)) => Err(ConnectError::Options { field, demand }),
+            None if self.endpoints.is_empty() => Err(ConnectError::NoEndpoints),
+            None => Ok(()),
+        }
+    }
+
     /// For how many blocks a transaction stays valid, as the chain can say it.
     ///
     /// Above 4096 the chain rounds its first block too; it remembers 2400 blocks (`System.BlockHashCount`).
@@ -68,6 +97,30 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_that_make_no_sense_are_named() {
+        let good = Options::new(["ws://127.0.0.1:9944"]);
+        assert!(good.check().is_ok());
+        let zero = Duration::ZERO;
+        let cases = [
+            ("block_time", Options { block_time: zero, ..good.clone() }),
+            ("connect_timeout", Options { connect_timeout: zero, ..good.clone() }),
+            ("request_timeout", Options { request_timeout: zero, ..good.clone() }),
+            ("patience", Options { patience: zero, ..good.clone() }),
+            ("first_pause", Options { first_pause: zero, ..good.clone() }),
+            ("longest_pause", Options { longest_pause: zero, ..good.clone() }),
+            ("transaction_timeout", Options { transaction_timeout: zero, ..good.clone() }),
+            ("stall_blocks", Options { stall_blocks: 0, ..good.clone() }),
+            ("endpoints", Options { endpoints: vec![String::new()], ..good.clone() }),
+        ];
+        for (name, options) in cases {
+            let error = options.check().unwrap_err();
+            assert!(matches!(error, ConnectError::Options { field, .. } if field == name), "{name}: {error}");
+        }
+        let none = Options { endpoints: Vec::new(), ..good };
+        assert!(matches!(none.check(), Err(ConnectError::NoEndpoints)));
+    }
 
     #[test]
     fn an_era_is_one_that_the_chain_knows() {

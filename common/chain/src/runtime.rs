@@ -185,8 +185,7 @@ async fn metadata_at_version(
     match answer {
         Ok(bytes) => Option::<Vec<u8>>::decode(&mut &bytes[..])
             .map_err(|error| RequestError::Unintelligible { method: CALL, reason: error.to_string() }.into()),
-        // The runtime does not have the call.
-        Err(RequestError::Refused { .. }) => Ok(None),
+        Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(explain(error, at)),
     }
 }
@@ -195,10 +194,10 @@ async fn metadata_at_version(
 pub(crate) fn explain(error: RequestError, at: Option<H256>) -> ReadError {
     /// `Client error` of the JSON-RPC methods `state_*`: the text alone says which.
     const STATE_CLIENT_ERROR: i32 = 4003;
-    let (RequestError::Refused { code, message, data, .. }, Some(at)) = (&error, at) else {
+    let (RequestError::Refused { code, .. }, Some(at)) = (&error, at) else {
         return error.into();
     };
-    let says = |text: &str| message.contains(text) || data.as_deref().is_some_and(|data| data.contains(text));
+    let says = |text: &str| error.says(text);
     match *code {
         STATE_CLIENT_ERROR if says("State already discarded") => ReadError::Pruned(BlockHash(at.0)),
         STATE_CLIENT_ERROR if says("UnknownBlock") || says("unknown Block") => {

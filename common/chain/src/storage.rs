@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
-use chain_metadata::items::Kind;
+use chain_metadata::{items::Kind, report::Why};
 use codec::{Compact, Decode};
 use common::BlockHash;
 use sp_crypto_hashing::twox_128;
@@ -83,8 +83,9 @@ impl Batch<'_> {
         Slot { index: self.keys.len() - 1, pallet: "raw", entry: "key", value: PhantomData }
     }
 
-    /// As [`Batch::add`], where the runtime may do without the entry.
-    pub(crate) fn add_if_usable<K, V, P>(
+    /// As [`Batch::add`], where the runtime may do without the entry. One that has it in another form is an error: it
+    /// must not pass for a runtime of before.
+    pub(crate) fn add_if_present<K, V, P>(
         &mut self,
         address: StaticAddress<K, V, P>,
         keys: K,
@@ -96,7 +97,7 @@ impl Batch<'_> {
     {
         match self.add(address, keys) {
             Ok(slot) => Ok(Some(slot)),
-            Err(ReadError::Unusable(_)) => Ok(None),
+            Err(ReadError::Unusable(unusable)) if unusable.why == Why::Absent => Ok(None),
             Err(error) => Err(error),
         }
     }

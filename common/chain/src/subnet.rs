@@ -1,6 +1,10 @@
 //! A subnet's hyperparameters, and when its next epoch is.
 
-use chain_metadata::{api, items::Kind};
+use chain_metadata::{
+    api,
+    items::Kind,
+    report::{Unusable, Why},
+};
 use codec::{Decode, Encode};
 use common::{Height, Netuid, Rao};
 use subxt::utils::H256;
@@ -8,7 +12,7 @@ use subxt::utils::H256;
 use crate::{
     Snapshot,
     error::{ReadError, RequestError},
-    runtime::explain,
+    runtime::{Runtime, explain},
     snapshot::require_subnet,
     storage::{Batch, Slot, Values},
 };
@@ -98,7 +102,7 @@ impl Slots {
             kappa: batch.add(subtensor().kappa(), (netuid,))?,
             bonds_moving_average: batch.add(subtensor().bonds_moving_average(), (netuid,))?,
             bonds_penalty: batch.add(subtensor().bonds_penalty(), (netuid,))?,
-            yuma3: batch.add_if_usable(subtensor().yuma3_on(), (netuid,))?,
+            yuma3: batch.add_if_present(subtensor().yuma3_on(), (netuid,))?,
             registration_open: batch.add(subtensor().network_registration_allowed(), (netuid,))?,
             price: batch.add(subtensor().burn(), (netuid,))?,
             min_price: batch.add(subtensor().min_burn(), (netuid,))?,
@@ -146,9 +150,11 @@ impl Snapshot<'_> {
     pub async fn next_epoch(&self, netuid: Netuid) -> Result<Option<Height>, ReadError> {
         const API: (&str, &str) = ("SubnetInfoRuntimeApi", "get_next_epoch_start_block");
         let client = self.client();
-        match client.runtimes().newest().has(Kind::RuntimeApi, API.0, API.1) {
-            true => self.ask_next_epoch(netuid).await,
-            false => self.compute_next_epoch(netuid).await,
+        let runtime = client.runtimes().newest();
+        match runtime.require(Kind::RuntimeApi, API.0, API.1) {
+            Ok(()) => self.ask_next_epoch(netuid).await,
+            Err(_) if has_fixed_tempos(&runtime) => self.compute_next_epoch(netuid).await,
+            Err(unusable) => Err(unusable.into()),
         }
     }
 
@@ -173,6 +179,13 @@ impl Snapshot<'_> {
         let header = self.client().header(self.block()).await?;
         Ok(next_epoch_of_fixed_tempo(netuid, values.get(tempo)?, Height(header.number)))
     }
+}
+
+/// Is the runtime of before tempos could change? Those do not count epochs. Another form of what counts them, or metadata
+/// that describes no runtime APIs, does not make a runtime old.
+fn has_fixed_tempos(runtime: &Runtime) -> bool {
+    let counter = runtime.require(Kind::Storage, "SubtensorModule", "SubnetEpochIndex");
+    matches!(counter, Err(Unusable { why: Why::Absent, .. }))
 }
 
 /// The first epoch after `block` where tempos are fixed: the blocks at which `(block + netuid + 1) mod (tempo + 1)` is 0.

@@ -175,8 +175,11 @@ impl Client {
         if let Err(SendError::Refused(refusal)) = statuses {
             return Err(TransactionError::Refused { refusal, stage: Stage::Pool });
         }
-        if let Err(SendError::Request(error @ RequestError::Refused { .. })) = statuses {
-            return Err(ReadError::from(error).into());
+        // A node that is merely unwell may have taken it all the same: that is followed, and sent again.
+        if let Err(SendError::Request(error @ RequestError::Refused { .. })) = &statuses
+            && !error.is_retryable()
+        {
+            return Err(ReadError::from(error.clone()).into());
         }
         let in_flight = turn.sent(nonce);
         debug!(target: "chain", hash = %signed.hash, nonce, "transaction sent");

@@ -6,7 +6,9 @@
 //!                           hotkeys/HOTKEY     a hotkey's secret, plain JSON, mode 0600
 //! ```
 //!
-//! Nothing here writes to them. Secrets are wiped from memory when dropped, and never printed.
+//! Nothing here writes to them. Secrets are never printed. A key file's bytes, the strings taken out of it, passwords and
+//! keys are wiped from memory when dropped. Not wiped are what the JSON parser sets aside for a string with escapes (no
+//! tool writes a phrase or a key so), and what the system has swapped out.
 
 mod keyfile;
 mod keypair;
@@ -155,6 +157,16 @@ impl Wallet {
         open(&path, bytes, None)
     }
 
+    /// A hotkey's account, from its public file `hotkeys/NAMEpub.txt`; from the hotkey's own file where there is none.
+    pub fn hotkey_public(&self, name: &str) -> Result<Hotkey, WalletError> {
+        let path = self.folder.join("hotkeys").join(format!("{}pub.txt", plain_name(name)?));
+        match read(&path, "public hotkey", Access::Public) {
+            Ok(bytes) => KeyFile::parse(&path, &bytes)?.account(&path),
+            Err(WalletError::Missing { .. }) => Ok(self.hotkey(name)?.hotkey()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The coldkey. An encrypted file needs the password; opening it takes some seconds and 512 MiB of memory, as
     /// Bittensor has it, so that it is better done on a thread of its own.
     pub fn coldkey(&self, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
@@ -210,6 +222,10 @@ fn read(path: &Path, what: &'static str, access: Access) -> Result<Zeroizing<Vec
         io::ErrorKind::NotFound => WalletError::Missing { what, path: path.into() },
         _ => WalletError::Unreadable { path: path.into(), source },
     };
+    // Opening a pipe would wait for somebody to write into it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
     let file = File::open(path).map_err(unreadable)?;
     if access == Access::Secret {
         check_mode(path, &file.metadata().map_err(unreadable)?)?;

@@ -18,9 +18,12 @@ pub enum WeightsError {
     #[error("every weight is 0: give at least one uid a weight")]
     AllZero,
     /// The rate limit has not passed. Nothing was sent.
-    #[error("the last weights were set in block {last}; the next may be in block {next}: wait until then")]
+    #[error(
+        "the last weights, or the registration, were in block {last}; weights may be set in block {next}: \
+         wait until then"
+    )]
     TooSoon {
-        /// The block of the last weights.
+        /// The block of the last weights, or of the registration if that was later: the chain counts from either.
         last: Height,
         /// The first block in which weights may be set again.
         next: Height,
@@ -255,7 +258,8 @@ impl Standing {
         Ok(uid)
     }
 
-    /// The block of the last weights, and the first in which weights may be set again; `None` where none were set yet.
+    /// The block of the last weights or of the registration, and the first in which weights may be set; `None` for
+    /// neurons of the genesis block that never set any.
     fn next_weights(&self, uid: Uid) -> Option<(Height, Height)> {
         let last = self.last_updates.get(usize::from(uid.0)).copied().filter(|last| *last > 0)?;
         Some((Height(last), Height(last.saturating_add(self.rules.weights_rate_limit))))

@@ -116,7 +116,7 @@ impl WalletFlags {
     pub fn hotkey_account(&self) -> Result<Hotkey, crate::CommandError> {
         match (self.hotkey_address, &self.hotkey) {
             (Some(address), _) => Ok(address),
-            (None, Some(name)) => Ok(self.folder()?.hotkey(name)?.hotkey()),
+            (None, Some(name)) => Ok(self.folder()?.hotkey_public(name)?),
             (None, None) => Err(FlagError::NoHotkey.into()),
         }
     }

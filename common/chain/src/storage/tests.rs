@@ -95,7 +95,7 @@ fn an_entry_that_the_runtime_lacks_is_named_or_left_out() {
     let runtime = golden::runtime_365();
     let mut batch = batch(&runtime);
     let epoch = || api::storage().subtensor_module().subnet_epoch_index();
-    assert!(batch.add_if_usable(epoch(), (3,)).unwrap().is_none());
+    assert!(batch.add_if_present(epoch(), (3,)).unwrap().is_none());
     let text = batch.add(epoch(), (3,)).map(|_| ()).unwrap_err().to_string();
     assert!(text.starts_with("storage SubtensorModule.SubnetEpochIndex cannot be used"), "{text}");
 }

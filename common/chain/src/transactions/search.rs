@@ -7,7 +7,7 @@ use super::{SendError, Signed, Statuses, TransactionError, until_answered};
 use crate::{
     Block, Blocks, Client, Stage,
     blocks::BlocksError,
-    error::{ReadError, RequestError},
+    error::{ReadError, RequestError, is_about_the_request},
     outcome,
     refusal::Refusal,
 };
@@ -69,7 +69,9 @@ impl Search {
                 self.refused = Some((refusal, self.next_height(signed)));
                 None
             }
-            Err(SendError::Request(RequestError::Refused { code, message, .. })) => {
+            Err(SendError::Request(RequestError::Refused { code, message, .. }))
+                if is_about_the_request(code) =>
+            {
                 self.refused = Some((Refusal::OtherPool { code, message }, self.next_height(signed)));
                 None
             }
@@ -92,7 +94,7 @@ impl Search {
             return Err(TransactionError::Expired { hash: signed.hash, last: signed.last });
         }
         if let Some((refusal, since)) = &self.refused
-            && *refusal != Refusal::AlreadyImported
+            && !may_be_in_a_block(refusal)
             && height.0 >= since.0.saturating_add(GRACE)
         {
             return Err(TransactionError::Refused { refusal: refusal.clone(), stage: Stage::Pool });
@@ -107,5 +109,26 @@ impl Search {
     /// The next block to look at.
     fn next_height(&self, signed: &Signed) -> Height {
         self.blocks.as_ref().map_or(signed.first, Blocks::next_height)
+    }
+}
+
+/// May bytes that are refused so, having been sent before, be in a pool or in a block that is not final yet? They must be
+/// looked for until their era is over: who signed the call anew meanwhile would have it take effect twice.
+fn may_be_in_a_block(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::AlreadyImported | Refusal::Stale | Refusal::Banned | Refusal::NonceTaken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_in_a_block_is_looked_for_to_the_end() {
+        for refusal in [Refusal::AlreadyImported, Refusal::Stale, Refusal::Banned, Refusal::NonceTaken] {
+            assert!(may_be_in_a_block(&refusal), "{refusal}");
+        }
+        for refusal in [Refusal::BadSignature, Refusal::Future] {
+            assert!(!may_be_in_a_block(&refusal), "{refusal}");
+        }
     }
 }

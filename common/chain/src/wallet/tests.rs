@@ -55,6 +55,29 @@ fn plain_keys_are_read() {
 }
 
 #[test]
+fn a_hotkeys_account_needs_no_secret_where_there_is_a_public_file() {
+    let wallets = Wallets::new();
+    let wallet = wallets.open("plain");
+    assert_eq!(wallet.hotkey_public("default").unwrap().to_string(), HOTKEY);
+    let source =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/wallets/plain/hotkeys/defaultpub.txt");
+    wallets.write("plain", "hotkeys/defaultpub.txt", &fs::read(source).unwrap());
+    fs::remove_file(wallets.0.path().join("plain/hotkeys/default")).unwrap();
+    assert_eq!(wallet.hotkey_public("default").unwrap().to_string(), HOTKEY);
+    assert!(matches!(wallet.hotkey_public("other"), Err(WalletError::Missing { .. })));
+    assert!(matches!(wallet.hotkey_public("../default"), Err(WalletError::BadName(_))));
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_opened() {
+    let wallets = Wallets::new();
+    let pipe = wallets.0.path().join("plain/hotkeys/pipe");
+    assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+    let error = wallets.open("plain").hotkey("pipe").unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}
+
+#[test]
 fn phrase_seed_and_private_key_are_the_same_key() {
     let wallets = Wallets::new();
     let path = wallets.0.path().join("plain/hotkeys/default");

@@ -11,3 +11,4 @@ mod restart;
 mod runtimes;
 mod support;
 mod transactions;
+mod unwell;

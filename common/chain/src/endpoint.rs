@@ -1,0 +1,81 @@
+//! Addresses of nodes, which may hold secrets: providers put keys into the path, the query or before the host.
+
+use std::{fmt, sync::Arc};
+
+/// The URL of a node. Shows scheme, host and port only, so that errors and logs can be passed on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint(Arc<str>);
+
+impl Endpoint {
+    /// An address as it was given. It is not checked.
+    pub fn new(url: &str) -> Self {
+        Self(url.into())
+    }
+
+    /// All of it, secrets too: to connect with.
+    pub(crate) fn secret_url(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match shown(&self.0) {
+            Some((scheme, host)) => write!(f, "{scheme}://{host}"),
+            None => f.write_str("(an address without ws:// or wss:// and a host)"),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Scheme, and host with port. `None` for what is not formed so: any part of it may be the secret.
+fn shown(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '\\', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let after_name = host.rsplit(']').next()?;
+    let port = after_name.split_once(':').map_or("", |(_, port)| port);
+    let is_plain = matches!(scheme, "ws" | "wss") && !host.is_empty();
+    (is_plain && port.bytes().all(|byte| byte.is_ascii_digit())).then_some((scheme, host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheme_host_and_port_are_shown() {
+        for (url, expected) in [
+            ("wss://entrypoint-finney.opentensor.ai:443", "wss://entrypoint-finney.opentensor.ai:443"),
+            ("ws://127.0.0.1:9944/", "ws://127.0.0.1:9944"),
+            ("ws://[::1]:9944/KEY", "ws://[::1]:9944"),
+            ("wss://example.org", "wss://example.org"),
+        ] {
+            assert_eq!(Endpoint::new(url).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        for url in [
+            "wss://example.org/KEY",
+            "wss://example.org/v1/KEY/ws",
+            "wss://example.org?apikey=KEY",
+            "wss://example.org:443/#KEY",
+            "wss://user:KEY@example.org:443/x",
+            "wss://KEY@example.org",
+            "wss://a@KEY@example.org",
+            "wss://user:KEY/more@example.org",
+            "https://KEY",
+            "KEY",
+        ] {
+            let endpoint = Endpoint::new(url);
+            assert!(!format!("{endpoint} {endpoint:?}").contains("KEY"), "{url}: {endpoint}");
+        }
+    }
+}
