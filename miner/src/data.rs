@@ -51,7 +51,7 @@ pub(crate) struct Prepare {
     /// The column of Parquet files that holds the text.
     #[arg(long, value_name = "NAME", default_value = "text")]
     column: String,
-    /// The token that ends each document; by default <|endoftext|>, </s> or the like, whichever the tokenizer has.
+    /// The token that ends each document; by default `<|endoftext|>`, `</s>` or the like, whichever the tokenizer has.
     #[arg(long, value_name = "TOKEN")]
     end_of_text: Option<String>,
     /// The share of documents that is kept aside to measure the run.

@@ -1,7 +1,7 @@
 //! What the command lines of miner and validator share: how to name a chain and a wallet, `register`, `status`, and
 //! the exit codes.
 //!
-//! Each program adds [`Command`] to its own commands and hands the parsed command line to [`main`]. Nothing here
+//! Each program adds [`Command`] to its own commands and hands the parsed command line to [`Command::main`]. Nothing here
 //! decides about a run; it asks the crate `chain` and prints what it says.
 //!
 //! ```
