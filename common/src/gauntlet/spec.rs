@@ -186,18 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn json_names_each_field_and_takes_no_other() {
-        let json = serde_json::to_string(&ScoringSpec::default()).unwrap();
-        assert!(
-            json.contains(
-                r#""proof":{"rule":"moving-average","memory":20,"decide_after":20,"threshold":0.5}"#
-            )
-        );
-        assert_eq!(serde_json::from_str::<ScoringSpec>(&json).unwrap(), ScoringSpec::default());
-        for (from, to) in [("\"z\"", "\"zz\""), ("\"memory\"", "\"rate\""), ("moving-average", "sprt")] {
-            assert!(serde_json::from_str::<ScoringSpec>(&json.replace(from, to)).is_err(), "{to}");
+    fn toml_names_each_field_and_takes_no_other() {
+        let text = toml::to_string(&ScoringSpec::default()).unwrap();
+        let proof = "[proof]\nrule = \"moving-average\"\nmemory = 20\ndecide_after = 20\nthreshold = 0.5\n";
+        assert!(text.contains(proof), "{text}");
+        assert_eq!(toml::from_str::<ScoringSpec>(&text).unwrap(), ScoringSpec::default());
+        for (from, to) in [("z =", "zz ="), ("memory", "rate"), ("moving-average", "sprt")] {
+            assert!(toml::from_str::<ScoringSpec>(&text.replacen(from, to, 1)).is_err(), "{to}");
         }
-        assert!(serde_json::from_str::<ScoringSpec>(&json.replacen('{', r#"{"more":1,"#, 1)).is_err());
+        assert!(toml::from_str::<ScoringSpec>(&format!("more = 1\n{text}")).is_err());
     }
 
     #[test]
