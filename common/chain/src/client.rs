@@ -13,6 +13,7 @@ use crate::{
     connection::Connection,
     error::{ConnectError, ReadError, RequestError},
     nonces::Nonces,
+    outcome,
     runtime::Runtimes,
     snapshot::Snapshot,
 };
@@ -135,7 +136,11 @@ impl Client {
 
     /// Adds to a header the time that its block carries.
     pub(crate) async fn with_time(&self, header: &Header, hash: BlockHash) -> Result<Block, ReadError> {
-        let time = self.at(hash).time().await?;
+        let time = match self.at(hash).time().await {
+            // Nodes drop states after some hundred blocks, but keep the blocks: who comes back late reads it there.
+            Err(pruned @ ReadError::Pruned(_)) => outcome::body(self, hash).await?.time().ok_or(pruned)?,
+            time => time?,
+        };
         Ok(Block { height: Height(header.number), hash, parent: BlockHash(header.parent_hash.0), time })
     }
 

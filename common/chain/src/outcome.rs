@@ -1,7 +1,7 @@
 //! What a transaction did in its block: success with events, or a dispatch error.
 
-use codec::Decode;
-use common::{BlockHash, Height};
+use codec::{Compact, Decode, DecodeAll};
+use common::{BlockHash, Height, UnixMillis};
 use sp_crypto_hashing::twox_128;
 use subxt::{
     SubstrateConfig,
@@ -44,6 +44,22 @@ impl Body {
         let index = self.extrinsics.iter().position(|extrinsic| extrinsic == bytes)?;
         u32::try_from(index).ok()
     }
+
+    /// The time that the block sets, in its unsigned call of `Timestamp.set`.
+    pub(crate) fn time(&self) -> Option<UnixMillis> {
+        self.extrinsics.iter().find_map(|extrinsic| time_set(extrinsic))
+    }
+}
+
+/// The argument of `Timestamp.set`, if that is what the extrinsic is: its length, a version without a signature (4 or 5),
+/// pallet 2 and call 0 (the same in specs 219 to 461), milliseconds in compact form.
+fn time_set(mut extrinsic: &[u8]) -> Option<UnixMillis> {
+    let input = &mut extrinsic;
+    let length = Compact::<u32>::decode(input).ok()?.0;
+    let [version, pallet, call] = <[u8; 3]>::decode(input).ok()?;
+    let time = Compact::<u64>::decode_all(input).ok()?.0;
+    let is_set = matches!(version, 4 | 5) && (pallet, call) == (2, 0) && length <= 12;
+    is_set.then_some(UnixMillis(time))
 }
 
 /// Reads a block with its transactions. One request.

@@ -87,3 +87,31 @@ async fn a_busy_node_is_not_taken_for_an_old_runtime() {
     let error = in_time(Client::connect(options(&proxy.url))).await.unwrap_err();
     assert!(matches!(error, ConnectError::Runtime(_)), "{error}");
 }
+
+/// A node keeps the states of its last blocks only, and all blocks.
+#[tokio::test]
+async fn blocks_whose_state_is_gone_still_come_with_their_time() {
+    let chain = start(Genesis::default()).await;
+    chain.handle().fast_forward(5).await.unwrap();
+    let direct = connect(&chain).await;
+    let proxy = Proxy::start(&chain.url()).await;
+    let client = Client::connect(options(&proxy.url)).await.unwrap();
+    let newest = client.finalized().await.unwrap();
+    let kept = json!(newest.hash.to_string());
+    proxy.rewrite("state_queryStorageAt", move |params, answer| match params.last() == Some(&kept) {
+        true => answer,
+        false => {
+            let text = "Client error: UnknownBlock: State already discarded for this block";
+            Err(ErrorObjectOwned::owned(4003, text, None::<()>))
+        }
+    });
+    let mut blocks = client.blocks_from(Height(1));
+    in_time(async {
+        for height in 1..=5 {
+            let block = blocks.next().await.unwrap();
+            assert_eq!(block, direct.block(block.hash).await.unwrap());
+            assert_eq!(block.height, Height(height));
+        }
+    })
+    .await;
+}
