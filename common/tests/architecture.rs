@@ -33,7 +33,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("chain", &["devchain", "devchain-runtime"]),
     ("devchain-runtime", &["chain-metadata"]),
     ("storage", &["bucket-server"]),
-    ("engine", &["data"]),
+    ("engine", &["bucket-server", "data", "storage"]),
     ("miner", &["devchain"]),
     ("validator", &["devchain"]),
 ];
