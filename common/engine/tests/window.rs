@@ -69,7 +69,7 @@ fn shards(out: &Path, run: &RunFile) -> (Shards, u64) {
     prepare(&options, &mut Quiet).unwrap();
     let manifest = Manifest::read(&std::fs::read(out.join(data::MANIFEST)).unwrap()).unwrap();
     let paths = [out.join(data::shard_name(Role::Training, 0))];
-    (Shards::of(&manifest, Role::Training, paths.into_iter()).unwrap(), manifest.training_blocks())
+    (Shards::of(&manifest, Role::Training, paths).unwrap(), manifest.training_blocks())
 }
 
 /// A node with the run's initial parameters.
