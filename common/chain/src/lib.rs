@@ -14,7 +14,7 @@
 //! use common::{Netuid, commitment::{Field, Fields}};
 //!
 //! let client = Client::connect(Options::new(["wss://entrypoint-finney.opentensor.ai:443"])).await?;
-//! let hotkey = Wallet::new("/home/me/.bittensor/wallets".as_ref(), "default")?.hotkey("miner")?;
+//! let hotkey = Wallet::new("wallets".as_ref(), "default")?.hotkey("miner")?;
 //! client.set_commitment(Netuid(3), Fields::new(vec![Field::raw(*b"hello")?])?, &hotkey).await?;
 //!
 //! let mut blocks = client.blocks().await?;
