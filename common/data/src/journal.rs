@@ -3,9 +3,11 @@
 use crate::{
     Format, InputError, OutputError, PrepareError, Report,
     corpus::{Counts, Position},
-    files::{NOTES, is_ours, remove, sync_folder, write_atomically},
+    files::{NOTES, is_ours, remove, shard_name, sync_folder, write_atomically},
     inputs::Input,
+    shards::Totals,
 };
+use common::dataset::Role;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{
@@ -18,12 +20,12 @@ use std::{
 pub(crate) struct Journal {
     pub(crate) position: Position,
     pub(crate) counts: Counts,
-    /// Tokens to train on, in the shards.
-    pub(crate) training: u64,
-    /// Tokens kept aside, in the shards.
-    pub(crate) held_out: u64,
-    /// All text is in the shards; the numbers of tokens are those of whole blocks and sequences.
+    /// Tokens in the order of the text.
+    pub(crate) tokenized: Totals,
+    /// All text is tokenized; the numbers of tokens are those of whole blocks and sequences.
     pub(crate) complete: bool,
+    /// Tokens of the shards.
+    pub(crate) shuffled: Totals,
     /// Tokens after the last whole block or sequence.
     pub(crate) dropped: u64,
     /// The result, once there is one.
@@ -71,9 +73,21 @@ impl Work {
                 remove(&entry.path())?;
             }
         }
+        self.clear_tokenized()?;
         remove(&self.notes.join("inputs"))?;
         remove(&self.notes.join("options"))?;
         sync_folder(&self.folder).map_err(fail)
+    }
+
+    /// Where tokens are in the order of the text, until they are shuffled.
+    pub(crate) fn tokenized(&self) -> &Path {
+        &self.notes
+    }
+
+    /// Removes the tokens in the order of the text.
+    pub(crate) fn clear_tokenized(&self) -> Result<(), OutputError> {
+        let mut roles = [Role::Training, Role::HeldOut].into_iter();
+        roles.try_for_each(|role| remove(&self.notes.join(shard_name(role, 0))))
     }
 
     /// Checks that this is the work that was begun here; notes it, if none was. Inputs that lie behind `until` are not

@@ -1,8 +1,8 @@
 //! Text into tokens: text, JSONL and Parquet become the shards, block tables and manifest of a dataset.
 //!
-//! [`prepare`] does all of it, in memory that does not grow with the input, and goes on where a killed run ended. What
-//! a dataset is stands in [`common::dataset`]; this crate reads and writes files for it. It neither assigns data nor
-//! trains on it, and has no network.
+//! [`prepare`] does all of it, in memory that does not grow with the input, and goes on where a killed run ended. Tokens
+//! lie on the disk twice until their sequences have been shuffled. What a dataset is stands in [`common::dataset`]; this
+//! crate reads and writes files for it. It neither assigns data nor trains on it, and has no network.
 //!
 //! ```
 //! use data::{Options, Quiet, TokenizerChoice, prepare};
@@ -18,7 +18,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Next: [`Options`], then the file `prepare` for the order of the work, `corpus` for documents, `shards` for files.
+//! Next: [`Options`], then the file `prepare` for the order of the work, `corpus` for documents,
+//! `shards` for files, `shuffle` for the order of sequences.
 
 mod corpus;
 mod error;
@@ -33,6 +34,7 @@ mod prepare;
 mod report;
 mod sample;
 mod shards;
+mod shuffle;
 mod stream;
 mod text;
 mod tokenizer;

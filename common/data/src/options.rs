@@ -46,7 +46,7 @@ pub struct Options {
     pub end_of_text: Option<String>,
     /// The share of documents kept aside, from 0 to below 1.
     pub held_out: f64,
-    /// Chooses which documents are kept aside, and which ones a tokenizer is trained on.
+    /// Chooses which documents are kept aside, which ones a tokenizer is trained on, and the order of the sequences.
     pub seed: u64,
     /// Tokens of a sequence: shards hold whole blocks of 64 sequences.
     pub sequence: u32,
@@ -66,9 +66,9 @@ pub struct Options {
 /// How much is done between two looks at the world. Does not change the result.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Bytes of text that are tokenized together, in parallel.
+    /// Bytes of text that are tokenized together, in parallel; bytes of sequences that are shuffled together.
     pub batch: usize,
-    /// Bytes of text between two saved positions.
+    /// Bytes of text, or of shuffled sequences, between two saved positions.
     pub save: u64,
 }
 

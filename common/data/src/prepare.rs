@@ -1,4 +1,4 @@
-//! The work: find, tokenize, write, seal.
+//! The work: find, tokenize, shuffle, seal.
 
 use crate::{
     InputError, Options, OutputError, Phase, PrepareError, Progress, Report, TextTokenizer, TokenizerChoice,
@@ -8,7 +8,8 @@ use crate::{
     inputs::{self, Input},
     journal::{Journal, Work},
     sample::Sample,
-    shards::Shards,
+    shards::{Roles, Totals},
+    shuffle::{self, Shuffled},
     tokenizer::{self, TokenizerError},
 };
 use common::{
@@ -35,11 +36,13 @@ pub fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, Prepa
     work.agree(&options.identity(hash), &inputs, (!all_done).then_some(&journal.position))?;
     if let Some(report) = journal.report {
         check_result(&options.out, &report)?;
+        work.clear_tokenized()?;
         return Ok(Report { found_done: true, ..report });
     }
     let tokenizer = place_tokenizer(options, &inputs, given, watch)?;
     let mut run = Run::new(options, &inputs, &tokenizer, work, journal)?;
     run.tokenize(watch)?;
+    run.shuffle(watch)?;
     run.seal(watch)
 }
 
@@ -107,14 +110,18 @@ fn trained_tokenizer(
     Ok(bytes)
 }
 
+/// Tokens of a shard that is never full.
+const ONE_FILE: u64 = 1 << 60;
+
 /// A preparation under way.
 struct Run<'a> {
     options: &'a Options,
     tokenizer: &'a TextTokenizer,
     inputs: &'a [Input],
     tokens: TokenType,
-    training: Shards,
-    held_out: Shards,
+    /// One file for each role, in the order of the text.
+    tokenized: Roles,
+    shards: Roles,
     corpus: Corpus<'a>,
     work: Work,
     journal: Journal,
@@ -129,14 +136,13 @@ impl<'a> Run<'a> {
         journal: Journal,
     ) -> Result<Self, PrepareError> {
         let tokens = TokenType::for_vocabulary(tokenizer.vocab);
-        let shards = |role, total| Shards::resume(&options.out, role, tokens, options.full_shard(), total);
-        let training = shards(Role::Training, journal.training)?;
-        let held_out = shards(Role::HeldOut, journal.held_out)?;
+        let tokenized = Roles::resume(work.tokenized(), tokens, ONE_FILE, journal.tokenized)?;
+        let shards = Roles::resume(&options.out, tokens, options.full_shard(), journal.shuffled)?;
         let corpus = Corpus::new(inputs, options, journal.position.clone(), journal.counts);
-        Ok(Self { options, tokenizer, inputs, tokens, training, held_out, corpus, work, journal })
+        Ok(Self { options, tokenizer, inputs, tokens, tokenized, shards, corpus, work, journal })
     }
 
-    /// All text into the shards.
+    /// All text into tokens.
     fn tokenize(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         let mut unsaved = 0;
         self.tell(watch)?;
@@ -159,10 +165,7 @@ impl<'a> Run<'a> {
     }
 
     fn tell(&self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
-        match watch.progress(&self.progress(Phase::Tokenizing)) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(PrepareError::Stopped),
-        }
+        tell(watch, &self.progress(Phase::Tokenizing))
     }
 
     /// Tokenizes pieces, in parallel, and appends them in their order. Returns the bytes of text.
@@ -172,13 +175,10 @@ impl<'a> Run<'a> {
             let tokens: Result<Vec<_>, _> =
                 group.par_iter().map(|piece| self.tokenizer.encode(&piece.text)).collect();
             for (piece, tokens) in group.iter().zip(tokens?) {
-                let shards = match piece.role {
-                    Role::Training => &mut self.training,
-                    Role::HeldOut => &mut self.held_out,
-                };
-                shards.append(&tokens)?;
+                let to = self.tokenized.of(piece.role);
+                to.append(&tokens)?;
                 if piece.last {
-                    shards.append(&[self.tokenizer.end_of_text])?;
+                    to.append(&[self.tokenizer.end_of_text])?;
                 }
                 bytes += piece.text.len() as u64;
             }
@@ -186,17 +186,16 @@ impl<'a> Run<'a> {
         Ok(bytes)
     }
 
-    /// Saves the shards, then the position that goes with them.
+    /// Saves the tokens, then the position that goes with them.
     fn save(&mut self) -> Result<(), OutputError> {
-        self.training.save()?;
-        self.held_out.save()?;
+        self.tokenized.save()?;
         self.journal.position = self.corpus.position();
         self.journal.counts = self.corpus.counts;
-        (self.journal.training, self.journal.held_out) = (self.training.total(), self.held_out.total());
+        self.journal.tokenized = self.tokenized.totals();
         self.work.save(&self.journal)
     }
 
-    /// Cuts the shards to whole blocks and sequences.
+    /// Cuts the tokens to whole blocks and sequences.
     fn complete(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         self.save()?;
         let counts = self.corpus.counts;
@@ -205,7 +204,7 @@ impl<'a> Run<'a> {
             return Err(InputError::Empty(names.join(", ")).into());
         }
         let block = self.options.block_tokens();
-        let (training, held_out) = (self.training.total(), self.held_out.total());
+        let Totals { training, held_out } = self.tokenized.totals();
         let (more, rest) = (training % block, held_out % u64::from(self.options.sequence));
         if training < block {
             return Err(
@@ -216,37 +215,59 @@ impl<'a> Run<'a> {
             watch.warning(&Warning::NothingHeldOut { documents: counts.documents });
         }
         self.journal = Journal {
-            training: training - more,
-            held_out: held_out - rest,
+            tokenized: Totals { training: training - more, held_out: held_out - rest },
             dropped: more + rest,
             complete: true,
             ..self.journal.clone()
         };
         self.work.save(&self.journal)?;
-        self.cut_back()
+        let (folder, totals) = (self.work.tokenized(), self.journal.tokenized);
+        self.tokenized = Roles::resume(folder, self.tokens, ONE_FILE, totals)?;
+        Ok(())
     }
 
-    fn cut_back(&mut self) -> Result<(), PrepareError> {
-        let shards = |role, total| {
-            Shards::resume(&self.options.out, role, self.tokens, self.options.full_shard(), total)
-        };
-        self.training = shards(Role::Training, self.journal.training)?;
-        self.held_out = shards(Role::HeldOut, self.journal.held_out)?;
-        Ok(())
+    /// The tokens into the shards, a sequence at a time, in the order that is drawn for them.
+    fn shuffle(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
+        [Role::Training, Role::HeldOut].into_iter().try_for_each(|role| self.shuffle_role(role, watch))
+    }
+
+    fn shuffle_role(&mut self, role: Role, watch: &mut dyn Watch) -> Result<(), PrepareError> {
+        let sequence = u64::from(self.options.sequence);
+        let (key, from) =
+            (shuffle::key(self.options.seed, self.tokenizer.hash, role), self.tokenized.of(role));
+        if from.total() == 0 {
+            return Ok(());
+        }
+        let shuffled = Shuffled::open(from, sequence, key)?;
+        let mut unsaved = 0;
+        loop {
+            let to = self.shards.of(role);
+            let bytes = shuffled.gather(to.total() / sequence, self.options.pace.batch)?;
+            to.append_stored(&bytes)?;
+            unsaved += bytes.len() as u64;
+            if bytes.is_empty() || unsaved >= self.options.pace.save {
+                self.shards.save()?;
+                self.journal.shuffled = self.shards.totals();
+                self.work.save(&self.journal)?;
+                unsaved = 0;
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            tell(watch, &self.stored(Phase::Shuffling, self.shards.totals().sum()))?;
+        }
     }
 
     /// Hashes the shards and writes their tables, then the manifest: with it the dataset is there.
     fn seal(mut self, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
-        let mut progress = self.progress(Phase::Hashing);
-        progress.done = 0;
-        progress.total = Some(progress.tokens * self.tokens.bytes());
+        let mut progress = self.stored(Phase::Hashing, 0);
         let mut step = |bytes| {
             progress.done += bytes;
             watch.progress(&progress) != ControlFlow::Break(())
         };
         let (sequence, block) = (u64::from(self.options.sequence), self.options.block_tokens());
         let mut shards = Vec::new();
-        for set in [&self.training, &self.held_out] {
+        for set in [&self.shards.training, &self.shards.held_out] {
             shards.extend(set.seal(sequence, block, &mut step)?.ok_or(PrepareError::Stopped)?);
         }
         let manifest = Manifest {
@@ -261,6 +282,7 @@ impl<'a> Run<'a> {
         let report = self.report(&manifest);
         self.journal.report = Some(report.clone());
         self.work.save(&self.journal)?;
+        self.work.clear_tokenized()?;
         Ok(report)
     }
 
@@ -272,8 +294,8 @@ impl<'a> Run<'a> {
             end_of_text: self.tokenizer.end_of_text,
             shards: manifest.shards.len() as u64,
             blocks: manifest.training_blocks(),
-            training: self.journal.training,
-            held_out: self.journal.held_out,
+            training: self.journal.tokenized.training,
+            held_out: self.journal.tokenized.held_out,
             dropped: self.journal.dropped,
             counts: self.journal.counts,
             found_done: false,
@@ -286,8 +308,22 @@ impl<'a> Run<'a> {
             done: self.corpus.taken(),
             total: total_bytes(self.inputs),
             counts: self.corpus.counts,
-            tokens: self.training.total() + self.held_out.total(),
+            tokens: self.tokenized.totals().sum(),
         }
+    }
+
+    /// How far work on the stored tokens is.
+    fn stored(&self, phase: Phase, tokens: u64) -> Progress {
+        let all = self.tokenized.totals().sum();
+        let (done, total) = (tokens * self.tokens.bytes(), Some(all * self.tokens.bytes()));
+        Progress { phase, done, total, counts: self.corpus.counts, tokens: all }
+    }
+}
+
+fn tell(watch: &mut dyn Watch, progress: &Progress) -> Result<(), PrepareError> {
+    match watch.progress(progress) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(PrepareError::Stopped),
     }
 }
 

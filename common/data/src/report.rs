@@ -31,7 +31,7 @@ impl Watch for Quiet {
 pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
-    /// Bytes of the inputs that are done in this phase, as they lie on the disk (of the shards, while hashing).
+    /// Bytes of the inputs that are done in this phase, as they lie on the disk (of the shards, while shuffling and hashing).
     pub done: u64,
     /// All of them; unknown while standard input is read.
     pub total: Option<u64>,
@@ -48,6 +48,8 @@ pub enum Phase {
     Training,
     /// Tokenizing.
     Tokenizing,
+    /// Writing the sequences into the shards, in the order that is drawn for them.
+    Shuffling,
     /// Hashing the shards' blocks.
     Hashing,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Phase {
         f.pad(match self {
             Self::Training => "training the tokenizer",
             Self::Tokenizing => "tokenizing",
+            Self::Shuffling => "shuffling",
             Self::Hashing => "hashing",
         })
     }

@@ -6,11 +6,64 @@ use crate::{
     tokenizer::TokenizerError,
 };
 use common::dataset::{BlockTable, Role, Shard, TokenType, block_hash};
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
     io::{BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
+
+/// The shards of both roles.
+pub(crate) struct Roles {
+    pub(crate) training: Shards,
+    pub(crate) held_out: Shards,
+}
+
+/// Tokens of each role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    pub(crate) training: u64,
+    pub(crate) held_out: u64,
+}
+
+impl Roles {
+    /// The shards as they were when they held so many tokens, see [`Shards::resume`].
+    pub(crate) fn resume(
+        folder: &Path,
+        tokens: TokenType,
+        full: u64,
+        totals: Totals,
+    ) -> Result<Self, OutputError> {
+        let shards = |role, total| Shards::resume(folder, role, tokens, full, total);
+        Ok(Self {
+            training: shards(Role::Training, totals.training)?,
+            held_out: shards(Role::HeldOut, totals.held_out)?,
+        })
+    }
+
+    pub(crate) fn of(&mut self, role: Role) -> &mut Shards {
+        match role {
+            Role::Training => &mut self.training,
+            Role::HeldOut => &mut self.held_out,
+        }
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        Totals { training: self.training.total, held_out: self.held_out.total }
+    }
+
+    /// Makes all that was appended last, also after a crash.
+    pub(crate) fn save(&mut self) -> Result<(), OutputError> {
+        self.training.save()?;
+        self.held_out.save()
+    }
+}
+
+impl Totals {
+    pub(crate) fn sum(self) -> u64 {
+        self.training + self.held_out
+    }
+}
 
 /// The shards of one role.
 pub(crate) struct Shards {
@@ -59,19 +112,23 @@ impl Shards {
     }
 
     /// Appends tokens; begins new shards as old ones are full.
-    pub(crate) fn append(&mut self, mut tokens: &[u32]) -> Result<(), AppendError> {
-        while !tokens.is_empty() {
-            let room = self.full - self.total % self.full;
-            let (now, later) = tokens.split_at(tokens.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            let bytes = encode(now, self.tokens)?;
+    pub(crate) fn append(&mut self, tokens: &[u32]) -> Result<(), AppendError> {
+        Ok(self.append_stored(&encode(tokens, self.tokens)?)?)
+    }
+
+    /// Appends tokens as they are stored.
+    pub(crate) fn append_stored(&mut self, mut bytes: &[u8]) -> Result<(), OutputError> {
+        while !bytes.is_empty() {
+            let room = self.bytes(self.full - self.total % self.full);
+            let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             let (path, file) = self.file()?;
-            file.write_all(&bytes).map_err(|source| OutputError::new(path.as_path(), source))?;
-            self.total += now.len() as u64;
+            file.write_all(now).map_err(|source| OutputError::new(path.as_path(), source))?;
+            self.total += now.len() as u64 / self.tokens.bytes();
             if self.total.is_multiple_of(self.full) {
                 self.save()?;
                 self.file = None;
             }
-            tokens = later;
+            bytes = later;
         }
         Ok(())
     }
@@ -140,11 +197,11 @@ impl Shards {
         }
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    pub(crate) fn path(&self, number: u64) -> PathBuf {
         self.folder.join(shard_name(self.role, number))
     }
 
-    fn bytes(&self, tokens: u64) -> u64 {
+    pub(crate) fn bytes(&self, tokens: u64) -> u64 {
         tokens * self.tokens.bytes()
     }
 

@@ -66,6 +66,12 @@ fn tokens_are_the_documents_in_order_each_ended() {
     let tokenizer = loaded();
     assert_eq!((training.len() as u64, held_out.len() as u64), (report.training, report.held_out));
     assert_eq!(training.len() % (8 * 64), 0);
+    let shuffled = training.clone();
+    let training = text_order(&out, Role::Training, &training);
+    let held_out = text_order(&out, Role::HeldOut, &held_out);
+    let moved = shuffled.chunks(8).zip(training.chunks(8)).filter(|(a, b)| a != b).count();
+    assert!(moved * 8 > training.len() / 2, "only {moved} sequences are elsewhere");
+    assert!(!out.join(".prepare").join(shard_name(Role::Training, 0)).exists(), "nothing is kept twice");
 
     // Each document lies, whole and in order, in one of the two streams.
     let (mut kept, mut aside) = (&training[..], &held_out[..]);

@@ -12,7 +12,10 @@ use ::parquet::{
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::parser::parse_message_type,
 };
-use common::dataset::{BlockTable, Manifest, TokenType};
+use common::{
+    dataset::{BlockTable, Manifest, Role, TokenType},
+    permutation::Permutation,
+};
 use data::{
     MANIFEST, Options, PrepareError, Quiet, Report, TOKENIZER, TextTokenizer, TokenizerChoice, Watch,
     blocks_name, prepare, shard_files, shard_name,
@@ -142,6 +145,21 @@ fn tokens(out: &Path) -> (Vec<u32>, Vec<u32>) {
         }
     }
     both
+}
+
+/// The same tokens in the order of the text, where `seed` is 0: it undoes the permutation of FORMATS.md.
+fn text_order(out: &Path, role: Role, tokens: &[u32]) -> Vec<u32> {
+    let manifest = manifest(out);
+    let mut key = blake3::Hasher::new_derive_key("muster v1 sequence order");
+    key.update(&0u64.to_le_bytes()).update(&manifest.tokenizer.0).update(&[role as u8]);
+    let sequence = manifest.sequence as usize;
+    let order = Permutation::new(*key.finalize().as_bytes(), (tokens.len() / sequence) as u64);
+    let mut back = vec![0; tokens.len()];
+    for (number, tokens) in tokens.chunks(sequence).enumerate() {
+        let from = order.at(number as u64).unwrap() as usize * sequence;
+        back[from..from + sequence].copy_from_slice(tokens);
+    }
+    back
 }
 
 fn loaded() -> TextTokenizer {

@@ -177,7 +177,7 @@ fn a_large_vocabulary_takes_four_bytes_a_token() {
         let tokenizer = TokenizerChoice::File(path.into());
         let out = desk.at(out);
         prepare(&Options { tokenizer, ..options(vec![desk.at("a.jsonl")], &out) }, &mut Quiet).unwrap();
-        (manifest(&out).tokens, tokens(&out))
+        (manifest(&out).tokens, text_order(&out, Role::Training, &tokens(&out).0))
     };
     let ((two, same), (four, tokens)) = (with(&small, "small"), with(&large, "large"));
     assert_eq!((two, four), (TokenType::U16, TokenType::U32));

@@ -1,7 +1,6 @@
 //! A preparation that ends anywhere, in any way, goes on to the same bytes.
 
 use super::*;
-use common::dataset::Role;
 use data::{Phase, Progress, Warning};
 use proptest::prelude::*;
 use std::{fs::OpenOptions, io::Write, ops::ControlFlow};
@@ -44,15 +43,25 @@ fn small(inputs: Vec<PathBuf>, out: &Path) -> Options {
     Options { separator: Some("§".into()), max_document: 700, ..options(inputs, out) }
 }
 
-/// What a crash may leave: bytes after those that were saved, in the last shard or in a new one.
-fn tear(out: &Path) {
+/// What a crash may leave while text is tokenized: bytes after those that were saved.
+fn tear_tokens(out: &Path) {
+    for role in [Role::Training, Role::HeldOut] {
+        append(&out.join(".prepare").join(shard_name(role, 0)), b"torn");
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+/// What a crash may leave later: bytes after those that were saved, in the last shard or in a new one.
+fn tear_shards(out: &Path) {
     for role in [Role::Training, Role::HeldOut] {
         let path = |number| out.join(shard_name(role, number));
         let next = (0..).find(|&number| !path(number).exists()).unwrap();
         let last =
             next.checked_sub(1).filter(|&last| fs::metadata(path(last)).unwrap().len() < 3 * 64 * 8 * 2);
-        let mut file = OpenOptions::new().append(true).create(true).open(path(last.unwrap_or(next))).unwrap();
-        file.write_all(b"torn").unwrap();
+        append(&path(last.unwrap_or(next)), b"torn");
     }
     fs::write(out.join("manifest.new"), b"torn").unwrap();
 }
@@ -77,16 +86,22 @@ fn stops_at_every_step_change_nothing() {
             result => break result,
         }
         runs += 1;
-        assert!(runs < 100, "it never ends");
-        if phases.last() == Some(&Phase::Tokenizing) {
-            tear(&stopped);
-        } else {
+        assert!(runs < 300, "it never ends");
+        match phases.last() {
+            Some(Phase::Tokenizing) => tear_tokens(&stopped),
+            Some(Phase::Shuffling) => tear_shards(&stopped),
             // Hashing begins anew each time: let it end.
-            break prepare(&small(inputs.clone(), &stopped), &mut Quiet);
+            _ => break prepare(&small(inputs.clone(), &stopped), &mut Quiet),
         }
     };
     let _ = fs::remove_file(stopped.join("manifest.new"));
-    assert!(runs > 5 && phases.contains(&Phase::Hashing), "{runs} runs, {phases:?}");
+    let count = |phase| phases.iter().filter(|&&p| p == phase).count();
+    assert!(
+        [(Phase::Tokenizing, 5), (Phase::Shuffling, 5), (Phase::Hashing, 1)]
+            .into_iter()
+            .all(|(p, n)| count(p) >= n),
+        "{runs} runs, {phases:?}"
+    );
     assert_eq!(report.unwrap(), whole);
     assert_eq!(files(&stopped), expected);
 }
