@@ -21,10 +21,12 @@
 //! Next: [`ChainFlags`] and [`WalletFlags`], then the files `register` and `status`.
 
 mod flags;
+mod reference;
 mod register;
 mod status;
 
 pub use flags::{ChainFlags, FlagError, WalletFlags};
+pub use reference::{BLESS, ReferenceError, check_reference, reference};
 pub use register::Register;
 pub use status::Status;
 
