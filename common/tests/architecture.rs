@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("data", &["common"]),
     ("miner", &["cli", "common", "data"]),
     ("validator", &["cli"]),
+    ("auditor", &["chain", "cli", "common"]),
     ("devchain-runtime", &[]),
     ("devchain", &["common", "devchain-runtime"]),
     ("bucket-server", &["common", "telemetry"]),
@@ -36,6 +37,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["bucket-server", "data", "storage"]),
     ("miner", &["devchain"]),
     ("validator", &["devchain"]),
+    ("auditor", &["bucket-server", "devchain"]),
 ];
 
 /// Dependencies that are named in few places, by the beginning of their names.
