@@ -1,0 +1,314 @@
+//! All that can happen to a miner in a short run, and random histories of longer ones.
+
+use super::*;
+use common::clock::WindowSpec;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// The first window begins at block 10.
+fn clock(count: u32) -> Clock {
+    let spec = WindowSpec { blocks: 6, count, claims_close: 1, keys_close: 2, seed: 3, votes_close: 4 };
+    Clock::new(Height(10), spec).unwrap()
+}
+
+/// A submission: its window, and which one of the window it is.
+fn object(window: Window, number: u8) -> ObjectHash {
+    let mut hash = [number; 32];
+    hash[0] = u8::try_from(window.0).unwrap();
+    ObjectHash(hash)
+}
+
+/// A miner and what is around it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct World {
+    height: u64,
+    /// The journal: the submission of each window.
+    journal: BTreeMap<u64, [u8; 32]>,
+    bucket: BTreeSet<[u8; 32]>,
+    /// Claims on the chain, with the block in which they are.
+    claims: BTreeMap<u64, ([u8; 32], u64)>,
+    /// How often the miner was lost, and restarted.
+    troubles: u8,
+    lost: bool,
+}
+
+/// What may come of an action.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    /// Blocks that pass meanwhile.
+    blocks: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Good,
+    Bad,
+    /// The process is killed before it, and started again.
+    Killed,
+    /// The process is killed after it, before it is noted.
+    KilledAfter,
+}
+
+const KINDS: [Kind; 4] = [Kind::Good, Kind::Bad, Kind::Killed, Kind::KilledAfter];
+
+impl World {
+    fn new(height: u64) -> Self {
+        let (journal, bucket, claims) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { height, journal, bucket, claims, troubles: 0, lost: false }
+    }
+
+    /// The state is that of the first window that is not decided.
+    fn state(&self, clock: &Clock) -> Event {
+        let next = clock.last_decided(Height(self.height)).map_or(Window(0), |window| Window(window.0 + 1));
+        Event::State { window: next, kept: self.journal.get(&next.0).map(|&hash| ObjectHash(hash)) }
+    }
+
+    /// Starts a miner, as the driver does.
+    fn start(&self, clock: Clock, claim_time: ClaimTime) -> (Round, Action) {
+        let mut round = Round::new(clock, claim_time);
+        let action = round.step(self.state(&clock), Height(self.height));
+        (round, action)
+    }
+
+    /// Carries an action out, as the driver would, checks that it may be, and says what then happens.
+    fn carry_out(&mut self, clock: &Clock, late: bool, action: Action, outcome: Outcome) -> Option<Event> {
+        let last = clock.start().0 + 6 * (u64::from(clock.spec().count) + 1);
+        let mut pass = |world: &mut Self| world.height = (world.height + outcome.blocks).min(last);
+        let good = matches!(outcome.kind, Kind::Good | Kind::KilledAfter);
+        match action {
+            Action::Wait(until) => {
+                assert!(until.0 > self.height, "waits for what has passed");
+                self.height = until.0;
+                pass(self);
+                Some(Event::Height)
+            }
+            Action::Make { window, before } => {
+                self.check_open(clock, window, before);
+                assert!(!self.journal.contains_key(&window.0), "what is in the journal is trained again");
+                pass(self);
+                if !good || self.height >= before.0 && outcome.blocks > 1 {
+                    return Some(Event::GaveUp);
+                }
+                let made = object(window, self.troubles);
+                self.journal.insert(window.0, made.0);
+                Some(Event::Made(made))
+            }
+            Action::Upload { window, object, before } => {
+                self.check_open(clock, window, before);
+                assert_eq!(
+                    self.journal.get(&window.0),
+                    Some(&object.0),
+                    "what is uploaded is in the journal"
+                );
+                pass(self);
+                good.then(|| self.bucket.insert(object.0));
+                Some(if good { Event::Uploaded } else { Event::Failed })
+            }
+            Action::Claim { window, object, before } => {
+                self.check_open(clock, window, before);
+                let close = clock.heights(window).unwrap().claims_close.0;
+                assert_eq!(self.height >= close, late, "claims at block {}, D_w is {close}", self.height);
+                assert!(self.bucket.contains(&object.0), "what is claimed can be fetched");
+                pass(self);
+                if good {
+                    let earlier = self.claims.insert(window.0, (object.0, self.height));
+                    assert!(earlier.is_none_or(|(earlier, _)| earlier == object.0), "two claims of a window");
+                }
+                Some(if good { Event::Claimed } else { Event::Failed })
+            }
+            Action::Decide { window } => {
+                let heights = clock.heights(window).unwrap();
+                self.height = self.height.max(heights.votes_close.0);
+                pass(self);
+                if !good {
+                    (self.lost, self.troubles) = (true, self.troubles + 1);
+                    return Some(Event::Diverged);
+                }
+                let window = Window(window.0 + 1);
+                Some(Event::State { window, kept: self.journal.get(&window.0).map(|&hash| ObjectHash(hash)) })
+            }
+            Action::Resync => {
+                assert!(self.lost, "a resync without need");
+                pass(self);
+                self.lost = false;
+                Some(self.state(clock))
+            }
+            Action::Finish => None,
+        }
+    }
+
+    /// What is made, uploaded or claimed: the state is the others', and there is time.
+    fn check_open(&self, clock: &Clock, window: Window, before: Height) {
+        let heights = clock.heights(window).unwrap();
+        assert!(!self.lost, "works on a state that is not the others'");
+        assert!(self.height >= heights.first.0, "window {window} has not begun");
+        assert!(self.height < before.0, "window {window} is over at block {}", self.height);
+    }
+}
+
+/// One step of miner and world; `None` at the end of the run.
+fn step(
+    (mut round, action, mut world): (Round, Action, World),
+    claim_time: ClaimTime,
+    outcome: Outcome,
+) -> Option<(Round, Action, World)> {
+    let clock = round.clock;
+    let restart = |world: World| {
+        // A restart finds its way by itself: it starts with a state that votes name.
+        let world = World { troubles: world.troubles + 1, lost: false, ..world };
+        let (round, action) = world.start(clock, claim_time);
+        Some((round, action, world))
+    };
+    if outcome.kind == Kind::Killed {
+        return restart(world);
+    }
+    let event = world.carry_out(&clock, claim_time == ClaimTime::Late, action, outcome)?;
+    if outcome.kind == Kind::KilledAfter {
+        return restart(world);
+    }
+    let action = round.step(event, Height(world.height));
+    Some((round, action, world))
+}
+
+/// How many steps it takes to the end when all goes well.
+fn steps_to_the_end(mut now: (Round, Action, World), claim_time: ClaimTime) -> usize {
+    for number in 0..100 {
+        match step(now, claim_time, Outcome { blocks: 0, kind: Kind::Good }) {
+            Some(next) => now = next,
+            None => return number,
+        }
+    }
+    panic!("the run does not end");
+}
+
+/// Follows everything that can happen in a run of two windows, with at most two restarts or losses of the state.
+fn explore(claim_time: ClaimTime) -> usize {
+    let clock = clock(2);
+    let mut open: Vec<_> = [4, 10, 13, 16, 17, 19, 23, 26, 28]
+        .map(|height| {
+            let world = World::new(height);
+            let (round, action) = world.start(clock, claim_time);
+            (round, action, world)
+        })
+        .into();
+    let mut seen = HashSet::new();
+    while let Some(now) = open.pop() {
+        if !seen.insert(format!("{now:?}")) {
+            continue;
+        }
+        steps_to_the_end(now.clone(), claim_time);
+        for (blocks, kind) in [0, 1, 2, 5].into_iter().flat_map(|blocks| KINDS.map(|kind| (blocks, kind))) {
+            let troubled = now.2.troubles >= 2;
+            let loses = kind == Kind::Bad && matches!(now.1, Action::Decide { .. });
+            let kills = matches!(kind, Kind::Killed | Kind::KilledAfter);
+            // A failure that takes no time would only bring us back here.
+            if troubled && (loses || kills) {
+                continue;
+            }
+            open.extend(step(now.clone(), claim_time, Outcome { blocks, kind }));
+        }
+    }
+    seen.len()
+}
+
+#[test]
+fn whatever_happens_in_two_windows_the_rules_hold_and_the_run_ends() {
+    let seen = explore(ClaimTime::InTime);
+    assert!(seen > 1000, "only {seen} situations were seen");
+}
+
+#[test]
+fn a_late_miner_claims_only_when_it_is_too_late() {
+    let seen = explore(ClaimTime::Late);
+    assert!(seen > 1000, "only {seen} situations were seen");
+}
+
+#[test]
+fn a_window_without_trouble() {
+    let mut round = Round::new(clock(1), ClaimTime::InTime);
+    let (window, made, before) = (Window(0), object(Window(0), 0), Height(17));
+    assert_eq!(round.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
+    assert_eq!(round.step(Event::Height, Height(10)), Action::Make { window, before });
+    let upload = Action::Upload { window, object: made, before };
+    assert_eq!(round.step(Event::Made(made), Height(12)), upload);
+    let claim = Action::Claim { window, object: made, before };
+    assert_eq!(round.step(Event::Uploaded, Height(12)), claim);
+    assert_eq!(round.step(Event::Claimed, Height(13)), Action::Decide { window });
+    assert_eq!(round.step(Event::State { window: Window(1), kept: None }, Height(20)), Action::Finish);
+}
+
+#[test]
+fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
+    let mut round = Round::new(clock(1), ClaimTime::InTime);
+    let (window, object, before) = (Window(0), object(Window(0), 0), Height(17));
+    let kept = Some(object);
+    let upload = Action::Upload { window, object, before };
+    assert_eq!(round.step(Event::State { window, kept }, Height(14)), upload);
+    assert_eq!(round.step(Event::Failed, Height(14)), Action::Wait(Height(15)));
+    assert_eq!(round.step(Event::Height, Height(15)), upload);
+    let claim = Action::Claim { window, object, before };
+    assert_eq!(round.step(Event::Uploaded, Height(15)), claim);
+    assert_eq!(round.step(Event::Failed, Height(16)), Action::Wait(Height(17)));
+    assert_eq!(round.step(Event::Height, Height(17)), Action::Decide { window });
+}
+
+#[test]
+fn who_joins_after_the_claims_closed_only_follows() {
+    let mut round = Round::new(clock(2), ClaimTime::InTime);
+    let window = Window(0);
+    assert_eq!(round.step(Event::State { window, kept: None }, Height(17)), Action::Decide { window });
+    let next = round.step(Event::State { window: Window(1), kept: None }, Height(20));
+    assert_eq!(next, Action::Make { window: Window(1), before: Height(23) });
+}
+
+#[test]
+fn a_state_that_differs_halts_everything_until_the_resync() {
+    let mut round = Round::new(clock(2), ClaimTime::InTime);
+    assert_eq!(round.step(Event::Height, Height(12)), Action::Resync, "nothing is known at first");
+    let _ = round.step(Event::State { window: Window(0), kept: None }, Height(17));
+    assert_eq!(round.step(Event::Diverged, Height(20)), Action::Resync);
+    for event in [Event::Height, Event::Made(object(Window(0), 0)), Event::Uploaded, Event::Failed] {
+        assert_eq!(round.step(event, Height(20)), Action::Resync);
+    }
+    let make = Action::Make { window: Window(1), before: Height(23) };
+    assert_eq!(round.step(Event::State { window: Window(1), kept: None }, Height(20)), make);
+}
+
+#[test]
+fn a_window_that_was_claimed_is_not_claimed_again_after_a_resync() {
+    let mut round = Round::new(clock(2), ClaimTime::InTime);
+    let (window, made) = (Window(0), object(Window(0), 0));
+    for event in [
+        Event::State { window, kept: None },
+        Event::Made(made),
+        Event::Uploaded,
+        Event::Claimed,
+        Event::Diverged,
+    ] {
+        let _ = round.step(event, Height(11));
+    }
+    assert_eq!(round.step(Event::State { window, kept: None }, Height(12)), Action::Decide { window });
+}
+
+proptest! {
+    #[test]
+    fn long_runs_keep_the_rules(
+        late in any::<bool>(),
+        start in 0u64..40,
+        outcomes in proptest::collection::vec((0u64..9, 0usize..12), 0..300),
+    ) {
+        let claim_time = if late { ClaimTime::Late } else { ClaimTime::InTime };
+        let world = World::new(start);
+        let (round, action) = world.start(clock(12), claim_time);
+        let mut now = (round, action, world);
+        for (blocks, kind) in outcomes {
+            let kind = KINDS.get(kind).copied().unwrap_or(Kind::Good);
+            match step(now.clone(), claim_time, Outcome { blocks, kind }) {
+                Some(next) => now = next,
+                None => break,
+            }
+        }
+        steps_to_the_end(now, claim_time);
+    }
+}
