@@ -6,7 +6,7 @@
 
 mod record;
 
-pub use record::{MOST_VOTERS, WindowRecord};
+pub use record::{MOST_RECORD_BYTES, MOST_RECORD_OBJECT_BYTES, MOST_VOTERS, RecordError, WindowRecord};
 
 use crate::{
     NeuronId, Window,
@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct History {
     next: Window,
     accumulator: Accumulator,
+    /// The accumulator before the first of the records.
+    before: Accumulator,
     records: VecDeque<WindowRecord>,
     turnouts: BTreeMap<Window, BTreeSet<NeuronId>>,
 }
@@ -39,8 +41,13 @@ impl History {
     /// Of a run that has not begun.
     #[must_use]
     pub fn new(run: &RunHash) -> Self {
-        let accumulator = Accumulator::of(&[&run.0]);
-        Self { next: Window(0), accumulator, records: VecDeque::new(), turnouts: BTreeMap::new() }
+        Self::since(Accumulator::of(&[&run.0]), Window(0))
+    }
+
+    /// Without any record, after the window before `next`.
+    fn since(accumulator: Accumulator, next: Window) -> Self {
+        let (before, records, turnouts) = (accumulator, VecDeque::new(), BTreeMap::new());
+        Self { next, accumulator, before, records, turnouts }
     }
 
     /// From a known point on: `accumulator` is the one before window `next`, and `records` follow it.
@@ -54,7 +61,7 @@ impl History {
         next: Window,
         records: impl IntoIterator<Item = WindowRecord>,
     ) -> Result<Self, HistoryError> {
-        let mut history = Self { next, accumulator, records: VecDeque::new(), turnouts: BTreeMap::new() };
+        let mut history = Self::since(accumulator, next);
         records.into_iter().try_for_each(|record| history.push_record(record))?;
         Ok(history)
     }
@@ -69,6 +76,18 @@ impl History {
     #[must_use]
     pub fn accumulator(&self) -> Accumulator {
         self.accumulator
+    }
+
+    /// The chain of accepted sets before the first of [`Self::records`]: who has both can [`Self::resume`].
+    #[must_use]
+    pub fn before_records(&self) -> Accumulator {
+        self.before
+    }
+
+    /// Whether the records reach back as far as a decision may ask: [`MEMORY`] windows, or to the run's first.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.records.len() as u64 == self.next.0.min(MEMORY)
     }
 
     /// What a vote on the next window names, given the parameters at its start.
@@ -96,22 +115,34 @@ impl History {
         self.push_record(WindowRecord::of(decision))
     }
 
-    fn push_record(&mut self, record: WindowRecord) -> Result<(), HistoryError> {
+    /// Appends the record of a window, from a decision or from elsewhere: nothing is believed, see [`Self::resume`].
+    ///
+    /// # Errors
+    /// It is not the next one.
+    pub fn push_record(&mut self, record: WindowRecord) -> Result<(), HistoryError> {
         if record.window != self.next {
             return Err(HistoryError { next: self.next, found: record.window });
         }
-        let mut bytes = Writer::new();
-        record.write(&mut bytes);
-        self.accumulator = Accumulator::of(&[&self.accumulator.0, &bytes.into_bytes()]);
+        let Some(next) = record.window.0.checked_add(1).map(Window) else {
+            return Err(HistoryError { next: self.next, found: record.window });
+        };
+        self.accumulator = after(self.accumulator, &record);
         self.turnouts.insert(record.window, record.voters.iter().copied().collect());
         self.records.push_back(record);
         if self.records.len() as u64 > MEMORY {
-            self.records.pop_front();
+            self.before = self.records.pop_front().map_or(self.before, |oldest| after(self.before, &oldest));
             self.turnouts.pop_first();
         }
-        self.next = Window(self.next.0 + 1);
+        self.next = next;
         Ok(())
     }
+}
+
+/// The chain of accepted sets with one record more.
+fn after(accumulator: Accumulator, record: &WindowRecord) -> Accumulator {
+    let mut bytes = Writer::new();
+    record.write(&mut bytes);
+    Accumulator::of(&[&accumulator.0, &bytes.into_bytes()])
 }
 
 #[cfg(test)]
@@ -162,6 +193,14 @@ mod tests {
         assert_eq!(windows, [2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(history.turnouts().keys().map(|window| window.0).collect::<Vec<_>>(), windows);
         assert!(history.turnouts()[&Window(3)].contains(&id(43)));
+        assert!(history.is_complete());
+        let records: Vec<_> = history.records().cloned().collect();
+        let resumed = History::resume(history.before_records(), Window(2), records.clone());
+        assert_eq!(resumed.as_ref(), Ok(&history));
+        let shorter = History::resume(history.before_records(), Window(2), records[..7].to_vec()).unwrap();
+        assert!(!shorter.is_complete());
+        let beyond = History::resume(Accumulator::default(), Window(u64::MAX), [record(u64::MAX, &[], &[])]);
+        assert!(beyond.is_err(), "there is no window after the last number");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! then apply; who trains on what is in [`assignment`], on what at all in [`dataset`].
 //! What a miner sends is a [`submission`], made by [`sparse`] and applied by [`aggregate`]; [`model`], [`init`] and
 //! [`state_root`] say what it is applied to.
+//! How far a node is says its [`progress`], which others take over in a [`checkpoint`]; what lies where in buckets
+//! say [`keys`], and who keeps it for others [`custody`].
 //! There is no tokio here, no network, no file and no clock: `common` decides, the crates beside it carry.
 //!
 //! ```
@@ -29,9 +31,11 @@ pub mod aggregate;
 pub mod announcement;
 pub mod assignment;
 mod balance;
+pub mod checkpoint;
 pub mod chunks;
 pub mod clock;
 pub mod commitment;
+pub mod custody;
 pub mod dataset;
 pub mod digest;
 mod exit;
@@ -40,10 +44,12 @@ pub mod gauntlet;
 pub mod history;
 mod ids;
 pub mod init;
+pub mod keys;
 pub mod model;
 mod neuron;
 pub mod object;
 pub mod permutation;
+pub mod progress;
 pub mod quantize;
 pub mod ratings;
 pub mod rice;

@@ -3,9 +3,11 @@
 //! The tensors of a run are a pure function of its [`ModelSpec`], always in the byte order of their names: submissions,
 //! state roots and checkpoints all count on that order and never carry another.
 
+mod layout;
 mod memory;
 mod tensors;
 
+pub use layout::Layout;
 pub use memory::MemoryEstimate;
 pub use tensors::{Role, TensorSpec};
 

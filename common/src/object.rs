@@ -2,7 +2,7 @@
 
 use crate::wire::{Reader, WireError};
 
-/// The kinds of objects that lie in buckets; [`submission::KIND`](crate::submission::KIND) and
+/// The kinds of objects that lie in buckets and beside models; [`submission::KIND`](crate::submission::KIND) and
 /// [`score_log::KIND`](crate::score_log::KIND) are the others. Fields of commitments have kinds of their own
 /// ([`announcement::kind`](crate::announcement::kind)).
 pub mod kind {
@@ -14,6 +14,12 @@ pub mod kind {
     pub const BLOCK_TABLE: u8 = 0xe3;
     /// [`Amendment`](crate::run_spec::Amendment).
     pub const AMENDMENT: u8 = 0xe6;
+    /// [`Progress`](crate::progress::Progress).
+    pub const PROGRESS: u8 = 0xe7;
+    /// [`Pointer`](crate::checkpoint::Pointer) to a checkpoint.
+    pub const POINTER: u8 = 0xe8;
+    /// [`WindowRecord`](crate::history::WindowRecord).
+    pub const RECORD: u8 = 0xe9;
 }
 
 /// Reads kind and version.

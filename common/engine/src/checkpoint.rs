@@ -4,7 +4,8 @@
 //! config.json                        the model, as `transformers` reads it
 //! model-00001-of-00002.safetensors   parameters, f32, in the order of their names
 //! model.safetensors.index.json       which tensor is in which file
-//! muster.json                        what was saved: run, window, state, size and hash of each file
+//! muster.progress                    what belongs to the parameters: run, history, state root, last medians
+//! muster.json                        which run, window and state this is; size and hash of each file
 //! ```
 //!
 //! Our checkpoints load in `transformers`; a checkpoint made by `transformers` loads here, without a manifest, from
@@ -16,18 +17,15 @@ mod optimizer;
 mod read;
 mod write;
 
-pub use manifest::{Manifest, Part, Saved};
+pub use manifest::check;
 
-use common::model::ModelError;
+use common::{checkpoint::ManifestError, model::ModelError, progress::ProgressError};
 use safetensors::{Dtype, SafeTensorError};
 use std::{
     io,
     path::{Path, PathBuf},
 };
 use tch::TchError;
-
-/// The manifest's name in a checkpoint's folder.
-pub const MANIFEST: &str = "muster.json";
 
 const CONFIG: &str = "config.json";
 const INDEX: &str = "model.safetensors.index.json";
@@ -133,15 +131,21 @@ pub enum CheckpointError {
         /// The name.
         name: String,
     },
-    /// A manifest of a later version.
-    #[error("{}: version {found} of the manifest: this program knows version {expected}", path.display())]
-    Version {
+    /// A manifest that is none, or not that of these files.
+    #[error("{}: {source}", path.display())]
+    Manifest {
         /// The manifest.
         path: PathBuf,
-        /// Its version.
-        found: u32,
-        /// What is known.
-        expected: u32,
+        /// Why.
+        source: ManifestError,
+    },
+    /// What belongs to the parameters cannot be read.
+    #[error("{}: {source}", path.display())]
+    Progress {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ProgressError,
     },
     /// A file that is not the one that the manifest names.
     #[error("{}: the file differs from what the manifest says ({what}): fetch the checkpoint again", path.display())]

@@ -3,13 +3,15 @@
 use crate::{
     batch::Batch,
     error::EngineError,
-    layout::Layout,
     model::{Model, Options},
     shards::ShardError,
     train::Trained,
     trial::SparseStep,
 };
-use common::{model::ModelSpec, train::TrainSpec};
+use common::{
+    model::{Layout, ModelSpec},
+    train::TrainSpec,
+};
 use std::{
     sync::{
         Arc,

@@ -44,10 +44,11 @@ mod tests;
 mod train;
 mod trial;
 
+pub use common::model::Layout;
+
 pub use batch::{Batch, BatchError};
 pub use error::EngineError;
 pub use handle::Handle;
-pub use layout::Layout;
 pub use model::{Compute, Model, Options};
 pub use shards::{ShardError, Shards};
 pub use start::{Place, init_torch};

@@ -4,12 +4,12 @@ use crate::{
     adamw::Moments,
     batch::Batch,
     error::EngineError,
-    layout::{Layout, int},
+    layout::{self, int},
     llama::{Llama, nats},
     raw,
     start::{Place, check_denormals},
 };
-use common::model::ModelSpec;
+use common::model::{Layout, ModelSpec};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// How a node computes. Nothing here changes what is computed, only how fast and how precisely.
@@ -73,8 +73,8 @@ impl Model {
             llama: Llama::new(spec, &layout, device)?,
             parameters: Tensor::f_zeros([int(layout.len())], (Kind::Float, device))?,
             moments: None,
-            sizes: layout.sizes(),
-            shapes: layout.shapes(),
+            sizes: layout::sizes(&layout),
+            shapes: layout::shapes(&layout),
             spec,
             layout,
             device,

@@ -4,6 +4,7 @@ use crate::{
     adamw::{Moments, Step, norm},
     batch::{Batch, BatchError},
     error::EngineError,
+    layout,
     model::Model,
     shards::ShardError,
 };
@@ -61,7 +62,7 @@ impl Model {
         batches: &mut dyn Iterator<Item = Result<Batch, ShardError>>,
         stop: &AtomicBool,
     ) -> Result<Vec<InnerStep>, EngineError> {
-        let decayed = self.layout.decayed();
+        let decayed = layout::decayed(&self.layout);
         let mut moments = match self.moments.take() {
             Some(moments) => moments,
             None => Moments::new(self.layout.len(), self.device)?,

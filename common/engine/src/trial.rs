@@ -1,12 +1,9 @@
 //! A sparse step on trial: applied to the f32 parameters, looked at, and undone to the last bit.
 
-use crate::{
-    error::EngineError,
-    layout::{Layout, int},
-    model::Model,
-};
+use crate::{error::EngineError, layout::int, model::Model};
 use common::{
     chunks::{Geometry, GeometryError},
+    model::Layout,
     sparse::SparseTensor,
 };
 use tch::{TchError, Tensor};

@@ -79,6 +79,9 @@ impl Evaluation {
             return Err(Fault::ChangesNothing);
         }
         let improvement = unassigned.improvement();
+        if improvement <= 0.0 {
+            return Err(Fault::RaisesLoss);
+        }
         Ok(Judgement { improvement, margin: self.assigned.improvement() - improvement })
     }
 }
@@ -105,6 +108,19 @@ mod tests {
     fn an_update_that_changes_nothing_is_a_failure() {
         assert_eq!(judge([8.0, 8.0], [4.0, 4.0]), Ok(Err(Fault::ChangesNothing)));
         assert!(judge([8.0, 8.0], [4.0, 3.9]).unwrap().is_ok());
+    }
+
+    #[test]
+    fn what_does_not_help_everybody_is_no_success() {
+        assert_eq!(judge([8.0, 7.0], [4.0, 4.5]), Ok(Err(Fault::RaisesLoss)));
+        assert_eq!(
+            judge([8.0, 7.0], [4.0, 4.0]),
+            Ok(Err(Fault::RaisesLoss)),
+            "not even if the miner's own data does"
+        );
+        assert_eq!(judge([8.0, 7.0], [4.0, f64::MAX]), Ok(Err(Fault::RaisesLoss)));
+        let least = f64::from_bits(4.0f64.to_bits() - 1);
+        assert!(judge([8.0, 9.0], [4.0, least]).unwrap().unwrap().improvement > 0.0);
     }
 
     #[test]

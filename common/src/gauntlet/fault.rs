@@ -36,6 +36,10 @@ pub enum Fault {
     /// With the update applied, a loss is not a number.
     #[error("the update makes a loss infinite or not a number")]
     LossNotFinite = 9,
+    /// With the update applied, the loss on unassigned data is not lower: such an update is not voted for either, and
+    /// noise is never paid.
+    #[error("the update does not lower the loss on data assigned to nobody")]
+    RaisesLoss = 10,
 }
 
 /// What a [`Fault`] costs.
@@ -49,7 +53,7 @@ pub enum Penalty {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Absent,
         Self::Missing,
         Self::Slow,
@@ -59,13 +63,14 @@ impl Fault {
         Self::Malformed,
         Self::ChangesNothing,
         Self::LossNotFinite,
+        Self::RaisesLoss,
     ];
 
     /// What it costs: a part of the credit where bad luck can cause it, else all.
     #[must_use]
     pub fn penalty(self) -> Penalty {
         match self {
-            Self::Absent | Self::Missing | Self::Slow | Self::WrongState => Penalty::Part,
+            Self::Absent | Self::Missing | Self::Slow | Self::WrongState | Self::RaisesLoss => Penalty::Part,
             Self::Mismatch
             | Self::TooLarge
             | Self::Malformed
@@ -87,7 +92,12 @@ impl Fault {
         let (what, offset) = ("the fault of a submission", from.offset());
         let found = from.u8(what)?;
         let fault = Self::ALL.into_iter().find(|&fault| fault as u8 == found);
-        fault.ok_or(WireError::Value { what, offset, found: found.into(), expected: "faults go from 1 to 9" })
+        fault.ok_or(WireError::Value {
+            what,
+            offset,
+            found: found.into(),
+            expected: "faults go from 1 to 10",
+        })
     }
 }
 
@@ -105,7 +115,7 @@ mod tests {
             assert_eq!(Fault::read(&mut Reader::new(&bytes)), Ok(fault));
         }
         assert!(
-            Fault::read(&mut Reader::new(&[0])).is_err() && Fault::read(&mut Reader::new(&[10])).is_err()
+            Fault::read(&mut Reader::new(&[0])).is_err() && Fault::read(&mut Reader::new(&[11])).is_err()
         );
     }
 

@@ -27,9 +27,9 @@ enum Kind {
 
 const MINERS: [Kind; 9] = [
     Kind::Honest(1.0),
+    Kind::Honest(0.95),
     Kind::Honest(0.9),
-    Kind::Honest(0.8),
-    Kind::Honest(0.6),
+    Kind::Honest(0.85),
     Kind::Copies,
     Kind::Unreliable,
     Kind::Harms,
@@ -99,7 +99,7 @@ fn those_who_train_are_paid() {
     }
     let best = paid(Kind::Honest(1.0));
     assert!(
-        best > paid(Kind::Honest(0.8)) && paid(Kind::Honest(0.8)) > paid(Kind::Honest(0.6)),
+        best > paid(Kind::Honest(0.9)) && paid(Kind::Honest(0.9)) > paid(Kind::Honest(0.85)),
         "{weights:?}"
     );
     assert!(paid(Kind::Unreliable) > 0, "{weights:?}");

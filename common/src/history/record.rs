@@ -4,12 +4,21 @@ use crate::{
     NeuronId, Window,
     acceptance::{Accepted, Decision},
     announcement::MOST_CANDIDATES,
-    digest::ObjectHash,
+    digest::{ObjectHash, RunHash},
+    object::{kind, open},
     wire::{Reader, WireError, Writer},
 };
 
 /// Most voters of a window; a bound for what parsers allocate. The chain has at most 2048 uids on a subnet.
 pub const MOST_VOTERS: usize = 4096;
+
+/// The version of the object that holds a record.
+const VERSION: u8 = 1;
+/// Most bytes of a record.
+pub const MOST_RECORD_BYTES: usize =
+    8 + 2 + MOST_CANDIDATES * (NeuronId::BYTES + 32) + 2 + MOST_VOTERS * NeuronId::BYTES;
+/// Most bytes of a record as an object: [`WindowRecord::to_bytes`].
+pub const MOST_RECORD_OBJECT_BYTES: usize = 2 + 32 + MOST_RECORD_BYTES;
 
 /// What a node keeps of a window for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +37,38 @@ impl WindowRecord {
     pub fn of(decision: &Decision) -> Self {
         let voters = decision.turnout.iter().copied().collect();
         Self { window: decision.window, accepted: decision.applied().to_vec(), voters }
+    }
+
+    /// The record as an object of a run, for those who come when the chain's nodes have forgotten the window.
+    ///
+    /// # Panics
+    /// As [`Self::write`].
+    #[must_use]
+    pub fn to_bytes(&self, run: &RunHash) -> Vec<u8> {
+        let mut to = Writer::new();
+        to.u8(kind::RECORD).u8(VERSION).raw(&run.0);
+        self.write(&mut to);
+        to.into_bytes()
+    }
+
+    /// Takes the record of a window of a run from outside. It is true if the history that it is pushed to ends on the
+    /// state that votes name, not because somebody shows it.
+    ///
+    /// # Errors
+    /// It is another object, or of another run or window.
+    pub fn open(bytes: &[u8], run: &RunHash, window: Window) -> Result<Self, RecordError> {
+        let mut from = Reader::new(bytes);
+        open(&mut from, "the record of a window", kind::RECORD, VERSION)?;
+        let found = RunHash(from.array("the run")?);
+        if found != *run {
+            return Err(RecordError::Run { expected: *run, found });
+        }
+        let record = Self::read(&mut from)?;
+        from.finish("the record of a window")?;
+        match record.window == window {
+            true => Ok(record),
+            false => Err(RecordError::Window { expected: window, found: record.window }),
+        }
     }
 
     /// Appends window, accepted set and voters.
@@ -58,6 +99,30 @@ impl WindowRecord {
         })?;
         Ok(Self { window, accepted, voters: read_sorted(from, "the voters", MOST_VOTERS, NeuronId::read)? })
     }
+}
+
+/// Why an object is not the record that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// It is malformed.
+    #[error("the record of a window is malformed: {0}")]
+    Wire(#[from] WireError),
+    /// From another run.
+    #[error("the record is from run {found}, not {expected}")]
+    Run {
+        /// The run that was asked for.
+        expected: RunHash,
+        /// The record's.
+        found: RunHash,
+    },
+    /// Of another window.
+    #[error("the record is of window {found}, not {expected}")]
+    Window {
+        /// The window that was asked for.
+        expected: Window,
+        /// The record's.
+        found: Window,
+    },
 }
 
 /// Reads a list in strictly rising order.

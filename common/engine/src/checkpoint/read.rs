@@ -1,9 +1,13 @@
 //! Loading parameters from a folder.
 
-use super::{CheckpointError, INDEX, Manifest, SINGLE, beside, config, file, json, safetensors};
+use super::{CheckpointError, INDEX, SINGLE, beside, check, config, file, json, safetensors};
 use crate::{adamw::cut, error::EngineError, layout::int, model::Model, raw};
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use common::model::{ModelSpec, TensorSpec};
+use common::{
+    checkpoint::Manifest,
+    model::{ModelSpec, TensorSpec},
+    progress::Progress,
+};
 use memmap2::Mmap;
 use serde::Deserialize;
 use std::{
@@ -29,15 +33,17 @@ impl Model {
         Ok(config::read(folder)?)
     }
 
-    /// Loads all parameters from a checkpoint of the same model, and returns its manifest if it has one. Its files are
-    /// checked against the manifest before anything is changed. AdamW's moments stay as they are.
+    /// Loads all parameters from a checkpoint of the same model, and returns its manifest and progress if it has them.
+    /// Its files are checked against the manifest before anything is changed. AdamW's moments stay as they are.
+    ///
+    /// That the parameters have the progress's state root is the caller's to check, once they are loaded.
     ///
     /// # Errors
     /// A file is missing, cut off or changed; the model differs; a tensor is missing or of another shape. Parameters
     /// may have been replaced in part when a tensor cannot be read.
-    pub fn load(&mut self, folder: &Path) -> Result<Option<Manifest>, EngineError> {
+    pub fn load(&mut self, folder: &Path) -> Result<Option<(Manifest, Progress)>, EngineError> {
         config::check_same(folder, &config::read(folder)?, &self.spec)?;
-        let manifest = Manifest::check(folder)?;
+        let saved = check(folder)?;
         let files = Files::open(folder)?;
         let tensors = files.tensors()?;
         let found: Vec<_> = self
@@ -48,7 +54,7 @@ impl Model {
         for (tensor, place) in found {
             self.put(&tensor, place)?;
         }
-        Ok(manifest)
+        Ok(saved)
     }
 
     fn put(&mut self, tensor: &TensorView<'_>, place: Range<usize>) -> Result<(), EngineError> {

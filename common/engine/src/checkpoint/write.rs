@@ -1,9 +1,13 @@
 //! Saving parameters to a folder.
 
-use super::{CONFIG, CheckpointError, INDEX, MANIFEST, Manifest, Saved, config, file, safetensors};
-use crate::{error::EngineError, layout::Layout, model::Model};
+use super::{CONFIG, CheckpointError, INDEX, config, file, manifest, safetensors};
+use crate::{error::EngineError, model::Model};
 use ::safetensors::{Dtype, serialize_to_file, tensor::TensorView};
-use common::model::TensorSpec;
+use common::{
+    checkpoint::{MANIFEST, Manifest, PROGRESS},
+    model::{Layout, TensorSpec},
+    progress::Progress,
+};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,19 +31,26 @@ struct Size {
 type Tensors<'a> = Vec<(&'a TensorSpec, Range<usize>)>;
 
 impl Model {
-    /// Saves all parameters to a new folder: files of about `part_bytes` each, and the manifest.
+    /// Saves all parameters to a new folder: files of about `part_bytes` each, the progress that belongs to them, and
+    /// the manifest.
     ///
     /// # Errors
     /// The folder exists already, or could not be written; then nothing has its name.
-    pub fn save(&mut self, folder: &Path, saved: Saved, part_bytes: usize) -> Result<Manifest, EngineError> {
+    pub fn save(
+        &mut self,
+        folder: &Path,
+        progress: &Progress,
+        part_bytes: usize,
+    ) -> Result<Manifest, EngineError> {
         let (spec, layout) = (self.spec, self.layout.clone());
         let write = |values: &mut [f32]| {
             into_place(folder, |partial| {
                 let mut files = write_parts(partial, &layout, values, part_bytes)?;
                 write_file(&partial.join(CONFIG), &config::bytes(&spec))?;
-                files.push(CONFIG.to_owned());
-                let manifest = Manifest::of(partial, saved, files)?;
-                write_file(&partial.join(MANIFEST), &manifest.bytes())?;
+                write_file(&partial.join(PROGRESS), &progress.to_bytes())?;
+                files.extend([CONFIG, PROGRESS].map(str::to_owned));
+                let manifest = manifest::make(partial, progress, files)?;
+                write_file(&partial.join(MANIFEST), &manifest.to_bytes())?;
                 Ok(manifest)
             })
         };

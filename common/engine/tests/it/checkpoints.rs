@@ -3,12 +3,13 @@
 use crate::support::{batches, bits, case, filled, never, options, small, source, training};
 use common::{
     Window,
-    digest::{Accumulator, RunHash, State, StateRoot},
+    aggregate::Medians,
+    checkpoint::{MANIFEST, PROGRESS},
+    digest::{RunHash, StateRoot},
+    history::{History, WindowRecord},
+    progress::Progress,
 };
-use engine::{
-    Model,
-    checkpoint::{MANIFEST, Saved},
-};
+use engine::Model;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::{
@@ -17,20 +18,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-fn saved() -> Saved {
-    Saved {
-        run: RunHash([1; 32]),
-        window: Window(7),
-        root: StateRoot([2; 32]),
-        accumulator: Accumulator([3; 32]),
-        state: State([4; 32]),
+/// At the start of window 7, after windows in which nobody voted.
+fn saved() -> Progress {
+    let run = RunHash([1; 32]);
+    let mut history = History::new(&run);
+    for window in (0..7).map(Window) {
+        history.push_record(WindowRecord { window, accepted: Vec::new(), voters: Vec::new() }).unwrap();
     }
+    Progress { run, history, root: StateRoot([2; 32]), medians: Some(Medians(vec![0.5; 3])) }
 }
 
 /// Parts of 2000 bytes: several files.
 fn save(model: &mut Model, folder: &Path) -> PathBuf {
     let checkpoint = folder.join("window-7");
-    model.save(&checkpoint, saved(), 2000).unwrap();
+    model.save(&checkpoint, &saved(), 2000).unwrap();
     checkpoint
 }
 
@@ -49,9 +50,10 @@ fn a_checkpoint_comes_back_with_all_bits() {
     let spec = Model::checkpoint_spec(&checkpoint).unwrap();
     assert_eq!(spec, small());
     let mut loaded = Model::new(spec, options()).unwrap();
-    let manifest = loaded.load(&checkpoint).unwrap().unwrap();
+    let (manifest, progress) = loaded.load(&checkpoint).unwrap().unwrap();
     assert_eq!(bits(&mut loaded), bits(&mut model));
-    assert_eq!(manifest.saved, saved());
+    assert_eq!(progress, saved());
+    assert_eq!((manifest.window, manifest.state), (Window(7), saved().state()));
     assert!(manifest.parts.len() > 4, "{manifest:?}");
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -103,7 +105,7 @@ fn a_checkpoint_is_never_written_over_another() {
     let folder = tempfile::tempdir().unwrap();
     let mut model = filled(options());
     let checkpoint = save(&mut model, folder.path());
-    let error = model.save(&checkpoint, saved(), 1 << 20).unwrap_err().to_string();
+    let error = model.save(&checkpoint, &saved(), 1 << 20).unwrap_err().to_string();
     assert!(error.ends_with(
         "window-7: a checkpoint is never written over another; remove it or choose another folder"
     ));
@@ -153,6 +155,27 @@ fn a_changed_file_is_named() {
     }
     fs::remove_file(&part).unwrap();
     assert!(refuse(&checkpoint).contains(&format!("{name}: No such file")), "{}", refuse(&checkpoint));
+}
+
+#[test]
+fn a_progress_of_another_window_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = filled(options());
+    let checkpoint = save(&mut model, folder.path());
+    let other = Progress { root: StateRoot([9; 32]), ..saved() };
+    let elsewhere = folder.path().join("other");
+    let manifest = model.save(&elsewhere, &other, 2000).unwrap();
+    fs::copy(elsewhere.join(PROGRESS), checkpoint.join(PROGRESS)).unwrap();
+    assert!(refuse(&checkpoint).contains("muster.progress: the file differs"), "{}", refuse(&checkpoint));
+
+    // Even if the manifest names it.
+    let part = manifest.parts.iter().find(|part| part.file == PROGRESS).unwrap();
+    edit(&checkpoint.join(MANIFEST), |manifest| {
+        let parts = manifest["parts"].as_array_mut().unwrap();
+        let own = parts.iter_mut().find(|part| part["file"] == PROGRESS).unwrap();
+        *own = serde_json::to_value(part).unwrap();
+    });
+    assert!(refuse(&checkpoint).contains("its progress is of window 7, state "), "{}", refuse(&checkpoint));
 }
 
 /// Rewrites a JSON file of a checkpoint.
@@ -249,7 +272,7 @@ fn manifests_of_other_versions_are_refused() {
         manifest["version"] = 1.into();
         manifest["parts"][0]["file"] = "/etc/passwd".into();
     });
-    assert!(refuse(&checkpoint).ends_with("\"/etc/passwd\" is no name of a file beside it"));
+    assert!(refuse(&checkpoint).ends_with("\"/etc/passwd\" is no name of a file of a checkpoint"));
     fs::write(&manifest, "{").unwrap();
     assert!(refuse(&checkpoint).contains("muster.json: EOF while parsing"), "{}", refuse(&checkpoint));
 }
