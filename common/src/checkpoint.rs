@@ -223,11 +223,12 @@ impl Manifest {
     }
 }
 
-/// Whether a name is that of a file beside the manifest: letters, digits, `-`, `_` and `.`, not at its beginning. So it
-/// is the same name on every system and in every bucket.
+/// Whether a name is that of a file beside the manifest: letters, digits, `-`, `_` and `.`, not at its beginning, so
+/// that it is the same name on every system and in every bucket; and of a kind that nobody runs.
 fn is_plain(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    (1..=MOST_NAME).contains(&name.len()) && name.bytes().all(fine) && !name.starts_with('.')
+    let known = name == PROGRESS || name.ends_with(".json") || name.ends_with(PARAMETERS);
+    name.len() <= MOST_NAME && name.bytes().all(fine) && !name.starts_with('.') && known
 }
 
 impl Pointer {

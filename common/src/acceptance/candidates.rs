@@ -42,12 +42,10 @@ pub fn candidates(
 ) -> Result<Vec<Candidate>, CannotDecide> {
     Part::Incentives.check(heights, incentives)?;
     Part::Claims.check(heights, claims)?;
-    let mut candidates: Vec<_> = (claims.participants())
-        .filter_map(|participant| {
-            let claim = participant.claim(run, heights.window)?;
-            let id = participant.neuron.id;
+    let mut candidates: Vec<_> = (claims.claims(run, heights.window))
+        .map(|(id, claim)| {
             let incentive = incentives.get(&id).map_or(0, |before| before.neuron.incentive);
-            Some(Candidate { id, object: claim.object, incentive })
+            Candidate { id, object: claim.object, incentive }
         })
         .collect();
     let order =

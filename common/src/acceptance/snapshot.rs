@@ -3,6 +3,7 @@
 use crate::{
     BlockHash, Height, Hotkey, NeuronId, Window,
     announcement::{self, Claim, Record, Vote},
+    clock::Heights,
     commitment::Commitment,
     digest::RunId,
 };
@@ -103,6 +104,23 @@ impl Snapshot {
     #[must_use]
     pub fn get(&self, id: &NeuronId) -> Option<&Participant> {
         self.participants.get(&id.hotkey).filter(|participant| participant.neuron.id == *id)
+    }
+
+    /// The claims for a window of a run that stand, in the order of hotkeys.
+    pub fn claims(&self, run: RunId, window: Window) -> impl Iterator<Item = (NeuronId, Claim)> {
+        let claim = move |participant: &Participant| participant.claim(run, window).copied();
+        self.participants().filter_map(move |p| Some((p.neuron.id, claim(p)?)))
+    }
+
+    /// The votes on a window of a run that stand, in the order of hotkeys: voter, stake, vote.
+    ///
+    /// They count if a quorum has their state, which [`decide`](super::decide) says.
+    pub fn votes(&self, run: RunId, heights: &Heights) -> impl Iterator<Item = (NeuronId, u64, &Vote)> {
+        let (window, after) = (heights.window, heights.claims_close);
+        self.participants().filter_map(move |participant| {
+            let vote = participant.vote(run, window, after)?;
+            Some((participant.neuron.id, participant.voice(), vote))
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{AcceptanceSpec, NullWindow, REGULAR, Snapshot};
 use crate::{
     NeuronId,
-    announcement::{Bits, Vote},
+    announcement::Bits,
     clock::Heights,
     digest::{RunId, State},
     ratings::Millionths,
@@ -15,19 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// It is kept for [`MEMORY`](super::MEMORY) windows, to know whose stake is missing when it does not vote.
 #[must_use]
 pub fn turnout(run: RunId, heights: &Heights, votes: &Snapshot) -> BTreeSet<NeuronId> {
-    standing(run, heights, votes).map(|(id, ..)| id).collect()
-}
-
-/// The votes that stand: voter, stake, vote.
-fn standing<'a>(
-    run: RunId,
-    heights: &'a Heights,
-    votes: &'a Snapshot,
-) -> impl Iterator<Item = (NeuronId, u64, &'a Vote)> {
-    votes.participants().filter_map(move |participant| {
-        let vote = participant.vote(run, heights.window, heights.claims_close)?;
-        Some((participant.neuron.id, participant.voice(), vote))
-    })
+    votes.votes(run, heights).map(|(id, ..)| id).collect()
 }
 
 /// The votes that count: all name the same state.
@@ -51,7 +39,7 @@ impl Ballot {
         candidates: usize,
     ) -> Result<Self, NullWindow> {
         let votes: Vec<_> =
-            standing(run, heights, votes).filter(|(.., vote)| vote.good.is_within(candidates)).collect();
+            votes.votes(run, heights).filter(|(.., vote)| vote.good.is_within(candidates)).collect();
         let voting: u64 = votes.iter().map(|(_, stake, _)| stake).sum();
         let mut states = BTreeMap::<State, u64>::new();
         for (_, stake, vote) in &votes {

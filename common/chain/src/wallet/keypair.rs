@@ -1,6 +1,6 @@
 //! A key that signs.
 
-use common::{Coldkey, Hotkey};
+use common::{Coldkey, Hotkey, signature::SigningKey};
 use sp_core::{Pair, sr25519};
 use subxt::{
     SubstrateConfig,
@@ -9,6 +9,7 @@ use subxt::{
 };
 
 use super::WalletError;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// An sr25519 key pair: a hotkey's or a coldkey's. Its secret is wiped from memory when it is dropped (`schnorrkel` does),
 /// and never printed.
@@ -46,6 +47,17 @@ impl KeyPair {
     /// The public key: the account id.
     pub fn public(&self) -> [u8; 32] {
         self.0.public().0
+    }
+
+    /// The same key, for signing objects.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        let mut secret = [0; 64];
+        let bytes = Zeroizing::new(self.0.to_raw_vec());
+        secret.copy_from_slice(&bytes);
+        let key = SigningKey::from_bytes(&secret).expect("an sr25519 pair keeps the 64 bytes of its secret key");
+        secret.zeroize();
+        key
     }
 
     /// The account as a hotkey.

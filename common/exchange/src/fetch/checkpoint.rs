@@ -1,0 +1,172 @@
+//! Checkpoints: downloaded file by file, each verified, and there when all of it is.
+
+use super::{FetchError, Fetcher};
+use crate::BlockState;
+use common::{
+    NeuronId,
+    checkpoint::{MANIFEST, Manifest, PROGRESS, Part, Pointer},
+    digest::RunHash,
+    keys,
+    model::Layout,
+    progress::Progress,
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use storage::{Bucket, Limits};
+use tokio::fs;
+
+impl Fetcher {
+    /// Where a validator's newest checkpoint is. Whether it is true say the votes on its window, which name its state.
+    ///
+    /// # Errors
+    /// There is none, or it is of another run.
+    pub async fn checkpoint_pointer(
+        &self,
+        state: &BlockState,
+        validator: &NeuronId,
+        run: &RunHash,
+    ) -> Result<Pointer, FetchError> {
+        let owner = *validator;
+        let key = keys::checkpoint_pointer(run.id());
+        let bytes = self.small(state, validator, &key, keys::LARGEST_POINTER).await?;
+        let pointer = Pointer::read(&bytes).map_err(|source| FetchError::Pointer { owner, source })?;
+        match pointer.run == *run {
+            true => Ok(pointer),
+            false => Err(FetchError::OtherRun { owner, expected: *run, found: pointer.run }),
+        }
+    }
+
+    /// Downloads the checkpoint that a pointer names into a new folder, which appears when all of it is verified and on
+    /// the disk. `layout` is the run's model: a checkpoint larger than that is refused before its files are fetched.
+    ///
+    /// Whether the parameters have the progress's state root is checked when they are read.
+    ///
+    /// # Errors
+    /// A file is not to be had, or not the one that the manifest names; or the folder cannot be written or is there
+    /// already.
+    pub async fn checkpoint(
+        &self,
+        state: &BlockState,
+        validator: &NeuronId,
+        pointer: &Pointer,
+        layout: &Layout,
+        into: &Path,
+    ) -> Result<(Manifest, Progress), FetchError> {
+        let partial = begin(into).await?;
+        let from = Source { owner: *validator, bucket: self.bucket(state, validator)?, pointer };
+        let fetched = self.checkpoint_into(&from, layout, &partial).await;
+        let done = match fetched {
+            Ok(done) => finish(&partial, into).await.map(|()| done),
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            let _ = fs::remove_dir_all(&partial).await; // The first error is the one to tell.
+        }
+        done
+    }
+
+    async fn checkpoint_into(
+        &self,
+        from: &Source<'_>,
+        layout: &Layout,
+        folder: &Path,
+    ) -> Result<(Manifest, Progress), FetchError> {
+        let owner = from.owner;
+        let (manifest, bytes) = self.manifest(from, layout).await?;
+        for part in &manifest.parts {
+            self.part(from, part, folder).await?;
+        }
+        let progress = read_progress(owner, &folder.join(PROGRESS)).await?;
+        manifest.check_progress(&progress).map_err(|source| FetchError::Manifest { owner, source })?;
+        let path = folder.join(MANIFEST);
+        fs::write(&path, bytes).await.map_err(local(&path))?;
+        sync(&path).await?;
+        Ok((manifest, progress))
+    }
+
+    /// The manifest that the pointer names, and its bytes.
+    async fn manifest(&self, from: &Source<'_>, layout: &Layout) -> Result<(Manifest, Vec<u8>), FetchError> {
+        let owner = from.owner;
+        let got = from.bucket.get(&from.key(MANIFEST), &self.limits(keys::LARGEST_MANIFEST)).await;
+        let (bytes, fetched) = got.map_err(|source| FetchError::Storage { owner, source })?;
+        if *fetched.hash.as_bytes() != from.pointer.manifest {
+            return Err(FetchError::OtherManifest { owner });
+        }
+        let wrong = |source| FetchError::Manifest { owner, source };
+        let manifest = Manifest::read(&bytes).map_err(wrong)?;
+        from.pointer.check(&manifest).map_err(wrong)?;
+        manifest.check_size(layout.len() as u64).map_err(wrong)?;
+        Ok((manifest, bytes))
+    }
+
+    async fn part(&self, from: &Source<'_>, part: &Part, folder: &Path) -> Result<(), FetchError> {
+        let limits = self.limits_of_part(part.bytes);
+        let (key, path) = (from.key(&part.file), folder.join(&part.file));
+        let expected = blake3::Hash::from_bytes(part.blake3);
+        let got = from.bucket.get_file_as(&key, &path, &limits, expected).await;
+        got.map(|_| ()).map_err(|source| FetchError::Storage { owner: from.owner, source })
+    }
+
+    /// A file may take the time on top that its bytes take at the floor, at 64 KiB a second if there is none.
+    fn limits_of_part(&self, bytes: u64) -> Limits {
+        let limits = self.limits(bytes);
+        let slowest = limits.floor.bytes_per_second.max(64 << 10);
+        let time = limits.time.saturating_add(Duration::from_secs(bytes / slowest));
+        Limits { time, ..limits }
+    }
+}
+
+/// Where a checkpoint comes from.
+struct Source<'a> {
+    owner: NeuronId,
+    bucket: Bucket,
+    pointer: &'a Pointer,
+}
+
+impl Source<'_> {
+    fn key(&self, file: &str) -> String {
+        keys::checkpoint(self.pointer.run.id(), self.pointer.window, file)
+    }
+}
+
+/// Makes an empty folder beside the one that is to be.
+async fn begin(into: &Path) -> Result<PathBuf, FetchError> {
+    if fs::try_exists(into).await.map_err(local(into))? {
+        let there = "a checkpoint is never written over another; remove it or choose another folder";
+        return Err(local(into)(io::Error::new(io::ErrorKind::AlreadyExists, there)));
+    }
+    let mut name = into.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = into.with_file_name(name);
+    match fs::remove_dir_all(&partial).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(local(&partial)(error)),
+        _ => {} // Left by a process that was killed.
+    }
+    fs::create_dir_all(&partial).await.map_err(local(&partial))?;
+    Ok(partial)
+}
+
+/// Gives the folder its name, when all of it is on the disk.
+async fn finish(partial: &Path, into: &Path) -> Result<(), FetchError> {
+    sync(partial).await?;
+    fs::rename(partial, into).await.map_err(local(into))
+}
+
+async fn read_progress(owner: NeuronId, path: &Path) -> Result<Progress, FetchError> {
+    let bytes = fs::read(path).await.map_err(local(path))?; // The manifest bounds it.
+    Progress::read(&bytes).map_err(|source| FetchError::Progress { owner, source })
+}
+
+/// Waits until a file, or the names in a folder, are on the disk.
+async fn sync(path: &Path) -> Result<(), FetchError> {
+    let opened = fs::File::open(path).await.map_err(local(path))?;
+    opened.sync_all().await.map_err(local(path))
+}
+
+fn local(path: &Path) -> impl Fn(io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| FetchError::Local { path: path.clone(), source }
+}

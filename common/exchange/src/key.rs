@@ -1,0 +1,10 @@
+//! The key that signs objects.
+
+use chain::wallet::KeyPair;
+use common::signature::SigningKey;
+
+/// A hotkey's key, for signing submissions and score logs.
+#[must_use]
+pub fn signing_key(key: &KeyPair) -> SigningKey {
+    key.signing_key()
+}
