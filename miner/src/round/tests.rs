@@ -74,7 +74,7 @@ impl World {
     /// Carries an action out, as the driver would, checks that it may be, and says what then happens.
     fn carry_out(&mut self, clock: &Clock, late: bool, action: Action, outcome: Outcome) -> Option<Event> {
         let last = clock.start().0 + 6 * (u64::from(clock.spec().count) + 1);
-        let mut pass = |world: &mut Self| world.height = (world.height + outcome.blocks).min(last);
+        let pass = |world: &mut Self| world.height = (world.height + outcome.blocks).min(last);
         let good = matches!(outcome.kind, Kind::Good | Kind::KilledAfter);
         match action {
             Action::Wait(until) => {

@@ -1,0 +1,114 @@
+//! The submissions that this miner has made, in files: they survive a kill, are uploaded again and never made twice.
+
+use crate::files::{FileError, at, replace};
+use bytes::Bytes;
+use common::{
+    NeuronId, Window,
+    digest::{ObjectHash, RunHash, State},
+    submission::{Expected, Header, Layout, Submission},
+    wire::Reader,
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What the names of the files begin with; the window's number follows.
+const PREFIX: &str = "submission-";
+
+/// A folder with one file per window.
+#[derive(Clone, Debug)]
+pub struct Submissions {
+    folder: PathBuf,
+    run: RunHash,
+    neuron: NeuronId,
+    layout: Arc<Layout>,
+}
+
+impl Submissions {
+    /// The submissions of a neuron in a run, in a folder that is made if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn open(
+        folder: &Path,
+        run: RunHash,
+        neuron: NeuronId,
+        layout: Arc<Layout>,
+    ) -> Result<Self, FileError> {
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        Ok(Self { folder: folder.to_owned(), run, neuron, layout })
+    }
+
+    /// Keeps what was made for a window.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep(&self, window: Window, object: &[u8]) -> Result<(), FileError> {
+        replace(&self.path(window), |file| file.write_all(object))
+    }
+
+    /// What was made for a window from a state, if it was.
+    ///
+    /// # Errors
+    /// The file cannot be read. One that is damaged, or of something else, is none.
+    pub fn of(&self, window: Window, base: State) -> Result<Option<(ObjectHash, Bytes)>, FileError> {
+        let found = self.read(window)?.filter(|found| found.header().base == base);
+        Ok(found.map(|found| (found.hash(), found.bytes().to_vec().into())))
+    }
+
+    /// All that were made for `first` and later windows, in order.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn since(&self, first: Window) -> Result<Vec<Submission<Vec<u8>>>, FileError> {
+        let mut windows: Vec<_> = self.windows()?.into_iter().filter(|window| *window >= first).collect();
+        windows.sort_unstable();
+        let read = windows.into_iter().map(|window| self.read(window));
+        read.filter_map(Result::transpose).collect()
+    }
+
+    /// Deletes those of earlier windows.
+    ///
+    /// # Errors
+    /// A file cannot be deleted.
+    pub fn forget_before(&self, window: Window) -> Result<(), FileError> {
+        for path in self.windows()?.into_iter().filter(|found| *found < window).map(|found| self.path(found))
+        {
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, window: Window) -> PathBuf {
+        self.folder.join(format!("{PREFIX}{:010}", window.0))
+    }
+
+    fn windows(&self) -> Result<Vec<Window>, FileError> {
+        let entries = fs::read_dir(&self.folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let names = entries.map_err(at(&self.folder))?.into_iter().map(|entry| entry.file_name());
+        let window = |name: std::ffi::OsString| name.to_str()?.strip_prefix(PREFIX)?.parse().ok().map(Window);
+        Ok(names.filter_map(window).collect())
+    }
+
+    /// The file of a window, checked from the first byte to the last.
+    fn read(&self, window: Window) -> Result<Option<Submission<Vec<u8>>>, FileError> {
+        let path = self.path(window);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(at(&path))?,
+        };
+        let length = bytes.len() as u64;
+        let Ok(header) = Header::read(&mut Reader::new(&bytes), length) else { return Ok(None) };
+        let expected = Expected {
+            run: self.run,
+            spec: self.run,
+            neuron: self.neuron,
+            window,
+            base: header.base,
+            least_samples: 0,
+        };
+        Ok(Submission::open(bytes, Arc::clone(&self.layout), &expected).ok())
+    }
+}
