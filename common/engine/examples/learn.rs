@@ -1,7 +1,7 @@
 //! Runs a network's loop in one process: no chain, no buckets, everything else as it is.
 //!
 //! ```text
-//! cargo run --release -p engine --example learn -- --out /tmp/plays PLAYS...
+//! cargo run -p engine --example learn -- --out /tmp/plays PLAYS...
 //! ```
 //!
 //! Texts become a dataset; in each window every miner trains on its own part of it, compresses and signs its update; all
@@ -34,6 +34,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The share of the documents that is held out.
+const HELD_OUT_SHARE: f64 = 0.05;
 /// Sequences of the held-out text that the loss is measured on, at most.
 const HELD_OUT: u64 = 256;
 
@@ -46,6 +48,12 @@ struct Arguments {
     /// The folder for the dataset; one that is there already is used again.
     #[arg(long)]
     out: PathBuf,
+    /// What stands between documents, as in `\n\n### `; by default a file is one document.
+    #[arg(long)]
+    separator: Option<String>,
+    /// Draws keys, assignments, initial parameters and the held-out documents: each number another story.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// The run's file.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/runs/tiny.toml"))]
     run: PathBuf,
@@ -71,6 +79,7 @@ struct Run {
     file: RunFile,
     hash: RunHash,
     layout: Arc<submission::Layout>,
+    seed: u64,
     training: Shards,
     blocks: u64,
     held_out: Batch,
@@ -95,7 +104,7 @@ struct Made {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let text = fs::read_to_string(&arguments.run).with_context(|| arguments.run.display().to_string())?;
-    let run = Run::open(RunFile::parse(&text)?, &arguments.texts, &arguments.out)?;
+    let run = Run::open(RunFile::parse(&text)?, &arguments)?;
     let miners = (1..=arguments.miners).map(|name| Miner::new(&run, name, arguments.threads));
     let mut miners = miners.collect::<Result<Vec<_>>>()?;
     ensure!(!miners.is_empty(), "--miners is 0: at least one is needed");
@@ -178,11 +187,15 @@ fn save(run: &Run, miner: &mut Miner, windows: u32, folder: &Path) -> Result<()>
 
 impl Run {
     /// Makes the dataset, or finds it made, and opens it.
-    fn open(file: RunFile, texts: &[PathBuf], out: &Path) -> Result<Self> {
+    fn open(mut file: RunFile, arguments: &Arguments) -> Result<Self> {
+        let Arguments { out, seed, .. } = arguments;
+        file.initial.seed = drawn(*seed, &[&file.initial.seed.0]);
         let tokenizer = TokenizerChoice::Train { vocab: file.model.vocab, sample: 64 << 20 };
         let sequence = file.train.sequence;
-        let options = DataOptions::new(texts.to_vec(), out.to_owned(), tokenizer);
-        let report = prepare(&DataOptions { sequence, held_out: 0.05, ..options }, &mut Quiet)?;
+        let options = DataOptions::new(arguments.texts.clone(), out.clone(), tokenizer);
+        let separator = arguments.separator.as_ref().map(|typed| typed.replace(r"\n", "\n"));
+        let options = DataOptions { sequence, separator, held_out: HELD_OUT_SHARE, seed: *seed, ..options };
+        let report = prepare(&options, &mut Quiet)?;
         println!("{} tokens to train on, {} held out", report.training, report.held_out);
 
         let manifest = Manifest::read(&fs::read(out.join(data::MANIFEST))?)?;
@@ -198,6 +211,7 @@ impl Run {
         Ok(Self {
             hash: RunHash::of(&[file.name.as_bytes()]), // Only a run on a chain has a spec with a hash of its own.
             layout: Arc::new(submission::Layout::new(&spec.tensors(), &file.sparse)?),
+            seed: *seed,
             training: shards(Role::Training)?,
             blocks: manifest.training_blocks(),
             held_out: held_out.batch(&measured)?,
@@ -206,7 +220,7 @@ impl Run {
     }
 
     fn assign(&self, window: Window, miners: &[Miner]) -> Result<Assignments> {
-        let seed = BlockHash(RunSeed::of(&[&window.0.to_le_bytes()]).0); // In place of a block's hash.
+        let seed = BlockHash(drawn(self.seed, &[&window.0.to_le_bytes()]).0); // In place of a block's hash.
         let neurons = miners.iter().map(|miner| miner.neuron);
         Ok(Assignments::new(&self.hash, window, seed, neurons, self.file.train.samples(), self.blocks)?)
     }
@@ -214,7 +228,7 @@ impl Run {
 
 impl Miner {
     fn new(run: &Run, name: u8, threads: u32) -> Result<Self> {
-        let key = SigningKey::from_bytes(&secret(name))?;
+        let key = SigningKey::from_bytes(&secret(run.seed, name))?;
         let options = Options { place: Place::Cpu, threads, ..Options::default() };
         let mut model = Model::new(run.file.model, options)?;
         model.initialize(&run.file.initial.seed.0)?;
@@ -266,9 +280,17 @@ impl Miner {
 }
 
 /// A secret key for a miner of this process.
-fn secret(name: u8) -> [u8; 64] {
-    let mut secret = [name; 64];
-    secret[0] &= 0xf8; // An sr25519 secret is a multiple of 8 below 2^255, and a nonce.
-    secret[31] &= 0x3f;
+fn secret(seed: u64, name: u8) -> [u8; 64] {
+    let mut secret = [0; 64];
+    secret.copy_from_slice(
+        &["scalar", "nonce"].map(|part| drawn(seed, &[part.as_bytes(), &[name]]).0).concat(),
+    );
+    secret[0] &= 0xf8; // A multiple of 8, as these secrets are stored,
+    secret[31] &= 0x0f; // and below the group's order, 2^252 and a bit.
     secret
+}
+
+/// 32 bytes that the seed draws for something.
+fn drawn(seed: u64, of: &[&[u8]]) -> RunSeed {
+    RunSeed::of(&[&[&seed.to_le_bytes()[..]], of].concat())
 }
