@@ -274,3 +274,162 @@ impl Pointer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{aggregate::Medians, digest::StateRoot, history::History};
+    use proptest::{collection::vec, prelude::*};
+
+    fn progress() -> Progress {
+        let run = RunHash([9; 32]);
+        Progress {
+            run,
+            history: History::new(&run),
+            root: StateRoot([3; 32]),
+            medians: Some(Medians(vec![])),
+        }
+    }
+
+    fn part(file: &str) -> Part {
+        Part { file: file.to_owned(), bytes: 10, blake3: [7; 32] }
+    }
+
+    fn manifest(files: &[&str]) -> Result<Manifest, ManifestError> {
+        Manifest::new(&progress(), files.iter().map(|file| part(file)).collect())
+    }
+
+    fn fine() -> Manifest {
+        manifest(&[PROGRESS, "config.json", "model-00001-of-00001.safetensors"]).unwrap()
+    }
+
+    #[test]
+    fn a_manifest_comes_back_in_the_order_of_names() {
+        let files: Vec<_> = fine().parts.into_iter().map(|part| part.file).collect();
+        assert_eq!(files, ["config.json", "model-00001-of-00001.safetensors", PROGRESS]);
+        assert_eq!(Manifest::read(&fine().to_bytes()), Ok(fine()));
+        assert_eq!(fine().check_progress(&progress()), Ok(()));
+        let other = Progress { root: StateRoot([4; 32]), ..progress() };
+        assert!(matches!(fine().check_progress(&other), Err(ManifestError::OtherProgress { .. })));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../x.json",
+            "a/b.json",
+            "/etc/passwd",
+            "a\\b.json",
+            ".hidden.json",
+            "C:x.json",
+            "run.sh",
+            "pytorch_model.bin",
+            "ä.json",
+            "nul\0.json",
+            MANIFEST,
+            &format!("{}.json", "x".repeat(MOST_NAME)),
+        ] {
+            assert_eq!(manifest(&[PROGRESS, name]), Err(ManifestError::Name(name.to_owned())), "{name}");
+            let mut written = fine();
+            written.parts[0].file = name.to_owned();
+            assert_eq!(Manifest::read(&written.to_bytes()), Err(ManifestError::Name(name.to_owned())));
+        }
+    }
+
+    #[test]
+    fn lists_that_no_checkpoint_has_are_refused() {
+        assert_eq!(manifest(&["config.json"]), Err(ManifestError::Missing(PROGRESS)));
+        let twice = manifest(&[PROGRESS, "config.json", "config.json"]);
+        assert_eq!(twice, Err(ManifestError::Order("config.json".to_owned())));
+        let mut moved = fine();
+        moved.parts.swap(0, 1);
+        assert!(matches!(Manifest::read(&moved.to_bytes()), Err(ManifestError::Order(_))));
+        let many: Vec<_> = (0..=MOST_PARTS).map(|number| format!("{number}.json")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        assert_eq!(manifest(&many), Err(ManifestError::TooManyParts(MOST_PARTS + 1)));
+        let later = Manifest { version: 2, ..fine() };
+        assert_eq!(Manifest::read(&later.to_bytes()), Err(ManifestError::Version(2)));
+        assert_eq!(
+            Manifest::read(&vec![b' '; MOST_MANIFEST_BYTES + 1]),
+            Err(ManifestError::TooLong(MOST_MANIFEST_BYTES + 1))
+        );
+        for text in ["", "{", "[]", "{\"version\": 1}", "null"] {
+            assert!(matches!(Manifest::read(text.as_bytes()), Err(ManifestError::Json(_))), "{text}");
+        }
+        let unknown =
+            String::from_utf8(fine().to_bytes()).unwrap().replacen("\"run\"", "\"code\": \"x\", \"run\"", 1);
+        assert!(matches!(Manifest::read(unknown.as_bytes()), Err(ManifestError::Json(_))));
+    }
+
+    /// The largest manifest that is written is one that is read.
+    #[test]
+    fn as_many_files_as_may_be_fit() {
+        let names = (1..MOST_PARTS).map(|number| format!("model-{number:05}-of-{MOST_PARTS:05}.safetensors"));
+        let names: Vec<_> = names.chain([PROGRESS.to_owned()]).collect();
+        let files: Vec<_> = names.iter().map(String::as_str).collect();
+        let manifest = manifest(&files).unwrap();
+        assert_eq!(Manifest::read(&manifest.to_bytes()), Ok(manifest));
+    }
+
+    #[test]
+    fn files_are_no_larger_than_the_model() {
+        assert_eq!(fine().check_size(1_574_016), Ok(()));
+        let mut large = fine();
+        large.parts[1].bytes = most_bytes(1000) - 20;
+        assert_eq!(large.check_size(1000), Ok(()));
+        large.parts[1].bytes += 1;
+        let most = most_bytes(1000);
+        assert_eq!(large.check_size(1000), Err(ManifestError::TooLarge { found: most + 1, most }));
+        large.parts[0].bytes = u64::MAX;
+        assert!(large.check_size(u64::MAX).is_ok(), "sizes are added without overflow");
+        assert!(large.check_size(1000).is_err());
+    }
+
+    #[test]
+    fn a_pointer_names_one_manifest() {
+        let pointer = Pointer::of(&fine());
+        assert_eq!(pointer.manifest, *blake3::hash(&fine().to_bytes()).as_bytes());
+        assert_eq!(pointer.check(&fine()), Ok(()));
+        let other = Manifest { window: Window(3), ..fine() };
+        assert_eq!(
+            pointer.check(&other),
+            Err(ManifestError::OtherPointer { expected: Window(0), found: Window(3) })
+        );
+        assert_eq!(pointer.to_bytes().len(), POINTER_BYTES);
+        let known =
+            Pointer { run: RunHash([1; 32]), window: Window(7), state: State([2; 32]), manifest: [3; 32] };
+        let hex = format!("e801{}0700000000000000{}{}", "01".repeat(32), "02".repeat(32), "03".repeat(32));
+        assert_eq!(hex::encode(known.to_bytes()), hex);
+    }
+
+    proptest! {
+        #[test]
+        fn pointers_round_trip_and_every_cut_is_noticed(run: [u8; 32], window: u64, state: [u8; 32], manifest: [u8; 32]) {
+            let pointer = Pointer { run: RunHash(run), window: Window(window), state: State(state), manifest };
+            let bytes = pointer.to_bytes();
+            prop_assert_eq!(Pointer::read(&bytes), Ok(pointer));
+            for cut in 0..bytes.len() {
+                prop_assert!(Pointer::read(&bytes[..cut]).is_err());
+            }
+            prop_assert!(Pointer::read(&[&bytes[..], &[0]].concat()).is_err());
+        }
+
+        #[test]
+        fn any_text_is_refused_or_a_manifest(bytes in vec(any::<u8>(), 0..200)) {
+            prop_assert!(Manifest::read(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_changed_manifest_is_refused_or_names_files_only(at: prop::sample::Index, to in 32u8..127) {
+            let mut bytes = fine().to_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            if let Ok(read) = Manifest::read(&bytes) {
+                prop_assert!(read.parts.iter().all(|part| !part.file.contains('/')), "{:?}", read);
+            }
+        }
+    }
+}

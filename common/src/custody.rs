@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn the_draw_is_known() {
         let drawn = [draw(1, 1, 10), draw(1, 2, 10), draw(2, 1, 10)];
-        assert_eq!(drawn, [[3, 9, 6], [0, 0, 0], [0, 0, 0]]);
+        assert_eq!(drawn, [[3, 9, 6], [4, 2, 9], [8, 6, 2]]);
     }
 
     #[test]

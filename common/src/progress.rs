@@ -157,3 +157,130 @@ fn read_medians(from: &mut Reader<'_>) -> Result<Option<Medians>, WireError> {
         found => Err(WireError::Value { what, offset, found: found.into(), expected: "0 or 1" }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Height, Hotkey, NeuronId, acceptance::Accepted, digest::ObjectHash};
+    use proptest::{collection::vec, option, prelude::*};
+
+    const RUN: RunHash = RunHash([9; 32]);
+
+    fn id(name: u8) -> NeuronId {
+        NeuronId { hotkey: Hotkey([name; 32]), registered: Height(7) }
+    }
+
+    /// After so many windows, in each of which one miner was accepted and two voted.
+    fn progress(windows: u64, medians: Option<Vec<f64>>) -> Progress {
+        let mut history = History::new(&RUN);
+        for window in (0..windows).map(Window) {
+            let accepted = vec![Accepted { id: id(1), object: ObjectHash([window.0 as u8; 32]) }];
+            history.push_record(WindowRecord { window, accepted, voters: vec![id(4), id(5)] }).unwrap();
+        }
+        Progress { run: RUN, history, root: StateRoot([3; 32]), medians: medians.map(Medians) }
+    }
+
+    /// The same bytes from now on: journals and checkpoints are made of them.
+    #[test]
+    fn golden_bytes() {
+        let bytes = progress(2, Some(vec![0.5, 2.0])).to_bytes();
+        assert_eq!(hex::encode(&bytes), include_str!("../tests/golden/progress.hex").trim());
+        assert_eq!(Progress::read(&bytes), Ok(progress(2, Some(vec![0.5, 2.0]))));
+    }
+
+    #[test]
+    fn it_begins_where_the_run_begins() {
+        let start = progress(0, None);
+        assert_eq!(start.window(), Window(0));
+        assert_eq!(start.state(), History::new(&RUN).state(&StateRoot([3; 32])));
+        assert_eq!(Progress::read(&start.to_bytes()), Ok(start));
+    }
+
+    #[test]
+    fn the_whole_memory_fits_and_goes_on() {
+        let far = progress(20, Some(vec![1.0; MOST_TENSORS]));
+        let bytes = far.to_bytes();
+        let mut read = Progress::read(&bytes).unwrap();
+        assert_eq!(read, far);
+        assert_eq!((read.window(), read.history.records().count()), (Window(20), 8));
+        let record = WindowRecord { window: Window(20), accepted: vec![], voters: vec![] };
+        let mut far = far;
+        far.history.push_record(record.clone()).unwrap();
+        read.history.push_record(record).unwrap();
+        assert_eq!(read.state(), far.state());
+    }
+
+    /// A progress that was changed before it was written, so that its bytes are canonical.
+    fn refused(bytes: &[u8]) -> String {
+        Progress::read(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_does_not_hold_together_is_refused() {
+        let bytes = progress(9, None).to_bytes();
+        let (count, first) = (2 + 32 + 32 + 32 + 8, 2 + 32 + 32 + 32);
+
+        let mut other = bytes.clone();
+        other[first] = 2;
+        assert!(refused(&other).contains("window 1 does not follow in this history"), "{}", refused(&other));
+
+        let mut many = bytes.clone();
+        many[count] = 9;
+        assert!(refused(&many).contains("a history remembers eight windows"), "{}", refused(&many));
+
+        let mut kind = bytes.clone();
+        kind[0] = 0xe1;
+        assert!(refused(&kind).contains("another kind of object"));
+
+        let mut elsewhere = progress(2, None).to_bytes();
+        elsewhere[2 + 32 + 32] ^= 1;
+        assert!(refused(&elsewhere).contains("begins as another run"), "{}", refused(&elsewhere));
+
+        let mut medians = bytes.clone();
+        *medians.last_mut().unwrap() = 1;
+        medians.extend(u32::MAX.to_le_bytes());
+        assert!(refused(&medians).contains("no model has so many tensors"), "{}", refused(&medians));
+
+        let history = History::resume(Accumulator([1; 32]), Window(20), []).unwrap();
+        let short = Progress { history, ..progress(0, None) };
+        assert!(refused(&short.to_bytes()).contains("up to window 20 has 0 records"));
+
+        let last = History::resume(Accumulator([1; 32]), Window(u64::MAX), []).unwrap();
+        let last = Progress { history: last, ..progress(0, None) };
+        assert!(Progress::read(&last.to_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_round_trip_and_every_cut_is_noticed(windows in 0u64..20, medians in option::of(vec(0.0f64..9.0, 0..9))) {
+            let progress = progress(windows, medians);
+            let bytes = progress.to_bytes();
+            prop_assert!(bytes.len() <= MOST_BYTES);
+            prop_assert_eq!(Progress::read(&bytes), Ok(progress));
+            for cut in 0..bytes.len() {
+                prop_assert!(Progress::read(&bytes[..cut]).is_err());
+            }
+            prop_assert!(Progress::read(&[&bytes[..], &[0]].concat()).is_err());
+        }
+
+        #[test]
+        fn changed_bytes_are_refused_or_read_as_they_are(at: prop::sample::Index, to: u8) {
+            let mut bytes = progress(9, Some(vec![1.5; 3])).to_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            if let Ok(read) = Progress::read(&bytes) {
+                prop_assert_eq!(read.to_bytes(), bytes);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_read_as_they_are(mut bytes in vec(0u8..3, 0..600)) {
+            for (to, from) in bytes.iter_mut().zip([kind::PROGRESS, VERSION]) {
+                *to = from;
+            }
+            if let Ok(read) = Progress::read(&bytes) {
+                prop_assert_eq!(read.to_bytes(), bytes);
+            }
+        }
+    }
+}

@@ -27,9 +27,9 @@ enum Kind {
 
 const MINERS: [Kind; 9] = [
     Kind::Honest(1.0),
-    Kind::Honest(0.95),
     Kind::Honest(0.9),
-    Kind::Honest(0.85),
+    Kind::Honest(0.8),
+    Kind::Honest(0.6),
     Kind::Copies,
     Kind::Unreliable,
     Kind::Harms,
@@ -97,11 +97,9 @@ fn those_who_train_are_paid() {
     for kind in [Kind::Copies, Kind::Harms, Kind::Idles, Kind::Absent] {
         assert_eq!(paid(kind), 0, "{kind:?}: {weights:?}");
     }
-    let best = paid(Kind::Honest(1.0));
-    assert!(
-        best > paid(Kind::Honest(0.9)) && paid(Kind::Honest(0.9)) > paid(Kind::Honest(0.85)),
-        "{weights:?}"
-    );
+    // Ratings compare: what hurts plays no match, so who is always behind the others earns nothing in the end.
+    let [best, second, last] = [1.0, 0.9, 0.6].map(|strength| paid(Kind::Honest(strength)));
+    assert!(best > second && second > 0 && last == 0, "{weights:?}");
     assert!(paid(Kind::Unreliable) > 0, "{weights:?}");
 }
 

@@ -186,6 +186,56 @@ mod tests {
         }
     }
 
+    fn small() -> WindowRecord {
+        let id = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(2) };
+        WindowRecord {
+            window: Window(3),
+            accepted: vec![Accepted { id, object: ObjectHash([4; 32]) }],
+            voters: vec![NeuronId { hotkey: Hotkey([5; 32]), registered: Height(6) }],
+        }
+    }
+
+    #[test]
+    fn the_object_has_known_bytes() {
+        let bytes = small().to_bytes(&RunHash([7; 32]));
+        let [run, one, four, five] = [7, 1, 4, 5].map(|byte: u8| hex::encode([byte; 32]));
+        let expected =
+            format!("e901{run}03000000000000000100{one}0200000000000000{four}0100{five}0600000000000000");
+        assert_eq!(hex::encode(&bytes), expected);
+        assert_eq!(WindowRecord::open(&bytes, &RunHash([7; 32]), Window(3)), Ok(small()));
+    }
+
+    #[test]
+    fn objects_of_other_runs_and_windows_are_refused() {
+        let run = RunHash([7; 32]);
+        let bytes = small().to_bytes(&run);
+        let other = RunHash([8; 32]);
+        let error = RecordError::Run { expected: other, found: run };
+        assert_eq!(WindowRecord::open(&bytes, &other, Window(3)), Err(error));
+        let error = RecordError::Window { expected: Window(4), found: Window(3) };
+        assert_eq!(WindowRecord::open(&bytes, &run, Window(4)), Err(error));
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(matches!(WindowRecord::open(&longer, &run, Window(3)), Err(RecordError::Wire(_))));
+        for cut in 0..bytes.len() {
+            assert!(WindowRecord::open(&bytes[..cut], &run, Window(3)).is_err());
+        }
+    }
+
+    #[test]
+    fn the_largest_record_is_as_long_as_stated() {
+        let id = |n: usize| {
+            let mut hotkey = [0; 32];
+            hotkey[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            NeuronId { hotkey: Hotkey(hotkey), registered: Height(1) }
+        };
+        let accepted = (0..MOST_CANDIDATES).map(|n| Accepted { id: id(n), object: ObjectHash([1; 32]) });
+        let voters = (0..MOST_VOTERS).map(id).collect();
+        let record = WindowRecord { window: Window(0), accepted: accepted.collect(), voters };
+        let bytes = record.to_bytes(&RunHash([7; 32]));
+        assert_eq!(bytes.len(), MOST_RECORD_OBJECT_BYTES);
+        assert_eq!(WindowRecord::open(&bytes, &RunHash([7; 32]), Window(0)), Ok(record));
+    }
+
     #[test]
     fn lists_are_bounded_and_rise() {
         let mut bytes = Writer::new();
