@@ -2,14 +2,28 @@
 //!
 //! [`Scores`] is what the chain says of every neuron now.
 
+#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
+
+mod audit;
 mod error;
+mod export;
+mod progress;
+mod range;
+mod report;
+mod run;
 mod scores;
 mod table;
 
+pub use audit::Auditor;
 pub use error::AuditError;
+pub use export::ExportFlags;
+pub use range::{Windows, WindowsError};
+pub use report::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
+pub use run::RunFlags;
 pub use scores::{Scores, ScoresFlags};
 
-use common::Exit;
+use clap::Args;
+use common::{Exit, Window};
 use std::process::ExitCode;
 
 /// The program's name.
@@ -28,6 +42,42 @@ pub struct Program {
 enum Command {
     /// Show what the chain says of every neuron: stake, incentive, weights by each validator, bucket.
     Scores(ScoresFlags),
+    /// Recompute one window, and say who agrees.
+    Window {
+        /// The window.
+        #[arg(value_name = "N")]
+        window: Window,
+        #[command(flatten)]
+        flags: AuditFlags,
+    },
+    /// Recompute windows, and say who agrees: A..B (without B), A..=B, A.., ..B or .. (all that are over).
+    Windows {
+        /// The windows.
+        #[arg(value_name = "RANGE")]
+        windows: Windows,
+        #[command(flatten)]
+        flags: AuditFlags,
+    },
+    /// Write what the score logs of all validators say of all miners to a Parquet or CSV file.
+    Export(ExportFlags),
+}
+
+/// Flags of `window` and `windows`.
+#[derive(Debug, Args)]
+struct AuditFlags {
+    #[command(flatten)]
+    run: RunFlags,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl AuditFlags {
+    async fn run(&self, windows: Windows) -> Result<Answer, AuditError> {
+        let report = self.run.open(progress::Progress::new()).await?.audit(&windows).await?;
+        let text = if self.json { report.to_json().to_string() } else { report.to_text() };
+        Ok((text, report.exit()))
+    }
 }
 
 /// What a command answers, and how the program ends.
@@ -45,7 +95,7 @@ impl Program {
         match runtime.block_on(self.command.run()) {
             Ok((text, exit)) => match cli::say(&text) {
                 Exit::Good => exit.into(),
-                failed => failed.into(),
+                unsaid => unsaid.into(),
             },
             Err(error) => fail(&error),
         }
@@ -56,6 +106,9 @@ impl Command {
     async fn run(self) -> Result<Answer, AuditError> {
         match self {
             Self::Scores(flags) => Ok((flags.run().await?, Exit::Good)),
+            Self::Window { window, flags } => flags.run(Windows::one(window)).await,
+            Self::Windows { windows, flags } => flags.run(windows).await,
+            Self::Export(flags) => flags.run().await,
         }
     }
 }

@@ -105,8 +105,7 @@ impl Scores {
     fn basic(&self, wide: bool) -> Table {
         let mut table = Table::default();
         let share = |value: u16| format!("{:.4}", f64::from(value) / f64::from(u16::MAX));
-        let hotkey =
-            |neuron: &Neuron| if wide { neuron.hotkey.to_string() } else { short(neuron.hotkey) };
+        let hotkey = |neuron: &Neuron| if wide { neuron.hotkey.to_string() } else { short(neuron.hotkey) };
         table.column("uid", Side::Right, self.neurons().map(|neuron| neuron.uid.to_string()));
         table.column("hotkey", Side::Left, self.neurons().map(hotkey));
         table.column("stake", Side::Right, self.neurons().map(|neuron| share(neuron.stake_weight)));

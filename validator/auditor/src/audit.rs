@@ -1,0 +1,348 @@
+//! The audit: what was said of each window, beside what comes out of chain and objects.
+//!
+//! [`Auditor::audit`] walks from the beginning of the run, or from a checkpoint where objects are gone, through the
+//! windows that are asked for. What a window needs of the chain is read once ([`seen`]); objects are looked for where
+//! they should be ([`objects`]) and applied ([`walk`]). Then score logs and weights on chain are compared.
+
+mod books;
+mod logs;
+mod objects;
+mod records;
+mod resume;
+mod seen;
+mod sources;
+mod votes;
+mod walk;
+mod weights;
+
+pub(crate) use crate::run::Run;
+pub(crate) use books::Audited;
+
+use crate::{
+    AuditError, Windows,
+    progress::Progress,
+    report::{Finding, Item, Report, Subject, Verdict, WindowReport},
+};
+use books::{Books, Validators};
+use chain::Client;
+use common::{
+    Exit, Height, NeuronId, Uid, Window,
+    acceptance::{Decision, MEMORY, REGULAR, decide},
+    clock::Heights,
+    digest::{State, StateRoot},
+    history::History,
+    run_spec::RunSpecError,
+};
+use exchange::{BlockState, Ledger, WindowEvidence};
+use objects::{Objects, Search};
+use resume::Resumption;
+use seen::{Chain, Seen};
+use sources::Sources;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
+use storage::Storage;
+use walk::Walk;
+
+/// Who audits a run.
+pub struct Auditor {
+    run: Run,
+    ledger: Ledger,
+    storage: Storage,
+    progress: Progress,
+}
+
+impl Auditor {
+    pub(crate) fn new(run: Run, client: Client, storage: Storage, progress: Progress) -> Self {
+        let ledger = Ledger::new(client, run.spec.network.netuid);
+        Self { run, ledger, storage, progress }
+    }
+
+    /// Recomputes these windows, and compares.
+    ///
+    /// # Errors
+    /// The run has no such windows, or the chain cannot be reached. What single buckets and blocks do not tell is a part of
+    /// the report.
+    pub async fn audit(&self, windows: &Windows) -> Result<Report, AuditError> {
+        let finalized = self.ledger.finalized().await?;
+        let asked = windows.of(&self.run.clock, finalized)?;
+        let sources = Sources::new(self.storage.clone(), self.ledger.at(finalized).await?);
+        let mut audit =
+            Audit { auditor: self, sources, asked, finalized, seen: BTreeMap::new(), found: Vec::new() };
+        audit.walk().await?;
+        let books = audit.books().await;
+        audit.compare_logs(&books);
+        audit.compare_weights(&books).await?;
+        audit.compare_records().await;
+        Ok(audit.report())
+    }
+
+    /// The run.
+    pub(crate) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// What was read; or in words why it cannot be known, if it is not that the chain is not to be reached.
+    fn read<T, E: Into<AuditError>>(&self, read: Result<T, E>) -> Result<Result<T, String>, AuditError> {
+        match read.map_err(Into::into) {
+            Ok(read) => Ok(Ok(read)),
+            Err(error) if error.exit() == Exit::Unreachable => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+}
+
+/// An audit under way.
+struct Audit<'a> {
+    auditor: &'a Auditor,
+    sources: Sources,
+    asked: Range<u64>,
+    finalized: Height,
+    /// The windows that are asked for, and the next one.
+    seen: BTreeMap<Window, Seen>,
+    found: Vec<(Window, Finding)>,
+}
+
+impl Audit<'_> {
+    /// Goes through the windows, from where the parameters are known.
+    async fn walk(&mut self) -> Result<(), AuditError> {
+        let run = &self.auditor.run;
+        let mut walk = Walk::begin(run);
+        let (mut window, mut resumption) = (Window(0), None);
+        // One more than is asked for: votes on it name the last score log.
+        while window.0 <= self.asked.end && window <= run.clock.last_window() {
+            self.auditor.progress.say(&format!("window {window} of {}", self.asked.end));
+            let heights = run.clock.heights(window).map_err(RunSpecError::from)?;
+            if window.0 == self.asked.end && heights.votes_close > self.finalized {
+                break;
+            }
+            if let Some(here) =
+                resumption.take_if(|resumption: &mut Resumption| resumption.window() == window)
+            {
+                walk = here.walk(run);
+            }
+            let known = walk.is_known();
+            self.step(&mut walk, heights).await?;
+            if known && !walk.is_known() && window.0 + 1 < self.asked.end {
+                resumption = self.resumption(window).await?;
+            }
+            window = resume::next(window, resumption.as_ref(), self.asked.start);
+        }
+        Ok(())
+    }
+
+    /// One window: what the chain says of it, its objects, its votes, its outer step.
+    async fn step(&mut self, walk: &mut Walk<'_>, heights: Heights) -> Result<(), AuditError> {
+        let window = heights.window;
+        let state = walk.state().map_err(str::to_owned);
+        let is_asked = self.asked.contains(&window.0);
+        let evidence = self.auditor.read(self.auditor.ledger.evidence(&heights).await)?;
+        let decided = evidence.and_then(|evidence| {
+            let decision = self.decide(walk.history(), &heights, &evidence)?;
+            Ok((evidence, decision))
+        });
+        let (evidence, decision) = match decided {
+            Ok(decided) => decided,
+            Err(why) => {
+                walk.lose(window, &why);
+                self.seen.insert(window, Seen { heights, state, chain: Err(why) });
+                return Ok(());
+            }
+        };
+        let chain = match window.0 + 1 >= self.asked.start {
+            true => Some(self.chain(&heights, &evidence, walk.history(), &decision).await?),
+            false => None,
+        };
+        let objects = self.objects(&heights, &evidence, &decision, &state, chain.as_ref()).await;
+        if let Some(chain) = chain {
+            let seen = Seen { heights, state, chain };
+            if let (true, Ok(chain)) = (is_asked, &seen.chain) {
+                let found = votes::check(&seen, chain, &objects);
+                self.found.extend(found.into_iter().map(|finding| (window, finding)));
+            }
+            self.seen.insert(window, seen);
+        }
+        walk.apply(&decision, objects);
+        Ok(())
+    }
+
+    fn decide(
+        &self,
+        history: Result<&History, &str>,
+        heights: &Heights,
+        evidence: &WindowEvidence,
+    ) -> Result<Decision, String> {
+        // In the first windows nothing is asked of those before them.
+        let none = BTreeMap::new();
+        let turnouts = match history {
+            Ok(history) => history.turnouts(),
+            Err(_) if heights.window.0 < MEMORY => &none,
+            Err(why) => return Err(why.to_owned()),
+        };
+        let spec = &self.auditor.run.spec;
+        let decision = decide(self.auditor.run.id, &spec.acceptance, heights, &evidence.evidence(turnouts));
+        decision.map_err(|error| error.to_string())
+    }
+
+    /// What the comparisons need of the chain.
+    async fn chain(
+        &self,
+        heights: &Heights,
+        evidence: &WindowEvidence,
+        history: Result<&History, &str>,
+        decision: &Decision,
+    ) -> Result<Result<Chain, String>, AuditError> {
+        let (auditor, votes) = (self.auditor, &evidence.votes);
+        let client = auditor.ledger.client();
+        let rules = client.at(votes.hash).hyperparameters(auditor.ledger.netuid()).await;
+        let seed = auditor.ledger.hash(heights.seed).await;
+        let (rules, seed) = match (auditor.read(rules)?, auditor.read(seed)?) {
+            (Ok(rules), Ok(seed)) => (rules, seed),
+            (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+        };
+        let permitted: BTreeSet<NeuronId> = votes.permitted().into_iter().map(|(id, _)| id).collect();
+        let regular = permitted.iter().filter_map(|id| Some((*id, usually_votes(history.ok()?, id)?)));
+        let run = &auditor.run;
+        Ok(Ok(Chain {
+            claims: evidence.claims.claims(run.id, heights.window),
+            votes: votes.votes(run.id, heights),
+            regular: regular.collect(),
+            permitted,
+            uids: [uids(&evidence.claims), uids(votes)],
+            owner: votes.metagraph.owner_uid(),
+            rules,
+            seed,
+            decision: decision.clone(),
+            at: Arc::clone(votes),
+        }))
+    }
+
+    /// The objects that are needed: what is accepted, for the outer step; in the windows that are asked for, what was
+    /// voted for as well. Without the state at the window's start nothing can be said of any.
+    async fn objects(
+        &self,
+        heights: &Heights,
+        evidence: &WindowEvidence,
+        decision: &Decision,
+        state: &Result<(StateRoot, State), String>,
+        chain: Option<&Result<Chain, String>>,
+    ) -> Objects {
+        // Where the parameters are not known, the majority's word for them shows at least whether objects are whole.
+        let is_past = heights.window.0 >= self.asked.end;
+        let Some(state) =
+            state.as_ref().ok().map(|(_, state)| *state).or(decision.state).filter(|_| !is_past)
+        else {
+            return Objects::new();
+        };
+        let none = BTreeMap::new();
+        let is_asked = self.asked.contains(&heights.window.0);
+        let votes = match chain {
+            Some(Ok(chain)) if is_asked => &chain.votes,
+            _ => &none,
+        };
+        let search = Search {
+            run: &self.auditor.run,
+            sources: &self.sources,
+            heights,
+            decision,
+            claims: &evidence.claims,
+            votes: &evidence.votes,
+            state,
+        };
+        search.find(votes).await
+    }
+
+    /// The score logs of all who might have some.
+    async fn books(&self) -> Books {
+        let mut validators = Validators::new();
+        for chain in self.seen.values().filter_map(|seen| seen.chain.as_ref().ok()) {
+            books::add(&mut validators, &chain.at);
+        }
+        books::add(&mut validators, self.sources.head());
+        let run = &self.auditor.run;
+        let decided = run.clock.last_decided(self.finalized).map_or(0, |window| window.0 + 1);
+        let windows = (self.asked.clone(), decided);
+        books::read(run, &self.sources, validators, windows, &self.auditor.progress).await
+    }
+
+    fn compare_logs(&mut self, books: &Books) {
+        for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
+            let Ok(chain) = &seen.chain else { continue };
+            for &validator in chain.permitted.iter().filter(|id| !chain.votes.contains_key(id)) {
+                let log = books.get(&validator).is_some_and(|book| book.log(window).is_some());
+                let published = log.then_some("its score log of the window is published");
+                let why = chain.regular.get(&validator).map(String::as_str).or(published);
+                let skipped = why.map(|why| votes::skipped(seen, chain, validator, why));
+                self.found.extend(skipped.map(|finding| (window, finding)));
+            }
+        }
+        let is_due = |window: Window| {
+            let heights = self.auditor.run.clock.heights(window);
+            let blocks = u64::from(self.auditor.run.clock.spec().blocks);
+            heights.is_ok_and(|heights| heights.votes_close.0 + blocks <= self.finalized.0)
+        };
+        for book in books.values() {
+            let found = logs::check(&self.auditor.run, book, &self.seen, self.asked.clone(), is_due);
+            self.found.extend(found);
+        }
+    }
+
+    async fn compare_weights(&mut self, books: &Books) -> Result<(), AuditError> {
+        for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
+            for set in self.auditor.weights(seen, self.finalized).await? {
+                let finding = weights::check(seen, &set, books.get(&set.validator));
+                self.found.push((window, finding));
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare_records(&mut self) {
+        for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
+            let Ok(chain) = &seen.chain else { continue };
+            for validator in chain.votes.keys() {
+                let verdict = records::check(&self.auditor.run, &self.sources, chain, validator).await;
+                let subject = Subject::Validator(*validator, chain.uid(validator));
+                let finding = verdict.map(|verdict| Finding { subject, item: Item::Record, verdict });
+                self.found.extend(finding.map(|finding| (window, finding)));
+            }
+        }
+    }
+
+    fn report(self) -> Report {
+        let run = &self.auditor.run;
+        let mut windows: BTreeMap<Window, WindowReport> = BTreeMap::new();
+        for (window, seen) in self.seen.into_iter().filter(|(window, _)| self.asked.contains(&window.0)) {
+            let state = seen.state.ok();
+            let (root, state) = (state.map(|(root, _)| root), state.map(|(_, state)| state));
+            let mut findings = Vec::new();
+            let decision = seen.chain.map(|chain| chain.decision).map_err(|why| {
+                let verdict = Verdict::unknown(why);
+                findings.push(Finding { subject: Subject::Network, item: Item::Decision, verdict });
+            });
+            windows.insert(window, WindowReport { window, decision: decision.ok(), root, state, findings });
+        }
+        for (window, finding) in self.found {
+            if let Some(report) = windows.get_mut(&window) {
+                report.findings.push(finding);
+            }
+        }
+        let windows = windows.into_values().collect();
+        Report { name: run.spec.name.clone(), run: run.hash, windows }
+    }
+}
+
+/// Why it is said of a validator that it usually votes, if it is.
+fn usually_votes(history: &History, id: &NeuronId) -> Option<String> {
+    let turnouts = history.turnouts();
+    let voted = turnouts.values().filter(|turnout| turnout.contains(id)).count();
+    let needed = if turnouts.len() as u64 == MEMORY { REGULAR } else { turnouts.len().div_ceil(2).max(1) };
+    (voted >= needed).then(|| format!("it voted in {voted} of the last {} windows", turnouts.len()))
+}
+
+fn uids(state: &BlockState) -> BTreeMap<NeuronId, Uid> {
+    let neurons = state.metagraph.neurons.iter();
+    neurons.map(|n| (NeuronId { hotkey: n.hotkey, registered: n.registered }, n.uid)).collect()
+}

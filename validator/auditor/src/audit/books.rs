@@ -1,0 +1,82 @@
+//! The score logs of all validators.
+
+use super::{Auditor, Run, logs::LogBook, sources::Sources};
+use crate::{AuditError, Windows, progress::Progress};
+use common::{NeuronId, Uid, Window, score_log::ScoreLog};
+use exchange::BlockState;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// The books of validators, by their names.
+pub(super) type Books = BTreeMap<NeuronId, LogBook>;
+
+/// Validators, each with a state in which it is one.
+pub(super) type Validators = BTreeMap<NeuronId, Arc<BlockState>>;
+
+/// All score logs of some windows.
+#[derive(Debug, Default)]
+pub(crate) struct Audited {
+    /// Each with the uid of its validator, by windows.
+    pub(crate) logs: Vec<(Uid, ScoreLog)>,
+    /// What could not be read, and why.
+    pub(crate) troubles: Vec<String>,
+}
+
+/// Adds who may vote in a state, unless an earlier one is known.
+pub(super) fn add(validators: &mut Validators, state: &Arc<BlockState>) {
+    for (id, _) in state.permitted() {
+        validators.entry(id).or_insert_with(|| Arc::clone(state));
+    }
+}
+
+/// Reads the logs of these validators, of who announces a bucket. Of windows from `decided` on there are no logs.
+pub(super) async fn read(
+    run: &Run,
+    sources: &Sources,
+    validators: Validators,
+    (windows, decided): (Range<u64>, u64),
+    progress: &Progress,
+) -> Books {
+    let mut books = Books::new();
+    for (validator, state) in validators {
+        if sources.of(&validator, &state).bucket(&validator.hotkey).is_none() {
+            continue;
+        }
+        progress.say(&format!("score logs of {}", validator.hotkey));
+        let book = LogBook::read(run, sources, validator, &state, (windows.clone(), decided)).await;
+        books.insert(validator, book);
+    }
+    books
+}
+
+impl Auditor {
+    /// The score logs of all validators in these windows, as they are signed.
+    pub(crate) async fn logs(&self, windows: &Windows) -> Result<Audited, AuditError> {
+        let finalized = self.ledger.finalized().await?;
+        let windows = windows.of(&self.run.clock, finalized)?;
+        let sources = Sources::new(self.storage.clone(), self.ledger.at(finalized).await?);
+        let mut validators = Validators::new();
+        for window in windows.clone().map(Window) {
+            // Who held a permit then; where nodes have forgotten that, who holds one now must do.
+            let heights = self.run.clock.heights(window).map_err(common::run_spec::RunSpecError::from)?;
+            if let Ok(state) = self.read(self.ledger.at(heights.votes_close).await)? {
+                add(&mut validators, &state);
+            }
+        }
+        add(&mut validators, sources.head());
+        let uids: BTreeMap<NeuronId, Uid> =
+            (validators.iter()).filter_map(|(id, state)| Some((*id, state.neuron(&id.hotkey)?.1))).collect();
+        let decided = windows.end;
+        let books = read(&self.run, &sources, validators, (windows.clone(), decided), &self.progress).await;
+        let mut audited = Audited::default();
+        for window in windows.map(Window) {
+            for (validator, book) in &books {
+                let uid = uids.get(validator).copied().unwrap_or_default();
+                audited.logs.extend(book.log(window).map(|log| (uid, log.clone())));
+                let trouble = book.trouble(window);
+                let name = |why| format!("window {window}, validator {uid} ({}): {why}", validator.hotkey);
+                audited.troubles.extend(trouble.map(name));
+            }
+        }
+        Ok(audited)
+    }
+}

@@ -1,0 +1,51 @@
+//! The score logs of a validator, and what is found of them.
+
+mod book;
+mod facts;
+mod ratings;
+
+pub(super) use book::LogBook;
+
+use super::{Run, seen::Seen};
+use crate::report::{Finding, Item, Subject};
+use common::{Window, digest::ScoreLogHead};
+use std::{collections::BTreeMap, ops::Range};
+
+/// What is found of the logs of a validator in the windows that are asked for. `is_due` says of which windows all that is
+/// owed must be there by now.
+pub(super) fn check(
+    run: &Run,
+    book: &LogBook,
+    windows: &BTreeMap<Window, Seen>,
+    asked: Range<u64>,
+    is_due: impl Fn(Window) -> bool,
+) -> Vec<(Window, Finding)> {
+    let (validator, ratings) = (book.validator(), ratings::check(run, book));
+    let mut findings = Vec::new();
+    for window in asked.map(Window) {
+        let Some(seen) = windows.get(&window) else { continue };
+        let Ok(chain) = &seen.chain else { continue };
+        let (vote, log) = (chain.votes.get(&validator), book.log(window));
+        let head = vote.map(|vote| book.head(window, vote.score_log));
+        let later = later_heads(windows, book, window);
+        let presence = book.presence(window, &later, vote.is_some(), is_due(window));
+        let facts = log.map(|log| facts::check(seen, chain, log));
+        let verdicts = [
+            (Item::Head, head),
+            (Item::Log, presence),
+            (Item::Facts, facts),
+            (Item::Ratings, ratings.get(&window).cloned()),
+        ];
+        let subject = Subject::Validator(validator, chain.uid(&validator));
+        let found = verdicts.into_iter().filter_map(|(item, verdict)| Some((item, verdict?)));
+        findings.extend(found.map(|(item, verdict)| (window, Finding { subject, item, verdict })));
+    }
+    findings
+}
+
+/// The heads that the validator's votes on later windows name.
+fn later_heads(windows: &BTreeMap<Window, Seen>, book: &LogBook, window: Window) -> Vec<ScoreLogHead> {
+    let later = windows.range(Window(window.0 + 1)..);
+    let head = |seen: &Seen| Some(seen.chain.as_ref().ok()?.votes.get(&book.validator())?.score_log);
+    later.filter_map(|(_, seen)| head(seen)).collect()
+}

@@ -1,0 +1,60 @@
+//! Whether a score log is about the window as it was on chain.
+
+use crate::{
+    audit::seen::{Chain, Seen},
+    report::Verdict,
+};
+use common::{Uid, digest::ObjectHash, score_log::ScoreLog};
+
+/// Seed, claims, uids, rules of the subnet, state: the first that the log has otherwise.
+pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {
+    let header = &log.header;
+    if header.seed != chain.seed {
+        return Verdict::differ("the seed of the evaluations", header.seed, chain.seed);
+    }
+    if let Some(verdict) = claims(chain, log).or_else(|| uids(chain, log)).or_else(|| subnet(chain, log)) {
+        return verdict;
+    }
+    match &seen.state {
+        Ok((_, state)) => Verdict::same("the state at the window's start", header.state, *state),
+        Err(why) => Verdict::unknown(why),
+    }
+}
+
+/// The first claim that the log has otherwise than the chain.
+fn claims(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
+    let text = |object: Option<ObjectHash>| object.map_or("nothing".to_owned(), |object| object.to_string());
+    let stated =
+        |miner| log.miners.get(miner).map(|line| line.object).filter(|o| *o != ObjectHash::default());
+    let claimed = |miner| chain.claims.get(miner).map(|claim| claim.object);
+    let mut miners = chain.claims.keys().chain(log.miners.keys());
+    let miner = miners.find(|&miner| stated(miner) != claimed(miner))?;
+    let what = format!("what {} claimed", miner.hotkey);
+    Some(Verdict::differ(what, text(stated(miner)), text(claimed(miner))))
+}
+
+/// The first miner whose uid the log has otherwise than the chain.
+fn uids(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
+    for (miner, line) in &log.miners {
+        let uids: Vec<Uid> = chain.uids.iter().filter_map(|uids| uids.get(miner)).copied().collect();
+        if let Some(&last) = uids.last()
+            && !uids.contains(&line.uid)
+        {
+            return Some(Verdict::differ(format!("the uid of {}", miner.hotkey), line.uid, last));
+        }
+    }
+    None
+}
+
+/// The first rule of the subnet that the log has otherwise than the chain.
+fn subnet(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
+    let (stated, rules) = (&log.header.subnet, &chain.rules);
+    let owner = |uid: Option<Uid>| uid.map_or("none".to_owned(), |uid| uid.to_string());
+    let pairs = [
+        ("the uid of the subnet's owner", owner(stated.owner), owner(chain.owner)),
+        ("MinAllowedWeights", stated.min_allowed.to_string(), rules.min_weights.to_string()),
+        ("MaxWeightsLimit", stated.max_limit.to_string(), rules.max_weight.to_string()),
+    ];
+    let differs = pairs.into_iter().find(|(_, stated, found)| stated != found);
+    differs.map(|(what, stated, found)| Verdict::differ(what, stated, found))
+}

@@ -1,0 +1,41 @@
+//! The records of windows that validators publish, for those who come after the chain's nodes have forgotten.
+
+use super::{
+    Run,
+    seen::Chain,
+    sources::{Sources, is_absent},
+};
+use crate::report::Verdict;
+use common::{NeuronId, history::WindowRecord};
+use exchange::FetchError;
+
+/// Whether a validator's record of a window is true; nothing if it publishes none.
+pub(super) async fn check(
+    run: &Run,
+    sources: &Sources,
+    chain: &Chain,
+    validator: &NeuronId,
+) -> Option<Verdict> {
+    let (window, state) = (chain.decision.window, sources.of(validator, &chain.at));
+    Some(match sources.fetcher.record(state, validator, &run.hash, window).await {
+        Ok(stated) => compare(&stated, &WindowRecord::of(&chain.decision)),
+        Err(error) if is_absent(&error) => return None,
+        Err(error @ FetchError::Record { .. }) => {
+            Verdict::differ("the record of the window", "an object under its name", error)
+        }
+        Err(error) => Verdict::unknown(error),
+    })
+}
+
+fn compare(stated: &WindowRecord, computed: &WindowRecord) -> Verdict {
+    let list = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let accepted = |record: &WindowRecord| {
+        let accepted = record.accepted.iter();
+        list(accepted.map(|accepted| format!("{} {}", accepted.id.hotkey, accepted.object)).collect())
+    };
+    let voters = |record: &WindowRecord| list(record.voters.iter().map(ToString::to_string).collect());
+    if stated.accepted != computed.accepted {
+        return Verdict::differ("the accepted set in the record", accepted(stated), accepted(computed));
+    }
+    Verdict::same("the voters in the record", voters(stated), voters(computed))
+}

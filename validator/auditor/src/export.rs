@@ -1,0 +1,96 @@
+//! `export`: what the score logs of all validators say of all miners, as one table for other programs.
+
+mod csv;
+mod parquet;
+mod rows;
+
+use crate::{
+    AuditError, RunFlags, Windows,
+    audit::{Audited, Auditor},
+    progress::Progress,
+};
+use clap::Args;
+use common::Exit;
+use rows::Row;
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Rows that are put into one group of a Parquet file.
+const GROUP: usize = 1 << 16;
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+pub struct ExportFlags {
+    /// The windows: A..B (without B), A..=B, A.., ..B or .. (all that are over).
+    #[arg(value_name = "RANGE", default_value = "..")]
+    windows: Windows,
+    /// The file: FILE.parquet or FILE.csv.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    run: RunFlags,
+}
+
+impl ExportFlags {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// The chain cannot be reached, or the file cannot be written.
+    pub(crate) async fn run(&self) -> Result<(String, Exit), AuditError> {
+        let format = Format::of(&self.out)?;
+        let auditor = self.run.open(Progress::new()).await?;
+        let logs = auditor.logs(&self.windows).await?;
+        let rows = rows(&auditor, &logs);
+        write(&self.out, format, &rows)
+            .map_err(|reason| AuditError::Out { path: self.out.clone(), reason })?;
+        let mut text =
+            format!("{}: {} rows of {} score logs", self.out.display(), rows.len(), logs.logs.len());
+        for trouble in &logs.troubles {
+            text.push_str(&format!("\nleft out: {trouble}"));
+        }
+        Ok((text, if logs.troubles.is_empty() { Exit::Good } else { Exit::Failed }))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Parquet,
+    Csv,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, AuditError> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("parquet") => Ok(Self::Parquet),
+            Some("csv") => Ok(Self::Csv),
+            _ => Err(AuditError::Ending(path.to_owned())),
+        }
+    }
+}
+
+fn rows<'a>(auditor: &'a Auditor, logs: &'a Audited) -> Vec<Row<'a>> {
+    let scoring = &auditor.run().spec.scoring;
+    logs.logs.iter().flat_map(|(uid, log)| Row::of(log, *uid, scoring)).collect()
+}
+
+fn write(path: &Path, format: Format, rows: &[Row<'_>]) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut file = BufWriter::new(File::create(path).map_err(text)?);
+    match format {
+        Format::Csv => {
+            csv::header(&mut file).map_err(text)?;
+            rows.iter().try_for_each(|row| csv::row(&mut file, row)).map_err(text)?;
+        }
+        Format::Parquet => {
+            let wrong = |error: ::parquet::errors::ParquetError| error.to_string();
+            let mut parquet = parquet::Parquet::new(file).map_err(wrong)?;
+            rows.chunks(GROUP).try_for_each(|rows| parquet.rows(rows)).map_err(wrong)?;
+            file = parquet.finish().map_err(wrong)?;
+        }
+    }
+    file.flush().map_err(text)
+}

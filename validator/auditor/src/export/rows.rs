@@ -1,0 +1,149 @@
+//! One row for each miner of each score log.
+
+use common::{
+    Hotkey, NeuronId, Uid,
+    gauntlet::{Evaluation, Judgement, Outcome, ScoringSpec, Standing},
+    score_log::{MinerLine, ScoreLog},
+};
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Words.
+    Text,
+    /// A 64-bit integer.
+    Whole,
+    /// An f64.
+    Real,
+}
+
+/// What a cell holds: of its column's kind, or nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    Text(String),
+    Whole(i64),
+    Real(f64),
+    Nothing,
+}
+
+/// A miner in a window, as one validator judged it.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'a> {
+    log: &'a ScoreLog,
+    validator: (Hotkey, Uid),
+    spec: &'a ScoringSpec,
+    miner: NeuronId,
+    line: MinerLine,
+    standing: Option<&'a Standing>,
+}
+
+/// A column: its name, its kind, and how it comes from a row.
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) cell: fn(&Row<'_>) -> Cell,
+}
+
+/// All columns, in order.
+pub(super) const COLUMNS: [Column; 22] = [
+    column("window", Kind::Whole, |row| whole(row.log.header.window.0)),
+    column("validator", Kind::Text, |row| Cell::Text(row.validator.0.to_string())),
+    column("validator_uid", Kind::Whole, |row| whole(row.validator.1.0.into())),
+    column("miner", Kind::Text, |row| Cell::Text(row.miner.hotkey.to_string())),
+    column("uid", Kind::Whole, |row| whole(row.line.uid.0.into())),
+    column("object", Kind::Text, |row| Cell::Text(row.line.object.to_string())),
+    column("outcome", Kind::Text, |row| Cell::Text(row.outcome().to_owned())),
+    column("fault", Kind::Text, |row| row.fault()),
+    column("assigned_before", Kind::Real, |row| row.loss(|evaluation| evaluation.assigned.before)),
+    column("assigned_after", Kind::Real, |row| row.loss(|evaluation| evaluation.assigned.after)),
+    column("unassigned_before", Kind::Real, |row| row.loss(|_| row.log.header.unassigned_before)),
+    column("unassigned_after", Kind::Real, |row| row.loss(|evaluation| evaluation.unassigned_after)),
+    column("improvement", Kind::Real, |row| row.judged(|judgement| judgement.improvement)),
+    column("margin", Kind::Real, |row| row.judged(|judgement| judgement.margin)),
+    column("mu", Kind::Real, |row| row.standing(|standing, _| standing.rating.mu().get())),
+    column("sigma", Kind::Real, |row| row.standing(|standing, _| standing.rating.sigma().get())),
+    column("rating", Kind::Real, |row| row.standing(|standing, spec| standing.rating.value(spec.z).get())),
+    column("proof", Kind::Real, |row| {
+        row.standing(|standing, spec| spec.proof.verdict(standing.proof).factor().get())
+    }),
+    column("credit", Kind::Real, |row| row.standing(|standing, _| standing.credit.get())),
+    column("judged", Kind::Whole, |row| {
+        row.standing.map_or(Cell::Nothing, |standing| whole(standing.judged.into()))
+    }),
+    column("score", Kind::Real, |row| row.score()),
+    column("weight", Kind::Whole, |row| row.weight()),
+];
+
+const fn column(name: &'static str, kind: Kind, cell: fn(&Row<'_>) -> Cell) -> Column {
+    Column { name, kind, cell }
+}
+
+fn whole(number: u64) -> Cell {
+    // Windows, uids and counts are far below 2^63; what is not, has no place in the file.
+    i64::try_from(number).map_or(Cell::Nothing, Cell::Whole)
+}
+
+impl<'a> Row<'a> {
+    /// The rows of a log, in the order of hotkeys.
+    pub(super) fn of(
+        log: &'a ScoreLog,
+        validator: Uid,
+        spec: &'a ScoringSpec,
+    ) -> impl Iterator<Item = Self> + 'a {
+        log.miners.iter().map(move |(&miner, &line)| {
+            let standing = log.stated.standings.get(&miner);
+            Self { log, validator: (log.header.validator.hotkey, validator), spec, miner, line, standing }
+        })
+    }
+
+    fn outcome(&self) -> &'static str {
+        match self.line.outcome {
+            Outcome::Evaluated(_) => "evaluated",
+            Outcome::Failed(_) => "failed",
+            Outcome::Cut => "cut",
+            Outcome::Gone => "gone",
+        }
+    }
+
+    /// What was wrong, said or found while measuring.
+    fn fault(&self) -> Cell {
+        let found = match &self.line.outcome {
+            Outcome::Failed(fault) => Some(*fault),
+            Outcome::Evaluated(evaluation) => {
+                let judged = evaluation.judge(self.miner, self.log.header.unassigned_before);
+                judged.ok().and_then(Result::err)
+            }
+            Outcome::Cut | Outcome::Gone => None,
+        };
+        found.map_or(Cell::Nothing, |fault| Cell::Text(fault.to_string()))
+    }
+
+    fn loss(&self, of: impl Fn(&Evaluation) -> f64) -> Cell {
+        match &self.line.outcome {
+            Outcome::Evaluated(evaluation) => Cell::Real(of(evaluation)),
+            _ => Cell::Nothing,
+        }
+    }
+
+    fn judged(&self, of: impl Fn(&Judgement) -> f64) -> Cell {
+        let Outcome::Evaluated(evaluation) = &self.line.outcome else { return Cell::Nothing };
+        let judged = evaluation.judge(self.miner, self.log.header.unassigned_before);
+        judged.ok().and_then(Result::ok).map_or(Cell::Nothing, |judgement| Cell::Real(of(&judgement)))
+    }
+
+    fn standing(&self, of: impl Fn(&Standing, &ScoringSpec) -> f64) -> Cell {
+        self.standing.map_or(Cell::Nothing, |standing| Cell::Real(of(standing, self.spec)))
+    }
+
+    /// Rating times proof times credit. Logs count it in millionths of millionths.
+    fn score(&self) -> Cell {
+        let score = self.log.stated.scores.get(&self.miner);
+        score.map_or(Cell::Nothing, |score| Cell::Real(score.0 as f64 / 1e12))
+    }
+
+    fn weight(&self) -> Cell {
+        let named = self.line.outcome != Outcome::Gone;
+        let weight = named.then(|| self.log.stated.weights.get(&self.line.uid)).flatten();
+        weight.map_or(Cell::Nothing, |&weight| whole(weight.into()))
+    }
+}

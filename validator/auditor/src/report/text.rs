@@ -1,0 +1,156 @@
+//! A report for people: a table of windows, a table of validators, and every difference in full.
+
+use super::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
+use crate::table::{Side, Table, short};
+use common::Uid;
+
+/// What validators are asked about, with the names of the columns.
+const COLUMNS: [(Item, &str); 10] = [
+    (Item::Vote, "vote"),
+    (Item::VotedState, "state"),
+    (Item::Good, "good"),
+    (Item::Possession, "possession"),
+    (Item::Head, "head"),
+    (Item::Record, "record"),
+    (Item::Log, "log"),
+    (Item::Facts, "facts"),
+    (Item::Ratings, "ratings"),
+    (Item::Weights, "weights"),
+];
+
+impl Report {
+    /// The report as text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut lines = vec![format!("run {} ({})", self.name, self.run.id()), String::new()];
+        lines.extend(self.windows_table().lines());
+        let validators = self.validators_table();
+        if let Some(validators) = validators {
+            lines.push(String::new());
+            lines.extend(validators.lines());
+        }
+        let mut details = self.details();
+        if !details.is_empty() {
+            lines.push(String::new());
+            lines.append(&mut details);
+        }
+        lines.extend([String::new(), self.summary()]);
+        lines.join("\n")
+    }
+
+    /// What happened in each window, and whether the majority and its objects are right.
+    fn windows_table(&self) -> Table {
+        let mut table = Table::default();
+        let windows = || self.windows.iter();
+        table.column("window", Side::Right, windows().map(|report| report.window.to_string()));
+        let unknown = || "?".to_owned();
+        let candidates = |report: &WindowReport| {
+            report.decision.as_ref().map_or_else(unknown, |decision| decision.candidates.len().to_string())
+        };
+        table.column("candidates", Side::Right, windows().map(candidates));
+        let accepted = |report: &WindowReport| match &report.decision {
+            None => unknown(),
+            Some(decision) => {
+                decision.accepted.as_ref().map_or("null".to_owned(), |list| list.len().to_string())
+            }
+        };
+        table.column("accepted", Side::Right, windows().map(accepted));
+        table.column("objects", Side::Left, windows().map(|report| report.cell(None, Item::Object)));
+        table.column("majority", Side::Left, windows().map(|report| report.cell(None, Item::State)));
+        let state = |report: &WindowReport| report.state.map_or_else(unknown, short);
+        table.column("state", Side::Left, windows().map(state));
+        table
+    }
+
+    /// What each validator said of each window; columns that nobody has anything in are left out.
+    fn validators_table(&self) -> Option<Table> {
+        let mut rows = Vec::new();
+        for report in &self.windows {
+            rows.extend(report.validators().into_iter().map(|validator| (report, validator)));
+        }
+        if rows.is_empty() {
+            return None;
+        }
+        let mut table = Table::default();
+        table.column("window", Side::Right, rows.iter().map(|(report, _)| report.window.to_string()));
+        table.column("uid", Side::Right, rows.iter().map(|(_, (uid, _))| uid.to_string()));
+        table.column("validator", Side::Left, rows.iter().map(|(_, (_, hotkey))| short(hotkey)));
+        for (item, name) in COLUMNS {
+            let cells: Vec<String> =
+                rows.iter().map(|(report, (uid, _))| report.cell(Some(*uid), item)).collect();
+            if cells.iter().any(|cell| cell != "-") {
+                table.column(name, Side::Left, cells);
+            }
+        }
+        Some(table)
+    }
+
+    /// All that does not agree, differences first.
+    fn details(&self) -> Vec<String> {
+        let all = || {
+            let windows = self.windows.iter();
+            windows.flat_map(|report| report.findings.iter().map(move |finding| (report.window, finding)))
+        };
+        let mut lines = Vec::new();
+        for (window, Finding { subject, item, verdict }) in all() {
+            if let Verdict::Differ { what, stated, computed } = verdict {
+                lines.push(format!("DIFFERS: window {window}, {subject}, {item}: {what}"));
+                lines.push(format!("  stated   {stated}"));
+                lines.push(format!("  computed {computed}"));
+            }
+        }
+        for (window, Finding { subject, item, verdict }) in all() {
+            if let Verdict::Unknown { why } = verdict {
+                lines.push(format!("unknown: window {window}, {subject}, {item}: {why}"));
+            }
+        }
+        lines
+    }
+
+    fn summary(&self) -> String {
+        let Counts { agree, differ, unknown } = self.counts();
+        match (differ, unknown) {
+            (0, 0) => format!("all {agree} items agree"),
+            _ => format!("{agree} items agree, {differ} differ, {unknown} are unknown"),
+        }
+    }
+}
+
+impl WindowReport {
+    /// The validators of the window, in the order of their uids.
+    fn validators(&self) -> Vec<(Uid, common::Hotkey)> {
+        let mut validators: Vec<_> = self.findings.iter().filter_map(Finding::validator).collect();
+        validators.sort_unstable();
+        validators.dedup();
+        validators
+    }
+
+    /// What is found of an item: of a validator, or of all miners and the network.
+    fn cell(&self, validator: Option<Uid>, item: Item) -> String {
+        let asked =
+            |finding: &&Finding| finding.item == item && finding.validator().map(|(uid, _)| uid) == validator;
+        let found: Vec<&Verdict> =
+            self.findings.iter().filter(asked).map(|finding| &finding.verdict).collect();
+        let worst = found.iter().max_by_key(|verdict| match verdict {
+            Verdict::Agree => 0,
+            Verdict::Unknown { .. } => 1,
+            Verdict::Differ { .. } => 2,
+        });
+        match worst {
+            None => "-",
+            Some(Verdict::Agree) => "agree",
+            Some(Verdict::Differ { .. }) => "DIFFERS",
+            Some(Verdict::Unknown { .. }) => "unknown",
+        }
+        .to_owned()
+    }
+}
+
+impl Finding {
+    fn validator(&self) -> Option<(Uid, common::Hotkey)> {
+        match self.subject {
+            Subject::Validator(id, uid) => Some((uid, id.hotkey)),
+            Subject::Network | Subject::Miner(..) => None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Which run, and how it is reached.
+
+use crate::{AuditError, audit::Auditor, progress::Progress};
+use clap::Args;
+use cli::ChainFlags;
+use common::{
+    announcement::AddressPolicy,
+    clock::Clock,
+    digest::{RunHash, RunId},
+    model,
+    run_spec::RunSpec,
+    submission,
+};
+use std::{fs, num::NonZero, path::PathBuf, sync::Arc, thread};
+use storage::Storage;
+
+/// Flags that name a run.
+#[derive(Debug, Args)]
+pub struct RunFlags {
+    #[command(flatten)]
+    chain: ChainFlags,
+    /// The run spec as it was launched: a TOML file.
+    #[arg(long, value_name = "FILE", env = "MUSTER_RUN")]
+    run: PathBuf,
+    /// Read buckets on this machine, too: for development networks.
+    #[arg(long)]
+    allow_loopback: bool,
+}
+
+/// A run, and what follows from its spec.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) spec: RunSpec,
+    pub(crate) hash: RunHash,
+    pub(crate) id: RunId,
+    pub(crate) clock: Clock,
+    /// How submissions are laid out.
+    pub(crate) layout: Arc<submission::Layout>,
+    /// How parameters are laid out.
+    pub(crate) flat: model::Layout,
+    /// Threads for hashes and outer steps.
+    pub(crate) threads: usize,
+}
+
+impl Run {
+    /// The run of a launched spec.
+    ///
+    /// # Errors
+    /// The spec is none that can be run.
+    pub(crate) fn new(spec: RunSpec) -> Result<Self, AuditError> {
+        let layout = submission::Layout::new(&spec.model.tensors(), &spec.sparse)?;
+        let clock = spec.clock().map_err(common::run_spec::RunSpecError::from)?;
+        let (hash, id, flat) = (spec.hash(), spec.id(), model::Layout::new(&spec.model));
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        Ok(Self { spec, hash, id, clock, layout: Arc::new(layout), flat, threads })
+    }
+}
+
+impl RunFlags {
+    /// Connects to the run's chain.
+    ///
+    /// # Errors
+    /// The run spec cannot be read, the chain cannot be reached, or it is not the run's.
+    pub(crate) async fn open(&self, progress: Progress) -> Result<Auditor, AuditError> {
+        let file = |source| AuditError::RunFile { path: self.run.clone(), source };
+        let text = fs::read_to_string(&self.run).map_err(file)?;
+        let spec = RunSpec::parse(&text)
+            .map_err(|error| AuditError::Run { path: self.run.clone(), error: Box::new(error) })?;
+        let run = Run::new(spec)?;
+        let client = self.chain.connect().await?;
+        let network = run.spec.network;
+        if client.genesis() != network.genesis {
+            return Err(AuditError::OtherChain { expected: network.genesis, found: client.genesis() });
+        }
+        if self.chain.netuid != network.netuid {
+            return Err(AuditError::OtherSubnet { expected: network.netuid, found: self.chain.netuid });
+        }
+        let policy =
+            if self.allow_loopback { AddressPolicy::PublicOrLoopback } else { AddressPolicy::Public };
+        Ok(Auditor::new(run, client, Storage::new(policy), progress))
+    }
+}
