@@ -1,6 +1,7 @@
 //! What was not sent yet, and what was sent and is not decided: the memory of a miner beside its optimizer's.
 
-use crate::files::{FileError, at, replace};
+use crate::submissions::at;
+use bytes::Bytes;
 use common::{
     NeuronId, Window,
     chunks::Geometry,
@@ -10,6 +11,7 @@ use common::{
     sparse::SparseTensor,
     submission::{Layout, Submission},
 };
+use node::{FileError, replace};
 use std::{
     collections::VecDeque,
     fs::File,
@@ -83,7 +85,7 @@ impl Feedback {
     }
 
     /// Notes again what was sent before a restart.
-    pub fn resend(&mut self, submission: &Submission<Vec<u8>>) {
+    pub fn resend(&mut self, submission: &Submission<Bytes>) {
         let decode = |number| submission.tensor(number).ok();
         let sent: Option<Vec<_>> = (0..self.layout.tensors().len()).map(decode).collect();
         let (window, object) = (submission.header().window, submission.hash());

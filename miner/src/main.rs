@@ -1,6 +1,9 @@
 //! The miner's command line.
 
+#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
+
 mod data;
+mod mine;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -15,16 +18,23 @@ struct Program {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Train in a run, until it ends.
+    Run(node::ConfigFlags),
     #[command(flatten)]
     Shared(cli::Command),
     /// Prepare data to train on.
     #[command(subcommand)]
     Data(data::Data),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(mine::Configuration),
 }
 
 fn main() -> ExitCode {
     match Program::parse().command {
+        Command::Run(flags) => mine::run(&flags).into(),
         Command::Shared(command) => command.main("miner"),
         Command::Data(command) => command.main(),
+        Command::Config(configuration) => configuration.main().into(),
     }
 }

@@ -102,13 +102,14 @@ pub enum Action {
         /// The block with which it is too late.
         before: Height,
     },
-    /// Claim the submission; give up when block `before` is final.
+    /// Claim the submission. How that went is heard when its block is final, some blocks later: there is nothing else to
+    /// do until block `before` is final.
     Claim {
         /// The window.
         window: Window,
         /// The submission.
         object: ObjectHash,
-        /// The block with which it is too late.
+        /// The block with which the window is decided.
         before: Height,
     },
     /// Wait for the decision on the window and apply it.
@@ -180,7 +181,7 @@ impl Round {
             Stage::Ready => Action::Make { window, before },
             Stage::Made(object) => Action::Upload { window, object, before },
             Stage::Uploaded(_) if height < self.opens(&heights) => Action::Wait(self.opens(&heights)),
-            Stage::Uploaded(object) => Action::Claim { window, object, before },
+            Stage::Uploaded(object) => Action::Claim { window, object, before: heights.votes_close },
             Stage::Over | Stage::Lost => Action::Decide { window },
         }
     }

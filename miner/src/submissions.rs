@@ -1,13 +1,13 @@
 //! The submissions that this miner has made, in files: they survive a kill, are uploaded again and never made twice.
 
-use crate::files::{FileError, at, replace};
 use bytes::Bytes;
 use common::{
     NeuronId, Window,
-    digest::{ObjectHash, RunHash, State},
+    digest::{RunHash, State},
     submission::{Expected, Header, Layout, Submission},
     wire::Reader,
 };
+use node::{FileError, replace};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -53,16 +53,15 @@ impl Submissions {
     ///
     /// # Errors
     /// The file cannot be read. One that is damaged, or of something else, is none.
-    pub fn of(&self, window: Window, base: State) -> Result<Option<(ObjectHash, Bytes)>, FileError> {
-        let found = self.read(window)?.filter(|found| found.header().base == base);
-        Ok(found.map(|found| (found.hash(), found.bytes().to_vec().into())))
+    pub fn of(&self, window: Window, base: State) -> Result<Option<Submission<Bytes>>, FileError> {
+        Ok(self.read(window)?.filter(|found| found.header().base == base))
     }
 
     /// All that were made for `first` and later windows, in order.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn since(&self, first: Window) -> Result<Vec<Submission<Vec<u8>>>, FileError> {
+    pub fn since(&self, first: Window) -> Result<Vec<Submission<Bytes>>, FileError> {
         let mut windows: Vec<_> = self.windows()?.into_iter().filter(|window| *window >= first).collect();
         windows.sort_unstable();
         let read = windows.into_iter().map(|window| self.read(window));
@@ -93,11 +92,11 @@ impl Submissions {
     }
 
     /// The file of a window, checked from the first byte to the last.
-    fn read(&self, window: Window) -> Result<Option<Submission<Vec<u8>>>, FileError> {
+    fn read(&self, window: Window) -> Result<Option<Submission<Bytes>>, FileError> {
         let path = self.path(window);
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(at(&path))?,
+            other => Bytes::from(other.map_err(at(&path))?),
         };
         let length = bytes.len() as u64;
         let Ok(header) = Header::read(&mut Reader::new(&bytes), length) else { return Ok(None) };
@@ -111,4 +110,9 @@ impl Submissions {
         };
         Ok(Submission::open(bytes, Arc::clone(&self.layout), &expected).ok())
     }
+}
+
+/// Says which file an error is about.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
+    |source| FileError { path: path.to_owned(), source }
 }

@@ -232,7 +232,7 @@ fn a_window_without_trouble() {
     assert_eq!(round.step(Event::Height, Height(10)), Action::Make { window, before });
     let upload = Action::Upload { window, object: made, before };
     assert_eq!(round.step(Event::Made(made), Height(12)), upload);
-    let claim = Action::Claim { window, object: made, before };
+    let claim = Action::Claim { window, object: made, before: Height(20) };
     assert_eq!(round.step(Event::Uploaded, Height(12)), claim);
     assert_eq!(round.step(Event::Claimed, Height(13)), Action::Decide { window });
     assert_eq!(round.step(Event::State { window: Window(1), kept: None }, Height(20)), Action::Finish);
@@ -247,7 +247,7 @@ fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
     assert_eq!(round.step(Event::State { window, kept }, Height(14)), upload);
     assert_eq!(round.step(Event::Failed, Height(14)), Action::Wait(Height(15)));
     assert_eq!(round.step(Event::Height, Height(15)), upload);
-    let claim = Action::Claim { window, object, before };
+    let claim = Action::Claim { window, object, before: Height(20) };
     assert_eq!(round.step(Event::Uploaded, Height(15)), claim);
     assert_eq!(round.step(Event::Failed, Height(16)), Action::Wait(Height(17)));
     assert_eq!(round.step(Event::Height, Height(17)), Action::Decide { window });

@@ -1,6 +1,6 @@
 //! The real binary against a real chain: what a person sees, and how it ends.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
+use crate::keys::{COLDKEY, HOTKEY, HOTKEY_ADDRESS, wallet};
 use common::Exit;
 use devchain::{Config, Devchain, Genesis, Pace};
 use serde_json::Value;
@@ -8,12 +8,6 @@ use std::{
     path::Path,
     process::{Command, Output},
 };
-
-/// The seeds of the development keys `//Alice` (funded in the default genesis) and `//Bob`, which stand for a coldkey and
-/// a hotkey here. Everybody knows them.
-const COLDKEY: &str = "0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a";
-const HOTKEY: &str = "0x398f0c28f98885e046333d4a41c19cee4c37368a9832c6502f6cfd182e2aef89";
-const HOTKEY_ADDRESS: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
 /// A chain that seals ten blocks a second.
 async fn chain(change: impl FnOnce(&mut Genesis)) -> Devchain {
@@ -27,20 +21,6 @@ async fn chain(change: impl FnOnce(&mut Genesis)) -> Devchain {
         ..Config::default()
     };
     Devchain::start(config).await.unwrap()
-}
-
-/// A wallet as Bittensor's tools write it.
-fn wallet(folder: &Path) {
-    let wallet = folder.join("default");
-    std::fs::create_dir_all(wallet.join("hotkeys")).unwrap();
-    write_key(&wallet.join("coldkey"), COLDKEY, "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
-    write_key(&wallet.join("hotkeys/trainer"), HOTKEY, HOTKEY_ADDRESS);
-}
-
-fn write_key(path: &Path, seed: &str, address: &str) {
-    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
-    std::fs::write(path, format!(r#"{{"secretSeed":"{seed}","ss58Address":"{address}"}}"#)).unwrap();
-    std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Runs `miner` with these words and nothing of our environment.

@@ -1,5 +1,4 @@
 //! `miner data prepare` as a person runs it.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use common::Exit;
 use std::{

@@ -1,0 +1,274 @@
+//! The driver: carries out what [`Round`](crate::round::Round) says, with a node and a craft.
+
+use crate::{
+    Craft, Made, MinerError, MinerMetrics, Submissions,
+    round::{Action, Event, Round},
+};
+use bytes::Bytes;
+use common::{
+    Exit, Height, Window,
+    announcement::{Claim, Record},
+    digest::ObjectHash,
+    submission::Submission,
+};
+use node::{Config, Event as Happened, Node, NodeError};
+use std::{path::PathBuf, sync::Arc, time::Instant};
+use telemetry::{Shutdown, target};
+
+/// Windows whose submissions stay in the bucket: as long as those of validators' checkpoints by default, twice and some.
+const IN_BUCKET: u64 = 24;
+
+/// A miner at work.
+struct Miner<C> {
+    node: Node,
+    craft: C,
+    round: Round,
+    submissions: Submissions,
+    /// What was made for the window, if anything.
+    made: Option<(ObjectHash, Bytes)>,
+    metrics: Arc<MinerMetrics>,
+}
+
+/// Where a miner keeps what is its own, in the node's folder.
+#[must_use]
+pub fn folder(node: &Node) -> PathBuf {
+    node.folder().join("miner")
+}
+
+/// Mines until the run ends or the process is asked to, and says how the program ends. `open` makes the craft from the
+/// submissions that were kept before a restart, in order.
+pub async fn run<C: Craft>(
+    config: Config,
+    shutdown: Shutdown,
+    open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
+) -> Exit {
+    let mut node = match Node::open(config, shutdown).await {
+        Ok(node) => node,
+        Err(error) => return ended(Err(error.into())),
+    };
+    let events = node.events.clone();
+    let started = node.start().await;
+    let result = match started {
+        Ok(_) => mine(node, open).await,
+        Err(error) => Err(error.into()),
+    };
+    let exit = ended(result);
+    events.emit(Happened::Stopped { exit: exit.into() });
+    exit
+}
+
+/// Tells why it ended.
+fn ended(result: Result<(), MinerError>) -> Exit {
+    match result {
+        Ok(()) => Exit::Good,
+        Err(error) if error.is_shutdown() => Exit::Good,
+        Err(error) => {
+            eprintln!("miner: {error}");
+            error.exit()
+        }
+    }
+}
+
+async fn mine<C: Craft>(
+    node: Node,
+    open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
+) -> Result<(), MinerError> {
+    let (run, id) = (Arc::clone(&node.run), node.id);
+    let submissions = Submissions::open(&folder(&node), run.hash, id, Arc::clone(&run.layout))?;
+    let craft = open(&node, submissions.since(Window(0))?).await?;
+    let metrics = Arc::new(MinerMetrics::default());
+    node.registry.add(metrics.clone());
+    let round = Round::new(run.clock, craft.claim_time());
+    let mut miner = Miner { node, craft, round, submissions, made: None, metrics };
+    let result = miner.follow().await;
+    if result.is_ok() || result.as_ref().is_err_and(MinerError::is_shutdown) {
+        miner.craft.save(&miner.node).await?;
+    }
+    result
+}
+
+impl<C: Craft> Miner<C> {
+    /// All windows, one after the other.
+    async fn follow(&mut self) -> Result<(), MinerError> {
+        let mut event = self.enter().await?;
+        loop {
+            let action = self.round.step(event, self.node.height());
+            tracing::debug!(target: target::WINDOW, ?event, ?action, height = %self.node.height(), "next");
+            event = match action {
+                Action::Wait(height) => self.wait(height).await?,
+                Action::Make { window, before } => self.make(window, before).await?,
+                Action::Upload { window, object, before } => self.upload(window, object, before).await?,
+                Action::Claim { window, object, before } => self.claim(window, object, before).await?,
+                Action::Decide { window } => self.decide(window).await?,
+                Action::Resync => self.resync().await?,
+                Action::Finish => {
+                    tracing::info!(target: target::WINDOW, "the run has ended");
+                    return Ok(());
+                }
+            };
+        }
+    }
+
+    /// A new state is known: what was sent is settled, and what was made from it before a restart is found.
+    async fn enter(&mut self) -> Result<Event, MinerError> {
+        let accepted = self.craft.settle(&self.node).await?;
+        self.metrics.accepted.add(accepted as u64);
+        let window = self.node.window();
+        let kept = self.submissions.of(window, self.node.state())?;
+        self.made = kept.map(|kept| (kept.hash(), Bytes::copy_from_slice(kept.bytes())));
+        Ok(Event::State { window, kept: self.made.as_ref().map(|(object, _)| *object) })
+    }
+
+    async fn wait(&self, height: Height) -> Result<Event, MinerError> {
+        self.node.wait_for(height).await?;
+        Ok(Event::Height)
+    }
+
+    async fn make(&mut self, window: Window, before: Height) -> Result<Event, MinerError> {
+        let Self { node, craft, .. } = self;
+        let made = tokio::select! {
+            biased;
+            made = craft.make(node, window) => made,
+            passed = node.wait_for(before) => {
+                node.model.interrupt(); // What was begun is dropped: it is of no use any more.
+                passed?;
+                return Ok(self.skip(window, "it took too long"));
+            }
+        };
+        match made {
+            Ok(made) => self.keep(window, made),
+            Err(error) if error.skips_window() => Ok(self.skip(window, error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn skip(&self, window: Window, why: impl std::fmt::Display) -> Event {
+        tracing::warn!(target: target::TRAIN, %window, %why, "nothing is sent in this window");
+        self.metrics.skipped.increment();
+        Event::GaveUp
+    }
+
+    /// Writes what was made to the disk, before anybody else hears of it.
+    #[allow(clippy::cast_precision_loss)] // Sizes are far below 2^53.
+    fn keep(&mut self, window: Window, made: Made) -> Result<Event, MinerError> {
+        let (bytes, seconds) = (made.bytes.len() as u64, made.compress_seconds);
+        self.submissions.keep(window, &made.bytes)?;
+        if let Some(training) = made.trained {
+            let (loss, tokens, seconds) = (training.loss, training.tokens, training.seconds);
+            tracing::info!(target: target::TRAIN, %window, loss, tokens, seconds, "trained");
+            self.node.events.emit(Happened::Trained { window, loss, tokens, seconds });
+            self.metrics.loss.set(loss);
+            self.metrics.tokens.add(tokens);
+            self.metrics.train_seconds.observe(seconds);
+        }
+        self.node.events.emit(Happened::Compressed { window, bytes, seconds });
+        self.metrics.submission_bytes.set(bytes as f64);
+        self.metrics.compress_seconds.observe(seconds);
+        self.made = Some((made.object, made.bytes));
+        Ok(Event::Made(made.object))
+    }
+
+    async fn upload(
+        &mut self,
+        window: Window,
+        object: ObjectHash,
+        before: Height,
+    ) -> Result<Event, MinerError> {
+        let Some((_, bytes)) = self.made.clone().filter(|(made, _)| *made == object) else {
+            return Ok(Event::GaveUp); // The machine only uploads what was made.
+        };
+        let started = Instant::now();
+        let put = self.node.outbox.put_submission(window, &object, bytes);
+        match self.before(before, put).await? {
+            None => Ok(Event::Height),
+            Some(Ok(_)) => {
+                let seconds = started.elapsed().as_secs_f64();
+                tracing::info!(target: target::WINDOW, %window, %object, seconds, "uploaded");
+                self.node.events.emit(Happened::Uploaded { window, object, seconds });
+                self.metrics.upload_seconds.observe(seconds);
+                Ok(Event::Uploaded)
+            }
+            Some(Err(error)) => Ok(self.failed(window, "upload", error)),
+        }
+    }
+
+    async fn claim(
+        &mut self,
+        window: Window,
+        object: ObjectHash,
+        before: Height,
+    ) -> Result<Event, MinerError> {
+        let claim = Record::Claim(Claim { run: self.node.run.id, window, object });
+        match self.before(before, self.node.announcer.record(claim)).await? {
+            None => Ok(Event::Height),
+            Some(Ok(block)) => {
+                tracing::info!(target: target::WINDOW, %window, %object, %block, "claimed");
+                self.node.events.emit(Happened::Claimed { window, block });
+                self.metrics.claims.increment();
+                Ok(Event::Claimed)
+            }
+            Some(Err(error)) => Ok(self.failed(window, "claim", error)),
+        }
+    }
+
+    /// Does something until it is done, or until a block is final (`None`), or the miner is asked to end.
+    async fn before<T>(&self, height: Height, work: impl Future<Output = T>) -> Result<Option<T>, NodeError> {
+        tokio::select! {
+            biased;
+            done = work => Ok(Some(done)),
+            passed = self.node.wait_for(height) => passed.map(|_| None),
+        }
+    }
+
+    fn failed(&self, window: Window, what: &str, error: impl std::fmt::Display) -> Event {
+        tracing::warn!(target: target::WINDOW, %window, what, %error, "not done; tried again at the next block");
+        self.metrics.failures.increment();
+        Event::Failed
+    }
+
+    async fn decide(&mut self, window: Window) -> Result<Event, MinerError> {
+        self.tidy(window).await?;
+        self.hold();
+        let result = match self.node.decide(window).await {
+            Ok(decision) => self.node.apply(&decision).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => self.enter().await,
+            Err(error) if error.is_lost() => {
+                tracing::error!(target: target::WINDOW, %window, %error, "no more training until the state is known again");
+                Ok(Event::Diverged)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is made is not fetched from the own bucket.
+    fn hold(&mut self) {
+        let Some((_, bytes)) = self.made.clone() else { return };
+        let node = &mut self.node;
+        let expected = node.run.expected(node.id, node.window(), node.state());
+        if let Ok(own) = Submission::open(bytes, Arc::clone(&node.run.layout), &expected) {
+            node.hold(own);
+        }
+    }
+
+    /// While nothing is to be done but wait: saves what must be saved now and then, and deletes what nobody asks for.
+    async fn tidy(&mut self, window: Window) -> Result<(), MinerError> {
+        if window.0 % self.node.config.node.save_every.get() == 0 {
+            self.craft.save(&self.node).await?;
+            self.submissions.forget_before(window)?;
+        }
+        let Some(old) = window.0.checked_sub(IN_BUCKET) else { return Ok(()) };
+        let deleted = self.node.unless_stopped(self.node.outbox.delete_before(Window(old))).await?;
+        if let Err(error) = deleted {
+            tracing::warn!(target: target::STORAGE, %error, "old submissions stay in the bucket");
+        }
+        Ok(())
+    }
+
+    async fn resync(&mut self) -> Result<Event, MinerError> {
+        self.node.resync().await?;
+        self.enter().await
+    }
+}

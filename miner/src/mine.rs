@@ -1,0 +1,59 @@
+//! `miner run` and `miner config`.
+
+use common::Exit;
+use miner::{Honest, folder};
+use node::{Config, ConfigFlags, Role, Settings, environment};
+use std::fmt::Display;
+use telemetry::Shutdown;
+
+/// Threads for everything but the model, which has its own.
+const THREADS: usize = 2;
+
+/// Commands about the configuration.
+#[derive(clap::Subcommand)]
+pub(crate) enum Configuration {
+    /// Print every setting, its value, and where that came from: flag, environment, file or default.
+    Show(ConfigFlags),
+}
+
+impl Configuration {
+    /// Carries the command out.
+    pub(crate) fn main(self) -> Exit {
+        let Self::Show(flags) = self;
+        let settings = environment().and_then(|ours| Settings::resolve(Role::Miner, &flags, &ours));
+        match settings {
+            Ok(settings) => cli::say(&settings.show()),
+            Err(error) => fail(Exit::Usage, error),
+        }
+    }
+}
+
+/// Mines until the run ends, a signal comes, or something is wrong that only the operator can mend.
+pub(crate) fn run(flags: &ConfigFlags) -> Exit {
+    let config = match Config::load(Role::Miner, flags) {
+        Ok(config) => config,
+        Err(error) => return fail(Exit::Usage, error),
+    };
+    if let Err(error) = config.log.start() {
+        return fail(Exit::Usage, error);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(mine(config)),
+        Err(error) => fail(Exit::Failed, format!("the system gives no threads or sockets: {error}")),
+    }
+}
+
+async fn mine(config: Config) -> Exit {
+    let shutdown = Shutdown::default();
+    if let Err(error) = shutdown.on_signals() {
+        return fail(Exit::Failed, format!("signals cannot be caught: {error}"));
+    }
+    let open = async |node: &node::Node, kept| Honest::resume(node, folder(node), kept).await;
+    miner::run(config, shutdown, open).await
+}
+
+fn fail(exit: Exit, error: impl Display) -> Exit {
+    eprintln!("miner: {error}");
+    exit
+}

@@ -1,0 +1,96 @@
+//! The steps of making an update: training, compressing, writing.
+
+use crate::{MinerError, Training};
+use bytes::Bytes;
+use common::{
+    Window,
+    digest::{ObjectHash, State},
+    sparse::{SparseTensor, compress},
+    submission::{Header, Layout, Submission, encode},
+};
+use engine::Trained;
+use node::Node;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+/// Trains through a window on this miner's own data. May be dropped; then interrupt the model.
+///
+/// # Errors
+/// The miner has no data in the window, the chain does not tell, or the training fails.
+pub async fn train(node: &Node, window: Window) -> Result<(Trained, Training), MinerError> {
+    let (run, spec) = (&node.run, node.run.spec.train);
+    let blocks = run.manifest.training_blocks();
+    let assignments = node.ask(async || node.ledger.assignments(&run.spec, window, blocks).await).await?;
+    let sequences: Vec<u64> = assignments.of(&node.id)?.sequences().collect();
+    let batches: Vec<Vec<u64>> = sequences.chunks(spec.batch as usize).map(<[u64]>::to_vec).collect();
+    let shards = Arc::clone(&run.training);
+    let batches = batches.into_iter().map(move |batch| shards.batch(&batch));
+
+    let started = Instant::now();
+    let first = window.0 * u64::from(spec.inner_steps);
+    let trained = node.model.train(spec, first, batches).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let loss = trained.steps.iter().map(|step| step.loss).sum::<f64>() / f64::from(spec.inner_steps);
+    let tokens = spec.samples() * u64::from(spec.sequence);
+    Ok((trained, Training { loss, tokens, seconds }))
+}
+
+/// Compresses values in the order of the layout, on so many threads.
+///
+/// # Errors
+/// A value is not finite.
+pub fn compress_all(
+    values: &[f32],
+    layout: &Layout,
+    threads: usize,
+) -> Result<Vec<SparseTensor>, MinerError> {
+    let mut start = 0;
+    let places = layout.tensors().iter().map(|tensor| {
+        let place = start..start + tensor.geometry().len();
+        start = place.end;
+        (tensor, place)
+    });
+    let work: Vec<_> = places.collect();
+    let next = AtomicUsize::new(0);
+    let compress_next = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let (tensor, place) = work.get(number)?;
+        let made = compress(&values[place.clone()], tensor.geometry(), layout.spec());
+        let made = made.map_err(|source| MinerError::Compress { tensor: tensor.name().to_owned(), source });
+        Some(made.map(|made| (number, made)))
+    };
+    let worker = || std::iter::from_fn(compress_next).collect::<Result<Vec<_>, _>>();
+    let mut made = thread::scope(|scope| {
+        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
+        let mut made = worker()?;
+        for worker in workers {
+            made.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok::<_, MinerError>(made)
+    })?;
+    made.sort_unstable_by_key(|(number, _)| *number);
+    Ok(made.into_iter().map(|(_, tensor)| tensor).collect())
+}
+
+/// Writes and signs a submission of this miner, trained from `base`; what is claimed and what is uploaded.
+///
+/// # Errors
+/// The tensors are not those of the run.
+pub fn write(
+    node: &Node,
+    window: Window,
+    base: State,
+    tensors: &[SparseTensor],
+) -> Result<(ObjectHash, Bytes), MinerError> {
+    let (run, expected) = (&node.run, node.run.expected(node.id, window, base));
+    let header = Header::new(&expected, run.spec.train.samples(), &run.layout);
+    let bytes = Bytes::from(encode(&run.layout, &header, tensors, &node.key)?);
+    let submission = Submission::open(bytes.clone(), Arc::clone(&run.layout), &expected)?;
+    Ok((submission.hash(), bytes))
+}

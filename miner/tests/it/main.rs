@@ -1,0 +1,9 @@
+//! The miner as people run it: the real binary, on a real chain protocol, with a real bucket protocol.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+mod command;
+mod data;
+mod keys;
+mod network;
+mod refusals;
+mod windows;
