@@ -29,6 +29,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("devchain-runtime", &[]),
     ("devchain", &["common", "devchain-runtime"]),
     ("bucket-server", &["common", "telemetry"]),
+    (
+        "devnet",
+        &[
+            "bucket-server",
+            "chain",
+            "common",
+            "data",
+            "devchain",
+            "devchain-runtime",
+            "exchange",
+            "miner",
+            "node",
+            "telemetry",
+        ],
+    ),
 ];
 
 /// What tests may use beyond that: a test of an adapter may start the thing that it adapts.
@@ -40,7 +55,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("exchange", &["bucket-server", "devchain"]),
     ("miner", &["devchain"]),
     ("validator", &["devchain"]),
-    ("auditor", &["bucket-server", "devchain"]),
+    ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
 ];
 
 /// Dependencies that are named in few places, by the beginning of their names.

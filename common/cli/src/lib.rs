@@ -93,9 +93,8 @@ impl CommandError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Flags(_) | Self::Wallet(_) => Exit::Usage,
-            Self::Connect(ConnectError::Unreachable(_)) => Exit::Unreachable,
-            Self::Connect(ConnectError::Runtime(error)) | Self::Read(error) => read_exit(error),
-            Self::Connect(_) => Exit::Usage,
+            Self::Connect(error) => connect_exit(error),
+            Self::Read(error) => read_exit(error),
             Self::Register(error) => register_exit(error),
             Self::NotRegistered { .. } => Exit::NotPermitted,
             Self::System(_) => Exit::Failed,
@@ -114,7 +113,19 @@ fn register_exit(error: &RegisterError) -> Exit {
     }
 }
 
-fn read_exit(error: &ReadError) -> Exit {
+/// How a program ends that gets no connection to the chain.
+#[must_use]
+pub fn connect_exit(error: &ConnectError) -> Exit {
+    match error {
+        ConnectError::Unreachable(_) => Exit::Unreachable,
+        ConnectError::Runtime(error) => read_exit(error),
+        _ => Exit::Usage,
+    }
+}
+
+/// How a program ends that cannot read the chain.
+#[must_use]
+pub fn read_exit(error: &ReadError) -> Exit {
     match error {
         ReadError::Request(error) if error.is_retryable() => Exit::Unreachable,
         ReadError::NoSubnet { .. } => Exit::Usage,

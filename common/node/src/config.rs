@@ -1,0 +1,382 @@
+//! What an operator decides: a TOML file, the environment, flags; the result and where each value came from.
+//!
+//! [`Settings::resolve`] puts the three together, and [`Config::new`] turns the texts into values. `config show` prints
+//! [`Settings::show`]: it needs neither chain nor model, and shows no secret.
+
+mod error;
+mod file;
+mod flags;
+mod nearest;
+mod setting;
+mod settings;
+
+pub use error::ConfigError;
+pub use flags::{ConfigFlags, ValidatorFlags};
+pub use settings::{Environment, Origin, Settings, environment};
+
+use chain::wallet::{KeyPair, Wallet};
+use common::{
+    BlockHash, Netuid,
+    announcement::{AddressPolicy, Bucket, ReadCredentials, Secret},
+};
+use engine::{Compute, Place};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    fs::File,
+    io::Read as _,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+use telemetry::Logs;
+
+/// Most bytes of a file that holds a secret.
+const MOST_SECRET: u64 = 4096;
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It trains.
+    Miner,
+    /// It judges, votes and pays.
+    Validator,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Miner => "miner",
+            Self::Validator => "validator",
+        })
+    }
+}
+
+/// Everything that a node is told by its operator.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the node is.
+    pub role: Role,
+    /// The chain.
+    pub chain: ChainConfig,
+    /// The hotkey.
+    pub wallet: WalletConfig,
+    /// The run's TOML file.
+    pub run: PathBuf,
+    /// The folder of the run's dataset.
+    pub data: PathBuf,
+    /// This node's bucket.
+    pub bucket: BucketConfig,
+    /// How it computes, and where it keeps what it must not forget.
+    pub node: NodeConfig,
+    /// How patient it is with others' buckets.
+    pub fetch: FetchConfig,
+    /// How it logs.
+    pub log: Logs,
+    /// What only validators have.
+    pub validator: ValidatorConfig,
+}
+
+/// `[chain]`
+#[derive(Clone, PartialEq)]
+pub struct ChainConfig {
+    /// WebSocket URLs, in order of preference. They may hold keys.
+    pub endpoints: Vec<String>,
+    /// The genesis that the operator expects; the run spec's counts in any case.
+    pub genesis: Option<BlockHash>,
+    /// The subnet that the operator expects; the run spec's counts in any case.
+    pub netuid: Option<Netuid>,
+    /// Time between two blocks.
+    pub block_time: Duration,
+}
+
+/// `[wallet]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletConfig {
+    /// Folder of wallets.
+    pub folder: PathBuf,
+    /// The wallet.
+    pub name: String,
+    /// The hotkey in it.
+    pub hotkey: String,
+}
+
+/// `[bucket]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct BucketConfig {
+    /// As it is announced: where it is, and the key that may only read.
+    pub announced: Bucket,
+    /// The key that may write.
+    pub write: ReadCredentials,
+    /// Where buckets may be, this node's and others'.
+    pub policy: AddressPolicy,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeConfig {
+    /// Folder of journal, events and checkpoints.
+    pub folder: PathBuf,
+    /// How the model computes.
+    pub compute: engine::Options,
+    /// Where metrics and health are served, if they are.
+    pub metrics: Option<SocketAddr>,
+    /// Windows between two savings of error feedback and optimizer moments.
+    pub save_every: NonZeroU64,
+}
+
+/// `[fetch]`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FetchConfig {
+    /// Time for one object.
+    pub deadline: Duration,
+    /// Bytes a second below which a peer is given up.
+    pub floor: u64,
+}
+
+/// `[validator]`; a miner has the defaults.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValidatorConfig {
+    /// Windows between two published checkpoints; 0 for none.
+    pub checkpoint_every: u64,
+    /// Time for the evaluations of one window.
+    pub time_budget: Duration,
+    /// Sequences of held-out data; 0 for none.
+    pub held_out_sequences: u64,
+}
+
+impl fmt::Debug for ChainConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.endpoints.iter().map(|url| chain::Endpoint::new(url)).collect();
+        f.debug_struct("ChainConfig")
+            .field("endpoints", &shown)
+            .field("genesis", &self.genesis)
+            .field("netuid", &self.netuid)
+            .field("block_time", &self.block_time)
+            .finish()
+    }
+}
+
+impl Config {
+    /// The configuration of this process: its flags, its environment, its file.
+    ///
+    /// # Errors
+    /// See [`Settings::resolve`] and [`Config::new`].
+    pub fn load(role: Role, flags: &ConfigFlags) -> Result<Self, ConfigError> {
+        let settings = Settings::resolve(role, flags, &environment()?)?;
+        for warning in settings.warnings() {
+            tracing::warn!(target: telemetry::target::NODE, "{warning}");
+        }
+        Self::new(role, &settings)
+    }
+
+    /// Turns settings into values.
+    ///
+    /// # Errors
+    /// The first setting that is missing or cannot be used.
+    pub fn new(role: Role, settings: &Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
+            role,
+            chain: chain(settings)?,
+            wallet: wallet(settings)?,
+            run: settings.require("run.spec")?,
+            data: settings.require("data.folder")?,
+            bucket: bucket(settings)?,
+            node: node(settings)?,
+            fetch: fetch(settings)?,
+            log: log(settings)?,
+            validator: match role {
+                Role::Miner => ValidatorConfig::default(),
+                Role::Validator => validator(settings)?,
+            },
+        })
+    }
+}
+
+impl WalletConfig {
+    /// The hotkey with its secret.
+    ///
+    /// # Errors
+    /// It is missing, cannot be read, or is damaged.
+    pub fn hotkey(&self) -> Result<KeyPair, ConfigError> {
+        Ok(Wallet::new(&self.folder, &self.name)?.hotkey(&self.hotkey)?)
+    }
+}
+
+impl Default for ValidatorConfig {
+    fn default() -> Self {
+        Self { checkpoint_every: 10, time_budget: Duration::from_secs(600), held_out_sequences: 64 }
+    }
+}
+
+fn chain(settings: &Settings) -> Result<ChainConfig, ConfigError> {
+    let key = "chain.endpoints";
+    let text: String = settings.require(key)?;
+    let endpoints: Vec<String> = text.split(',').map(|url| url.trim().to_owned()).collect();
+    if !endpoints.iter().all(|url| url.starts_with("ws://") || url.starts_with("wss://")) {
+        return Err(settings.wrong(key, "each address begins with ws:// or wss://"));
+    }
+    let seconds: f64 = settings.require("chain.block_time")?;
+    if !(0.001..=3600.0).contains(&seconds) {
+        return Err(settings.wrong("chain.block_time", "it must be 0.001 to 3600 seconds"));
+    }
+    Ok(ChainConfig {
+        endpoints,
+        genesis: settings.get("chain.genesis")?,
+        netuid: settings.get("chain.netuid")?,
+        block_time: Duration::from_secs_f64(seconds),
+    })
+}
+
+fn wallet(settings: &Settings) -> Result<WalletConfig, ConfigError> {
+    let folder = match settings.get("wallet.folder")? {
+        Some(folder) => folder,
+        None => Wallet::default_root(&std::env::home_dir().ok_or(ConfigError::NoHome)?),
+    };
+    let (name, hotkey) = (settings.require("wallet.name")?, settings.require("wallet.hotkey")?);
+    Ok(WalletConfig { folder, name, hotkey })
+}
+
+fn bucket(settings: &Settings) -> Result<BucketConfig, ConfigError> {
+    let endpoint: String = settings.require("bucket.endpoint")?;
+    let region: String = settings.require("bucket.region")?;
+    let name: String = settings.require("bucket.name")?;
+    let read = match (settings.text("bucket.read_access"), secret(settings, READ)?) {
+        (None, None) => None,
+        (Some(access), Some(secret)) => Some(key(access, &secret)),
+        (Some(_), None) => return Err(settings.missing("bucket.read_secret")),
+        (None, Some(_)) => return Err(settings.missing("bucket.read_access")),
+    };
+    let access =
+        settings.text("bucket.write_access").ok_or_else(|| settings.missing("bucket.write_access"))?;
+    let secret = secret(settings, WRITE)?.ok_or_else(|| settings.missing("bucket.write_secret"))?;
+    let policy = match settings.require("bucket.allow_loopback")? {
+        true => AddressPolicy::PublicOrLoopback,
+        false => AddressPolicy::Public,
+    };
+    let announced = announced(endpoint.trim_end_matches('/'), &region, &name, read)?;
+    Ok(BucketConfig { announced, write: key(access, &secret), policy })
+}
+
+/// On Cloudflare R2, in the bucket that is named like its account, in Templar's form, so that its software reads it.
+fn announced(
+    endpoint: &str,
+    region: &str,
+    name: &str,
+    read: Option<ReadCredentials>,
+) -> Result<Bucket, ConfigError> {
+    let is_r2 = endpoint == format!("https://{name}.r2.cloudflarestorage.com");
+    let r2 = read.as_ref().filter(|_| is_r2);
+    let r2 = r2.and_then(|key| Bucket::r2(name, key.access_key.expose(), key.secret.expose()).ok());
+    match r2 {
+        Some(bucket) => Ok(bucket),
+        None => Ok(Bucket::s3(endpoint, region, name, read)?),
+    }
+}
+
+fn key(access: &str, secret: &str) -> ReadCredentials {
+    ReadCredentials { access_key: Secret::new(access), secret: Secret::new(secret) }
+}
+
+/// A secret and the setting of the file that may hold it.
+const READ: [&str; 2] = ["bucket.read_secret", "bucket.read_secret_file"];
+const WRITE: [&str; 2] = ["bucket.write_secret", "bucket.write_secret_file"];
+
+fn secret(settings: &Settings, [key, file]: [&'static str; 2]) -> Result<Option<String>, ConfigError> {
+    match (settings.text(key), settings.text(file)) {
+        (Some(_), Some(_)) => Err(ConfigError::Twice { key }),
+        (Some(secret), None) => Ok(Some(secret.to_owned())),
+        (None, Some(path)) => secret_file(file, Path::new(path)).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The only line of a file.
+fn secret_file(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    let refuse = |reason: String| ConfigError::SecretFile { key, path: path.to_owned(), reason };
+    let mut text = String::new();
+    let opened = File::open(path).and_then(|file| file.take(MOST_SECRET + 1).read_to_string(&mut text));
+    opened.map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    match text.trim() {
+        "" => Err(refuse("is empty: write the secret into it".to_owned())),
+        secret if secret.lines().count() > 1 || text.len() as u64 > MOST_SECRET => {
+            Err(refuse("holds more than one line: write the secret alone into it".to_owned()))
+        }
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+fn node(settings: &Settings) -> Result<NodeConfig, ConfigError> {
+    let threads = match settings.text("node.threads") {
+        Some("auto") => {
+            thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+        }
+        _ => settings.require::<NonZeroU32>("node.threads")?.get(),
+    };
+    let compute = engine::Options {
+        place: place(settings)?,
+        compute: match settings.text("node.compute") {
+            Some("f32") => Compute::F32,
+            Some("bf16") => Compute::Bf16,
+            _ => return Err(settings.wrong("node.compute", "it must be f32 or bf16")),
+        },
+        micro_batch: settings.require::<NonZeroU32>("node.micro_batch")?.get(),
+        threads,
+    };
+    Ok(NodeConfig {
+        folder: settings.require("node.folder")?,
+        compute,
+        metrics: settings.get("node.metrics")?,
+        save_every: settings.require("node.save_every")?,
+    })
+}
+
+fn place(settings: &Settings) -> Result<Place, ConfigError> {
+    let key = "node.device";
+    let text: String = settings.require(key)?;
+    let number = |text: &str| text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+    match text.as_str() {
+        "auto" => Ok(Place::Auto),
+        "cpu" => Ok(Place::Cpu),
+        "cuda" => Ok(Place::Gpu(0)),
+        other => {
+            number(other).map(Place::Gpu).ok_or_else(|| settings.wrong(key, "it must be auto, cpu or cuda:N"))
+        }
+    }
+}
+
+fn fetch(settings: &Settings) -> Result<FetchConfig, ConfigError> {
+    let deadline = seconds(settings, "fetch.deadline")?;
+    Ok(FetchConfig { deadline, floor: settings.require("fetch.floor")? })
+}
+
+fn log(settings: &Settings) -> Result<Logs, ConfigError> {
+    let key = "log.format";
+    let format: String = settings.require(key)?;
+    let format =
+        format.parse().map_err(|error: telemetry::LogsError| settings.wrong(key, error.to_string()))?;
+    Ok(Logs { format, filter: Some(settings.require("log.level")?) })
+}
+
+fn validator(settings: &Settings) -> Result<ValidatorConfig, ConfigError> {
+    Ok(ValidatorConfig {
+        checkpoint_every: settings.require("validator.checkpoint_every")?,
+        time_budget: seconds(settings, "validator.time_budget")?,
+        held_out_sequences: settings.require("validator.held_out_sequences")?,
+    })
+}
+
+/// A time of at most a day.
+fn seconds(settings: &Settings, key: &'static str) -> Result<Duration, ConfigError> {
+    let seconds: f64 = settings.require(key)?;
+    match (0.001..=86_400.0).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err(settings.wrong(key, "it must be 0.001 to 86400 seconds")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

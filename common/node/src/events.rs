@@ -1,0 +1,336 @@
+//! What happened, for programs: one JSON object a line in `events.jsonl`, in the order in which it happened.
+//!
+//! A line has `time` (ms since 1970), `event` (its kind) and the kind's own fields. Each is written with one call, so that
+//! after a kill at any instant at most the last line is cut; [`read`] leaves out what is no event.
+
+use crate::Role;
+use common::{
+    Height, Hotkey, Uid, Window,
+    digest::{ObjectHash, ScoreLogHead, State, StateRoot},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The file's name in a node's folder.
+pub const FILE: &str = "events.jsonl";
+
+/// Something that happened. Times are in seconds, losses in nats per token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The node is checked and connected.
+    Started {
+        /// What it is.
+        role: Role,
+        /// Who it is.
+        hotkey: Hotkey,
+        /// Its uid now.
+        uid: Uid,
+    },
+    /// The shared state at the start of a window is known, by other means than an outer step.
+    State {
+        /// The window.
+        window: Window,
+        /// The parameters' hash.
+        root: StateRoot,
+        /// What votes on the window name.
+        state: State,
+        /// Where it came from.
+        source: Source,
+    },
+    /// Inner steps are made.
+    Trained {
+        /// The window.
+        window: Window,
+        /// The mean loss over the inner steps.
+        loss: f64,
+        /// Tokens trained on.
+        tokens: u64,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A submission is made.
+    Compressed {
+        /// The window.
+        window: Window,
+        /// Its size.
+        bytes: u64,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A submission is in the bucket.
+    Uploaded {
+        /// The window.
+        window: Window,
+        /// The submission.
+        object: ObjectHash,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A claim is in a block.
+    Claimed {
+        /// The window.
+        window: Window,
+        /// The block.
+        block: Height,
+    },
+    /// A submission was screened.
+    Screened {
+        /// The window.
+        window: Window,
+        /// Whose it is.
+        miner: Hotkey,
+        /// Is it voted for?
+        good: bool,
+        /// Why not.
+        why: Option<String>,
+    },
+    /// A vote is in a block.
+    Voted {
+        /// The window.
+        window: Window,
+        /// Those voted for.
+        good: Vec<Hotkey>,
+        /// The block.
+        block: Height,
+        /// How long fetching took.
+        seconds_fetch: f64,
+    },
+    /// A window is decided.
+    Decided {
+        /// The window.
+        window: Window,
+        /// Those who claimed, in the order of a vote's bits.
+        candidates: Vec<Hotkey>,
+        /// Those whose submissions are applied.
+        accepted: Vec<Hotkey>,
+        /// Why nothing is applied.
+        null: Option<String>,
+        /// The state at the window's start that a quorum named.
+        state: Option<State>,
+        /// How long the node waited for it.
+        seconds_wait: f64,
+    },
+    /// A window's outer step is made.
+    Applied {
+        /// The window.
+        window: Window,
+        /// The hash of the parameters after it.
+        root: StateRoot,
+        /// What votes on the next window name.
+        state: State,
+        /// How long it took, with fetching.
+        seconds: f64,
+    },
+    /// The node's state is not the majority's.
+    Diverged {
+        /// The window.
+        window: Window,
+        /// The node's state at its start.
+        ours: State,
+        /// The majority's.
+        majority: State,
+    },
+    /// The node has taken the shared state from elsewhere.
+    Resynced {
+        /// The window that it goes on with.
+        window: Window,
+        /// Where the state came from.
+        source: Source,
+    },
+    /// The Gauntlet of a window is over.
+    Evaluated {
+        /// The window.
+        window: Window,
+        /// How long it took.
+        seconds: f64,
+        /// How everybody stands after it.
+        miners: Vec<MinerScore>,
+    },
+    /// The shared model was measured on held-out data, with the parameters at the window's start.
+    HeldOut {
+        /// The window.
+        window: Window,
+        /// The loss.
+        loss: f64,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A score log is closed.
+    Logged {
+        /// The window.
+        window: Window,
+        /// Its head.
+        head: ScoreLogHead,
+    },
+    /// Weights are on chain.
+    Weights {
+        /// The window whose scores they are of.
+        window: Window,
+        /// The block.
+        block: Height,
+        /// Uids with their weights.
+        weights: Vec<(Uid, u16)>,
+    },
+    /// A checkpoint is published.
+    Checkpoint {
+        /// The window at whose start it is.
+        window: Window,
+    },
+    /// The node ends.
+    Stopped {
+        /// Its exit code.
+        exit: u8,
+    },
+}
+
+/// Where a shared state came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The node's own journal.
+    Journal,
+    /// A validator's checkpoint.
+    Checkpoint,
+    /// The run's initial parameters.
+    Initial,
+}
+
+/// How a miner stands with a validator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MinerScore {
+    /// Who it is.
+    pub hotkey: Hotkey,
+    /// Its uid.
+    pub uid: Uid,
+    /// The rating's mean.
+    pub mu: f64,
+    /// The rating's standard deviation.
+    pub sigma: f64,
+    /// mu - z sigma.
+    pub rating: f64,
+    /// The proof of computation, 0 to 1.
+    pub proof: f64,
+    /// What is left after penalties, 0 to 1.
+    pub credit: f64,
+    /// The score that weights are made from.
+    pub score: f64,
+    /// What was wrong in this window.
+    pub fault: Option<String>,
+}
+
+/// A line of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, in ms since 1970.
+    pub time: u64,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The events of a folder could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct EventsError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Writes events to a file. Clones write to the same one.
+#[derive(Clone, Debug)]
+pub struct Events {
+    path: Arc<Path>,
+    file: Arc<Mutex<File>>,
+}
+
+impl Events {
+    /// Goes on at the end of a folder's file, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(folder: &Path) -> Result<Self, EventsError> {
+        let path = folder.join(FILE);
+        let open = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            if file.metadata()?.len() > 0 {
+                file.write_all(b"\n")?; // Ends a line that a kill has cut; empty lines are no events.
+            }
+            Ok(file)
+        };
+        let file = open().map_err(|source| EventsError { path: path.clone(), source })?;
+        Ok(Self { path: path.into(), file: Arc::new(Mutex::new(file)) })
+    }
+
+    /// Writes an event. A full disk is no reason to stop training: it is logged, and the event is lost.
+    pub fn emit(&self, event: Event) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let mut line = serde_json::to_vec(&Entry { time, event }).expect("an event is JSON");
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = file.write_all(&line) {
+            tracing::warn!(target: telemetry::target::NODE, path = %self.path.display(), %error, "an event is lost");
+        }
+    }
+}
+
+/// The events of a file, oldest first; a line that is none is left out.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
+    let lines = BufReader::new(File::open(path)?).split(b'\n');
+    let lines = lines.collect::<io::Result<Vec<_>>>()?;
+    // By way of a value: events read numbers well however serde_json is built, also with its arbitrary precision.
+    let event = |line: &Vec<u8>| serde_json::from_value(serde_json::from_slice(line).ok()?).ok();
+    Ok(lines.iter().filter_map(event).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn events_outlive_a_kill() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let claimed = |window| Event::Claimed { window: Window(window), block: Height(7) };
+        Events::open(folder.path()).unwrap().emit(claimed(0));
+        let mut cut = fs::read(&path).unwrap();
+        cut.extend_from_slice(br#"{"time":1,"event":"claim"#);
+        fs::write(&path, cut).unwrap();
+        Events::open(folder.path()).unwrap().emit(claimed(1));
+        let events: Vec<_> = read(&path).unwrap().into_iter().map(|entry| entry.event).collect();
+        assert_eq!(events, [claimed(0), claimed(1)]);
+    }
+
+    #[test]
+    fn an_event_is_a_line_of_json() {
+        let event = Event::Diverged { window: Window(3), ours: State([1; 32]), majority: State([2; 32]) };
+        let line = serde_json::to_string(&Entry { time: 5, event }).unwrap();
+        let (ours, majority) = ("01".repeat(32), "02".repeat(32));
+        let expected =
+            format!(r#"{{"time":5,"event":"diverged","window":3,"ours":"{ours}","majority":"{majority}"}}"#);
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn losses_that_are_no_numbers_do_not_hurt() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = Events::open(folder.path()).unwrap();
+        events.emit(Event::HeldOut { window: Window(0), loss: f64::NAN, seconds: 1.0 });
+        events.emit(Event::Stopped { exit: 0 });
+        let read = read(&folder.path().join(FILE)).unwrap();
+        assert_eq!(read.last().map(|entry| &entry.event), Some(&Event::Stopped { exit: 0 }));
+    }
+}

@@ -1,0 +1,225 @@
+//! The journal: the shared state on the node's own disk, as it was at the start of the last two windows.
+//!
+//! A file holds a [`Progress`] and the parameters that belong to it:
+//! ```text
+//! "mstrst" 0 1 | length of the progress, u32 | progress | BLAKE3 of all before | parameters, f32, little endian
+//! ```
+//! It appears under its name when all of it is on the disk, so a kill at any instant leaves the states of before. A file
+//! whose beginning is damaged is none; whether its parameters are what they should be says their state root, which the
+//! reader computes. Then the other file is left, and after that the network.
+
+use crate::files::{FileError, at, remove, replace};
+use bytemuck::{cast_slice, cast_slice_mut};
+use common::{
+    Window,
+    digest::{RunHash, StateRoot},
+    progress::{self, Progress},
+};
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+/// What the names of the files begin with; the window's number follows.
+const PREFIX: &str = "state-";
+/// How many are kept.
+const KEPT: usize = 2;
+/// What a file is, and the version of its form.
+const MAGIC: &[u8; 8] = b"mstrst\0\x01";
+/// Bytes of the hash.
+const HASH: usize = 32;
+
+/// A folder that one process at a time owns.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+    /// Released with the process, however it ends.
+    _lock: File,
+}
+
+/// Why there is no journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Another process uses the folder.
+    #[error("{}: another process uses this folder; each node needs a node.folder of its own", .0.display())]
+    InUse(PathBuf),
+}
+
+/// A state that the journal has.
+#[derive(Debug)]
+pub struct Kept {
+    /// Which it is, if the parameters are right.
+    pub progress: Progress,
+    path: PathBuf,
+    parameters: File,
+}
+
+impl Journal {
+    /// Opens a folder, which is made if it is not there, and checks that it can be written to.
+    ///
+    /// # Errors
+    /// It cannot, or another process uses it.
+    pub fn open(folder: &Path) -> Result<Self, JournalError> {
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let path = folder.join("lock");
+        let lock = File::create(&path).map_err(at(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(at(&path)(error).into()),
+        }
+        replace(&folder.join("probe"), |file| file.write_all(&[0; 4096]))?;
+        remove(&folder.join("probe"))?;
+        Ok(Self { folder: folder.to_owned(), _lock: lock })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The states that are kept of a run, newest first. Files that are damaged or of another run are left out.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn states(&self, run: &RunHash) -> Result<Vec<Kept>, FileError> {
+        let mut states: Vec<_> = self.files()?.into_iter().filter_map(|(_, path)| open(path)).collect();
+        states.retain(|kept| kept.progress.run == *run);
+        states.sort_by_key(|kept| std::cmp::Reverse(kept.progress.window()));
+        Ok(states)
+    }
+
+    /// Keeps a state, and forgets all but the one before it.
+    ///
+    /// # Errors
+    /// It cannot be written; what was there is there still.
+    pub fn keep(&self, progress: &Progress, parameters: &[f32]) -> Result<(), FileError> {
+        self.writer().keep(progress, parameters)
+    }
+
+    /// What keeps states from another thread. It does not own the folder.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        Writer { folder: self.folder.clone() }
+    }
+
+    /// Forgets all states: they are wrong, or of no use.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn clear(&self) -> Result<(), FileError> {
+        self.files()?.iter().try_for_each(|(_, path)| remove(path))
+    }
+
+    fn files(&self) -> Result<Vec<(Window, PathBuf)>, FileError> {
+        files(&self.folder)
+    }
+}
+
+/// Keeps states in a journal's folder.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    folder: PathBuf,
+}
+
+impl Writer {
+    /// See [`Journal::keep`].
+    ///
+    /// # Errors
+    /// It cannot be written; what was there is there still.
+    pub fn keep(&self, progress: &Progress, parameters: &[f32]) -> Result<(), FileError> {
+        let window = progress.window();
+        let path = self.folder.join(format!("{PREFIX}{:010}", window.0));
+        replace(&path, |file| write(file, progress, parameters))?;
+        // What is newer was left by a history that is given up; of what is older, the newest stays.
+        let mut others = files(&self.folder)?;
+        others.retain(|(other, _)| *other != window);
+        others.sort_by_key(|(other, _)| std::cmp::Reverse(*other));
+        let newer = others.iter().filter(|(other, _)| *other > window);
+        let older = others.iter().filter(|(other, _)| *other < window).skip(KEPT - 1);
+        newer.chain(older).try_for_each(|(_, path)| remove(path))
+    }
+}
+
+impl Kept {
+    /// Reads the parameters into `values`; whether they have the progress's root says `root`. `false` if they have not,
+    /// or if they are not as many.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(
+        mut self,
+        values: &mut [f32],
+        root: impl FnOnce(&[f32]) -> StateRoot,
+    ) -> Result<bool, FileError> {
+        let length = self.parameters.metadata().map_err(at(&self.path))?.len();
+        let expected = header(&self.progress).len() as u64 + size_of_val(values) as u64;
+        if length != expected {
+            return Ok(false);
+        }
+        self.parameters.read_exact(cast_slice_mut(values)).map_err(at(&self.path))?;
+        to_native(values);
+        Ok(root(values) == self.progress.root)
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<(Window, PathBuf)>, FileError> {
+    let entries =
+        fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(folder))?;
+    let named = entries.into_iter().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let window = name.strip_prefix(PREFIX)?.parse().ok().map(Window)?;
+        Some((window, entry.path()))
+    });
+    Ok(named.collect())
+}
+
+/// All bytes before the parameters.
+fn header(progress: &Progress) -> Vec<u8> {
+    let progress = progress.to_bytes();
+    let length = u32::try_from(progress.len()).expect("a progress is bounded");
+    let mut bytes = [MAGIC.as_slice(), &length.to_le_bytes(), &progress].concat();
+    let hash = blake3::hash(&bytes);
+    bytes.extend_from_slice(hash.as_bytes());
+    bytes
+}
+
+fn write(to: &mut dyn Write, progress: &Progress, parameters: &[f32]) -> io::Result<()> {
+    to.write_all(&header(progress))?;
+    if cfg!(target_endian = "little") {
+        return to.write_all(cast_slice(parameters));
+    }
+    parameters.iter().try_for_each(|value| to.write_all(&value.to_le_bytes()))
+}
+
+fn to_native(values: &mut [f32]) {
+    if cfg!(target_endian = "big") {
+        values.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+    }
+}
+
+/// A state, if the file's beginning is whole.
+fn open(path: PathBuf) -> Option<Kept> {
+    let mut file = File::open(&path).ok()?;
+    let mut start = [0; MAGIC.len() + 4];
+    file.read_exact(&mut start).ok()?;
+    let (magic, length) = start.split_at(MAGIC.len());
+    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+    if magic != MAGIC || length > progress::MOST_BYTES {
+        return None;
+    }
+    let mut rest = vec![0; length + HASH];
+    file.read_exact(&mut rest).ok()?;
+    let (progress, hash) = rest.split_at(length);
+    let found = *blake3::Hasher::new().update(&start).update(progress).finalize().as_bytes();
+    let progress = Progress::read(progress).ok().filter(|_| found == *hash)?;
+    Some(Kept { progress, path, parameters: file })
+}
+
+#[cfg(test)]
+mod tests;
