@@ -110,6 +110,12 @@ impl<B: AsRef<[u8]>> Submission<B> {
         self.bytes.as_ref()
     }
 
+    /// What holds its bytes.
+    #[must_use]
+    pub fn object(&self) -> &B {
+        &self.bytes
+    }
+
     /// Decodes what was sent of a tensor, by its number in the layout.
     ///
     /// # Errors

@@ -274,7 +274,11 @@ fn manifests_of_other_versions_are_refused() {
     });
     assert!(refuse(&checkpoint).ends_with("\"/etc/passwd\" is no name of a file of a checkpoint"));
     fs::write(&manifest, "{").unwrap();
-    assert!(refuse(&checkpoint).contains("muster.json: EOF while parsing"), "{}", refuse(&checkpoint));
+    assert!(
+        refuse(&checkpoint).contains("muster.json: the manifest cannot be read: EOF while parsing"),
+        "{}",
+        refuse(&checkpoint)
+    );
 }
 
 #[test]

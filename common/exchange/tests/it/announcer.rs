@@ -1,0 +1,116 @@
+//! Buckets, claims and votes onto a development chain.
+
+use crate::{
+    ledger::{Chain, claim_of},
+    support::*,
+};
+use chain::CommitError;
+use common::{
+    Height, Window,
+    announcement::{Announcement, Record},
+    commitment::{Field, Fields},
+};
+use exchange::{AnnounceError, Announcer};
+
+const MINER: &str = "miner-0";
+
+fn record(window: u64) -> Record {
+    Record::Claim(claim_of(RUN.id(), window, 1))
+}
+
+/// What the chain shows of the miner.
+async fn shown(chain: &Chain) -> Option<Announcement> {
+    let head = chain.ledger.finalized().await.unwrap();
+    chain.ledger.at(head).await.unwrap().reading(&wallet(MINER).hotkey())?.announcement
+}
+
+#[tokio::test]
+async fn what_the_chain_shows_already_is_not_sent_again() {
+    let chain = Chain::start().await;
+    let announcer = chain.announcer(MINER);
+    let bucket = announcer_bucket();
+    assert_eq!(shown(&chain).await, None);
+    let first = chain.sealing(announcer.bucket()).await.unwrap();
+    assert_eq!(shown(&chain).await, Some(Announcement { bucket: bucket.clone(), record: None }));
+    chain.advance(3).await;
+    assert_eq!(announcer.bucket().await, Ok(first), "nothing was sent: no block was sealed");
+
+    let claimed = chain.sealing(announcer.record(record(0))).await.unwrap();
+    assert!(claimed > first);
+    let both = Announcement { bucket, record: Some(record(0)) };
+    assert_eq!(shown(&chain).await, Some(both.clone()));
+    chain.advance(2).await;
+    assert_eq!(announcer.record(record(0)).await, Ok(claimed));
+    assert_eq!(announcer.bucket().await, Ok(claimed), "the claim beside it stays");
+    assert_eq!(shown(&chain).await, Some(both));
+
+    let next = chain.sealing(announcer.record(record(1))).await.unwrap();
+    assert!(next > claimed);
+    chain.stop().await;
+}
+
+/// Somebody who moves keeps what was said.
+#[tokio::test]
+async fn another_bucket_replaces_the_first_beside_the_claim() {
+    let chain = Chain::start().await;
+    let before = Announcer::new(chain.client.clone(), SUBNET, wallet(MINER), announced_at(1));
+    chain.sealing(before.record(record(0))).await.unwrap();
+    let announcer = chain.announcer(MINER);
+    chain.sealing(announcer.bucket()).await.unwrap();
+    let both = Announcement { bucket: announcer_bucket(), record: Some(record(0)) };
+    assert_eq!(shown(&chain).await, Some(both));
+    chain.stop().await;
+}
+
+#[tokio::test]
+async fn what_other_software_wrote_is_kept_unless_it_may_go() {
+    let chain = Chain::start().await;
+    let theirs = Fields::new(vec![Field::raw(*b"my service: 1.2.3.4").unwrap()]).unwrap();
+    let key = wallet(MINER);
+    chain.sealing(chain.client.set_commitment(SUBNET, theirs, &key)).await.unwrap();
+    let announcer = chain.announcer(MINER);
+    for error in [announcer.bucket().await.unwrap_err(), announcer.record(record(0)).await.unwrap_err()] {
+        assert!(matches!(error, AnnounceError::Foreign(_)) && !error.is_retryable(), "{error}");
+        assert!(
+            error.to_string().contains("field 0 of the commitment is ignored: other software wrote it"),
+            "{error}"
+        );
+    }
+    let announcer = announcer.overwrite(true);
+    chain.sealing(announcer.record(record(0))).await.unwrap();
+    assert_eq!(shown(&chain).await.unwrap().record, Some(record(0)));
+    chain.stop().await;
+}
+
+#[tokio::test]
+async fn a_used_up_budget_is_told_before_anything_is_sent() {
+    let chain = Chain::start_with_space(300).await;
+    let announcer = chain.announcer(MINER);
+    chain.sealing(announcer.record(record(0))).await.unwrap();
+    let error = announcer.record(record(1)).await.unwrap_err();
+    assert!(matches!(error, AnnounceError::Commit(CommitError::NoSpace { .. })), "{error}");
+    assert!(error.is_retryable(), "the next epoch has space: {error}");
+    assert_eq!(shown(&chain).await.unwrap().record, Some(record(0)));
+    chain.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_not_registered_is_refused_by_the_chain() {
+    let chain = Chain::start().await;
+    let stranger = Announcer::new(chain.client.clone(), SUBNET, wallet("nobody"), announced_at(1));
+    let error = stranger.record(record(0)).await.unwrap_err();
+    assert!(matches!(&error, AnnounceError::Commit(_)) && !error.is_retryable(), "{error}");
+    assert_eq!(chain.ledger.finalized().await, Ok(Height(0)));
+    assert_eq!(record(3).run(), RUN.id());
+    assert_eq!(chain.ledger.at(Height(0)).await.unwrap().claims(RUN.id(), Window(0)).len(), 0);
+    chain.stop().await;
+}
+
+fn announced_at(port: u16) -> common::announcement::Bucket {
+    announced(([127, 0, 0, 1], port).into(), MINER)
+}
+
+/// The bucket that [`Chain::announcer`] announces.
+fn announcer_bucket() -> common::announcement::Bucket {
+    announced_at(9000)
+}

@@ -1,0 +1,10 @@
+//! Chain and buckets through real sockets: a development chain, and a bucket server that breaks on demand.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
+
+mod announcer;
+mod checkpoint;
+mod fetch;
+mod ledger;
+mod logs;
+mod outbox;
+mod support;

@@ -1,0 +1,78 @@
+//! What is kept in one's own bucket, and what is not.
+
+use crate::{checkpoint::save, support::*};
+use common::{Window, digest::ObjectHash, history::WindowRecord, keys};
+
+const NAME: &str = "val-a";
+
+#[tokio::test]
+async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
+    let buckets = Buckets::start().await;
+    let outbox = buckets.outbox(NAME);
+    let folder = tempfile::tempdir().unwrap();
+    for window in (0..4).map(Window) {
+        outbox.put_submission(window, &ObjectHash([1; 32]), vec![1].into()).await.unwrap();
+        outbox.put_score_log(window, vec![2].into()).await.unwrap();
+        let record = WindowRecord { window, accepted: vec![], voters: vec![] };
+        outbox.put_record(&record).await.unwrap();
+    }
+    for window in [0, 2] {
+        let (at, manifest) = save(folder.path(), window);
+        outbox.put_checkpoint(&at, &manifest).await.unwrap();
+    }
+    let (id, files) = (RUN.id(), 4);
+    assert_eq!(buckets.keys(NAME, &keys::checkpoints(id)).await.len(), 2 * files + 1);
+
+    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 2 + files);
+    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 0);
+    let left = buckets.keys(NAME, &keys::submissions(id)).await;
+    assert_eq!(left, [2, 3].map(|w| keys::submission(id, Window(w), &ObjectHash([1; 32]))));
+    let left = buckets.keys(NAME, &keys::checkpoints(id)).await;
+    assert_eq!(left.len(), files + 1);
+    let of_two = |key: &String| {
+        *key == keys::checkpoint_pointer(id) || keys::window(key, &keys::checkpoints(id)) == Some(Window(2))
+    };
+    assert!(left.iter().all(of_two), "{left:?}");
+
+    // The newest checkpoint stays, however old it is.
+    assert_eq!(outbox.delete_before(Window(100)).await.unwrap(), 2);
+    assert_eq!(buckets.keys(NAME, &keys::checkpoints(id)).await, left);
+    assert_eq!(buckets.keys(NAME, &format!("{id}/scores/")).await.len(), 4);
+    assert_eq!(buckets.keys(NAME, &format!("{id}/record/")).await.len(), 4);
+}
+
+#[tokio::test]
+async fn nothing_of_other_runs_is_deleted() {
+    let buckets = Buckets::start().await;
+    let others = ["0000000000000000/submission/0000000000/x", "submission/0000000000/x", "notes.txt"];
+    for key in others {
+        buckets.put(NAME, key, b"mine").await;
+    }
+    let strange = format!("{}not-a-window/x", keys::submissions(RUN.id()));
+    buckets.put(NAME, &strange, b"mine").await;
+    assert_eq!(buckets.outbox(NAME).delete_before(Window(100)).await.unwrap(), 0);
+    assert_eq!(buckets.keys(NAME, "").await.len(), 4);
+}
+
+#[tokio::test]
+async fn more_than_a_page_is_deleted() {
+    let buckets = Buckets::start().await;
+    let outbox = buckets.outbox(NAME);
+    for name in 0..1010u32 {
+        let mut object = ObjectHash::default();
+        object.0[..4].copy_from_slice(&name.to_be_bytes());
+        outbox.put_submission(Window(1), &object, vec![1].into()).await.unwrap();
+    }
+    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 1010);
+    assert!(buckets.keys(NAME, "").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_may_not_write() {
+    let buckets = Buckets::start().await;
+    let reader = buckets.storage.bucket(&buckets.announced(NAME)).unwrap();
+    let error =
+        exchange::Outbox::new(reader, RUN).put_score_log(Window(1), vec![1].into()).await.unwrap_err();
+    assert!(!error.is_retryable() && error.to_string().contains("is forbidden (AccessDenied)"), "{error}");
+    assert!(matches!(error.storage(), storage::StorageError::Forbidden { .. }));
+}
