@@ -112,7 +112,9 @@ impl LogBook {
         }
         let unread = |(window, entry): (&Window, &Entry)| match entry {
             Entry::Unread(why) => Some(format!("the score log of window {window}: {why}")),
-            _ => None,
+            // That is found where it belongs.
+            Entry::Other(error) => Some(format!("the score log of window {window}: {error}")),
+            Entry::Log(_) | Entry::Absent(_) => None,
         };
         if let Some(why) = self.entries.range(..window).rev().find_map(unread) {
             return Verdict::unknown(why);

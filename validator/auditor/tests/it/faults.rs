@@ -1,0 +1,59 @@
+//! What a validator does wrong on chain is found, and it is named; the others are not.
+
+use crate::{
+    honest::{audit, report},
+    story::{Plot, Story},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_votes_and_weights_are_found() {
+    let plot = Plot {
+        wrong_state: Some(1),
+        copied: Some(2),
+        skipped: Some(3),
+        wrong_weights: Some(3),
+        ..Plot::default()
+    };
+    let story = Story::tell(plot).await;
+    let (found, exit) = audit(&story).await;
+    let expected = [
+        "differ 1 validator 3 voted-state",
+        "differ 2 validator 3 possession",
+        "differ 3 validator 3 vote",
+        "differ 3 validator 3 weights",
+    ];
+    assert_eq!((found, exit), (expected.map(str::to_owned).into(), Some(5)));
+    both_values_are_shown(&story).await;
+}
+
+async fn both_values_are_shown(story: &Story) {
+    let output = story.auditor(&["windows", "1..=3"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let charlie = format!("validator 3 ({})", story.validators[2].id.hotkey);
+    let state = story.decisions[1].state.unwrap();
+    for line in [
+        format!("DIFFERS: window 1, {charlie}, voted state: the state that the vote names"),
+        format!("  stated   {}", "07".repeat(32)),
+        format!("  computed {state}"),
+        format!("DIFFERS: window 3, {charlie}, vote: the vote is missing"),
+        "  stated   no vote".to_owned(),
+    ] {
+        assert!(text.contains(&line), "no '{line}' in:\n{text}");
+    }
+    assert!(text.trim_end().ends_with(" items agree, 4 differ, 0 are unknown"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_logs_are_found() {
+    let plot = Plot { wrong_claim: Some(1), wrong_rating: Some(2), beyond: Some(3), ..Plot::default() };
+    let story = Story::tell(plot).await;
+    let output = story.auditor(&["windows", "..", "--json"]).await;
+    let (found, exit) = audit(&story).await;
+    let expected =
+        ["differ 1 validator 3 facts", "differ 2 validator 3 ratings", "differ 3 validator 3 good"];
+    let found: Vec<_> = found.into_iter().filter(|finding| finding.starts_with("differ")).collect();
+    assert_eq!((found, exit), (expected.map(str::to_owned).into(), Some(5)));
+    let findings = &report(&output)["windows"][2]["findings"];
+    let ratings = findings.as_array().unwrap().iter().find(|finding| finding["what"].is_string()).unwrap();
+    assert_eq!((&ratings["what"], &ratings["stated"]), (&"the weight of uid 5".into(), &"1".into()));
+}

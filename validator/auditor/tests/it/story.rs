@@ -1,0 +1,539 @@
+//! A small subnet that lives through four windows: three validators, three miners, real extrinsics, real buckets.
+//! What training and measuring would give is made up; everything else is done as nodes do it.
+
+use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
+use bytes::Bytes;
+use chain::{Client, Options, wallet::KeyPair};
+use common::{
+    Height, NeuronId, Uid, Window,
+    acceptance::Decision,
+    aggregate::outer_step,
+    announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Secret, Vote},
+    clock::{Clock, Heights},
+    custody::custodians,
+    digest::{ObjectHash, ScoreLogHead, State},
+    gauntlet::{Evaluation, Fault, Losses, Outcome, Standings},
+    history::WindowRecord,
+    model::{self, ModelSpec},
+    progress::Progress,
+    run_spec::{RunFile, RunSpec},
+    score_log::{Header as LogHeader, MinerLine, ScoreLog},
+    sparse::compress,
+    submission::{Expected, Header, Layout, Submission, encode},
+    weights::{Subnet, Weights},
+};
+use devchain::{Config, Devchain, Genesis, Handle, Pace};
+use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
+use exchange::{Announcer, Ledger, Outbox, WindowEvidence, signing_key};
+use futures::future::join_all;
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    process::Output,
+    sync::Arc,
+    time::Duration,
+};
+use storage::{Content, Floor, Limits, Put, Storage};
+use tempfile::TempDir;
+
+/// Guards against hanging; nothing is expected to take this long.
+const HANGS: Duration = Duration::from_secs(480);
+const FLOOR: Floor = Floor { bytes_per_second: 0, over: HANGS };
+
+/// Windows of the story.
+pub(crate) const WINDOWS: u64 = 4;
+/// The validators, the largest stake first; the first two are a majority.
+pub(crate) const VALIDATORS: [&str; 3] = ["Alice", "Bob", "Charlie"];
+const MINERS: [&str; 3] = ["Dave", "Eve", "Ferdie"];
+
+/// What goes wrong on chain: always the last validator's doing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plot {
+    /// It names a state of its own in this window.
+    pub(crate) wrong_state: Option<u64>,
+    /// It copies the first validator's vote in this window, possession included.
+    pub(crate) copied: Option<u64>,
+    /// It does not vote in this window.
+    pub(crate) skipped: Option<u64>,
+    /// It votes for one more candidate than there are in this window.
+    pub(crate) beyond: Option<u64>,
+    /// It sets other weights than it states after this window.
+    pub(crate) wrong_weights: Option<u64>,
+    /// Its log of this window leaves a claim out.
+    pub(crate) wrong_claim: Option<u64>,
+    /// Its log of this window states another weight than comes out.
+    pub(crate) wrong_rating: Option<u64>,
+}
+
+/// A neuron with its bucket.
+pub(crate) struct Neuron {
+    pub(crate) id: NeuronId,
+    pub(crate) uid: Uid,
+    key: KeyPair,
+    announcer: Announcer,
+    pub(crate) outbox: Outbox,
+}
+
+/// A validator's own memory.
+#[derive(Default)]
+struct Judge {
+    standings: Standings,
+    head: ScoreLogHead,
+    weights: Weights,
+}
+
+/// A subnet with a past.
+pub(crate) struct Story {
+    chain: Devchain,
+    _server: Server,
+    folder: TempDir,
+    pub(crate) run: RunSpec,
+    layout: Arc<Layout>,
+    client: Client,
+    ledger: Ledger,
+    pub(crate) validators: Vec<Neuron>,
+    pub(crate) miners: Vec<Neuron>,
+    /// What was decided, window by window.
+    pub(crate) decisions: Vec<Decision>,
+    progress: Progress,
+    parameters: Vec<f32>,
+    judges: Vec<Judge>,
+    plot: Plot,
+}
+
+impl Story {
+    /// All of it.
+    pub(crate) async fn tell(plot: Plot) -> Self {
+        tokio::time::timeout(HANGS, async {
+            let mut story = Self::begin(plot).await;
+            for window in 0..WINDOWS {
+                story.window(Window(window)).await;
+            }
+            // A window more, so that all that is owed on the last one is due.
+            let last = story.heights(Window(WINDOWS - 1)).votes_close;
+            story.reach(Height(last.0 + u64::from(story.run.window.blocks))).await;
+            story
+        })
+        .await
+        .expect("the story hangs")
+    }
+
+    async fn begin(plot: Plot) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, chain) = (serve(folder.path()).await, start_chain().await);
+        let client = Client::connect(options(&chain.url())).await.unwrap();
+        let mut run = run_file();
+        run.network.genesis = Some(client.genesis());
+        let flat = model::Layout::new(&run.model);
+        let parameters = flat.initial(&run.initial.seed);
+        run.initial.root = Some(flat.state_root(&parameters, 1));
+        std::fs::write(folder.path().join("run.toml"), run.to_toml().unwrap()).unwrap();
+        let run = run.complete().unwrap();
+        let layout = Arc::new(Layout::new(&run.model.tensors(), &run.sparse).unwrap());
+        let ledger = Ledger::new(client.clone(), run.network.netuid);
+        let url = format!("http://{}", server.address());
+        let neuron = |name: &&str, uid: usize| neuron(&client, &run, &url, name, uid);
+        let validators = VALIDATORS.iter().enumerate().map(|(at, name)| neuron(name, at + 1)).collect();
+        let miners = MINERS.iter().enumerate().map(|(at, name)| neuron(name, at + 4)).collect();
+        let progress = Progress::initial(&run);
+        let judges = VALIDATORS.map(|_| Judge::default()).into();
+        Self {
+            chain,
+            _server: server,
+            folder,
+            run,
+            layout,
+            client,
+            ledger,
+            validators,
+            miners,
+            decisions: Vec::new(),
+            progress,
+            parameters,
+            judges,
+            plot,
+        }
+    }
+
+    pub(crate) fn heights(&self, window: Window) -> Heights {
+        Clock::new(self.run.network.start_block, self.run.window).unwrap().heights(window).unwrap()
+    }
+
+    async fn window(&mut self, window: Window) {
+        let heights = self.heights(window);
+        let objects = self.train(&heights).await;
+        self.vote(&heights, &objects).await;
+        let decision = self.decide(&heights).await;
+        self.judge(&heights, &objects).await;
+        self.keep(&heights, &decision, &objects).await;
+        self.apply(&decision, &objects);
+        self.weigh(window).await;
+        self.decisions.push(decision);
+    }
+
+    /// Every miner uploads and claims.
+    async fn train(&self, heights: &Heights) -> Objects {
+        self.reach(heights.last).await;
+        let mut objects = Objects::new();
+        for (number, miner) in self.miners.iter().enumerate() {
+            let object = self.submission(heights.window, number, miner);
+            let (hash, bytes) = (object.hash(), Bytes::copy_from_slice(object.bytes()));
+            miner.outbox.put_submission(heights.window, &hash, bytes).await.unwrap();
+            objects.insert(miner.id, object);
+        }
+        let claims = self.miners.iter().map(|miner| {
+            let claim =
+                Claim { run: self.run.id(), window: heights.window, object: objects[&miner.id].hash() };
+            miner.announcer.record(Record::Claim(claim))
+        });
+        self.sealing(MINERS.len(), join_all(claims)).await.into_iter().for_each(|at| drop(at.unwrap()));
+        objects
+    }
+
+    /// A pseudo-gradient out of the air, compressed, encoded and signed.
+    fn submission(&self, window: Window, number: usize, miner: &Neuron) -> Submission<Vec<u8>> {
+        let expected = self.expected(window, miner.id);
+        let mut seed = window.0 * 1000 + number as u64 + 1;
+        let tensors = self.layout.tensors().iter().map(|tensor| {
+            let values: Vec<f32> = (0..tensor.geometry().len()).map(|_| random(&mut seed)).collect();
+            compress(&values, tensor.geometry(), &self.run.sparse).unwrap()
+        });
+        let tensors: Vec<_> = tensors.collect();
+        let header = Header::new(&expected, expected.least_samples, &self.layout);
+        let bytes = encode(&self.layout, &header, &tensors, &signing_key(&miner.key)).unwrap();
+        Submission::open(bytes, Arc::clone(&self.layout), &expected).unwrap()
+    }
+
+    fn expected(&self, window: Window, neuron: NeuronId) -> Expected {
+        let (run, base) = (self.run.hash(), self.progress.state());
+        Expected { run, spec: run, neuron, window, base, least_samples: self.run.train.samples() }
+    }
+
+    /// Every validator votes, as the plot has it.
+    async fn vote(&self, heights: &Heights, objects: &Objects) {
+        self.reach(heights.seed).await;
+        let claims = self.ledger.at(heights.claims_close).await.unwrap();
+        let incentives = self.ledger.at(heights.incentives).await.unwrap();
+        let spec = &self.run.acceptance;
+        let (incentives, claims) = (&incentives.snapshot, &claims.snapshot);
+        let candidates =
+            common::acceptance::candidates(self.run.id(), spec, heights, incentives, claims).unwrap();
+        let bytes = || candidates.iter().map(|candidate| objects[&candidate.id].bytes());
+        let is = |planned: Option<u64>| planned == Some(heights.window.0);
+        let mut votes = Vec::new();
+        for (number, (validator, judge)) in self.validators.iter().zip(&self.judges).enumerate() {
+            let culprit = number + 1 == VALIDATORS.len();
+            if culprit && is(self.plot.skipped) {
+                continue;
+            }
+            let wrong = culprit && is(self.plot.wrong_state);
+            let holder = if culprit && is(self.plot.copied) { &self.validators[0] } else { validator };
+            let more = usize::from(culprit && is(self.plot.beyond));
+            let vote = Vote {
+                run: self.run.id(),
+                window: heights.window,
+                good: Bits::of(0..candidates.len() + more),
+                state: if wrong { State([7; 32]) } else { self.progress.state() },
+                score_log: judge.head,
+                possession: Possession::of(holder.id.hotkey, bytes()),
+            };
+            votes.push(validator.announcer.record(Record::Vote(vote)));
+        }
+        let voters = votes.len();
+        self.sealing(voters, join_all(votes)).await.into_iter().for_each(|at| drop(at.unwrap()));
+    }
+
+    async fn decide(&self, heights: &Heights) -> Decision {
+        self.reach(heights.votes_close).await;
+        let decision = self.ledger.decide(&self.run, &self.progress.history, heights.window).await.unwrap();
+        assert_eq!(decision.accepted.as_ref().unwrap().len(), MINERS.len(), "{decision:?}");
+        decision
+    }
+
+    /// Every validator closes its log and publishes it.
+    async fn judge(&mut self, heights: &Heights, objects: &Objects) {
+        let evidence = self.ledger.evidence(heights).await.unwrap();
+        let seed = self.ledger.hash(heights.seed).await.unwrap();
+        let subnet = self.subnet(&evidence).await;
+        for number in 0..VALIDATORS.len() {
+            let culprit = number + 1 == VALIDATORS.len();
+            let is = |planned: Option<u64>| culprit && planned == Some(heights.window.0);
+            let validator = &self.validators[number];
+            let judge = &mut self.judges[number];
+            let header = LogHeader {
+                run: self.run.hash(),
+                validator: validator.id,
+                window: heights.window,
+                state: self.progress.state(),
+                seed,
+                previous: judge.head,
+                standings: judge.standings.hash(),
+                unassigned_before: 4.0 - heights.window.0 as f64 / 10.0,
+                subnet,
+            };
+            let mut lines = lines(&self.miners, objects, heights.window, number);
+            if is(self.plot.wrong_claim) {
+                lines.get_mut(&self.miners[0].id).unwrap().object = ObjectHash([9; 32]);
+            }
+            let scoring = &self.run.scoring;
+            let (mut log, results) = ScoreLog::close(scoring, &judge.standings, header, lines).unwrap();
+            if is(self.plot.wrong_rating) {
+                log.stated.weights.insert(self.miners[1].uid, 1);
+            }
+            let bytes = log.sign(&signing_key(&validator.key)).unwrap();
+            validator.outbox.put_score_log(heights.window, bytes.into()).await.unwrap();
+            *judge =
+                Judge { standings: results.standings, head: log.head(), weights: results.weights.unwrap() };
+        }
+    }
+
+    async fn subnet(&self, evidence: &WindowEvidence) -> Subnet {
+        let netuid = self.run.network.netuid;
+        let rules = self.client.at(evidence.votes.hash).hyperparameters(netuid).await.unwrap();
+        let metagraph = &evidence.votes.metagraph;
+        Subnet {
+            owner: metagraph.owner_uid(),
+            uids: metagraph.neurons.len() as u16,
+            min_allowed: rules.min_weights,
+            max_limit: rules.max_weight,
+        }
+    }
+
+    /// Records of the window, and copies with the custodians.
+    async fn keep(&self, heights: &Heights, decision: &Decision, objects: &Objects) {
+        let evidence = self.ledger.evidence(heights).await.unwrap();
+        for accepted in decision.applied() {
+            let voters = evidence.votes.voters_for(self.run.id(), heights, decision, accepted);
+            let keepers = custodians(evidence.claims.hash, &accepted.object, &voters);
+            let bytes = Bytes::copy_from_slice(objects[&accepted.id].bytes());
+            for keeper in self.validators.iter().filter(|validator| keepers.contains(&validator.id)) {
+                keeper.outbox.put_submission(heights.window, &accepted.object, bytes.clone()).await.unwrap();
+            }
+        }
+        for validator in &self.validators {
+            validator.outbox.put_record(&WindowRecord::of(decision)).await.unwrap();
+        }
+    }
+
+    fn apply(&mut self, decision: &Decision, objects: &Objects) {
+        let flat = model::Layout::new(&self.run.model);
+        let accepted: Vec<_> =
+            decision.applied().iter().map(|accepted| objects[&accepted.id].clone()).collect();
+        let last = self.progress.medians.as_ref();
+        let medians = outer_step(&mut flat.split_mut(&mut self.parameters), &accepted, last, 1).unwrap();
+        self.progress.history.push(decision).unwrap();
+        self.progress.root = flat.state_root(&self.parameters, 1);
+        self.progress.medians = Some(medians);
+    }
+
+    /// In every second window the validators set their weights.
+    async fn weigh(&self, window: Window) {
+        if window.0.is_multiple_of(2) {
+            return;
+        }
+        let netuid = self.run.network.netuid;
+        let rows: Vec<Vec<(Uid, u16)>> = (self.judges.iter().enumerate())
+            .map(|(number, judge)| {
+                let wrong = number + 1 == VALIDATORS.len() && self.plot.wrong_weights == Some(window.0);
+                if wrong { vec![(Uid(6), u16::MAX)] } else { judge.weights.clone().into_iter().collect() }
+            })
+            .collect();
+        let sent = self.validators.iter().zip(&rows);
+        let sent = sent.map(|(validator, row)| self.client.set_weights(netuid, row, 0, &validator.key));
+        self.sealing(VALIDATORS.len(), join_all(sent)).await.into_iter().for_each(|set| drop(set.unwrap()));
+    }
+
+    /// Seals blocks up to a height.
+    async fn reach(&self, height: Height) {
+        let now = u64::from(self.handle().status().await.unwrap().node.height);
+        if let Some(blocks @ 1..) = height.0.checked_sub(now) {
+            self.handle().fast_forward(blocks.try_into().unwrap()).await.unwrap();
+        }
+    }
+
+    /// Seals one block when so many transactions wait for it.
+    async fn sealing<T>(&self, transactions: usize, sending: impl Future<Output = T>) -> T {
+        let seal = async {
+            while self.handle().status().await.unwrap().node.ready < transactions {
+                tokio::task::yield_now().await;
+            }
+            self.handle().new_block(1).await.unwrap();
+        };
+        tokio::join!(sending, seal).0
+    }
+
+    fn handle(&self) -> Handle {
+        self.chain.handle()
+    }
+
+    /// Runs the auditor on the story: its exit code and what it says.
+    pub(crate) async fn auditor(&self, arguments: &[&str]) -> Output {
+        let run = self.path("run.toml");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_auditor"));
+        command.args(arguments).args(["--chain", &self.chain.url(), "--block-time", "0.02"]);
+        if arguments[0] != "scores" {
+            command.arg("--allow-loopback").arg("--run").arg(run);
+        }
+        command.env_clear().kill_on_drop(true);
+        tokio::time::timeout(HANGS, command.output()).await.expect("the auditor hangs").unwrap()
+    }
+
+    /// A file beside the run spec.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// An object of the story as it is in a bucket.
+    pub(crate) async fn read(&self, neuron: &Neuron, key: &str) -> Vec<u8> {
+        let limits = Limits { bytes: 1 << 24, time: HANGS, floor: FLOOR };
+        neuron.outbox.bucket().get(key, &limits).await.unwrap().0
+    }
+
+    /// Puts something else in its place.
+    pub(crate) async fn write(&self, neuron: &Neuron, key: &str, bytes: Vec<u8>) {
+        let put = Put { time: HANGS, floor: FLOOR, only_if_absent: false };
+        neuron.outbox.bucket().put(key, Content::Bytes(bytes.into()), &put).await.unwrap();
+    }
+
+    /// Takes it away.
+    pub(crate) async fn delete(&self, neuron: &Neuron, key: &str) {
+        neuron.outbox.bucket().delete(key, HANGS).await.unwrap();
+    }
+
+    /// Where the miner's accepted object of a window is, in all buckets that have it.
+    pub(crate) fn key(&self, window: u64, miner: usize) -> String {
+        let id = self.miners[miner].id;
+        let decision = &self.decisions[window as usize];
+        let accepted = decision.applied().iter().find(|accepted| accepted.id == id).unwrap();
+        common::keys::submission(self.run.id(), Window(window), &accepted.object)
+    }
+}
+
+/// The submissions of a window.
+type Objects = BTreeMap<NeuronId, Submission<Vec<u8>>>;
+
+/// Made-up measurements. The third miner fails in window 1, and is cut from window 2.
+fn lines(
+    miners: &[Neuron],
+    objects: &Objects,
+    window: Window,
+    validator: usize,
+) -> BTreeMap<NeuronId, MinerLine> {
+    let line = |(number, miner): (usize, &Neuron)| {
+        let gain = 0.1 / (number + 1) as f64 + validator as f64 / 1000.0;
+        let evaluation = Evaluation {
+            assigned: Losses { before: 4.0, after: 3.9 - gain },
+            unassigned_after: 4.0 - window.0 as f64 / 10.0 - gain,
+        };
+        let outcome = match (number, window.0) {
+            (2, 1) => Outcome::Failed(Fault::Slow),
+            (2, 2) => Outcome::Cut,
+            _ => Outcome::Evaluated(evaluation),
+        };
+        (miner.id, MinerLine { uid: miner.uid, object: objects[&miner.id].hash(), outcome })
+    };
+    miners.iter().enumerate().map(line).collect()
+}
+
+/// A number between -0.01 and 0.01 (xorshift).
+fn random(seed: &mut u64) -> f32 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    ((*seed >> 40) as f32 / (1 << 24) as f32 - 0.5) / 50.0
+}
+
+/// The tiny run with a smaller model and shorter windows.
+fn run_file() -> RunFile {
+    let mut run = RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap();
+    run.model = ModelSpec {
+        vocab: 64,
+        hidden: 32,
+        layers: 1,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 16,
+        ffn: 64,
+        sequence: 16,
+        ..run.model
+    };
+    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 16);
+    run.window.blocks = 14;
+    run.window.count = WINDOWS as u32;
+    run.scoring.snapshot_every = 2;
+    run.network.start_block = Some(Height(12));
+    run.data.tokenizer = Some(Default::default());
+    run.data.dataset = Some(Default::default());
+    run
+}
+
+async fn start_chain() -> Devchain {
+    let mut genesis = Genesis::default();
+    let key = |path: String| -> Key { path.parse().unwrap() };
+    let miner = |name: &&str| {
+        let (hotkey, coldkey) = (key(format!("//{name}//hotkey")), key(format!("//{name}")));
+        GenesisNeuron { hotkey, coldkey, stake: 0, permit: false }
+    };
+    genesis.neurons.extend(MINERS.iter().map(miner));
+    // The miners have no permits, as on a subnet with more validators than seats.
+    genesis.subnet.max_allowed_validators = 3;
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config = Config {
+        listen,
+        block_time_ms: 20,
+        pace: Pace::Outside,
+        genesis: Some(genesis),
+        ..Config::default()
+    };
+    Devchain::start(config).await.unwrap()
+}
+
+fn options(url: &str) -> Options {
+    Options {
+        block_time: Duration::from_millis(20),
+        stall_blocks: 100_000,
+        request_timeout: Duration::from_secs(60),
+        transaction_timeout: HANGS,
+        era: 1024,
+        ..Options::new([url])
+    }
+}
+
+/// A bucket for everybody.
+async fn serve(folder: &Path) -> Server {
+    let config = |name: &&str| BucketConfig {
+        name: bucket_name(name),
+        read: server_key(name, "read"),
+        write: server_key(name, "write"),
+    };
+    let buckets = VALIDATORS.iter().chain(&MINERS).map(config).collect();
+    Server::start(ServerConfig::local(&folder.join("buckets"), buckets)).await.unwrap()
+}
+
+fn bucket_name(name: &str) -> String {
+    format!("bucket-{}", name.to_lowercase())
+}
+
+fn server_key(name: &str, kind: &str) -> ServerKey {
+    ServerKey { id: format!("{name}-{kind}-id"), secret: format!("{name}-{kind}-secret") }
+}
+
+fn neuron(client: &Client, run: &RunSpec, url: &str, name: &str, uid: usize) -> Neuron {
+    let key = KeyPair::development(&format!("//{name}//hotkey")).unwrap();
+    let credentials = |kind: &str| {
+        let ServerKey { id, secret } = server_key(name, kind);
+        ReadCredentials { access_key: Secret::new(id), secret: Secret::new(secret) }
+    };
+    let read = Some(credentials("read"));
+    let announced = announcement::Bucket::s3(url, "us-east-1", &bucket_name(name), read).unwrap();
+    let storage = Storage::new(AddressPolicy::PublicOrLoopback);
+    let owner = storage.own_bucket(&announced, &credentials("write")).unwrap();
+    Neuron {
+        id: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
+        uid: Uid(uid.try_into().unwrap()),
+        announcer: Announcer::new(client.clone(), run.network.netuid, key.clone(), announced),
+        outbox: Outbox::new(owner, run.hash()),
+        key,
+    }
+}
