@@ -160,6 +160,12 @@ impl Handle {
         Ok((self.give(extrinsic, Some(watcher)).await?, statuses))
     }
 
+    /// The transactions in the pool that the next block could hold, in the order in which it would.
+    pub async fn pending(&self) -> Result<Vec<Extrinsic>, ControlError> {
+        let ready = self.read(|node| node.pool().ready()).await?;
+        Ok(ready.into_iter().map(|transaction| transaction.bytes).collect())
+    }
+
     /// Removes transactions from the pool; those that were there.
     pub async fn remove(&self, hashes: Vec<Hash>) -> Result<Vec<Hash>, ControlError> {
         self.ask(|reply| Message::Remove { hashes, reply }).await

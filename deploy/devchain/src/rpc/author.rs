@@ -75,8 +75,7 @@ impl AuthorApiServer for Author {
     }
 
     async fn pending(&self) -> Result<Vec<Bytes>> {
-        let ready = self.0.read(|node| node.pool().ready()).await?;
-        Ok(ready.into_iter().map(|transaction| Bytes(transaction.bytes)).collect())
+        Ok(self.0.pending().await?.into_iter().map(Bytes).collect())
     }
 
     async fn remove(&self, transactions: Vec<ExtrinsicOrHash>) -> Result<Vec<Hash>> {

@@ -1,4 +1,5 @@
 //! A miner that is not honest: everything but the making of updates and the time of claims is the real miner's.
+#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod craft;
 

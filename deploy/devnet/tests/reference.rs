@@ -1,0 +1,11 @@
+//! The page of commands is what the code says.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+use clap::CommandFactory as _;
+use std::path::Path;
+
+#[test]
+fn the_reference_is_what_the_code_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+    cli::check_reference(&devnet::options::Program::command(), &page).unwrap();
+}
