@@ -115,9 +115,9 @@ folder = "data"
 endpoint = "http://{buckets}"
 region = "local"
 name = "miner"
-read_access = "reader"
+read_access = "reader-key"
 read_secret = "{READ_SECRET}"
-write_access = "writer"
+write_access = "writer-key"
 write_secret = "{WRITE_SECRET}"
 allow_loopback = true
 [node]
@@ -283,7 +283,7 @@ async fn pump(handle: Handle, limit: Arc<AtomicU32>) {
 
 async fn serve(data: &Path) -> Server {
     let key = |id: &str, secret: &str| Key { id: id.to_owned(), secret: secret.to_owned() };
-    let (read, write) = (key("reader", READ_SECRET), key("writer", WRITE_SECRET));
+    let (read, write) = (key("reader-key", READ_SECRET), key("writer-key", WRITE_SECRET));
     let bucket = BucketConfig { name: "miner".to_owned(), read, write };
     Server::start(bucket_server::Config::local(data, vec![bucket])).await.unwrap()
 }
@@ -303,6 +303,7 @@ fn file() -> RunFile {
         ..run.model
     };
     (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (8, 8);
     run.window.count = 2;
     // Room for three votes, each in a block of its own.
     (run.window.keys_close, run.window.seed, run.window.votes_close) = (4, 5, 15);

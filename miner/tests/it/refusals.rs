@@ -17,7 +17,7 @@ async fn what_the_operator_wrote_wrongly_is_named() {
     ends(&|text| text.replace("threads = 1", "threads = 0"), "threads").await;
     ends(&|text| text.replace("device = \"cpu\"", "device = \"abacus\""), "abacus").await;
     ends(&|text| text + "= 3", "miner.toml").await;
-    ends(&|text| text.replace("write_access = \"writer\"\n", ""), "write_access").await;
+    ends(&|text| text.replace("write_access = \"writer-key\"\n", ""), "write_access").await;
     ends(&|text| text.replace("http://", "gopher://"), "gopher://").await;
     ends(&|text| text.replace("ws://", "http://"), "ws://").await;
     network.configure(|text| text);
@@ -118,8 +118,9 @@ async fn buckets_that_cannot_be_used_are_named() {
     ends(status("GET", 404), Exit::Usage, "with the read key").await;
     ends(status("PUT", 500), Exit::Unreachable, "with the write key").await;
     ends(status("GET", 500), Exit::Unreachable, "with the read key").await;
-    ends(Some(Rule::always("GET", "/", Fault::Garbage)), Exit::Failed, "with the read key").await;
-    network.configure(|text| text.replace("write_access = \"writer\"", "write_access = \"nobody\""));
+    ends(Some(Rule::always("GET", "/", Fault::Garbage)), Exit::Failed, "other bytes came back").await;
+    network
+        .configure(|text| text.replace("write_access = \"writer-key\"", "write_access = \"nobody-known\""));
     ends(None, Exit::NotPermitted, "with the write key").await;
     network.configure(|text| text.replace("name = \"miner\"", "name = \"nobody\""));
     ends(None, Exit::NotPermitted, "nobody").await;
@@ -166,4 +167,25 @@ async fn the_configuration_is_shown_without_secrets() {
     for shown in ["--threads", "MUSTER_HOTKEY", "miner.toml:2", "default", "set"] {
         assert_ends(&output, Exit::Good, shown);
     }
+}
+
+/// The program itself does not begin then: the system's loader says what is missing, and ends with its own code.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_libtorch_is_told_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("miner");
+    fs::copy(env!("CARGO_BIN_EXE_miner"), &program).unwrap();
+    let mut bytes = fs::read(&program).unwrap();
+    // Where the program looks for libtorch: a list of paths that ends with a zero.
+    let (path, name) = (b"/torch/lib\0", "/torch/".len());
+    let places: Vec<_> = (0..bytes.len() - path.len()).filter(|&at| bytes[at..].starts_with(path)).collect();
+    assert!(!places.is_empty(), "the program does not say where libtorch is");
+    places.iter().for_each(|at| bytes[at + name..][..3].copy_from_slice(b"off"));
+    fs::write(&program, bytes).unwrap();
+    let mut command = Command::new(&program);
+    quiet(&mut command);
+    let output = tokio::task::spawn_blocking(move || command.arg("--help").output().unwrap()).await.unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(127), "{error}");
+    assert!(error.contains("libtorch_cpu.so"), "{error}");
 }
