@@ -1,16 +1,143 @@
 //! The validator's command line.
+#![recursion_limit = "256"] // The asynchronous calls of a replay are nested deep.
 
-use clap::Parser;
-use std::process::ExitCode;
+use clap::{Args, Parser, Subcommand};
+use common::{Exit, Hotkey, Window};
+use node::{Config, Role, Settings, ValidatorFlags, environment};
+use std::{process::ExitCode, time::Duration};
+use telemetry::Shutdown;
+use validator::{Replayed, ValidatorError};
+
+/// How long work that must not be cut off may take after the end was asked for.
+const LAST_WORK: Duration = Duration::from_secs(30);
 
 /// Muster's validator on a Bittensor subnet.
 #[derive(Parser)]
 #[command(name = "validator", version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
 struct Program {
     #[command(subcommand)]
-    command: cli::Command,
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Shared(cli::Command),
+    /// Take part in a run: judge submissions, vote, publish score logs, set weights.
+    Run(RunFlags),
+    /// Look at weights.
+    #[command(subcommand)]
+    Weights(Weights),
+    /// Measure a window again and compare the losses with a score log, bit for bit.
+    Replay(ReplayFlags),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum Weights {
+    /// Show what the newest score log says that weights should be, and what they are on chain.
+    Show(ShowFlags),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Show every setting, its value, and where that came from.
+    Show(RunFlags),
+}
+
+#[derive(Args)]
+struct RunFlags {
+    #[command(flatten)]
+    config: ValidatorFlags,
+}
+
+#[derive(Args)]
+struct ShowFlags {
+    #[command(flatten)]
+    config: ValidatorFlags,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct ReplayFlags {
+    /// The window.
+    #[arg(value_name = "WINDOW")]
+    window: Window,
+    /// Hotkey of the validator whose log is replayed [default: one's own].
+    #[arg(long, value_name = "ADDRESS")]
+    of: Option<Hotkey>,
+    #[command(flatten)]
+    config: ValidatorFlags,
 }
 
 fn main() -> ExitCode {
-    Program::parse().command.main("validator")
+    let exit = match Program::parse().command {
+        Command::Shared(command) => return command.main("validator"),
+        Command::Run(flags) => with_config(&flags.config, take_part),
+        Command::Weights(Weights::Show(flags)) => {
+            with_config(&flags.config, async |config| answer(validator::show(config, flags.json).await))
+        }
+        Command::Replay(flags) => with_config(&flags.config, async |config| {
+            match validator::replay(config, flags.window, flags.of).await {
+                Ok(same @ Replayed::Same { .. }) => cli::say(&same.to_string()),
+                Ok(other) => refuse(&other, Exit::Disagreement),
+                Err(error) => refuse(&error, error.exit()),
+            }
+        }),
+        Command::Config(ConfigCommand::Show(flags)) => show_config(&flags.config),
+    };
+    exit.into()
+}
+
+/// Reads the configuration, starts the log, and does the work on threads of its own.
+fn with_config(flags: &ValidatorFlags, work: impl AsyncFnOnce(Config) -> Exit) -> Exit {
+    let config = match Config::load(Role::Validator, &flags.0) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error, Exit::Usage),
+    };
+    if let Err(error) = config.log.start() {
+        return refuse(&error, Exit::Usage);
+    }
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work(config)),
+        Err(error) => refuse(&format!("the system gives no threads: {error}"), Exit::Failed),
+    }
+}
+
+async fn take_part(config: Config) -> Exit {
+    let shutdown = Shutdown::default();
+    if let Err(error) = shutdown.on_signals() {
+        return refuse(&format!("signals cannot be caught: {error}"), Exit::Failed);
+    }
+    let exit = validator::run(config, shutdown.clone()).await;
+    shutdown.request(); // The run may have ended by itself.
+    match shutdown.finished(LAST_WORK).await {
+        Ok(()) => exit,
+        Err(overdue) => refuse(&overdue, Exit::Failed),
+    }
+}
+
+fn show_config(flags: &ValidatorFlags) -> Exit {
+    let settings =
+        environment().and_then(|environment| Settings::resolve(Role::Validator, &flags.0, &environment));
+    match settings {
+        Ok(settings) => cli::say(&settings.show()),
+        Err(error) => refuse(&error, Exit::Usage),
+    }
+}
+
+fn answer(answer: Result<String, ValidatorError>) -> Exit {
+    match answer {
+        Ok(text) => cli::say(&text),
+        Err(error) => refuse(&error, error.exit()),
+    }
+}
+
+fn refuse(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
+    eprintln!("validator: {error}");
+    exit
 }

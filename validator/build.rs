@@ -1,0 +1,7 @@
+//! Where the program finds libtorch when it starts.
+
+fn main() {
+    if let Ok(folder) = std::env::var("DEP_ENGINE_LIBTORCH_LIB") {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+}

@@ -1,0 +1,208 @@
+//! On a small model that learns a pattern.
+
+use super::*;
+use chain_free::key;
+use common::{
+    Height, Window,
+    digest::{RunHash, State},
+    model::ModelSpec,
+    schedule::{Decay, Schedule},
+    sparse::{Aggregation, Codec, Quantizer, compress},
+    submission::{self, Expected, Header, encode},
+    train::{AdamW, TrainSpec},
+};
+use engine::{Options, Place};
+
+/// Signing keys, made without a chain.
+mod chain_free {
+    use common::signature::SigningKey;
+
+    pub(super) fn key(seed: u8) -> SigningKey {
+        let mut secret = [0; 64];
+        secret[0] = seed; // A small scalar, and any nonce.
+        SigningKey::from_bytes(&secret).unwrap()
+    }
+}
+
+const MODEL: ModelSpec = ModelSpec {
+    vocab: 40,
+    hidden: 16,
+    layers: 2,
+    heads: 4,
+    kv_heads: 2,
+    head_dim: 4,
+    ffn: 24,
+    rope_theta: 10_000.0,
+    norm_eps: 1e-5,
+    tied: true,
+    sequence: 16,
+};
+
+fn sparse() -> SparseSpec {
+    SparseSpec {
+        chunk: 16,
+        topk: 8,
+        codec: Codec::Rice,
+        quantizer: Quantizer::SignCentroid,
+        beta: 0.95,
+        outer_lr: 1.0,
+        aggregation: Aggregation::SenderMean,
+        clip_growth: 1.1,
+    }
+}
+
+fn training() -> TrainSpec {
+    TrainSpec {
+        inner_steps: 8,
+        batch: 8,
+        sequence: 16,
+        clip: 1.0,
+        optimizer: AdamW { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 },
+        schedule: Schedule {
+            peak: 1e-2,
+            warmup_steps: 0,
+            decay: Decay::Constant,
+            decay_steps: 0,
+            floor: 1.0,
+            hold: None,
+            anneal: None,
+        },
+    }
+}
+
+/// Sequences in which tokens go up by 1 or 2.
+fn batch(number: u32) -> Batch {
+    let sequence = |n: u32| (0..16).map(move |t| ((number * 8 + n) * 7 + t * (1 + n % 2)) % MODEL.vocab);
+    Batch::new((0..8).flat_map(sequence).collect(), 16).unwrap()
+}
+
+async fn model() -> Handle {
+    let options = Options { place: Place::Cpu, ..Options::default() };
+    let model = Handle::start(MODEL, options).await.unwrap();
+    model.run(|model| model.initialize(&[3; 32])).await.unwrap();
+    model
+}
+
+async fn bits(model: &Handle) -> Vec<u32> {
+    let copy = |values: &mut [f32]| values.iter().map(|value| value.to_bits()).collect();
+    model.with_parameters(copy).await.unwrap()
+}
+
+/// The submission of a miner that sends these values.
+fn submission(name: u8, layout: &Layout, values: &[f32]) -> (NeuronId, Submission<Bytes>) {
+    let tensors: Vec<_> = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
+    let wire = Arc::new(submission::Layout::new(&tensors, &sparse()).unwrap());
+    let sent: Vec<_> = (layout.iter().zip(wire.tensors()))
+        .map(|((_, place), tensor)| compress(&values[place], tensor.geometry(), &sparse()).unwrap())
+        .collect();
+    let key = key(name);
+    let neuron = NeuronId { hotkey: key.hotkey(), registered: Height(1) };
+    let run = RunHash([7; 32]);
+    let (window, base) = (Window(0), State([5; 32]));
+    let expected = Expected { run, spec: run, neuron, window, base, least_samples: 64 };
+    let bytes = encode(&wire, &Header::new(&expected, 64, &wire), &sent, &key).unwrap();
+    (neuron, Submission::open(bytes.into(), wire, &expected).unwrap())
+}
+
+/// What training on some batches finds, as a pseudo-gradient.
+async fn trained(first: u32) -> Vec<f32> {
+    let model = model().await;
+    let before = model.with_parameters(|values| values.to_vec()).await.unwrap();
+    let batches: Vec<_> = (first..first + 8).map(|number| Ok(batch(number))).collect();
+    model.train(training(), 0, batches).await.unwrap();
+    let after = model.with_parameters(|values| values.to_vec()).await.unwrap();
+    before.iter().zip(after).map(|(before, after)| before - after).collect()
+}
+
+fn noise(length: usize, size: f32) -> Vec<f32> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((state >> 8) as f32 / 8_388_608.0 - 1.0) * size
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// A field of an honest miner, another, noise without measure, and zeros.
+async fn field() -> (Arc<Field>, [NeuronId; 4]) {
+    let layout = Layout::new(&MODEL);
+    let values =
+        [trained(0).await, trained(8).await, noise(layout.len(), 100.0), vec![0.0; layout.len()]];
+    let names: Vec<_> =
+        values.iter().zip(1..).map(|(values, name)| submission(name, &layout, values)).collect();
+    let miners = [names[0].0, names[1].0, names[2].0, names[3].0];
+    (Arc::new(Field::new(names.into_iter().collect(), None).unwrap()), miners)
+}
+
+fn step() -> Step {
+    Step { edge: 4, rate: 0.5 }
+}
+
+#[test]
+fn the_step_is_the_runs() {
+    let scoring = ScoringSpec::default();
+    let sparse = SparseSpec { outer_lr: 0.7, ..sparse() };
+    assert_eq!(Step::new(&sparse, &scoring), Step { edge: 4, rate: (f64::from(0.7f32) * 0.2) as f32 });
+}
+
+#[tokio::test]
+async fn training_helps_noise_does_not_and_nothing_is_left_of_either() {
+    let (field, [honest, _, noise, zeros]) = field().await;
+    let model = model().await;
+    let before_bits = bits(&model).await;
+    let gauntlet = Gauntlet::new(model.clone(), step());
+    let (assigned, unassigned) = (batch(0), batch(100));
+    let before = gauntlet.loss(unassigned.clone()).await.unwrap();
+    let mut evaluate = Vec::new();
+    for miner in [honest, noise, zeros] {
+        let evaluation = gauntlet.evaluate(&field, miner, assigned.clone(), unassigned.clone()).await;
+        evaluate.push(evaluation.unwrap());
+        assert_eq!(bits(&model).await, before_bits, "the step is taken back to the last bit");
+    }
+    eprintln!("{evaluate:?} {before}");
+    let judge = |evaluation: &Evaluation| evaluation.judge(honest, before).unwrap();
+    let helps = judge(&evaluate[0]).unwrap();
+    assert!(helps.improvement > 0.01, "{helps:?}");
+    assert_eq!(judge(&evaluate[1]), Err(common::gauntlet::Fault::RaisesLoss), "{:?}", evaluate[1]);
+    assert_eq!(judge(&evaluate[2]), Err(common::gauntlet::Fault::ChangesNothing));
+
+    // The same again, to the last bit, on another model.
+    let again = Gauntlet::new(self::model().await, step());
+    let evaluation = again.evaluate(&field, honest, assigned, unassigned.clone()).await.unwrap();
+    assert_eq!(evaluation, evaluate[0]);
+    assert_eq!(again.loss(unassigned).await.unwrap().to_bits(), before.to_bits());
+}
+
+#[tokio::test]
+async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
+    let (field, [honest, other, noise, zeros]) = field().await;
+    let norms = |miner: &NeuronId| field.entries[miner].norms.clone();
+    for (number, &reference) in field.reference.iter().enumerate() {
+        let mut all = [honest, other, noise, zeros].map(|miner| norms(&miner)[number]);
+        all.sort_by(f64::total_cmp);
+        assert_eq!(reference, all[1], "the lower median of four");
+    }
+    let layout = Layout::new(&MODEL);
+    for miner in [honest, noise] {
+        let factors = norms(&miner).into_iter().zip(&field.reference).map(|(norm, &median)| factor(norm, median));
+        let sent = field.get(&miner).unwrap();
+        let sent: Vec<_> = (0..field.reference.len()).map(|number| sent.tensor(number).unwrap()).collect();
+        let expected = SparseStep::along(&layout, 4, sent.iter().zip(factors), 0.5).unwrap();
+        assert_eq!(field.step(&miner, step(), &layout).unwrap(), expected);
+    }
+
+    // The last window's medians bound the reference.
+    let submissions = [honest, other].map(|miner| (miner, field.get(&miner).unwrap().clone()));
+    let last = Medians(vec![1e-6; field.reference.len()]);
+    let bounded = Field::new(submissions.into(), Some(&last)).unwrap();
+    assert!(bounded.reference.iter().all(|&reference| reference <= 1.1e-6 * (1.0 + 1e-12)));
+}
+
+#[tokio::test]
+async fn who_sent_nothing_cannot_be_measured() {
+    let gauntlet = Gauntlet::new(model().await, step());
+    let nobody = NeuronId { hotkey: common::Hotkey([9; 32]), registered: Height(1) };
+    let empty = Arc::new(Field::new(BTreeMap::new(), None).unwrap());
+    let error = gauntlet.after(&empty, nobody, vec![batch(0)]).await.unwrap_err();
+    assert!(matches!(error, GauntletError::Unknown(miner) if miner == nobody));
+}

@@ -1,0 +1,225 @@
+//! The validator's own score logs, on its disk: what it goes on from after a restart.
+//!
+//! A log is here before anybody else can see it, so there is never a second one of a window. The last few are kept, since
+//! who is owed a turn follows from more than one of them; all of them are in the validator's bucket for good.
+
+use bytes::Bytes;
+use common::{
+    NeuronId, Window,
+    digest::{RunHash, ScoreLogHead},
+    gauntlet::{Standings, Turns},
+    score_log::{Expected, ScoreLog},
+};
+use node::{FileError, replace};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Logs that are kept. Who was cut in more windows in a row than that is owed no more than who was cut in all of them.
+pub const KEPT: usize = 8;
+
+/// The folder's name in the node's folder.
+const FOLDER: &str = "scores";
+
+/// A log, and its bytes as they are published.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// The log.
+    pub log: ScoreLog,
+    /// With the validator's signature.
+    pub bytes: Bytes,
+}
+
+/// The newest logs of a validator, by window.
+#[derive(Debug)]
+pub struct Logs {
+    folder: PathBuf,
+    logs: BTreeMap<Window, Closed>,
+}
+
+impl Logs {
+    /// Reads the logs of a validator in a run. A file that is none of them is left out: of another run or registration, or
+    /// damaged.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(folder: &Path, run: RunHash, validator: NeuronId) -> Result<Self, FileError> {
+        let folder = folder.join(FOLDER);
+        fs::create_dir_all(&folder).map_err(file(&folder))?;
+        let mut logs = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(file(&folder))? {
+            let path = entry.map_err(file(&folder))?.path();
+            let Some(window) = window(&path) else { continue };
+            let bytes = fs::read(&path).map_err(file(&path))?;
+            match ScoreLog::open(&bytes, &Expected { run, validator, window }) {
+                Ok(log) => drop(logs.insert(window, Closed { log, bytes: bytes.into() })),
+                Err(error) => {
+                    tracing::warn!(target: telemetry::target::SCORE, path = %path.display(), %error, "not a log of ours");
+                }
+            }
+        }
+        Ok(Self { folder, logs })
+    }
+
+    /// The newest log.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Closed> {
+        self.logs.values().next_back()
+    }
+
+    /// All that are kept, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Closed> {
+        self.logs.values()
+    }
+
+    /// The head that the next log carries on, and that votes name; zeros before the first.
+    #[must_use]
+    pub fn head(&self) -> ScoreLogHead {
+        self.newest().map_or_else(ScoreLogHead::default, |closed| closed.log.head())
+    }
+
+    /// What is known of all miners.
+    #[must_use]
+    pub fn standings(&self) -> Standings {
+        self.newest().map_or_else(Standings::default, |closed| closed.log.stated.standings.clone())
+    }
+
+    /// Who is owed a turn.
+    #[must_use]
+    pub fn turns(&self) -> Turns {
+        self.iter().fold(Turns::default(), |turns, closed| turns.after(&closed.log.cut()))
+    }
+
+    /// Keeps a log, and forgets the oldest.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&mut self, closed: Closed) -> Result<(), FileError> {
+        let window = closed.log.header.window;
+        replace(&self.path(window), |file| file.write_all(&closed.bytes))?;
+        self.logs.insert(window, closed);
+        while self.logs.len() > KEPT {
+            let Some((oldest, _)) = self.logs.pop_first() else { break };
+            let path = self.path(oldest);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file(&path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, window: Window) -> PathBuf {
+        self.folder.join(format!("{window:010}"))
+    }
+}
+
+/// The window that a file is named after.
+fn window(path: &Path) -> Option<Window> {
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_owned();
+    |source| FileError { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::{
+        BlockHash, Height, Uid,
+        digest::{ObjectHash, State},
+        gauntlet::{Outcome, ScoringSpec},
+        score_log::{Header, MinerLine},
+        signature::SigningKey,
+        weights::Subnet,
+    };
+
+    const RUN: RunHash = RunHash([7; 32]);
+
+    fn key() -> SigningKey {
+        let mut secret = [0; 64];
+        secret[0] = 9; // A small scalar, and any nonce.
+        SigningKey::from_bytes(&secret).unwrap()
+    }
+
+    fn validator() -> NeuronId {
+        NeuronId { hotkey: key().hotkey(), registered: Height(4) }
+    }
+
+    fn miner(name: u8) -> NeuronId {
+        NeuronId { hotkey: common::Hotkey([name; 32]), registered: Height(1) }
+    }
+
+    /// A log of a window in which some miners were cut.
+    fn log(logs: &Logs, window: u64, cut: &[u8]) -> Closed {
+        let header = Header {
+            run: RUN,
+            validator: validator(),
+            window: Window(window),
+            state: State([2; 32]),
+            seed: BlockHash([3; 32]),
+            previous: logs.head(),
+            standings: logs.standings().hash(),
+            unassigned_before: 4.0,
+            subnet: Subnet { owner: Some(Uid(0)), uids: 9, min_allowed: 1, max_limit: 65535 },
+        };
+        let line = |&name: &u8| {
+            let line = MinerLine {
+                uid: Uid(name.into()),
+                object: ObjectHash([name; 32]),
+                outcome: Outcome::Cut,
+            };
+            (miner(name), line)
+        };
+        let spec = ScoringSpec::default();
+        let miners = cut.iter().map(line).collect();
+        let (log, _) = ScoreLog::close(&spec, &logs.standings(), header, miners).unwrap();
+        let bytes = log.sign(&key()).unwrap().into();
+        Closed { log, bytes }
+    }
+
+    #[test]
+    fn the_last_logs_outlive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Logs::open(folder.path(), RUN, validator()).unwrap();
+        let mut logs = open();
+        assert_eq!(logs.head(), ScoreLogHead::default());
+        for window in 0..12 {
+            let cut: &[u8] = if window < 10 { &[1, 2] } else { &[2] };
+            let closed = log(&logs, window, cut);
+            logs.keep(closed).unwrap();
+        }
+        let again = open();
+        assert_eq!(again.iter().map(|closed| closed.log.header.window.0).collect::<Vec<_>>(), [4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(again.head(), logs.head());
+        assert_eq!(again.newest().unwrap().bytes, logs.newest().unwrap().bytes, "the same signature");
+        assert_eq!(again.turns(), logs.turns());
+        assert_ne!(again.turns(), Turns::default());
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logs = Logs::open(folder.path(), RUN, validator()).unwrap();
+        for window in 0..2 {
+            let closed = log(&logs, window, &[1]);
+            logs.keep(closed).unwrap();
+        }
+        let path = folder.path().join("scores/0000000001");
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        fs::write(folder.path().join("scores/0000000007"), b"junk").unwrap();
+        fs::write(folder.path().join("scores/0000000002.partial"), b"cut").unwrap();
+        let again = Logs::open(folder.path(), RUN, validator()).unwrap();
+        assert_eq!(again.newest().map(|closed| closed.log.header.window), Some(Window(0)));
+
+        let registered_again = NeuronId { registered: Height(5), ..validator() };
+        assert!(Logs::open(folder.path(), RUN, registered_again).unwrap().newest().is_none());
+        assert!(Logs::open(folder.path(), RunHash([8; 32]), validator()).unwrap().newest().is_none());
+    }
+}

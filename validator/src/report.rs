@@ -1,0 +1,47 @@
+//! What a score log says, for events and metrics.
+
+use crate::metrics::ValidatorMetrics;
+use common::{
+    NeuronId,
+    gauntlet::{Fault, Outcome, ScoringSpec},
+    score_log::ScoreLog,
+};
+use node::MinerScore;
+
+/// What was wrong with a miner in the window, also what only its losses show.
+fn fault(log: &ScoreLog, miner: &NeuronId) -> Option<Fault> {
+    match log.miners.get(miner)?.outcome {
+        Outcome::Failed(fault) => Some(fault),
+        Outcome::Evaluated(evaluation) => {
+            evaluation.judge(*miner, log.header.unassigned_before).ok().and_then(Result::err)
+        }
+        Outcome::Cut | Outcome::Gone => None,
+    }
+}
+
+/// How everybody stands after a window.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a score is for people's eyes here")]
+pub(crate) fn miners(log: &ScoreLog, spec: &ScoringSpec) -> Vec<MinerScore> {
+    let line = |(miner, standing): (&NeuronId, &common::gauntlet::Standing)| MinerScore {
+        hotkey: miner.hotkey,
+        uid: log.miners.get(miner).map(|line| line.uid).unwrap_or_default(),
+        mu: standing.rating.mu().get(),
+        sigma: standing.rating.sigma().get(),
+        rating: standing.rating.value(spec.z).get(),
+        proof: spec.proof.verdict(standing.proof).factor().get(),
+        credit: standing.credit.get(),
+        score: log.stated.scores.get(miner).map_or(0.0, |score| score.0 as f64 / 1e12),
+        fault: fault(log, miner).map(|fault| fault.to_string()),
+    };
+    log.stated.standings.iter().map(line).collect()
+}
+
+/// Counts what became of the miners of a window.
+pub(crate) fn count(metrics: &ValidatorMetrics, log: &ScoreLog) {
+    metrics.logs.increment();
+    metrics.cut.add(log.cut().len() as u64);
+    for fault in log.miners.keys().filter_map(|miner| fault(log, miner)) {
+        metrics.faults.with(format!("{fault:?}")).increment();
+    }
+}

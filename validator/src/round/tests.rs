@@ -1,0 +1,256 @@
+//! Whole runs, with trouble of every kind at random moments.
+
+use super::*;
+use common::clock::WindowSpec;
+use proptest::{collection::vec, prelude::*};
+use std::collections::BTreeSet;
+
+const TINY: WindowSpec =
+    WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+
+fn rules() -> Rules {
+    Rules { clock: Clock::new(Height(100), TINY).unwrap(), checkpoint_every: 3 }
+}
+
+/// Blocks between two epochs of the chain of these tests.
+const EPOCH: u64 = 50;
+
+/// What happens at a step.
+#[derive(Clone, Copy, Debug)]
+struct Luck {
+    /// Blocks that pass meanwhile.
+    blocks: u64,
+    /// Killed before the action ended; what it did stays done.
+    killed: bool,
+    /// The action goes wrong.
+    fails: bool,
+}
+
+fn luck() -> impl Strategy<Value = Luck> {
+    let blocks = prop_oneof![8 => 0u64..3, 2 => 0u64..40];
+    (blocks, prop::bool::weighted(0.08), prop::bool::weighted(0.08))
+        .prop_map(|(blocks, killed, fails)| Luck { blocks, killed, fails })
+}
+
+/// The world around a validator: what its actions leave there.
+#[derive(Debug, Default)]
+struct World {
+    height: u64,
+    /// Windows up to this one are in the journal's parameters.
+    applied: u64,
+    voted: Vec<(u64, u64)>,
+    measured: Vec<u64>,
+    logs: Vec<u64>,
+    published: BTreeSet<u64>,
+    weights: Vec<(u64, u64)>,
+    given_up: Option<Window>,
+    checkpoints: Vec<u64>,
+    held_out: BTreeSet<u64>,
+    resyncs: u64,
+}
+
+impl World {
+    fn past(&self) -> Past {
+        let last = |list: &Vec<u64>| list.last().copied().map(Window);
+        let set = self.weights.last().map(|&(window, _)| Window(window));
+        let opens = self.weights.last().map_or(0, |&(_, height)| (height / EPOCH + 1) * EPOCH);
+        Past {
+            voted: self.voted.last().map(|&(window, _)| Window(window)),
+            logged: last(&self.logs),
+            weighed: set.max(self.given_up),
+            opens: Height(opens),
+        }
+    }
+
+    fn resume(&self) -> Round {
+        Round::resume(rules(), Window(self.applied), self.past())
+    }
+
+    /// Carries an action out and checks that it was right to.
+    fn carry_out(&mut self, round: &Round, action: Action, luck: Luck) -> Done {
+        let clock = rules().clock;
+        let height = self.height;
+        let at = |window: Window| clock.heights(window).unwrap();
+        assert!(round.window().0 <= self.applied, "nothing is ahead of the parameters");
+        match action {
+            Action::Wait(_) | Action::Finish => unreachable!("the test does these itself"),
+            Action::HeldOut(window) => {
+                assert_eq!(window.0, self.applied);
+                self.held_out.insert(window.0);
+                Done::HeldOut
+            }
+            Action::Gather(window) => {
+                assert!(height >= at(window).claims_close.0 && window.0 == self.applied);
+                if luck.fails { Done::Missed } else { Done::Gathered }
+            }
+            Action::Screen(window) => {
+                assert!(height >= at(window).seed.0 && height < at(window).votes_close.0);
+                Done::Screened
+            }
+            Action::Vote(window) => {
+                assert!(height >= at(window).seed.0 && height < at(window).votes_close.0);
+                if luck.fails {
+                    return Done::Voted;
+                }
+                assert!(self.voted.iter().all(|&(other, _)| other < window.0), "a second vote on {window}");
+                self.voted.push((window.0, height));
+                Done::Voted
+            }
+            Action::Measure(window) => {
+                assert_eq!(window.0, self.applied, "on the window's own parameters");
+                assert!(height >= at(window).seed.0);
+                self.measured.push(window.0);
+                Done::Measured
+            }
+            Action::Decide(window) => {
+                assert!(height >= at(window).votes_close.0);
+                Done::Decided { diverged: luck.fails }
+            }
+            Action::CloseLog(window) => {
+                assert_eq!((window.0, self.measured.last()), (self.applied, Some(&window.0)));
+                assert!(self.logs.iter().all(|&other| other < window.0), "a second log of {window}");
+                if luck.fails {
+                    return Done::NotLogged;
+                }
+                self.logs.push(window.0);
+                Done::Logged
+            }
+            Action::Apply(window) => {
+                assert_eq!(window.0, self.applied);
+                assert!(height >= at(window).votes_close.0);
+                if luck.fails {
+                    return Done::Lost;
+                }
+                self.applied += 1;
+                Done::Applied
+            }
+            Action::Publish(window) => {
+                assert_eq!(window.0 + 1, self.applied);
+                self.published.insert(window.0);
+                Done::Published
+            }
+            Action::Checkpoint(window) => {
+                assert_eq!(window.0, self.applied);
+                assert!(window.0.is_multiple_of(3) || window.0 == 8);
+                self.checkpoints.push(window.0);
+                Done::Checkpointed
+            }
+            Action::SetWeights(window) => self.set_weights(window, luck),
+            Action::Resync => {
+                self.resyncs += 1;
+                // The others are at the window that is being trained.
+                let decided = clock.last_decided(Height(height)).map_or(0, |window| window.0 + 1);
+                self.applied = self.applied.max(decided);
+                Done::Resynced { window: Window(self.applied) }
+            }
+        }
+    }
+
+    fn set_weights(&mut self, window: Window, luck: Luck) -> Done {
+        assert_eq!(self.logs.last(), Some(&window.0), "weights are those of the newest log");
+        if let Some(&(before, height)) = self.weights.last() {
+            assert!(before < window.0);
+            assert!(height / EPOCH < self.height / EPOCH, "twice in one epoch");
+        }
+        if luck.fails && luck.blocks == 0 {
+            self.given_up = Some(window);
+            return Done::Weighed { window, opens: Height(self.height) };
+        }
+        if luck.fails {
+            return Done::NotYet { opens: Height(self.height + 5) };
+        }
+        self.weights.push((window.0, self.height));
+        Done::Weighed { window, opens: Height((self.height / EPOCH + 1) * EPOCH) }
+    }
+}
+
+/// Runs to the end; fate repeats, with good luck from then on.
+fn run(start: u64, fate: &[Luck]) -> World {
+    let mut world = World { height: start, ..World::default() };
+    let mut round = world.resume();
+    let fine = Luck { blocks: 0, killed: false, fails: false };
+    for step in 0..2000 {
+        let luck = fate.get(step).copied().unwrap_or(fine);
+        match round.act(Height(world.height)) {
+            Action::Finish => return world,
+            Action::Wait(until) => {
+                assert!(until.0 > world.height && until.0 < u64::MAX, "{round:?} at {}", world.height);
+                world.height = if luck.killed { world.height + 1 } else { until.0 };
+            }
+            action => {
+                let done = world.carry_out(&round, action, luck);
+                round = round.after(done);
+                world.height += luck.blocks;
+            }
+        }
+        if luck.killed {
+            round = world.resume();
+        }
+    }
+    panic!("the run does not end: {round:?}, {world:?}");
+}
+
+#[test]
+fn a_run_without_trouble() {
+    let world = run(90, &[]);
+    let all: Vec<u64> = (0..8).collect();
+    assert_eq!(world.voted, all.iter().map(|w| (*w, 100 + 30 * w + 35)).collect::<Vec<_>>());
+    assert_eq!((&world.measured, &world.logs), (&all, &all));
+    assert_eq!(world.published, all.into_iter().collect());
+    assert_eq!(world.held_out, (0..9).collect());
+    assert_eq!(world.checkpoints, [3, 6, 8]);
+    // The log of window w is closed in block 138 + 30 w; an epoch begins every 50 blocks.
+    assert_eq!(world.weights, [(0, 138), (1, 168), (2, 200), (3, 250), (5, 300), (7, 350)]);
+    assert_eq!(world.resyncs, 0);
+}
+
+#[test]
+fn who_starts_late_catches_up_and_takes_part_from_then_on() {
+    // Block 255 is within window 5; window 4 was decided in block 258.
+    let world = run(255, &[]);
+    assert_eq!(world.voted.first(), Some(&(4, 255)), "a vote is still in time");
+    assert_eq!(world.logs, [4, 5, 6, 7]);
+    let world = run(260, &[]);
+    assert_eq!(world.voted.first(), Some(&(5, 285)));
+    assert_eq!(world.logs, [4, 5, 6, 7], "the last window is measured even though its vote is over");
+    let world = run(400, &[]);
+    assert!(world.voted.is_empty());
+    assert_eq!(world.logs, [7], "claims of the last window stay the newest");
+}
+
+#[test]
+fn who_disagrees_makes_no_log_and_resyncs() {
+    let fine = Luck { blocks: 0, killed: false, fails: false };
+    // HeldOut, Wait, Gather, Wait, Screen, Vote, Measure, Wait, Decide.
+    let mut fate = [fine; 9];
+    fate[8].fails = true;
+    let world = run(90, &fate);
+    assert_eq!((world.resyncs, world.applied), (1, 8));
+    assert_eq!(world.logs, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_trouble_breaks_a_rule_and_every_run_ends(start in 90u64..400, fate in vec(luck(), 0..150)) {
+        let world = run(start, &fate);
+        prop_assert_eq!(world.applied, 8);
+        prop_assert!(world.logs.is_sorted_by(|a, b| a < b));
+        prop_assert!(world.weights.is_sorted_by(|a, b| a.0 < b.0));
+        for window in &world.logs {
+            prop_assert!(world.measured.contains(window));
+        }
+        prop_assert!(world.held_out.contains(&8));
+    }
+
+    #[test]
+    fn who_is_only_killed_logs_every_window_and_publishes_it(fate in vec(any::<bool>(), 0..150)) {
+        let fate: Vec<_> =
+            fate.into_iter().map(|killed| Luck { blocks: 0, killed, fails: false }).collect();
+        let world = run(90, &fate);
+        prop_assert_eq!(world.logs, (0..8).collect::<Vec<_>>());
+        prop_assert_eq!(world.published, (0..8).collect::<BTreeSet<_>>());
+        prop_assert!(world.weights.iter().any(|&(window, _)| window == 7), "the last log is paid by");
+    }
+}

@@ -1,0 +1,127 @@
+//! `weights show`: what the newest score log says that weights should be, and what they are on chain.
+
+use crate::{
+    ValidatorError,
+    desk::{Desk, published_logs, standing_vote},
+    logs::Logs,
+    weights::OnChain,
+};
+use common::{NeuronId, Uid, Window, score_log::ScoreLog};
+use node::{Config, NodeError};
+use serde_json::json;
+use std::{collections::BTreeSet, fmt::Write as _};
+
+/// What a validator's weights are and should be.
+#[derive(Debug)]
+struct Weights {
+    validator: NeuronId,
+    uid: Uid,
+    log: Option<ScoreLog>,
+    on_chain: OnChain,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    uid: Uid,
+    hotkey: Option<common::Hotkey>,
+    stated: Option<u16>,
+    set: Option<u16>,
+}
+
+/// The answer of `weights show`, as a table or as JSON.
+///
+/// # Errors
+/// The chain cannot be read, or the hotkey is not registered.
+pub async fn show(config: Config, json: bool) -> Result<String, ValidatorError> {
+    let weights = read(Desk::open(config).await?).await?;
+    Ok(if json { weights.as_json() } else { weights.as_table() })
+}
+
+async fn read(desk: Desk) -> Result<Weights, ValidatorError> {
+    let validator = desk.neuron(desk.hotkey.hotkey())?;
+    let on_chain = OnChain::read(desk.ledger.client(), desk.ledger.netuid(), &desk.hotkey).await;
+    let on_chain = on_chain.map_err(NodeError::from)?;
+    let (Some(on_chain), Some((_, uid))) = (on_chain, desk.state.neuron(&validator.hotkey)) else {
+        return Err(ValidatorError::NoWindow);
+    };
+    let log = newest_log(&desk, &validator).await?;
+    let stated = log.as_ref().map(|log| log.stated.weights.clone()).unwrap_or_default();
+    let uids: BTreeSet<Uid> = stated.keys().copied().chain(on_chain.row.iter().map(|(uid, _)| *uid)).collect();
+    let row = |uid: Uid| Row {
+        uid,
+        hotkey: desk.state.metagraph.neurons.get(usize::from(uid.0)).map(|neuron| neuron.hotkey),
+        stated: stated.get(&uid).copied(),
+        set: on_chain.row.iter().find(|(other, _)| *other == uid).map(|(_, weight)| *weight),
+    };
+    Ok(Weights { validator, uid, rows: uids.into_iter().map(row).collect(), log, on_chain })
+}
+
+/// The newest log: of the journal, else of the bucket.
+async fn newest_log(desk: &Desk, validator: &NeuronId) -> Result<Option<ScoreLog>, ValidatorError> {
+    let folder = &desk.config.node.folder;
+    if folder.exists() {
+        let logs = Logs::open(folder, desk.spec.hash(), *validator)?;
+        if let Some(closed) = logs.newest() {
+            return Ok(Some(closed.log.clone()));
+        }
+    }
+    let Some(vote) = standing_vote(&desk.state, &validator.hotkey, &desk.spec) else { return Ok(None) };
+    let at = (&vote, Window(vote.window.0.saturating_add(1)));
+    Ok(published_logs((&desk.fetcher, &desk.state), validator, &desk.spec, at, 1).await.pop())
+}
+
+impl Weights {
+    fn as_table(&self) -> String {
+        let mut text = String::new();
+        let line = |text: &mut String, name: &str, value: String| {
+            writeln!(text, "{name:18}{value}").expect("a string takes all that is written");
+        };
+        line(&mut text, "validator", format!("{} (uid {})", self.validator.hotkey, self.uid));
+        let log = self.log.as_ref();
+        let window = log.map(|log| format!("of window {}, head {}", log.header.window, log.head()));
+        line(&mut text, "newest score log", window.unwrap_or("none".to_owned()));
+        let set = self.on_chain.set.map(|block| format!("set in block {block}"));
+        line(&mut text, "on chain", set.unwrap_or("never set".to_owned()));
+        let next = self.on_chain.next_epoch.map(|block| format!("block {block}"));
+        line(&mut text, "next epoch", next.unwrap_or("none".to_owned()));
+        let number = |number: Option<u16>| number.map_or("-".to_owned(), |number| number.to_string());
+        writeln!(text, "\n{:>5}  {:>6}  {:>8}  hotkey", "uid", "to set", "on chain")
+            .expect("a string takes all that is written");
+        for row in &self.rows {
+            let hotkey = row.hotkey.map(|hotkey| hotkey.to_string()).unwrap_or_default();
+            let (stated, set) = (number(row.stated), number(row.set));
+            writeln!(text, "{:>5}  {stated:>6}  {set:>8}  {hotkey}", row.uid)
+                .expect("a string takes all that is written");
+        }
+        text.trim_end().to_owned()
+    }
+
+    fn as_json(&self) -> String {
+        let rows: Vec<_> = self.rows.iter().map(Row::as_json).collect();
+        let log = self.log.as_ref().map(|log| {
+            json!({ "window": log.header.window, "head": log.head(), "state": log.header.state })
+        });
+        json!({
+            "validator": self.validator.hotkey.to_string(),
+            "uid": self.uid,
+            "log": log,
+            "set_in_block": self.on_chain.set,
+            "next_epoch": self.on_chain.next_epoch,
+            "block": self.on_chain.height,
+            "weights": rows,
+        })
+        .to_string()
+    }
+}
+
+impl Row {
+    fn as_json(&self) -> serde_json::Value {
+        json!({
+            "uid": self.uid,
+            "hotkey": self.hotkey.map(|hotkey| hotkey.to_string()),
+            "to_set": self.stated,
+            "on_chain": self.set,
+        })
+    }
+}

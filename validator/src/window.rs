@@ -1,0 +1,180 @@
+//! One window, as a validator sees it: what was claimed, what of it is a submission, who is voted for, and what becomes of
+//! each miner.
+
+use crate::{ValidatorError, gauntlet::Field};
+use bytes::Bytes;
+use chain::Hyperparameters;
+use common::{
+    NeuronId, Uid, Window,
+    acceptance::{Candidate, candidates},
+    announcement::{Bits, Claim, Possession},
+    clock::Heights,
+    digest::ObjectHash,
+    gauntlet::{Evaluation, Fault, Outcome},
+    score_log::{MinerLine, ScoreLog},
+    submission::Submission,
+};
+use exchange::{BlockState, FetchError};
+use futures::{StreamExt as _, stream};
+use node::Node;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+
+/// Submissions that are fetched at once.
+const AT_ONCE: usize = 8;
+
+/// What was claimed for a window, and what was found under it.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The window's heights.
+    pub heights: Heights,
+    /// The chain at `D_w`.
+    pub closed: Arc<BlockState>,
+    /// Who may be accepted, in the order of a vote's bits.
+    pub candidates: Vec<Candidate>,
+    /// All claims.
+    pub claims: BTreeMap<NeuronId, Claim>,
+    /// The valid submissions.
+    pub field: Arc<Field>,
+    /// Why the others are none.
+    pub troubles: BTreeMap<NeuronId, Trouble>,
+    /// How long fetching and checking took.
+    pub seconds: f64,
+}
+
+/// Why a claim could not be followed up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong.
+    pub why: String,
+    /// The miner's fault; none, if it is this validator that could not do it.
+    pub fault: Option<Fault>,
+}
+
+/// What the Gauntlet found.
+#[derive(Debug)]
+pub struct Measured {
+    /// The chain at `S_w`.
+    pub seeded: Arc<BlockState>,
+    /// The subnet's rules then.
+    pub rules: Hyperparameters,
+    /// The loss on unassigned data before any update.
+    pub unassigned_before: f64,
+    /// Who was evaluated.
+    pub evaluations: BTreeMap<NeuronId, Evaluation>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Fetches and checks all that was claimed for the window that is next.
+///
+/// # Errors
+/// The chain does not tell, or the node is being stopped.
+pub async fn gather(node: &Node, window: Window) -> Result<Gathered, ValidatorError> {
+    let started = Instant::now();
+    let run = &node.run;
+    let heights = run.clock.heights(window)?;
+    let incentives = node.ask(async || node.ledger.at(heights.incentives).await).await?;
+    let closed = node.ask(async || node.ledger.at(heights.claims_close).await).await?;
+    let candidates =
+        candidates(run.id, &run.spec.acceptance, &heights, &incentives.snapshot, &closed.snapshot)?;
+    let claims = closed.claims(run.id, window);
+
+    // Candidates first: for them there is a deadline.
+    let first: BTreeSet<_> = candidates.iter().map(|candidate| candidate.id).collect();
+    let rest = claims.keys().filter(|id| !first.contains(*id)).copied();
+    let order: Vec<NeuronId> = candidates.iter().map(|candidate| candidate.id).chain(rest).collect();
+    let fetched = stream::iter(order).map(|miner| fetch(node, &closed, miner, &claims[&miner]));
+    let fetched: Vec<_> = node.unless_stopped(fetched.buffer_unordered(AT_ONCE).collect()).await?;
+    let (submissions, troubles) = sort_out(fetched);
+
+    let medians = node.progress.medians.clone();
+    let field = tokio::task::spawn_blocking(move || Field::new(submissions, medians.as_ref()));
+    let field = Arc::new(field.await.map_err(|_| ValidatorError::Stopped)??);
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Gathered { heights, closed, candidates, claims, field, troubles, seconds })
+}
+
+async fn fetch(
+    node: &Node,
+    closed: &BlockState,
+    miner: NeuronId,
+    claim: &Claim,
+) -> (NeuronId, Result<Submission<Bytes>, FetchError>) {
+    let expected = node.run.expected(miner, claim.window, node.state());
+    (miner, node.fetcher.submission(closed, claim, &expected, &node.run.layout).await)
+}
+
+/// Parts the submissions from the troubles. Where no bucket answers at all, it is this validator that is cut off.
+fn sort_out(
+    fetched: Vec<(NeuronId, Result<Submission<Bytes>, FetchError>)>,
+) -> (BTreeMap<NeuronId, Submission<Bytes>>, BTreeMap<NeuronId, Trouble>) {
+    let cut_off = fetched.iter().all(|(_, got)| got.as_ref().is_err_and(FetchError::is_unreachable));
+    let (mut submissions, mut troubles) = (BTreeMap::new(), BTreeMap::new());
+    for (miner, got) in fetched {
+        match got {
+            Ok(submission) => drop(submissions.insert(miner, submission)),
+            Err(error) => {
+                let fault = error.fault().filter(|_| !cut_off);
+                drop(troubles.insert(miner, Trouble { why: error.to_string(), fault }));
+            }
+        }
+    }
+    (submissions, troubles)
+}
+
+impl Gathered {
+    /// The bits of a vote for these miners.
+    #[must_use]
+    pub fn bits(&self, good: &BTreeSet<NeuronId>) -> Bits {
+        let places = self.candidates.iter().enumerate().filter(|(_, candidate)| good.contains(&candidate.id));
+        Bits::of(places.map(|(place, _)| place))
+    }
+
+    /// That this validator holds the submissions of these miners.
+    #[must_use]
+    pub fn possession(&self, holder: common::Hotkey, good: &BTreeSet<NeuronId>) -> Possession {
+        let voted = self.candidates.iter().filter(|candidate| good.contains(&candidate.id));
+        Possession::of(holder, voted.filter_map(|c| self.field.get(&c.id)).map(Submission::bytes))
+    }
+
+    /// Those whose submissions this validator could not get, by no fault of theirs.
+    pub fn cut_off(&self) -> impl Iterator<Item = NeuronId> {
+        self.troubles.iter().filter(|(_, trouble)| trouble.fault.is_none()).map(|(&miner, _)| miner)
+    }
+
+    /// What became of each claimant and of each rated miner; `last` is the log before.
+    #[must_use]
+    pub fn lines(&self, measured: &Measured, last: Option<&ScoreLog>) -> BTreeMap<NeuronId, MinerLine> {
+        let claimed = self.claims.iter().map(|(&miner, claim)| {
+            let uid = self.closed.neuron(&miner.hotkey).map(|(_, uid)| uid);
+            (miner, claim.object, uid, self.outcome(miner, measured))
+        });
+        let rated = last.into_iter().flat_map(|last| last.stated.standings.iter());
+        let absent = rated.filter(|(miner, _)| !self.claims.contains_key(miner)).map(|(&miner, _)| {
+            let uid = last.and_then(|last| last.miners.get(&miner)).map(|line| line.uid);
+            (miner, ObjectHash::default(), uid, Outcome::Failed(Fault::Absent))
+        });
+        let line = |(miner, object, known, outcome): (NeuronId, ObjectHash, Option<Uid>, Outcome)| {
+            let now = measured.seeded.neuron(&miner.hotkey).filter(|(id, _)| *id == miner);
+            let line = match now {
+                Some((_, uid)) => MinerLine { uid, object, outcome },
+                None => MinerLine { uid: known.unwrap_or_default(), object, outcome: Outcome::Gone },
+            };
+            (miner, line)
+        };
+        claimed.chain(absent).map(line).collect()
+    }
+
+    fn outcome(&self, miner: NeuronId, measured: &Measured) -> Outcome {
+        let fault = self.troubles.get(&miner).and_then(|trouble| trouble.fault);
+        match (measured.evaluations.get(&miner), fault) {
+            (Some(evaluation), _) => Outcome::Evaluated(*evaluation),
+            (None, Some(fault)) => Outcome::Failed(fault),
+            (None, None) => Outcome::Cut,
+        }
+    }
+}
