@@ -255,7 +255,7 @@ impl<C: Craft> Miner<C> {
 
     /// While nothing is to be done but wait: saves what must be saved now and then, and deletes what nobody asks for.
     async fn tidy(&mut self, window: Window) -> Result<(), MinerError> {
-        if window.0 % self.node.config.node.save_every.get() == 0 {
+        if window.0.is_multiple_of(self.node.config.node.save_every.get()) {
             self.craft.save(&self.node).await?;
             self.submissions.forget_before(window)?;
         }

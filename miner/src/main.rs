@@ -38,3 +38,16 @@ fn main() -> ExitCode {
         Command::Config(configuration) => configuration.main().into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::path::Path;
+
+    #[test]
+    fn the_reference_is_what_the_code_says() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+        cli::check_reference(&Program::command(), &page).unwrap();
+    }
+}
