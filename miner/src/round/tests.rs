@@ -27,6 +27,8 @@ struct World {
     bucket: BTreeSet<[u8; 32]>,
     /// Claims on the chain, with the block in which they are.
     claims: BTreeMap<u64, ([u8; 32], u64)>,
+    /// The window in which nothing could be made.
+    gave_up: Option<u64>,
     /// How often the miner was lost, and restarted.
     troubles: u8,
     lost: bool,
@@ -55,7 +57,7 @@ const KINDS: [Kind; 4] = [Kind::Good, Kind::Bad, Kind::Killed, Kind::KilledAfter
 impl World {
     fn new(height: u64) -> Self {
         let (journal, bucket, claims) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { height, journal, bucket, claims, troubles: 0, lost: false }
+        Self { height, journal, bucket, claims, gave_up: None, troubles: 0, lost: false }
     }
 
     /// The state is that of the first window that is not decided.
@@ -86,8 +88,10 @@ impl World {
             Action::Make { window, before } => {
                 self.check_open(clock, window, before);
                 assert!(!self.journal.contains_key(&window.0), "what is in the journal is trained again");
+                assert_ne!(self.gave_up, Some(window.0), "what was given up is begun again");
                 pass(self);
                 if !good || self.height >= before.0 && outcome.blocks > 1 {
+                    self.gave_up = Some(window.0);
                     return Some(Event::GaveUp);
                 }
                 let made = object(window, self.troubles);
@@ -131,7 +135,7 @@ impl World {
             Action::Resync => {
                 assert!(self.lost, "a resync without need");
                 pass(self);
-                self.lost = false;
+                (self.lost, self.gave_up) = (false, None);
                 Some(self.state(clock))
             }
             Action::Finish => None,
@@ -156,7 +160,7 @@ fn step(
     let clock = round.clock;
     let restart = |world: World| {
         // A restart finds its way by itself: it starts with a state that votes name.
-        let world = World { troubles: world.troubles + 1, lost: false, ..world };
+        let world = World { troubles: world.troubles + 1, lost: false, gave_up: None, ..world };
         let (round, action) = world.start(clock, claim_time);
         Some((round, action, world))
     };
