@@ -8,7 +8,7 @@ pub use error::FetchError;
 use crate::BlockState;
 use bytes::Bytes;
 use common::{
-    BlockHash, NeuronId, Window,
+    BlockHash, Hotkey, NeuronId, Window,
     acceptance::Accepted,
     announcement::Claim,
     custody::custodians,
@@ -99,7 +99,8 @@ impl Fetcher {
         let key = keys::score_log(run.id(), window);
         let bytes = self.small(state, validator, &key, keys::LARGEST_SCORE_LOG).await?;
         let expected = score_log::Expected { run: *run, validator: *validator, window };
-        ScoreLog::open(&bytes, &expected).map_err(|source| FetchError::ScoreLog { owner: *validator, source })
+        ScoreLog::open(&bytes, &expected)
+            .map_err(|source| FetchError::ScoreLog { owner: validator.hotkey, source })
     }
 
     /// What a validator says was decided on a window. It is true if the history ends on the voted state with it.
@@ -116,7 +117,7 @@ impl Fetcher {
         let bytes =
             self.small(state, validator, &keys::record(run.id(), window), keys::LARGEST_RECORD).await?;
         WindowRecord::open(&bytes, run, window)
-            .map_err(|source| FetchError::Record { owner: *validator, source })
+            .map_err(|source| FetchError::Record { owner: validator.hotkey, source })
     }
 
     /// An object of a window, from anybody's bucket.
@@ -130,7 +131,7 @@ impl Fetcher {
     ) -> Result<Submission<Bytes>, FetchError> {
         let key = keys::submission(expected.run.id(), expected.window, object);
         let bytes = self.small(state, owner, &key, layout.most_bytes()).await?;
-        let (owner, object, expected, layout) = (*owner, *object, *expected, Arc::clone(layout));
+        let (owner, object, expected, layout) = (owner.hotkey, *object, *expected, Arc::clone(layout));
         let check = move || check(owner, bytes.into(), &object, &expected, layout);
         tokio::task::spawn_blocking(check).await.unwrap_or(Err(FetchError::Stopped { owner }))
     }
@@ -145,13 +146,13 @@ impl Fetcher {
     ) -> Result<Vec<u8>, FetchError> {
         let bucket = self.bucket(state, owner)?;
         let got = bucket.get(key, &self.limits(bytes)).await;
-        let (bytes, _) = got.map_err(|source| FetchError::Storage { owner: *owner, source })?;
+        let (bytes, _) = got.map_err(|source| FetchError::Storage { owner: owner.hotkey, source })?;
         Ok(bytes)
     }
 
     fn bucket(&self, state: &BlockState, owner: &NeuronId) -> Result<Bucket, FetchError> {
-        let announced = state.bucket(&owner.hotkey).ok_or(FetchError::NoBucket { owner: *owner })?;
-        self.storage.bucket(&announced).map_err(|source| FetchError::Storage { owner: *owner, source })
+        let announced = state.bucket(&owner.hotkey).ok_or(FetchError::NoBucket { owner: owner.hotkey })?;
+        self.storage.bucket(&announced).map_err(|source| FetchError::Storage { owner: owner.hotkey, source })
     }
 
     fn limits(&self, bytes: u64) -> Limits {
@@ -171,7 +172,7 @@ fn sources(seed: BlockHash, accepted: &Accepted, voters: &BTreeSet<NeuronId>) ->
 
 /// Opens what was claimed. Bytes that are not the claimed ones say nothing about who claimed them but that.
 fn check(
-    owner: NeuronId,
+    owner: Hotkey,
     bytes: Bytes,
     object: &ObjectHash,
     expected: &Expected,

@@ -3,7 +3,7 @@
 use super::{FetchError, Fetcher};
 use crate::BlockState;
 use common::{
-    NeuronId,
+    Hotkey, NeuronId,
     checkpoint::{MANIFEST, Manifest, PROGRESS, Part, Pointer},
     digest::RunHash,
     keys,
@@ -29,7 +29,7 @@ impl Fetcher {
         validator: &NeuronId,
         run: &RunHash,
     ) -> Result<Pointer, FetchError> {
-        let owner = *validator;
+        let owner = validator.hotkey;
         let key = keys::checkpoint_pointer(run.id());
         let bytes = self.small(state, validator, &key, keys::LARGEST_POINTER).await?;
         let pointer = Pointer::read(&bytes).map_err(|source| FetchError::Pointer { owner, source })?;
@@ -56,7 +56,7 @@ impl Fetcher {
         into: &Path,
     ) -> Result<(Manifest, Progress), FetchError> {
         let partial = begin(into).await?;
-        let from = Source { owner: *validator, bucket: self.bucket(state, validator)?, pointer };
+        let from = Source { owner: validator.hotkey, bucket: self.bucket(state, validator)?, pointer };
         let fetched = self.checkpoint_into(&from, layout, &partial).await;
         let done = match fetched {
             Ok(done) => finish(&partial, into).await.map(|()| done),
@@ -121,7 +121,7 @@ impl Fetcher {
 
 /// Where a checkpoint comes from.
 struct Source<'a> {
-    owner: NeuronId,
+    owner: Hotkey,
     bucket: Bucket,
     pointer: &'a Pointer,
 }
@@ -155,7 +155,7 @@ async fn finish(partial: &Path, into: &Path) -> Result<(), FetchError> {
     fs::rename(partial, into).await.map_err(local(into))
 }
 
-async fn read_progress(owner: NeuronId, path: &Path) -> Result<Progress, FetchError> {
+async fn read_progress(owner: Hotkey, path: &Path) -> Result<Progress, FetchError> {
     let bytes = fs::read(path).await.map_err(local(path))?; // The manifest bounds it.
     Progress::read(&bytes).map_err(|source| FetchError::Progress { owner, source })
 }

@@ -1,7 +1,7 @@
 //! Why an object could not be had, and whose fault that is.
 
 use common::{
-    NeuronId,
+    Hotkey, NeuronId,
     checkpoint::ManifestError,
     digest::{ObjectHash, RunHash},
     gauntlet::Fault,
@@ -21,13 +21,13 @@ pub enum FetchError {
     #[error("{owner} announces no bucket")]
     NoBucket {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
     },
     /// The bucket does not give it.
     #[error("from the bucket of {owner}: {source}")]
     Storage {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// Why.
         source: StorageError,
     },
@@ -35,7 +35,7 @@ pub enum FetchError {
     #[error("{owner} has an object of hash {found} where {claimed} was claimed")]
     Mismatch {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// The hash that was claimed.
         claimed: ObjectHash,
         /// The hash of the bytes.
@@ -45,7 +45,7 @@ pub enum FetchError {
     #[error("the object of {owner}: {source}")]
     Submission {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// What is wrong.
         source: SubmissionError,
     },
@@ -61,7 +61,7 @@ pub enum FetchError {
     #[error("the score log of {owner}: {source}")]
     ScoreLog {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// What is wrong.
         source: ScoreLogError,
     },
@@ -69,7 +69,7 @@ pub enum FetchError {
     #[error("the record of {owner}: {source}")]
     Record {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// What is wrong.
         source: RecordError,
     },
@@ -77,7 +77,7 @@ pub enum FetchError {
     #[error("the pointer to the newest checkpoint of {owner}: {source}")]
     Pointer {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// What is wrong.
         source: WireError,
     },
@@ -85,7 +85,7 @@ pub enum FetchError {
     #[error("the newest checkpoint of {owner} is of run {found}, not {expected}")]
     OtherRun {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// The run that was asked for.
         expected: RunHash,
         /// The pointer's.
@@ -95,13 +95,13 @@ pub enum FetchError {
     #[error("the manifest of the checkpoint of {owner} is not the one that its pointer names")]
     OtherManifest {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
     },
     /// The manifest is none that a checkpoint of this model can have.
     #[error("the checkpoint of {owner}: {source}")]
     Manifest {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// What is wrong.
         source: ManifestError,
     },
@@ -109,7 +109,7 @@ pub enum FetchError {
     #[error("the checkpoint of {owner}: {source}")]
     Progress {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
         /// What is wrong.
         source: ProgressError,
     },
@@ -125,7 +125,7 @@ pub enum FetchError {
     #[error("the object of {owner} is not checked: the program is being stopped")]
     Stopped {
         /// Who was asked.
-        owner: NeuronId,
+        owner: Hotkey,
     },
 }
 

@@ -88,7 +88,7 @@ async fn objects_of_elsewhere_are_malformed_and_of_another_state_wrong() {
 async fn what_is_no_submission_is_malformed() {
     let buckets = Buckets::start().await;
     let fine = make(MINER, &expected(MINER));
-    for garbage in [vec![], vec![0xe4; 10], vec![7; 300], vec![0xff; fine.len()]] {
+    for garbage in [vec![], vec![7; 10], vec![7; 300], vec![0xff; fine.len()]] {
         assert_eq!(fault(&buckets, &garbage).await.0, Fault::Malformed, "{} bytes", garbage.len());
     }
     let mut forged = fine.clone();

@@ -20,7 +20,7 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
         let (at, manifest) = save(folder.path(), window);
         outbox.put_checkpoint(&at, &manifest).await.unwrap();
     }
-    let (id, files) = (RUN.id(), 4);
+    let (id, files) = (RUN.id(), 5);
     assert_eq!(buckets.keys(NAME, &keys::checkpoints(id)).await.len(), 2 * files + 1);
 
     assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 2 + files);
