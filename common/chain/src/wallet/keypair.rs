@@ -55,7 +55,8 @@ impl KeyPair {
         let mut secret = [0; 64];
         let bytes = Zeroizing::new(self.0.to_raw_vec());
         secret.copy_from_slice(&bytes);
-        let key = SigningKey::from_bytes(&secret).expect("an sr25519 pair keeps the 64 bytes of its secret key");
+        let key =
+            SigningKey::from_bytes(&secret).expect("an sr25519 pair keeps the 64 bytes of its secret key");
         secret.zeroize();
         key
     }
