@@ -172,6 +172,18 @@ save_every = 1
         timeout(HANGS, look).await.unwrap_or_else(|_| panic!("no event {kind} {count}: {}", log()))
     }
 
+    /// Waits until the bucket server's first fault has struck so often.
+    pub(crate) async fn strikes(&self, count: u64) {
+        let look = async {
+            while self.buckets.strikes().first().is_none_or(|strikes| *strikes < count) {
+                sleep(LOOK).await;
+            }
+        };
+        let log = || fs::read_to_string(self.path("log")).unwrap_or_default();
+        let waited = timeout(HANGS, look).await;
+        waited.unwrap_or_else(|_| panic!("the bucket is not asked: {}", log()));
+    }
+
     /// All three validators vote on a window: good is its only candidate, and the state is this one.
     pub(crate) async fn vote(&self, window: Window, state: State) {
         let client =

@@ -89,6 +89,29 @@ async fn what_was_made_before_a_kill_is_claimed_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_refused_is_tried_again_with_the_next_block() {
+    let network = Network::start().await;
+    let path = format!("/miner/{}/submission/", network.spec.id());
+    let refuse = Rule::always("PUT", &path, Fault::Status { code: 403 }).times(2);
+    network.buckets.inject(Plan { seed: 0, rules: vec![refuse] });
+    let miner = network.spawn();
+    let heights = heights(&network, 0);
+    network.release(heights.first);
+    network.event("compressed", 1).await;
+    for attempt in 1..=2 {
+        network.strikes(attempt).await;
+        assert!(network.events("uploaded").is_empty());
+        let newest = network.chain.handle().status().await.unwrap().node.height;
+        network.release(Height(u64::from(newest) + 1));
+    }
+    let claimed = network.event("claimed", 1).await;
+    assert!(claimed["block"].as_u64().unwrap() <= heights.claims_close.0, "{claimed}");
+    assert_eq!(network.events("trained").len(), 1);
+    miner.ask_to_end();
+    assert_eq!(miner.ended().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_training_that_is_too_late_is_given_up() {
     let network = Network::start().await;
     let heights = heights(&network, 0);
