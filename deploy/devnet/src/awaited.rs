@@ -54,6 +54,8 @@ impl Moment<'_> {
             // A joiner is not waited for while it is still catching up; adversaries come when they like.
             (Stage::Claims(_), Part::Miner) => !self.has_acted(stage, hotkey),
             (Stage::Claims(_), Part::Joiner) => is_ready && !self.has_acted(stage, hotkey),
+            // Weights of the window before are set before claims close, or their epoch is missed.
+            (Stage::Claims(window), Part::Validator) => self.told.begun.get(&player.name) < Some(&window),
             (Stage::Votes(_), Part::Validator) => !self.has_acted(stage, hotkey),
             (Stage::End, Part::Validator) => !self.told.logged.contains(&player.name),
             _ => false,
@@ -137,7 +139,9 @@ mod tests {
         fn new() -> Self {
             let players = players();
             let running = players.iter().map(|(player, _)| player.name.clone()).collect();
-            Self { players, running, told: Told::default(), standing: BTreeMap::new(), pool: Vec::new() }
+            let begun = [("validator-0".to_owned(), Window(9))].into();
+            let told = Told { begun, ..Told::default() };
+            Self { players, running, told, standing: BTreeMap::new(), pool: Vec::new() }
         }
 
         fn moment(&self) -> Moment<'_> {
@@ -176,6 +180,17 @@ mod tests {
         assert_eq!(world.missing(Stage::Claims(Window(2))), ["miner-1"]);
         world.told.ready.insert("joiner".into());
         assert_eq!(world.missing(Stage::Claims(Window(2))), ["miner-1", "joiner"]);
+    }
+
+    #[test]
+    fn claims_do_not_close_before_validators_have_scored_the_window_before() {
+        let mut world = World::new();
+        let (first, second) = (Stage::Claims(Window(0)), Stage::Claims(Window(1)));
+        world.told.begun.clear();
+        assert!(world.missing(first).contains(&"validator-0".to_owned()));
+        world.told.begun.insert("validator-0".into(), Window(0));
+        assert!(!world.missing(first).contains(&"validator-0".to_owned()));
+        assert!(world.missing(second).contains(&"validator-0".to_owned()));
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Children {
     /// Asks all to end, and kills those that do not in time. Their names, in order.
     pub(crate) async fn stop(&mut self) -> Vec<String> {
         self.sample();
-        self.running.values().for_each(|child| ask_to_end(child));
+        self.running.values().for_each(ask_to_end);
         let deadline = Instant::now() + GRACE;
         while !self.running.is_empty() && Instant::now() < deadline {
             self.ended();

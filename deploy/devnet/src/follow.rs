@@ -4,7 +4,7 @@ use crate::facts::{Facts, Rating};
 use common::Window;
 use node::events::{Entry, Event};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::PathBuf,
@@ -49,6 +49,8 @@ impl Follower {
 pub(crate) struct Told {
     /// Who holds the shared state.
     pub(crate) ready: BTreeSet<String>,
+    /// The newest window whose parameters a validator has measured: all of the windows before are scored.
+    pub(crate) begun: BTreeMap<String, Window>,
     /// Validators that have closed the log of the last window.
     pub(crate) logged: BTreeSet<String>,
     /// Validators whose weights of the last window are on chain.
@@ -96,6 +98,8 @@ impl Told {
             }
             Event::HeldOut { window, loss, .. } => {
                 facts.window(*window).heldout.insert(name.to_owned(), *loss);
+                let begun = self.begun.entry(name.to_owned()).or_insert(*window);
+                *begun = *window.max(begun);
             }
             Event::Logged { window, .. } if *window == last => {
                 self.logged.insert(name.to_owned());

@@ -62,8 +62,8 @@ pub(crate) async fn with_vote(
 /// Whether a commitment with this record waits in the pool.
 async fn waits(network: &Network, signer: Hotkey, record: Option<Record>) -> anyhow::Result<bool> {
     let pending = network.chain.handle().pending().await?;
-    let ours = pending.iter().filter_map(|extrinsic| pool::read(extrinsic)).filter(|w| w.signer == signer);
-    Ok(ours.last().is_some_and(|waiting| waiting.record == record))
+    let mut newest_first = pending.iter().rev().filter_map(|extrinsic| pool::read(extrinsic));
+    Ok(newest_first.find(|waiting| waiting.signer == signer).is_some_and(|waiting| waiting.record == record))
 }
 
 /// After the run: flips bits in files, or sets other weights.

@@ -89,7 +89,7 @@ impl Network {
         let chain = chain.await.context("the chain does not start")?;
         let buckets = serve(&folder, &members, ([127, 0, 0, 1], 0).into()).await?;
         let start = launch::start(members.len());
-        let spec = launch::launch(file, BlockHash(chain.genesis().0), start, &report)?;
+        let spec = file.launch(BlockHash(chain.genesis().0), start, report.tokenizer, report.dataset)?;
         let launched = common::run_spec::RunFile::from(&spec).to_toml()?;
         fs::write(folder.spec(), launched).context("the run's file cannot be written")?;
         let ledger = ledger(&chain, &spec).await?;

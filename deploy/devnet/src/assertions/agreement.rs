@@ -23,23 +23,20 @@ pub(super) fn states(facts: &Facts) -> Assertion {
 fn in_window(facts: &Facts, window: Window) -> Vec<String> {
     let none = Default::default();
     let seen = facts.windows.get(&window).unwrap_or(&none);
-    let Some(majority) = seen.state else {
-        return vec![format!("window {window}: no state was named by a quorum")];
+    let mut complaints = match seen.state {
+        Some(majority) => differing(facts, window, majority),
+        None => vec![format!("window {window}: no state was named by a quorum")],
     };
-    let mut complaints = differing(facts, window, majority);
-    for name in facts.names(|player| player.part == Part::Validator) {
-        match seen.votes.get(name) {
-            None => complaints.push(format!("window {window}: {name} has no vote on chain")),
-            Some(state) if *state != majority => {
-                complaints.push(format!(
-                    "window {window}: {name} voted for state {}, the quorum for {}",
-                    short(state),
-                    short(&majority)
-                ));
-            }
-            Some(_) => {}
-        }
-    }
+    let validators = facts.names(|player| player.part == Part::Validator);
+    complaints.extend(validators.filter_map(|name| match (seen.votes.get(name), seen.state) {
+        (None, _) => Some(format!("window {window}: {name} has no vote on chain")),
+        (Some(voted), Some(majority)) if *voted != majority => Some(format!(
+            "window {window}: {name} voted for state {}, the quorum for {}",
+            short(voted),
+            short(&majority)
+        )),
+        _ => None,
+    }));
     complaints
 }
 

@@ -40,8 +40,8 @@ pub(super) fn loss(facts: &Facts) -> Assertion {
     let curve = losses.iter().map(|loss| format!("{loss:.2}")).collect::<Vec<_>>().join(" ");
     let share = last / first;
     let mut complaints = Vec::new();
-    // Not `share > most`: a loss that is no number must not pass.
-    if !(share <= most) {
+    let is_low = share <= most; // A loss that is no number is not low.
+    if !is_low {
         complaints.push(format!(
             "held-out loss ends at {:.1} % of its start, {:.1} % is allowed after {} windows: {curve}",
             100.0 * share,

@@ -24,7 +24,7 @@ pub(super) fn weights(facts: &Facts) -> Assertion {
             Some(_) => None,
         })
         .collect();
-    if !(end.incentives.values().sum::<f64>() > 0.0) {
+    if end.incentives.values().sum::<f64>() <= 0.0 {
         complaints.push("no epoch gave anybody incentive".into());
     }
     let good =
@@ -39,7 +39,7 @@ pub(super) fn incentives(facts: &Facts) -> Assertion {
     let mean = honest.iter().map(|name| share(name)).sum::<f64>() / honest.len().max(1) as f64;
     let percent = |name: &str| format!("{:.1} %", 100.0 * share(name));
     let is_adversary = |player: &Player| matches!(player.part, Part::Adversary(_));
-    let overpaid = facts.names(is_adversary).filter(|name| !(share(name) <= ADVERSARY * mean)).map(|name| {
+    let overpaid = facts.names(is_adversary).filter(|name| share(name) > ADVERSARY * mean).map(|name| {
         format!(
             "{name} gets {} of the incentive, an honest miner {:.1} % in the mean",
             percent(name),
@@ -47,7 +47,7 @@ pub(super) fn incentives(facts: &Facts) -> Assertion {
         )
     });
     let underpaid =
-        honest.iter().filter(|name| !(share(name) >= HONEST * mean) || share(name) == 0.0).map(|name| {
+        honest.iter().filter(|name| share(name) < HONEST * mean || share(name) == 0.0).map(|name| {
             format!(
                 "{name} gets {} of the incentive, honest miners {:.1} % in the mean",
                 percent(name),

@@ -248,7 +248,7 @@ impl Live {
                 self.decided(&heights).await?;
             }
         }
-        if head.0 % PAY_EVERY == 0 {
+        if head.0.is_multiple_of(PAY_EVERY) {
             self.see_pay().await?;
         }
         Ok(())

@@ -1,0 +1,243 @@
+//! Whole networks of real processes, with a model of seconds: a good run, a run of kills, each fault, the ways to end.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Nothing here takes that long; it only guards against hanging.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// One network at a time: each has a dozen processes.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The text, in a folder that outlives the tests, so that it becomes tokens once.
+fn text() -> &'static Path {
+    static TEXT: OnceLock<PathBuf> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        build();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("text");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("text.txt"), sentences()).unwrap();
+        folder
+    })
+}
+
+/// The programs that a network consists of. `cargo test` of this package alone does not build them all.
+fn build() {
+    let packages = ["miner", "validator", "auditor", "devnet"].iter().flat_map(|name| ["--package", name]);
+    let status =
+        Command::new(env!("CARGO")).args(["build", "--locked", "--bins", "--quiet"]).args(packages).status();
+    assert!(status.unwrap().success(), "the programs cannot be built");
+}
+
+/// Sentences by a small grammar: 400 documents, always the same.
+fn sentences() -> String {
+    const SUBJECTS: [&str; 8] =
+        ["the king", "a fool", "my lady", "the ghost", "our friend", "the fox", "a child", "the night"];
+    const VERBS: [&str; 8] = ["sees", "loves", "fears", "calls", "follows", "forgets", "carries", "hides"];
+    const ENDS: [&str; 4] = ["at dawn", "in the garden", "without a word", "by the sea"];
+    let mut state = 1_u64;
+    let mut draw = |most: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % most
+    };
+    let mut text = String::new();
+    for document in 0..400 {
+        write!(text, "\n\n### scene {document}\n").unwrap();
+        for _ in 0..30 {
+            let (subject, verb, object, end) =
+                (SUBJECTS[draw(8)], VERBS[draw(8)], SUBJECTS[draw(8)], ENDS[draw(4)]);
+            writeln!(text, "{subject} {verb} {object} {end}.").unwrap();
+        }
+    }
+    text
+}
+
+/// A network that runs.
+struct Network {
+    folder: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Network {
+    fn new() -> Self {
+        let alone = alone();
+        text();
+        Self { folder: tempfile::tempdir().unwrap(), _alone: alone }
+    }
+
+    fn run_folder(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/small.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devnet"));
+        command.args(["up", "--block-ms", "20", "--patience", "120", "--keep"]).args(arguments);
+        command.arg("--data").arg(text()).arg("--spec").arg(spec);
+        command.arg("--dir").arg(self.run_folder()).arg("--report").arg(self.report_file());
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+        command
+    }
+
+    fn report_file(&self) -> PathBuf {
+        self.folder.path().join("report.json")
+    }
+
+    /// Runs to the end; the exit code and the report.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let output = self.command(arguments).output().unwrap();
+        let report =
+            fs::read(self.report_file()).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
+        (output.status.code(), serde_json::from_slice(&report).unwrap())
+    }
+
+    fn replay(&self) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_devnet")).arg("replay").arg(self.run_folder()).output().unwrap()
+    }
+
+    fn start(&self) -> Child {
+        self.command(&["--windows", "3"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Processes that have this network's folder on their command lines.
+    fn children(&self) -> usize {
+        let folder = self.run_folder().display().to_string();
+        let own = env!("CARGO_BIN_EXE_devnet");
+        let lines = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
+        lines.filter(|line| line.contains(&folder) && !line.starts_with(own)).count()
+    }
+
+    fn wait_for_children(&self, test: impl Fn(usize) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !test(self.children()) {
+            assert!(Instant::now() < deadline, "there are {} children", self.children());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+/// Whether an assertion holds, and what it says.
+fn assertion<'a>(report: &'a Value, name: &str) -> (bool, &'a str) {
+    let assertions = report["assertions"].as_array().unwrap();
+    let found = assertions.iter().find(|assertion| assertion["name"] == name).unwrap();
+    (found["ok"].as_bool().unwrap(), found["detail"].as_str().unwrap())
+}
+
+fn assert_green(report: &Value) {
+    let failed: Vec<_> =
+        report["assertions"].as_array().unwrap().iter().filter(|found| found["ok"] != true).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn a_network_with_adversaries_a_joiner_and_kills_is_green_and_can_be_replayed() {
+    let network = Network::new();
+    let arguments = "--assert --windows 8 --kill 3 --join-at 2 --adversary noise=1 --adversary lazy=1";
+    let (code, report) = network.run(&arguments.split(' ').collect::<Vec<_>>());
+    assert_green(&report);
+    assert_eq!(code, Some(0));
+    assert_eq!(report["windows"].as_array().unwrap().len(), 8);
+    assert_eq!(report["miners"].as_array().unwrap().len(), 6);
+    let replayed = network.replay();
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+    assert!(
+        said(&replayed).contains("all 8 windows come to the same sets and states"),
+        "{}",
+        said(&replayed)
+    );
+}
+
+/// The run with this fault ends red, and these assertions say who it was.
+fn turns_red(fault: &str, expected: &[(&str, &str)]) {
+    let network = Network::new();
+    let (code, report) = network.run(&["--assert", "--windows", "3", "--fault", fault]);
+    assert_eq!(code, Some(5), "{report:#}");
+    for (name, culprit) in expected {
+        let (ok, detail) = assertion(&report, name);
+        assert!(!ok && detail.contains(culprit), "{name}: {detail}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_turns_the_run_red() {
+    turns_red("flip-bit", &[("audit", "miner-")]);
+}
+
+#[test]
+fn wrong_weights_turn_the_run_red() {
+    turns_red("wrong-weights", &[("audit", "validator-2's weights")]);
+}
+
+#[test]
+fn an_edited_log_turns_the_run_red() {
+    turns_red("edit-log", &[("audit", "validator-0's log")]);
+}
+
+#[test]
+fn a_skipped_vote_turns_the_run_red() {
+    turns_red("skip-vote", &[("states", "window 1: validator-2 has no vote on chain")]);
+}
+
+#[test]
+fn a_wrong_state_turns_the_run_red() {
+    turns_red("wrong-state", &[("states", "window 1: validator-2 voted for state fafafafa")]);
+}
+
+#[test]
+fn ctrl_c_ends_all_children() {
+    let network = Network::new();
+    let mut devnet = network.start();
+    network.wait_for_children(|children| children >= 6);
+    kill_process(Pid::from_child(&devnet), Signal::INT).unwrap();
+    assert_eq!(devnet.wait().unwrap().code(), Some(1));
+    assert_eq!(network.children(), 0);
+}
+
+#[test]
+fn children_do_not_outlive_a_killed_devnet() {
+    let network = Network::new();
+    let mut devnet = network.start();
+    network.wait_for_children(|children| children >= 6);
+    devnet.kill().unwrap();
+    devnet.wait().unwrap();
+    network.wait_for_children(|children| children == 0);
+}
+
+#[test]
+fn wrong_options_say_what_is_wrong() {
+    for (arguments, code, message) in [
+        (&["--windows", "2", "--join-at", "2"][..], 2, "--join-at 2 is none of the windows 0 to 1"),
+        (&["--adversary", "nice=1"], 2, "KIND is noise, lazy, late, huge, stale, garbage"),
+        (&["--data", "/no/such/text"], 1, "/no/such/text"),
+        (&["--spec", "/no/such/spec"], 1, "--spec: /no/such/spec cannot be read"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devnet"));
+        command.arg("up").args(arguments).arg("--dir").arg(folder.path().join("run"));
+        if !arguments.contains(&"--data") {
+            command.arg("--data").arg(folder.path());
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert!(said(&output).contains(message), "{}", said(&output));
+    }
+}
