@@ -38,6 +38,22 @@ pub enum FlagError {
     /// An address that is no WebSocket's.
     #[error("--chain: an address begins with ws:// or wss://, and `{0}` does not")]
     Endpoint(String),
+    /// A file that a flag names.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A run that would have begun already.
+    #[error("--start-block {start} is over, the chain is at block {head}: give a later one")]
+    StartBlock {
+        /// As given.
+        start: common::Height,
+        /// The finalized block.
+        head: common::Height,
+    },
     /// A time between blocks that is none.
     #[error("--block-time is {0}: give the seconds between two blocks, 0.001 to 3600")]
     BlockTime(f64),

@@ -21,11 +21,13 @@
 //! Next: [`ChainFlags`] and [`WalletFlags`], then the files `register` and `status`.
 
 mod flags;
+mod launch;
 mod reference;
 mod register;
 mod status;
 
 pub use flags::{ChainFlags, FlagError, WalletFlags};
+pub use launch::Launch;
 pub use reference::{BLESS, ReferenceError, check_reference, reference};
 pub use register::Register;
 pub use status::Status;
@@ -50,6 +52,8 @@ pub enum Command {
     Register(Register),
     /// Show where the hotkey stands on the subnet.
     Status(Status),
+    /// Complete a run's file with what only the launch can know, so that the run can begin.
+    Launch(Launch),
 }
 
 /// Why a command did not succeed.
@@ -154,6 +158,7 @@ impl Command {
         match self {
             Self::Register(register) => register.run().await,
             Self::Status(status) => status.run(program).await,
+            Self::Launch(launch) => launch.run().await,
         }
     }
 }

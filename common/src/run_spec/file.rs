@@ -7,7 +7,7 @@ use crate::{
     clock::WindowSpec,
     digest::{DatasetHash, RunSeed, StateRoot, TokenizerHash},
     gauntlet::ScoringSpec,
-    model::ModelSpec,
+    model::{Layout, ModelSpec},
     sparse::SparseSpec,
     train::TrainSpec,
 };
@@ -128,6 +128,28 @@ impl RunFile {
             RunSpec { name, network, window, model, data, initial, train, sparse, acceptance, scoring };
         spec.check()?;
         Ok(spec)
+    }
+
+    /// The run that begins with block `start` of a chain, on a dataset: fills in what only the launch can know, the state
+    /// root of the initial parameters included, for which all of them are made once.
+    ///
+    /// # Errors
+    /// The run is a plan, or what comes out does not fit together.
+    pub fn launch(
+        mut self,
+        genesis: BlockHash,
+        start: Height,
+        tokenizer: TokenizerHash,
+        dataset: DatasetHash,
+    ) -> Result<RunSpec, RunSpecError> {
+        if let Some(reason) = self.plan {
+            return Err(RunSpecError::Plan { name: self.name, reason });
+        }
+        let layout = Layout::new(&self.model);
+        (self.network.genesis, self.network.start_block) = (Some(genesis), Some(start));
+        (self.data.tokenizer, self.data.dataset) = (Some(tokenizer), Some(dataset));
+        self.initial.root = Some(layout.state_root(&layout.initial(&self.initial.seed), 1));
+        self.complete()
     }
 
     /// Checks what is in the file.

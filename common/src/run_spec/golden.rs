@@ -33,8 +33,25 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "14cb1cc213e19683b32ab9f0e43abc7ca0b8d54a9ec2420b14ed9e90f78df4e0");
+    assert_eq!(tiny().hash().to_string(), "89409a7a108417de22678ee376d41c64d680c214fd8fda5715ee8b3aceef887c");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
+}
+
+#[test]
+fn a_launched_run_is_complete() {
+    let launch = |seed| {
+        let mut file = RunFile::parse(TINY).unwrap();
+        file.initial.seed = RunSeed([seed; 32]);
+        let data = (TokenizerHash([2; 32]), DatasetHash([1; 32]));
+        file.launch(BlockHash([3; 32]), Height(26), data.0, data.1).unwrap()
+    };
+    let spec = launch(7);
+    assert_eq!(spec.network.start_block, Height(26));
+    assert_eq!((spec.check(), launch(7).hash()), (Ok(()), spec.hash()));
+    assert_ne!(launch(8).initial.root, spec.initial.root);
+    let plan = RunFile::parse(SHIPPED[4].1).unwrap();
+    let refused = plan.launch(BlockHash([3; 32]), Height(26), spec.data.tokenizer, spec.data.dataset);
+    assert!(matches!(refused, Err(RunSpecError::Plan { .. })), "{refused:?}");
 }
 
 #[test]
@@ -97,7 +114,7 @@ fn a_wrong_file_names_the_field() {
             "acceptance.gather_peers is 40: it must be 1 to 32, since a vote has 64 bits",
         ),
         ("staleness = 0", "staleness = 1", "acceptance.staleness is 1: only 0 is built"),
-        ("power = 2", "power = 9", "scoring.weights.power is 9: it must be 1, 2 or 3"),
+        ("power = 1", "power = 9", "scoring.weights.power is 9: it must be 1, 2 or 3"),
         (
             "batch = 8",
             "batch = 3",

@@ -1,0 +1,78 @@
+//! `launch`: completes a run's file, so that the run can begin.
+
+use crate::{ChainFlags, CommandError, FlagError};
+use clap::Args;
+use common::{
+    Height,
+    dataset::Manifest,
+    run_spec::{RunFile, RunSpec},
+};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Most bytes of a run's file or a dataset's manifest.
+const MOST: u64 = 256 << 20;
+
+/// Flags of `launch`.
+#[derive(Debug, Args)]
+pub struct Launch {
+    #[command(flatten)]
+    chain: ChainFlags,
+    /// The run's file, without what only the launch can know: see deploy/runs.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The manifest of the run's dataset, in the folder that `miner data prepare` made.
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+    /// The first block of window 0: late enough for everybody to get ready.
+    #[arg(long, value_name = "BLOCK")]
+    start_block: Height,
+    /// The completed file, for everybody; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Launch {
+    pub(crate) async fn run(self) -> Result<String, CommandError> {
+        let file = |path: &Path, why: String| FlagError::File { path: path.to_owned(), why };
+        let text =
+            String::from_utf8(read(&self.file)?).map_err(|error| file(&self.file, error.to_string()))?;
+        let mut run = RunFile::parse(&text).map_err(|error| file(&self.file, error.to_string()))?;
+        let manifest = Manifest::read(&read(&self.manifest)?)
+            .map_err(|error| file(&self.manifest, error.to_string()))?;
+        let client = self.chain.connect().await?;
+        let head = client.finalized().await?.height;
+        if self.start_block <= head {
+            return Err(FlagError::StartBlock { start: self.start_block, head }.into());
+        }
+        run.network.netuid = self.chain.netuid;
+        let spec = run
+            .launch(client.genesis(), self.start_block, manifest.tokenizer, manifest.hash())
+            .map_err(|error| file(&self.file, error.to_string()))?;
+        write(&self.out, &spec)?;
+        Ok(format!(
+            "run {} ({}) begins with block {}: {}",
+            spec.name,
+            spec.id(),
+            self.start_block,
+            self.out.display()
+        ))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FlagError> {
+    let failed = |error: io::Error| FlagError::File { path: path.to_owned(), why: error.to_string() };
+    let mut bytes = Vec::new();
+    fs::File::open(path).map_err(failed)?.take(MOST).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn write(path: &Path, spec: &RunSpec) -> Result<(), FlagError> {
+    let failed = |why: String| FlagError::File { path: path.to_owned(), why };
+    let text = RunFile::from(spec).to_toml().map_err(|error| failed(error.to_string()))?;
+    let out = OpenOptions::new().write(true).create_new(true).open(path);
+    out.and_then(|mut out| out.write_all(text.as_bytes())).map_err(|error| failed(error.to_string()))
+}
