@@ -196,11 +196,14 @@ impl Audit<'_> {
     ) -> Result<Result<Chain, String>, AuditError> {
         let (auditor, votes) = (self.auditor, &evidence.votes);
         let client = auditor.ledger.client();
-        let rules = client.at(votes.hash).hyperparameters(auditor.ledger.netuid()).await;
-        let seed = auditor.ledger.hash(heights.seed).await;
-        let (rules, seed) = match (auditor.read(rules)?, auditor.read(seed)?) {
-            (Ok(rules), Ok(seed)) => (rules, seed),
-            (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+        let seed = match auditor.read(auditor.ledger.at(heights.seed).await)? {
+            Ok(seed) => seed,
+            Err(why) => return Ok(Err(why)),
+        };
+        let rules = client.at(seed.hash).hyperparameters(auditor.ledger.netuid()).await;
+        let rules = match auditor.read(rules)? {
+            Ok(rules) => rules,
+            Err(why) => return Ok(Err(why)),
         };
         let permitted: BTreeSet<NeuronId> = votes.permitted().into_iter().map(|(id, _)| id).collect();
         let regular = permitted.iter().filter_map(|id| Some((*id, usually_votes(history.ok()?, id)?)));
@@ -210,8 +213,7 @@ impl Audit<'_> {
             votes: votes.votes(run.id, heights),
             regular: regular.collect(),
             permitted,
-            uids: [uids(&evidence.claims), uids(votes)],
-            owner: votes.metagraph.owner_uid(),
+            uids: uids(votes),
             rules,
             seed,
             decision: decision.clone(),

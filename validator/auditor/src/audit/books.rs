@@ -4,6 +4,7 @@ use super::{Auditor, Run, logs::LogBook, sources::Sources};
 use crate::{AuditError, Windows, progress::Progress};
 use common::{NeuronId, Uid, Window, score_log::ScoreLog};
 use exchange::BlockState;
+use futures::future::join_all;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// The books of validators, by their names.
@@ -21,14 +22,15 @@ pub(crate) struct Audited {
     pub(crate) troubles: Vec<String>,
 }
 
-/// Adds who may vote in a state, unless an earlier one is known.
+/// Adds who may vote in a state and has a bucket, unless an earlier state of it is known.
 pub(super) fn add(validators: &mut Validators, state: &Arc<BlockState>) {
-    for (id, _) in state.permitted() {
+    let with_bucket = |(id, _): &(NeuronId, u16)| state.bucket(&id.hotkey).is_some();
+    for (id, _) in state.permitted().into_iter().filter(with_bucket) {
         validators.entry(id).or_insert_with(|| Arc::clone(state));
     }
 }
 
-/// Reads the logs of these validators, of who announces a bucket. Of windows from `decided` on there are no logs.
+/// Reads the logs of these validators. Of windows from `decided` on there are no logs.
 pub(super) async fn read(
     run: &Run,
     sources: &Sources,
@@ -36,16 +38,13 @@ pub(super) async fn read(
     (windows, decided): (Range<u64>, u64),
     progress: &Progress,
 ) -> Books {
-    let mut books = Books::new();
-    for (validator, state) in validators {
-        if sources.of(&validator, &state).bucket(&validator.hotkey).is_none() {
-            continue;
-        }
-        progress.say(&format!("score logs of {}", validator.hotkey));
-        let book = LogBook::read(run, sources, validator, &state, (windows.clone(), decided)).await;
-        books.insert(validator, book);
-    }
-    books
+    progress.say(&format!("score logs of {} validators", validators.len()));
+    let windows = (windows, decided);
+    let reads = validators.iter().map(|(validator, state)| {
+        let windows = windows.clone();
+        async move { (*validator, LogBook::read(run, sources, *validator, state, windows).await) }
+    });
+    join_all(reads).await.into_iter().collect()
 }
 
 impl Auditor {
@@ -72,7 +71,7 @@ impl Auditor {
             for (validator, book) in &books {
                 let uid = uids.get(validator).copied().unwrap_or_default();
                 audited.logs.extend(book.log(window).map(|log| (uid, log.clone())));
-                let trouble = book.trouble(window);
+                let trouble = book.hidden(window);
                 let name = |why| format!("window {window}, validator {uid} ({}): {why}", validator.hotkey);
                 audited.troubles.extend(trouble.map(name));
             }

@@ -11,6 +11,7 @@ use common::{
     submission::{Expected, Submission, SubmissionError},
 };
 use exchange::{BlockState, FetchError};
+use futures::future::join_all;
 use std::collections::BTreeMap;
 
 /// A submission in memory, checked.
@@ -53,14 +54,14 @@ pub(super) struct Search<'a> {
 impl Search<'_> {
     /// Looks for the objects of those candidates that are accepted, and of those that one of these votes finds good.
     pub(super) async fn find(&self, votes: &BTreeMap<NeuronId, Vote>) -> Objects {
-        let mut found = BTreeMap::new();
-        for (place, candidate) in self.decision.candidates.iter().enumerate() {
-            let accepted = self.accepted(candidate);
-            if accepted.is_some() || votes.values().any(|vote| vote.good.has(place)) {
-                found.insert(candidate.object, self.one(candidate, accepted).await);
-            }
-        }
-        found
+        let is_needed = |(place, candidate): (usize, &Candidate)| {
+            self.accepted(candidate).is_some() || votes.values().any(|vote| vote.good.has(place))
+        };
+        let needed = self.decision.candidates.iter().enumerate().filter(|(at, c)| is_needed((*at, c)));
+        let searches = needed.map(|(_, candidate)| async move {
+            (candidate.object, self.one(candidate, self.accepted(candidate)).await)
+        });
+        join_all(searches).await.into_iter().collect()
     }
 
     fn accepted(&self, candidate: &Candidate) -> Option<&Accepted> {

@@ -2,7 +2,7 @@
 
 use chain::Hyperparameters;
 use common::{
-    BlockHash, NeuronId, Uid,
+    NeuronId, Uid,
     acceptance::Decision,
     announcement::{Claim, Vote},
     clock::Heights,
@@ -38,19 +38,18 @@ pub(super) struct Chain {
     pub(super) permitted: BTreeSet<NeuronId>,
     /// Who of them usually votes, and why one says so.
     pub(super) regular: BTreeMap<NeuronId, String>,
-    /// The uids of all neurons at `D_w`, and at `M_w`.
-    pub(super) uids: [BTreeMap<NeuronId, Uid>; 2],
-    /// The uid of the subnet's owner at `M_w`.
-    pub(super) owner: Option<Uid>,
-    /// The subnet's rules at `M_w`.
+    /// The uids of all neurons at `M_w`.
+    pub(super) uids: BTreeMap<NeuronId, Uid>,
+    /// The state at `S_w`: its hash seeds the evaluations, and miners and rules are judged as they are there.
+    pub(super) seed: Arc<BlockState>,
+    /// The subnet's rules at `S_w`.
     pub(super) rules: Hyperparameters,
-    /// The hash of `S_w`.
-    pub(super) seed: BlockHash,
 }
 
 impl Chain {
     /// The uid of a neuron; 0 for who has none any more, which nobody has who is asked for.
     pub(super) fn uid(&self, id: &NeuronId) -> Uid {
-        self.uids.iter().rev().find_map(|uids| uids.get(id)).copied().unwrap_or_default()
+        let seeded = || self.seed.neuron(&id.hotkey).filter(|(other, _)| other == id).map(|(_, uid)| uid);
+        self.uids.get(id).copied().or_else(seeded).unwrap_or_default()
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use chain::Row;
 use common::{
-    Height, NeuronId, Uid,
+    Height, NeuronId, Uid, Window,
     score_log::{Difference, ScoreLog, weights_difference},
     weights::Weights,
 };
@@ -49,7 +49,7 @@ impl Auditor {
 
     /// The block at which a window's weights are looked for: the next window's decision, or the newest there is.
     fn until(&self, seen: &Seen, finalized: Height) -> Height {
-        let next = common::Window(seen.heights.window.0 + 1);
+        let next = Window(seen.heights.window.0 + 1);
         let until = self.run.clock.heights(next).map_or(finalized, |heights| heights.votes_close);
         until.min(finalized)
     }
@@ -87,14 +87,19 @@ fn verdict(seen: &Seen, set: &Set, book: Option<&LogBook>) -> Verdict {
     if seen.chain.as_ref().is_ok_and(|chain| chain.rules.commit_reveal) {
         return Verdict::unknown("the subnet has commit-reveal: weights are shown later than they are set");
     }
-    let logs: Vec<&ScoreLog> =
-        book.into_iter().flat_map(|book| book.until(seen.heights.window)).take(LOGS).collect();
-    let Some(newest) = logs.first() else {
-        return Verdict::unknown("no score log can be read that could have given these weights");
-    };
+    let window = seen.heights.window;
+    let Some(book) = book else { return Verdict::unknown("the validator announces no bucket") };
+    let logs: Vec<&ScoreLog> = book.until(window).take(LOGS).collect();
     let on_chain: Weights = row.iter().copied().collect();
     if logs.iter().any(|log| difference(&on_chain, &log.stated.weights).is_none()) {
         return Verdict::Agree;
+    }
+    let oldest = logs.last().map_or(Window(0), |log| log.header.window);
+    let Some(newest) = logs.first() else {
+        return Verdict::unknown("no score log can be read that could have given these weights");
+    };
+    if let Some((window, why)) = book.trouble(oldest, window) {
+        return Verdict::unknown(format!("they may be those of the log of window {window}: {why}"));
     }
     let what = format!("the weights set in block {} are of no recent score log", set.height);
     let (stated, computed) = match difference(&on_chain, &newest.stated.weights) {

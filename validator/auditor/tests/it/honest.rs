@@ -1,6 +1,9 @@
 //! What everybody did as they should: all agrees; what is changed afterwards in a bucket is found, and named.
 
-use crate::story::{Neuron, Plot, Story, VALIDATORS, WINDOWS};
+use crate::{
+    story::{CHECKPOINT, Plot, Story, WINDOWS},
+    subnet::{Neuron, VALIDATORS},
+};
 use common::{Window, keys};
 use serde_json::Value;
 use std::process::Output;
@@ -68,6 +71,7 @@ async fn an_honest_story_agrees_and_what_is_changed_is_found() {
     logs(&story).await;
     records(&story).await;
     exports(&story).await;
+    checkpoints(&story).await;
     assert_eq!(audit(&story).await, (vec![], Some(0)), "all is as it was");
 }
 
@@ -97,11 +101,12 @@ async fn objects(story: &Story) {
     assert_eq!(unsigned, (vec!["differ 1 miner 4 object".to_owned()], Some(5)));
     let gone = while_changed(story, dave, &key, Vec::clear).await;
     assert_eq!(gone, (vec![], Some(0)), "others keep it");
-    gone_everywhere(story, &key).await;
+    gone_everywhere(story).await;
 }
 
 /// Without an accepted object nothing can be said of what follows; nobody is blamed.
-async fn gone_everywhere(story: &Story, key: &str) {
+async fn gone_everywhere(story: &Story) {
+    let key = &story.key(2, 0);
     let holders = || story.validators.iter().chain([&story.miners[0]]);
     let bytes = story.read(&story.miners[0], key).await;
     for holder in holders() {
@@ -110,7 +115,7 @@ async fn gone_everywhere(story: &Story, key: &str) {
     let (found, exit) = audit(story).await;
     assert_eq!(exit, Some(1), "{found:?}");
     assert!(found.iter().all(|finding| finding.starts_with("unknown")), "{found:?}");
-    assert!(found.contains(&"unknown 1 miner 4 object".to_owned()), "{found:?}");
+    assert!(found.contains(&"unknown 2 miner 4 object".to_owned()), "{found:?}");
     assert!(found.contains(&"unknown 3 validator 1 voted-state".to_owned()), "{found:?}");
     for holder in holders() {
         story.write(holder, key, bytes.clone()).await;
@@ -121,10 +126,11 @@ async fn logs(story: &Story) {
     let (bob, log) = (&story.validators[1], |window| keys::score_log(story.run.id(), Window(window)));
     // Every second log has a snapshot, so that only what is changed is not known.
     let edited = while_changed(story, bob, &log(1), flip(0.5)).await;
-    let expected = ["differ 1 validator 2 log", "unknown 2 validator 2 head"];
+    let expected =
+        ["differ 1 validator 2 log", "unknown 1 validator 2 weights", "unknown 2 validator 2 head"];
     assert_eq!(edited, (expected.map(str::to_owned).into(), Some(5)));
     let missing = while_changed(story, bob, &log(1), Vec::clear).await;
-    let expected = ["differ 1 validator 2 log", "differ 2 validator 2 head"];
+    let expected = ["differ 1 validator 2 log", "differ 2 validator 2 head", "unknown 1 validator 2 weights"];
     assert_eq!(missing, (expected.map(str::to_owned).into(), Some(5)));
     let without_snapshot = while_changed(story, bob, &log(2), Vec::clear).await;
     let expected = ["differ 2 validator 2 log", "differ 3 validator 2 head", "unknown 3 validator 2 ratings"];
@@ -141,6 +147,23 @@ async fn records(story: &Story) {
     let other = story.read(&story.validators[0], &keys::record(story.run.id(), Window(1))).await;
     let found = while_changed(story, &story.validators[0], &key, |bytes| *bytes = other).await;
     assert_eq!(found, (vec!["differ 2 validator 1 record".to_owned()], Some(5)));
+}
+
+/// Where objects of earlier windows are gone, a checkpoint helps whose state was voted for.
+async fn checkpoints(story: &Story) {
+    let (key, holders) = (story.key(0, 1), || story.validators.iter().chain([&story.miners[1]]));
+    let bytes = story.read(&story.miners[1], &key).await;
+    for holder in holders() {
+        story.delete(holder, &key).await;
+    }
+    let output = story.auditor(&["windows", &format!("{CHECKPOINT}.."), "--json"]).await;
+    assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
+    let (found, exit) = audit(story).await;
+    let lost = |finding: &String| finding.starts_with("unknown 0 ") || finding.starts_with("unknown 1 ");
+    assert!(exit == Some(1) && !found.is_empty() && found.iter().all(lost), "{found:?}");
+    for holder in holders() {
+        story.write(holder, &key, bytes.clone()).await;
+    }
 }
 
 async fn exports(story: &Story) {

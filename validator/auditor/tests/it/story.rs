@@ -1,52 +1,41 @@
 //! A small subnet that lives through four windows: three validators, three miners, real extrinsics, real buckets.
 //! What training and measuring would give is made up; everything else is done as nodes do it.
 
-use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
+use crate::subnet::{self, FLOOR, HANGS, MINERS, Neuron, VALIDATORS};
+use bucket_server::Server;
 use bytes::Bytes;
-use chain::{Client, Options, wallet::KeyPair};
+use chain::Client;
 use common::{
     Height, NeuronId, Uid, Window,
-    acceptance::Decision,
+    acceptance::{Decision, candidates},
     aggregate::outer_step,
-    announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Secret, Vote},
+    announcement::{Bits, Claim, Possession, Record, Vote},
+    checkpoint::{Manifest, PROGRESS, Part},
     clock::{Clock, Heights},
     custody::custodians,
     digest::{ObjectHash, ScoreLogHead, State},
     gauntlet::{Evaluation, Fault, Losses, Outcome, Standings},
     history::WindowRecord,
-    model::{self, ModelSpec},
+    model::{self, TensorSpec},
     progress::Progress,
-    run_spec::{RunFile, RunSpec},
+    run_spec::RunSpec,
     score_log::{Header as LogHeader, MinerLine, ScoreLog},
     sparse::compress,
     submission::{Expected, Header, Layout, Submission, encode},
     weights::{Subnet, Weights},
 };
-use devchain::{Config, Devchain, Genesis, Handle, Pace};
-use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
-use exchange::{Announcer, Ledger, Outbox, WindowEvidence, signing_key};
+use devchain::{Devchain, Handle};
+use exchange::{BlockState, Ledger, signing_key};
 use futures::future::join_all;
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    path::{Path, PathBuf},
-    process::Output,
-    sync::Arc,
-    time::Duration,
-};
-use storage::{Content, Floor, Limits, Put, Storage};
+use safetensors::{Dtype, tensor::TensorView};
+use std::{collections::BTreeMap, future::Future, ops::Range, path::PathBuf, process::Output, sync::Arc};
+use storage::{Content, Limits, Put};
 use tempfile::TempDir;
-
-/// Guards against hanging; nothing is expected to take this long.
-const HANGS: Duration = Duration::from_secs(480);
-const FLOOR: Floor = Floor { bytes_per_second: 0, over: HANGS };
 
 /// Windows of the story.
 pub(crate) const WINDOWS: u64 = 4;
-/// The validators, the largest stake first; the first two are a majority.
-pub(crate) const VALIDATORS: [&str; 3] = ["Alice", "Bob", "Charlie"];
-const MINERS: [&str; 3] = ["Dave", "Eve", "Ferdie"];
-
+/// At the start of this window a checkpoint is saved.
+pub(crate) const CHECKPOINT: Window = Window(2);
 /// What goes wrong on chain: always the last validator's doing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Plot {
@@ -64,15 +53,6 @@ pub(crate) struct Plot {
     pub(crate) wrong_claim: Option<u64>,
     /// Its log of this window states another weight than comes out.
     pub(crate) wrong_rating: Option<u64>,
-}
-
-/// A neuron with its bucket.
-pub(crate) struct Neuron {
-    pub(crate) id: NeuronId,
-    pub(crate) uid: Uid,
-    key: KeyPair,
-    announcer: Announcer,
-    pub(crate) outbox: Outbox,
 }
 
 /// A validator's own memory.
@@ -121,9 +101,9 @@ impl Story {
 
     async fn begin(plot: Plot) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (server, chain) = (serve(folder.path()).await, start_chain().await);
-        let client = Client::connect(options(&chain.url())).await.unwrap();
-        let mut run = run_file();
+        let (server, chain) = (subnet::serve(folder.path()).await, subnet::start_chain().await);
+        let client = Client::connect(subnet::options(&chain.url())).await.unwrap();
+        let mut run = subnet::run_file(WINDOWS);
         run.network.genesis = Some(client.genesis());
         let flat = model::Layout::new(&run.model);
         let parameters = flat.initial(&run.initial.seed);
@@ -133,7 +113,7 @@ impl Story {
         let layout = Arc::new(Layout::new(&run.model.tensors(), &run.sparse).unwrap());
         let ledger = Ledger::new(client.clone(), run.network.netuid);
         let url = format!("http://{}", server.address());
-        let neuron = |name: &&str, uid: usize| neuron(&client, &run, &url, name, uid);
+        let neuron = |name: &&str, uid: usize| subnet::neuron(&client, &run, &url, name, uid);
         let validators = VALIDATORS.iter().enumerate().map(|(at, name)| neuron(name, at + 1)).collect();
         let miners = MINERS.iter().enumerate().map(|(at, name)| neuron(name, at + 4)).collect();
         let progress = Progress::initial(&run);
@@ -162,6 +142,9 @@ impl Story {
 
     async fn window(&mut self, window: Window) {
         let heights = self.heights(window);
+        if window == CHECKPOINT {
+            self.save_checkpoint().await;
+        }
         let objects = self.train(&heights).await;
         self.vote(&heights, &objects).await;
         let decision = self.decide(&heights).await;
@@ -170,6 +153,26 @@ impl Story {
         self.apply(&decision, &objects);
         self.weigh(window).await;
         self.decisions.push(decision);
+    }
+
+    /// The second validator publishes the parameters and how they came about.
+    async fn save_checkpoint(&self) {
+        let folder = tempfile::tempdir().unwrap();
+        let flat = model::Layout::new(&self.run.model);
+        let bytes: Vec<u8> = self.parameters.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let view = |(tensor, place): (&TensorSpec, Range<usize>)| {
+            let bytes = &bytes[place.start * 4..place.end * 4];
+            (tensor.name.clone(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).unwrap())
+        };
+        let parameters = safetensors::serialize(flat.iter().map(view), None).unwrap();
+        let files = [("model.safetensors", parameters), (PROGRESS, self.progress.to_bytes())];
+        let parts = files.map(|(file, bytes)| {
+            std::fs::write(folder.path().join(file), &bytes).unwrap();
+            let blake3 = *blake3::hash(&bytes).as_bytes();
+            Part { file: file.to_owned(), bytes: bytes.len() as u64, blake3 }
+        });
+        let manifest = Manifest::new(&self.progress, parts.into()).unwrap();
+        self.validators[1].outbox.put_checkpoint(folder.path(), &manifest).await.unwrap();
     }
 
     /// Every miner uploads and claims.
@@ -187,7 +190,10 @@ impl Story {
                 Claim { run: self.run.id(), window: heights.window, object: objects[&miner.id].hash() };
             miner.announcer.record(Record::Claim(claim))
         });
-        self.sealing(MINERS.len(), join_all(claims)).await.into_iter().for_each(|at| drop(at.unwrap()));
+        self.sealing(MINERS.len(), join_all(claims))
+            .await
+            .iter()
+            .for_each(|sent| assert!(sent.is_ok(), "{sent:?}"));
         objects
     }
 
@@ -217,8 +223,7 @@ impl Story {
         let incentives = self.ledger.at(heights.incentives).await.unwrap();
         let spec = &self.run.acceptance;
         let (incentives, claims) = (&incentives.snapshot, &claims.snapshot);
-        let candidates =
-            common::acceptance::candidates(self.run.id(), spec, heights, incentives, claims).unwrap();
+        let candidates = candidates(self.run.id(), spec, heights, incentives, claims).unwrap();
         let bytes = || candidates.iter().map(|candidate| objects[&candidate.id].bytes());
         let is = |planned: Option<u64>| planned == Some(heights.window.0);
         let mut votes = Vec::new();
@@ -241,7 +246,7 @@ impl Story {
             votes.push(validator.announcer.record(Record::Vote(vote)));
         }
         let voters = votes.len();
-        self.sealing(voters, join_all(votes)).await.into_iter().for_each(|at| drop(at.unwrap()));
+        self.sealing(voters, join_all(votes)).await.iter().for_each(|sent| assert!(sent.is_ok(), "{sent:?}"));
     }
 
     async fn decide(&self, heights: &Heights) -> Decision {
@@ -253,9 +258,8 @@ impl Story {
 
     /// Every validator closes its log and publishes it.
     async fn judge(&mut self, heights: &Heights, objects: &Objects) {
-        let evidence = self.ledger.evidence(heights).await.unwrap();
-        let seed = self.ledger.hash(heights.seed).await.unwrap();
-        let subnet = self.subnet(&evidence).await;
+        let seeded = self.ledger.at(heights.seed).await.unwrap();
+        let (seed, subnet) = (seeded.hash, self.subnet(&seeded).await);
         for number in 0..VALIDATORS.len() {
             let culprit = number + 1 == VALIDATORS.len();
             let is = |planned: Option<u64>| culprit && planned == Some(heights.window.0);
@@ -288,13 +292,12 @@ impl Story {
         }
     }
 
-    async fn subnet(&self, evidence: &WindowEvidence) -> Subnet {
+    async fn subnet(&self, state: &BlockState) -> Subnet {
         let netuid = self.run.network.netuid;
-        let rules = self.client.at(evidence.votes.hash).hyperparameters(netuid).await.unwrap();
-        let metagraph = &evidence.votes.metagraph;
+        let rules = self.client.at(state.hash).hyperparameters(netuid).await.unwrap();
         Subnet {
-            owner: metagraph.owner_uid(),
-            uids: metagraph.neurons.len() as u16,
+            owner: state.metagraph.owner_uid(),
+            uids: state.metagraph.neurons.len() as u16,
             min_allowed: rules.min_weights,
             max_limit: rules.max_weight,
         }
@@ -341,7 +344,10 @@ impl Story {
             .collect();
         let sent = self.validators.iter().zip(&rows);
         let sent = sent.map(|(validator, row)| self.client.set_weights(netuid, row, 0, &validator.key));
-        self.sealing(VALIDATORS.len(), join_all(sent)).await.into_iter().for_each(|set| drop(set.unwrap()));
+        self.sealing(VALIDATORS.len(), join_all(sent))
+            .await
+            .iter()
+            .for_each(|set| assert!(set.is_ok(), "{set:?}"));
     }
 
     /// Seals blocks up to a height.
@@ -442,98 +448,4 @@ fn random(seed: &mut u64) -> f32 {
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
     ((*seed >> 40) as f32 / (1 << 24) as f32 - 0.5) / 50.0
-}
-
-/// The tiny run with a smaller model and shorter windows.
-fn run_file() -> RunFile {
-    let mut run = RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap();
-    run.model = ModelSpec {
-        vocab: 64,
-        hidden: 32,
-        layers: 1,
-        heads: 2,
-        kv_heads: 1,
-        head_dim: 16,
-        ffn: 64,
-        sequence: 16,
-        ..run.model
-    };
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 16);
-    run.window.blocks = 14;
-    run.window.count = WINDOWS as u32;
-    run.scoring.snapshot_every = 2;
-    run.network.start_block = Some(Height(12));
-    run.data.tokenizer = Some(Default::default());
-    run.data.dataset = Some(Default::default());
-    run
-}
-
-async fn start_chain() -> Devchain {
-    let mut genesis = Genesis::default();
-    let key = |path: String| -> Key { path.parse().unwrap() };
-    let miner = |name: &&str| {
-        let (hotkey, coldkey) = (key(format!("//{name}//hotkey")), key(format!("//{name}")));
-        GenesisNeuron { hotkey, coldkey, stake: 0, permit: false }
-    };
-    genesis.neurons.extend(MINERS.iter().map(miner));
-    // The miners have no permits, as on a subnet with more validators than seats.
-    genesis.subnet.max_allowed_validators = 3;
-    let listen = "127.0.0.1:0".parse().unwrap();
-    let config = Config {
-        listen,
-        block_time_ms: 20,
-        pace: Pace::Outside,
-        genesis: Some(genesis),
-        ..Config::default()
-    };
-    Devchain::start(config).await.unwrap()
-}
-
-fn options(url: &str) -> Options {
-    Options {
-        block_time: Duration::from_millis(20),
-        stall_blocks: 100_000,
-        request_timeout: Duration::from_secs(60),
-        transaction_timeout: HANGS,
-        era: 1024,
-        ..Options::new([url])
-    }
-}
-
-/// A bucket for everybody.
-async fn serve(folder: &Path) -> Server {
-    let config = |name: &&str| BucketConfig {
-        name: bucket_name(name),
-        read: server_key(name, "read"),
-        write: server_key(name, "write"),
-    };
-    let buckets = VALIDATORS.iter().chain(&MINERS).map(config).collect();
-    Server::start(ServerConfig::local(&folder.join("buckets"), buckets)).await.unwrap()
-}
-
-fn bucket_name(name: &str) -> String {
-    format!("bucket-{}", name.to_lowercase())
-}
-
-fn server_key(name: &str, kind: &str) -> ServerKey {
-    ServerKey { id: format!("{name}-{kind}-id"), secret: format!("{name}-{kind}-secret") }
-}
-
-fn neuron(client: &Client, run: &RunSpec, url: &str, name: &str, uid: usize) -> Neuron {
-    let key = KeyPair::development(&format!("//{name}//hotkey")).unwrap();
-    let credentials = |kind: &str| {
-        let ServerKey { id, secret } = server_key(name, kind);
-        ReadCredentials { access_key: Secret::new(id), secret: Secret::new(secret) }
-    };
-    let read = Some(credentials("read"));
-    let announced = announcement::Bucket::s3(url, "us-east-1", &bucket_name(name), read).unwrap();
-    let storage = Storage::new(AddressPolicy::PublicOrLoopback);
-    let owner = storage.own_bucket(&announced, &credentials("write")).unwrap();
-    Neuron {
-        id: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
-        uid: Uid(uid.try_into().unwrap()),
-        announcer: Announcer::new(client.clone(), run.network.netuid, key.clone(), announced),
-        outbox: Outbox::new(owner, run.hash()),
-        key,
-    }
 }

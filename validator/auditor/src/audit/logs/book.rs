@@ -76,8 +76,17 @@ impl LogBook {
         self.entries.get(&window).and_then(Entry::log)
     }
 
-    /// Why the log of a window cannot be shown.
-    pub(in crate::audit) fn trouble(&self, window: Window) -> Option<String> {
+    /// The first window from `first` to `last` whose log is not to be had, and why.
+    pub(in crate::audit) fn trouble(&self, first: Window, last: Window) -> Option<(Window, String)> {
+        self.entries.range(first..=last).find_map(|(&window, entry)| match entry {
+            Entry::Log(_) => None,
+            Entry::Other(error) => Some((window, error.to_string())),
+            Entry::Absent(why) | Entry::Unread(why) => Some((window, why.clone())),
+        })
+    }
+
+    /// Why the log of a window cannot be shown, if there is one.
+    pub(in crate::audit) fn hidden(&self, window: Window) -> Option<String> {
         match self.entries.get(&window)? {
             Entry::Log(_) | Entry::Absent(_) => None,
             Entry::Other(error) => Some(error.to_string()),

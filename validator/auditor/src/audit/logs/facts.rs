@@ -4,13 +4,13 @@ use crate::{
     audit::seen::{Chain, Seen},
     report::Verdict,
 };
-use common::{Uid, digest::ObjectHash, score_log::ScoreLog};
+use common::{Uid, digest::ObjectHash, gauntlet::Outcome, score_log::ScoreLog};
 
 /// Seed, claims, uids, rules of the subnet, state: the first that the log has otherwise.
 pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {
     let header = &log.header;
-    if header.seed != chain.seed {
-        return Verdict::differ("the seed of the evaluations", header.seed, chain.seed);
+    if header.seed != chain.seed.hash {
+        return Verdict::differ("the seed of the evaluations", header.seed, chain.seed.hash);
     }
     if let Some(verdict) = claims(chain, log).or_else(|| uids(chain, log)).or_else(|| subnet(chain, log)) {
         return verdict;
@@ -33,25 +33,28 @@ fn claims(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
     Some(Verdict::differ(what, text(stated(miner)), text(claimed(miner))))
 }
 
-/// The first miner whose uid the log has otherwise than the chain.
+/// The first miner whose uid, or whose absence, the log has otherwise than the chain.
 fn uids(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
     for (miner, line) in &log.miners {
-        let uids: Vec<Uid> = chain.uids.iter().filter_map(|uids| uids.get(miner)).copied().collect();
-        if let Some(&last) = uids.last()
-            && !uids.contains(&line.uid)
-        {
-            return Some(Verdict::differ(format!("the uid of {}", miner.hotkey), line.uid, last));
+        let stated = (line.outcome != Outcome::Gone).then_some(line.uid);
+        let found = chain.seed.neuron(&miner.hotkey).filter(|(id, _)| id == miner).map(|(_, uid)| uid);
+        if stated != found {
+            return Some(Verdict::differ(format!("the uid of {}", miner.hotkey), uid(stated), uid(found)));
         }
     }
     None
 }
 
+fn uid(uid: Option<Uid>) -> String {
+    uid.map_or("none".to_owned(), |uid| uid.to_string())
+}
+
 /// The first rule of the subnet that the log has otherwise than the chain.
 fn subnet(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
-    let (stated, rules) = (&log.header.subnet, &chain.rules);
-    let owner = |uid: Option<Uid>| uid.map_or("none".to_owned(), |uid| uid.to_string());
+    let (stated, rules, metagraph) = (&log.header.subnet, &chain.rules, &chain.seed.metagraph);
     let pairs = [
-        ("the uid of the subnet's owner", owner(stated.owner), owner(chain.owner)),
+        ("the uid of the subnet's owner", uid(stated.owner), uid(metagraph.owner_uid())),
+        ("the number of uids", stated.uids.to_string(), metagraph.neurons.len().to_string()),
         ("MinAllowedWeights", stated.min_allowed.to_string(), rules.min_weights.to_string()),
         ("MaxWeightsLimit", stated.max_limit.to_string(), rules.max_weight.to_string()),
     ];

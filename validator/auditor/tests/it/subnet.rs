@@ -1,0 +1,126 @@
+//! What the story takes place on: a development chain, a bucket server, neurons with keys.
+
+use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
+use chain::{Client, Options, wallet::KeyPair};
+use common::{
+    Height, NeuronId, Uid,
+    announcement::{self, AddressPolicy, ReadCredentials, Secret},
+    model::ModelSpec,
+    run_spec::{RunFile, RunSpec},
+};
+use devchain::{Config, Devchain, Genesis, Pace};
+use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
+use exchange::{Announcer, Outbox};
+use std::{path::Path, time::Duration};
+use storage::{Floor, Storage};
+
+/// Guards against hanging; nothing is expected to take this long.
+pub(crate) const HANGS: Duration = Duration::from_secs(480);
+pub(crate) const FLOOR: Floor = Floor { bytes_per_second: 0, over: HANGS };
+
+/// The validators, the largest stake first; the first two are a majority.
+pub(crate) const VALIDATORS: [&str; 3] = ["Alice", "Bob", "Charlie"];
+pub(crate) const MINERS: [&str; 3] = ["Dave", "Eve", "Ferdie"];
+
+/// A neuron with its bucket.
+pub(crate) struct Neuron {
+    pub(crate) id: NeuronId,
+    pub(crate) uid: Uid,
+    pub(crate) key: KeyPair,
+    pub(crate) announcer: Announcer,
+    pub(crate) outbox: Outbox,
+}
+
+/// The tiny run with a smaller model and shorter windows.
+pub(crate) fn run_file(windows: u64) -> RunFile {
+    let mut run = RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap();
+    run.model = ModelSpec {
+        vocab: 64,
+        hidden: 32,
+        layers: 1,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 16,
+        ffn: 64,
+        sequence: 16,
+        ..run.model
+    };
+    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 16);
+    run.window.blocks = 14;
+    run.window.count = windows as u32;
+    run.scoring.snapshot_every = 2;
+    run.network.start_block = Some(Height(12));
+    run.data.tokenizer = Some(Default::default());
+    run.data.dataset = Some(Default::default());
+    run
+}
+
+pub(crate) async fn start_chain() -> Devchain {
+    let mut genesis = Genesis::default();
+    let key = |path: String| -> Key { path.parse().unwrap() };
+    let miner = |name: &&str| {
+        let (hotkey, coldkey) = (key(format!("//{name}//hotkey")), key(format!("//{name}")));
+        GenesisNeuron { hotkey, coldkey, stake: 0, permit: false }
+    };
+    genesis.neurons.extend(MINERS.iter().map(miner));
+    // The miners have no permits, as on a subnet with more validators than seats.
+    genesis.subnet.max_allowed_validators = 3;
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config = Config {
+        listen,
+        block_time_ms: 20,
+        pace: Pace::Outside,
+        genesis: Some(genesis),
+        ..Config::default()
+    };
+    Devchain::start(config).await.unwrap()
+}
+
+pub(crate) fn options(url: &str) -> Options {
+    Options {
+        block_time: Duration::from_millis(20),
+        stall_blocks: 100_000,
+        request_timeout: Duration::from_secs(60),
+        transaction_timeout: HANGS,
+        era: 1024,
+        ..Options::new([url])
+    }
+}
+
+/// A bucket for everybody.
+pub(crate) async fn serve(folder: &Path) -> Server {
+    let config = |name: &&str| BucketConfig {
+        name: bucket_name(name),
+        read: server_key(name, "read"),
+        write: server_key(name, "write"),
+    };
+    let buckets = VALIDATORS.iter().chain(&MINERS).map(config).collect();
+    Server::start(ServerConfig::local(&folder.join("buckets"), buckets)).await.unwrap()
+}
+
+fn bucket_name(name: &str) -> String {
+    format!("bucket-{}", name.to_lowercase())
+}
+
+fn server_key(name: &str, kind: &str) -> ServerKey {
+    ServerKey { id: format!("{name}-{kind}-id"), secret: format!("{name}-{kind}-secret") }
+}
+
+pub(crate) fn neuron(client: &Client, run: &RunSpec, url: &str, name: &str, uid: usize) -> Neuron {
+    let key = KeyPair::development(&format!("//{name}//hotkey")).unwrap();
+    let credentials = |kind: &str| {
+        let ServerKey { id, secret } = server_key(name, kind);
+        ReadCredentials { access_key: Secret::new(id), secret: Secret::new(secret) }
+    };
+    let read = Some(credentials("read"));
+    let announced = announcement::Bucket::s3(url, "us-east-1", &bucket_name(name), read).unwrap();
+    let storage = Storage::new(AddressPolicy::PublicOrLoopback);
+    let owner = storage.own_bucket(&announced, &credentials("write")).unwrap();
+    Neuron {
+        id: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
+        uid: Uid(uid.try_into().unwrap()),
+        announcer: Announcer::new(client.clone(), run.network.netuid, key.clone(), announced),
+        outbox: Outbox::new(owner, run.hash()),
+        key,
+    }
+}
