@@ -42,14 +42,15 @@ pub async fn run<C: Craft>(
     shutdown: Shutdown,
     open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
 ) -> Exit {
-    let mut node = match Node::open(config, shutdown).await {
+    // In boxes, here and below, since the futures of requests are nested deeply.
+    let mut node = match Box::pin(Node::open(config, shutdown)).await {
         Ok(node) => node,
         Err(error) => return ended(Err(error.into())),
     };
     let events = node.events.clone();
-    let started = node.start().await;
+    let started = Box::pin(node.start()).await;
     let result = match started {
-        Ok(_) => mine(node, open).await,
+        Ok(_) => Box::pin(mine(node, open)).await,
         Err(error) => Err(error.into()),
     };
     let exit = ended(result);
@@ -178,7 +179,7 @@ impl<C: Craft> Miner<C> {
             return Ok(Event::GaveUp); // The machine only uploads what was made.
         };
         let started = Instant::now();
-        let put = self.node.outbox.put_submission(window, &object, bytes);
+        let put = Box::pin(self.node.outbox.put_submission(window, &object, bytes));
         match self.before(before, put).await? {
             None => Ok(Event::Height),
             Some(Ok(_)) => {
@@ -260,7 +261,8 @@ impl<C: Craft> Miner<C> {
             self.submissions.forget_before(window)?;
         }
         let Some(old) = window.0.checked_sub(IN_BUCKET) else { return Ok(()) };
-        let deleted = self.node.unless_stopped(self.node.outbox.delete_before(Window(old))).await?;
+        let delete = Box::pin(self.node.outbox.delete_before(Window(old)));
+        let deleted = self.node.unless_stopped(delete).await?;
         if let Err(error) = deleted {
             tracing::warn!(target: target::STORAGE, %error, "old submissions stay in the bucket");
         }

@@ -22,8 +22,6 @@
 //!
 //! Next: [`round`], then `app.rs`, [`Honest`], [`work`].
 
-#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
-
 mod app;
 mod craft;
 mod error;

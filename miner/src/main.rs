@@ -1,7 +1,5 @@
 //! The miner's command line.
 
-#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
-
 mod data;
 mod mine;
 
