@@ -56,7 +56,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("node", &["bucket-server", "devchain"]),
     ("exchange", &["bucket-server", "devchain"]),
     ("miner", &["bucket-server", "chain", "devchain"]),
-    ("validator", &["devchain"]),
+    ("validator", &["bucket-server", "data", "devchain"]),
     ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
 ];
 

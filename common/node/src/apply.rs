@@ -84,11 +84,11 @@ impl Node {
         }
         self.check_standing(decision)?;
         let heights = self.run.clock.heights(decision.window)?;
-        self.refresh(heights.votes_close).await?;
+        self.refresh().await?;
         let objects = Arc::new(self.collect(decision, &heights).await?);
         self.metrics.fetch_seconds.observe(started.elapsed().as_secs_f64());
         let progress = self.step(decision, Arc::clone(&objects)).await?;
-        self.adopt(progress).await?;
+        self.keep(progress).await?;
         self.held.retain(|_, object| object.header().window > decision.window);
         self.count(decision);
         let applied =
@@ -115,6 +115,7 @@ impl Node {
         self.metrics.diverged.increment();
         self.component.not_ready("the state is not the stake majority's");
         self.rejected.insert(ours);
+        self.distrusted.extend(self.taken.take());
         self.lost = Some(Lost::Diverged);
         Err(NodeError::Diverged { window, ours, majority })
     }
@@ -239,17 +240,22 @@ impl Node {
     }
 
     /// Takes over a progress whose parameters the model has, and writes both to the journal.
-    #[allow(clippy::cast_precision_loss)] // A window is far below 2^53.
-    pub(crate) async fn adopt(&mut self, progress: Progress) -> Result<(), NodeError> {
+    pub(crate) async fn keep(&mut self, progress: Progress) -> Result<(), NodeError> {
         let started = Instant::now();
-        self.progress = progress.clone();
+        self.adopt(progress.clone());
         let journal = self.journal.writer();
         let keep = move |values: &mut [f32]| journal.keep(&progress, values);
         self.model.with_parameters(keep).await??;
         self.metrics.journal_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Takes over a progress whose parameters the model and the journal have.
+    #[allow(clippy::cast_precision_loss)] // A window is far below 2^53.
+    pub(crate) fn adopt(&mut self, progress: Progress) {
+        self.progress = progress;
         self.metrics.window.set(self.window().0 as f64);
         self.component.ready();
-        Ok(())
     }
 
     /// What a window's decision was, by the validators' records.

@@ -121,7 +121,7 @@ impl Node {
                 tracing::warn!(target: NODE, %window, %state, "the votes name another state than the journal's");
                 self.rejected.insert(state);
             } else if self.read(kept).await? {
-                self.adopt(progress).await?;
+                self.adopt(progress);
                 return Ok(true);
             } else {
                 tracing::warn!(target: NODE, %window, "the journal's parameters are damaged");
@@ -159,15 +159,14 @@ impl Node {
         let newest = self.height();
         let state = self.ask(async || self.ledger.at(newest).await).await?;
         for offer in self.offers(&state, after).await? {
-            match self.take(&state, &offer).await {
-                Ok(true) => return Ok(Source::Checkpoint),
-                Ok(false) => drop(self.rejected.insert(offer.pointer.state)),
-                Err(error) => return Err(error),
+            if self.take(&state, &offer).await? {
+                return Ok(Source::Checkpoint);
             }
         }
-        match after {
-            Some(_) => Ok(Source::Journal),
-            None => self.from_the_beginning().await,
+        // What is here may have been overwritten by a checkpoint that turned out to be wrong.
+        match after.is_some() && self.from_journal().await? {
+            true => Ok(Source::Journal),
+            false => self.from_the_beginning().await,
         }
     }
 
@@ -213,7 +212,9 @@ impl Node {
         let decided = self.run.clock.last_decided(self.height());
         let latest = decided.map_or(Window(0), |decided| Window(decided.0 + 1));
         let is_later = after.is_none_or(|after| pointer.window > after);
-        pointer.window <= latest && is_later && !self.rejected.contains(&pointer.state)
+        let is_trusted =
+            !self.rejected.contains(&pointer.state) && !self.distrusted.contains(&pointer.manifest);
+        pointer.window <= latest && is_later && is_trusted
     }
 
     /// What the votes on a checkpoint's window say of it, before it is downloaded: who voted in the windows before is
@@ -240,7 +241,7 @@ impl Node {
         behind.into_iter().find(|(_, stake)| 2 * stake > voting).map(|(state, _)| state)
     }
 
-    /// Downloads and loads a checkpoint; `false` if it is not what it should be.
+    /// Downloads and loads a checkpoint; `false` if it is not to be had, or not what it should be.
     async fn take(&mut self, state: &BlockState, offer: &Offer) -> Result<bool, NodeError> {
         let Offer { pointer, owner, .. } = offer;
         tracing::info!(target: NODE, window = %pointer.window, state = %pointer.state, from = %owner, "fetching a checkpoint");
@@ -257,9 +258,11 @@ impl Node {
         let is_good = self.named(&progress).await? != Named::Other && self.load(&folder, &progress).await?;
         discard(&folder);
         if is_good {
-            self.adopt(progress).await?;
+            self.taken = Some(pointer.manifest);
+            self.keep(progress).await?;
         } else {
             tracing::warn!(target: NODE, window = %pointer.window, from = %owner, "the checkpoint is not what it says");
+            self.distrusted.insert(pointer.manifest);
         }
         Ok(is_good)
     }
@@ -300,7 +303,7 @@ impl Node {
         if found != initial.root {
             return Err(NodeError::Initial { expected: initial.root, found });
         }
-        self.adopt(Progress::initial(&self.run.spec)).await?;
+        self.keep(Progress::initial(&self.run.spec)).await?;
         Ok(Source::Initial)
     }
 

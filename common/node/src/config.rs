@@ -7,6 +7,8 @@ mod error;
 mod file;
 mod flags;
 mod nearest;
+#[cfg(test)]
+mod reference;
 mod setting;
 mod settings;
 

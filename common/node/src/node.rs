@@ -77,6 +77,10 @@ pub struct Node {
     pub(crate) held: BTreeMap<ObjectHash, Submission<Bytes>>,
     /// States that were offered and are not the majority's.
     pub(crate) rejected: BTreeSet<State>,
+    /// BLAKE3 of the manifest of the checkpoint that the state was begun from, if it was.
+    pub(crate) taken: Option<[u8; 32]>,
+    /// Checkpoints that led to another state than the majority's: a state does not vouch for the last medians.
+    pub(crate) distrusted: BTreeSet<[u8; 32]>,
     /// Why the state must be taken from elsewhere, if it must.
     pub(crate) lost: Option<Lost>,
     _endpoint: Option<Endpoint>,
@@ -141,6 +145,8 @@ impl Node {
             component,
             held: BTreeMap::new(),
             rejected: BTreeSet::new(),
+            taken: None,
+            distrusted: BTreeSet::new(),
             lost: None,
             _endpoint: parts.endpoint,
         }
@@ -217,15 +223,13 @@ impl Node {
         self.held.insert(object.hash(), object);
     }
 
-    /// Looks up who this node is after a block: uids change, and a hotkey may have lost its own.
+    /// Looks up who this node is now: uids change, and a hotkey may have lost its own.
     ///
     /// # Errors
     /// The hotkey is not registered any more, or the chain does not tell.
-    pub(crate) async fn refresh(&mut self, height: Height) -> Result<(), NodeError> {
-        let state = match self.ask(async || self.ledger.at(height).await).await {
-            Err(NodeError::Chain(error)) if error.is_pruned() => return Ok(()), // As of then it was registered or not.
-            state => state?,
-        };
+    pub(crate) async fn refresh(&mut self) -> Result<(), NodeError> {
+        let newest = self.height();
+        let state = self.ask(async || self.ledger.at(newest).await).await?;
         crate::open::hide_announced(&state);
         let lost = || not_registered(&self.config, &self.hotkey, self.ledger.netuid());
         (self.id, self.uid) = state.neuron(&self.id.hotkey).ok_or_else(lost)?;

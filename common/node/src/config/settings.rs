@@ -161,8 +161,8 @@ impl Settings {
     /// The error of a setting that has to be given.
     pub(super) fn missing(&self, key: &'static str) -> ConfigError {
         let setting = self.row(key).setting;
-        let flag = setting.flag.map_or_else(String::new, |flag| format!("--{flag} or "));
-        ConfigError::Missing { key, help: setting.help, ways: format!("{flag}as {}", setting.env) }
+        let flag = setting.flag.map_or_else(String::new, |flag| format!("--{flag} or as "));
+        ConfigError::Missing { key, help: setting.help, ways: format!("{flag}{}", setting.env) }
     }
 
     /// The error of a value that is none.

@@ -1,0 +1,7 @@
+//! Where this crate's tests find libtorch when they start.
+
+fn main() {
+    if let Ok(folder) = std::env::var("DEP_ENGINE_LIBTORCH_LIB") {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+}

@@ -1,0 +1,7 @@
+//! A node between a development chain and a bucket server: everything that it checks before it begins, and the shared
+//! state through outer steps, kills, late beginnings and disagreement.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
+
+mod checks;
+mod network;
+mod state;

@@ -1,0 +1,386 @@
+//! A chain, buckets and a run for tests, with one miner and two validators that are played by the test itself.
+
+use bucket_server::{BucketConfig, Key, Plan, Rule, Server};
+use bytes::Bytes;
+use chain::{Client, Options, wallet::KeyPair};
+use common::{
+    Height, NeuronId, Window,
+    aggregate::outer_step,
+    announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Secret, Vote},
+    clock::WindowSpec,
+    dataset::Manifest,
+    digest::{ScoreLogHead, State},
+    model::{Layout as Flat, ModelSpec},
+    progress::Progress,
+    run_spec::{RunFile, RunSpec},
+    sparse::compress,
+    submission::{Expected, Header, Layout, Submission, encode},
+};
+use data::{Quiet, TokenizerChoice, prepare};
+use devchain::{Config as ChainConfig, Devchain, Genesis, Pace};
+use exchange::{Announcer, Ledger, Outbox, signing_key};
+use futures::future::join_all;
+use node::{Config, ConfigFlags, Environment, Node, NodeError, Role, Settings};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use storage::{Retry, Storage};
+use telemetry::Shutdown;
+
+/// Guards against hanging; nothing is expected to take this long.
+const HANGS: Duration = Duration::from_secs(400);
+const TAO: u64 = common::RAO_PER_TAO;
+/// Who claims.
+pub(crate) const MINER: &str = "miner-0";
+/// Who comes late.
+pub(crate) const JOINER: &str = "miner-1";
+/// Who votes.
+pub(crate) const VALIDATORS: [&str; 2] = ["val-a", "val-b"];
+const NAMES: [&str; 4] = [MINER, JOINER, VALIDATORS[0], VALIDATORS[1]];
+/// Has a wallet and a bucket, but no uid.
+pub(crate) const STRANGER: &str = "stranger";
+
+pub(crate) struct Network {
+    pub(crate) chain: Devchain,
+    pub(crate) buckets: Server,
+    pub(crate) spec: RunSpec,
+    pub(crate) folder: tempfile::TempDir,
+    client: Client,
+    ledger: Ledger,
+    layout: Arc<Layout>,
+    /// What everybody must have, computed here: the state at the start of each window.
+    pub(crate) truth: Vec<Progress>,
+    values: Vec<f32>,
+}
+
+/// What one of those may see of a bucket.
+fn key(name: &str, kind: &str) -> Key {
+    Key { id: format!("{name}-{kind}"), secret: format!("{name}-{kind}-secret") }
+}
+
+fn credentials(name: &str, kind: &str) -> ReadCredentials {
+    let Key { id, secret } = key(name, kind);
+    ReadCredentials { access_key: Secret::new(id), secret: Secret::new(secret) }
+}
+
+/// The secret seed of a name: 32 bytes that everybody knows.
+fn seed(name: &str) -> String {
+    hex(blake3::hash(name.as_bytes()).as_bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write_wallet(root: &Path, name: &str) {
+    let hotkeys = root.join(name).join("hotkeys");
+    fs::create_dir_all(&hotkeys).unwrap();
+    let path = hotkeys.join("hot");
+    fs::write(&path, format!(r#"{{"secretSeed":"0x{}","cryptoType":1}}"#, seed(name))).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn hotkey(root: &Path, name: &str) -> KeyPair {
+    chain::wallet::Wallet::new(root, name).unwrap().hotkey("hot").unwrap()
+}
+
+/// The tiny run with a model of a few thousand parameters and short windows.
+fn template() -> RunFile {
+    let mut run = RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap();
+    let small = ModelSpec {
+        vocab: 300,
+        hidden: 16,
+        layers: 1,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 8,
+        ffn: 24,
+        sequence: 16,
+        ..run.model
+    };
+    run.model = small;
+    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    run.scoring.assigned_sequences = 8;
+    run.scoring.unassigned_sequences = 8;
+    run.sparse.topk = 16;
+    run.window =
+        WindowSpec { blocks: 12, count: 10, claims_close: 2, keys_close: 3, seed: 4, votes_close: 6 };
+    run
+}
+
+/// Text of this repository, as a dataset; its manifest.
+fn dataset(out: &Path, sequence: u32) -> Manifest {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let texts = vec![root.join("LICENSE-APACHE"), root.join("common/FORMATS.md")];
+    let tokenizer = TokenizerChoice::Train { vocab: 300, sample: 1 << 20 };
+    let options = data::Options::new(texts, out.to_owned(), tokenizer);
+    let format = Some(data::Format::Text);
+    prepare(&data::Options { sequence, held_out: 0.0, format, ..options }, &mut Quiet).unwrap();
+    Manifest::read(&fs::read(out.join(data::MANIFEST)).unwrap()).unwrap()
+}
+
+fn genesis(wallets: &Path) -> Genesis {
+    let mut genesis = Genesis { commitment_space: 1_000_000, ..Genesis::default() };
+    genesis.neurons.truncate(1);
+    for name in NAMES {
+        let stake = if VALIDATORS.contains(&name) { 10_000 * TAO } else { 0 };
+        let mut neuron = genesis.neurons[0].clone();
+        neuron.hotkey = hotkey(wallets, name).hotkey().to_string().parse().unwrap();
+        (neuron.stake, neuron.permit) = (stake, stake > 0);
+        genesis.neurons.push(neuron);
+    }
+    genesis.neurons[0].permit = false;
+    genesis.neurons[0].stake = 0;
+    genesis.subnet.tempo = 300;
+    genesis
+}
+
+impl Network {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let wallets = folder.path().join("wallets");
+        NAMES.iter().chain([&STRANGER]).for_each(|name| write_wallet(&wallets, name));
+        let chain = Devchain::start(ChainConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            block_time_ms: 20,
+            genesis: Some(genesis(&wallets)),
+            pace: Pace::Outside,
+            ..ChainConfig::default()
+        });
+        let chain = chain.await.unwrap();
+        let bucket = |name: &&str| BucketConfig {
+            name: (*name).to_owned(),
+            read: key(name, "reads"),
+            write: key(name, "writes"),
+        };
+        let configs = NAMES.iter().chain([&STRANGER]).map(bucket).collect();
+        let buckets = bucket_server::Config::local(&folder.path().join("buckets"), configs);
+        let buckets = Server::start(buckets).await.unwrap();
+        let options = Options {
+            block_time: Duration::from_secs(60),
+            transaction_timeout: HANGS,
+            ..Options::new([chain.url()])
+        };
+        let client = Client::connect(options).await.unwrap();
+        let spec = launch(&folder.path().join("data"), &client);
+        fs::write(folder.path().join("run.toml"), RunFile::from(&spec).to_toml().unwrap()).unwrap();
+        let layout = Arc::new(Layout::new(&spec.model.tensors(), &spec.sparse).unwrap());
+        let values = Flat::new(&spec.model).initial(&spec.initial.seed);
+        let ledger = Ledger::new(client.clone(), spec.network.netuid);
+        let truth = vec![Progress::initial(&spec)];
+        Self { chain, buckets, spec, folder, client, ledger, layout, truth, values }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn hotkey(&self, name: &str) -> KeyPair {
+        hotkey(&self.path("wallets"), name)
+    }
+
+    pub(crate) fn announced(&self, name: &str) -> announcement::Bucket {
+        let url = format!("http://{}", self.buckets.address());
+        announcement::Bucket::s3(&url, "us-east-1", name, Some(credentials(name, "reads"))).unwrap()
+    }
+
+    fn outbox(&self, name: &str) -> Outbox {
+        let retry = Retry { attempts: 2, base: Duration::ZERO, most: Duration::ZERO };
+        let storage = Storage::new(AddressPolicy::PublicOrLoopback).with_retry(retry);
+        let bucket = storage.own_bucket(&self.announced(name), &credentials(name, "writes")).unwrap();
+        Outbox::new(bucket, self.spec.hash())
+    }
+
+    /// All settings of a node, as flags would give them; `changes` by the names of the environment.
+    pub(crate) fn config(&self, name: &str, role: Role, changes: &[(&str, &str)]) -> Config {
+        let path = |name: &str| self.path(name).display().to_string();
+        let Key { id, secret } = key(name, "writes");
+        let Key { id: read, secret: read_secret } = key(name, "reads");
+        let mut environment = Environment::from(
+            [
+                ("MUSTER_CHAIN", self.chain.url()),
+                ("MUSTER_BLOCK_TIME", "60".to_owned()),
+                ("MUSTER_WALLETS", path("wallets")),
+                ("MUSTER_WALLET", name.to_owned()),
+                ("MUSTER_HOTKEY", "hot".to_owned()),
+                ("MUSTER_RUN", path("run.toml")),
+                ("MUSTER_DATA", path("data")),
+                ("MUSTER_BUCKET_ENDPOINT", format!("http://{}", self.buckets.address())),
+                ("MUSTER_BUCKET_REGION", "us-east-1".to_owned()),
+                ("MUSTER_BUCKET_NAME", name.to_owned()),
+                ("MUSTER_BUCKET_READ_ACCESS", read),
+                ("MUSTER_BUCKET_READ_SECRET", read_secret),
+                ("MUSTER_BUCKET_WRITE_ACCESS", id),
+                ("MUSTER_BUCKET_WRITE_SECRET", secret),
+                ("MUSTER_BUCKET_ALLOW_LOOPBACK", "true".to_owned()),
+                ("MUSTER_FOLDER", path(&format!("node-{name}"))),
+                ("MUSTER_THREADS", "1".to_owned()),
+                ("MUSTER_DEVICE", "cpu".to_owned()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        environment.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let settings = Settings::resolve(role, &ConfigFlags::default(), &environment).unwrap();
+        Config::new(role, &settings).unwrap()
+    }
+
+    /// Opens a node, sealing what it sends.
+    pub(crate) async fn open(&self, config: Config) -> Result<Node, NodeError> {
+        self.sealing(Box::pin(Node::open(config, Shutdown::default()))).await
+    }
+
+    /// The node of a miner.
+    pub(crate) async fn miner(&self, name: &str) -> Node {
+        self.open(self.config(name, Role::Miner, &[])).await.unwrap()
+    }
+
+    /// Seals a block whenever there is something to seal, until the work is done.
+    pub(crate) async fn sealing<T>(&self, work: impl Future<Output = T>) -> T {
+        let seal = async {
+            loop {
+                if self.chain.handle().status().await.unwrap().node.ready > 0 {
+                    self.chain.handle().new_block(1).await.unwrap();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let work = async {
+            tokio::select! {
+                biased;
+                done = work => done,
+                never = seal => never,
+            }
+        };
+        tokio::time::timeout(HANGS, work).await.expect("the test hangs")
+    }
+
+    pub(crate) async fn height(&self) -> Height {
+        Height(self.chain.handle().status().await.unwrap().node.height.into())
+    }
+
+    pub(crate) async fn advance_to(&self, height: Height) {
+        let head = self.height().await;
+        if let Some(blocks) = height.0.checked_sub(head.0).filter(|blocks| *blocks > 0) {
+            self.chain.handle().fast_forward(u32::try_from(blocks).unwrap()).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn id(&self, name: &str) -> NeuronId {
+        let state = self.ledger.at(self.ledger.finalized().await.unwrap()).await.unwrap();
+        state.neuron(&self.hotkey(name).hotkey()).unwrap().0
+    }
+
+    /// Announces records, each in a block of its own or with others.
+    pub(crate) async fn announce(&self, records: &[(&str, Record)]) {
+        let announcers = records.iter().map(|(name, record)| {
+            let key = self.hotkey(name);
+            let announcer =
+                Announcer::new(self.client.clone(), self.spec.network.netuid, key, self.announced(name));
+            async move { announcer.record(*record).await.unwrap() }
+        });
+        self.sealing(Box::pin(join_all(announcers))).await;
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        self.truth.last().unwrap().window()
+    }
+
+    /// A submission of the miner for the next window.
+    async fn make(&self) -> Submission<Bytes> {
+        let base = self.truth.last().unwrap().state();
+        let expected = Expected {
+            run: self.spec.hash(),
+            spec: self.spec.hash(),
+            neuron: self.id(MINER).await,
+            window: self.window(),
+            base,
+            least_samples: self.spec.train.samples(),
+        };
+        let scale = 1e-3 / (1.0 + self.window().0 as f32);
+        let values =
+            |len: usize| (0..len).map(|at| ((at * 37 % 101) as f32 - 50.0) * scale).collect::<Vec<_>>();
+        let sent: Vec<_> = (self.layout.tensors().iter())
+            .map(|tensor| {
+                compress(&values(tensor.geometry().len()), tensor.geometry(), self.layout.spec()).unwrap()
+            })
+            .collect();
+        let header = Header::new(&expected, expected.least_samples, &self.layout);
+        let bytes = encode(&self.layout, &header, &sent, &signing_key(&self.hotkey(MINER))).unwrap();
+        Submission::open(bytes.into(), Arc::clone(&self.layout), &expected).unwrap()
+    }
+
+    /// Plays a window up to `M_w`: the miner's claim, the validators' votes for it and for the state that is true. Its
+    /// object is in the buckets of `keepers`.
+    pub(crate) async fn play(&mut self, keepers: &[&str]) -> Submission<Bytes> {
+        let object = self.make().await;
+        for name in keepers {
+            let bytes = Bytes::copy_from_slice(object.bytes());
+            self.outbox(name).put_submission(self.window(), &object.hash(), bytes).await.unwrap();
+        }
+        let state = self.truth.last().unwrap().state();
+        self.vote(Some(object.hash()), state).await;
+        self.note(&[object.clone()]).await;
+        object
+    }
+
+    /// Plays a window in which the miner claims `object` and the validators name `state`.
+    pub(crate) async fn vote(&mut self, object: Option<common::digest::ObjectHash>, state: State) {
+        let (window, run) = (self.window(), self.spec.id());
+        let heights = self.spec.clock().unwrap().heights(window).unwrap();
+        self.advance_to(heights.first).await;
+        if let Some(object) = object {
+            self.announce(&[(MINER, Record::Claim(Claim { run, window, object }))]).await;
+        }
+        self.advance_to(heights.claims_close).await;
+        let good = Bits::of(object.is_some().then_some(0));
+        let (score_log, possession) = (ScoreLogHead::default(), Possession::default());
+        let vote = Record::Vote(Vote { run, window, good, state, score_log, possession });
+        self.announce(&VALIDATORS.map(|name| (name, vote))).await;
+        self.advance_to(heights.votes_close).await;
+    }
+
+    /// Applies what is decided, by the functions of `common` alone.
+    async fn note(&mut self, objects: &[Submission<Bytes>]) {
+        let mut progress = self.truth.last().unwrap().clone();
+        let decision = self.ledger.decide(&self.spec, &progress.history, self.window()).await.unwrap();
+        assert_eq!(decision.applied().len(), objects.len(), "{:?}", decision.accepted);
+        let flat = Flat::new(&self.spec.model);
+        if !objects.is_empty() {
+            let last = progress.medians.as_ref();
+            let medians = outer_step(&mut flat.split_mut(&mut self.values), objects, last, 1).unwrap();
+            progress.medians = Some(medians);
+        }
+        progress.history.push(&decision).unwrap();
+        progress.root = flat.state_root(&self.values, 1);
+        self.truth.push(progress);
+    }
+
+    /// A window in which nobody claims and nobody votes.
+    pub(crate) async fn skip(&mut self) {
+        let heights = self.spec.clock().unwrap().heights(self.window()).unwrap();
+        self.advance_to(heights.votes_close).await;
+        self.note(&[]).await;
+    }
+
+    /// What is wrong with somebody's bucket from now on.
+    pub(crate) fn inject(&self, rules: Vec<Rule>) {
+        self.buckets.inject(Plan { seed: 1, rules });
+    }
+}
+
+/// The run of this chain and dataset.
+fn launch(data: &Path, client: &Client) -> RunSpec {
+    let mut run = template();
+    let manifest = dataset(data, run.train.sequence);
+    run.network.genesis = Some(client.genesis());
+    run.network.start_block = Some(Height(30));
+    run.data.tokenizer = Some(manifest.tokenizer);
+    run.data.dataset = Some(manifest.hash());
+    let flat = Flat::new(&run.model);
+    run.initial.root = Some(flat.state_root(&flat.initial(&run.initial.seed), 1));
+    run.complete().unwrap()
+}

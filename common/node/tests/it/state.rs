@@ -1,0 +1,226 @@
+//! The shared state: made, kept, found again, and taken from others.
+
+use crate::network::*;
+use bucket_server::{Fault, Rule};
+use common::{Window, digest::State};
+use node::{Event, Journal, Node, NodeError, Role, Source, events};
+
+/// Compares a node with what `common` alone computes.
+fn assert_true(node: &Node, network: &Network) {
+    let truth = network.truth.last().unwrap();
+    assert_eq!((node.window(), node.progress.root), (truth.window(), truth.root));
+    assert_eq!(node.state(), truth.state());
+    assert_eq!(&node.progress, truth);
+}
+
+fn events_of(node: &Node) -> Vec<Event> {
+    let entries = events::read(&node.folder().join(events::FILE)).unwrap();
+    entries.into_iter().map(|entry| entry.event).collect()
+}
+
+async fn parameters_root(node: &Node) -> common::digest::StateRoot {
+    node.model.run(|model| model.state_root()).await.unwrap()
+}
+
+/// Does what a node does in a window.
+async fn follow(node: &mut Node) -> Result<node::Applied, NodeError> {
+    let decision = node.decide(node.window()).await?;
+    node.apply(&decision).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_are_applied_kept_and_found_again() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(MINER).await;
+    assert_eq!(node.start().await.unwrap(), Source::Initial);
+    assert_true(&node, &network);
+
+    let object = network.play(&[MINER]).await;
+    let applied = follow(&mut node).await.unwrap();
+    assert_eq!(applied.objects.iter().map(|object| object.hash()).collect::<Vec<_>>(), [object.hash()]);
+    assert_true(&node, &network);
+    assert_eq!(parameters_root(&node).await, network.truth[1].root);
+
+    // A window without an outer step counts, too; and an object that is held is not fetched.
+    network.skip().await;
+    assert!(follow(&mut node).await.unwrap().objects.is_empty());
+    assert_true(&node, &network);
+    let object = network.play(&[]).await;
+    node.hold(object);
+    follow(&mut node).await.unwrap();
+    assert_true(&node, &network);
+
+    let happened = events_of(&node);
+    assert!(matches!(happened[0], Event::Started { role: Role::Miner, .. }));
+    let initial = network.truth[0].state();
+    assert!(matches!(happened[1], Event::State { source: Source::Initial, state, .. } if state == initial));
+    let applied: Vec<State> = happened
+        .iter()
+        .filter_map(|event| match event {
+            Event::Applied { state, .. } => Some(*state),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(applied, network.truth[1..].iter().map(|progress| progress.state()).collect::<Vec<_>>());
+
+    // A restart goes on where it was, whatever happened meanwhile.
+    drop(node);
+    network.play(&[MINER]).await;
+    let mut node = network.miner(MINER).await;
+    assert_eq!(node.start().await.unwrap(), Source::Journal);
+    assert_true(&node, &network);
+    assert_eq!(parameters_root(&node).await, node.progress.root);
+
+    // Killed after the outer step, before the journal: the state before it is there, and the step is made again.
+    let newest = node.folder().join(format!("state-{:010}", node.window().0));
+    drop(node);
+    std::fs::write(&newest, "torn").unwrap();
+    let mut node = network.miner(MINER).await;
+    assert_eq!(node.start().await.unwrap(), Source::Journal);
+    assert_true(&node, &network);
+    assert_eq!(events_of(&node).iter().filter(|event| matches!(event, Event::Resynced { .. })).count(), 0);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
+    let mut network = Network::start().await;
+    network.play(&[MINER]).await;
+    // The second window's object is not in the miner's bucket any more, but one of its custodians has it.
+    network.play(&[VALIDATORS[1]]).await;
+    let mut late = network.miner(JOINER).await;
+    assert_eq!(late.start().await.unwrap(), Source::Initial);
+    assert_true(&late, &network);
+    drop(late);
+
+    // A validator publishes what it has; who has no journal takes it, as votes name it.
+    let config = network.config(VALIDATORS[0], Role::Validator, &[]);
+    let mut validator = network.open(config).await.unwrap();
+    validator.start().await.unwrap();
+    assert_true(&validator, &network);
+    validator.save_checkpoint().await.unwrap();
+    network.play(&[MINER]).await;
+    std::fs::remove_dir_all(network.path(&format!("node-{JOINER}"))).unwrap();
+    let mut late = network.miner(JOINER).await;
+    assert_eq!(late.start().await.unwrap(), Source::Checkpoint);
+    assert_true(&late, &network);
+    assert_eq!(parameters_root(&late).await, late.progress.root);
+    assert!(!late.folder().join("checkpoints/incoming").exists());
+    drop(late);
+
+    // A checkpoint of a state that the votes do not name is not taken.
+    follow(&mut validator).await.unwrap();
+    validator.progress.root.0[0] ^= 1;
+    validator.save_checkpoint().await.unwrap();
+    network.play(&[MINER]).await;
+    std::fs::remove_dir_all(network.path(&format!("node-{JOINER}"))).unwrap();
+    let mut late = network.miner(JOINER).await;
+    assert_eq!(late.start().await.unwrap(), Source::Initial);
+    assert_true(&late, &network);
+    network.chain.shutdown().await;
+}
+
+/// Makes a node's state another one, as a flipped bit would.
+async fn flip_bit(node: &mut Node) {
+    let flip = |values: &mut [f32]| values[7] = f32::from_bits(values[7].to_bits() ^ 1);
+    node.model.with_parameters(flip).await.unwrap();
+    node.progress.root = parameters_root(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_not_the_majoritys_is_told_and_left() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(MINER).await;
+    node.start().await.unwrap();
+    network.play(&[MINER]).await;
+    follow(&mut node).await.unwrap();
+    flip_bit(&mut node).await;
+    // Its journal has the wrong state as well.
+    let (progress, folder) = (node.progress.clone(), node.folder().to_owned());
+    let wrong = node.model.run(|model| model.parameters()).await.unwrap();
+    let ours = node.state();
+
+    network.play(&[MINER]).await;
+    let error = follow(&mut node).await.unwrap_err();
+    let majority = network.truth[1].state();
+    assert!(
+        matches!(error, NodeError::Diverged { window: Window(1), ours: found, majority: theirs }
+        if found == ours && theirs == majority),
+        "{error}"
+    );
+    assert_eq!(error.exit(), common::Exit::Disagreement);
+    assert!(error.is_lost());
+    assert!(!node.health.report().ready);
+
+    node.resync().await.unwrap();
+    assert_true(&node, &network);
+    assert_eq!(parameters_root(&node).await, network.truth[2].root);
+    assert!(node.health.report().ready, "{:?}", node.health.report());
+    let happened = events_of(&node);
+    assert!(happened.contains(&Event::Diverged { window: Window(1), ours, majority }));
+    assert!(happened.contains(&Event::Resynced { window: Window(0), source: Source::Initial }));
+
+    // A node that starts with a wrong state in its journal finds out at once.
+    drop(node);
+    let journal = Journal::open(&folder).unwrap();
+    journal.clear().unwrap();
+    journal.keep(&progress, &wrong).unwrap();
+    drop(journal);
+    let mut node = network.miner(MINER).await;
+    assert_eq!(node.start().await.unwrap(), Source::Initial);
+    assert_true(&node, &network);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_not_to_be_had_is_waited_for_and_never_left_out() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(JOINER).await;
+    node.start().await.unwrap();
+    // All who should have it fail for a while.
+    network.play(&[MINER]).await;
+    network.inject(vec![Rule::always("GET", &format!("/{MINER}/"), Fault::Status { code: 404 }).times(2)]);
+    follow(&mut node).await.unwrap();
+    assert_true(&node, &network);
+
+    // Nobody has it: the window cannot be applied, and nothing of it is.
+    let before = parameters_root(&node).await;
+    let object = network.play(&[]).await;
+    let next = network.spec.clock().unwrap().heights(network.window()).unwrap();
+    network.advance_to(next.claims_close).await;
+    node.wait_for(next.claims_close).await.unwrap();
+    let error = follow(&mut node).await.unwrap_err();
+    assert!(
+        matches!(&error, NodeError::Unavailable { window: Window(1), object: missing, .. } if *missing == object.hash()),
+        "{error}"
+    );
+    assert!(error.is_lost());
+    assert_eq!(parameters_root(&node).await, before);
+    assert_eq!(node.window(), Window(1));
+
+    // A resync goes on with what is right, and ends when somebody has the object.
+    node.hold(object);
+    assert_eq!(node.resync().await.unwrap(), Source::Journal);
+    assert_true(&node, &network);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_stopped_ends_wherever_it_waits() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(JOINER).await;
+    node.start().await.unwrap();
+    let shutdown = node.shutdown.clone();
+    let (decided, ()) = tokio::join!(node.decide(Window(0)), async { shutdown.request() });
+    let error = decided.unwrap_err();
+    assert!(matches!(error, NodeError::Shutdown));
+    assert_eq!(error.exit(), common::Exit::Good);
+    drop(node);
+
+    network.play(&[]).await;
+    let mut node = network.miner(JOINER).await;
+    let shutdown = node.shutdown.clone();
+    let (started, ()) = tokio::join!(Box::pin(node.start()), async { shutdown.request() });
+    assert!(matches!(started.unwrap_err(), NodeError::Shutdown));
+    network.chain.shutdown().await;
+}
