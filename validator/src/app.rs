@@ -225,13 +225,13 @@ impl Validator {
         let gathered = self.gathered.as_ref().ok_or(ValidatorError::NoWindow)?;
         let is_loss = self.node.run.spec.acceptance.screen == Screen::Loss;
         let batch = self.unassigned(gathered, Some(SCREENED_SEQUENCES)).await?;
-        let before = if is_loss { self.gauntlet.loss(batch.clone()).await? } else { 0.0 };
+        let before = if is_loss { self.gauntlet.losses(batch.clone()).await? } else { Vec::new() };
         let mut good = BTreeSet::new();
         for candidate in &gathered.candidates {
             let miner = candidate.id;
             let why = match gathered.troubles.get(&miner) {
                 Some(trouble) => Some(trouble.why.clone()),
-                None if is_loss => self.try_out(gathered, miner, &batch, before).await?,
+                None if is_loss => self.try_out(gathered, miner, &batch, &before).await?,
                 None => None,
             };
             let (hotkey, is_good) = (miner.hotkey, why.is_none());
@@ -251,16 +251,13 @@ impl Validator {
         gathered: &Gathered,
         miner: NeuronId,
         batch: &Batch,
-        before: f64,
+        before: &[f64],
     ) -> Result<Option<String>, ValidatorError> {
-        let tried = self.gauntlet.after(&gathered.field, miner, vec![batch.clone()]);
-        let after = match self.node.unless_stopped(tried).await? {
-            Ok(losses) => losses.first().copied().unwrap_or(f64::NAN),
-            Err(error) => return Ok(Some(error.to_string())),
-        };
-        // Not the other way round: what is no number does not lower the loss.
-        let lowers = after < before;
-        Ok((!lowers).then(|| format!("it does not lower the loss on unassigned data: {before:.6} before, {after:.6} after")))
+        let tried = self.gauntlet.lowers(&gathered.field, miner, batch.clone(), before);
+        Ok(match self.node.unless_stopped(tried).await? {
+            Ok(screened) => screened.err().map(|why| why.to_string()),
+            Err(error) => Some(error.to_string()),
+        })
     }
 
     async fn vote(&mut self, window: Window) -> Result<Done, ValidatorError> {

@@ -132,6 +132,16 @@ impl Field {
     }
 }
 
+/// An update that does not lower the loss, as far as the screened sequences tell.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("it does not lower the loss on unassigned data beyond chance: by {fall:.6} nats, standard error {error:.6}")]
+pub struct Screened {
+    /// By how much the loss falls, in nats a token.
+    pub fall: f64,
+    /// The standard error of that.
+    pub error: f64,
+}
+
 /// Takes updates through the model.
 #[derive(Clone, Debug)]
 pub struct Gauntlet {
@@ -151,7 +161,15 @@ impl Gauntlet {
     /// # Errors
     /// The model cannot compute it.
     pub async fn loss(&self, batch: Batch) -> Result<f64, GauntletError> {
-        Ok(mean(&self.model.losses(batch).await?))
+        Ok(mean(&self.losses(batch).await?))
+    }
+
+    /// The loss of each sequence of a batch as the parameters are, in nats.
+    ///
+    /// # Errors
+    /// The model cannot compute it.
+    pub async fn losses(&self, batch: Batch) -> Result<Vec<f64>, GauntletError> {
+        Ok(self.model.losses(batch).await?)
     }
 
     /// The losses of some batches after a step along a miner's update, which is taken back.
@@ -164,11 +182,43 @@ impl Gauntlet {
         miner: NeuronId,
         batches: Vec<Batch>,
     ) -> Result<Vec<f64>, GauntletError> {
+        let losses = self.trial(field, miner, batches).await?;
+        Ok(losses.iter().map(|losses| mean(losses)).collect())
+    }
+
+    /// The losses of each sequence of some batches after a step along a miner's update, which is taken back.
+    async fn trial(
+        &self,
+        field: &Arc<Field>,
+        miner: NeuronId,
+        batches: Vec<Batch>,
+    ) -> Result<Vec<Vec<f64>>, GauntletError> {
         let (field, step, layout) = (Arc::clone(field), self.step, self.model.layout().clone());
         let step = tokio::task::spawn_blocking(move || field.step(&miner, step, &layout));
         let step = step.await.map_err(|_| GauntletError::Stopped)??;
-        let losses = self.model.trial(step, batches).await?;
-        Ok(losses.iter().map(|losses| mean(losses)).collect())
+        Ok(self.model.trial(step, batches).await?)
+    }
+
+    /// Whether a miner's update lowers the losses of a batch, given those `before` it, by more than chance would: what falls in
+    /// the mean over the sequences is more than two standard errors. An update without any effect passes a plain comparison of
+    /// the means every second time, this one in about 1 of 40.
+    ///
+    /// # Errors
+    /// As [`Self::after`].
+    pub async fn lowers(
+        &self,
+        field: &Arc<Field>,
+        miner: NeuronId,
+        batch: Batch,
+        before: &[f64],
+    ) -> Result<Result<(), Screened>, GauntletError> {
+        let after = self.trial(field, miner, vec![batch]).await?;
+        let after = after.first().ok_or(GauntletError::Stopped)?;
+        let falls: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
+        let (fall, error) = (mean(&falls), standard_error(&falls));
+        // Not the other way round: what is no number does not lower the loss.
+        let lowers = fall > 2.0 * error && fall > 0.0;
+        Ok(if lowers { Ok(()) } else { Err(Screened { fall, error }) })
     }
 
     /// What a validator measures of a miner's update: two batches, three losses. The fourth, that of the unassigned batch
@@ -191,6 +241,17 @@ impl Gauntlet {
             _ => Err(GauntletError::Stopped),
         }
     }
+}
+
+/// The standard error of a mean; 0 for less than two values, which say nothing of chance.
+#[expect(clippy::cast_precision_loss, reason = "a batch has less than 2^53 sequences")]
+fn standard_error(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let (mean, count) = (mean(values), values.len() as f64);
+    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    (squares / (count - 1.0) / count).sqrt()
 }
 
 /// The mean of sequences' losses, added in their order.

@@ -107,27 +107,15 @@ fn submission(name: u8, layout: &Layout, values: &[f32]) -> (NeuronId, Submissio
 /// What training on some batches finds, as a pseudo-gradient.
 async fn trained(first: u32) -> Vec<f32> {
     let model = model().await;
-    let before = model.with_parameters(|values| values.to_vec()).await.unwrap();
     let batches: Vec<_> = (first..first + 8).map(|number| Ok(batch(number))).collect();
-    model.train(training(), 0, batches).await.unwrap();
-    let after = model.with_parameters(|values| values.to_vec()).await.unwrap();
-    before.iter().zip(after).map(|(before, after)| before - after).collect()
+    model.train(training(), 0, batches).await.unwrap().pseudo_gradient
 }
 
-fn noise(length: usize, size: f32) -> Vec<f32> {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((state >> 8) as f32 / 8_388_608.0 - 1.0) * size
-    };
-    (0..length).map(|_| next()).collect()
-}
-
-/// A field of an honest miner, another, noise without measure, and zeros.
+/// A field of an honest miner, another, one that goes the other way without measure, and zeros.
 async fn field() -> (Arc<Field>, [NeuronId; 4]) {
     let layout = Layout::new(&MODEL);
-    let values =
-        [trained(0).await, trained(8).await, noise(layout.len(), 100.0), vec![0.0; layout.len()]];
+    let back = trained(0).await.into_iter().map(|value| value * -100.0).collect();
+    let values = [trained(0).await, trained(8).await, back, vec![0.0; layout.len()]];
     let names: Vec<_> =
         values.iter().zip(1..).map(|(values, name)| submission(name, &layout, values)).collect();
     let miners = [names[0].0, names[1].0, names[2].0, names[3].0];
@@ -146,20 +134,19 @@ fn the_step_is_the_runs() {
 }
 
 #[tokio::test]
-async fn training_helps_noise_does_not_and_nothing_is_left_of_either() {
-    let (field, [honest, _, noise, zeros]) = field().await;
+async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
+    let (field, [honest, _, back, zeros]) = field().await;
     let model = model().await;
     let before_bits = bits(&model).await;
     let gauntlet = Gauntlet::new(model.clone(), step());
-    let (assigned, unassigned) = (batch(0), batch(100));
+    let (assigned, unassigned) = (batch(0), batch(101));
     let before = gauntlet.loss(unassigned.clone()).await.unwrap();
     let mut evaluate = Vec::new();
-    for miner in [honest, noise, zeros] {
+    for miner in [honest, back, zeros] {
         let evaluation = gauntlet.evaluate(&field, miner, assigned.clone(), unassigned.clone()).await;
         evaluate.push(evaluation.unwrap());
         assert_eq!(bits(&model).await, before_bits, "the step is taken back to the last bit");
     }
-    eprintln!("{evaluate:?} {before}");
     let judge = |evaluation: &Evaluation| evaluation.judge(honest, before).unwrap();
     let helps = judge(&evaluate[0]).unwrap();
     assert!(helps.improvement > 0.01, "{helps:?}");
@@ -175,15 +162,15 @@ async fn training_helps_noise_does_not_and_nothing_is_left_of_either() {
 
 #[tokio::test]
 async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
-    let (field, [honest, other, noise, zeros]) = field().await;
+    let (field, [honest, other, back, zeros]) = field().await;
     let norms = |miner: &NeuronId| field.entries[miner].norms.clone();
     for (number, &reference) in field.reference.iter().enumerate() {
-        let mut all = [honest, other, noise, zeros].map(|miner| norms(&miner)[number]);
+        let mut all = [honest, other, back, zeros].map(|miner| norms(&miner)[number]);
         all.sort_by(f64::total_cmp);
         assert_eq!(reference, all[1], "the lower median of four");
     }
     let layout = Layout::new(&MODEL);
-    for miner in [honest, noise] {
+    for miner in [honest, back] {
         let factors = norms(&miner).into_iter().zip(&field.reference).map(|(norm, &median)| factor(norm, median));
         let sent = field.get(&miner).unwrap();
         let sent: Vec<_> = (0..field.reference.len()).map(|number| sent.tensor(number).unwrap()).collect();
@@ -205,4 +192,24 @@ async fn who_sent_nothing_cannot_be_measured() {
     let empty = Arc::new(Field::new(BTreeMap::new(), None).unwrap());
     let error = gauntlet.after(&empty, nobody, vec![batch(0)]).await.unwrap_err();
     assert!(matches!(error, GauntletError::Unknown(miner) if miner == nobody));
+}
+
+#[tokio::test]
+async fn what_is_screened_lowers_the_loss_beyond_chance() {
+    let (field, [honest, other, back, zeros]) = field().await;
+    let gauntlet = Gauntlet::new(model().await, step());
+    let batch = batch(101);
+    let before = gauntlet.losses(batch.clone()).await.unwrap();
+    let screened = async |miner| gauntlet.lowers(&field, miner, batch.clone(), &before).await.unwrap();
+    assert_eq!((screened(honest).await, screened(other).await), (Ok(()), Ok(())));
+    let why = screened(back).await.unwrap_err();
+    assert!(why.fall < 2.0 * why.error, "{why:?}");
+    assert_eq!(screened(zeros).await, Err(Screened { fall: 0.0, error: 0.0 }));
+    assert!(why.to_string().contains("beyond chance"), "{why}");
+}
+
+#[test]
+fn the_standard_error_is_that_of_the_mean() {
+    assert!((standard_error(&[1.0, 2.0, 3.0, 4.0]) - (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-15);
+    assert_eq!((standard_error(&[7.0]), standard_error(&[])), (0.0, 0.0));
 }
