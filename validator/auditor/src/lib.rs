@@ -1,6 +1,25 @@
-//! The auditor: recomputes from chain and buckets what validators say, and trusts nobody.
+//! The auditor: recomputes from chain and buckets what miners and validators say, and trusts nobody.
 //!
-//! [`Scores`] is what the chain says of every neuron now.
+//! It reads the chain, opens every object and checks hash and signature, makes the outer steps itself on plain `f32`
+//! values with `common`'s arithmetic, replays every score log, and compares: decisions, states, votes, possession,
+//! records, logs, ratings, weights on chain. A [`Report`] has one [`Verdict`] for each thing that somebody states:
+//! agree, differ (with both values) or unknown (with what could not be read).
+//!
+//! It links no libtorch, so it cannot measure a loss: `validator replay` does. It holds no key and writes nothing but
+//! what `export` is told to.
+//!
+//! ```
+//! use auditor::Windows;
+//! use common::{Height, clock::{Clock, WindowSpec}};
+//!
+//! // What `auditor windows 2..` means when block 300 is final: the windows of which all that is owed is due.
+//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let clock = Clock::new(Height(100), spec)?;
+//! assert_eq!("2..".parse::<Windows>()?.of(&clock, Height(300))?, 2..5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Next: [`Auditor::audit`] for the order of things, [`Item`] for what is compared, [`Scores`] for what the chain says now.
 
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 

@@ -1,7 +1,7 @@
 //! What a validator does wrong on chain is found, and it is named; the others are not.
 
 use crate::{
-    honest::{audit, report},
+    honest::{audit, disagreements, report},
     story::{Plot, Story},
 };
 
@@ -56,4 +56,13 @@ async fn wrong_logs_are_found() {
     let findings = &report(&output)["windows"][2]["findings"];
     let ratings = findings.as_array().unwrap().iter().find(|finding| finding["what"].is_string()).unwrap();
     assert_eq!((&ratings["what"], &ratings["stated"]), (&"the weight of uid 5".into(), &"1".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_down_and_made_no_log_is_not_blamed() {
+    let story = Story::tell(Plot { no_log: Some(1), ..Plot::default() }).await;
+    assert_eq!(audit(&story).await, (vec![], Some(0)));
+    // Alone the window is no other: the next log shows that there was none.
+    let output = story.auditor(&["window", "1", "--json"]).await;
+    assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
 }

@@ -4,6 +4,7 @@ use crate::{
     story::{CHECKPOINT, Plot, Story, WINDOWS},
     subnet::{Neuron, VALIDATORS},
 };
+use bucket_server::{Fault, Plan, Rule};
 use common::{Window, keys};
 use serde_json::Value;
 use std::process::Output;
@@ -70,6 +71,8 @@ async fn an_honest_story_agrees_and_what_is_changed_is_found() {
     objects(&story).await;
     logs(&story).await;
     records(&story).await;
+    sick_buckets(&story).await;
+    other_chains(&story).await;
     exports(&story).await;
     checkpoints(&story).await;
     assert_eq!(audit(&story).await, (vec![], Some(0)), "all is as it was");
@@ -147,6 +150,45 @@ async fn records(story: &Story) {
     let other = story.read(&story.validators[0], &keys::record(story.run.id(), Window(1))).await;
     let found = while_changed(story, &story.validators[0], &key, |bytes| *bytes = other).await;
     assert_eq!(found, (vec!["differ 2 validator 1 record".to_owned()], Some(5)));
+}
+
+/// Who cannot be read is not blamed, and what others keep is not missed.
+async fn sick_buckets(story: &Story) {
+    let rule = |path: &str, fault| Plan { seed: 0, rules: vec![Rule::always("GET", path, fault)] };
+    let run = story.run.id();
+    story.server.inject(rule("/bucket-dave/", Fault::Status { code: 403 }));
+    assert_eq!(audit(story).await, (vec![], Some(0)), "the custodians have it all");
+    story.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 403 }));
+    let (found, exit) = audit(story).await;
+    assert_eq!(exit, Some(1), "{found:?}");
+    assert!(found.iter().all(|f| f.starts_with("unknown") && f.contains("validator 2")), "{found:?}");
+    assert!(found.contains(&"unknown 0 validator 2 log".to_owned()), "{found:?}");
+    story.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Garbage));
+    let (found, exit) = audit(story).await;
+    assert_eq!((exit, &*found[0]), (Some(5), "differ 0 validator 2 log"), "{found:?}");
+    story.server.inject(Plan::default());
+}
+
+async fn other_chains(story: &Story) {
+    let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let genesis = "01".repeat(32);
+    let output = story.auditor(&["window", "0", "--genesis", &genesis]).await;
+    assert!(output.status.code() == Some(2) && text(&output).contains(&genesis), "{}", text(&output));
+    let output = story.auditor(&["window", "0", "--netuid", "9"]).await;
+    let expected = "auditor: the run is on subnet 3, not 9: give --netuid 3\n";
+    assert_eq!((output.status.code(), &*text(&output)), (Some(2), expected));
+    let output = story.auditor(&["windows", "0..=4"]).await;
+    let expected = "auditor: window 4 is none of this run, which has windows 0 to 3\n";
+    assert_eq!((output.status.code(), &*text(&output)), (Some(2), expected));
+    let output = story.auditor(&["scores", "--netuid", "9"]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let output = story.auditor(&["scores", "--json"]).await;
+    let scores = report(&output);
+    assert_eq!(scores["neurons"].as_array().unwrap().len(), 7);
+    assert_eq!(scores["neurons"][2]["bucket"]["name"], "bucket-bob");
+    let weights = scores["neurons"][2]["weights"].as_object().unwrap();
+    assert_eq!(weights.values().map(|weight| weight.as_u64().unwrap()).max(), Some(65535));
+    assert!(!scores.to_string().contains("secret"), "keys are nobody's business");
 }
 
 /// Where objects of earlier windows are gone, a checkpoint helps whose state was voted for.

@@ -49,6 +49,8 @@ pub(crate) struct Plot {
     pub(crate) beyond: Option<u64>,
     /// It sets other weights than it states after this window.
     pub(crate) wrong_weights: Option<u64>,
+    /// It was down and makes no log of this window.
+    pub(crate) no_log: Option<u64>,
     /// Its log of this window leaves a claim out.
     pub(crate) wrong_claim: Option<u64>,
     /// Its log of this window states another weight than comes out.
@@ -66,7 +68,7 @@ struct Judge {
 /// A subnet with a past.
 pub(crate) struct Story {
     chain: Devchain,
-    _server: Server,
+    pub(crate) server: Server,
     folder: TempDir,
     pub(crate) run: RunSpec,
     layout: Arc<Layout>,
@@ -120,7 +122,7 @@ impl Story {
         let judges = VALIDATORS.map(|_| Judge::default()).into();
         Self {
             chain,
-            _server: server,
+            server,
             folder,
             run,
             layout,
@@ -263,6 +265,9 @@ impl Story {
         for number in 0..VALIDATORS.len() {
             let culprit = number + 1 == VALIDATORS.len();
             let is = |planned: Option<u64>| culprit && planned == Some(heights.window.0);
+            if is(self.plot.no_log) {
+                continue;
+            }
             let validator = &self.validators[number];
             let judge = &mut self.judges[number];
             let header = LogHeader {
