@@ -496,7 +496,9 @@ impl Validator {
     /// Puts the accepted objects of which this validator is a custodian into its bucket.
     async fn keep_for_others(&self, window: Window) -> Result<(), ValidatorError> {
         let node = &self.node;
-        let (Some(decision), Ok(heights)) = (&self.decision, node.run.clock.heights(window)) else { return Ok(()) };
+        let (Some(decision), Ok(heights)) = (&self.decision, node.run.clock.heights(window)) else {
+            return Ok(());
+        };
         if decision.applied().is_empty() || decision.candidates.is_empty() {
             return Ok(());
         }
@@ -511,12 +513,14 @@ impl Validator {
         for accepted in decision.applied() {
             let voters = votes.voters_for(node.run.id, &heights, decision, accepted);
             let object = self.applied.iter().find(|object| object.hash() == accepted.object);
-            let Some(object) = object.filter(|_| custodians(seed, &accepted.object, &voters).contains(&node.id))
+            let Some(object) =
+                object.filter(|_| custodians(seed, &accepted.object, &voters).contains(&node.id))
             else {
                 continue;
             };
             let bytes = Bytes::copy_from_slice(object.bytes());
-            self.put("object in custody", node.outbox.put_submission(window, &accepted.object, bytes)).await?;
+            self.put("object in custody", node.outbox.put_submission(window, &accepted.object, bytes))
+                .await?;
         }
         Ok(())
     }
@@ -530,7 +534,9 @@ impl Validator {
         match self.node.unless_stopped(tokio::time::timeout(PUBLISHING, work)).await? {
             Ok(Ok(_)) => return Ok(true),
             Ok(Err(error)) => tracing::error!(target: SCORE, what, %error, "not published"),
-            Err(_) => tracing::error!(target: SCORE, what, seconds = PUBLISHING.as_secs(), "not published in time"),
+            Err(_) => {
+                tracing::error!(target: SCORE, what, seconds = PUBLISHING.as_secs(), "not published in time")
+            }
         }
         Ok(false)
     }
@@ -548,7 +554,8 @@ impl Validator {
         let node = &self.node;
         let given_up = Done::Weighed { window, opens: node.height() };
         let closed = self.logs.newest().filter(|closed| closed.log.header.window == window);
-        let Some(stated) = closed.map(|closed| &closed.log.stated.weights).filter(|row| !row.is_empty()) else {
+        let Some(stated) = closed.map(|closed| &closed.log.stated.weights).filter(|row| !row.is_empty())
+        else {
             return Ok(given_up); // Why there are none was said when the log was closed.
         };
         let (client, netuid) = (node.ledger.client(), node.ledger.netuid());

@@ -34,10 +34,10 @@ pub enum ValidatorError {
     Clock(#[from] ClockError),
     /// A score log does not come out.
     #[error(transparent)]
-    Rate(#[from] ReplayError),
+    Rate(Box<ReplayError>),
     /// A score log cannot be signed.
     #[error(transparent)]
-    Log(#[from] ScoreLogError),
+    Log(Box<ScoreLogError>),
     /// A window was to be carried on that was not begun.
     #[error("nothing is known of the window that is to be carried on")]
     NoWindow,
@@ -68,6 +68,18 @@ impl ValidatorError {
 impl From<NodeError> for ValidatorError {
     fn from(error: NodeError) -> Self {
         Self::Node(Box::new(error))
+    }
+}
+
+impl From<ReplayError> for ValidatorError {
+    fn from(error: ReplayError) -> Self {
+        Self::Rate(Box::new(error))
+    }
+}
+
+impl From<ScoreLogError> for ValidatorError {
+    fn from(error: ScoreLogError) -> Self {
+        Self::Log(Box::new(error))
     }
 }
 

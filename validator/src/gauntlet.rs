@@ -53,7 +53,7 @@ pub enum GauntletError {
         /// Whose it is.
         miner: NeuronId,
         /// What is wrong.
-        source: SubmissionError,
+        source: Box<SubmissionError>,
     },
     /// A miner that has no submission in the field.
     #[error("{0} has no submission in this window")]
@@ -63,10 +63,16 @@ pub enum GauntletError {
     Step(#[from] TrialError),
     /// The model could not compute.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(Box<EngineError>),
     /// A thread ended before its work did.
     #[error("the thread that decodes submissions ended")]
     Stopped,
+}
+
+impl From<EngineError> for GauntletError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
 }
 
 impl Step {
@@ -92,7 +98,7 @@ impl Field {
         let entry = |(miner, submission): (NeuronId, Submission<Bytes>)| {
             let norms = (0..submission.layout().tensors().len()).map(|n| Ok(norm(&submission.tensor(n)?)));
             let norms = norms.collect::<Result<_, _>>();
-            let norms = norms.map_err(|source| GauntletError::Changed { miner, source })?;
+            let norms = norms.map_err(|source| GauntletError::Changed { miner, source: Box::new(source) })?;
             Ok((miner, Entry { submission, norms }))
         };
         let entries: BTreeMap<_, Entry> =
@@ -126,7 +132,8 @@ impl Field {
         let entry = self.entries.get(miner).ok_or(GauntletError::Unknown(*miner))?;
         let tensors = (0..entry.norms.len()).map(|number| entry.submission.tensor(number));
         let tensors: Result<Vec<SparseTensor>, _> = tensors.collect();
-        let tensors = tensors.map_err(|source| GauntletError::Changed { miner: *miner, source })?;
+        let tensors =
+            tensors.map_err(|source| GauntletError::Changed { miner: *miner, source: Box::new(source) })?;
         let factors = entry.norms.iter().zip(&self.reference).map(|(&norm, &median)| factor(norm, median));
         Ok(SparseStep::along(layout, step.edge, tensors.iter().zip(factors), step.rate)?)
     }
@@ -134,7 +141,9 @@ impl Field {
 
 /// An update that does not lower the loss, as far as the screened sequences tell.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("it does not lower the loss on unassigned data beyond chance: by {fall:.6} nats, standard error {error:.6}")]
+#[error(
+    "it does not lower the loss on unassigned data beyond chance: by {fall:.6} nats, standard error {error:.6}"
+)]
 pub struct Screened {
     /// By how much the loss falls, in nats a token.
     pub fall: f64,

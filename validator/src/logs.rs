@@ -168,11 +168,8 @@ mod tests {
             subnet: Subnet { owner: Some(Uid(0)), uids: 9, min_allowed: 1, max_limit: 65535 },
         };
         let line = |&name: &u8| {
-            let line = MinerLine {
-                uid: Uid(name.into()),
-                object: ObjectHash([name; 32]),
-                outcome: Outcome::Cut,
-            };
+            let line =
+                MinerLine { uid: Uid(name.into()), object: ObjectHash([name; 32]), outcome: Outcome::Cut };
             (miner(name), line)
         };
         let spec = ScoringSpec::default();
@@ -194,7 +191,10 @@ mod tests {
             logs.keep(closed).unwrap();
         }
         let again = open();
-        assert_eq!(again.iter().map(|closed| closed.log.header.window.0).collect::<Vec<_>>(), [4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(
+            again.iter().map(|closed| closed.log.header.window.0).collect::<Vec<_>>(),
+            [4, 5, 6, 7, 8, 9, 10, 11]
+        );
         assert_eq!(again.head(), logs.head());
         assert_eq!(again.newest().unwrap().bytes, logs.newest().unwrap().bytes, "the same signature");
         assert_eq!(again.turns(), logs.turns());

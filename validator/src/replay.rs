@@ -128,7 +128,10 @@ impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Same { window, validator, updates } => {
-                write!(f, "window {window} of {validator}: the losses of {updates} updates are the same, bit for bit")
+                write!(
+                    f,
+                    "window {window} of {validator}: the losses of {updates} updates are the same, bit for bit"
+                )
             }
             Self::Differs { window, validator, difference } => {
                 write!(f, "window {window} of {validator}: {difference}")
@@ -175,7 +178,8 @@ pub async fn replay(config: Config, window: Window, of: Option<Hotkey>) -> Resul
 
 async fn open_run(desk: &Desk) -> Result<Run, ReplayError> {
     let config = &desk.config;
-    let (spec, data, verified) = (config.run.clone(), config.data.clone(), config.node.folder.join("verified"));
+    let (spec, data, verified) =
+        (config.run.clone(), config.data.clone(), config.node.folder.join("verified"));
     let opened = tokio::task::spawn_blocking(move || Run::open(&spec, &data, &verified)).await;
     let opened = opened.map_err(|_| ValidatorError::Stopped)?;
     Ok(opened.map_err(|error| ValidatorError::from(NodeError::from(error)))?)
@@ -234,7 +238,8 @@ impl Replay {
         submissions: BTreeMap<NeuronId, Submission<Bytes>>,
     ) -> Result<Option<Difference>, ReplayError> {
         let (spec, header) = (&self.run.spec, &log.header);
-        let field = Arc::new(Field::new(submissions, progress.medians.as_ref()).map_err(ValidatorError::from)?);
+        let field =
+            Arc::new(Field::new(submissions, progress.medians.as_ref()).map_err(ValidatorError::from)?);
         let gauntlet = Gauntlet::new(self.model.clone(), Step::new(&spec.sparse, &spec.scoring));
         let blocks = self.run.manifest.training_blocks();
         let assignments = self.desk.ledger.assignments(spec, header.window, blocks).await;
@@ -244,7 +249,12 @@ impl Replay {
         let unassigned = read(assignments.unassigned(header.seed, count).map_err(ValidatorError::from)?)?;
         let before = gauntlet.loss(unassigned.clone()).await.map_err(ValidatorError::from)?;
         let differs = |miner, what, stated: f64, replayed: f64| {
-            (stated.to_bits() != replayed.to_bits()).then_some(Difference::Loss { miner, what, stated, replayed })
+            (stated.to_bits() != replayed.to_bits()).then_some(Difference::Loss {
+                miner,
+                what,
+                stated,
+                replayed,
+            })
         };
         let first = differs(None, "on unassigned data before any update", header.unassigned_before, before);
         if first.is_some() {
@@ -258,11 +268,24 @@ impl Replay {
             let measured = gauntlet.evaluate(&field, miner, assigned, unassigned.clone()).await;
             let measured = measured.map_err(ValidatorError::from)?;
             let miner = Some(miner);
-            let difference = differs(miner, "before, on assigned data,", stated.assigned.before, measured.assigned.before)
-                .or_else(|| differs(miner, "after, on assigned data,", stated.assigned.after, measured.assigned.after))
-                .or_else(|| {
-                    differs(miner, "after, on unassigned data,", stated.unassigned_after, measured.unassigned_after)
-                });
+            let difference =
+                differs(miner, "before, on assigned data,", stated.assigned.before, measured.assigned.before)
+                    .or_else(|| {
+                        differs(
+                            miner,
+                            "after, on assigned data,",
+                            stated.assigned.after,
+                            measured.assigned.after,
+                        )
+                    })
+                    .or_else(|| {
+                        differs(
+                            miner,
+                            "after, on unassigned data,",
+                            stated.unassigned_after,
+                            measured.unassigned_after,
+                        )
+                    });
             if difference.is_some() {
                 return Ok(difference);
             }
@@ -291,8 +314,10 @@ impl Replay {
         let validators: BTreeSet<_> = desk.state.permitted().into_iter().map(|(id, _)| id).collect();
         // The custodians are among the validators; in which order they are asked does not matter.
         let seed = BlockHash::default();
-        let fetched =
-            desk.fetcher.accepted(&desk.state, seed, &accepted, &expected, &self.run.layout, &validators).await;
+        let fetched = desk
+            .fetcher
+            .accepted(&desk.state, seed, &accepted, &expected, &self.run.layout, &validators)
+            .await;
         fetched.map_err(|source| ReplayError::Object { window, source: Box::new(source) })
     }
 
@@ -378,7 +403,8 @@ impl Replay {
         let desk = &self.desk;
         let mut behind: Vec<(WindowRecord, u64)> = Vec::new();
         for (validator, stake) in desk.state.permitted() {
-            let Ok(record) = desk.fetcher.record(&desk.state, &validator, &self.run.hash, window).await else {
+            let Ok(record) = desk.fetcher.record(&desk.state, &validator, &self.run.hash, window).await
+            else {
                 continue;
             };
             match behind.iter_mut().find(|(known, _)| *known == record) {

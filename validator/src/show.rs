@@ -47,7 +47,8 @@ async fn read(desk: Desk) -> Result<Weights, ValidatorError> {
     };
     let log = newest_log(&desk, &validator).await?;
     let stated = log.as_ref().map(|log| log.stated.weights.clone()).unwrap_or_default();
-    let uids: BTreeSet<Uid> = stated.keys().copied().chain(on_chain.row.iter().map(|(uid, _)| *uid)).collect();
+    let uids: BTreeSet<Uid> =
+        stated.keys().copied().chain(on_chain.row.iter().map(|(uid, _)| *uid)).collect();
     let row = |uid: Uid| Row {
         uid,
         hotkey: desk.state.metagraph.neurons.get(usize::from(uid.0)).map(|neuron| neuron.hotkey),
@@ -99,9 +100,10 @@ impl Weights {
 
     fn as_json(&self) -> String {
         let rows: Vec<_> = self.rows.iter().map(Row::as_json).collect();
-        let log = self.log.as_ref().map(|log| {
-            json!({ "window": log.header.window, "head": log.head(), "state": log.header.state })
-        });
+        let log = self
+            .log
+            .as_ref()
+            .map(|log| json!({ "window": log.header.window, "head": log.head(), "state": log.header.state }));
         json!({
             "validator": self.validator.hotkey.to_string(),
             "uid": self.uid,

@@ -1,7 +1,10 @@
 //! Setting weights: once in an epoch, those of the newest score log, and looked at on chain afterwards.
 
 use chain::{Client, Hyperparameters, Metagraph, Row, WeightsError, error::ReadError, wallet::KeyPair};
-use common::{Height, Netuid, Uid, weights::{Subnet, Weights}};
+use common::{
+    Height, Netuid, Uid,
+    weights::{Subnet, Weights},
+};
 
 /// How setting weights ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +58,7 @@ impl OnChain {
     ///
     /// # Errors
     /// The chain cannot be read.
-    pub async fn read(
-        client: &Client,
-        netuid: Netuid,
-        hotkey: &KeyPair,
-    ) -> Result<Option<Self>, ReadError> {
+    pub async fn read(client: &Client, netuid: Netuid, hotkey: &KeyPair) -> Result<Option<Self>, ReadError> {
         let head = client.finalized().await?;
         let at = client.at(head.hash);
         let metagraph = at.metagraph(netuid).await?;

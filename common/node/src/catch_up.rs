@@ -47,9 +47,9 @@ impl Node {
     /// # Errors
     /// The node is being stopped, the initial parameters are not the run's, or the disk is full.
     pub async fn start(&mut self) -> Result<Source, NodeError> {
-        let source = match self.from_journal().await? {
+        let source = match self.take_from_journal().await? {
             true => Source::Journal,
-            false => self.from_elsewhere(None).await?,
+            false => self.take_from_elsewhere(None).await?,
         };
         self.announce(source);
         match self.catch_up().await {
@@ -78,10 +78,10 @@ impl Node {
     async fn resync_once(&mut self) -> Result<Source, NodeError> {
         let source = match self.lost.take() {
             // What is here is right: only something later is better.
-            Some(Lost::Stuck) => self.from_elsewhere(Some(self.window())).await?,
+            Some(Lost::Stuck) => self.take_from_elsewhere(Some(self.window())).await?,
             Some(Lost::Diverged) | None => {
                 self.journal.clear()?;
-                self.from_elsewhere(None).await?
+                self.take_from_elsewhere(None).await?
             }
         };
         self.announce(source);
@@ -113,7 +113,7 @@ impl Node {
     }
 
     /// Takes what the journal has: the newest state whose parameters are whole and that no vote contradicts.
-    async fn from_journal(&mut self) -> Result<bool, NodeError> {
+    async fn take_from_journal(&mut self) -> Result<bool, NodeError> {
         for kept in self.journal.states(&self.run.hash)? {
             let progress = kept.progress.clone();
             let (window, state) = (progress.window(), progress.state());
@@ -154,7 +154,7 @@ impl Node {
 
     /// Takes a checkpoint, or else the initial parameters. `after`: only a checkpoint of a later window is better than
     /// what is here.
-    async fn from_elsewhere(&mut self, after: Option<Window>) -> Result<Source, NodeError> {
+    async fn take_from_elsewhere(&mut self, after: Option<Window>) -> Result<Source, NodeError> {
         self.component.not_ready("the shared state is not known");
         let newest = self.height();
         let state = self.ask(async || self.ledger.at(newest).await).await?;
@@ -164,9 +164,9 @@ impl Node {
             }
         }
         // What is here may have been overwritten by a checkpoint that turned out to be wrong.
-        match after.is_some() && self.from_journal().await? {
+        match after.is_some() && self.take_from_journal().await? {
             true => Ok(Source::Journal),
-            false => self.from_the_beginning().await,
+            false => self.begin_anew().await,
         }
     }
 
@@ -292,7 +292,7 @@ impl Node {
         Ok(folder)
     }
 
-    async fn from_the_beginning(&mut self) -> Result<Source, NodeError> {
+    async fn begin_anew(&mut self) -> Result<Source, NodeError> {
         let initial = self.run.spec.initial;
         let RunSeed(seed) = initial.seed;
         let root = self.model.run(move |model| {

@@ -20,7 +20,7 @@
 //! while node.window() <= node.run.clock.last_window() {
 //!     let decision = node.decide(node.window()).await?; // waits until block M_w is final
 //!     match node.apply(&decision).await {
-//!         Err(error) if error.is_lost() => node.resync().await?,
+//!         Err(error) if error.is_lost() => println!("again from {:?}", node.resync().await?),
 //!         result => println!("state {}", result?.state),
 //!     }
 //! }

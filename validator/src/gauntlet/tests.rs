@@ -171,7 +171,8 @@ async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
     }
     let layout = Layout::new(&MODEL);
     for miner in [honest, back] {
-        let factors = norms(&miner).into_iter().zip(&field.reference).map(|(norm, &median)| factor(norm, median));
+        let factors =
+            norms(&miner).into_iter().zip(&field.reference).map(|(norm, &median)| factor(norm, median));
         let sent = field.get(&miner).unwrap();
         let sent: Vec<_> = (0..field.reference.len()).map(|number| sent.tensor(number).unwrap()).collect();
         let expected = SparseStep::along(&layout, 4, sent.iter().zip(factors), 0.5).unwrap();

@@ -152,15 +152,15 @@ fn names_that_are_none_come_with_the_nearest_one() {
     let with = |line: &str| Case::new(&format!("{MINIMAL}{line}\n")).error();
     assert_eq!(
         with("treads = 3"),
-        "node.toml:22: there is no setting node.treads; do you mean node.threads?"
+        "node.toml:23: there is no setting node.treads; do you mean node.threads?"
     );
-    assert_eq!(with("[colours]\nsky = 3"), "node.toml:23: there is no setting colours.sky");
+    assert_eq!(with("[colours]\nsky = 3"), "node.toml:24: there is no setting colours.sky");
     assert_eq!(
         with("[chian]\nnetuid = 3"),
-        "node.toml:23: there is no setting chian.netuid; do you mean chain.netuid?"
+        "node.toml:24: there is no setting chian.netuid; do you mean chain.netuid?"
     );
     let validator = "[validator]\ncheckpoint_every = 3\n";
-    assert_eq!(with(validator), "node.toml:23: there is no setting validator.checkpoint_every");
+    assert_eq!(with(validator), "node.toml:24: there is no setting validator.checkpoint_every");
     let case = Case::new(&format!("{MINIMAL}{validator}")).validator();
     assert_eq!(case.config().validator.checkpoint_every, 3);
     let top = Case::new("netuid = 3").error();

@@ -14,7 +14,7 @@ use std::fs;
 /// What a node that is told this ends with.
 async fn refused(network: &Network, name: &str, changes: &[(&str, &str)]) -> (Exit, String) {
     let config = network.config(name, Role::Miner, changes);
-    let error = network.open(config).await.err().expect("the node is refused");
+    let error = network.open(config).await.expect_err("the node is refused");
     (error.exit(), error.to_string())
 }
 

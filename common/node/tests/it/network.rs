@@ -17,7 +17,7 @@ use common::{
     submission::{Expected, Header, Layout, Submission, encode},
 };
 use data::{Quiet, TokenizerChoice, prepare};
-use devchain::{Config as ChainConfig, Devchain, Genesis, Pace};
+use devchain::{Config as ChainConfig, Devchain, FaultChange, Genesis, Pace, RefusedMethod};
 use exchange::{Announcer, Ledger, Outbox, signing_key};
 use futures::future::join_all;
 use node::{Config, ConfigFlags, Environment, Node, NodeError, Role, Settings};
@@ -188,7 +188,7 @@ impl Network {
         announcement::Bucket::s3(&url, "us-east-1", name, Some(credentials(name, "reads"))).unwrap()
     }
 
-    fn outbox(&self, name: &str) -> Outbox {
+    pub(crate) fn outbox(&self, name: &str) -> Outbox {
         let retry = Retry { attempts: 2, base: Duration::ZERO, most: Duration::ZERO };
         let storage = Storage::new(AddressPolicy::PublicOrLoopback).with_retry(retry);
         let bucket = storage.own_bucket(&self.announced(name), &credentials(name, "writes")).unwrap();
@@ -323,7 +323,7 @@ impl Network {
         }
         let state = self.truth.last().unwrap().state();
         self.vote(Some(object.hash()), state).await;
-        self.note(&[object.clone()]).await;
+        self.note(std::slice::from_ref(&object)).await;
         object
     }
 
@@ -364,6 +364,19 @@ impl Network {
         let heights = self.spec.clock().unwrap().heights(self.window()).unwrap();
         self.advance_to(heights.votes_close).await;
         self.note(&[]).await;
+    }
+
+    /// The chain's node says of all states, from now on, that it has them no more; or of none.
+    pub(crate) fn forget_states(&self, forget: bool) {
+        let refused = |method: &str| RefusedMethod {
+            method: method.to_owned(),
+            code: 4003,
+            message: "Client error: State already discarded for this block".to_owned(),
+            times: None,
+        };
+        let methods = ["state_queryStorageAt", "state_getStorage", "state_getKeysPaged", "state_call"];
+        let refuse = Some(methods.map(refused).into_iter().filter(|_| forget).collect());
+        self.chain.handle().fault(FaultChange { refuse, ..FaultChange::default() }).unwrap();
     }
 
     /// What is wrong with somebody's bucket from now on.

@@ -2,7 +2,7 @@
 
 use crate::network::*;
 use bucket_server::{Fault, Rule};
-use common::{Window, digest::State};
+use common::{Exit, Window, aggregate::Medians, digest::State, history::WindowRecord};
 use node::{Event, Journal, Node, NodeError, Role, Source, events};
 
 /// Compares a node with what `common` alone computes.
@@ -148,7 +148,7 @@ async fn a_state_that_is_not_the_majoritys_is_told_and_left() {
         if found == ours && theirs == majority),
         "{error}"
     );
-    assert_eq!(error.exit(), common::Exit::Disagreement);
+    assert_eq!(error.exit(), Exit::Disagreement);
     assert!(error.is_lost());
     assert!(!node.health.report().ready);
 
@@ -214,7 +214,7 @@ async fn a_node_that_is_stopped_ends_wherever_it_waits() {
     let (decided, ()) = tokio::join!(node.decide(Window(0)), async { shutdown.request() });
     let error = decided.unwrap_err();
     assert!(matches!(error, NodeError::Shutdown));
-    assert_eq!(error.exit(), common::Exit::Good);
+    assert_eq!(error.exit(), Exit::Good);
     drop(node);
 
     network.play(&[]).await;
@@ -222,5 +222,117 @@ async fn a_node_that_is_stopped_ends_wherever_it_waits() {
     let shutdown = node.shutdown.clone();
     let (started, ()) = tokio::join!(Box::pin(node.start()), async { shutdown.request() });
     assert!(matches!(started.unwrap_err(), NodeError::Shutdown));
+    network.chain.shutdown().await;
+}
+
+/// The records of all windows until now.
+fn records(network: &Network) -> Vec<WindowRecord> {
+    network.truth.last().unwrap().history.records().cloned().collect()
+}
+
+async fn publish(network: &Network, name: &str, records: &[WindowRecord]) {
+    for record in records {
+        network.outbox(name).put_record(record).await.unwrap();
+    }
+}
+
+/// A node that has slept while two windows were decided, which the chain's node has forgotten since.
+async fn overslept(network: &mut Network) -> Node {
+    let mut node = network.miner(JOINER).await;
+    node.start().await.unwrap();
+    network.play(&[VALIDATORS[0]]).await;
+    network.play(&[VALIDATORS[0]]).await;
+    let height = network.height().await;
+    node.wait_for(height).await.unwrap();
+    node.ledger.at(height).await.unwrap(); // The newest state is there; it is remembered.
+    network.forget_states(true);
+    node
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_chain_has_forgotten_comes_from_the_validators_records() {
+    let mut network = Network::start().await;
+    let mut node = overslept(&mut network).await;
+    publish(&network, VALIDATORS[0], &records(&network)).await;
+    assert_eq!(node.catch_up().await.unwrap(), 2);
+    assert_true(&node, &network);
+    network.forget_states(false);
+    network.play(&[MINER]).await;
+    follow(&mut node).await.unwrap();
+    assert_true(&node, &network);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_lies_is_found_out_by_the_next_votes() {
+    let mut network = Network::start().await;
+    let mut node = overslept(&mut network).await;
+    let mut lies = records(&network);
+    lies[1].accepted.clear();
+    publish(&network, VALIDATORS[0], &lies).await;
+    node.catch_up().await.unwrap();
+    assert_ne!(node.state(), network.truth[2].state());
+    network.forget_states(false);
+    network.play(&[MINER]).await;
+    let error = follow(&mut node).await.unwrap_err();
+    assert!(matches!(error, NodeError::Diverged { window: Window(2), .. }), "{error}");
+    node.resync().await.unwrap();
+    assert_true(&node, &network);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_remembers_is_not_made_up() {
+    let mut network = Network::start().await;
+    let mut node = overslept(&mut network).await;
+    let error = node.catch_up().await.unwrap_err();
+    assert!(matches!(error, NodeError::Forgotten(Window(0))) && error.is_lost(), "{error}");
+    assert_eq!(node.window(), Window(0));
+    network.forget_states(false);
+    assert_eq!(node.resync().await.unwrap(), Source::Journal);
+    assert_true(&node, &network);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_leads_astray_is_not_taken_twice() {
+    let mut network = Network::start().await;
+    network.play(&[MINER]).await;
+    let mut validator = network.open(network.config(VALIDATORS[0], Role::Validator, &[])).await.unwrap();
+    validator.start().await.unwrap();
+    // Its state is the one that votes name. The last medians are in no state, and wrong.
+    let tensors = validator.run.flat.iter().len();
+    validator.progress.medians = Some(Medians(vec![1e-12; tensors]));
+    validator.save_checkpoint().await.unwrap();
+    network.play(&[MINER]).await;
+    let mut node = network.miner(JOINER).await;
+    assert_eq!(node.start().await.unwrap(), Source::Checkpoint);
+    assert_ne!(node.state(), network.truth[2].state());
+    network.play(&[MINER]).await;
+    let error = follow(&mut node).await.unwrap_err();
+    assert!(matches!(error, NodeError::Diverged { window: Window(2), .. }), "{error}");
+    assert_eq!(node.resync().await.unwrap(), Source::Initial);
+    assert_true(&node, &network);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_the_node_and_costs_nothing() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(MINER).await;
+    node.start().await.unwrap();
+    // `/dev/full` says that the disk is full to whoever writes to it.
+    let partial = node.folder().join("state-0000000001.partial");
+    std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
+    network.play(&[MINER]).await;
+    let error = follow(&mut node).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Failed);
+    let said = error.to_string();
+    assert!(said.starts_with(&format!("{}: No space left on device", partial.display())), "{said}");
+    assert!(said.ends_with("make room on its disk, or name another folder as node.folder"), "{said}");
+    drop(node);
+    let mut node = network.miner(MINER).await;
+    assert_eq!(node.start().await.unwrap(), Source::Journal);
+    assert_true(&node, &network);
     network.chain.shutdown().await;
 }

@@ -1,5 +1,4 @@
 //! The real binary, as README.md shows it to a newcomer.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use devchain::{Config, Devchain};
 use std::process::Command;

@@ -1,0 +1,9 @@
+//! The validator as people run it: the real binary, on a real chain protocol, with a real bucket protocol.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+mod command;
+mod keys;
+mod miners;
+mod network;
+mod replay;
+mod windows;

@@ -1,0 +1,134 @@
+//! Miners as a validator sees them: objects in a bucket, claims on chain.
+
+use crate::network::{Network, development};
+use bytes::Bytes;
+use chain::wallet::KeyPair;
+use common::{
+    NeuronId, Window,
+    aggregate::Medians,
+    announcement::{Claim, Record},
+    digest::{ObjectHash, RunSeed, State},
+    history::{History, WindowRecord},
+    sparse::compress,
+    submission::{Expected, Header, Layout, Submission, encode},
+};
+use engine::{Handle, Options, Place};
+use exchange::{Outbox, signing_key};
+use node::Run;
+use std::sync::Arc;
+
+/// What a miner uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What it found by training.
+    Honest,
+    /// An update of zeros.
+    Lazy,
+    /// The reverse of what it found.
+    Harm,
+    /// Bytes that are no submission.
+    Garbage,
+    /// Nothing.
+    Missing,
+}
+
+/// All miners of a test, and the parameters as all nodes have them.
+pub(crate) struct Miners {
+    run: Run,
+    model: Handle,
+    history: History,
+    medians: Option<Medians>,
+    accepted: Vec<Submission<Bytes>>,
+}
+
+impl Miners {
+    pub(crate) async fn start(network: &Network) -> Self {
+        let verified = network.path("verified");
+        let run = Run::open(&network.path("run.toml"), &network.path("data"), &verified).unwrap();
+        let options = Options { place: Place::Cpu, ..Options::default() };
+        let model = Handle::start(run.spec.model, options).await.unwrap();
+        let RunSeed(seed) = run.spec.initial.seed;
+        model.run(move |model| model.initialize(&seed)).await.unwrap();
+        let history = History::new(&run.hash);
+        Self { run, model, history, medians: None, accepted: Vec::new() }
+    }
+
+    /// The state that the window begins with.
+    pub(crate) async fn state(&self) -> State {
+        let root = self.model.run(|model| model.state_root()).await.unwrap();
+        self.history.state(&root)
+    }
+
+    /// Each miner uploads its object and claims it.
+    pub(crate) async fn claim(&mut self, network: &Network, window: u64, miners: &[(&str, Kind)]) {
+        let outbox = Outbox::new(network.own_bucket("miners"), self.run.hash);
+        for &(name, kind) in miners {
+            let key = development(name);
+            let (object, bytes) = self.object(network, Window(window), &key, kind).await;
+            if kind != Kind::Missing {
+                outbox.put_submission(Window(window), &object, bytes).await.unwrap();
+            }
+            let claim = Claim { run: self.run.id, window: Window(window), object };
+            network.announce(&key, "miners", Record::Claim(claim)).await;
+        }
+    }
+
+    /// Applies what honest miners sent: what the validators accept.
+    pub(crate) async fn apply(&mut self, network: &Network, window: u64) {
+        let decision = network.ledger.decide(&self.run.spec, &self.history, Window(window)).await.unwrap();
+        self.history.push_record(WindowRecord::of(&decision)).unwrap();
+        let accepted = std::mem::take(&mut self.accepted);
+        assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
+        let medians = self.medians.take();
+        let step = self.model.run(move |model| model.outer_step(&accepted, medians.as_ref()));
+        self.medians = Some(step.await.unwrap());
+    }
+
+    async fn object(
+        &mut self,
+        network: &Network,
+        window: Window,
+        key: &KeyPair,
+        kind: Kind,
+    ) -> (ObjectHash, Bytes) {
+        if kind == Kind::Garbage {
+            let bytes = vec![7u8; 600];
+            let signed = bytes.len() - common::submission::TRAILER_BYTES;
+            return (ObjectHash::of(&[&bytes[..signed]]), bytes.into());
+        }
+        let (neuron, _) = network.now().await.neuron(&key.hotkey()).unwrap();
+        let values = match kind {
+            Kind::Honest => self.train(network, window, neuron).await,
+            Kind::Harm => self.train(network, window, neuron).await.into_iter().map(|value| -value).collect(),
+            _ => vec![0.0; self.run.flat.len()],
+        };
+        let expected = self.run.expected(neuron, window, self.state().await);
+        let bytes: Bytes = self.encode(&expected, &values, key).into();
+        let submission = Submission::open(bytes.clone(), Arc::clone(&self.run.layout), &expected).unwrap();
+        let hash = submission.hash();
+        if kind == Kind::Honest {
+            self.accepted.push(submission);
+        }
+        (hash, bytes)
+    }
+
+    fn encode(&self, expected: &Expected, values: &[f32], key: &KeyPair) -> Vec<u8> {
+        let layout: &Layout = &self.run.layout;
+        let sent: Vec<_> = (self.run.flat.iter().zip(layout.tensors()))
+            .map(|((_, place), tensor)| compress(&values[place], tensor.geometry(), layout.spec()).unwrap())
+            .collect();
+        let header = Header::new(expected, expected.least_samples, layout);
+        encode(layout, &header, &sent, &signing_key(key)).unwrap()
+    }
+
+    /// What a miner finds on its own data: the parameters before less those after.
+    async fn train(&self, network: &Network, window: Window, neuron: NeuronId) -> Vec<f32> {
+        let blocks = self.run.manifest.training_blocks();
+        let assignments = network.ledger.assignments(&self.run.spec, window, blocks).await.unwrap();
+        let sequences: Vec<u64> = assignments.of(&neuron).unwrap().sequences().collect();
+        let batch = self.run.spec.train.batch as usize;
+        let batches: Vec<_> = sequences.chunks(batch).map(|part| self.run.training.batch(part)).collect();
+        let first = window.0 * u64::from(self.run.spec.train.inner_steps);
+        self.model.train(self.run.spec.train, first, batches).await.unwrap().pseudo_gradient
+    }
+}
