@@ -16,7 +16,7 @@ use common::{EXIT_CODES, Exit};
 
 /// Subtensor's metadata: is a live runtime what Muster was made for?
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(name = "chain-metadata", version, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -142,4 +142,15 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let result = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     result.map_err(|source| Failure::Read { path: path.into(), source })?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_is_what_the_code_says() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+        cli::check_reference(&<Arguments as clap::CommandFactory>::command(), &page).unwrap();
+    }
 }

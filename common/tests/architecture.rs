@@ -47,8 +47,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What tests may use beyond that: a test of an adapter may start the thing that it adapts.
+/// What tests may use beyond that: a test of an adapter may start the thing that it adapts, and a test of a program compares
+/// its reference.
 const TEST_ARROWS: &[(&str, &[&str])] = &[
+    ("chain-metadata", &["cli"]),
+    ("bucket-server", &["cli"]),
     ("chain", &["devchain", "devchain-runtime"]),
     ("devchain-runtime", &["chain-metadata"]),
     ("storage", &["bucket-server"]),
@@ -58,6 +61,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("miner", &["bucket-server", "chain", "devchain"]),
     ("validator", &["bucket-server", "data", "devchain"]),
     ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
+    ("devnet", &["cli"]),
 ];
 
 /// Dependencies that are named in few places, by the beginning of their names.

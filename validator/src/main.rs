@@ -141,3 +141,16 @@ fn refuse(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
     eprintln!("validator: {error}");
     exit
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::path::Path;
+
+    #[test]
+    fn the_reference_is_what_the_code_says() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+        cli::check_reference(&Program::command(), &page).unwrap();
+    }
+}

@@ -122,3 +122,14 @@ async fn observe(flags: &Flags, server: &Server) -> Result<Option<Endpoint>, Fai
     let endpoint = Endpoint::open(address, registry, Health::default()).await.map_err(failed)?;
     Ok(Some(endpoint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_is_what_the_code_says() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+        cli::check_reference(&<Flags as clap::CommandFactory>::command(), &page).unwrap();
+    }
+}

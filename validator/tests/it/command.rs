@@ -16,7 +16,7 @@ async fn the_status_that_readme_shows_is_that_of_a_validator() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let chain = Devchain::start(Config { listen, ..Config::default() }).await.unwrap();
     let url = chain.url();
-    let words = line_of_readme("cargo run -p validator -- ").split_off(5);
+    let words = line_of_readme("validator status --chain ws://").split_off(1);
     let words = words.into_iter().map(move |word| if word.starts_with("ws://") { url.clone() } else { word });
     let mut command = Command::new(env!("CARGO_BIN_EXE_validator"));
     command.args(words).env_clear();
