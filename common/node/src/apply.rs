@@ -192,7 +192,8 @@ impl Node {
         self.unless_stopped(Box::pin(fetched)).await
     }
 
-    /// Who should have an object: who voted for it, or all who voted where that is forgotten.
+    /// Who should have an object: who voted for it, or all who voted where that is forgotten. A decision that was taken from a
+    /// record does not tell whom a vote's bits name.
     fn voters(
         &self,
         decision: &Decision,
@@ -200,7 +201,7 @@ impl Node {
         heights: &Heights,
         state: &BlockState,
     ) -> BTreeSet<NeuronId> {
-        match state.height == heights.votes_close {
+        match state.height == heights.votes_close && !decision.candidates.is_empty() {
             true => state.voters_for(self.run.id, heights, decision, accepted),
             false => decision.turnout.clone(),
         }
