@@ -45,7 +45,8 @@ const KEEP_WINDOWS: u64 = 20;
 
 /// Runs a validator until its run is over or it is asked to end; how the program ends. Why it failed is on standard error.
 pub async fn run(config: Config, shutdown: Shutdown) -> Exit {
-    let node = match Node::open(config, shutdown).await {
+    // In boxes, since the futures of requests are nested deeply.
+    let node = match Box::pin(Node::open(config, shutdown)).await {
         Ok(node) => node,
         Err(NodeError::Shutdown) => return Exit::Good,
         Err(error) => {
@@ -54,7 +55,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Exit {
         }
     };
     let events = node.events.clone();
-    let exit = match drive(node).await {
+    let exit = match Box::pin(drive(node)).await {
         Ok(()) => Exit::Good,
         Err(error) => {
             let exit = error.exit();

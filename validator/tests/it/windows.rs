@@ -55,6 +55,16 @@ pub(crate) async fn log(network: &Network, window: u64) -> ScoreLog {
     network.fetcher.score_log(&state, &id, &network.spec.hash(), Window(window)).await.unwrap()
 }
 
+/// Waits until our log of a window is in the bucket.
+async fn published(network: &Network, window: u64) {
+    let key = common::keys::score_log(network.spec.id(), Window(window));
+    let (bucket, time) = (network.own_bucket("validator"), std::time::Duration::from_secs(60));
+    while bucket.list(&key, None, 1, time).await.unwrap().is_empty() {
+        network.event("logged", window as usize + 1).await;
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A whole run without a kill; the validator has ended.
 pub(crate) async fn whole_run() -> (Network, Miners) {
     let network = Network::start(&names()).await;
@@ -192,7 +202,7 @@ async fn a_validator_that_is_killed_votes_and_logs_once() {
     claims_and_vote(&network, &mut miners, 1, 2).await;
     let first = log(&network, 0).await;
     decision(&network, &mut miners, 1).await;
-    network.event("logged", 2).await;
+    published(&network, 1).await;
     validator.kill();
 
     // Its disk is lost after the run: standings come from its bucket, and weights from its last log.
