@@ -19,6 +19,7 @@
 //! ```
 //!
 //! Next: [`round::Round`], then the file `app.rs`.
+#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod app;
 mod desk;
