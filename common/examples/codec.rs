@@ -131,6 +131,7 @@ fn submission(model: &ModelSpec, quantizer: Quantizer) {
         window: Window(0),
         base: State([0; 32]),
         least_samples: 160,
+        sealed: false,
     };
     let started = Instant::now();
     let bytes = encode(&layout, &Header::new(&expected, 160, &layout), &tensors, &key).unwrap();

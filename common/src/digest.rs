@@ -79,6 +79,21 @@ digest! {
 }
 
 digest! {
+    /// The key that a sealed submission is encrypted with.
+    KeyHash, "muster v1 seal key"
+}
+
+digest! {
+    /// The body of a sealed submission before it is encrypted.
+    PlaintextHash, "muster v1 plaintext"
+}
+
+digest! {
+    /// The key object of a sealed submission, without its signature.
+    KeyObjectHash, "muster v1 key object"
+}
+
+digest! {
     /// The shared parameters of a window.
     StateRoot, "muster v1 state root"
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {run id}/submission/{window}/{object hash}   of its miner, and of the custodians
+//! {run id}/key/{window}/{object hash}          the key of a sealed submission, where the submission is
 //! {run id}/scores/{window}                     a validator's score log
 //! {run id}/record/{window}                     what was decided on a window, by validators
 //! {run id}/checkpoint/{window}/{file}          the files of a checkpoint
@@ -15,10 +16,13 @@ use crate::{
     digest::{ObjectHash, RunId},
     history::MOST_RECORD_OBJECT_BYTES,
     score_log,
+    submission::KEY_BYTES,
 };
 
 /// Most bytes of a score log.
 pub const LARGEST_SCORE_LOG: u64 = score_log::MOST_BYTES as u64;
+/// Bytes of the key of a sealed submission.
+pub const LARGEST_SEAL_KEY: u64 = KEY_BYTES as u64;
 /// Most bytes of the record of a window.
 pub const LARGEST_RECORD: u64 = MOST_RECORD_OBJECT_BYTES as u64;
 /// Most bytes of the pointer to a checkpoint.
@@ -43,6 +47,18 @@ pub fn submissions_of(run: RunId, window: Window) -> String {
 #[must_use]
 pub fn submissions(run: RunId) -> String {
     format!("{run}/submission/")
+}
+
+/// Of the key of a sealed submission.
+#[must_use]
+pub fn seal_key(run: RunId, window: Window, object: &ObjectHash) -> String {
+    format!("{}{window:010}/{object}", seal_keys(run))
+}
+
+/// What the keys of all sealed submissions' keys begin with.
+#[must_use]
+pub fn seal_keys(run: RunId) -> String {
+    format!("{run}/key/")
 }
 
 /// Of a validator's score log.
@@ -96,6 +112,7 @@ mod tests {
         let run = "abababababababab";
         let hash = "01".repeat(32);
         assert_eq!(submission(RUN, window, &object), format!("{run}/submission/0000000007/{hash}"));
+        assert_eq!(seal_key(RUN, window, &object), format!("{run}/key/0000000007/{hash}"));
         assert_eq!(score_log(RUN, window), format!("{run}/scores/0000000007"));
         assert_eq!(record(RUN, window), format!("{run}/record/0000000007"));
         assert_eq!(

@@ -170,19 +170,9 @@ impl ModelSpec {
             ffn: from.u32("model.ffn")?,
             rope_theta: from.f64("model.rope_theta")?,
             norm_eps: from.f64("model.norm_eps")?,
-            tied: flag(from, "model.tied")?,
+            tied: from.flag("model.tied")?,
             sequence: from.u32("model.sequence")?,
         })
-    }
-}
-
-/// Reads a yes or no.
-fn flag(from: &mut Reader<'_>, what: &'static str) -> Result<bool, WireError> {
-    let offset = from.offset();
-    match from.u8(what)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        found => Err(WireError::Value { what, offset, found: found.into(), expected: "0 or 1" }),
     }
 }
 

@@ -20,6 +20,8 @@ pub mod kind {
     pub const POINTER: u8 = 0xe8;
     /// [`WindowRecord`](crate::history::WindowRecord).
     pub const RECORD: u8 = 0xe9;
+    /// [`KeyObject`](crate::submission::KeyObject) of a sealed submission.
+    pub const KEY: u8 = 0xea;
 }
 
 /// Reads kind and version.

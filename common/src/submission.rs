@@ -13,13 +13,15 @@ mod encode;
 mod error;
 mod header;
 mod layout;
+mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, encode, encode_sealed};
 pub use error::{BodyError, SubmissionError};
 pub use header::{HEADER_BYTES, Header, KIND, VERSION};
 pub use layout::{GROUP_CHUNKS, Layout, LayoutError, TensorLayout};
+pub use seal::{KEY_BYTES, KEY_SIGNATURE_CONTEXT, KEY_VERSION, KeyError, KeyObject, Seal, SealKey, Sealed};
 
 use crate::{
     NeuronId, Window,
@@ -29,6 +31,7 @@ use crate::{
     wire::{Reader, WireError},
 };
 use body::GroupBuffer;
+use seal::Opener;
 use std::sync::Arc;
 
 /// The context that submissions are signed under.
@@ -51,6 +54,8 @@ pub struct Expected {
     pub base: State,
     /// Sequences that must have been trained on at least.
     pub least_samples: u64,
+    /// Whether the run's submissions are sealed.
+    pub sealed: bool,
 }
 
 /// A submission that was checked from the first byte to the last.
@@ -62,28 +67,45 @@ pub struct Submission<B> {
     digest: ObjectHash,
     /// Where each tensor begins, and the end of the last.
     offsets: Vec<usize>,
+    /// What opened it, if it was sealed. `bytes` are then the opened ones.
+    opener: Option<Opener>,
 }
 
 impl<B: AsRef<[u8]>> Submission<B> {
-    /// Checks a submission: that it is the expected one, unchanged, signed, and well-formed to the last bit.
+    /// Checks a submission that is not [`Sealed`]: that it is the expected one, unchanged, signed, and well-formed to the last
+    /// bit.
     ///
     /// # Errors
     /// Says which run, window, hotkey or state it is from if it is from another; otherwise what is wrong and where.
     pub fn open(bytes: B, layout: Arc<Layout>, expected: &Expected) -> Result<Self, SubmissionError> {
-        let all = bytes.as_ref();
-        if all.len() as u64 > layout.most_bytes() {
-            return Err(SubmissionError::TooLarge { bytes: all.len() as u64, most: layout.most_bytes() });
+        let (header, digest) = check(bytes.as_ref(), &layout, expected)?;
+        match header.seal {
+            None => Self::checked(bytes, layout, header, digest, None),
+            Some(_) => Err(SubmissionError::Locked),
         }
-        let header = Header::read(&mut Reader::new(all), all.len() as u64)?;
-        header.check(expected, layout.spec())?;
-        let (found, model) = (u64::from(header.tensors), layout.tensors().len());
-        if found != model as u64 {
-            return Err(SubmissionError::Tensors { found, expected: model });
-        }
-        let (signed, trailer) = split_trailer(all)?;
-        let digest = check_trailer(signed, trailer, &header)?;
+    }
+
+    /// Checks the body of an object of which the rest is checked.
+    fn checked(
+        bytes: B,
+        layout: Arc<Layout>,
+        header: Header,
+        digest: ObjectHash,
+        opener: Option<Opener>,
+    ) -> Result<Self, SubmissionError> {
+        let (signed, _) = split_trailer(bytes.as_ref())?;
         let offsets = check_body(signed, &layout)?;
-        Ok(Self { bytes, layout, header, digest, offsets })
+        Ok(Self { bytes, layout, header, digest, offsets, opener })
+    }
+
+    /// The object as it lies in buckets, and the bytes of its key object if it is sealed there.
+    #[must_use]
+    pub fn stored(&self) -> (Vec<u8>, Option<&[u8; KEY_BYTES]>) {
+        let bytes = self.bytes.as_ref();
+        match &self.opener {
+            None => (bytes.to_vec(), None),
+            Some(opener) => (opener.seal_again(bytes), Some(opener.bytes())),
+        }
     }
 
     /// Who made it, for which window, from which state.
@@ -104,7 +126,7 @@ impl<B: AsRef<[u8]>> Submission<B> {
         &self.layout
     }
 
-    /// Its bytes.
+    /// Its bytes, opened if they were sealed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_ref()
@@ -129,6 +151,22 @@ impl<B: AsRef<[u8]>> Submission<B> {
         let body = self.bytes.as_ref().get(range).unwrap_or_default();
         tensor.decode(body).map_err(|error| SubmissionError::tensor(tensor, error))
     }
+}
+
+/// Checks all of an object but its table and body: that it is the expected one, unchanged and signed.
+fn check(all: &[u8], layout: &Layout, expected: &Expected) -> Result<(Header, ObjectHash), SubmissionError> {
+    if all.len() as u64 > layout.most_bytes() {
+        return Err(SubmissionError::TooLarge { bytes: all.len() as u64, most: layout.most_bytes() });
+    }
+    let header = Header::read(&mut Reader::new(all), all.len() as u64)?;
+    header.check(expected, layout.spec())?;
+    let (found, model) = (u64::from(header.tensors), layout.tensors().len());
+    if found != model as u64 {
+        return Err(SubmissionError::Tensors { found, expected: model });
+    }
+    let (signed, trailer) = split_trailer(all)?;
+    let digest = check_trailer(signed, trailer, &header)?;
+    Ok((header, digest))
 }
 
 /// Parts what is signed from digest and signature.

@@ -163,6 +163,19 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// Reads a byte that is 0 or 1.
+    ///
+    /// # Errors
+    /// The input has ended, or the byte is neither.
+    pub fn flag(&mut self, what: &'static str) -> Result<bool, WireError> {
+        let offset = self.offset;
+        match self.u8(what)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(WireError::Value { what, offset, found: found.into(), expected: "0 or 1" }),
+        }
+    }
+
     /// Reads a fixed number of bytes.
     ///
     /// # Errors

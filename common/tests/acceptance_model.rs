@@ -92,6 +92,8 @@ impl Simulation {
             gather_peers: random.within(1, 6) as u16,
             newcomer_share: Millionths([0, 250_000, 500_000, 1_000_000][random.below(4) as usize]),
             screen: Screen::Structure,
+            screen_errors: Millionths::ZERO,
+            sealing: false,
             vote_floor: Millionths([0, 100_000, 400_000][random.below(3) as usize]),
             staleness: 0,
         };

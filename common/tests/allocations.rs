@@ -86,6 +86,7 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 7] {
         window: Window(0),
         base: State([0; 32]),
         least_samples: 0,
+        sealed: false,
     };
     let header = Header::new(&expected, 0, &layout);
 

@@ -1,8 +1,8 @@
 //! The driver: carries out what [`Round`](crate::round::Round) says, with a node and a craft.
 
 use crate::{
-    Craft, Made, MinerError, MinerMetrics, Submissions,
-    round::{Action, Event, Round},
+    Craft, Made, MinerError, MinerMetrics, Parcel, Submissions,
+    round::{Action, Event, Round, Rules},
 };
 use bytes::Bytes;
 use common::{
@@ -25,7 +25,7 @@ struct Miner<C> {
     round: Round,
     submissions: Submissions,
     /// What was made for the window, if anything.
-    made: Option<(ObjectHash, Bytes)>,
+    made: Option<Parcel>,
     metrics: Arc<MinerMetrics>,
 }
 
@@ -75,11 +75,13 @@ async fn mine<C: Craft>(
     open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
 ) -> Result<(), MinerError> {
     let (run, id) = (Arc::clone(&node.run), node.id);
-    let submissions = Submissions::open(&folder(&node), run.hash, id, Arc::clone(&run.layout))?;
+    let sealed = run.spec.acceptance.sealing;
+    let submissions = Submissions::open(&folder(&node), run.hash, id, Arc::clone(&run.layout), sealed)?;
     let craft = open(&node, submissions.since(Window(0))?).await?;
     let metrics = Arc::new(MinerMetrics::default());
     node.registry.add(metrics.clone());
-    let round = Round::new(run.clock, craft.claim_time());
+    let rules = Rules { claim_time: craft.claim_time(), reveals: sealed && craft.reveals() };
+    let round = Round::new(run.clock, rules);
     let mut miner = Miner { node, craft, round, submissions, made: None, metrics };
     let result = miner.follow().await;
     if result.is_ok() || result.as_ref().is_err_and(MinerError::is_shutdown) {
@@ -100,6 +102,7 @@ impl<C: Craft> Miner<C> {
                 Action::Make { window, before } => self.make(window, before).await?,
                 Action::Upload { window, object, before } => self.upload(window, object, before).await?,
                 Action::Claim { window, object, before } => self.claim(window, object, before).await?,
+                Action::Reveal { window, object, before } => self.reveal(window, object, before).await?,
                 Action::Decide { window } => self.decide(window).await?,
                 Action::Resync => self.resync().await?,
                 Action::Finish => {
@@ -116,8 +119,8 @@ impl<C: Craft> Miner<C> {
         self.metrics.accepted.add(accepted as u64);
         let window = self.node.window();
         let kept = self.submissions.of(window, self.node.state())?;
-        self.made = kept.map(|kept| (kept.hash(), Bytes::copy_from_slice(kept.bytes())));
-        Ok(Event::State { window, kept: self.made.as_ref().map(|(object, _)| *object) })
+        self.made = kept.as_ref().map(Parcel::of);
+        Ok(Event::State { window, kept: self.made.as_ref().map(|made| made.hash) })
     }
 
     async fn wait(&self, height: Height) -> Result<Event, MinerError> {
@@ -152,8 +155,8 @@ impl<C: Craft> Miner<C> {
     /// Writes what was made to the disk, before anybody else hears of it.
     #[allow(clippy::cast_precision_loss)] // Sizes are far below 2^53.
     fn keep(&mut self, window: Window, made: Made) -> Result<Event, MinerError> {
-        let (bytes, seconds) = (made.bytes.len() as u64, made.compress_seconds);
-        self.submissions.keep(window, &made.bytes)?;
+        let (bytes, seconds) = (made.parcel.bytes.len() as u64, made.compress_seconds);
+        self.submissions.keep(window, &made.parcel)?;
         if let Some(training) = made.trained {
             let (loss, tokens, seconds) = (training.loss, training.tokens, training.seconds);
             tracing::info!(target: target::TRAIN, %window, loss, tokens, seconds, "trained");
@@ -165,8 +168,9 @@ impl<C: Craft> Miner<C> {
         self.node.events.emit(Happened::Compressed { window, bytes, seconds });
         self.metrics.submission_bytes.set(bytes as f64);
         self.metrics.compress_seconds.observe(seconds);
-        self.made = Some((made.object, made.bytes));
-        Ok(Event::Made(made.object))
+        let object = made.parcel.hash;
+        self.made = Some(made.parcel);
+        Ok(Event::Made(object))
     }
 
     async fn upload(
@@ -175,7 +179,7 @@ impl<C: Craft> Miner<C> {
         object: ObjectHash,
         before: Height,
     ) -> Result<Event, MinerError> {
-        let Some((_, bytes)) = self.made.clone().filter(|(made, _)| *made == object) else {
+        let Some(bytes) = self.made(object).map(|made| made.bytes.clone()) else {
             return Ok(Event::GaveUp); // The machine only uploads what was made.
         };
         let started = Instant::now();
@@ -212,6 +216,32 @@ impl<C: Craft> Miner<C> {
         }
     }
 
+    /// Publishes the key of what was claimed.
+    async fn reveal(
+        &mut self,
+        window: Window,
+        object: ObjectHash,
+        before: Height,
+    ) -> Result<Event, MinerError> {
+        let Some(key) = self.made(object).and_then(|made| made.key) else {
+            return Ok(Event::Revealed); // What is not sealed has no key.
+        };
+        match self.before(before, Box::pin(self.node.outbox.put_key(window, &object, &key))).await? {
+            None => Ok(Event::Height),
+            Some(Ok(_)) => {
+                tracing::info!(target: target::WINDOW, %window, %object, "its key is published");
+                self.node.events.emit(Happened::Revealed { window });
+                Ok(Event::Revealed)
+            }
+            Some(Err(error)) => Ok(self.failed(window, "key", error)),
+        }
+    }
+
+    /// What was made for the window, if it is this.
+    fn made(&self, object: ObjectHash) -> Option<&Parcel> {
+        self.made.as_ref().filter(|made| made.hash == object)
+    }
+
     /// Does something until it is done, or until a block is final (`None`), or the miner is asked to end.
     async fn before<T>(&self, height: Height, work: impl Future<Output = T>) -> Result<Option<T>, NodeError> {
         tokio::select! {
@@ -246,10 +276,10 @@ impl<C: Craft> Miner<C> {
 
     /// What is made is not fetched from the own bucket.
     fn hold(&mut self) {
-        let Some((_, bytes)) = self.made.clone() else { return };
+        let Some(made) = &self.made else { return };
         let node = &mut self.node;
         let expected = node.run.expected(node.id, node.window(), node.state());
-        if let Ok(own) = Submission::open(bytes, Arc::clone(&node.run.layout), &expected) {
+        if let Ok(own) = made.open(&node.run.layout, &expected) {
             node.hold(own);
         }
     }

@@ -1,8 +1,7 @@
 //! What an update is made of: the part of a miner in which an honest one and others differ.
 
-use crate::{MinerError, round::ClaimTime};
-use bytes::Bytes;
-use common::{Window, digest::ObjectHash};
+use crate::{MinerError, Parcel, round::ClaimTime};
+use common::Window;
 use node::Node;
 
 /// Makes the updates of a miner. Everything else (when, where to, what then) is the same for all: [`run`](crate::run).
@@ -37,15 +36,18 @@ pub trait Craft {
     fn claim_time(&self) -> ClaimTime {
         ClaimTime::InTime
     }
+
+    /// Whether the keys of sealed submissions are published.
+    fn reveals(&self) -> bool {
+        true
+    }
 }
 
 /// What was made for a window.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// The hash that is claimed.
-    pub object: ObjectHash,
-    /// The bytes that are uploaded.
-    pub bytes: Bytes,
+    /// What is uploaded, claimed and revealed.
+    pub parcel: Parcel,
     /// What the training was like, if there was any.
     pub trained: Option<Training>,
     /// Seconds that compressing and encoding took.

@@ -39,6 +39,12 @@ pub enum MinerError {
     /// What was written is no submission that others would take.
     #[error("the own submission: {0}")]
     Own(#[from] SubmissionError),
+    /// There is nothing to send.
+    #[error("window {0}: there is nothing to send")]
+    NothingToSend(Window),
+    /// The operating system gives no random bytes.
+    #[error("no key to seal the submission with: {0}")]
+    Randomness(getrandom::Error),
     /// A file of the miner's own cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -51,6 +57,7 @@ impl MinerError {
         match self {
             Self::Assignment(AssignmentError::NotRegistered { .. })
             | Self::NotFinite(_)
+            | Self::NothingToSend(_)
             | Self::Engine(EngineError::NotFinite { .. } | EngineError::Interrupted { .. }) => true,
             // The state 10 blocks before the window is forgotten: it is too late to begin, not too late to follow.
             Self::Node(NodeError::Chain(error)) => error.is_pruned(),

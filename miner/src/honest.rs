@@ -77,10 +77,10 @@ impl Craft for Honest {
             Ok(compress_all(feedback.values(), &run.layout, threads))
         });
         let sent = sent.await??;
-        let (object, bytes) = write(node, window, node.state(), &sent)?;
-        self.feedback().send(window, object, sent);
+        let parcel = write(node, window, node.state(), &sent)?;
+        self.feedback().send(window, parcel.hash, sent);
         let compress_seconds = started.elapsed().as_secs_f64();
-        Ok(Made { object, bytes, trained: Some(training), compress_seconds })
+        Ok(Made { parcel, trained: Some(training), compress_seconds })
     }
 
     async fn settle(&mut self, node: &Node) -> Result<usize, MinerError> {

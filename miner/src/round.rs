@@ -4,11 +4,13 @@
 //! clock and does no I/O; the driver (`app.rs`) carries out what it says and tells it how that went.
 //!
 //! ```text
-//! State -> Wait* -> Make -> Upload -> Claim -> Decide -> State of the next window -> ... -> Finish
-//!                     |        |        |        |
-//!                     +--------+--------+--------+    too late for a claim: decide without one
-//!                                                +--> Resync -> State    the others have another state
+//! State -> Wait* -> Make -> Upload -> Claim -> Wait -> Reveal -> Decide -> State of the next window -> ... -> Finish
+//!                     |        |        |                 |        |
+//!                     +--------+--------+-----------------+--------+    too late: decide without it
+//!                                                                  +--> Resync -> State    the others have another state
 //! ```
+//!
+//! The key of a sealed submission is published once claims are closed, and never before: until then nobody can copy it.
 
 #[cfg(test)]
 mod tests;
@@ -23,11 +25,20 @@ use common::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Round {
     clock: Clock,
-    claim_time: ClaimTime,
+    rules: Rules,
     window: Window,
     stage: Stage,
     /// The last window that was claimed: nothing else is claimed for it.
     claimed: Option<Window>,
+}
+
+/// What does not change within a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// When submissions are claimed.
+    pub claim_time: ClaimTime,
+    /// Whether they are sealed, and their keys published when claims are closed.
+    pub reveals: bool,
 }
 
 /// When a submission is claimed.
@@ -49,7 +60,9 @@ enum Stage {
     Made(ObjectHash),
     /// The submission is in the bucket.
     Uploaded(ObjectHash),
-    /// Claimed, or given up: what is left is the decision.
+    /// The submission is claimed, or may have been before a restart; its key is not published.
+    Claimed(ObjectHash),
+    /// Done, or given up: what is left is the decision.
     Over,
     /// The shared state is not that of the others: nothing is made until it is.
     Lost,
@@ -75,7 +88,9 @@ pub enum Event {
     Uploaded,
     /// The claim is in a block.
     Claimed,
-    /// The upload or the claim did not succeed, and may later.
+    /// The key is in the bucket.
+    Revealed,
+    /// The upload, the claim or the publishing of the key did not succeed, and may later.
     Failed,
     /// The stake majority names another state than ours.
     Diverged,
@@ -112,6 +127,15 @@ pub enum Action {
         /// The block with which the window is decided.
         before: Height,
     },
+    /// Publish the key of the submission; give up when block `before` is final.
+    Reveal {
+        /// The window.
+        window: Window,
+        /// The submission.
+        object: ObjectHash,
+        /// The block with which the window is decided.
+        before: Height,
+    },
     /// Wait for the decision on the window and apply it.
     Decide {
         /// The window.
@@ -126,8 +150,8 @@ pub enum Action {
 impl Round {
     /// A miner that knows no state yet: it begins with [`Event::State`].
     #[must_use]
-    pub fn new(clock: Clock, claim_time: ClaimTime) -> Self {
-        Self { clock, claim_time, window: Window(0), stage: Stage::Lost, claimed: None }
+    pub fn new(clock: Clock, rules: Rules) -> Self {
+        Self { clock, rules, window: Window(0), stage: Stage::Lost, claimed: None }
     }
 
     /// The window that it is at.
@@ -147,11 +171,14 @@ impl Round {
             (Stage::Ready, Event::Made(object)) => self.stage = Stage::Made(object),
             (Stage::Ready, Event::GaveUp) => self.stage = Stage::Over,
             (Stage::Made(object), Event::Uploaded) => self.stage = Stage::Uploaded(object),
-            (Stage::Uploaded(_), Event::Claimed) => {
-                self.stage = Stage::Over;
+            (Stage::Uploaded(object), Event::Claimed) => {
+                self.stage = self.claimed(object);
                 self.claimed = Some(self.window);
             }
-            (Stage::Made(_) | Stage::Uploaded(_), Event::Failed) => return self.retry(height),
+            (Stage::Claimed(_), Event::Revealed) => self.stage = Stage::Over,
+            (Stage::Made(_) | Stage::Uploaded(_) | Stage::Claimed(_), Event::Failed) => {
+                return self.retry(height);
+            }
             _ => {}
         }
         self.act(height)
@@ -159,11 +186,18 @@ impl Round {
 
     fn enter(&mut self, window: Window, kept: Option<ObjectHash>) {
         self.window = window;
+        let is_claimed = self.claimed.is_some_and(|claimed| claimed >= window);
         self.stage = match kept {
-            _ if self.claimed.is_some_and(|claimed| claimed >= window) => Stage::Over,
+            Some(object) if is_claimed => self.claimed(object),
+            None if is_claimed => Stage::Over,
             Some(object) => Stage::Made(object),
             None => Stage::Ready,
         };
+    }
+
+    /// What is left to do for a submission that was claimed, as far as is known.
+    fn claimed(&self, object: ObjectHash) -> Stage {
+        if self.rules.reveals { Stage::Claimed(object) } else { Stage::Over }
     }
 
     /// The next thing to do.
@@ -174,6 +208,9 @@ impl Round {
             return Action::Resync;
         }
         if height >= before {
+            self.stage = self.too_late();
+        }
+        if height >= heights.votes_close {
             self.stage = Stage::Over;
         }
         match self.stage {
@@ -182,6 +219,8 @@ impl Round {
             Stage::Made(object) => Action::Upload { window, object, before },
             Stage::Uploaded(_) if height < self.opens(&heights) => Action::Wait(self.opens(&heights)),
             Stage::Uploaded(object) => Action::Claim { window, object, before: heights.votes_close },
+            Stage::Claimed(_) if height < heights.claims_close => Action::Wait(heights.claims_close),
+            Stage::Claimed(object) => Action::Reveal { window, object, before: heights.votes_close },
             Stage::Over | Stage::Lost => Action::Decide { window },
         }
     }
@@ -189,8 +228,18 @@ impl Round {
     /// Tries again at the next block, or gives up when that is too late.
     fn retry(&mut self, height: Height) -> Action {
         match self.act(height) {
-            Action::Upload { .. } | Action::Claim { .. } => Action::Wait(height.next()),
+            Action::Upload { .. } | Action::Claim { .. } | Action::Reveal { .. } => {
+                Action::Wait(height.next())
+            }
             other => other,
+        }
+    }
+
+    /// Where it is once no claim can be made any more. What was made before a restart may have been claimed before it.
+    fn too_late(&self) -> Stage {
+        match self.stage {
+            Stage::Made(object) | Stage::Uploaded(object) | Stage::Claimed(object) => self.claimed(object),
+            _ => Stage::Over,
         }
     }
 
@@ -200,7 +249,7 @@ impl Round {
 
     /// The block with which it is too late: a claim would be in one after it.
     fn before(&self, heights: &Heights) -> Height {
-        match self.claim_time {
+        match self.rules.claim_time {
             ClaimTime::InTime => heights.claims_close,
             ClaimTime::Late => heights.votes_close,
         }
@@ -208,7 +257,7 @@ impl Round {
 
     /// The block after which a claim may be made.
     fn opens(&self, heights: &Heights) -> Height {
-        match self.claim_time {
+        match self.rules.claim_time {
             ClaimTime::InTime => heights.first,
             ClaimTime::Late => heights.claims_close,
         }

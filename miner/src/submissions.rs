@@ -1,5 +1,6 @@
 //! The submissions that this miner has made, in files: they survive a kill, are uploaded again and never made twice.
 
+use crate::Parcel;
 use bytes::Bytes;
 use common::{
     NeuronId, Window,
@@ -24,6 +25,8 @@ pub struct Submissions {
     run: RunHash,
     neuron: NeuronId,
     layout: Arc<Layout>,
+    /// Whether the run's submissions are sealed.
+    sealed: bool,
 }
 
 impl Submissions {
@@ -36,17 +39,18 @@ impl Submissions {
         run: RunHash,
         neuron: NeuronId,
         layout: Arc<Layout>,
+        sealed: bool,
     ) -> Result<Self, FileError> {
         fs::create_dir_all(folder).map_err(at(folder))?;
-        Ok(Self { folder: folder.to_owned(), run, neuron, layout })
+        Ok(Self { folder: folder.to_owned(), run, neuron, layout, sealed })
     }
 
     /// Keeps what was made for a window.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(&self, window: Window, object: &[u8]) -> Result<(), FileError> {
-        replace(&self.path(window), |file| file.write_all(object))
+    pub fn keep(&self, window: Window, parcel: &Parcel) -> Result<(), FileError> {
+        replace(&self.path(window), |file| file.write_all(&parcel.to_file()))
     }
 
     /// What was made for a window from a state, if it was.
@@ -96,10 +100,11 @@ impl Submissions {
         let path = self.path(window);
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => Bytes::from(other.map_err(at(&path))?),
+            other => other.map_err(at(&path))?,
         };
-        let length = bytes.len() as u64;
-        let Ok(header) = Header::read(&mut Reader::new(&bytes), length) else { return Ok(None) };
+        let Some(parcel) = Parcel::from_file(bytes, self.sealed) else { return Ok(None) };
+        let length = parcel.bytes.len() as u64;
+        let Ok(header) = Header::read(&mut Reader::new(&parcel.bytes), length) else { return Ok(None) };
         let expected = Expected {
             run: self.run,
             spec: self.run,
@@ -107,8 +112,9 @@ impl Submissions {
             window,
             base: header.base,
             least_samples: 0,
+            sealed: self.sealed,
         };
-        Ok(Submission::open(bytes, Arc::clone(&self.layout), &expected).ok())
+        Ok(parcel.open(&self.layout, &expected).ok())
     }
 }
 

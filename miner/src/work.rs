@@ -1,12 +1,11 @@
 //! The steps of making an update: training, compressing, writing.
 
-use crate::{MinerError, Training};
-use bytes::Bytes;
+use crate::{MinerError, Parcel, Training};
 use common::{
     Window,
-    digest::{ObjectHash, State},
+    digest::State,
     sparse::{SparseTensor, compress},
-    submission::{Header, Layout, Submission, encode},
+    submission::Layout,
 };
 use engine::Trained;
 use node::Node;
@@ -78,19 +77,18 @@ pub fn compress_all(
     Ok(made.into_iter().map(|(_, tensor)| tensor).collect())
 }
 
-/// Writes and signs a submission of this miner, trained from `base`; what is claimed and what is uploaded.
+/// Writes, signs and, where the run asks for that, seals a submission of this miner, trained from `base`.
 ///
 /// # Errors
-/// The tensors are not those of the run.
+/// The tensors are not those of the run, or the system gives no randomness.
 pub fn write(
     node: &Node,
     window: Window,
     base: State,
     tensors: &[SparseTensor],
-) -> Result<(ObjectHash, Bytes), MinerError> {
+) -> Result<Parcel, MinerError> {
     let (run, expected) = (&node.run, node.run.expected(node.id, window, base));
-    let header = Header::new(&expected, run.spec.train.samples(), &run.layout);
-    let bytes = Bytes::from(encode(&run.layout, &header, tensors, &node.key)?);
-    let submission = Submission::open(bytes.clone(), Arc::clone(&run.layout), &expected)?;
-    Ok((submission.hash(), bytes))
+    let parcel = Parcel::pack(&run.layout, &expected, run.spec.train.samples(), tensors, &node.key)?;
+    parcel.open(&run.layout, &expected)?; // What others would refuse is found here.
+    Ok(parcel)
 }

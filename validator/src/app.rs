@@ -254,7 +254,13 @@ impl Validator {
         batch: &Batch,
         before: &[f64],
     ) -> Result<Option<String>, ValidatorError> {
-        let tried = self.gauntlet.lowers(&gathered.field, miner, batch.clone(), before);
+        let tried = self.gauntlet.lowers(
+            &gathered.field,
+            miner,
+            batch.clone(),
+            before,
+            self.node.run.spec.acceptance.screen_errors.get(),
+        );
         Ok(match self.node.unless_stopped(tried).await? {
             Ok(screened) => screened.err().map(|why| why.to_string()),
             Err(error) => Some(error.to_string()),
@@ -519,9 +525,12 @@ impl Validator {
             else {
                 continue;
             };
-            let bytes = Bytes::copy_from_slice(object.bytes());
-            self.put("object in custody", node.outbox.put_submission(window, &accepted.object, bytes))
-                .await?;
+            let (bytes, key) = object.stored();
+            if let Some(key) = key {
+                self.put("key in custody", node.outbox.put_key(window, &accepted.object, key)).await?;
+            }
+            let put = node.outbox.put_submission(window, &accepted.object, bytes.into());
+            self.put("object in custody", put).await?;
         }
         Ok(())
     }

@@ -142,13 +142,13 @@ impl Field {
 /// An update that does not lower the loss, as far as the screened sequences tell.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "it does not lower the loss on unassigned data beyond chance: by {fall:.6} nats, standard error {error:.6}"
+    "it lowers the loss on unassigned data by {fall:.6} nats: more than 0 and at least {least:.6} are asked for"
 )]
 pub struct Screened {
     /// By how much the loss falls, in nats a token.
     pub fall: f64,
-    /// The standard error of that.
-    pub error: f64,
+    /// By how much it must fall, a number of standard errors.
+    pub least: f64,
 }
 
 /// Takes updates through the model.
@@ -208,9 +208,8 @@ impl Gauntlet {
         Ok(self.model.trial(step, batches).await?)
     }
 
-    /// Whether a miner's update lowers the losses of a batch, given those `before` it, by more than chance would: what falls in
-    /// the mean over the sequences is more than two standard errors. An update without any effect passes a plain comparison of
-    /// the means every second time, this one in about 1 of 40.
+    /// Whether a miner's update lowers the losses of a batch, given those `before` it, by at least so many standard errors of the
+    /// mean over its sequences.
     ///
     /// # Errors
     /// As [`Self::after`].
@@ -220,14 +219,16 @@ impl Gauntlet {
         miner: NeuronId,
         batch: Batch,
         before: &[f64],
+        errors: f64,
     ) -> Result<Result<(), Screened>, GauntletError> {
         let after = self.trial(field, miner, vec![batch]).await?;
         let after = after.first().ok_or(GauntletError::Stopped)?;
         let falls: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
         let (fall, error) = (mean(&falls), standard_error(&falls));
         // Not the other way round: what is no number does not lower the loss.
-        let lowers = fall > 2.0 * error && fall > 0.0;
-        Ok(if lowers { Ok(()) } else { Err(Screened { fall, error }) })
+        let least = errors * error;
+        let lowers = fall >= least && fall > 0.0;
+        Ok(if lowers { Ok(()) } else { Err(Screened { fall, least }) })
     }
 
     /// What a validator measures of a miner's update: two batches, three losses. The fourth, that of the unassigned batch

@@ -12,9 +12,9 @@ use common::{
     digest::ObjectHash,
     gauntlet::{Evaluation, Fault, Outcome},
     score_log::{MinerLine, ScoreLog},
-    submission::Submission,
+    submission::{Sealed, Submission},
 };
-use exchange::{BlockState, FetchError};
+use exchange::{BlockState, Claimed, FetchError};
 use futures::{StreamExt as _, stream};
 use node::Node;
 use std::{
@@ -22,6 +22,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+use telemetry::target::WINDOW;
 
 /// Submissions that are fetched at once.
 const AT_ONCE: usize = 8;
@@ -69,7 +70,8 @@ pub struct Measured {
     pub seconds: f64,
 }
 
-/// Fetches and checks all that was claimed for the window that is next.
+/// Fetches and checks all that was claimed for the window that is next. What is sealed is opened with the keys that are
+/// there before block `K_w` is final: a submission without one is missing.
 ///
 /// # Errors
 /// The chain does not tell, or the node is being stopped.
@@ -89,7 +91,8 @@ pub async fn gather(node: &Node, window: Window) -> Result<Gathered, ValidatorEr
     let order: Vec<NeuronId> = candidates.iter().map(|candidate| candidate.id).chain(rest).collect();
     let fetched = stream::iter(order).map(|miner| fetch(node, &closed, miner, &claims[&miner]));
     let fetched: Vec<_> = node.unless_stopped(fetched.buffer_unordered(AT_ONCE).collect()).await?;
-    let (submissions, troubles) = sort_out(fetched);
+    let opened = open(node, &heights, &closed, fetched).await?;
+    let (submissions, troubles) = sort_out(opened);
 
     let medians = node.progress.medians.clone();
     let field = tokio::task::spawn_blocking(move || Field::new(submissions, medians.as_ref()));
@@ -98,19 +101,66 @@ pub async fn gather(node: &Node, window: Window) -> Result<Gathered, ValidatorEr
     Ok(Gathered { heights, closed, candidates, claims, field, troubles, seconds })
 }
 
-async fn fetch(
+/// What came of following up the claim of a miner.
+type FollowedUp<T> = (NeuronId, Result<T, FetchError>);
+
+async fn fetch(node: &Node, closed: &BlockState, miner: NeuronId, claim: &Claim) -> FollowedUp<Claimed> {
+    let expected = node.run.expected(miner, claim.window, node.state());
+    (miner, node.fetcher.claimed(closed, claim, &expected, &node.run.layout).await)
+}
+
+/// Opens what is sealed: asks for the keys that are still missing with every block, for the last time when `K_w` is final.
+async fn open(
+    node: &Node,
+    heights: &Heights,
+    closed: &BlockState,
+    fetched: Vec<FollowedUp<Claimed>>,
+) -> Result<Vec<FollowedUp<Submission<Bytes>>>, ValidatorError> {
+    let (mut opened, mut locked) = (Vec::new(), Vec::new());
+    for (miner, claimed) in fetched {
+        match claimed {
+            Ok(Claimed::Open(submission)) => opened.push((miner, Ok(submission))),
+            Ok(Claimed::Sealed(sealed)) => locked.push(Box::new(sealed)),
+            Err(error) => opened.push((miner, Err(error))),
+        }
+    }
+    while !locked.is_empty() {
+        let asked_at = node.height();
+        let asked = stream::iter(locked).map(|sealed| try_key(node, closed, sealed));
+        let asked: Vec<_> = node.unless_stopped(asked.buffer_unordered(AT_ONCE).collect()).await?;
+        locked = Vec::new();
+        for tried in asked {
+            match tried {
+                Err((sealed, error)) if error.is_retryable() && asked_at < heights.keys_close => {
+                    tracing::debug!(target: WINDOW, %error, "no key yet");
+                    locked.push(sealed);
+                }
+                Err((sealed, error)) => opened.push((sealed.header().neuron, Err(error))),
+                Ok(done) => opened.push(done),
+            }
+        }
+        if !locked.is_empty() {
+            node.wait_for(asked_at.next()).await?;
+        }
+    }
+    Ok(opened)
+}
+
+/// Opens a submission with its key, if the key is there.
+async fn try_key(
     node: &Node,
     closed: &BlockState,
-    miner: NeuronId,
-    claim: &Claim,
-) -> (NeuronId, Result<Submission<Bytes>, FetchError>) {
-    let expected = node.run.expected(miner, claim.window, node.state());
-    (miner, node.fetcher.submission(closed, claim, &expected, &node.run.layout).await)
+    sealed: Box<Sealed>,
+) -> Result<FollowedUp<Submission<Bytes>>, (Box<Sealed>, FetchError)> {
+    match node.fetcher.key(closed, &sealed).await {
+        Ok(key) => Ok((sealed.header().neuron, node.fetcher.unseal(*sealed, key).await)),
+        Err(error) => Err((sealed, error)),
+    }
 }
 
 /// Parts the submissions from the troubles. Where no bucket answers at all, it is this validator that is cut off.
 fn sort_out(
-    fetched: Vec<(NeuronId, Result<Submission<Bytes>, FetchError>)>,
+    fetched: Vec<FollowedUp<Submission<Bytes>>>,
 ) -> (BTreeMap<NeuronId, Submission<Bytes>>, BTreeMap<NeuronId, Trouble>) {
     let cut_off = fetched.iter().all(|(_, got)| got.as_ref().is_err_and(FetchError::is_unreachable));
     let (mut submissions, mut troubles) = (BTreeMap::new(), BTreeMap::new());

@@ -246,6 +246,7 @@ impl Miner {
             window,
             base: History::new(&run.hash).state(&self.model.state_root()?),
             least_samples: run.file.train.samples(),
+            sealed: false,
         })
     }
 

@@ -140,6 +140,7 @@ async fn a_window_goes_from_text_to_a_bucket_and_back() {
         window: Window(0),
         base: History::new(&hash).state(&start),
         least_samples: run.train.samples(),
+        sealed: false,
     };
 
     let object = make(&run, &layout, &expected, (&training, blocks));

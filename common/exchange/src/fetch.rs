@@ -16,7 +16,7 @@ use common::{
     history::WindowRecord,
     keys,
     score_log::{self, ScoreLog},
-    submission::{Expected, Layout, Submission, TRAILER_BYTES},
+    submission::{Expected, Layout, Sealed, Submission, SubmissionError, TRAILER_BYTES},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::{Bucket, Floor, Limits, Storage};
@@ -28,6 +28,15 @@ pub struct FetchLimits {
     pub time: Duration,
     /// How slow its bucket may be.
     pub floor: Floor,
+}
+
+/// What a miner claims, as far as it can be opened yet.
+#[derive(Debug)]
+pub enum Claimed {
+    /// It was never sealed.
+    Open(Submission<Bytes>),
+    /// It waits for its key: [`Fetcher::unseal`].
+    Sealed(Sealed),
 }
 
 /// Takes objects out of buckets. Clones share connections.
@@ -44,10 +53,10 @@ impl Fetcher {
         Self { storage, limits }
     }
 
-    /// What a miner claims, from its own bucket.
+    /// What a miner claims, from its own bucket, opened with the key there if it is sealed.
     ///
     /// # Errors
-    /// It is not to be had, not the claimed one, or not a submission as expected: [`FetchError::fault`].
+    /// It or its key is not to be had, not the claimed one, or not a submission as expected: [`FetchError::fault`].
     pub async fn submission(
         &self,
         state: &BlockState,
@@ -56,6 +65,37 @@ impl Fetcher {
         layout: &Arc<Layout>,
     ) -> Result<Submission<Bytes>, FetchError> {
         self.object_of(&expected.neuron, state, &claim.object, expected, layout).await
+    }
+
+    /// What a miner claims, from its own bucket, before its key is asked for.
+    ///
+    /// # Errors
+    /// It is not to be had, not the claimed one, or not a submission as expected: [`FetchError::fault`].
+    pub async fn claimed(
+        &self,
+        state: &BlockState,
+        claim: &Claim,
+        expected: &Expected,
+        layout: &Arc<Layout>,
+    ) -> Result<Claimed, FetchError> {
+        self.claimed_of(&expected.neuron, state, &claim.object, expected, layout).await
+    }
+
+    /// The bytes of the key of a sealed submission, from its miner's bucket. They have yet to be checked.
+    ///
+    /// # Errors
+    /// They are not to be had (yet).
+    pub async fn key(&self, state: &BlockState, sealed: &Sealed) -> Result<Vec<u8>, FetchError> {
+        self.key_of(&sealed.header().neuron, state, sealed).await
+    }
+
+    /// Opens a sealed submission.
+    ///
+    /// # Errors
+    /// The key is not the one that it was sealed with, or what it opens to is no submission.
+    pub async fn unseal(&self, sealed: Sealed, key: Vec<u8>) -> Result<Submission<Bytes>, FetchError> {
+        let owner = sealed.header().neuron.hotkey;
+        checked(owner, move || sealed.unseal(&key)).await
     }
 
     /// An accepted object: from its miner's bucket, else from its custodians', else from another's who voted for it.
@@ -129,11 +169,41 @@ impl Fetcher {
         expected: &Expected,
         layout: &Arc<Layout>,
     ) -> Result<Submission<Bytes>, FetchError> {
+        match self.claimed_of(owner, state, object, expected, layout).await? {
+            Claimed::Open(submission) => Ok(submission),
+            Claimed::Sealed(sealed) => {
+                let key = self.key_of(owner, state, &sealed).await?;
+                self.unseal(sealed, key).await
+            }
+        }
+    }
+
+    async fn claimed_of(
+        &self,
+        owner: &NeuronId,
+        state: &BlockState,
+        object: &ObjectHash,
+        expected: &Expected,
+        layout: &Arc<Layout>,
+    ) -> Result<Claimed, FetchError> {
         let key = keys::submission(expected.run.id(), expected.window, object);
         let bytes = self.small(state, owner, &key, layout.most_bytes()).await?;
         let (owner, object, expected, layout) = (owner.hotkey, *object, *expected, Arc::clone(layout));
-        let check = move || check(owner, bytes.into(), &object, &expected, layout);
-        tokio::task::spawn_blocking(check).await.unwrap_or(Err(FetchError::Stopped { owner }))
+        match found(&bytes) {
+            found if found == object => checked(owner, move || open(bytes, layout, &expected)).await,
+            found => Err(FetchError::Mismatch { owner, claimed: object, found }),
+        }
+    }
+
+    async fn key_of(
+        &self,
+        owner: &NeuronId,
+        state: &BlockState,
+        sealed: &Sealed,
+    ) -> Result<Vec<u8>, FetchError> {
+        let header = sealed.header();
+        let key = keys::seal_key(header.run.id(), header.window, &sealed.hash());
+        self.small(state, owner, &key, keys::LARGEST_SEAL_KEY).await
     }
 
     /// An object that fits into memory.
@@ -170,18 +240,27 @@ fn sources(seed: BlockHash, accepted: &Accepted, voters: &BTreeSet<NeuronId>) ->
     sources
 }
 
-/// Opens what was claimed. Bytes that are not the claimed ones say nothing about who claimed them but that.
-fn check(
+/// The hash of what was found under the name of an object. Bytes that are not the claimed ones say nothing about who claimed
+/// them but that.
+fn found(bytes: &[u8]) -> ObjectHash {
+    ObjectHash::of(&[&bytes[..bytes.len().saturating_sub(TRAILER_BYTES)]])
+}
+
+/// Opens what was claimed, as far as that goes without a key.
+fn open(bytes: Vec<u8>, layout: Arc<Layout>, expected: &Expected) -> Result<Claimed, SubmissionError> {
+    Ok(match expected.sealed {
+        true => Claimed::Sealed(Sealed::open(bytes, layout, expected)?),
+        false => Claimed::Open(Submission::open(bytes.into(), layout, expected)?),
+    })
+}
+
+/// Checks an object on a thread on which that may take its time.
+async fn checked<T: Send + 'static>(
     owner: Hotkey,
-    bytes: Bytes,
-    object: &ObjectHash,
-    expected: &Expected,
-    layout: Arc<Layout>,
-) -> Result<Submission<Bytes>, FetchError> {
-    let signed = bytes.len().saturating_sub(TRAILER_BYTES);
-    let found = ObjectHash::of(&[&bytes[..signed]]);
-    if found != *object {
-        return Err(FetchError::Mismatch { owner, claimed: *object, found });
+    check: impl FnOnce() -> Result<T, SubmissionError> + Send + 'static,
+) -> Result<T, FetchError> {
+    match tokio::task::spawn_blocking(check).await {
+        Ok(checked) => checked.map_err(|source| FetchError::Submission { owner, source }),
+        Err(_) => Err(FetchError::Stopped { owner }),
     }
-    Submission::open(bytes, layout, expected).map_err(|source| FetchError::Submission { owner, source })
 }

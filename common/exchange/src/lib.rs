@@ -36,7 +36,7 @@ mod state;
 
 pub use announcer::{AnnounceError, Announcer};
 pub use error::ExchangeError;
-pub use fetch::{FetchError, FetchLimits, Fetcher};
+pub use fetch::{Claimed, FetchError, FetchLimits, Fetcher};
 pub use key::signing_key;
 pub use ledger::{Ledger, WindowEvidence};
 pub use outbox::{Outbox, OutboxError};

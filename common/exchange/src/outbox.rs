@@ -7,6 +7,7 @@ use common::{
     digest::{ObjectHash, RunHash, RunId},
     history::WindowRecord,
     keys,
+    submission::KEY_BYTES,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use std::{path::Path, time::Duration};
@@ -77,6 +78,19 @@ impl Outbox {
         self.put(&keys::submission(self.id(), window, object), bytes).await
     }
 
+    /// The key of a sealed submission: one's own once claims are closed, or as its custodian.
+    ///
+    /// # Errors
+    /// The bucket does not take it.
+    pub async fn put_key(
+        &self,
+        window: Window,
+        object: &ObjectHash,
+        key: &[u8; KEY_BYTES],
+    ) -> Result<Stored, OutboxError> {
+        self.put(&keys::seal_key(self.id(), window, object), Bytes::copy_from_slice(key)).await
+    }
+
     /// A signed score log.
     ///
     /// # Errors
@@ -110,7 +124,7 @@ impl Outbox {
         Ok(pointer)
     }
 
-    /// Deletes submissions and checkpoints of windows before this one, but not the checkpoint that the pointer names;
+    /// Deletes submissions, their keys and checkpoints of windows before this one, but not the checkpoint that the pointer names;
     /// never score logs or records. How many objects were deleted.
     ///
     /// # Errors
@@ -118,8 +132,9 @@ impl Outbox {
     pub async fn delete_before(&self, window: Window) -> Result<usize, OutboxError> {
         let newest = self.newest_checkpoint().await?;
         let submissions = self.delete(&keys::submissions(self.id()), |of| of < window).await?;
+        let keys_too = self.delete(&keys::seal_keys(self.id()), |of| of < window).await?;
         let is_old = |of| of < window && newest.is_none_or(|newest| of < newest);
-        Ok(submissions + self.delete(&keys::checkpoints(self.id()), is_old).await?)
+        Ok(submissions + keys_too + self.delete(&keys::checkpoints(self.id()), is_old).await?)
     }
 
     /// The window of the checkpoint that the pointer names.

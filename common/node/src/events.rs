@@ -80,6 +80,11 @@ pub enum Event {
         /// The block.
         block: Height,
     },
+    /// The key of a sealed submission is in the bucket.
+    Revealed {
+        /// The window.
+        window: Window,
+    },
     /// A submission was screened.
     Screened {
         /// The window.

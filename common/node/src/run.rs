@@ -179,7 +179,8 @@ impl Run {
     #[must_use]
     pub fn expected(&self, neuron: NeuronId, window: Window, base: State) -> Expected {
         let least_samples = self.spec.train.samples();
-        Expected { run: self.hash, spec: self.hash, neuron, window, base, least_samples }
+        let sealed = self.spec.acceptance.sealing;
+        Expected { run: self.hash, spec: self.hash, neuron, window, base, least_samples, sealed }
     }
 }
 

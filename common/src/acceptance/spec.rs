@@ -17,6 +17,11 @@ pub struct AcceptanceSpec {
     pub newcomer_share: Millionths,
     /// What a validator checks before it votes for a submission.
     pub screen: Screen,
+    /// By how many standard errors the loss on the screened batch must fall, at least 0. At 0 it only must not rise; at 2 an
+    /// update without any effect passes once in 40 times instead of every second time, and one that helps a little may be refused.
+    pub screen_errors: Millionths,
+    /// Whether submissions are sealed: encrypted until claims are closed, so that nobody can copy what others are about to claim.
+    pub sealing: bool,
     /// Least share of all permitted stake that must vote, 0 to 1. It keeps a few from going on alone.
     pub vote_floor: Millionths,
     /// Windows between training and application: 0, the exchange ends before the next window is trained. 1 is not built.
@@ -29,9 +34,12 @@ pub struct AcceptanceSpec {
 pub enum Screen {
     /// That it matches its claim, is well-formed and was trained from the right state.
     Structure,
-    /// Besides, that it does not raise the loss on a small seeded batch.
+    /// Besides, that it lowers the loss on a small seeded batch, by [`AcceptanceSpec::screen_errors`].
     Loss,
 }
+
+/// Most of [`AcceptanceSpec::screen_errors`]: beyond, nothing would ever pass.
+const MOST_SCREEN_ERRORS: u8 = 10;
 
 /// Why values are no rules of acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +55,9 @@ pub enum AcceptanceError {
         /// Its value.
         found: Millionths,
     },
+    /// A number of standard errors outside of its range.
+    #[error("acceptance.screen_errors is {0}: it must be 0 to {MOST_SCREEN_ERRORS}")]
+    ScreenErrors(Millionths),
     /// Overlapped windows are not built yet.
     #[error("acceptance.staleness is {0}: only 0 is built")]
     Staleness(u8),
@@ -82,6 +93,10 @@ impl AcceptanceSpec {
                 return Err(AcceptanceError::Share { what, found });
             }
         }
+        let most = Millionths(Millionths::ONE.0 * i64::from(MOST_SCREEN_ERRORS));
+        if !(Millionths::ZERO..=most).contains(&self.screen_errors) {
+            return Err(AcceptanceError::ScreenErrors(self.screen_errors));
+        }
         match self.staleness {
             0 => Ok(()),
             other => Err(AcceptanceError::Staleness(other)),
@@ -91,7 +106,8 @@ impl AcceptanceSpec {
     /// Appends all values.
     pub fn write(&self, to: &mut Writer) {
         to.u16(self.gather_peers).u64(self.newcomer_share.0.cast_unsigned());
-        to.u8(self.screen as u8).u64(self.vote_floor.0.cast_unsigned()).u8(self.staleness);
+        to.u8(self.screen as u8).u64(self.screen_errors.0.cast_unsigned()).u8(self.sealing.into());
+        to.u64(self.vote_floor.0.cast_unsigned()).u8(self.staleness);
     }
 
     /// Reads all values, unchecked.
@@ -103,6 +119,8 @@ impl AcceptanceSpec {
             gather_peers: from.u16("acceptance.gather_peers")?,
             newcomer_share: Millionths(from.u64("acceptance.newcomer_share")?.cast_signed()),
             screen: Screen::read(from)?,
+            screen_errors: Millionths(from.u64("acceptance.screen_errors")?.cast_signed()),
+            sealing: from.flag("acceptance.sealing")?,
             vote_floor: Millionths(from.u64("acceptance.vote_floor")?.cast_signed()),
             staleness: from.u8("acceptance.staleness")?,
         })
@@ -129,6 +147,8 @@ pub(crate) mod tests {
             gather_peers: 20,
             newcomer_share: Millionths(250_000),
             screen: Screen::Loss,
+            screen_errors: Millionths::ZERO,
+            sealing: true,
             vote_floor: Millionths(100_000),
             staleness: 0,
         }
@@ -165,6 +185,10 @@ pub(crate) mod tests {
             "acceptance.newcomer_share is 1.5: it must be 0 to 1"
         );
         assert!(refuse(|s| s.vote_floor = Millionths(-1)).contains("acceptance.vote_floor is -0.000001"));
+        assert_eq!(
+            refuse(|s| s.screen_errors = Millionths(10_000_001)),
+            "acceptance.screen_errors is 10.000001: it must be 0 to 10"
+        );
         assert_eq!(refuse(|s| s.staleness = 1), "acceptance.staleness is 1: only 0 is built");
     }
 
@@ -174,6 +198,6 @@ pub(crate) mod tests {
         twenty_peers().write(&mut writer);
         let bytes = writer.into_bytes();
         assert_eq!(AcceptanceSpec::read(&mut Reader::new(&bytes)), Ok(twenty_peers()));
-        assert_eq!(bytes.len(), 20);
+        assert_eq!(bytes.len(), 29);
     }
 }

@@ -198,6 +198,7 @@ fn submission(layout: &Arc<Layout>, seed: u8, values: &[Vec<f32>]) -> Submission
         window: Window(1),
         base: State([2; 32]),
         least_samples: 1,
+        sealed: false,
     };
     let tensors: Vec<_> = layout
         .tensors()

@@ -33,7 +33,7 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "89409a7a108417de22678ee376d41c64d680c214fd8fda5715ee8b3aceef887c");
+    assert_eq!(tiny().hash().to_string(), "c77593bae465bd34afba0e1088bed27f72abddcdc1e6602d82fbe6c7bd6b5544");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
 }
 

@@ -1,6 +1,6 @@
 //! Writing a submission.
 
-use super::{Header, Layout, SIGNATURE_CONTEXT, TensorLayout};
+use super::{HEADER_BYTES, Header, Layout, SIGNATURE_CONTEXT, SealKey, TRAILER_BYTES, TensorLayout};
 use crate::{Hotkey, digest::ObjectHash, signature::SigningKey, sparse::SparseTensor, wire::Writer};
 
 /// Why tensors make no submission.
@@ -41,31 +41,60 @@ pub fn encode(
     tensors: &[SparseTensor],
     key: &SigningKey,
 ) -> Result<Vec<u8>, EncodeError> {
+    let content = content(layout, header, tensors, key)?;
+    Ok(assemble(&Header { seal: None, ..*header }, &content, key))
+}
+
+/// Writes, seals and signs a submission. It is of no use to anybody without a [`KeyObject`](super::KeyObject) with this
+/// `seal`, which must be a new one.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_sealed(
+    layout: &Layout,
+    header: &Header,
+    tensors: &[SparseTensor],
+    key: &SigningKey,
+    seal: &SealKey,
+) -> Result<Vec<u8>, EncodeError> {
+    let mut content = content(layout, header, tensors, key)?;
+    let seal = seal.seal(&mut content);
+    Ok(assemble(&Header { seal: Some(seal), ..*header }, &content, key))
+}
+
+/// Table and body.
+fn content(
+    layout: &Layout,
+    header: &Header,
+    tensors: &[SparseTensor],
+    key: &SigningKey,
+) -> Result<Vec<u8>, EncodeError> {
     if key.hotkey() != header.neuron.hotkey {
         return Err(EncodeError::Key { header: header.neuron.hotkey, key: key.hotkey() });
     }
     if tensors.len() != layout.tensors().len() {
         return Err(EncodeError::Tensors { found: tensors.len(), expected: layout.tensors().len() });
     }
-    let mut body = Vec::new();
     let mut table = Writer::new();
+    let mut content = vec![0; layout.body_offset() - HEADER_BYTES];
+    let table_bytes = content.len();
     for (tensor, sparse) in layout.tensors().iter().zip(tensors) {
         tensor.check_sparse(sparse)?;
-        tensor.write_entry((layout.body_offset() + body.len()) as u64, &mut table);
-        tensor.write(sparse, &mut body);
+        tensor.write_entry((HEADER_BYTES + content.len()) as u64, &mut table);
+        tensor.write(sparse, &mut content);
     }
-    Ok(assemble(layout, header, &table.into_bytes(), &body, key))
+    content[..table_bytes].copy_from_slice(&table.into_bytes());
+    Ok(content)
 }
 
-/// Puts header, table and body together, and signs them.
-fn assemble(layout: &Layout, header: &Header, table: &[u8], body: &[u8], key: &SigningKey) -> Vec<u8> {
-    let length = layout.body_offset() + body.len() + super::TRAILER_BYTES;
+/// Puts the header before table and body, and signs them.
+fn assemble(header: &Header, content: &[u8], key: &SigningKey) -> Vec<u8> {
+    let length = HEADER_BYTES + content.len() + TRAILER_BYTES;
     let mut writer = Writer::new();
     header.write(length as u64, &mut writer);
     let mut bytes = writer.into_bytes();
     bytes.reserve_exact(length - bytes.len());
-    bytes.extend_from_slice(table);
-    bytes.extend_from_slice(body);
+    bytes.extend_from_slice(content);
     let digest = ObjectHash::of(&[&bytes]);
     bytes.extend_from_slice(&digest.0);
     bytes.extend_from_slice(&key.sign(SIGNATURE_CONTEXT, &digest.0).0);

@@ -1,9 +1,9 @@
 //! Why an object is not the submission that it should be.
 
-use super::{TensorLayout, VERSION};
+use super::{KeyError, TensorLayout, VERSION};
 use crate::{
     NeuronId, Window,
-    digest::{ObjectHash, RunHash, State},
+    digest::{ObjectHash, PlaintextHash, RunHash, State},
     rice::RiceError,
     signature::SignatureError,
     wire::WireError,
@@ -98,6 +98,26 @@ pub enum SubmissionError {
         /// Where it stands.
         offset: usize,
     },
+    /// Sealed in a run whose submissions are open, or open in a run whose submissions are sealed.
+    #[error("the submission is {}: this run's are {}", sealing(*sealed), sealing(!*sealed))]
+    Sealing {
+        /// Whether it is sealed.
+        sealed: bool,
+    },
+    /// Sealed, and its key is not given.
+    #[error("the submission is sealed: it cannot be read without its key")]
+    Locked,
+    /// The key does not open it.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It opens to something else than its header says.
+    #[error("the submission opens to a body of hash {found}: its header says {stated}")]
+    Plaintext {
+        /// As the header has it.
+        stated: PlaintextHash,
+        /// As it is.
+        found: PlaintextHash,
+    },
     /// Another number of tensors than the model has.
     #[error("the submission has {found} tensors: the model has {expected}")]
     Tensors {
@@ -185,6 +205,10 @@ pub enum BodyError {
     /// The smaller magnitude of a chunk is the larger one.
     #[error("group {0}: the small magnitude of a chunk is larger than its large one")]
     Magnitudes(usize),
+}
+
+fn sealing(sealed: bool) -> &'static str {
+    if sealed { "sealed" } else { "open" }
 }
 
 impl SubmissionError {

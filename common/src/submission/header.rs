@@ -1,9 +1,9 @@
 //! The header: the first 288 bytes, which say what a submission is before anything of it is decoded.
 
-use super::{Expected, SubmissionError};
+use super::{Expected, Seal, SubmissionError};
 use crate::{
     NeuronId, Window,
-    digest::{RunHash, State},
+    digest::{KeyHash, PlaintextHash, RunHash, State},
     sparse::SparseSpec,
     wire::{Reader, Writer},
 };
@@ -15,10 +15,12 @@ pub const VERSION: u8 = 1;
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 288;
 
-/// Bytes kept free behind the kinds of codec and quantizer: how the body is sealed (0: not), and three zeros.
-const FREE_AFTER_CODEC: usize = 4;
-/// Bytes kept free behind the samples: audit root, hash of the key and hash of the plaintext of a sealed body, and 20 zeros.
-const FREE_AFTER_SAMPLES: usize = 3 * 32 + 20;
+/// Bytes kept free behind the kinds of codec, quantizer and sealing.
+const FREE_AFTER_SEALING: usize = 3;
+/// Bytes kept free behind the samples: audit root.
+const FREE_AFTER_SAMPLES: usize = 32;
+/// Bytes kept free behind the hashes of a seal.
+const FREE_AFTER_SEAL: usize = 20;
 
 /// Who made a submission, for which window, from which state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct Header {
     pub quantizer: u8,
     /// Tensors of the body.
     pub tensors: u32,
+    /// How table and body are encrypted, if they are.
+    pub seal: Option<Seal>,
 }
 
 impl Header {
@@ -57,22 +61,26 @@ impl Header {
             codec: layout.spec().codec.id(),
             quantizer: layout.spec().quantizer.id(),
             tensors: layout.tensors().len() as u32,
+            seal: None,
         }
     }
 
     /// Appends the header of an object of `length` bytes in all.
     pub(super) fn write(&self, length: u64, to: &mut Writer) {
-        to.u8(KIND).u8(VERSION).u8(self.codec).u8(self.quantizer).raw(&[0; FREE_AFTER_CODEC]);
+        to.u8(KIND).u8(VERSION).u8(self.codec).u8(self.quantizer);
+        to.u8(self.seal.is_some().into()).raw(&[0; FREE_AFTER_SEALING]);
         to.raw(&self.run.0).raw(&self.spec.0);
         self.neuron.write(to);
         to.u64(self.window.0).raw(&self.base.0).u64(self.samples).raw(&[0; FREE_AFTER_SAMPLES]);
+        let (key, plaintext) = self.seal.map_or(([0; 32], [0; 32]), |seal| (seal.key.0, seal.plaintext.0));
+        to.raw(&key).raw(&plaintext).raw(&[0; FREE_AFTER_SEAL]);
         to.u32(self.tensors).u64(length);
     }
 
     /// Reads the header of an object of `length` bytes.
     ///
     /// # Errors
-    /// It is no submission, of another version, sealed, or of another length than it says.
+    /// It is no submission, of another version, or of another length than it says.
     pub fn read(from: &mut Reader<'_>, length: u64) -> Result<Self, SubmissionError> {
         match from.u8("the kind")? {
             KIND => {}
@@ -83,7 +91,8 @@ impl Header {
             found => return Err(SubmissionError::Version(found)),
         }
         let (codec, quantizer) = (from.u8("the codec")?, from.u8("the quantizer")?);
-        zeros(from, FREE_AFTER_CODEC)?;
+        let is_sealed = from.flag("the sealing")?;
+        zeros(from, FREE_AFTER_SEALING)?;
         let header = Self {
             codec,
             quantizer,
@@ -93,8 +102,12 @@ impl Header {
             window: Window(from.u64("the window")?),
             base: State(from.array("the base state")?),
             samples: from.u64("the samples")?,
-            tensors: {
+            seal: {
                 zeros(from, FREE_AFTER_SAMPLES)?;
+                read_seal(from, is_sealed)?
+            },
+            tensors: {
+                zeros(from, FREE_AFTER_SEAL)?;
                 from.u32("the number of tensors")?
             },
         };
@@ -124,6 +137,10 @@ impl Header {
         if self.samples < expected.least_samples {
             return Err(SubmissionError::Samples { least: expected.least_samples, found: self.samples });
         }
+        let sealed = self.seal.is_some();
+        if sealed != expected.sealed {
+            return Err(SubmissionError::Sealing { sealed });
+        }
         let kinds =
             [("codec", self.codec, spec.codec.id()), ("quantizer", self.quantizer, spec.quantizer.id())];
         for (what, found, expected) in kinds {
@@ -133,6 +150,15 @@ impl Header {
         }
         Ok(())
     }
+}
+
+/// Reads what a seal commits to; zeros, where there is none.
+fn read_seal(from: &mut Reader<'_>, is_sealed: bool) -> Result<Option<Seal>, SubmissionError> {
+    if !is_sealed {
+        return zeros(from, 2 * 32).map(|()| None);
+    }
+    let key = KeyHash(from.array("the hash of the key")?);
+    Ok(Some(Seal { key, plaintext: PlaintextHash(from.array("the hash of the plaintext")?) }))
 }
 
 /// Reads bytes that are kept free, all zero in this version.

@@ -26,6 +26,7 @@ fn expected() -> Expected {
         window: Window(5),
         base: State([3; 32]),
         least_samples: 160,
+        sealed: false,
     }
 }
 
@@ -172,7 +173,9 @@ fn what_is_no_submission_is_named() {
     assert!(!refuse(&|b| b[0] = 2).is_unknown_version());
     assert_eq!(message(&|b| b[2] = 9), "the submission's codec is number 9: the run's is 1");
     assert_eq!(message(&|b| b[3] = 2), "the submission's quantizer is number 2: the run's is 1");
-    for free in [4, 7, 160, 192, 224, 275] {
+    assert!(message(&|b| b[4] = 2).contains("the sealing"));
+    assert_eq!(refuse(&|b| b[4] = 1), SubmissionError::Sealing { sealed: true });
+    for free in [5, 7, 160, 192, 224, 275] {
         assert_eq!(message(&|b| b[free] = 1), format!("the byte at offset {free} is reserved and must be 0"));
     }
     let length = bytes.len();
@@ -358,4 +361,109 @@ proptest! {
             prop_assert_eq!(&again[..again.len() - SIGNATURE_BYTES], &bytes[..bytes.len() - SIGNATURE_BYTES]);
         }
     }
+}
+
+/// A sealed submission, and what opens it.
+fn sealed(layout: &Layout, random: u8) -> (Vec<u8>, KeyObject) {
+    let header = Header::new(&expected(), 160, layout);
+    let seal = SealKey::new([random; 32]);
+    let bytes = encode_sealed(layout, &header, &tensors(layout, 1), &key(7), &seal).unwrap();
+    let object = ObjectHash::of(&[&bytes[..bytes.len() - TRAILER_BYTES]]);
+    let Expected { run, neuron, window, .. } = expected();
+    (bytes, KeyObject { run, neuron, window, object, key: seal })
+}
+
+fn unseal(bytes: &[u8], opener: &[u8], layout: &Arc<Layout>) -> Result<Submission<Vec<u8>>, SubmissionError> {
+    let expected = Expected { sealed: true, ..expected() };
+    Sealed::open(bytes.to_vec(), Arc::clone(layout), &expected)?.unseal(opener)
+}
+
+#[test]
+fn what_is_sealed_opens_to_what_was_sealed() {
+    for quantizer in QUANTIZERS {
+        let layout = small(quantizer);
+        let (bytes, opener) = sealed(&layout, 1);
+        let opener = opener.sign(&key(7));
+        let opened = unseal(&bytes, &opener, &layout).unwrap();
+        assert_eq!(decoded(&opened), tensors(&layout, 1));
+        assert_eq!(opened.stored(), (bytes.clone(), Some(&opener)));
+        // Nothing of table and body can be seen, and the rest is the open submission's.
+        let open = written(&layout, 1);
+        assert_eq!(bytes.len(), open.len());
+        let (hidden, plain) = (&bytes[HEADER_BYTES..], &open[HEADER_BYTES..]);
+        let same = hidden.iter().zip(plain).filter(|(a, b)| a == b).count();
+        assert!(same * 10 < plain.len(), "{same} of {} bytes are as they were", plain.len());
+        assert_eq!(
+            opened.bytes()[HEADER_BYTES..open.len() - TRAILER_BYTES],
+            open[HEADER_BYTES..open.len() - TRAILER_BYTES]
+        );
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_sealed_submission_or_its_key_is_noticed() {
+    let layout = small(Quantizer::SignCentroid);
+    let (bytes, opener) = sealed(&layout, 1);
+    let opener = opener.sign(&key(7));
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(unseal(&flipped, &opener, &layout).is_err(), "bit {bit}");
+    }
+    for bit in 0..opener.len() * 8 {
+        let mut flipped = opener;
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(unseal(&bytes, &flipped, &layout).is_err(), "bit {bit} of the key");
+    }
+}
+
+#[test]
+fn keys_of_something_else_are_refused_by_name() {
+    let layout = small(Quantizer::SignCentroid);
+    let (bytes, opener) = sealed(&layout, 1);
+    let refusal = |opener: &KeyObject| match unseal(&bytes, &opener.sign(&key(7)), &layout) {
+        Err(SubmissionError::Key(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    let other = SealKey::new([2; 32]);
+    let expected = opener.key.hash();
+    let wrong = KeyObject { key: other.clone(), ..opener.clone() };
+    assert_eq!(refusal(&wrong), KeyError::Key { expected, found: other.hash() }, "two keys for one object");
+    let wrong = KeyObject { window: Window(6), ..opener.clone() };
+    assert_eq!(refusal(&wrong), KeyError::Window { expected: Window(5), found: Window(6) });
+    let wrong = KeyObject { run: RunHash([9; 32]), ..opener.clone() };
+    assert!(matches!(refusal(&wrong), KeyError::Run { .. }));
+    let again = NeuronId { registered: Height(1), ..opener.neuron };
+    assert!(matches!(refusal(&KeyObject { neuron: again, ..opener.clone() }), KeyError::Neuron { .. }));
+    let object = ObjectHash([4; 32]);
+    assert!(matches!(refusal(&KeyObject { object, ..opener.clone() }), KeyError::Object { .. }));
+    let foreign = unseal(&bytes, &opener.sign(&key(8)), &layout).unwrap_err();
+    assert!(matches!(foreign, SubmissionError::Key(KeyError::Signature(_))), "{foreign}");
+    let short = unseal(&bytes, &opener.sign(&key(7))[1..], &layout).unwrap_err();
+    assert_eq!(short.to_string(), "the key object has 209 bytes: it has 210");
+    assert_eq!(format!("{:?}", opener.key), format!("SealKey(of hash {expected})"), "keys are not shown");
+}
+
+#[test]
+fn a_body_that_is_not_the_one_committed_to_is_refused() {
+    let layout = small(Quantizer::SignCentroid);
+    let (mut bytes, opener) = sealed(&layout, 1);
+    bytes[HEADER_BYTES + 40] ^= 1;
+    let bytes = signed_again(bytes);
+    let object = ObjectHash::of(&[&bytes[..bytes.len() - TRAILER_BYTES]]);
+    let opener = KeyObject { object, ..opener }.sign(&key(7));
+    let refused = unseal(&bytes, &opener, &layout).unwrap_err();
+    assert!(matches!(refused, SubmissionError::Plaintext { .. }), "{refused}");
+}
+
+#[test]
+fn sealed_and_open_submissions_do_not_pass_for_each_other() {
+    let layout = small(Quantizer::SignCentroid);
+    let (bytes, opener) = sealed(&layout, 1);
+    assert_eq!(open(&bytes, &layout).unwrap_err(), SubmissionError::Sealing { sealed: true });
+    let expected = Expected { sealed: true, ..expected() };
+    let locked = Submission::open(bytes, Arc::clone(&layout), &expected).unwrap_err();
+    assert_eq!(locked.to_string(), "the submission is sealed: it cannot be read without its key");
+    let refused = unseal(&written(&layout, 1), &opener.sign(&key(7)), &layout).unwrap_err();
+    assert_eq!(refused.to_string(), "the submission is open: this run's are sealed");
 }

@@ -23,6 +23,8 @@ pub(crate) struct Moment<'a> {
     pub(crate) told: &'a Told,
     /// The run.
     pub(crate) run: RunId,
+    /// Whether its submissions are sealed.
+    pub(crate) sealed: bool,
     /// The claims and votes that stand on chain.
     pub(crate) standing: &'a BTreeMap<Hotkey, Record>,
     /// What waits in the pool.
@@ -56,6 +58,10 @@ impl Moment<'_> {
             (Stage::Claims(_), Part::Joiner) => is_ready && !self.has_acted(stage, hotkey),
             // Weights of the window before are set before claims close, or their epoch is missed.
             (Stage::Claims(window), Part::Validator) => self.told.begun.get(&player.name) < Some(&window),
+            (Stage::Keys(window), Part::Miner | Part::Joiner) => {
+                let has_claimed = self.has_acted(Stage::Claims(window), hotkey);
+                self.sealed && has_claimed && self.told.revealed.get(&player.name) < Some(&window)
+            }
             (Stage::Votes(_), Part::Validator) => !self.has_acted(stage, hotkey),
             (Stage::End, Part::Validator) => !self.told.logged.contains(&player.name),
             _ => false,
@@ -146,7 +152,7 @@ mod tests {
 
         fn moment(&self) -> Moment<'_> {
             let Self { players, running, told, standing, pool } = self;
-            Moment { players, running, told, run: RUN, standing, pool }
+            Moment { players, running, told, run: RUN, sealed: true, standing, pool }
         }
 
         fn missing(&self, stage: Stage) -> Vec<String> {
@@ -191,6 +197,21 @@ mod tests {
         world.told.begun.insert("validator-0".into(), Window(0));
         assert!(!world.missing(first).contains(&"validator-0".to_owned()));
         assert!(world.missing(second).contains(&"validator-0".to_owned()));
+    }
+
+    #[test]
+    fn keys_are_waited_for_from_who_has_claimed() {
+        let mut world = World::new();
+        let stage = Stage::Keys(Window(2));
+        assert_eq!(world.missing(stage), [""; 0]);
+        world.standing.insert(hotkey(2), claim(RUN, 2));
+        world.standing.insert(hotkey(3), claim(RUN, 1));
+        assert_eq!(world.missing(stage), ["miner-0"]);
+        world.told.revealed.insert("miner-0".into(), Window(1));
+        assert_eq!(world.missing(stage), ["miner-0"]);
+        assert_eq!(Moment { sealed: false, ..world.moment() }.missing(stage), [""; 0]);
+        world.told.revealed.insert("miner-0".into(), Window(2));
+        assert_eq!(world.missing(stage), [""; 0]);
     }
 
     #[test]

@@ -25,11 +25,27 @@ pub enum Kind {
     Stale,
     /// Random bytes.
     Garbage,
+    /// Another miner's update of the same window, if it can be read in time.
+    Copycat,
+    /// The mean of two other miners' updates of the same window, if they can be read in time.
+    Mixcopy,
+    /// Honest work, sealed, whose key is never published.
+    Keyless,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Noise, Self::Lazy, Self::Late, Self::Huge, Self::Stale, Self::Garbage];
+    pub const ALL: [Self; 9] = [
+        Self::Noise,
+        Self::Lazy,
+        Self::Late,
+        Self::Huge,
+        Self::Stale,
+        Self::Garbage,
+        Self::Copycat,
+        Self::Mixcopy,
+        Self::Keyless,
+    ];
 
     /// The name on command lines and in reports.
     #[must_use]
@@ -41,6 +57,9 @@ impl Kind {
             Self::Huge => "huge",
             Self::Stale => "stale",
             Self::Garbage => "garbage",
+            Self::Copycat => "copycat",
+            Self::Mixcopy => "mixcopy",
+            Self::Keyless => "keyless",
         }
     }
 

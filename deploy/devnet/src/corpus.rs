@@ -1,7 +1,7 @@
 //! Text into the run's dataset, once per text and shape: datasets are kept in the user's cache.
 
 use common::run_spec::RunFile;
-use data::{Options, PrepareError, Report, TokenizerChoice, Watch};
+use data::{InputError, Options, OutputError, PrepareError, Report, TokenizerChoice, Watch};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -38,9 +38,25 @@ pub(crate) fn options(texts: &Path, cache: &Path, file: &RunFile, seed: u64) -> 
     })
 }
 
-/// Makes the dataset, or finds it done.
+/// Makes the dataset, or finds it done. An unfinished one that cannot be gone on with is begun anew: its folder is ours, and
+/// named by the text.
 pub(crate) fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
-    data::prepare(options, watch)
+    match data::prepare(options, watch) {
+        Err(error) if is_of_what_was_begun(&error) => {
+            data::prepare(&Options { restart: true, ..options.clone() }, watch)
+        }
+        result => result,
+    }
+}
+
+fn is_of_what_was_begun(error: &PrepareError) -> bool {
+    matches!(
+        error,
+        PrepareError::Input(InputError::Changed(_))
+            | PrepareError::Output(
+                OutputError::OtherOptions { .. } | OutputError::Journal { .. } | OutputError::Shard { .. }
+            )
+    )
 }
 
 /// A hash of all files' names and bytes, in the order of names.
@@ -88,6 +104,34 @@ mod tests {
         fs::create_dir(texts.path().join("more")).unwrap();
         fs::write(texts.path().join("more/b.txt"), "another").unwrap();
         assert_ne!(place(), first);
+    }
+
+    #[test]
+    fn what_cannot_be_gone_on_with_is_begun_anew() {
+        struct Stop;
+        impl Watch for Stop {
+            fn progress(&mut self, _: &data::Progress) -> std::ops::ControlFlow<()> {
+                std::ops::ControlFlow::Break(())
+            }
+            fn warning(&mut self, _: &data::Warning) {}
+        }
+        let (texts, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut file = RunFile::parse(TINY).unwrap();
+        (file.model.vocab, file.train.sequence) = (300, 16);
+        let text = texts.path().join("a.txt");
+        let scenes =
+            (0..200).map(|n| format!("\n\n### scene {n}\n{}", "the fox sees the ghost. ".repeat(40)));
+        let scenes: String = scenes.collect();
+        fs::write(&text, &scenes).unwrap();
+        let options = options(texts.path(), cache.path(), &file, 1).unwrap();
+        let stopped = prepare(&options, &mut Stop).unwrap_err();
+        assert!(matches!(stopped, PrepareError::Stopped), "{stopped}");
+        // The same text, written again.
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        fs::File::options().write(true).open(&text).unwrap().set_modified(later).unwrap();
+        let refused = data::prepare(&options, &mut data::Quiet).unwrap_err();
+        assert!(is_of_what_was_begun(&refused), "{refused}");
+        assert!(prepare(&options, &mut data::Quiet).is_ok());
     }
 
     #[test]

@@ -49,6 +49,8 @@ impl Follower {
 pub(crate) struct Told {
     /// Who holds the shared state.
     pub(crate) ready: BTreeSet<String>,
+    /// The newest window for which a miner has published its key.
+    pub(crate) revealed: BTreeMap<String, Window>,
     /// The newest window whose parameters a validator has measured: all of the windows before are scored.
     pub(crate) begun: BTreeMap<String, Window>,
     /// Validators that have closed the log of the last window.
@@ -83,6 +85,7 @@ impl Told {
                 }
                 facts.seconds(*window, name).compress = Some(*seconds);
             }
+            Event::Revealed { window } => drop(self.revealed.insert(name.to_owned(), *window)),
             Event::Uploaded { window, seconds, .. } => facts.seconds(*window, name).upload = Some(*seconds),
             Event::Decided { window, seconds_wait, .. } => {
                 facts.seconds(*window, name).wait = Some(*seconds_wait);

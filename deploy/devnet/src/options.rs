@@ -37,7 +37,7 @@ pub struct Up {
     /// Windows of the run.
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub windows: u32,
-    /// Dishonest miners besides: noise, lazy, late, huge, stale or garbage. May be given several times.
+    /// Dishonest miners besides: noise, lazy, late, huge, stale, garbage, copycat, mixcopy or keyless. May be given several times.
     #[arg(long, value_name = "KIND=COUNT")]
     pub adversary: Vec<Band>,
     /// One more honest miner, which starts when this window begins.
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(up.adversary, [band(Kind::Noise, 2), band(Kind::Late, 1)]);
         for wrong in ["noise", "noise=", "noise=0", "noise=33", "nice=1", "=1"] {
             let error = wrong.parse::<Band>().unwrap_err().to_string();
-            assert!(error.contains("noise, lazy, late, huge, stale, garbage"), "{error}");
+            assert!(error.contains("noise, lazy, late, huge, stale, garbage, copycat"), "{error}");
         }
     }
 

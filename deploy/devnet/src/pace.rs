@@ -21,6 +21,8 @@ pub enum Stage {
     Start,
     /// For the claims of a window.
     Claims(Window),
+    /// For the keys of a window's sealed submissions.
+    Keys(Window),
     /// For the votes on a window.
     Votes(Window),
     /// After the last window: for its score logs.
@@ -84,6 +86,7 @@ impl Pacer {
         self.windows()
             .find_map(|heights| match heights {
                 _ if head < heights.claims_close => Some(Stage::Claims(heights.window)),
+                _ if head < heights.keys_close => Some(Stage::Keys(heights.window)),
                 _ if head < heights.votes_close => Some(Stage::Votes(heights.window)),
                 _ => None,
             })
@@ -136,6 +139,9 @@ impl Pacer {
                 let deadline = heights.claims_close.0;
                 Bounds { free: (deadline - RESERVE).max(heights.first.0), deadline }
             }),
+            Stage::Keys(window) => self
+                .window(window)
+                .map_or(Bounds::NONE, |heights| Bounds { free: 0, deadline: heights.keys_close.0 }),
             Stage::Votes(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
                 free: heights.seed.0,
                 deadline: heights.votes_close.0,
@@ -189,10 +195,12 @@ mod tests {
         assert_eq!(stage(38), Stage::Start);
         assert_eq!(stage(39), Stage::Claims(Window(0)));
         assert_eq!(stage(72), Stage::Claims(Window(0)));
-        assert_eq!(stage(73), Stage::Votes(Window(0)));
+        assert_eq!(stage(73), Stage::Keys(Window(0)));
+        assert_eq!(stage(74), Stage::Votes(Window(0)));
         assert_eq!(stage(77), Stage::Votes(Window(0)));
         assert_eq!(stage(78), Stage::Claims(Window(1)));
-        assert_eq!(stage(103), Stage::Votes(Window(1)));
+        assert_eq!(stage(103), Stage::Keys(Window(1)));
+        assert_eq!(stage(104), Stage::Votes(Window(1)));
         assert_eq!(stage(108), Stage::End);
     }
 
@@ -221,6 +229,13 @@ mod tests {
         assert_eq!(verdict(63, 3, 1), Verdict::Seal, "others' transactions find a block");
         assert_eq!(verdict(72, 1, 1), Verdict::Wait, "but not the last one");
         assert_eq!(verdict(72, 0, 0), Verdict::Seal);
+    }
+
+    #[test]
+    fn keys_are_waited_for_before_their_block_is_due() {
+        assert_eq!(verdict(73, 1, 0), Verdict::Wait);
+        assert_eq!(verdict(73, 1, 1), Verdict::Wait, "block 74 is the last one for keys");
+        assert_eq!(verdict(73, 0, 0), Verdict::Seal);
     }
 
     #[test]

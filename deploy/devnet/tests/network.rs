@@ -28,7 +28,10 @@ fn text() -> &'static Path {
         build();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("text");
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("text.txt"), sentences()).unwrap();
+        let (file, text) = (folder.join("text.txt"), sentences());
+        if fs::read_to_string(&file).ok().as_ref() != Some(&text) {
+            fs::write(file, text).unwrap();
+        }
         folder
     })
 }
@@ -83,8 +86,13 @@ impl Network {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/small.toml");
+        self.command_with(&spec, "20", arguments)
+    }
+
+    /// With this run, and so many milliseconds from block to block.
+    fn command_with(&self, spec: &Path, block_ms: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_devnet"));
-        command.args(["up", "--block-ms", "20", "--patience", "120", "--keep"]).args(arguments);
+        command.args(["up", "--block-ms", block_ms, "--patience", "120", "--keep"]).args(arguments);
         command.arg("--data").arg(text()).arg("--spec").arg(spec);
         command.arg("--dir").arg(self.run_folder()).arg("--report").arg(self.report_file());
         command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
@@ -97,7 +105,11 @@ impl Network {
 
     /// Runs to the end; the exit code and the report.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, Value) {
-        let output = self.command(arguments).output().unwrap();
+        self.finish(self.command(arguments))
+    }
+
+    fn finish(&self, mut command: Command) -> (Option<i32>, Value) {
+        let output = command.output().unwrap();
         let report =
             fs::read(self.report_file()).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
         (output.status.code(), serde_json::from_slice(&report).unwrap())
@@ -153,14 +165,17 @@ fn assert_sound(report: &Value) {
 #[test]
 fn a_network_with_adversaries_a_joiner_and_kills_is_sound_and_can_be_replayed() {
     let network = Network::new();
-    let arguments = "--windows 8 --kill 3 --join-at 2 --adversary noise=1 --adversary lazy=1";
+    let arguments =
+        "--windows 8 --kill 3 --join-at 2 --adversary noise=1 --adversary lazy=1 --adversary keyless=1";
     let (code, report) = network.run(&arguments.split(' ').collect::<Vec<_>>());
     assert_sound(&report);
     assert_eq!(code, Some(0));
-    let lazy = report["miners"].as_array().unwrap().iter().find(|miner| miner["kind"] == "lazy").unwrap();
-    assert_eq!(lazy["incentive"], 0.0);
+    for kind in ["lazy", "keyless"] {
+        let miner = report["miners"].as_array().unwrap().iter().find(|miner| miner["kind"] == kind).unwrap();
+        assert_eq!(miner["incentive"], 0.0, "{miner}");
+    }
     assert_eq!(report["windows"].as_array().unwrap().len(), 8);
-    assert_eq!(report["miners"].as_array().unwrap().len(), 6);
+    assert_eq!(report["miners"].as_array().unwrap().len(), 7);
     let replayed = network.replay();
     assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
     assert!(
@@ -168,6 +183,37 @@ fn a_network_with_adversaries_a_joiner_and_kills_is_sound_and_can_be_replayed() 
         "{}",
         said(&replayed)
     );
+}
+
+/// The most claims that stood in a window of a run with three miners, two that would copy them, and submissions that are
+/// sealed or not.
+fn most_claims_beside_copycats(sealing: bool) -> u64 {
+    let network = Network::new();
+    let spec = include_str!("small.toml").replace("sealing = true", &format!("sealing = {sealing}"));
+    let file = network.folder.path().join("run.toml");
+    fs::write(&file, spec).unwrap();
+    let arguments = ["--windows", "3", "--adversary", "copycat=1", "--adversary", "mixcopy=1"];
+    // Time enough between the claims of others and the last block for claims.
+    let (code, report) = network.finish(network.command_with(&file, "150", &arguments));
+    assert_sound(&report);
+    assert_eq!(code, Some(0));
+    report["windows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|window| window["claimed"].as_u64().unwrap())
+        .max()
+        .unwrap()
+}
+
+#[test]
+fn copycats_find_nothing_where_submissions_are_sealed() {
+    assert_eq!(most_claims_beside_copycats(true), 3);
+}
+
+#[test]
+fn copycats_copy_where_submissions_are_open() {
+    assert!(most_claims_beside_copycats(false) > 3);
 }
 
 /// The run with this fault ends red, and these assertions say who it was.
@@ -230,7 +276,11 @@ fn children_do_not_outlive_a_killed_devnet() {
 fn wrong_options_say_what_is_wrong() {
     for (arguments, code, message) in [
         (&["--windows", "2", "--join-at", "2"][..], 2, "--join-at 2 is none of the windows 0 to 1"),
-        (&["--adversary", "nice=1"], 2, "KIND is noise, lazy, late, huge, stale, garbage"),
+        (
+            &["--adversary", "nice=1"],
+            2,
+            "KIND is noise, lazy, late, huge, stale, garbage, copycat, mixcopy, keyless",
+        ),
         (&["--data", "/no/such/text"], 1, "/no/such/text"),
         (&["--spec", "/no/such/spec"], 1, "--spec: /no/such/spec cannot be read"),
     ] {

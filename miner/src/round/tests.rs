@@ -27,11 +27,14 @@ struct World {
     bucket: BTreeSet<[u8; 32]>,
     /// Claims on the chain, with the block in which they are.
     claims: BTreeMap<u64, ([u8; 32], u64)>,
+    /// Submissions whose keys are in the bucket.
+    keys: BTreeSet<[u8; 32]>,
     /// The window in which nothing could be made.
     gave_up: Option<u64>,
     /// How often the miner was lost, and restarted.
     troubles: u8,
     lost: bool,
+    reveals: bool,
 }
 
 /// What may come of an action.
@@ -56,8 +59,18 @@ const KINDS: [Kind; 4] = [Kind::Good, Kind::Bad, Kind::Killed, Kind::KilledAfter
 
 impl World {
     fn new(height: u64) -> Self {
-        let (journal, bucket, claims) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { height, journal, bucket, claims, gave_up: None, troubles: 0, lost: false }
+        let (journal, claims, none) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self {
+            height,
+            journal,
+            bucket: none.clone(),
+            claims,
+            keys: none,
+            gave_up: None,
+            troubles: 0,
+            lost: false,
+            reveals: false,
+        }
     }
 
     /// The state is that of the first window that is not decided.
@@ -67,8 +80,8 @@ impl World {
     }
 
     /// Starts a miner, as the driver does.
-    fn start(&self, clock: Clock, claim_time: ClaimTime) -> (Round, Action) {
-        let mut round = Round::new(clock, claim_time);
+    fn start(&self, clock: Clock, rules: Rules) -> (Round, Action) {
+        let mut round = Round::new(clock, rules);
         let action = round.step(self.state(&clock), Height(self.height));
         (round, action)
     }
@@ -121,8 +134,18 @@ impl World {
                 }
                 Some(if good { Event::Claimed } else { Event::Failed })
             }
+            Action::Reveal { window, object, before } => {
+                self.check_open(clock, window, before);
+                let close = clock.heights(window).unwrap().claims_close.0;
+                assert!(self.height >= close, "a key at block {}, D_w is {close}", self.height);
+                assert_eq!(self.journal.get(&window.0), Some(&object.0), "the key of something else");
+                pass(self);
+                good.then(|| self.keys.insert(object.0));
+                Some(if good { Event::Revealed } else { Event::Failed })
+            }
             Action::Decide { window } => {
                 let heights = clock.heights(window).unwrap();
+                self.check_revealed(clock, window);
                 self.height = self.height.max(heights.votes_close.0);
                 pass(self);
                 if !good {
@@ -142,6 +165,16 @@ impl World {
         }
     }
 
+    /// Who can still reveal what it claimed does so before it waits for the decision.
+    fn check_revealed(&self, clock: &Clock, window: Window) {
+        let is_open = self.height < clock.heights(window).unwrap().votes_close.0;
+        let claimed = self.claims.get(&window.0).filter(|_| self.reveals && is_open && !self.lost);
+        assert!(
+            claimed.is_none_or(|(claimed, _)| self.keys.contains(claimed)),
+            "the key of {window} is kept back"
+        );
+    }
+
     /// What is made, uploaded or claimed: the state is the others', and there is time.
     fn check_open(&self, clock: &Clock, window: Window, before: Height) {
         let heights = clock.heights(window).unwrap();
@@ -154,20 +187,20 @@ impl World {
 /// One step of miner and world; `None` at the end of the run.
 fn step(
     (mut round, action, mut world): (Round, Action, World),
-    claim_time: ClaimTime,
+    rules: Rules,
     outcome: Outcome,
 ) -> Option<(Round, Action, World)> {
     let clock = round.clock;
     let restart = |world: World| {
         // A restart finds its way by itself: it starts with a state that votes name.
         let world = World { troubles: world.troubles + 1, lost: false, gave_up: None, ..world };
-        let (round, action) = world.start(clock, claim_time);
+        let (round, action) = world.start(clock, rules);
         Some((round, action, world))
     };
     if outcome.kind == Kind::Killed {
         return restart(world);
     }
-    let event = world.carry_out(&clock, claim_time == ClaimTime::Late, action, outcome)?;
+    let event = world.carry_out(&clock, rules.claim_time == ClaimTime::Late, action, outcome)?;
     if outcome.kind == Kind::KilledAfter {
         return restart(world);
     }
@@ -176,9 +209,9 @@ fn step(
 }
 
 /// How many steps it takes to the end when all goes well.
-fn steps_to_the_end(mut now: (Round, Action, World), claim_time: ClaimTime) -> usize {
+fn steps_to_the_end(mut now: (Round, Action, World), rules: Rules) -> usize {
     for number in 0..100 {
-        match step(now, claim_time, Outcome { blocks: 0, kind: Kind::Good }) {
+        match step(now, rules, Outcome { blocks: 0, kind: Kind::Good }) {
             Some(next) => now = next,
             None => return number,
         }
@@ -187,12 +220,12 @@ fn steps_to_the_end(mut now: (Round, Action, World), claim_time: ClaimTime) -> u
 }
 
 /// Follows everything that can happen in a run of two windows, with at most two restarts or losses of the state.
-fn explore(claim_time: ClaimTime) -> usize {
+fn explore(rules: Rules) -> usize {
     let clock = clock(2);
     let mut open: Vec<_> = [4, 10, 13, 16, 17, 19, 23, 26, 28]
         .map(|height| {
-            let world = World::new(height);
-            let (round, action) = world.start(clock, claim_time);
+            let world = World { reveals: rules.reveals, ..World::new(height) };
+            let (round, action) = world.start(clock, rules);
             (round, action, world)
         })
         .into();
@@ -201,7 +234,7 @@ fn explore(claim_time: ClaimTime) -> usize {
         if !seen.insert(format!("{now:?}")) {
             continue;
         }
-        steps_to_the_end(now.clone(), claim_time);
+        steps_to_the_end(now.clone(), rules);
         for (blocks, kind) in [0, 1, 2, 5].into_iter().flat_map(|blocks| KINDS.map(|kind| (blocks, kind))) {
             let troubled = now.2.troubles >= 2;
             let loses = kind == Kind::Bad && matches!(now.1, Action::Decide { .. });
@@ -210,7 +243,7 @@ fn explore(claim_time: ClaimTime) -> usize {
             if troubled && (loses || kills) {
                 continue;
             }
-            open.extend(step(now.clone(), claim_time, Outcome { blocks, kind }));
+            open.extend(step(now.clone(), rules, Outcome { blocks, kind }));
         }
     }
     seen.len()
@@ -218,19 +251,21 @@ fn explore(claim_time: ClaimTime) -> usize {
 
 #[test]
 fn whatever_happens_in_two_windows_the_rules_hold_and_the_run_ends() {
-    let seen = explore(ClaimTime::InTime);
-    assert!(seen > 1000, "only {seen} situations were seen");
+    for reveals in [false, true] {
+        let seen = explore(Rules { claim_time: ClaimTime::InTime, reveals });
+        assert!(seen > 1000, "only {seen} situations were seen");
+    }
 }
 
 #[test]
 fn a_late_miner_claims_only_when_it_is_too_late() {
-    let seen = explore(ClaimTime::Late);
+    let seen = explore(Rules { claim_time: ClaimTime::Late, reveals: true });
     assert!(seen > 1000, "only {seen} situations were seen");
 }
 
 #[test]
 fn a_window_without_trouble() {
-    let mut round = Round::new(clock(1), ClaimTime::InTime);
+    let mut round = Round::new(clock(1), Rules::default());
     let (window, made, before) = (Window(0), object(Window(0), 0), Height(17));
     assert_eq!(round.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
     assert_eq!(round.step(Event::Height, Height(10)), Action::Make { window, before });
@@ -244,7 +279,7 @@ fn a_window_without_trouble() {
 
 #[test]
 fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
-    let mut round = Round::new(clock(1), ClaimTime::InTime);
+    let mut round = Round::new(clock(1), Rules::default());
     let (window, object, before) = (Window(0), object(Window(0), 0), Height(17));
     let kept = Some(object);
     let upload = Action::Upload { window, object, before };
@@ -258,8 +293,28 @@ fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
 }
 
 #[test]
+fn a_key_is_published_when_claims_are_closed_and_not_before() {
+    let mut round = Round::new(clock(1), Rules { reveals: true, ..Rules::default() });
+    let (window, made) = (Window(0), object(Window(0), 0));
+    for event in [Event::State { window, kept: None }, Event::Made(made), Event::Uploaded] {
+        let _ = round.step(event, Height(12));
+    }
+    assert_eq!(round.step(Event::Claimed, Height(14)), Action::Wait(Height(17)));
+    let reveal = Action::Reveal { window, object: made, before: Height(20) };
+    assert_eq!(round.step(Event::Height, Height(17)), reveal);
+    assert_eq!(round.step(Event::Failed, Height(17)), Action::Wait(Height(18)));
+    assert_eq!(round.step(Event::Height, Height(18)), reveal);
+    assert_eq!(round.step(Event::Revealed, Height(18)), Action::Decide { window });
+
+    // After a restart it is not known whether it was claimed: the key is published all the same.
+    let mut round = Round::new(clock(1), Rules { reveals: true, ..Rules::default() });
+    assert_eq!(round.step(Event::State { window, kept: Some(made) }, Height(17)), reveal);
+    assert_eq!(round.step(Event::Height, Height(20)), Action::Decide { window });
+}
+
+#[test]
 fn who_joins_after_the_claims_closed_only_follows() {
-    let mut round = Round::new(clock(2), ClaimTime::InTime);
+    let mut round = Round::new(clock(2), Rules::default());
     let window = Window(0);
     assert_eq!(round.step(Event::State { window, kept: None }, Height(17)), Action::Decide { window });
     let next = round.step(Event::State { window: Window(1), kept: None }, Height(20));
@@ -268,7 +323,7 @@ fn who_joins_after_the_claims_closed_only_follows() {
 
 #[test]
 fn a_state_that_differs_halts_everything_until_the_resync() {
-    let mut round = Round::new(clock(2), ClaimTime::InTime);
+    let mut round = Round::new(clock(2), Rules::default());
     assert_eq!(round.step(Event::Height, Height(12)), Action::Resync, "nothing is known at first");
     let _ = round.step(Event::State { window: Window(0), kept: None }, Height(17));
     assert_eq!(round.step(Event::Diverged, Height(20)), Action::Resync);
@@ -281,7 +336,7 @@ fn a_state_that_differs_halts_everything_until_the_resync() {
 
 #[test]
 fn a_window_that_was_claimed_is_not_claimed_again_after_a_resync() {
-    let mut round = Round::new(clock(2), ClaimTime::InTime);
+    let mut round = Round::new(clock(2), Rules::default());
     let (window, made) = (Window(0), object(Window(0), 0));
     for event in [
         Event::State { window, kept: None },
@@ -299,20 +354,22 @@ proptest! {
     #[test]
     fn long_runs_keep_the_rules(
         late in any::<bool>(),
+        reveals in any::<bool>(),
         start in 0u64..40,
         outcomes in proptest::collection::vec((0u64..9, 0usize..12), 0..300),
     ) {
         let claim_time = if late { ClaimTime::Late } else { ClaimTime::InTime };
-        let world = World::new(start);
-        let (round, action) = world.start(clock(12), claim_time);
+        let rules = Rules { claim_time, reveals };
+        let world = World { reveals, ..World::new(start) };
+        let (round, action) = world.start(clock(12), rules);
         let mut now = (round, action, world);
         for (blocks, kind) in outcomes {
             let kind = KINDS.get(kind).copied().unwrap_or(Kind::Good);
-            match step(now.clone(), claim_time, Outcome { blocks, kind }) {
+            match step(now.clone(), rules, Outcome { blocks, kind }) {
                 Some(next) => now = next,
                 None => break,
             }
         }
-        steps_to_the_end(now, claim_time);
+        steps_to_the_end(now, rules);
     }
 }

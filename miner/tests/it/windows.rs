@@ -43,7 +43,7 @@ async fn a_miner_goes_through_a_run_and_ends() {
     assert_ne!(second["root"], first["root"]);
     assert_eq!(miner.ended().await, Some(0));
     assert_eq!(network.event("stopped", 1).await["exit"], 0);
-    for kind in ["trained", "compressed", "uploaded", "claimed", "decided", "applied"] {
+    for kind in ["trained", "compressed", "uploaded", "claimed", "revealed", "decided", "applied"] {
         let events = network.events(kind);
         let windows: Vec<_> = events.iter().map(|event| event["window"].as_u64()).collect();
         assert_eq!(windows, [Some(0), Some(1)], "{kind}");

@@ -99,7 +99,7 @@ fn submission(name: u8, layout: &Layout, values: &[f32]) -> (NeuronId, Submissio
     let neuron = NeuronId { hotkey: key.hotkey(), registered: Height(1) };
     let run = RunHash([7; 32]);
     let (window, base) = (Window(0), State([5; 32]));
-    let expected = Expected { run, spec: run, neuron, window, base, least_samples: 64 };
+    let expected = Expected { run, spec: run, neuron, window, base, least_samples: 64, sealed: false };
     let bytes = encode(&wire, &Header::new(&expected, 64, &wire), &sent, &key).unwrap();
     (neuron, Submission::open(bytes.into(), wire, &expected).unwrap())
 }
@@ -196,17 +196,17 @@ async fn who_sent_nothing_cannot_be_measured() {
 }
 
 #[tokio::test]
-async fn what_is_screened_lowers_the_loss_beyond_chance() {
+async fn what_is_screened_lowers_the_loss_by_what_is_asked_for() {
     let (field, [honest, other, back, zeros]) = field().await;
     let gauntlet = Gauntlet::new(model().await, step());
     let batch = batch(101);
     let before = gauntlet.losses(batch.clone()).await.unwrap();
-    let screened = async |miner| gauntlet.lowers(&field, miner, batch.clone(), &before).await.unwrap();
+    let screened = async |miner| gauntlet.lowers(&field, miner, batch.clone(), &before, 2.0).await.unwrap();
     assert_eq!((screened(honest).await, screened(other).await), (Ok(()), Ok(())));
     let why = screened(back).await.unwrap_err();
-    assert!(why.fall < 2.0 * why.error, "{why:?}");
-    assert_eq!(screened(zeros).await, Err(Screened { fall: 0.0, error: 0.0 }));
-    assert!(why.to_string().contains("beyond chance"), "{why}");
+    assert!(why.fall < why.least, "{why:?}");
+    assert_eq!(screened(zeros).await, Err(Screened { fall: 0.0, least: 0.0 }));
+    assert!(why.to_string().contains("are asked for"), "{why}");
 }
 
 #[test]

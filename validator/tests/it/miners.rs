@@ -10,7 +10,9 @@ use common::{
     digest::{ObjectHash, RunSeed, State},
     history::{History, WindowRecord},
     sparse::compress,
-    submission::{Expected, Header, Layout, Submission, encode},
+    submission::{
+        Expected, Header, KEY_BYTES, KeyObject, Layout, SealKey, Sealed, Submission, encode_sealed,
+    },
 };
 use engine::{Handle, Options, Place};
 use exchange::{Outbox, signing_key};
@@ -26,6 +28,8 @@ pub(crate) enum Kind {
     Lazy,
     /// The reverse of what it found.
     Harm,
+    /// What it found by training, and no key to open it.
+    Keyless,
     /// Bytes that are no submission.
     Garbage,
     /// Nothing.
@@ -64,7 +68,10 @@ impl Miners {
         let outbox = Outbox::new(network.own_bucket("miners"), self.run.hash);
         for &(name, kind) in miners {
             let key = development(name);
-            let (object, bytes) = self.object(network, Window(window), &key, kind).await;
+            let (object, bytes, opener) = self.object(network, Window(window), &key, kind).await;
+            if let Some(opener) = opener.filter(|_| kind != Kind::Keyless) {
+                outbox.put_key(Window(window), &object, &opener).await.unwrap();
+            }
             if kind != Kind::Missing {
                 outbox.put_submission(Window(window), &object, bytes).await.unwrap();
             }
@@ -90,35 +97,37 @@ impl Miners {
         window: Window,
         key: &KeyPair,
         kind: Kind,
-    ) -> (ObjectHash, Bytes) {
+    ) -> (ObjectHash, Bytes, Option<[u8; KEY_BYTES]>) {
         if kind == Kind::Garbage {
             let bytes = vec![7u8; 600];
             let signed = bytes.len() - common::submission::TRAILER_BYTES;
-            return (ObjectHash::of(&[&bytes[..signed]]), bytes.into());
+            return (ObjectHash::of(&[&bytes[..signed]]), bytes.into(), None);
         }
         let (neuron, _) = network.now().await.neuron(&key.hotkey()).unwrap();
         let values = match kind {
-            Kind::Honest => self.train(network, window, neuron).await,
+            Kind::Honest | Kind::Keyless => self.train(network, window, neuron).await,
             Kind::Harm => self.train(network, window, neuron).await.into_iter().map(|value| -value).collect(),
             _ => vec![0.0; self.run.flat.len()],
         };
         let expected = self.run.expected(neuron, window, self.state().await);
-        let bytes: Bytes = self.encode(&expected, &values, key).into();
-        let submission = Submission::open(bytes.clone(), Arc::clone(&self.run.layout), &expected).unwrap();
-        let hash = submission.hash();
+        let seal = SealKey::new([window.0 as u8; 32]);
+        let bytes = self.encode(&expected, &values, key, &seal);
+        let sealed = Sealed::open(bytes.clone(), Arc::clone(&self.run.layout), &expected).unwrap();
+        let (run, hash) = (self.run.hash, sealed.hash());
+        let opener = KeyObject { run, neuron, window, object: hash, key: seal }.sign(&signing_key(key));
         if kind == Kind::Honest {
-            self.accepted.push(submission);
+            self.accepted.push(sealed.unseal(&opener).unwrap());
         }
-        (hash, bytes)
+        (hash, bytes.into(), Some(opener))
     }
 
-    fn encode(&self, expected: &Expected, values: &[f32], key: &KeyPair) -> Vec<u8> {
+    fn encode(&self, expected: &Expected, values: &[f32], key: &KeyPair, seal: &SealKey) -> Vec<u8> {
         let layout: &Layout = &self.run.layout;
         let sent: Vec<_> = (self.run.flat.iter().zip(layout.tensors()))
             .map(|((_, place), tensor)| compress(&values[place], tensor.geometry(), layout.spec()).unwrap())
             .collect();
         let header = Header::new(expected, expected.least_samples, layout);
-        encode(layout, &header, &sent, &signing_key(key)).unwrap()
+        encode_sealed(layout, &header, &sent, &signing_key(key), seal).unwrap()
     }
 
     /// What a miner finds on its own data: the parameters before less those after.

@@ -13,12 +13,13 @@ use common::{
 use serde_json::Value;
 
 /// The miners of these tests.
-const MINERS: [(&str, Kind); 5] = [
+const MINERS: [(&str, Kind); 6] = [
     ("Dave", Kind::Honest),
     ("Eve", Kind::Lazy),
     ("Ferdie", Kind::Harm),
     ("George", Kind::Garbage),
     ("Henry", Kind::Missing),
+    ("Iris", Kind::Keyless),
 ];
 
 fn names() -> Vec<&'static str> {
@@ -92,7 +93,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
         assert_eq!(screened["good"], good, "{screened}");
         assert_eq!(screened["why"].is_null(), good, "{screened}");
     }
-    assert_eq!(network.events("screened").len(), 10);
+    assert_eq!(network.events("screened").len(), 12);
     assert_eq!(network.events("voted").len(), 2);
 
     // Its logs replay, follow one another, and say what became of everybody.
@@ -115,12 +116,13 @@ async fn a_validator_goes_through_a_run_and_ends() {
         let log = log(&network, window).await;
         let results = replay.next(&log).unwrap();
         assert_eq!(results.weights.as_ref(), Ok(&log.stated.weights));
-        assert_eq!(log.miners.len(), 5);
+        assert_eq!(log.miners.len(), 6);
         assert_eq!(fault(&log, "Dave"), None);
         assert_eq!(fault(&log, "Eve").as_deref(), Some("ChangesNothing"));
         assert_eq!(fault(&log, "Ferdie").as_deref(), Some("RaisesLoss"));
         assert_eq!(fault(&log, "George").as_deref(), Some("Failed(Malformed)"));
         assert_eq!(fault(&log, "Henry").as_deref(), Some("Failed(Missing)"));
+        assert_eq!(fault(&log, "Iris").as_deref(), Some("Failed(Missing)"));
         assert_eq!(
             log.head().to_string(),
             network.events("logged")[window as usize]["head"].as_str().unwrap()
@@ -128,7 +130,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
     }
     let evaluated = &network.events("evaluated")[1];
     let rows = evaluated["miners"].as_array().unwrap();
-    assert_eq!(rows.len(), 5, "{evaluated}");
+    assert_eq!(rows.len(), 6, "{evaluated}");
     assert!(
         rows.iter().all(|row| row["fault"].is_null() == (row["hotkey"] == hotkey("Dave"))),
         "{evaluated}"
@@ -152,7 +154,8 @@ async fn a_validator_goes_through_a_run_and_ends() {
     let keys = bucket.list(&format!("{}/", network.spec.id()), None, 100, time).await.unwrap();
     let keys: Vec<_> = keys.iter().map(|listed| listed.key.split_once('/').unwrap().1).collect();
     let count = |prefix: &str| keys.iter().filter(|key| key.starts_with(prefix)).count();
-    assert_eq!((count("scores/"), count("record/"), count("submission/")), (2, 2, 2), "{keys:?}");
+    assert_eq!((count("scores/"), count("record/")), (2, 2), "{keys:?}");
+    assert_eq!((count("submission/"), count("key/")), (2, 2), "{keys:?}");
     assert!(keys.contains(&"checkpoint/latest") && count("checkpoint/0000000002/") > 3, "{keys:?}");
     let (validator, _) = state.neuron(&HOTKEY_ADDRESS.parse().unwrap()).unwrap();
     let pointer = network.fetcher.checkpoint_pointer(&state, &validator, &network.spec.hash()).await.unwrap();

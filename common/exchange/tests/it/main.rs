@@ -7,4 +7,5 @@ mod fetch;
 mod ledger;
 mod logs;
 mod outbox;
+mod sealed;
 mod support;

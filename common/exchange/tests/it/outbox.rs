@@ -1,7 +1,7 @@
 //! What is kept in one's own bucket, and what is not.
 
 use crate::{checkpoint::save, support::*};
-use common::{Window, digest::ObjectHash, history::WindowRecord, keys};
+use common::{Window, digest::ObjectHash, history::WindowRecord, keys, submission::KEY_BYTES};
 
 const NAME: &str = "val-a";
 
@@ -12,6 +12,7 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
     let folder = tempfile::tempdir().unwrap();
     for window in (0..4).map(Window) {
         outbox.put_submission(window, &ObjectHash([1; 32]), vec![1].into()).await.unwrap();
+        outbox.put_key(window, &ObjectHash([1; 32]), &[3; KEY_BYTES]).await.unwrap();
         outbox.put_score_log(window, vec![2].into()).await.unwrap();
         let record = WindowRecord { window, accepted: vec![], voters: vec![] };
         outbox.put_record(&record).await.unwrap();
@@ -23,10 +24,11 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
     let (id, files) = (RUN.id(), 5);
     assert_eq!(buckets.keys(NAME, &keys::checkpoints(id)).await.len(), 2 * files + 1);
 
-    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 2 + files);
+    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 4 + files);
     assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 0);
     let left = buckets.keys(NAME, &keys::submissions(id)).await;
     assert_eq!(left, [2, 3].map(|w| keys::submission(id, Window(w), &ObjectHash([1; 32]))));
+    assert_eq!(buckets.keys(NAME, &keys::seal_keys(id)).await.len(), 2);
     let left = buckets.keys(NAME, &keys::checkpoints(id)).await;
     assert_eq!(left.len(), files + 1);
     let of_two = |key: &String| {
@@ -35,7 +37,7 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
     assert!(left.iter().all(of_two), "{left:?}");
 
     // The newest checkpoint stays, however old it is.
-    assert_eq!(outbox.delete_before(Window(100)).await.unwrap(), 2);
+    assert_eq!(outbox.delete_before(Window(100)).await.unwrap(), 4);
     assert_eq!(buckets.keys(NAME, &keys::checkpoints(id)).await, left);
     assert_eq!(buckets.keys(NAME, &format!("{id}/scores/")).await.len(), 4);
     assert_eq!(buckets.keys(NAME, &format!("{id}/record/")).await.len(), 4);

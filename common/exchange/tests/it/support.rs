@@ -10,7 +10,7 @@ use common::{
     digest::{ObjectHash, RunHash, State},
     model::ModelSpec,
     run_spec::RunFile,
-    sparse::{SparseSpec, compress},
+    sparse::{SparseSpec, SparseTensor, compress},
     submission::{Expected, Header, Layout, encode},
 };
 use exchange::{BlockState, FetchLimits, Fetcher, Outbox, signing_key};
@@ -74,18 +74,24 @@ pub(crate) fn expected(name: &str) -> Expected {
         window: Window(3),
         base: State([5; 32]),
         least_samples: 10,
+        sealed: false,
     }
+}
+
+/// What every submission of these tests sends.
+pub(crate) fn sent() -> Vec<SparseTensor> {
+    let layout = layout();
+    let values = |len: usize| (0..len).map(|at| ((at * 37 % 101) as f32 - 50.0) * 1e-3).collect::<Vec<_>>();
+    let tensors = layout.tensors().iter();
+    tensors
+        .map(|tensor| compress(&values(tensor.geometry().len()), tensor.geometry(), layout.spec()).unwrap())
+        .collect()
 }
 
 /// A submission by the key of `name`, as `expected` says.
 pub(crate) fn make(name: &str, expected: &Expected) -> Vec<u8> {
     let layout = layout();
-    let values = |len: usize| (0..len).map(|at| ((at * 37 % 101) as f32 - 50.0) * 1e-3).collect::<Vec<_>>();
-    let tensors = layout.tensors().iter();
-    let sent: Vec<_> = tensors
-        .map(|tensor| compress(&values(tensor.geometry().len()), tensor.geometry(), layout.spec()).unwrap())
-        .collect();
-    encode(&layout, &Header::new(expected, 10, &layout), &sent, &signing_key(&wallet(name))).unwrap()
+    encode(&layout, &Header::new(expected, 10, &layout), &sent(), &signing_key(&wallet(name))).unwrap()
 }
 
 /// The hash that whoever uploads these bytes has to claim.

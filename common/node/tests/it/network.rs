@@ -107,6 +107,7 @@ fn template() -> RunFile {
     run.scoring.assigned_sequences = 8;
     run.scoring.unassigned_sequences = 8;
     run.sparse.topk = 16;
+    run.acceptance.sealing = false; // What is sealed is a matter of fetching.
     run.window =
         WindowSpec { blocks: 12, count: 10, claims_close: 2, keys_close: 3, seed: 4, votes_close: 6 };
     run
@@ -299,6 +300,7 @@ impl Network {
             window: self.window(),
             base,
             least_samples: self.spec.train.samples(),
+            sealed: self.spec.acceptance.sealing,
         };
         let scale = 1e-3 / (1.0 + self.window().0 as f32);
         let values =

@@ -190,6 +190,7 @@ impl Live {
             running: &running,
             told: &self.told,
             run: self.network.spec.id(),
+            sealed: self.network.spec.acceptance.sealing,
             standing: &self.standing,
             pool: &pool,
         };
@@ -365,6 +366,7 @@ fn doing(stage: Stage, missing: &[String]) -> String {
     let what = match stage {
         Stage::Start => "starting".to_owned(),
         Stage::Claims(window) => format!("window {window}: training"),
+        Stage::Keys(window) => format!("window {window}: opening"),
         Stage::Votes(window) => format!("window {window}: voting"),
         Stage::End => "scoring the last window".to_owned(),
     };

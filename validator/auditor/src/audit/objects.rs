@@ -121,6 +121,7 @@ impl Search<'_> {
             window: self.window(),
             base: self.state,
             least_samples: self.run.spec.train.samples(),
+            sealed: self.run.spec.acceptance.sealing,
         }
     }
 }
@@ -139,9 +140,10 @@ impl Copy {
     fn of(error: &FetchError) -> Self {
         match error {
             FetchError::Mismatch { .. } => Self::Other(error.to_string()),
-            // Digest and signature are not in what the hash names: another copy may have the right ones.
+            // Digest, signature and key are not in what the hash names: another copy may have the right ones.
             FetchError::Submission {
-                source: SubmissionError::Digest { .. } | SubmissionError::Signature(_),
+                source:
+                    SubmissionError::Digest { .. } | SubmissionError::Signature(_) | SubmissionError::Key(_),
                 ..
             } => Self::Other(error.to_string()),
             FetchError::Submission { source, .. } => Self::Invalid(source.to_string()),

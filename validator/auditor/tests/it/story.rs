@@ -215,7 +215,8 @@ impl Story {
 
     fn expected(&self, window: Window, neuron: NeuronId) -> Expected {
         let (run, base) = (self.run.hash(), self.progress.state());
-        Expected { run, spec: run, neuron, window, base, least_samples: self.run.train.samples() }
+        let (least_samples, sealed) = (self.run.train.samples(), self.run.acceptance.sealing);
+        Expected { run, spec: run, neuron, window, base, least_samples, sealed }
     }
 
     /// Every validator votes, as the plot has it.

@@ -1,14 +1,11 @@
 //! What adversaries make instead of updates.
 
+use crate::copy;
 use bytes::Bytes;
-use common::{
-    Window,
-    digest::{ObjectHash, State},
-    submission::Submission,
-};
+use common::{Window, digest::State, submission::Submission};
 use devnet::cast::Kind;
 use miner::{
-    Craft, Honest, Made, MinerError,
+    Craft, Honest, Made, MinerError, Parcel,
     round::ClaimTime,
     work::{compress_all, train, write},
 };
@@ -63,7 +60,9 @@ impl Craft for Adversary {
         let made = match self.kind {
             Kind::Noise => self.noise(node, window),
             Kind::Lazy => sent(node, window, node.state(), &vec![0.0; node.run.flat.len()]),
-            Kind::Late => self.honest.make(node, window).await,
+            Kind::Late | Kind::Keyless => self.honest.make(node, window).await,
+            Kind::Copycat => copy::one(node, window).await,
+            Kind::Mixcopy => copy::mixture(node, window).await,
             Kind::Huge => Ok(random(node, window, most + TOO_MUCH)),
             Kind::Stale => self.stale(node, window).await,
             Kind::Garbage => Ok(random(node, window, most / 2)),
@@ -76,6 +75,10 @@ impl Craft for Adversary {
         self.honest.settle(node).await
     }
 
+    fn reveals(&self) -> bool {
+        self.kind != Kind::Keyless
+    }
+
     fn claim_time(&self) -> ClaimTime {
         match self.kind {
             Kind::Late => ClaimTime::Late,
@@ -85,11 +88,11 @@ impl Craft for Adversary {
 }
 
 /// A submission of these values.
-fn sent(node: &Node, window: Window, base: State, values: &[f32]) -> Result<Made, MinerError> {
+pub(crate) fn sent(node: &Node, window: Window, base: State, values: &[f32]) -> Result<Made, MinerError> {
     let started = Instant::now();
     let tensors = compress_all(values, &node.run.layout, 1)?;
-    let (object, bytes) = write(node, window, base, &tensors)?;
-    Ok(Made { object, bytes, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
+    let parcel = write(node, window, base, &tensors)?;
+    Ok(Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
 }
 
 /// So many random bytes, claimed as they are.
@@ -97,9 +100,8 @@ fn random(node: &Node, window: Window, length: u64) -> Made {
     let started = Instant::now();
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     chance(node, window).fill(&mut bytes);
-    let object = ObjectHash::of(&[&bytes]);
-    let compress_seconds = started.elapsed().as_secs_f64();
-    Made { object, bytes: bytes.into(), trained: None, compress_seconds }
+    let parcel = Parcel::open_one(bytes);
+    Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() }
 }
 
 /// Chance that is the same after a restart: of this miner in this window.

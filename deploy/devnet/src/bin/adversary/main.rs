@@ -1,6 +1,7 @@
 //! A miner that is not honest: everything but the making of updates and the time of claims is the real miner's.
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
+mod copy;
 mod craft;
 
 use clap::Parser;
@@ -16,7 +17,7 @@ use telemetry::Shutdown;
 #[derive(Parser)]
 #[command(name = "adversary", version, after_help = common::EXIT_CODES)]
 struct Program {
-    /// What it does: noise, lazy, late, huge, stale or garbage.
+    /// What it does: noise, lazy, late, huge, stale, garbage, copycat, mixcopy or keyless.
     #[arg(value_name = "KIND", value_parser = kind)]
     kind: Kind,
     #[command(flatten)]

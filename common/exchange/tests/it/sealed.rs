@@ -1,0 +1,131 @@
+//! Sealed submissions out of buckets: nobody reads them without the one key that opens them.
+
+use crate::support::*;
+use bytes::Bytes;
+use common::{
+    Window,
+    announcement::Claim,
+    digest::ObjectHash,
+    gauntlet::Fault,
+    keys,
+    submission::{Expected, Header, KEY_BYTES, KeyObject, SealKey, Submission, encode_sealed},
+};
+use exchange::{FetchError, signing_key};
+
+const MINER: &str = "miner-0";
+const WINDOW: Window = Window(3);
+
+fn expected_sealed() -> Expected {
+    Expected { sealed: true, ..expected(MINER) }
+}
+
+/// A sealed submission of the miner, and what opens it.
+struct Parcel {
+    bytes: Vec<u8>,
+    opener: KeyObject,
+}
+
+impl Parcel {
+    fn new(random: u8) -> Self {
+        let (expected, layout) = (expected_sealed(), layout());
+        let header = Header::new(&expected, 10, &layout);
+        let key = SealKey::new([random; 32]);
+        let signer = signing_key(&wallet(MINER));
+        let bytes = encode_sealed(&layout, &header, &sent(), &signer, &key).unwrap();
+        let (run, neuron, window) = (expected.run, expected.neuron, expected.window);
+        let opener = KeyObject { run, neuron, window, object: claimed(&bytes), key };
+        Self { bytes, opener }
+    }
+
+    fn hash(&self) -> ObjectHash {
+        self.opener.object
+    }
+
+    async fn upload(&self, buckets: &Buckets, owner: &str) {
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        buckets.outbox(owner).put_submission(WINDOW, &self.hash(), bytes).await.unwrap();
+    }
+
+    async fn reveal(&self, buckets: &Buckets, owner: &str, key: &[u8; KEY_BYTES]) {
+        buckets.outbox(owner).put_key(WINDOW, &self.hash(), key).await.unwrap();
+    }
+
+    fn key(&self) -> [u8; KEY_BYTES] {
+        self.signed(&self.opener)
+    }
+
+    fn signed(&self, opener: &KeyObject) -> [u8; KEY_BYTES] {
+        opener.sign(&signing_key(&wallet(MINER)))
+    }
+}
+
+async fn fetch(buckets: &Buckets, object: ObjectHash) -> Result<Submission<Bytes>, FetchError> {
+    let claim = Claim { run: RUN.id(), window: WINDOW, object };
+    buckets.fetcher().submission(&buckets.quiet(), &claim, &expected_sealed(), &layout()).await
+}
+
+#[tokio::test]
+async fn a_sealed_object_opens_with_its_key_and_is_missing_without() {
+    let buckets = Buckets::start().await;
+    let parcel = Parcel::new(1);
+    parcel.upload(&buckets, MINER).await;
+    let error = fetch(&buckets, parcel.hash()).await.unwrap_err();
+    assert!(error.is_retryable() && error.fault() == Some(Fault::Missing), "{error}");
+    assert!(error.to_string().contains("/key/0000000003/"), "{error}");
+
+    let key = parcel.key(); // Signatures are random.
+    parcel.reveal(&buckets, MINER, &key).await;
+    let opened = fetch(&buckets, parcel.hash()).await.unwrap();
+    let tensors = (0..opened.layout().tensors().len()).map(|number| opened.tensor(number).unwrap());
+    assert_eq!(tensors.collect::<Vec<_>>(), sent());
+    // Who keeps it for others stores it as it was.
+    assert_eq!(opened.stored(), (parcel.bytes.clone(), Some(&key)));
+    assert_ne!(opened.bytes(), parcel.bytes);
+}
+
+#[tokio::test]
+async fn keys_that_do_not_belong_to_it_are_refused_by_name() {
+    let buckets = Buckets::start().await;
+    let (parcel, other) = (Parcel::new(1), Parcel::new(2));
+    parcel.upload(&buckets, MINER).await;
+    let opener = &parcel.opener;
+    let foreign = opener.sign(&signing_key(&wallet("miner-1")));
+    let second = KeyObject { key: SealKey::new([3; 32]), ..opener.clone() };
+    let keys = [
+        (parcel.signed(&second), "the submission was sealed with the key of hash"),
+        (
+            parcel.signed(&KeyObject { key: other.opener.key.clone(), ..opener.clone() }),
+            "was sealed with the key",
+        ),
+        (parcel.signed(&KeyObject { window: Window(4), ..opener.clone() }), "is for window 4, not 3"),
+        (parcel.signed(&other.opener), "is for submission"),
+        (foreign, "signature does not stand"),
+    ];
+    for (key, says) in keys {
+        parcel.reveal(&buckets, MINER, &key).await;
+        let error = fetch(&buckets, parcel.hash()).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
+    }
+    for (bytes, says) in [(&[][..], "has 0 bytes: it has 210"), (&[7; 210], "another kind of object")] {
+        buckets.put(MINER, &keys::seal_key(RUN.id(), WINDOW, &parcel.hash()), bytes).await;
+        let error = fetch(&buckets, parcel.hash()).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    buckets.put(MINER, &keys::seal_key(RUN.id(), WINDOW, &parcel.hash()), &[7; 211]).await;
+    let error = fetch(&buckets, parcel.hash()).await.unwrap_err();
+    assert_eq!(error.fault(), Some(Fault::TooLarge), "{error}");
+    parcel.reveal(&buckets, MINER, &parcel.key()).await;
+    assert!(fetch(&buckets, parcel.hash()).await.is_ok());
+}
+
+#[tokio::test]
+async fn open_objects_are_refused_where_sealed_ones_are_expected() {
+    let buckets = Buckets::start().await;
+    let bytes = make(MINER, &expected(MINER));
+    let object = claimed(&bytes);
+    buckets.outbox(MINER).put_submission(WINDOW, &object, bytes.into()).await.unwrap();
+    let error = fetch(&buckets, object).await.unwrap_err();
+    assert_eq!(error.fault(), Some(Fault::Malformed));
+    assert!(error.to_string().contains("the submission is open: this run's are sealed"), "{error}");
+}
