@@ -50,7 +50,7 @@ impl Ratio {
         if (2f64.powi(-15)..1.0).contains(&share) {
             // The exponent and the upper 4 bits of the mantissa, rounded by those below them.
             let (upper, below) = (share.to_bits() >> 48, share.to_bits() & 0xffff_ffff_ffff);
-            let code = upper - (1023 - 16 << 4) + u64::from(below > 1 << 47);
+            let code = upper - ((1023 - 16) << 4) + u64::from(below > 1 << 47);
             return Self(code.min(255) as u8);
         }
         let (mut low, mut high) = (0u8, u8::MAX);
@@ -179,8 +179,8 @@ fn encode(chunk: &[f32], scale: CentroidChunk, base: f32, codes: &mut [u8]) {
     let nearest = middle as f32;
     let bound = if f64::from(nearest) > middle { nearest.next_down() } else { nearest };
     for (code, value) in codes.iter_mut().zip(chunk) {
-        let large = u8::from(value.abs() > bound) * LARGE;
-        *code = large | u8::from(value.is_sign_negative()) * NEGATIVE;
+        let (large, negative) = (u8::from(value.abs() > bound), u8::from(value.is_sign_negative()));
+        *code = (large * LARGE) | (negative * NEGATIVE);
     }
 }
 

@@ -9,7 +9,7 @@ use super::{SparseSpec, SparseTensor};
 use crate::{
     chunks::Geometry,
     quantize::quantize_on,
-    select::{Chunks, Selector},
+    select::{Chunks, Selector, Simd},
     threads::for_each,
 };
 use std::{
@@ -116,6 +116,28 @@ pub fn compress_all(
     Ok(made)
 }
 
+/// The positions of the values of largest magnitude of each chunk, `topk` or all: what [`compress_all`] chooses, alone,
+/// with these vectors and on so many threads. For measurements.
+///
+/// # Panics
+/// The values are not those of a tensor of this geometry.
+#[must_use]
+pub fn select(values: &[f32], tensor: &Geometry, topk: usize, simd: Simd, threads: usize) -> Vec<u16> {
+    assert_eq!(values.len(), tensor.len(), "values have the shape of their tensor");
+    let sent = tensor.sent(topk);
+    let mut chosen = Chosen::none(tensor, sent);
+    let pieces = Piece::all(*tensor, sent, Source::Values(values), &mut chosen);
+    for_each(
+        pieces.into_iter(),
+        threads,
+        || Selector::new(simd),
+        |selector, piece| {
+            piece.choose(selector, 0.0);
+        },
+    );
+    chosen.positions
+}
+
 fn check_length(found: usize, expected: usize) -> Result<(), CompressError> {
     if found == expected { Ok(()) } else { Err(CompressError::Length { found, expected }) }
 }
@@ -134,6 +156,14 @@ fn together(tensors: &[Geometry]) -> &[Geometry] {
 struct Chosen {
     positions: Vec<u16>,
     values: Vec<f32>,
+}
+
+impl Chosen {
+    /// Room for so many values of each chunk.
+    fn none(tensor: &Geometry, sent: usize) -> Self {
+        let count = tensor.chunks() * sent;
+        Self { positions: vec![0; count], values: vec![0.0; count] }
+    }
 }
 
 /// Some rows of chunks of a tensor, and what is chosen of them.
@@ -157,11 +187,7 @@ fn compress_together(
     let first = made.len();
     let failed = |tensor, source| CompressAllError { tensor: first + tensor, source };
     let sent = |tensor: &Geometry| tensor.sent(spec.topk as usize);
-    let none = |tensor| {
-        let count = Geometry::chunks(tensor) * sent(tensor);
-        Chosen { positions: vec![0; count], values: vec![0.0; count] }
-    };
-    let mut chosen: Vec<Chosen> = tensors.iter().map(none).collect();
+    let mut chosen: Vec<_> = tensors.iter().map(|tensor| Chosen::none(tensor, sent(tensor))).collect();
     let mut rest = source.reborrow();
     let mut pieces = Vec::new();
     for (tensor, chosen) in tensors.iter().zip(&mut chosen) {
