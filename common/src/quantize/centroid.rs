@@ -123,37 +123,54 @@ pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
 
 /// The means of the small and of the large magnitudes of a chunk.
 fn centroids(chunk: &[f32]) -> [f64; 2] {
-    let magnitude = |value: &f32| value.to_bits() & MAGNITUDE;
-    let least = chunk.iter().map(magnitude).min().unwrap_or(0);
-    let range = chunk.iter().map(magnitude).max().unwrap_or(0) - least;
+    // Magnitudes are ordered as signed integers, which all vectors compare.
+    let magnitude = |value: &f32| (value.to_bits() & MAGNITUDE) as i32;
+    let least =
+        chunk.iter().map(magnitude).fold(i32::MAX, |least, key| if key < least { key } else { least });
+    let most = chunk.iter().map(magnitude).fold(0, |most, key| if key > most { key } else { most });
+    let range = (most - least.min(most)) as u32;
     let shift = (u32::BITS - range.leading_zeros()).saturating_sub(BINS.ilog2());
-    let mut bins = [(0.0, 0.0); BINS];
+    let mut bins = Bins { counts: [0.0; BINS], sums: [0.0; BINS] };
     for value in chunk {
-        let bin = ((magnitude(value) - least) >> shift) as usize % BINS;
-        bins[bin] = (bins[bin].0 + 1.0, bins[bin].1 + f64::from(value.abs()));
+        let bin = (magnitude(value).wrapping_sub(least) >> shift) as usize % BINS;
+        bins.counts[bin] += 1.0;
+        bins.sums[bin] += f64::from(value.abs());
     }
-    part(bins)
+    bins.part()
 }
 
-/// Parts bins, each a number of magnitudes and their sum, and gives the means of the two parts: those of the most
-/// variance between them, so of the least squared error. The mean of all, twice, if only one bin is used.
-fn part(bins: [(f64, f64); BINS]) -> [f64; 2] {
-    let mut sums = bins;
-    for bin in 1..BINS {
-        sums[bin] = (sums[bin].0 + sums[bin - 1].0, sums[bin].1 + sums[bin - 1].1);
-    }
-    let (count, total) = sums[BINS - 1];
-    let gains = sums.map(|(small, below)| {
-        let distance = below * count - total * small;
-        distance * distance / (small * (count - small)).max(1.0)
-    });
-    let mut best = (0.0, [total / count; 2]);
-    for ((small, below), gain) in sums.into_iter().zip(gains) {
-        if gain > best.0 && small < count {
-            best = (gain, [below / small, (total - below) / (count - small)]);
+/// How many magnitudes each bin has, and their sum.
+struct Bins {
+    counts: [f64; BINS],
+    sums: [f64; BINS],
+}
+
+impl Bins {
+    /// The means of the small and of the large magnitudes, parted between two bins: those of the most variance between
+    /// them, so of the least squared error. The mean of all, twice, if only one bin is used.
+    fn part(mut self) -> [f64; 2] {
+        for bin in 1..BINS {
+            self.counts[bin] += self.counts[bin - 1];
+            self.sums[bin] += self.sums[bin - 1];
         }
+        let (count, total) = (self.counts[BINS - 1], self.sums[BINS - 1]);
+        let mut gains = [0.0; BINS];
+        for bin in 0..BINS {
+            let (small, below) = (self.counts[bin], self.sums[bin]);
+            let (distance, parts) = (below * count - total * small, small * (count - small));
+            // Nothing is between a part without magnitudes and the other.
+            gains[bin] = distance * distance / if parts < 1.0 { f64::INFINITY } else { parts };
+        }
+        let (mut best, mut most) = (None, 0.0);
+        for (bin, &gain) in gains.iter().enumerate() {
+            if gain > most {
+                (best, most) = (Some(bin), gain);
+            }
+        }
+        let Some(bin) = best else { return [total / count; 2] };
+        let (small, below) = (self.counts[bin], self.sums[bin]);
+        [below / small, (total - below) / (count - small)]
     }
-    best.1
 }
 
 /// The tensor's scale: such that the largest share, 31/32, is its largest magnitude.

@@ -39,12 +39,19 @@ fn encode(values: &[f32], shift: f32, scale: f32, codes: &mut [u8]) -> Bins {
     }
     // Bins of every fourth value are summed apart, so that a sum need not wait for the one before it.
     let mut lanes = [Bins::default(); 4];
-    for (values, codes) in values.chunks(4).zip(codes.chunks(4)) {
-        for ((value, &code), bins) in values.iter().zip(codes).zip(&mut lanes) {
-            let (sum, count) = &mut bins[usize::from(code & 3)];
-            *sum += f64::from(value - shift);
-            *count = count.wrapping_add(1);
+    let add_to = |bins: &mut Bins, value: f32, code: u8| {
+        let (sum, count) = &mut bins[usize::from(code & 3)];
+        *sum += f64::from(value - shift);
+        *count = count.wrapping_add(1);
+    };
+    let ((values, last_values), (codes, last_codes)) = (values.as_chunks::<4>(), codes.as_chunks::<4>());
+    for (values, codes) in values.iter().zip(codes) {
+        for lane in 0..4 {
+            add_to(&mut lanes[lane], values[lane], codes[lane]);
         }
+    }
+    for (lane, (value, code)) in last_values.iter().zip(last_codes).enumerate() {
+        add_to(&mut lanes[lane], *value, *code);
     }
     lanes.iter().fold(Bins::default(), add)
 }
