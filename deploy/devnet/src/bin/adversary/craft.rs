@@ -4,6 +4,7 @@ use bytes::Bytes;
 use common::{
     Window,
     digest::{ObjectHash, State},
+    sparse::Source,
     submission::Submission,
 };
 use devnet::cast::Kind;
@@ -87,7 +88,7 @@ impl Craft for Adversary {
 /// A submission of these values.
 fn sent(node: &Node, window: Window, base: State, values: &[f32]) -> Result<Made, MinerError> {
     let started = Instant::now();
-    let tensors = compress_all(values, &node.run.layout, 1)?;
+    let tensors = compress_all(Source::Values(values), &node.run.layout, 1)?;
     let (object, bytes) = write(node, window, base, &tensors)?;
     Ok(Made { object, bytes, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
 }
