@@ -155,11 +155,10 @@ impl Bins {
         }
         let (count, total) = (self.counts[BINS - 1], self.sums[BINS - 1]);
         let mut gains = [0.0; BINS];
-        for bin in 0..BINS {
-            let (small, below) = (self.counts[bin], self.sums[bin]);
+        for ((gain, small), below) in gains.iter_mut().zip(self.counts).zip(self.sums) {
             let (distance, parts) = (below * count - total * small, small * (count - small));
             // Nothing is between a part without magnitudes and the other.
-            gains[bin] = distance * distance / if parts < 1.0 { f64::INFINITY } else { parts };
+            *gain = distance * distance / if parts < 1.0 { f64::INFINITY } else { parts };
         }
         let (mut best, mut most) = (None, 0.0);
         for (bin, &gain) in gains.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Passes over memory that do as little as possible: what the codec's speed is compared with.
 
-use crate::threads::{for_parts, part};
+use crate::threads::for_parts;
 use std::hint::black_box;
 
 /// Values that are summed side by side, so that the sum does not wait for itself.
@@ -29,4 +29,9 @@ pub(crate) fn momentum(y: &mut [f32], x: &[f32], a: f32, threads: usize) {
     for_parts(y.chunks_mut(share).zip(x.chunks(share)), |(y, x)| {
         y.iter_mut().zip(x).for_each(|(y, x)| *y = a * *y + x);
     });
+}
+
+/// How many values a thread's part has: whole cache lines.
+fn part(values: usize, threads: usize) -> usize {
+    values.div_ceil(threads.max(1)).next_multiple_of(16).max(16)
 }
