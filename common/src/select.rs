@@ -20,7 +20,7 @@ mod simd;
 pub use simd::Simd;
 
 use choose::{Candidates, MOST, choose, choose_slowly};
-use simd::{Copied, Sum, Tile};
+use simd::{Copied, Next, Sum, Tile};
 
 /// Values of a row: a full chunk's edge, and four AVX-512 vectors.
 const ROW: usize = 64;
@@ -49,6 +49,7 @@ pub struct Selector {
     /// The largest magnitudes of the groups of each chunk.
     maxima: Vec<[u32; GROUPS]>,
     candidates: Candidates,
+    next: Next,
 }
 
 /// Chunks of a tensor that lie side by side: each has `height` rows of `width` values, a row is `stride` values after
@@ -71,7 +72,14 @@ impl Selector {
     /// A selector that uses these vectors.
     #[must_use]
     pub fn new(simd: Simd) -> Self {
-        Self { simd, size: 0, values: Vec::new(), maxima: Vec::new(), candidates: Candidates::default() }
+        Self {
+            simd,
+            size: 0,
+            values: Vec::new(),
+            maxima: Vec::new(),
+            candidates: Candidates::default(),
+            next: Next::none(),
+        }
     }
 
     /// Writes the positions of the values of largest magnitude, ascending, as many as `positions` has room for: at most
@@ -95,9 +103,11 @@ impl Selector {
     /// Reads chunks, the first of which begins at the first of `values`. Whether all values are finite.
     pub(crate) fn read(&mut self, values: &[f32], chunks: Chunks) -> bool {
         self.make_room(chunks);
-        match chunks.tile() {
-            Some(tile) => simd::load(self.simd, values, tile, self.copy()),
-            None => self.gather(values, chunks),
+        if let Some(tile) = chunks.tile() {
+            self.next = Next::after(tile, values, None);
+            simd::load(self.simd, values, tile, self.copy());
+        } else {
+            self.gather(values, chunks);
         }
         self.is_finite()
     }
@@ -107,6 +117,7 @@ impl Selector {
     pub(crate) fn accumulate(&mut self, error: &mut [f32], delta: &[f32], beta: f32, chunks: Chunks) -> bool {
         self.make_room(chunks);
         if let Some(tile) = chunks.tile() {
+            self.next = Next::after(tile, error, Some(delta));
             simd::accumulate(self.simd, Sum { error, delta, beta }, tile, self.copy());
         } else {
             for place in chunks.rows() {
@@ -127,10 +138,10 @@ impl Selector {
         let (size, padded) = (self.size, self.padded());
         assert!(positions.len() <= size, "{} of {size} values are chosen", positions.len());
         let values = &self.values[chunk * padded..][..padded];
-        let (maxima, candidates) = (&self.maxima[chunk], &mut self.candidates);
+        let (maxima, candidates, next) = (&self.maxima[chunk], &mut self.candidates, &mut self.next);
         if positions.len() == size {
             positions.iter_mut().zip(0..).for_each(|(position, at)| *position = at);
-        } else if padded <= MOST || !simd::choose(self.simd, values, maxima, candidates, positions) {
+        } else if padded <= MOST || !simd::choose(self.simd, next, values, maxima, candidates, positions) {
             choose_slowly(&values[..size], candidates, positions);
         }
     }
@@ -154,6 +165,7 @@ impl Selector {
 
     /// Reads chunks whose rows have another width than a tile's.
     fn gather(&mut self, values: &[f32], chunks: Chunks) {
+        self.next = Next::none();
         let padded = self.padded();
         for chunk in 0..chunks.count {
             let (copy, padding) = self.values[chunk * padded..][..padded].split_at_mut(self.size);

@@ -50,7 +50,7 @@ pub(super) fn choose(
     positions: &mut [u16],
     kernels: Kernels<
         impl Fn(&[f32; ROW], u32) -> u64,
-        impl Fn(u64, u16, &mut [u16; ROW]),
+        impl FnMut(u64, u16, &mut [u16; ROW]),
         impl Fn(&[[u32; VECTOR]], u32) -> usize,
     >,
 ) -> bool {
@@ -89,7 +89,7 @@ impl Candidates {
         &mut self,
         values: &[f32],
         at_least: impl Fn(&[f32; ROW]) -> u64,
-        spread: impl Fn(u64, u16, &mut [u16; ROW]),
+        mut spread: impl FnMut(u64, u16, &mut [u16; ROW]),
     ) -> Option<usize> {
         let mut found = 0;
         let (rows, _) = values.as_chunks();

@@ -128,6 +128,58 @@ impl Tile {
     }
 }
 
+/// The tile to the right of the one that was read last, which is read next: it is asked for, row by row, while the choice
+/// leaves memory idle. Addresses, not pointers: nothing is read through them.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(super) struct Next {
+    /// Where the rows that are asked for next begin: of the values, and of what is added to them.
+    places: [usize; 2],
+    tile: Tile,
+    /// The row and the chunk that they are.
+    at: (usize, usize),
+}
+
+impl Next {
+    /// The tile to the right of this one, of one or two tensors.
+    pub(super) fn after(tile: Tile, values: &[f32], delta: Option<&[f32]>) -> Self {
+        let right = tile.chunks * ROW * size_of::<f32>();
+        let place = |values: &[f32]| values.as_ptr().addr().wrapping_add(right);
+        Self { places: [place(values), delta.map_or(0, place)], tile, at: (0, 0) }
+    }
+
+    /// Nothing.
+    pub(super) fn none() -> Self {
+        Self { places: [0; 2], tile: Tile { chunks: 0, rows: 0, stride: 0 }, at: (0, 0) }
+    }
+
+    /// Asks for the next row of a chunk, if there is one.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn ask(&mut self) {
+        let (row, chunk) = self.at;
+        if row >= self.tile.rows {
+            return;
+        }
+        for place in &mut self.places {
+            if *place != 0 {
+                prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(std::ptr::without_provenance(*place), 0);
+                *place = place.wrapping_add(ROW * size_of::<f32>());
+            }
+        }
+        self.at.1 = chunk.wrapping_add(1);
+        if self.at.1 >= self.tile.chunks {
+            self.at = (row.wrapping_add(1), 0);
+            let on = self.tile.stride.wrapping_sub(self.tile.chunks.wrapping_mul(ROW));
+            let on = on.wrapping_mul(size_of::<f32>());
+            self.places
+                .iter_mut()
+                .filter(|place| **place != 0)
+                .for_each(|place| *place = place.wrapping_add(on));
+        }
+    }
+}
+
 /// A row of a chunk.
 #[derive(Clone, Copy)]
 struct Row {
@@ -189,9 +241,11 @@ pub(super) fn accumulate(simd: Simd, sum: Sum<'_>, tile: Tile, to: Copied<'_>) {
     }
 }
 
-/// [`choose`](super::choose::choose) with these vectors.
+/// [`choose`](super::choose::choose) with these vectors; meanwhile, asks for what is read next.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub(super) fn choose(
     simd: Simd,
+    next: &mut Next,
     values: &[f32],
     maxima: &[u32; GROUPS],
     candidates: &mut Candidates,
@@ -205,30 +259,30 @@ pub(super) fn choose(
         }
         // SAFETY: the machine has these instructions.
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => unsafe { avx2::choose(values, maxima, candidates, positions) },
+        Kind::Avx2 => unsafe { avx2::choose(next, values, maxima, candidates, positions) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 => unsafe { avx512::choose(values, maxima, candidates, positions) },
+        Kind::Avx512 => unsafe { avx512::choose(next, values, maxima, candidates, positions) },
     }
 }
 
 /// Asks for the row of a chunk at this place.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn prefetch(values: *const f32, place: usize) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+fn prefetch<const HINT: i32>(values: *const f32, place: usize) {
+    use std::arch::x86_64::_mm_prefetch;
     // The last value of each line's worth: where rows begin within a line, its end is in the next one.
     let row = values.wrapping_add(place).wrapping_add(15);
     for line in 0..ROW / 16 {
         // SAFETY: it is a hint, which does not fault wherever it points.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(line * 16).cast()) };
+        unsafe { _mm_prefetch::<HINT>(row.wrapping_add(line * 16).cast()) };
     }
 }
 
 /// 8 values at a time.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Candidates, Copied, GROUPS, Kernels, ROW, Row, Sum, Tile, VECTOR, prefetch};
+    use super::{Candidates, Copied, GROUPS, Kernels, Next, ROW, Row, Sum, Tile, VECTOR, prefetch};
     use crate::select::{MAGNITUDE, choose::choose as generic, portable};
     use std::arch::x86_64::*;
 
@@ -240,7 +294,7 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn load(values: *const f32, tile: Tile, to: Copied<'_>) {
         tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch(values, ahead);
+            prefetch::<_MM_HINT_T0>(values, ahead);
             // SAFETY: the caller promised that the tile's rows are there, and room for them.
             unsafe {
                 let take = |vector: usize| _mm256_loadu_ps(values.add(at.wrapping_add(vector * LANES)));
@@ -255,8 +309,8 @@ mod avx2 {
     pub(super) unsafe fn accumulate(sum: Sum<'_>, tile: Tile, to: Copied<'_>) {
         let (error, delta, beta) = (sum.error.as_mut_ptr(), sum.delta.as_ptr(), _mm256_set1_ps(sum.beta));
         tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch(error, ahead);
-            prefetch(delta, ahead);
+            prefetch::<_MM_HINT_T0>(error, ahead);
+            prefetch::<_MM_HINT_T0>(delta, ahead);
             // SAFETY: the caller promised that the tile's rows are there, and room for them.
             unsafe {
                 let add = |vector: usize| {
@@ -318,6 +372,7 @@ mod avx2 {
     /// [`choose`](generic::choose) with these instructions.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
+        next: &mut Next,
         values: &[f32],
         maxima: &[u32; GROUPS],
         candidates: &mut Candidates,
@@ -326,7 +381,10 @@ mod avx2 {
         // The closures have the instructions of the function around them.
         let kernels = Kernels {
             at_least: |values: &[f32; ROW], bound| at_least(values, bound),
-            spread: portable::spread,
+            spread: |bits, first, positions: &mut [u16; ROW]| {
+                next.ask();
+                portable::spread(bits, first, positions);
+            },
             count: |keys: &[[u32; VECTOR]], bound| count(keys, bound),
         };
         generic(values, maxima, candidates, positions, kernels)
@@ -350,7 +408,7 @@ mod avx2 {
 /// 16 values at a time.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{Candidates, Copied, GROUPS, Kernels, ROW, Row, Sum, Tile, VECTOR, prefetch};
+    use super::{Candidates, Copied, GROUPS, Kernels, Next, ROW, Row, Sum, Tile, VECTOR, prefetch};
     use crate::select::{MAGNITUDE, choose::choose as generic};
     use std::arch::x86_64::*;
 
@@ -372,7 +430,7 @@ mod avx512 {
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn load(values: *const f32, tile: Tile, to: Copied<'_>) {
         tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch(values, ahead);
+            prefetch::<_MM_HINT_T0>(values, ahead);
             // SAFETY: the caller promised that the tile's rows are there, and room for them.
             unsafe {
                 let take = |vector: usize| _mm512_loadu_ps(values.add(at.wrapping_add(vector * LANES)));
@@ -387,8 +445,8 @@ mod avx512 {
     pub(super) unsafe fn accumulate(sum: Sum<'_>, tile: Tile, to: Copied<'_>) {
         let (error, delta, beta) = (sum.error.as_mut_ptr(), sum.delta.as_ptr(), _mm512_set1_ps(sum.beta));
         tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch(error, ahead);
-            prefetch(delta, ahead);
+            prefetch::<_MM_HINT_T0>(error, ahead);
+            prefetch::<_MM_HINT_T0>(delta, ahead);
             // SAFETY: the caller promised that the tile's rows are there, and room for them.
             unsafe {
                 let add = |vector: usize| {
@@ -441,6 +499,7 @@ mod avx512 {
     /// [`choose`](generic::choose) with these instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
+        next: &mut Next,
         values: &[f32],
         maxima: &[u32; GROUPS],
         candidates: &mut Candidates,
@@ -449,7 +508,10 @@ mod avx512 {
         // The closures have the instructions of the function around them.
         let kernels = Kernels {
             at_least: |values: &[f32; ROW], bound| at_least(values, bound),
-            spread: |bits, first, positions: &mut [u16; ROW]| spread(bits, first, positions),
+            spread: |bits, first, positions: &mut [u16; ROW]| {
+                next.ask();
+                spread(bits, first, positions);
+            },
             count: |keys: &[[u32; VECTOR]], bound| count(keys, bound),
         };
         generic(values, maxima, candidates, positions, kernels)
