@@ -1,9 +1,9 @@
 //! The largest values of a chunk, exactly: what a full sort would choose, without the sort.
 //!
-//! A chunk is read once, and copied to where it can be read again soon. On the way, the largest magnitudes of some
-//! groups of its values are found. As many groups as are sent have as many maxima, so the `k`-th largest maximum is at most the `k`-th largest
-//! magnitude: few others reach it, and among these the choice is made exactly. The work is done by the widest vectors
-//! that the machine has ([`Simd`]); the choice is the same with any.
+//! A chunk is read once, and copied to where it can be read again soon. On the way, the largest magnitudes of some groups
+//! of its values are found. As many groups as are sent have as many maxima, so the `k`-th largest maximum is at most the
+//! `k`-th largest magnitude: few others reach it, and among these the choice is made exactly. The work is done by the
+//! widest vectors that the machine has ([`Simd`]); the choice is the same with any.
 //!
 //! ```
 //! use common::select::Selector;

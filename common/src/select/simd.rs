@@ -91,15 +91,19 @@ pub(super) struct Sum<'a> {
 }
 
 impl Tile {
-    /// Values from the first to the last one.
-    fn span(self) -> usize {
-        self.rows.checked_sub(1).map_or(0, |last| last * self.stride + self.chunks * ROW)
+    /// Values from the first to the last one; nothing if they cannot be counted.
+    fn span(self) -> Option<usize> {
+        match self.rows.checked_sub(1) {
+            Some(last) => last.checked_mul(self.stride)?.checked_add(self.chunks.checked_mul(ROW)?),
+            None => Some(0),
+        }
     }
 
     /// Asserts that slices of these lengths hold the tile and its copy: what the unsafe code relies on.
     fn check(self, values: usize, to: &Copied<'_>) {
-        assert!(values >= self.span(), "{values} values hold a tile of {}", self.span());
-        assert_eq!(to.values.len(), self.chunks * self.rows * ROW, "each value has room");
+        assert!(self.span().is_some_and(|span| span <= values), "{values} values do not hold {self:?}");
+        let room = self.chunks.checked_mul(self.rows).and_then(|rows| rows.checked_mul(ROW));
+        assert_eq!(Some(to.values.len()), room, "each value has room");
         assert_eq!(to.maxima.len(), self.chunks, "each chunk has maxima");
     }
 
@@ -369,7 +373,7 @@ mod avx2 {
         bits
     }
 
-    /// [`choose`](generic::choose) with these instructions.
+    /// [`choose`](generic) with these instructions.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
         next: &mut Next,
@@ -496,7 +500,7 @@ mod avx512 {
         bits
     }
 
-    /// [`choose`](generic::choose) with these instructions.
+    /// [`choose`](generic) with these instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
         next: &mut Next,

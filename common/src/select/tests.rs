@@ -187,3 +187,10 @@ fn ties_go_to_the_lower_position_and_no_number_comes_last() {
     assert_eq!(select(&[f32::NAN, 1.0, f32::NEG_INFINITY, 2.0], 2), [2, 3]);
     assert_eq!(select(&[0.0; 4096], 64), (0..64).collect::<Vec<u16>>());
 }
+
+#[test]
+#[should_panic(expected = "do not hold")]
+fn a_chunk_that_is_not_there_is_not_read() {
+    let chunk = Chunks { count: 1, height: 64, width: 64, stride: 65 };
+    Selector::default().read(&[0.0; 4096], chunk);
+}
