@@ -70,6 +70,8 @@ struct Figures {
 struct Threads {
     #[serde(flatten)]
     rates: BTreeMap<String, f64>,
+    /// Nothing if the program was built without libtorch.
+    topk_libtorch_gbps: Option<f64>,
     quantizers: BTreeMap<&'static str, Quantizer>,
     ranges: Ranges,
 }
@@ -113,7 +115,8 @@ impl Threads {
         let quantizers =
             sizes.chain(packed).map(|(name, size)| (name, Quantizer::new(size, compress(name), share)));
         let quantizers = quantizers.collect();
-        Self { rates, quantizers, ranges }
+        let topk_libtorch_gbps = rates.remove("topk_libtorch_gbps");
+        Self { rates, topk_libtorch_gbps, quantizers, ranges }
     }
 }
 

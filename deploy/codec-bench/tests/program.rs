@@ -41,6 +41,7 @@ fn all_that_is_promised_is_measured_and_verified() {
                 let range = |end: &str| figures["ranges"][rate][end].as_f64().unwrap();
                 assert!(range("min") <= range("median") && range("median") <= range("max"));
             }
+            assert_eq!(figures["topk_libtorch_gbps"].is_f64(), cfg!(feature = "torch"));
             for (name, quantizer) in figures["quantizers"].as_object().unwrap() {
                 for figure in FIGURES {
                     assert!(quantizer[figure].as_f64().unwrap() > 0.0, "{distribution} {name} {figure}");
