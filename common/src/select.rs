@@ -104,7 +104,7 @@ impl Selector {
     pub(crate) fn read(&mut self, values: &[f32], chunks: Chunks) -> bool {
         self.make_room(chunks);
         if let Some(tile) = chunks.tile() {
-            self.next = Next::after(tile, values, None);
+            self.next = Next::after(tile, values);
             simd::load(self.simd, values, tile, self.copy());
         } else {
             self.gather(values, chunks);
@@ -117,7 +117,8 @@ impl Selector {
     pub(crate) fn accumulate(&mut self, error: &mut [f32], delta: &[f32], beta: f32, chunks: Chunks) -> bool {
         self.make_room(chunks);
         if let Some(tile) = chunks.tile() {
-            self.next = Next::after(tile, error, Some(delta));
+            // Two tensors of which eight chunks are asked for leave too little room in the caches.
+            self.next = Next::none();
             simd::accumulate(self.simd, Sum { error, delta, beta }, tile, self.copy());
         } else {
             for place in chunks.rows() {

@@ -133,28 +133,27 @@ impl Tile {
 }
 
 /// The tile to the right of the one that was read last, which is read next: it is asked for, row by row, while the choice
-/// leaves memory idle. Addresses, not pointers: nothing is read through them.
+/// leaves memory idle.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(super) struct Next {
-    /// Where the rows that are asked for next begin: of the values, and of what is added to them.
-    places: [usize; 2],
+    /// Where the row begins that is asked for next: an address, not a pointer, because nothing is read through it.
+    place: usize,
     tile: Tile,
-    /// The row and the chunk that they are.
+    /// Its row and chunk.
     at: (usize, usize),
 }
 
 impl Next {
-    /// The tile to the right of this one, of one or two tensors.
-    pub(super) fn after(tile: Tile, values: &[f32], delta: Option<&[f32]>) -> Self {
+    /// The tile to the right of this one.
+    pub(super) fn after(tile: Tile, values: &[f32]) -> Self {
         let right = tile.chunks * ROW * size_of::<f32>();
-        let place = |values: &[f32]| values.as_ptr().addr().wrapping_add(right);
-        Self { places: [place(values), delta.map_or(0, place)], tile, at: (0, 0) }
+        Self { place: values.as_ptr().addr().wrapping_add(right), tile, at: (0, 0) }
     }
 
     /// Nothing.
     pub(super) fn none() -> Self {
-        Self { places: [0; 2], tile: Tile { chunks: 0, rows: 0, stride: 0 }, at: (0, 0) }
+        Self { place: 0, tile: Tile { chunks: 0, rows: 0, stride: 0 }, at: (0, 0) }
     }
 
     /// Asks for the next row of a chunk, if there is one.
@@ -165,22 +164,15 @@ impl Next {
         if row >= self.tile.rows {
             return;
         }
-        for place in &mut self.places {
-            if *place != 0 {
-                prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(std::ptr::without_provenance(*place), 0);
-                *place = place.wrapping_add(ROW * size_of::<f32>());
-            }
-        }
+        prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(std::ptr::without_provenance(self.place), 0);
+        let mut values = ROW;
         self.at.1 = chunk.wrapping_add(1);
         if self.at.1 >= self.tile.chunks {
             self.at = (row.wrapping_add(1), 0);
-            let on = self.tile.stride.wrapping_sub(self.tile.chunks.wrapping_mul(ROW));
-            let on = on.wrapping_mul(size_of::<f32>());
-            self.places
-                .iter_mut()
-                .filter(|place| **place != 0)
-                .for_each(|place| *place = place.wrapping_add(on));
+            // From the tile's last chunk to the first of its next row.
+            values = self.tile.stride.wrapping_sub(chunk.wrapping_mul(ROW));
         }
+        self.place = self.place.wrapping_add(values.wrapping_mul(size_of::<f32>()));
     }
 }
 
