@@ -13,6 +13,8 @@
 //! # Ok::<(), common::chunks::GeometryError>(())
 //! ```
 
+use crate::select::Chunks;
+
 /// How a tensor of one or two dimensions is cut into chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -114,13 +116,9 @@ impl Geometry {
         origin + position / self.width * self.columns + position % self.width
     }
 
-    /// Copies a chunk's values to `chunk_values`, which has room for exactly [`size`](Self::size) of them.
-    pub fn gather(&self, values: &[f32], chunk: usize, chunk_values: &mut [f32]) {
-        let origin = self.origin(chunk);
-        for (row, piece) in chunk_values.chunks_exact_mut(self.width).enumerate() {
-            let from = origin + row * self.columns;
-            piece.copy_from_slice(&values[from..from + self.width]);
-        }
+    /// So many chunks that lie side by side, to be read together.
+    pub(crate) fn run(&self, count: usize) -> Chunks {
+        Chunks { count, height: self.height, width: self.width, stride: self.columns }
     }
 }
 
@@ -132,6 +130,7 @@ fn divisor(size: usize, most: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::Selector;
     use proptest::prelude::*;
 
     #[test]
@@ -179,17 +178,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_value_is_in_one_chunk_and_gathered_from_there(rows in 1usize..80, columns in 1usize..80, edge in 1usize..20) {
+        fn each_value_is_in_one_chunk_and_read_from_there(rows in 1usize..80, columns in 1usize..80, edge in 1usize..20) {
             let geometry = Geometry::new(&[rows, columns], edge).unwrap();
             prop_assert_eq!(geometry.len(), rows * columns);
             let values: Vec<f32> = (0..rows * columns).map(|value| value as f32).collect();
             let mut seen = vec![false; values.len()];
-            let mut chunk_values = vec![0.0; geometry.size()];
+            let mut selector = Selector::default();
             for chunk in 0..geometry.chunks() {
-                geometry.gather(&values, chunk, &mut chunk_values);
                 let origin = geometry.origin(chunk);
+                prop_assert!(selector.read(&values[origin..], geometry.run(1)));
                 prop_assert!(origin / geometry.band() == chunk / geometry.across());
-                for (position, &value) in chunk_values.iter().enumerate() {
+                for (position, &value) in selector.values(0).iter().enumerate() {
                     let coordinate = geometry.coordinate(origin, position);
                     prop_assert_eq!(value, values[coordinate]);
                     prop_assert!(!std::mem::replace(&mut seen[coordinate], true));

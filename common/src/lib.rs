@@ -62,6 +62,7 @@ pub mod sparse;
 pub mod ss58;
 pub mod state_root;
 pub mod submission;
+mod threads;
 pub mod train;
 pub mod weights;
 pub mod wire;

@@ -32,12 +32,20 @@ pub enum Values {
     F32(Vec<f32>),
 }
 
-/// Quantizes the values that are sent of a tensor, `sent` of each chunk (0 only if there are none).
+/// Sent values that a thread takes at a time.
+const PIECE: usize = 16 << 10;
+
+/// Quantizes the values that are sent of a tensor, `sent` of each chunk (0 only if there are none), on one thread.
 #[must_use]
 pub fn quantize(quantizer: Quantizer, sent: usize, values: &[f32]) -> Values {
+    quantize_on(1, quantizer, sent, values)
+}
+
+/// As [`quantize`], on so many threads.
+pub(crate) fn quantize_on(threads: usize, quantizer: Quantizer, sent: usize, values: &[f32]) -> Values {
     match quantizer {
-        Quantizer::Templar => templar::quantize(values),
-        Quantizer::SignCentroid => centroid::quantize(sent, values),
+        Quantizer::Templar => templar::quantize(values, threads),
+        Quantizer::SignCentroid => centroid::quantize(sent, values, threads),
         Quantizer::F32 => Values::F32(values.to_vec()),
     }
 }

@@ -3,7 +3,7 @@
 mod compress;
 mod tensor;
 
-pub use compress::{CompressError, compress};
+pub use compress::{CompressAllError, CompressError, Source, compress, compress_all, select};
 pub use tensor::{SparseTensor, SparseTensorError};
 
 use crate::wire::{Reader, WireError, Writer};

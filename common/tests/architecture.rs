@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("devchain-runtime", &[]),
     ("devchain", &["common", "devchain-runtime"]),
     ("bucket-server", &["common", "telemetry"]),
+    ("codec-bench", &["common"]),
     (
         "devnet",
         &[
@@ -72,8 +73,9 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("sp-state-machine", &["devchain-runtime", "devchain"]),
     ("aws-", &["storage"]),
     ("s3s", &["bucket-server"]),
-    ("tch", &["engine"]),
-    ("torch-sys", &["engine"]),
+    // The bench compares with libtorch's top-k, where a feature says so.
+    ("tch", &["engine", "codec-bench"]),
+    ("torch-sys", &["engine", "codec-bench"]),
 ];
 
 /// What `common` must do without, because it does no I/O.

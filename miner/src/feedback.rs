@@ -1,6 +1,6 @@
 //! What was not sent yet, and what was sent and is not decided: the memory of a miner beside its optimizer's.
 
-use crate::submissions::at;
+use crate::{MinerError, submissions::at, work::compress_all};
 use bytes::Bytes;
 use common::{
     NeuronId, Window,
@@ -8,7 +8,7 @@ use common::{
     digest::{ObjectHash, RunHash},
     feedback,
     history::History,
-    sparse::SparseTensor,
+    sparse::{Source, SparseTensor},
     submission::{Layout, Submission},
 };
 use node::{FileError, replace};
@@ -58,25 +58,29 @@ impl Feedback {
         Self { run, layout, values, next: Window(0), settled: Window(0), pending: VecDeque::new() }
     }
 
-    /// What is not sent yet, in the order of the layout.
-    #[must_use]
-    pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-
     /// The first window that is not settled.
     #[must_use]
     pub fn settled(&self) -> Window {
         self.settled
     }
 
-    /// Adds a window's pseudo-gradient.
+    /// Adds a window's pseudo-gradient, and chooses and quantizes what is sent of the sum, on so many threads.
+    ///
+    /// # Errors
+    /// A value of the sum is not finite: training has diverged.
     ///
     /// # Panics
-    /// It is of another length.
-    pub fn accumulate(&mut self, window: Window, pseudo_gradient: &[f32]) {
-        feedback::accumulate(&mut self.values, pseudo_gradient, self.layout.spec().beta);
+    /// The pseudo-gradient is of another length.
+    pub fn compress(
+        &mut self,
+        window: Window,
+        pseudo_gradient: &[f32],
+        threads: usize,
+    ) -> Result<Vec<SparseTensor>, MinerError> {
+        assert_eq!(pseudo_gradient.len(), self.values.len(), "a pseudo-gradient has the shape of the model");
         self.next = Window(window.0 + 1);
+        let source = Source::Feedback { error: &mut self.values, pseudo_gradient };
+        compress_all(source, &self.layout, threads)
     }
 
     /// Notes what is sent of it.
@@ -207,7 +211,7 @@ mod tests {
         acceptance::{Accepted, Decision, NullWindow},
         model::{Role, TensorSpec},
         run_spec::RunFile,
-        sparse::{Quantizer, SparseSpec, compress},
+        sparse::{Quantizer, SparseSpec},
     };
 
     const OBJECT: ObjectHash = ObjectHash([5; 32]);
@@ -233,13 +237,6 @@ mod tests {
         (0..len).map(value).collect()
     }
 
-    fn compressed(feedback: &Feedback) -> Vec<SparseTensor> {
-        let compress = |((geometry, place), _): ((Geometry, Range<usize>), _)| {
-            compress(&feedback.values[place], &geometry, feedback.layout.spec()).unwrap()
-        };
-        places(&feedback.layout).zip(0..).map(compress).collect()
-    }
-
     /// A history in which these windows have accepted our object, and the others nothing.
     fn history(windows: u64, accepted: &[u64]) -> History {
         let mut history = History::new(&RunHash([9; 32]));
@@ -259,8 +256,7 @@ mod tests {
     /// One window made: the feedback before it is settled, and what was sent.
     fn made() -> (Feedback, Vec<SparseTensor>) {
         let mut feedback = Feedback::new(RunHash([9; 32]), layout());
-        feedback.accumulate(Window(0), &delta(&feedback.layout, 1));
-        let sent = compressed(&feedback);
+        let sent = feedback.compress(Window(0), &delta(&feedback.layout, 1), 1).unwrap();
         feedback.send(Window(0), OBJECT, sent.clone());
         (feedback, sent)
     }
@@ -323,8 +319,7 @@ mod tests {
         feedback.settle(&US, &history(1, &[]));
         let saved = feedback.clone();
         // Window 1 is made and accepted, but the feedback is that of before.
-        feedback.accumulate(Window(1), &delta(&feedback.layout, 2));
-        let sent = compressed(&feedback);
+        let sent = feedback.compress(Window(1), &delta(&feedback.layout, 2), 2).unwrap();
         let mut restarted = saved.clone();
         restarted.send(Window(1), OBJECT, sent.clone());
         assert_eq!(restarted.settle(&US, &history(2, &[1])), 1);

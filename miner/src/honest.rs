@@ -2,7 +2,7 @@
 
 use crate::{
     Craft, Feedback, Made, MinerError,
-    work::{compress_all, train, write},
+    work::{train, write},
 };
 use bytes::Bytes;
 use common::{Window, submission::Submission};
@@ -68,13 +68,12 @@ impl Craft for Honest {
         if !delta.iter().all(|value| value.is_finite()) {
             return Err(MinerError::NotFinite(window));
         }
-        let (feedback, run) = (Arc::clone(&self.feedback), Arc::clone(&node.run));
+        let feedback = Arc::clone(&self.feedback);
         let threads = node.config.node.compute.threads as usize;
         // On the model's thread, which has nothing else to do: this one must hear of blocks.
         let sent = node.model.run(move |_| {
             let mut feedback = feedback.lock().unwrap_or_else(PoisonError::into_inner);
-            feedback.accumulate(window, &delta);
-            Ok(compress_all(feedback.values(), &run.layout, threads))
+            Ok(feedback.compress(window, &delta, threads))
         });
         let sent = sent.await??;
         let parcel = write(node, window, node.state(), &sent)?;

@@ -4,19 +4,12 @@ use crate::{MinerError, Parcel, Training};
 use common::{
     Window,
     digest::State,
-    sparse::{SparseTensor, compress},
+    sparse::{self, Source, SparseTensor},
     submission::Layout,
 };
 use engine::Trained;
 use node::Node;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 /// Trains through a window on this miner's own data. May be dropped; then interrupt the model.
 ///
@@ -40,41 +33,20 @@ pub async fn train(node: &Node, window: Window) -> Result<(Trained, Training), M
     Ok((trained, Training { loss, tokens, seconds }))
 }
 
-/// Compresses values in the order of the layout, on so many threads.
+/// Chooses and quantizes what is sent of values in the order of the layout, on so many threads.
 ///
 /// # Errors
 /// A value is not finite.
 pub fn compress_all(
-    values: &[f32],
+    source: Source<'_>,
     layout: &Layout,
     threads: usize,
 ) -> Result<Vec<SparseTensor>, MinerError> {
-    let mut start = 0;
-    let places = layout.tensors().iter().map(|tensor| {
-        let place = start..start + tensor.geometry().len();
-        start = place.end;
-        (tensor, place)
-    });
-    let work: Vec<_> = places.collect();
-    let next = AtomicUsize::new(0);
-    let compress_next = || {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let (tensor, place) = work.get(number)?;
-        let made = compress(&values[place.clone()], tensor.geometry(), layout.spec());
-        let made = made.map_err(|source| MinerError::Compress { tensor: tensor.name().to_owned(), source });
-        Some(made.map(|made| (number, made)))
-    };
-    let worker = || std::iter::from_fn(compress_next).collect::<Result<Vec<_>, _>>();
-    let mut made = thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
-        let mut made = worker()?;
-        for worker in workers {
-            made.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok::<_, MinerError>(made)
-    })?;
-    made.sort_unstable_by_key(|(number, _)| *number);
-    Ok(made.into_iter().map(|(_, tensor)| tensor).collect())
+    let geometries: Vec<_> = layout.tensors().iter().map(|tensor| *tensor.geometry()).collect();
+    sparse::compress_all(source, &geometries, layout.spec(), threads).map_err(|error| {
+        let tensor = layout.tensors().get(error.tensor).map_or("", |tensor| tensor.name());
+        MinerError::Compress { tensor: tensor.to_owned(), source: error.source }
+    })
 }
 
 /// Writes, signs and, where the run asks for that, seals a submission of this miner, trained from `base`.

@@ -1,46 +1,106 @@
 //! Templar's quantizer: four uniform bins of 1.5 standard deviations over a whole tensor, decoded as their means.
 //!
-//! Sums are taken in f64 in the order of the values and rounded to f32 once, where Templar's depend on the machine's
-//! vector width; everything after them is the same f32 arithmetic.
+//! Sums are taken in f64 in a fixed order, that of [`sum`], and rounded to f32 once, where Templar's depend on the
+//! machine's vector width; everything after them is the same f32 arithmetic.
 
-use super::Values;
+use super::{PIECE, Values};
+use crate::threads::for_each;
 
 /// Bins, and the number of standard deviations that they cover together.
 const BINS: f32 = 4.0;
 const RANGE: f32 = 6.0;
 
+/// Sums of every eighth value are taken apart: vectors add them side by side.
+const LANES: usize = 8;
+
+/// The sum and the number of the values of each bin.
+type Bins = [(f64, u32); 4];
+
 /// Quantizes the values that are sent of a tensor.
-pub(super) fn quantize(values: &[f32]) -> Values {
-    let (shift, scale) = statistics(values);
-    let mut sums = [(0.0f64, 0u32); 4];
-    let codes = values.iter().map(|value| {
-        let centred = value - shift;
-        let code = code(centred, scale);
-        let (sum, count) = &mut sums[usize::from(code)];
-        *sum += f64::from(centred);
-        *count += 1;
-        code
-    });
-    let codes = codes.collect();
-    Values::Templar { levels: sums.map(|(sum, count)| mean(sum, count.into()) + shift), codes }
+pub(super) fn quantize(values: &[f32], threads: usize) -> Values {
+    let (shift, scale) = statistics(values, threads);
+    let mut codes = vec![0; values.len()];
+    let mut pieces = vec![Bins::default(); values.len().div_ceil(PIECE)];
+    let items = values.chunks(PIECE).zip(codes.chunks_mut(PIECE)).zip(&mut pieces);
+    for_each(
+        items,
+        threads,
+        || (),
+        |(), ((values, codes), bins)| *bins = encode(values, shift, scale, codes),
+    );
+    let bins = pieces.iter().fold(Bins::default(), add);
+    Values::Templar { levels: bins.map(|(sum, count)| mean(sum, count.into()) + shift), codes }
+}
+
+/// Writes the codes of some values; their bins.
+fn encode(values: &[f32], shift: f32, scale: f32, codes: &mut [u8]) -> Bins {
+    for (code, value) in codes.iter_mut().zip(values) {
+        *code = self::code(value - shift, scale);
+    }
+    // Bins of every fourth value are summed apart, so that a sum need not wait for the one before it.
+    let mut lanes = [Bins::default(); 4];
+    let add_to = |bins: &mut Bins, value: f32, code: u8| {
+        let (sum, count) = &mut bins[usize::from(code & 3)];
+        *sum += f64::from(value - shift);
+        *count = count.wrapping_add(1);
+    };
+    let ((values, last_values), (codes, last_codes)) = (values.as_chunks::<4>(), codes.as_chunks::<4>());
+    for (values, codes) in values.iter().zip(codes) {
+        for lane in 0..4 {
+            add_to(&mut lanes[lane], values[lane], codes[lane]);
+        }
+    }
+    for (lane, (value, code)) in last_values.iter().zip(last_codes).enumerate() {
+        add_to(&mut lanes[lane], *value, *code);
+    }
+    lanes.iter().fold(Bins::default(), add)
+}
+
+/// Both together.
+fn add(bins: Bins, other: &Bins) -> Bins {
+    std::array::from_fn(|bin| (bins[bin].0 + other[bin].0, bins[bin].1 + other[bin].1))
 }
 
 /// The mean of the values and the width of a bin.
-fn statistics(values: &[f32]) -> (f32, f32) {
+fn statistics(values: &[f32], threads: usize) -> (f32, f32) {
     let count = values.len() as f64;
-    let shift = mean(values.iter().fold(0.0, |sum, &value| sum + f64::from(value)), count);
-    let squares = values.iter().fold(0.0, |sum, value| {
+    let shift = mean(sum(values, threads, f64::from), count);
+    let squares = sum(values, threads, |value| {
         let centred = f64::from(value - shift);
-        sum + centred * centred
+        centred * centred
     });
     let deviation = squares.sqrt() as f32 / (count - 1.0).sqrt() as f32;
     let scale = RANGE * deviation / BINS;
     (shift, if scale.is_finite() && scale != 0.0 { scale } else { 1.0 })
 }
 
+/// The sum of a function of all values: pieces of [`PIECE`] values in their order; in a piece, the sums of every eighth
+/// value in their order.
+fn sum(values: &[f32], threads: usize, term: impl Fn(f32) -> f64 + Sync) -> f64 {
+    let mut pieces = vec![0.0; values.len().div_ceil(PIECE)];
+    for_each(
+        values.chunks(PIECE).zip(&mut pieces),
+        threads,
+        || (),
+        |(), (values, total)| {
+            let mut lanes = [0.0; LANES];
+            let (whole, rest) = values.as_chunks::<LANES>();
+            for values in whole {
+                lanes.iter_mut().zip(values).for_each(|(lane, &value)| *lane += term(value));
+            }
+            lanes.iter_mut().zip(rest).for_each(|(lane, &value)| *lane += term(value));
+            *total = lanes.iter().sum();
+        },
+    );
+    pieces.iter().sum()
+}
+
 /// The bin of a centred value: ties of the rounding go to the even number, as in torch.
 fn code(centred: f32, scale: f32) -> u8 {
-    (centred / scale + BINS / 2.0).round_ties_even().clamp(0.0, BINS - 1.0) as u8
+    // At 2^23 the distance between numbers is 1: adding it rounds, and machines without an instruction for it do it too.
+    const WHOLE: f32 = 8_388_608.0;
+    let bin = (centred / scale + BINS / 2.0).clamp(0.0, BINS - 1.0);
+    (bin + WHOLE).to_bits() as u8 & 3
 }
 
 /// A mean; 0 of nothing.
@@ -54,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parts(values: &[f32]) -> ([f32; 4], Vec<u8>) {
-        match quantize(values) {
+        match quantize(values, 1) {
             Values::Templar { levels, codes } => (levels, codes),
             other => panic!("{other:?}"),
         }
@@ -64,8 +124,8 @@ mod tests {
     #[test]
     fn golden_vector_of_templar() {
         let values = [-4.0, -2.5, -1.5, 1.5, 2.0, 3.0, -3.5, 5.0];
-        assert_eq!(statistics(&values), (0.0, 4.974_937_4));
-        assert_eq!(f64::from(statistics(&values).1), 4.974_937_438_964_844);
+        assert_eq!(statistics(&values, 1), (0.0, 4.974_937_4));
+        assert_eq!(f64::from(statistics(&values, 1).1), 4.974_937_438_964_844);
         let (levels, codes) = parts(&values);
         assert_eq!(codes, [1, 1, 2, 2, 2, 3, 1, 3]);
         let lookup = [0.0, -3.333_333_253_860_473_6, 0.666_666_686_534_881_6, 4.0];
@@ -73,8 +133,21 @@ mod tests {
     }
 
     #[test]
+    fn bins_are_those_of_rounding_to_even() {
+        for step in -40..=40 {
+            let centred = step as f32 / 8.0;
+            let expected = (centred / 1.0 + 2.0).round_ties_even().clamp(0.0, 3.0) as u8;
+            assert_eq!(code(centred, 1.0), expected, "{centred}");
+        }
+        assert_eq!(
+            [f32::NEG_INFINITY, f32::MIN, f32::MAX, f32::INFINITY].map(|value| code(value, 0.5)),
+            [0, 0, 3, 3]
+        );
+    }
+
+    #[test]
     fn zeros_all_have_code_2_and_decode_to_zero() {
-        assert_eq!(statistics(&[0.0; 64]), (0.0, 1.0));
+        assert_eq!(statistics(&[0.0; 64], 1), (0.0, 1.0));
         assert_eq!(parts(&[0.0; 64]), ([0.0; 4], vec![2; 64]));
         assert_eq!(parts(&[3.0]), ([3.0; 4], vec![2]), "one value has no deviation");
         assert_eq!(parts(&[]), ([0.0; 4], vec![]));
@@ -84,7 +157,7 @@ mod tests {
         #[test]
         fn levels_are_means_of_their_bins(values in proptest::collection::vec(-1.0f32..1.0, 2..200)) {
             let (levels, codes) = parts(&values);
-            let shift = f64::from(statistics(&values).0);
+            let shift = f64::from(statistics(&values, 1).0);
             for (bin, level) in levels.iter().enumerate() {
                 let members: Vec<f64> = values
                     .iter()

@@ -1,11 +1,41 @@
-//! From a tensor to what is sent of it: the largest values of each chunk, quantized.
+//! From tensors to what is sent of them: the largest values of each chunk, quantized.
+//!
+//! Error feedback is added in the pass that reads the values to choose from, so that memory is read once. Threads take
+//! pieces of tensors; what they make does not depend on how many there are. Besides the tensors and the result, the
+//! memory that is needed is that of the chosen values, of which tensors are taken together only so many as
+//! [`TOGETHER`] says, and a few hundred KiB for each thread.
 
 use super::{SparseSpec, SparseTensor};
 use crate::{
     chunks::Geometry,
-    quantize::quantize,
-    select::{Scratch, top_k},
+    quantize::quantize_on,
+    select::{Chunks, Selector, Simd},
+    threads::for_each,
 };
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Values of tensors that are compressed together: their chosen ones have 4 MiB when 64 of 4096 are sent.
+const TOGETHER: usize = 64 << 20;
+
+/// Values of a piece, which one thread takes: 2 MiB, so that there are many, or one row of chunks if that is more.
+const PIECE: usize = 512 << 10;
+
+/// What is compressed: the values of all tensors, one tensor after the other.
+#[derive(Debug)]
+pub enum Source<'a> {
+    /// These values.
+    Values(&'a [f32]),
+    /// What was not sent before, to which a window's pseudo-gradient is added first: `e = beta e + delta`.
+    Feedback {
+        /// What was not sent; afterwards, the sum.
+        error: &'a mut [f32],
+        /// The pseudo-gradient.
+        pseudo_gradient: &'a [f32],
+    },
+}
 
 /// Why a tensor cannot be compressed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +62,17 @@ pub enum CompressError {
     },
 }
 
-/// Chooses and quantizes what is sent of a tensor (its error feedback, in SparseLoCo).
+/// Why tensors cannot be compressed: the first one that cannot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tensor {tensor}: {source}")]
+pub struct CompressAllError {
+    /// The number of the tensor.
+    pub tensor: usize,
+    /// Why it cannot.
+    pub source: CompressError,
+}
+
+/// Chooses and quantizes what is sent of a tensor (its error feedback, in SparseLoCo), on one thread.
 ///
 /// # Errors
 /// A value is not finite, or so large that its quantized form would not be.
@@ -41,28 +81,253 @@ pub fn compress(
     geometry: &Geometry,
     spec: &SparseSpec,
 ) -> Result<SparseTensor, CompressError> {
-    if values.len() != geometry.len() {
-        return Err(CompressError::Length { found: values.len(), expected: geometry.len() });
+    check_length(values.len(), geometry.len())?;
+    let mut made = Vec::with_capacity(1);
+    compress_together(Source::Values(values), &[*geometry], spec, 1, &mut made)
+        .map_err(|error| error.source)?;
+    Ok(made.remove(0))
+}
+
+/// Chooses and quantizes what is sent of all tensors, which have these geometries, on so many threads; the result is
+/// the same for any number of them. With [`Source::Feedback`], this is all that a miner does between training and
+/// encoding.
+///
+/// # Errors
+/// A value is not finite, or so large that its quantized form would not be; or there are more or fewer values than the
+/// tensors have. The error feedback is of no use then: a part of the pseudo-gradient was added.
+pub fn compress_all(
+    source: Source<'_>,
+    tensors: &[Geometry],
+    spec: &SparseSpec,
+    threads: usize,
+) -> Result<Vec<SparseTensor>, CompressAllError> {
+    let expected = tensors.iter().map(Geometry::len).sum();
+    source.lengths().into_iter().try_for_each(|found| {
+        check_length(found, expected).map_err(|source| CompressAllError { tensor: 0, source })
+    })?;
+    let mut made = Vec::with_capacity(tensors.len());
+    let mut rest = source;
+    while made.len() < tensors.len() {
+        let tensors = together(&tensors[made.len()..]);
+        let now;
+        (now, rest) = rest.split(tensors.iter().map(Geometry::len).sum());
+        compress_together(now, tensors, spec, threads, &mut made)?;
     }
-    if let Some(coordinate) = values.iter().position(|value| !value.is_finite()) {
-        return Err(CompressError::NotFinite { coordinate });
+    Ok(made)
+}
+
+/// The positions of the values of largest magnitude of each chunk, `topk` or all: what [`compress_all`] chooses, alone,
+/// with these vectors and on so many threads. For measurements.
+///
+/// # Panics
+/// The values are not those of a tensor of this geometry.
+#[must_use]
+pub fn select(values: &[f32], tensor: &Geometry, topk: usize, simd: Simd, threads: usize) -> Vec<u16> {
+    assert_eq!(values.len(), tensor.len(), "values have the shape of their tensor");
+    let sent = tensor.sent(topk);
+    let mut chosen = Chosen::none(tensor, sent);
+    let pieces = Piece::all(*tensor, sent, Source::Values(values), &mut chosen);
+    for_each(
+        pieces.into_iter(),
+        threads,
+        || Selector::new(simd),
+        |selector, piece| {
+            piece.choose(selector, 0.0);
+        },
+    );
+    chosen.positions
+}
+
+fn check_length(found: usize, expected: usize) -> Result<(), CompressError> {
+    if found == expected { Ok(()) } else { Err(CompressError::Length { found, expected }) }
+}
+
+/// The first tensors, at least one, that have no more than [`TOGETHER`] values.
+fn together(tensors: &[Geometry]) -> &[Geometry] {
+    let mut values = 0;
+    let fits = tensors.iter().take_while(|tensor| {
+        values += tensor.len();
+        values <= TOGETHER
+    });
+    &tensors[..fits.count().max(1)]
+}
+
+/// The values that are chosen of a tensor.
+struct Chosen {
+    positions: Vec<u16>,
+    values: Vec<f32>,
+}
+
+impl Chosen {
+    /// Room for so many values of each chunk.
+    fn none(tensor: &Geometry, sent: usize) -> Self {
+        let count = tensor.chunks() * sent;
+        Self { positions: vec![0; count], values: vec![0.0; count] }
     }
-    let (sent, chunks) = (geometry.sent(spec.topk as usize), geometry.chunks());
-    let mut positions = Vec::with_capacity(chunks * sent);
-    let mut chosen = Vec::with_capacity(chunks * sent);
-    let mut chunk_values = vec![0.0; geometry.size()];
-    let mut scratch = Scratch::default();
-    for chunk in 0..chunks {
-        geometry.gather(values, chunk, &mut chunk_values);
-        let before = positions.len();
-        top_k(&chunk_values, sent, &mut scratch, &mut positions);
-        chosen.extend(positions[before..].iter().map(|&position| chunk_values[usize::from(position)]));
+}
+
+/// Some rows of chunks of a tensor, and what is chosen of them.
+struct Piece<'a> {
+    geometry: Geometry,
+    source: Source<'a>,
+    /// Values sent of each chunk.
+    sent: usize,
+    positions: &'a mut [u16],
+    values: &'a mut [f32],
+}
+
+/// Compresses tensors, and appends them to those before.
+fn compress_together(
+    mut source: Source<'_>,
+    tensors: &[Geometry],
+    spec: &SparseSpec,
+    threads: usize,
+    made: &mut Vec<SparseTensor>,
+) -> Result<(), CompressAllError> {
+    let first = made.len();
+    let failed = |tensor, source| CompressAllError { tensor: first + tensor, source };
+    let sent = |tensor: &Geometry| tensor.sent(spec.topk as usize);
+    let mut chosen: Vec<_> = tensors.iter().map(|tensor| Chosen::none(tensor, sent(tensor))).collect();
+    let mut rest = source.reborrow();
+    let mut pieces = Vec::new();
+    for (tensor, chosen) in tensors.iter().zip(&mut chosen) {
+        let now;
+        (now, rest) = rest.split(tensor.len());
+        pieces.extend(Piece::all(*tensor, sent(tensor), now, chosen));
     }
-    let values = quantize(spec.quantizer, sent, &chosen);
-    match values.check(chunks) {
-        Ok(()) => Ok(SparseTensor { sent, positions, values }),
-        Err(_) => Err(CompressError::TooLarge { largest: largest(&chosen) }),
+    let finite = AtomicBool::new(true);
+    for_each(pieces.into_iter(), threads, Selector::default, |selector, piece: Piece<'_>| {
+        if !piece.choose(selector, spec.beta) {
+            finite.store(false, Ordering::Relaxed);
+        }
+    });
+    if !finite.into_inner() {
+        let (tensor, coordinate) = not_finite(source.values(), tensors);
+        return Err(failed(tensor, CompressError::NotFinite { coordinate }));
     }
+    for (number, (tensor, Chosen { positions, values: chosen })) in tensors.iter().zip(chosen).enumerate() {
+        let sent = sent(tensor);
+        let values = quantize_on(threads, spec.quantizer, sent, &chosen);
+        if values.check(tensor.chunks()).is_err() {
+            return Err(failed(number, CompressError::TooLarge { largest: largest(&chosen) }));
+        }
+        made.push(SparseTensor { sent, positions, values });
+    }
+    Ok(())
+}
+
+impl<'a> Source<'a> {
+    /// How many values there are, and of what is added to them.
+    fn lengths(&self) -> [usize; 2] {
+        match self {
+            Self::Values(values) => [values.len(); 2],
+            Self::Feedback { error, pseudo_gradient } => [error.len(), pseudo_gradient.len()],
+        }
+    }
+
+    /// The values as they are.
+    fn values(&self) -> &[f32] {
+        match self {
+            Self::Values(values) => values,
+            Self::Feedback { error, .. } => error,
+        }
+    }
+
+    /// The same, for a shorter time.
+    fn reborrow(&mut self) -> Source<'_> {
+        match self {
+            Self::Values(values) => Source::Values(values),
+            Self::Feedback { error, pseudo_gradient } => Source::Feedback { error, pseudo_gradient },
+        }
+    }
+
+    /// The first so many values, and the others.
+    fn split(self, at: usize) -> (Self, Self) {
+        match self {
+            Self::Values(values) => {
+                let (first, rest) = values.split_at(at);
+                (Self::Values(first), Self::Values(rest))
+            }
+            Self::Feedback { error, pseudo_gradient } => {
+                let ((error, errors), (delta, deltas)) =
+                    (error.split_at_mut(at), pseudo_gradient.split_at(at));
+                let feedback = |error, pseudo_gradient| Self::Feedback { error, pseudo_gradient };
+                (feedback(error, delta), feedback(errors, deltas))
+            }
+        }
+    }
+
+    /// Reads the chunks that begin at a place; whether their values are finite.
+    fn read(&mut self, selector: &mut Selector, beta: f32, from: usize, chunks: Chunks) -> bool {
+        match self {
+            Self::Values(values) => selector.read(&values[from..], chunks),
+            Self::Feedback { error, pseudo_gradient } => {
+                selector.accumulate(&mut error[from..], &pseudo_gradient[from..], beta, chunks)
+            }
+        }
+    }
+}
+
+impl<'a> Piece<'a> {
+    /// A tensor in pieces.
+    fn all(geometry: Geometry, sent: usize, source: Source<'a>, chosen: &'a mut Chosen) -> Vec<Self> {
+        let bands = (PIECE / geometry.band().max(1)).max(1);
+        let share = (bands * geometry.across() * sent).max(1);
+        let mut rest = Some(source);
+        let slots = chosen.positions.chunks_mut(share).zip(chosen.values.chunks_mut(share));
+        let piece = |(positions, values): (&'a mut [u16], &'a mut [f32])| {
+            let source = rest.take()?;
+            let size = positions.len() / sent * geometry.size();
+            let (now, later) = source.split(size);
+            rest = Some(later);
+            Some(Self { geometry, source: now, sent, positions, values })
+        };
+        slots.filter_map(piece).collect()
+    }
+
+    /// Chooses what is sent of the piece. Whether all its values are finite.
+    fn choose(mut self, selector: &mut Selector, beta: f32) -> bool {
+        let Self { geometry, sent, .. } = self;
+        let mut finite = true;
+        let chunks = self.positions.len() / sent;
+        let mut slots = self.positions.chunks_exact_mut(sent).zip(self.values.chunks_exact_mut(sent));
+        for Range { start, end } in runs(chunks, &geometry) {
+            let run = geometry.run(end - start);
+            finite &= self.source.read(selector, beta, geometry.origin(start), run);
+            for (chunk, (positions, values)) in slots.by_ref().take(end - start).enumerate() {
+                selector.choose(chunk, positions);
+                let all = selector.values(chunk);
+                for (value, &position) in values.iter_mut().zip(&*positions) {
+                    *value = all[usize::from(position)];
+                }
+            }
+        }
+        finite
+    }
+}
+
+/// The chunks that are read together: some that lie side by side.
+fn runs(chunks: usize, geometry: &Geometry) -> impl Iterator<Item = Range<usize>> + use<> {
+    let (across, together) = (geometry.across(), Selector::together(geometry.size()));
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let end = (start + together).min(start - start % across.max(1) + across).min(chunks);
+        let run = start..end;
+        start = end;
+        (!run.is_empty()).then_some(run)
+    })
+}
+
+/// The first value that is not finite: its tensor, and its place there.
+fn not_finite(values: &[f32], tensors: &[Geometry]) -> (usize, usize) {
+    let mut from = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
+    for (number, tensor) in tensors.iter().enumerate() {
+        if from < tensor.len() {
+            return (number, from);
+        }
+        from -= tensor.len();
+    }
+    (0, from)
 }
 
 /// The largest magnitude, for people.
@@ -73,8 +338,13 @@ fn largest(values: &[f32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sparse::{Quantizer, tests::tiny};
+    use crate::{
+        feedback,
+        sparse::{Quantizer, tests::tiny},
+    };
     use proptest::prelude::*;
+
+    const QUANTIZERS: [Quantizer; 3] = [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32];
 
     fn spec(quantizer: Quantizer) -> SparseSpec {
         SparseSpec { quantizer, chunk: 64, topk: 8, ..tiny() }
@@ -96,10 +366,68 @@ mod tests {
     }
 
     #[test]
+    fn of_many_tensors_the_first_that_cannot_be_sent_is_named() {
+        let tensors = [Geometry::new(&[8, 16], 8).unwrap(), Geometry::new(&[24], 8).unwrap()];
+        let (mut error, mut delta) = (vec![0.5; 152], vec![0.5; 152]);
+        delta[128 + 3] = f32::INFINITY;
+        let compress = |error: &mut [f32]| {
+            let source = Source::Feedback { error, pseudo_gradient: &delta };
+            compress_all(source, &tensors, &spec(Quantizer::F32), 2).unwrap_err().to_string()
+        };
+        let refused = compress(&mut error);
+        assert_eq!(refused, "tensor 1: the value at 3 is not finite: training has diverged");
+        assert_eq!(compress(&mut error[1..]), "tensor 0: 151 values are given for a tensor of 152");
+    }
+
+    #[test]
     fn a_tensor_without_values_sends_none() {
         let geometry = Geometry::new(&[0, 64], 64).unwrap();
-        for quantizer in [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32] {
+        for quantizer in QUANTIZERS {
             assert!(compress(&[], &geometry, &spec(quantizer)).unwrap().positions().is_empty());
+        }
+    }
+
+    /// Values of which many are equal, and some denormal.
+    fn noise(seed: u64, count: usize) -> Vec<f32> {
+        let mut state = seed | 1;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 48) as f32
+        };
+        (0..count)
+            .map(|at| match at / 4096 % 3 {
+                0 => (draw() - 32_768.0) * 1e-6,
+                1 => (draw() / 8192.0).floor() - 4.0,
+                _ => (draw() - 32_768.0) * 1e-44,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn any_number_of_threads_makes_the_same_as_one_step_after_the_other() {
+        let shapes: [&[usize]; 5] = [&[128, 640], &[192], &[100, 260], &[0, 64], &[1024, 1024]];
+        let tensors = shapes.map(|shape| Geometry::new(shape, 64).unwrap());
+        let count = tensors.iter().map(Geometry::len).sum();
+        let (start, delta) = (noise(1, count), noise(2, count));
+        for quantizer in QUANTIZERS {
+            let spec = SparseSpec { quantizer, ..tiny() };
+            let mut sum = start.clone();
+            feedback::accumulate(&mut sum, &delta, spec.beta);
+            let mut from = 0;
+            let expected: Vec<_> = tensors
+                .iter()
+                .map(|tensor| {
+                    from += tensor.len();
+                    compress(&sum[from - tensor.len()..from], tensor, &spec).unwrap()
+                })
+                .collect();
+            for threads in [1, 2, 3, 8] {
+                let mut error = start.clone();
+                let source = Source::Feedback { error: &mut error, pseudo_gradient: &delta };
+                assert_eq!(compress_all(source, &tensors, &spec, threads).unwrap(), expected);
+                assert!(error.iter().zip(&sum).all(|(a, b)| a.to_bits() == b.to_bits()));
+                assert_eq!(compress_all(Source::Values(&sum), &tensors, &spec, threads).unwrap(), expected);
+            }
         }
     }
 
@@ -107,7 +435,7 @@ mod tests {
         #[test]
         fn what_is_sent_is_a_sparse_tensor(values in proptest::collection::vec(-1e30f32..1e30, 128)) {
             let geometry = Geometry::new(&[8, 16], 8).unwrap();
-            for quantizer in [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32] {
+            for quantizer in QUANTIZERS {
                 let sent = compress(&values, &geometry, &spec(quantizer)).unwrap();
                 let again =
                     SparseTensor::new(&geometry, 8, sent.positions().to_vec(), sent.values().clone()).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::copy;
 use bytes::Bytes;
-use common::{Window, digest::State, submission::Submission};
+use common::{Window, digest::State, sparse::Source, submission::Submission};
 use devnet::cast::Kind;
 use miner::{
     Craft, Honest, Made, MinerError, Parcel,
@@ -90,7 +90,7 @@ impl Craft for Adversary {
 /// A submission of these values.
 pub(crate) fn sent(node: &Node, window: Window, base: State, values: &[f32]) -> Result<Made, MinerError> {
     let started = Instant::now();
-    let tensors = compress_all(values, &node.run.layout, 1)?;
+    let tensors = compress_all(Source::Values(values), &node.run.layout, 1)?;
     let parcel = write(node, window, base, &tensors)?;
     Ok(Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
 }

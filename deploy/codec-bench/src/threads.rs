@@ -1,0 +1,15 @@
+//! The same work on several threads.
+
+/// Calls `work` for each part at once, each on a thread.
+pub(crate) fn for_parts<T: Send>(parts: impl Iterator<Item = T>, work: impl Fn(T) + Sync) {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let mut parts = parts.peekable();
+        while let Some(part) = parts.next() {
+            match parts.peek() {
+                Some(_) => drop(scope.spawn(move || work(part))),
+                None => work(part),
+            }
+        }
+    });
+}
