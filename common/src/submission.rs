@@ -9,6 +9,7 @@
 //! There is one way to write a submission: each bit that is changed makes it another's, unsigned or malformed.
 
 mod body;
+mod codes;
 mod encode;
 mod error;
 mod header;
@@ -19,7 +20,7 @@ mod tests;
 pub use encode::{EncodeError, encode};
 pub use error::{BodyError, SubmissionError};
 pub use header::{HEADER_BYTES, Header, KIND, VERSION};
-pub use layout::{GROUP_CHUNKS, Layout, LayoutError, TensorLayout};
+pub use layout::{GROUP_CHUNKS, GROUP_VALUES, Layout, LayoutError, TensorLayout};
 
 use crate::{
     NeuronId, Window,
@@ -28,7 +29,7 @@ use crate::{
     sparse::SparseTensor,
     wire::{Reader, WireError},
 };
-use body::GroupBuffer;
+pub(crate) use body::{GroupBuffer, TensorReader};
 use std::sync::Arc;
 
 /// The context that submissions are signed under.
@@ -121,13 +122,27 @@ impl<B: AsRef<[u8]>> Submission<B> {
     /// # Errors
     /// The layout has no such tensor, or the bytes are not those that were checked (a file that has changed).
     pub fn tensor(&self, number: usize) -> Result<SparseTensor, SubmissionError> {
+        let (tensor, body) = self.body(number)?;
+        tensor.decode(body).map_err(|error| SubmissionError::tensor(tensor, error))
+    }
+
+    /// What decodes a tensor group by group.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub(crate) fn reader(&self, number: usize) -> Result<TensorReader<'_>, SubmissionError> {
+        let (tensor, body) = self.body(number)?;
+        TensorReader::new(tensor, body).map_err(|error| SubmissionError::tensor(tensor, error))
+    }
+
+    /// A tensor's layout and bytes.
+    fn body(&self, number: usize) -> Result<(&TensorLayout, &[u8]), SubmissionError> {
         let Some(tensor) = self.layout.tensors().get(number) else {
             let expected = self.layout.tensors().len();
             return Err(SubmissionError::Tensors { found: number.saturating_add(1) as u64, expected });
         };
         let range = self.offsets[number]..self.offsets[number + 1];
-        let body = self.bytes.as_ref().get(range).unwrap_or_default();
-        tensor.decode(body).map_err(|error| SubmissionError::tensor(tensor, error))
+        Ok((tensor, self.bytes.as_ref().get(range).unwrap_or_default()))
     }
 }
 

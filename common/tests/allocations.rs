@@ -64,7 +64,7 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 7] {
     let spec = SparseSpec {
         chunk: 4096,
         topk: 64,
-        codec: Codec::Rice,
+        codec: Codec::Halving,
         quantizer,
         beta: 0.95,
         outer_lr: 1.0,

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    Height, Hotkey,
+    Height, Hotkey, halving,
     model::{self, Role, TensorSpec},
+    quantize::Values,
     signature::SigningKey,
     sparse::{Quantizer, SparseSpec, compress, tests::tiny},
     wire::Writer,
@@ -212,10 +213,16 @@ fn malformed_bodies_are_named_even_when_signed() {
     assert!(message(&|b| b[HEADER_BYTES + 8] ^= 1).starts_with("tensor a is said to begin at offset"));
     let level = message(&|b| b[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes()));
     assert_eq!(level, "tensor a: a level of the tensor is not finite, or a negative scale");
-    assert!(message(&|b| b[start + 17] = 1).starts_with("tensor a: group 0 is said to have"));
-    // Six chunks of six codes: 9 bytes without padding, then positions.
-    let longer = message(&|b| b[start + 16] += 1);
-    assert!(longer.contains("tensor a: group 0"), "{longer}");
+    // Levels, weights of the codes, lengths of codes and of positions, codes, positions.
+    let weight = message(&|b| b[start + 19] ^= 1);
+    assert!(weight.contains("codes"), "{weight}");
+    let longest = "tensor a: group 0: a part is said to have";
+    assert!(message(&|b| b[start + 21] = 1).starts_with(longest));
+    assert!(message(&|b| b[start + 23] = 1).starts_with(longest));
+    let codes = message(&|b| b[start + 20] -= 1);
+    assert_eq!(codes, "tensor a: group 0: its codes are written in another way than the only one there is");
+    let positions = message(&|b| b[start + 22] -= 1);
+    assert_eq!(positions, "tensor a: group 0 does not end with its positions and zeros up to the next byte");
 }
 
 #[test]
@@ -234,7 +241,7 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
     assert!(
         centroid(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or a negative scale")
     );
-    let order = centroid(&|b| (b[8], b[9]) = (9, 8));
+    let order = centroid(&|b| (b[12], b[13]) = (9, 8));
     assert_eq!(order, "tensor a: group 0: the small magnitude of a chunk is larger than its large one");
     let infinite = message(Quantizer::F32, &|b| b[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes()));
     assert_eq!(infinite, "tensor a: a value is not finite, or a negative scale");
@@ -258,23 +265,36 @@ fn what_is_not_the_layouts_is_not_written() {
     assert!(refuse(&header, &other, key(7)).contains("tensor a"));
 }
 
+/// What takes the most bytes of a tensor: the longest positions, and codes that are better written as they are.
+fn longest(tensor: &TensorLayout) -> SparseTensor {
+    let (geometry, sent) = (tensor.geometry(), tensor.sent());
+    let positions = halving::tests::longest(geometry.size(), sent).repeat(geometry.chunks());
+    (0..1000u64)
+        .map(|seed| {
+            let values = noise(seed, positions.len());
+            let values = crate::quantize::quantize(tensor.quantizer(), sent, &values);
+            let values = match values {
+                Values::Templar { levels, codes } => {
+                    let codes = noise(seed, codes.len()).into_iter().map(|value| value.to_bits() as u8 & 3);
+                    Values::Templar { levels, codes: codes.collect() }
+                }
+                other => other,
+            };
+            SparseTensor::new(geometry, 6, positions.clone(), values).unwrap()
+        })
+        .max_by_key(|sparse| {
+            let mut bytes = Vec::new();
+            tensor.write(sparse, &mut bytes);
+            bytes.len()
+        })
+        .unwrap()
+}
+
 #[test]
 fn the_largest_size_is_reached_and_never_passed() {
     for quantizer in QUANTIZERS {
         let layout = small(quantizer);
-        let tensors: Vec<_> = layout
-            .tensors()
-            .iter()
-            .map(|tensor| {
-                // The last positions of each chunk take the most bits.
-                let (size, sent) = (tensor.geometry().size(), tensor.sent());
-                let chunk = |_| (size - sent..size).map(|at| at as u16);
-                let positions = (0..tensor.geometry().chunks()).flat_map(chunk).collect();
-                let values = vec![1.0; tensor.geometry().chunks() * sent];
-                let values = crate::quantize::quantize(quantizer, sent, &values);
-                SparseTensor::new(tensor.geometry(), 6, positions, values).unwrap()
-            })
-            .collect();
+        let tensors: Vec<_> = layout.tensors().iter().map(longest).collect();
         let header = Header::new(&expected(), 160, &layout);
         let bytes = encode(&layout, &header, &tensors, &key(7)).unwrap();
         assert_eq!(bytes.len() as u64, layout.most_bytes(), "{quantizer:?}");
