@@ -10,11 +10,8 @@ type Longest = BTreeMap<u32, Vec<u32>>;
 /// The most bits that a part can take.
 pub(super) fn bits(part: Part, tables: &Tables) -> usize {
     let mut longest = Longest::new();
-    if let Kind::Halved = part.kind(tables) {
-        fill(part.left_size(), part.count, tables, &mut longest);
-        fill(part.right_size(), part.count, tables, &mut longest);
-    }
-    of_part(part, tables, &longest) as usize
+    fill_halves(part.size, part.count, tables, &mut longest);
+    of_part(part, tables, halves(part.size, &longest)) as usize
 }
 
 /// Adds parts of a size with up to so many positions, and the smaller ones that they consist of.
@@ -23,28 +20,37 @@ fn fill(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
         return;
     }
     let count = count.min(size);
+    fill_halves(size, count, tables, longest);
+    let halves = halves(size, longest);
+    let part = |count| Part { start: 0, size, count };
+    let bits = (0..=count).map(|count| of_part(part(count), tables, halves)).collect();
+    longest.insert(size, bits);
+}
+
+/// Adds the halves of parts of a size with up to so many positions, if any of these parts is halved.
+fn fill_halves(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     let part = |count| Part { start: 0, size, count };
     if (0..=count).any(|count| matches!(part(count).kind(tables), Kind::Halved)) {
         fill(size.div_ceil(2), count, tables, longest);
         fill(size / 2, count, tables, longest);
     }
-    let bits = (0..=count).map(|count| of_part(part(count), tables, longest)).collect();
-    longest.insert(size, bits);
+}
+
+/// What is known of the halves of parts of a size.
+fn halves(size: u32, longest: &Longest) -> [&[u32]; 2] {
+    [size.div_ceil(2), size / 2].map(|half| longest.get(&half).map_or(&[][..], Vec::as_slice))
 }
 
 /// The most bits that a part can take, those of its halves being known.
-fn of_part(part: Part, tables: &Tables, longest: &Longest) -> u32 {
+fn of_part(part: Part, tables: &Tables, [lefts, rights]: [&[u32]; 2]) -> u32 {
     match part.kind(tables) {
         Kind::Known => 0,
         // The last number has as many bits as any.
         Kind::Ranked(sets) => bits_below(sets, sets - 1),
         Kind::Halved => {
             let (least, most) = part.range();
-            let bits = (least..=most).map(|left| {
-                let halves = part.halves(left);
-                let each = halves.map(|half| longest[&half.size][half.count as usize]);
-                part.left_bits(left, tables) + each[0] + each[1]
-            });
+            let halves = |left: u32| lefts[left as usize] + rights[(part.count - left) as usize];
+            let bits = (least..=most).map(|left| part.left_bits(left, tables) + halves(left));
             bits.max().unwrap_or_default()
         }
     }

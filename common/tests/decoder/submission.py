@@ -92,15 +92,14 @@ class Bits:
     """The bits of bytes, the lowest of each byte first."""
 
     def __init__(self, data):
-        self.data = int.from_bytes(data, "little")
-        self.left = 8 * len(data)
+        self.data, self.position = data, 0
 
     def take(self, count):
-        check(count <= self.left, "the bits end")
-        bits = self.data & (1 << count) - 1
-        self.data >>= count
-        self.left -= count
-        return bits
+        first, last = self.position // 8, -(-(self.position + count) // 8)
+        bits = int.from_bytes(self.data[first:last], "little") >> self.position % 8
+        self.position += count
+        check(self.position <= 8 * len(self.data), "the bits end")
+        return bits & (1 << count) - 1
 
     def below(self, count):
         length = count.bit_length() - 1
@@ -118,7 +117,8 @@ class Bits:
         return code[length, bits]
 
     def end(self):
-        check(self.left < 8 and self.data == 0, "the padding is not zeros up to a byte")
+        left = 8 * len(self.data) - self.position
+        check(left < 8 and self.take(left) == 0, "the padding is not zeros up to a byte")
 
 
 def lengths_of(weights, most):
