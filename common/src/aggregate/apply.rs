@@ -92,7 +92,7 @@ fn apply_bands<S: Sent>(
                 update.sent.decode(group, buffer)?;
             }
         }
-        read_ahead(parameters, geometry, chunk);
+        read_ahead(parameters, geometry, chunk + 1);
         let mut sent = 0;
         for (update, buffer) in updates.clipped.iter().zip(&buffers) {
             let (positions, values) = update.sent.chunk(number % updates.chunks_per_group, buffer);
@@ -111,12 +111,17 @@ fn apply_bands<S: Sent>(
     Ok(())
 }
 
-/// Reads a chunk's share of the next band, in the order of memory: rows of chunks are too short, and too far from each other,
-/// for a processor to see that they will be read.
+/// Reads a line of the cache after the other of a chunk: its rows are too short, and too far from each other, for a
+/// processor to see that they will be read.
 fn read_ahead(parameters: &[f32], geometry: &Geometry, chunk: usize) {
-    let start = geometry.band() + chunk * geometry.size();
-    let share = parameters.get(start..start + geometry.size()).unwrap_or_default();
-    std::hint::black_box(share.iter().step_by(CACHE_LINE).fold(0, |bits, value| bits ^ value.to_bits()));
+    let (start, width) = (geometry.origin(chunk), geometry.width());
+    let mut bits = 0;
+    for row in 0..geometry.size() / width {
+        let first = geometry.coordinate(start, row * width);
+        let row = parameters.get(first..first + width).unwrap_or_default();
+        bits = row.iter().step_by(CACHE_LINE).fold(bits, |bits, value| bits ^ value.to_bits());
+    }
+    std::hint::black_box(bits);
 }
 
 impl Rule {
@@ -174,7 +179,7 @@ impl Sums {
     /// Steps along what was sent of any position of a chunk, and forgets it: the same as for those positions alone.
     fn step_all(&mut self, parameters: &mut [f32], geometry: &Geometry, origin: usize, rule: Rule) {
         let width = geometry.width();
-        let rows = self.sums.chunks_exact_mut(width).zip(self.senders.chunks_exact_mut(width));
+        let rows = self.sums.chunks_exact(width).zip(self.senders.chunks_exact(width));
         for (row, (sums, senders)) in rows.enumerate() {
             let start = geometry.coordinate(origin, row * width);
             let parameters = &mut parameters[start..start + width];
@@ -186,9 +191,9 @@ impl Sums {
                     step_row(parameters, sums, senders, rule.rate, |n| rule.divisor(n));
                 }
             }
-            sums.fill(0.0);
-            senders.fill(0);
         }
+        self.sums.fill(0.0);
+        self.senders.fill(0);
     }
 }
 
