@@ -354,6 +354,24 @@ proptest! {
     }
 
     #[test]
+    fn submissions_of_any_spec_come_back(
+        edge in 1u32..24,
+        topk in 1u32..600,
+        shapes in proptest::collection::vec(prop_oneof![(0usize..90).prop_map(|size| vec![size]), (0usize..90, 0usize..90).prop_map(|(rows, columns)| vec![rows, columns])], 0..4),
+        quantizer in 0usize..3,
+        seed: u32,
+    ) {
+        let spec = SparseSpec { chunk: edge * edge, topk: topk.min(edge * edge), quantizer: QUANTIZERS[quantizer], ..tiny() };
+        let tensor = |shape| TensorSpec { name: "x".to_owned(), shape, role: Role::Matrix };
+        let layout = Arc::new(Layout::new(&shapes.into_iter().map(tensor).collect::<Vec<_>>(), &spec).unwrap());
+        let tensors = tensors(&layout, seed.into());
+        let bytes = encode(&layout, &Header::new(&expected(), 160, &layout), &tensors, &key(7)).unwrap();
+        prop_assert!(bytes.len() as u64 <= layout.most_bytes());
+        let submission = open(&bytes, &layout).unwrap();
+        prop_assert_eq!(decoded(&submission), tensors);
+    }
+
+    #[test]
     fn any_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         prop_assert!(open(&bytes, &small(Quantizer::Templar)).is_err());
     }
