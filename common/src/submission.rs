@@ -1,10 +1,10 @@
 //! Submissions: what a miner uploads for a window.
 //!
 //! A submission is a [`Header`] that says whose it is and what it was trained from, a table of tensors, the chosen
-//! values of every chunk, a digest and the miner's signature. `docs/FORMATS.md` has the layout byte by byte. A
-//! [`Layout`] follows from the run spec alone; with it the largest possible size is known before anything is
-//! downloaded ([`Layout::most_bytes`]), and [`Submission::open`] checks every byte in constant memory: whoever holds a
-//! `Submission` holds one that decodes.
+//! values of every chunk, a digest and the miner's signature. `FORMATS.md` has the layout byte by byte, `CODEC.md` says
+//! why it is that. A [`Layout`] follows from the run spec alone; with it the largest possible size is known before
+//! anything is downloaded ([`Layout::most_bytes`]), and [`Submission::open`] checks every byte in the memory of one
+//! group: whoever holds a `Submission` holds one that decodes.
 //!
 //! There is one way to write a submission: each bit that is changed makes it another's, unsigned or malformed.
 

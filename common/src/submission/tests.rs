@@ -303,6 +303,19 @@ fn the_largest_size_is_reached_and_never_passed() {
 }
 
 #[test]
+fn the_parts_of_any_group_have_lengths_of_16_bits() {
+    for topk in [1, 100, 511, 512, 600, 1023, 1024, 4000, 65_535, 65_536] {
+        let spec = SparseSpec { chunk: 65_536, topk, ..tiny() };
+        let tensor = TensorSpec { name: "x".to_owned(), shape: vec![4096, 4096], role: Role::Matrix };
+        let layout = Layout::new(&[tensor], &spec).unwrap();
+        let tensor = &layout.tensors()[0];
+        let chunks = tensor.chunks_per_group();
+        let most = tensor.most_code_bytes(chunks).max(tensor.most_position_bytes(chunks));
+        assert!(most <= usize::from(u16::MAX), "{topk}: {most}");
+    }
+}
+
+#[test]
 fn a_tensor_that_is_not_there_is_refused() {
     let layout = small(Quantizer::Templar);
     let submission = open(&written(&layout, 1), &layout).unwrap();
