@@ -32,6 +32,9 @@ fn main() {
             largest(name, &model, quantizer);
         }
     }
+    for quantizer in QUANTIZERS {
+        gaussian("tiny", &tiny(), quantizer);
+    }
     for distribution in [Distribution::Gaussian, Distribution::ScaleMixed, Distribution::Student] {
         for quantizer in &QUANTIZERS[..2] {
             tensor(distribution, *quantizer, millions, repetitions);
@@ -146,6 +149,25 @@ fn largest(name: &str, model: &ModelSpec, quantizer: Quantizer) {
     println!(
         "{name}, {quantizer:?}: {} parameters, {values} sent, at most {most} bytes, {ratio:.1}x",
         model.parameters()
+    );
+}
+
+/// A submission of Gaussian values of a model.
+fn gaussian(name: &str, model: &ModelSpec, quantizer: Quantizer) {
+    let layout = Layout::new(&model.tensors(), &spec(quantizer)).unwrap();
+    let mut chance = Chance(3);
+    let sent = layout.tensors().iter().map(|tensor| {
+        let values = chance.tensor(Distribution::Gaussian, tensor.geometry());
+        compress(&values, tensor.geometry(), layout.spec()).unwrap()
+    });
+    let (key, expected) = identity(1);
+    let bytes =
+        encode(&layout, &Header::new(&expected, 1, &layout), &sent.collect::<Vec<_>>(), &key).unwrap();
+    println!(
+        "{name}, {quantizer:?}, Gaussian: {} bytes, {:.3} bits a value in all, {:.1}x",
+        bytes.len(),
+        bytes.len() as f64 * 8.0 / layout.values() as f64,
+        model.parameters() as f64 * 4.0 / bytes.len() as f64,
     );
 }
 
