@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use common::{Hotkey, Height, NeuronId, aggregate::{Update, step_tensor}, chunks::Geometry, sparse::*};
-//! # let spec = SparseSpec { chunk: 4096, topk: 64, codec: Codec::Rice, quantizer: Quantizer::Templar, beta: 0.95,
+//! # let spec = SparseSpec { chunk: 4096, topk: 64, codec: Codec::Halving, quantizer: Quantizer::Templar, beta: 0.95,
 //! #     outer_lr: 0.5, aggregation: Aggregation::Mean, clip_growth: 1.1 };
 //! let geometry = Geometry::new(&[4], spec.edge())?;
 //! let sent = compress(&[1.0, 1.0, 1.0, 1.0], &geometry, &spec)?;
@@ -23,6 +23,7 @@
 mod apply;
 mod arithmetic;
 mod clip;
+mod sent;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -37,9 +38,10 @@ use crate::{
     Hotkey, NeuronId,
     chunks::Geometry,
     sparse::{SparseSpec, SparseTensor},
-    submission::{Submission, SubmissionError},
+    submission::{GroupBuffer, Submission, SubmissionError},
 };
-use apply::Clipped;
+use apply::{Clipped, Updates};
+use sent::Encoded;
 
 /// What one accepted submission sent of a tensor.
 #[derive(Clone, Copy, Debug)]
@@ -117,14 +119,17 @@ pub fn outer_step<B: AsRef<[u8]> + Sync>(
     check_order(accepted.iter().map(|submission| submission.header().neuron.hotkey))?;
     let mut medians = Vec::with_capacity(tensors.len());
     for (number, (tensor, values)) in tensors.iter().zip(parameters).enumerate() {
-        let decoded = decode(&accepted, number, threads)?;
-        let updates: Vec<_> = accepted
+        let encoded = accepted
             .iter()
-            .zip(&decoded)
-            .map(|(submission, tensor)| Update { neuron: submission.header().neuron, tensor })
-            .collect();
-        let last = last.map(|medians| medians.0[number]);
-        medians.push(step_tensor(values, tensor.geometry(), layout.spec(), &updates, last, threads)?);
+            .map(|submission| Encoded::new(submission.header().neuron.hotkey, submission.reader(number)));
+        let encoded: Vec<Encoded<'_>> = encoded.collect::<Result<_, _>>()?;
+        let norms = norms(&encoded, threads)?;
+        let (factors, median) = factors(&norms, last.map(|medians| medians.0[number]), layout.spec());
+        let clipped: Vec<_> =
+            encoded.into_iter().zip(factors).map(|(sent, factor)| Clipped { sent, factor }).collect();
+        let updates = Updates { clipped: &clipped, chunks_per_group: tensor.chunks_per_group() };
+        apply::apply(values, tensor.geometry(), layout.spec(), &updates, threads)?;
+        medians.push(median);
     }
     Ok(Medians(medians))
 }
@@ -152,35 +157,34 @@ pub fn step_tensor(
         }
     }
     let norms: Vec<f64> = updates.iter().map(|update| norm(update.tensor)).collect();
-    let median = lower_median(&norms);
-    let reference = reference(median, last, spec.clip_growth);
-    let clipped: Vec<_> = updates
-        .iter()
-        .zip(&norms)
-        .map(|(update, &norm)| Clipped { tensor: update.tensor, factor: factor(norm, reference) })
-        .collect();
-    apply::apply(parameters, geometry, spec, &clipped, threads)?;
+    let (factors, median) = factors(&norms, last, spec);
+    let clipped: Vec<_> =
+        updates.iter().zip(factors).map(|(update, factor)| Clipped { sent: update.tensor, factor }).collect();
+    let updates = Updates { clipped: &clipped, chunks_per_group: geometry.chunks().max(1) };
+    apply::apply(parameters, geometry, spec, &updates, threads)?;
     Ok(median)
 }
 
-/// Decodes a tensor of each submission, in their order, on so many threads.
-fn decode<B: AsRef<[u8]> + Sync>(
-    accepted: &[&Submission<B>],
-    number: usize,
-    threads: usize,
-) -> Result<Vec<SparseTensor>, AggregateError> {
-    let decode = |submission: &&Submission<B>| {
-        let hotkey = submission.header().neuron.hotkey;
-        submission.tensor(number).map_err(|source| AggregateError::Submission { hotkey, source })
+/// What the updates of a tensor are multiplied by, and the median of their norms.
+fn factors(norms: &[f64], last: Option<f64>, spec: &SparseSpec) -> (Vec<f32>, f64) {
+    let median = lower_median(norms);
+    let reference = reference(median, last, spec.clip_growth);
+    (norms.iter().map(|&norm| factor(norm, reference)).collect(), median)
+}
+
+/// The norms of what the submissions sent of a tensor, in their order, on so many threads.
+fn norms(encoded: &[Encoded<'_>], threads: usize) -> Result<Vec<f64>, AggregateError> {
+    let part = |part: &[Encoded<'_>]| {
+        let mut buffer = GroupBuffer::default();
+        part.iter().map(|encoded| encoded.norm(&mut buffer)).collect::<Result<Vec<_>, _>>()
     };
-    let share = accepted.len().div_ceil(threads.max(1)).max(1);
-    if share >= accepted.len() {
-        return accepted.iter().map(decode).collect();
+    let share = encoded.len().div_ceil(threads.max(1)).max(1);
+    if share >= encoded.len() {
+        return part(encoded);
     }
     std::thread::scope(|scope| {
-        let part = |part: &'_ [&Submission<B>]| part.iter().map(decode).collect::<Result<Vec<_>, _>>();
-        let parts: Vec<_> = accepted.chunks(share).map(|some| scope.spawn(move || part(some))).collect();
-        let mut all = Vec::with_capacity(accepted.len());
+        let parts: Vec<_> = encoded.chunks(share).map(|some| scope.spawn(move || part(some))).collect();
+        let mut all = Vec::with_capacity(encoded.len());
         for part in parts {
             all.extend(part.join().expect("decoding does not panic")?);
         }

@@ -73,6 +73,12 @@ impl Geometry {
         self.height * self.width
     }
 
+    /// Values in a row of a chunk.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Values of the tensor.
     #[must_use]
     pub fn len(&self) -> usize {

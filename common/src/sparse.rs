@@ -4,6 +4,7 @@ mod compress;
 mod tensor;
 
 pub use compress::{CompressAllError, CompressError, Source, compress, compress_all, select};
+pub(crate) use tensor::ChunkValues;
 pub use tensor::{SparseTensor, SparseTensorError};
 
 use crate::wire::{Reader, WireError, Writer};
@@ -35,8 +36,8 @@ pub struct SparseSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Codec {
-    /// Golomb-Rice codes of the gaps between sorted positions: 7.53 bits each at 64 of 4096.
-    Rice,
+    /// Halves, and the numbers of sets in parts of the chunk ([`halving`](crate::halving)): 7.38 bits each at 64 of 4096.
+    Halving,
 }
 
 /// How the values that are sent are written.
@@ -118,7 +119,7 @@ macro_rules! tag {
         }
     };
 }
-tag!(Codec, "the codec", Rice = 1);
+tag!(Codec, "the codec", Halving = 1);
 tag!(Quantizer, "the quantizer", Templar = 1, SignCentroid = 2, F32 = 3);
 
 /// A choice that this version does not know.
@@ -219,7 +220,7 @@ pub(crate) mod tests {
         SparseSpec {
             chunk: 4096,
             topk: 64,
-            codec: Codec::Rice,
+            codec: Codec::Halving,
             quantizer: Quantizer::Templar,
             beta: 0.95,
             outer_lr: 1.0,

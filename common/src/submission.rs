@@ -1,14 +1,15 @@
 //! Submissions: what a miner uploads for a window.
 //!
 //! A submission is a [`Header`] that says whose it is and what it was trained from, a table of tensors, the chosen
-//! values of every chunk, a digest and the miner's signature. `docs/FORMATS.md` has the layout byte by byte. A
-//! [`Layout`] follows from the run spec alone; with it the largest possible size is known before anything is
-//! downloaded ([`Layout::most_bytes`]), and [`Submission::open`] checks every byte in constant memory: whoever holds a
-//! `Submission` holds one that decodes.
+//! values of every chunk, a digest and the miner's signature. `FORMATS.md` has the layout byte by byte, `CODEC.md` says
+//! why it is that. A [`Layout`] follows from the run spec alone; with it the largest possible size is known before
+//! anything is downloaded ([`Layout::most_bytes`]), and [`Submission::open`] checks every byte in the memory of one
+//! group: whoever holds a `Submission` holds one that decodes.
 //!
 //! There is one way to write a submission: each bit that is changed makes it another's, unsigned or malformed.
 
 mod body;
+mod codes;
 mod encode;
 mod error;
 mod header;
@@ -20,7 +21,7 @@ mod tests;
 pub use encode::{EncodeError, encode, encode_sealed};
 pub use error::{BodyError, SubmissionError};
 pub use header::{HEADER_BYTES, Header, KIND, VERSION};
-pub use layout::{GROUP_CHUNKS, Layout, LayoutError, TensorLayout};
+pub use layout::{GROUP_CHUNKS, GROUP_VALUES, Layout, LayoutError, TensorLayout};
 pub use seal::{KEY_BYTES, KEY_SIGNATURE_CONTEXT, KEY_VERSION, KeyError, KeyObject, Seal, SealKey, Sealed};
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     sparse::SparseTensor,
     wire::{Reader, WireError},
 };
-use body::GroupBuffer;
+pub(crate) use body::{GroupBuffer, TensorReader};
 use seal::Opener;
 use std::sync::Arc;
 
@@ -143,13 +144,27 @@ impl<B: AsRef<[u8]>> Submission<B> {
     /// # Errors
     /// The layout has no such tensor, or the bytes are not those that were checked (a file that has changed).
     pub fn tensor(&self, number: usize) -> Result<SparseTensor, SubmissionError> {
+        let (tensor, body) = self.body(number)?;
+        tensor.decode(body).map_err(|error| SubmissionError::tensor(tensor, error))
+    }
+
+    /// What decodes a tensor group by group.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub(crate) fn reader(&self, number: usize) -> Result<TensorReader<'_>, SubmissionError> {
+        let (tensor, body) = self.body(number)?;
+        TensorReader::new(tensor, body).map_err(|error| SubmissionError::tensor(tensor, error))
+    }
+
+    /// A tensor's layout and bytes.
+    fn body(&self, number: usize) -> Result<(&TensorLayout, &[u8]), SubmissionError> {
         let Some(tensor) = self.layout.tensors().get(number) else {
             let expected = self.layout.tensors().len();
             return Err(SubmissionError::Tensors { found: number.saturating_add(1) as u64, expected });
         };
         let range = self.offsets[number]..self.offsets[number + 1];
-        let body = self.bytes.as_ref().get(range).unwrap_or_default();
-        tensor.decode(body).map_err(|error| SubmissionError::tensor(tensor, error))
+        Ok((tensor, self.bytes.as_ref().get(range).unwrap_or_default()))
     }
 }
 

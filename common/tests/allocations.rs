@@ -4,13 +4,13 @@
 
 use common::{
     Height, NeuronId, Window,
-    aggregate::{Update, step_tensor, trial_step},
-    digest::{RunHash, State},
+    aggregate::{Update, outer_step, step_tensor, trial_step},
+    digest::{ObjectHash, RunHash, State},
     feedback,
     model::{Role, TensorSpec},
     signature::SigningKey,
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, compress},
-    submission::{Expected, Header, Layout, Submission, encode},
+    submission::{Expected, Header, Layout, SIGNATURE_CONTEXT, Submission, TRAILER_BYTES, encode},
 };
 use std::{
     alloc::{GlobalAlloc, Layout as Memory, System},
@@ -18,32 +18,47 @@ use std::{
     sync::Arc,
 };
 
-/// Counts the allocations of each thread.
+/// Counts the allocations of each thread, and what it holds.
 struct Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    /// Bytes that are allocated now. What another thread allocated may be freed here.
+    static HELD: Cell<i64> = const { Cell::new(0) };
+    /// The most bytes that were allocated at once.
+    static MOST: Cell<i64> = const { Cell::new(0) };
 }
 
 fn count() {
     COUNT.with(|count| count.set(count.get() + 1));
 }
 
+fn hold(bytes: i64) {
+    let held = HELD.with(|held| {
+        held.set(held.get() + bytes);
+        held.get()
+    });
+    MOST.with(|most| most.set(most.get().max(held)));
+}
+
 // SAFETY: all calls go to the system's allocator unchanged; the count is a thread's own and never allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, memory: Memory) -> *mut u8 {
         count();
+        hold(memory.size() as i64);
         // SAFETY: as the caller promised.
         unsafe { System.alloc(memory) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, memory: Memory) {
+        hold(-(memory.size() as i64));
         // SAFETY: as the caller promised.
         unsafe { System.dealloc(pointer, memory) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, memory: Memory, size: usize) -> *mut u8 {
         count();
+        hold(size as i64 - memory.size() as i64);
         // SAFETY: as the caller promised.
         unsafe { System.realloc(pointer, memory, size) }
     }
@@ -59,12 +74,20 @@ fn allocations<T>(work: impl FnOnce() -> T) -> (u64, T) {
     (COUNT.with(Cell::get) - before, result)
 }
 
-/// The allocations of each step for a matrix of `bands` x 4 chunks.
-fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 7] {
+/// The most bytes that `work` holds at once on this thread, beyond what was held before.
+fn most_held<T>(work: impl FnOnce() -> T) -> (i64, T) {
+    let before = HELD.with(Cell::get);
+    MOST.with(|most| most.set(before));
+    let result = work();
+    (MOST.with(Cell::get) - before, result)
+}
+
+/// A run's layout for a matrix of `bands` x 4 chunks, and who its submissions are from.
+fn run(bands: usize, quantizer: Quantizer) -> (Arc<Layout>, SigningKey, Expected) {
     let spec = SparseSpec {
         chunk: 4096,
         topk: 64,
-        codec: Codec::Rice,
+        codec: Codec::Halving,
         quantizer,
         beta: 0.95,
         outer_lr: 1.0,
@@ -73,21 +96,27 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 7] {
     };
     let tensor = TensorSpec { name: "a".to_owned(), shape: vec![64 * bands, 256], role: Role::Matrix };
     let layout = Arc::new(Layout::new(&[tensor], &spec).unwrap());
-    let geometry = *layout.tensors()[0].geometry();
-    let values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
     let secret = schnorrkel::MiniSecretKey::from_bytes(&[7; 32]).unwrap();
     let secret = secret.expand(schnorrkel::ExpansionMode::Ed25519);
     let key = SigningKey::from_bytes(&secret.to_bytes()).unwrap();
-    let neuron = NeuronId { hotkey: key.hotkey(), registered: Height(0) };
     let expected = Expected {
         run: RunHash([1; 32]),
         spec: RunHash([1; 32]),
-        neuron,
+        neuron: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
         window: Window(0),
         base: State([0; 32]),
         least_samples: 0,
         sealed: false,
     };
+    (layout, key, expected)
+}
+
+/// The allocations of each step for a matrix of `bands` x 4 chunks.
+fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 8] {
+    let (layout, key, expected) = run(bands, quantizer);
+    let (spec, neuron) = (*layout.spec(), expected.neuron);
+    let geometry = *layout.tensors()[0].geometry();
+    let values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
     let header = Header::new(&expected, 0, &layout);
 
     let (compressing, sent) = allocations(|| compress(&values, &geometry, &spec).unwrap());
@@ -103,6 +132,8 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 7] {
     let update = Update { neuron, tensor: &decoded };
     let (stepping, _) =
         allocations(|| step_tensor(&mut parameters, &geometry, &spec, &[update], None, 1).unwrap());
+    let accepted = [submission];
+    let (aggregating, _) = allocations(|| outer_step(&mut [&mut parameters], &accepted, None, 1).unwrap());
     [
         ("compressing", compressing),
         ("settling", settling),
@@ -111,6 +142,7 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 7] {
         ("decoding", decoding),
         ("trying", trying),
         ("stepping", stepping),
+        ("aggregating", aggregating),
     ]
 }
 
@@ -126,5 +158,40 @@ fn hot_loops_do_not_allocate_per_chunk() {
                 "{quantizer:?}: {step} of 16 and 256 chunks: {few} and {many} allocations"
             );
         }
+    }
+}
+
+/// Whatever a signed body says, checking it takes no more memory than a true one of the run, and decoding and adding little
+/// more than the parameters.
+#[test]
+fn hostile_bodies_take_no_more_memory_than_true_ones() {
+    for quantizer in [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32] {
+        let (layout, key, expected) = run(256, quantizer);
+        let geometry = *layout.tensors()[0].geometry();
+        let mut values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
+        let sent = [compress(&values, &geometry, layout.spec()).unwrap()];
+        let bytes = encode(&layout, &Header::new(&expected, 0, &layout), &sent, &key).unwrap();
+        let open = |bytes: &[u8]| {
+            most_held(|| Submission::open(bytes.to_vec(), Arc::clone(&layout), &expected).map(|_| ()))
+        };
+        let (most, checked) = open(&bytes);
+        assert!(checked.is_ok());
+        assert!(most < bytes.len() as i64 + (1 << 20), "{quantizer:?}: {most}");
+        for step in 0..300usize {
+            let mut hostile = bytes[..bytes.len() - TRAILER_BYTES].to_vec();
+            let length = hostile.len();
+            // Somewhere behind the header and the table: other bytes, from a few to all that follow.
+            let at = 304 + step * 7919 % (length - 304);
+            let end = length.min(at + (1 << (step % 20)));
+            hostile[at..end].iter_mut().enumerate().for_each(|(at, byte)| *byte ^= (at * step + 255) as u8);
+            let digest = ObjectHash::of(&[&hostile]);
+            hostile.extend(digest.0);
+            hostile.extend(key.sign(SIGNATURE_CONTEXT, &digest.0).0);
+            let (held, _) = open(&hostile);
+            assert!(held <= most + 4096, "{quantizer:?}, {step}: {held} of {most}");
+        }
+        let accepted = [Submission::open(bytes, Arc::clone(&layout), &expected).unwrap()];
+        let (held, _) = most_held(|| outer_step(&mut [&mut values], &accepted, None, 1).unwrap());
+        assert!(held < 1 << 20, "{quantizer:?}: {held}");
     }
 }

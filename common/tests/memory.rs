@@ -50,7 +50,7 @@ fn compression_needs_a_16th_of_the_tensors() {
         let spec = SparseSpec {
             chunk: 4096,
             topk: 64,
-            codec: Codec::Rice,
+            codec: Codec::Halving,
             quantizer,
             beta: 0.95,
             outer_lr: 1.0,

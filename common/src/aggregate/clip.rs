@@ -48,7 +48,9 @@ impl Medians {
 /// The Euclidean norm of what was sent: the energies of the chunks, added in a fixed tree.
 #[must_use]
 pub fn norm(tensor: &SparseTensor) -> f64 {
-    pairwise((0..tensor.chunks()).map(|chunk| tensor.chunk_energy(chunk))).sqrt()
+    let mut energy = Pairwise::default();
+    (0..tensor.chunks()).for_each(|chunk| energy.add(tensor.chunk_energy(chunk)));
+    energy.total().sqrt()
 }
 
 /// The median of the norms, the lower of two; 0 of none.
@@ -77,17 +79,31 @@ pub fn factor(norm: f64, reference: f64) -> f32 {
 
 /// A sum in a fixed tree: of any `2^n` terms in sequence that begin at a multiple of `2^n`, each half is added by
 /// itself first; what is left over at the end is added from the smallest part up.
-fn pairwise(terms: impl Iterator<Item = f64>) -> f64 {
-    // Sums of 2^n terms that wait for their other half.
-    let mut waiting = [0.0; 64];
-    let mut count = 0u64;
-    for term in terms {
-        let levels = count.trailing_ones() as usize;
-        waiting[levels] = waiting[..levels].iter().fold(term, |sum, left| left + sum);
-        count += 1;
+pub(super) struct Pairwise {
+    /// Sums of `2^n` terms that wait for their other half.
+    waiting: [f64; 64],
+    count: u64,
+}
+
+impl Default for Pairwise {
+    fn default() -> Self {
+        Self { waiting: [0.0; 64], count: 0 }
     }
-    let levels = (0..64).filter(|level| count >> level & 1 == 1);
-    levels.fold(0.0, |sum, level| waiting[level] + sum)
+}
+
+impl Pairwise {
+    /// Adds the next term.
+    pub(super) fn add(&mut self, term: f64) {
+        let levels = self.count.trailing_ones() as usize;
+        self.waiting[levels] = self.waiting[..levels].iter().fold(term, |sum, left| left + sum);
+        self.count += 1;
+    }
+
+    /// The sum of all terms.
+    pub(super) fn total(&self) -> f64 {
+        let levels = (0..64).filter(|level| self.count >> level & 1 == 1);
+        levels.fold(0.0, |sum, level| self.waiting[level] + sum)
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +127,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_tree_is_fixed(terms in proptest::collection::vec(0.0f64..1.0, 0..70)) {
-            prop_assert_eq!(pairwise(terms.iter().copied()).to_bits(), tree(&terms).to_bits());
+            let mut sum = Pairwise::default();
+            terms.iter().for_each(|&term| sum.add(term));
+            prop_assert_eq!(sum.total().to_bits(), tree(&terms).to_bits());
         }
     }
 

@@ -95,26 +95,35 @@ impl SparseTensor {
         &self.values
     }
 
+    /// The codes of the values, chunk after chunk; none where values have no codes.
+    #[must_use]
+    pub fn codes(&self) -> &[u8] {
+        match &self.values {
+            Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } => codes,
+            Values::F32(_) => &[],
+        }
+    }
+
     /// The positions of one chunk.
     #[must_use]
     pub fn chunk_positions(&self, chunk: usize) -> &[u16] {
         &self.positions[chunk * self.sent..(chunk + 1) * self.sent]
     }
 
-    /// Calls `visit(position, value)` for each value of a chunk, each value multiplied by `factor` and rounded once.
-    pub fn visit_chunk(&self, chunk: usize, factor: f32, mut visit: impl FnMut(u16, f32)) {
+    /// The values of one chunk.
+    pub(crate) fn chunk_values(&self, chunk: usize) -> ChunkValues<'_> {
         let range = chunk * self.sent..(chunk + 1) * self.sent;
-        let positions = self.positions[range.clone()].iter();
         match &self.values {
-            Values::F32(values) => {
-                positions.zip(&values[range]).for_each(|(&position, value)| visit(position, value * factor));
-            }
+            Values::F32(values) => ChunkValues::Plain(&values[range]),
             Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } => {
-                let levels = self.values.levels(chunk).unwrap_or_default().map(|level| level * factor);
-                let codes = codes[range].iter();
-                positions.zip(codes).for_each(|(&at, code)| visit(at, levels[usize::from(code & 3)]));
+                ChunkValues::Coded(self.values.levels(chunk).unwrap_or_default(), &codes[range])
             }
         }
+    }
+
+    /// Calls `visit(position, value)` for each value of a chunk, each value multiplied by `factor` and rounded once.
+    pub fn visit_chunk(&self, chunk: usize, factor: f32, visit: impl FnMut(u16, f32)) {
+        self.chunk_values(chunk).visit(self.chunk_positions(chunk), factor, visit);
     }
 
     /// Calls `visit(coordinate, value)` for each value, in order.
@@ -131,17 +140,7 @@ impl SparseTensor {
     /// it does not depend on the order of the values.
     #[must_use]
     pub fn chunk_energy(&self, chunk: usize) -> f64 {
-        let range = chunk * self.sent..(chunk + 1) * self.sent;
-        match &self.values {
-            Values::F32(values) => values[range].iter().fold(0.0, |sum, &value| sum + square(value)),
-            Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } => {
-                let mut counts = [0u32; 4];
-                codes[range].iter().for_each(|&code| counts[usize::from(code & 3)] += 1);
-                let levels = self.values.levels(chunk).unwrap_or_default();
-                let terms = counts.iter().zip(levels).map(|(&count, level)| f64::from(count) * square(level));
-                terms.fold(0.0, |sum, term| sum + term)
-            }
-        }
+        self.chunk_values(chunk).energy()
     }
 
     /// The scales of a chunk, where chunks have their own.
@@ -152,6 +151,73 @@ impl SparseTensor {
             Values::Templar { .. } | Values::F32(_) => None,
         }
     }
+}
+
+/// What the values of a chunk are made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ChunkValues<'a> {
+    /// What codes stand for, and a code for each value.
+    Coded([f32; 4], &'a [u8]),
+    /// The values.
+    Plain(&'a [f32]),
+}
+
+impl ChunkValues<'_> {
+    /// Calls `visit(position, value)` for each value, each multiplied by `factor` and rounded once.
+    #[inline]
+    pub(crate) fn visit(self, positions: &[u16], factor: f32, mut visit: impl FnMut(u16, f32)) {
+        match self {
+            Self::Plain(values) => {
+                positions.iter().zip(values).for_each(|(&at, value)| visit(at, value * factor));
+            }
+            Self::Coded(levels, codes) => {
+                let levels = levels.map(|level| level * factor);
+                positions.iter().zip(codes).for_each(|(&at, code)| visit(at, levels[usize::from(code & 3)]));
+            }
+        }
+    }
+
+    /// The sum of the squares, in f64: from counts of the levels where values have levels, so that it does not depend on
+    /// the order of the values.
+    #[inline]
+    pub(crate) fn energy(self) -> f64 {
+        match self {
+            Self::Plain(values) => values.iter().fold(0.0, |sum, &value| sum + square(value)),
+            Self::Coded(levels, codes) => {
+                let terms = count_codes(codes).into_iter().zip(levels);
+                terms.fold(0.0, |sum, (count, level)| sum + f64::from(count) * square(level))
+            }
+        }
+    }
+}
+
+/// How often each 2-bit code occurs.
+fn count_codes(codes: &[u8]) -> [u32; 4] {
+    let (eights, rest) = codes.as_chunks();
+    let mut counts = [0; 4];
+    // As many eights as keep the counts of a byte below 256.
+    for eights in eights.chunks(255) {
+        let part = eights.iter().fold([0; 3], |sum, eight| count_in_bytes(sum, u64::from_le_bytes(*eight)));
+        let [odd, high, three] = part.map(sum_of_bytes);
+        counts[1] += odd - three;
+        counts[2] += high - three;
+        counts[3] += three;
+    }
+    rest.iter().for_each(|&code| counts[usize::from(code & 3)] += 1);
+    counts[0] = codes.len() as u32 - counts[1] - counts[2] - counts[3];
+    counts
+}
+
+/// Adds, byte by byte, whether a code is odd, whether it is at least 2, and whether it is 3.
+fn count_in_bytes([odd, high, three]: [u64; 3], eight: u64) -> [u64; 3] {
+    let ones = u64::MAX / 255;
+    let (low_bits, high_bits) = (eight & ones, eight >> 1 & ones);
+    [odd + low_bits, high + high_bits, three + (low_bits & high_bits)]
+}
+
+/// The sum of a number's bytes.
+fn sum_of_bytes(bytes: u64) -> u32 {
+    bytes.to_le_bytes().iter().map(|&byte| u32::from(byte)).sum()
 }
 
 /// The square of an f32, exact in f64.

@@ -4,7 +4,7 @@ use super::{KeyError, TensorLayout, VERSION};
 use crate::{
     NeuronId, Window,
     digest::{ObjectHash, PlaintextHash, RunHash, State},
-    rice::RiceError,
+    halving::PositionsError,
     signature::SignatureError,
     wire::WireError,
 };
@@ -176,28 +176,32 @@ pub enum BodyError {
     /// The bytes end before the tensor does.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// A group that is longer than any can be.
-    #[error("group {group} is said to have {stated} bytes: it has {least} to {most}")]
+    /// Codes or positions of a group that are longer than any can be.
+    #[error("group {group}: a part is said to have {stated} bytes: it has at most {most}")]
     GroupLength {
         /// The group.
         group: usize,
-        /// Its length in the table.
-        stated: u32,
-        /// What any group of as many chunks has at least.
-        least: usize,
-        /// What it has at most.
+        /// The length of its codes or its positions, in the table.
+        stated: u16,
+        /// What those of any group of as many chunks have at most.
         most: usize,
     },
+    /// Codes that are not written in the one way that they are to be.
+    #[error("group {0}: its codes are written in another way than the only one there is")]
+    Codes(usize),
+    /// A table that is not the one of the tensor's codes.
+    #[error("the table of the codes is not the one that follows from them")]
+    Table,
     /// Positions that cannot be read.
     #[error("group {group}: {source}")]
     Positions {
         /// The group.
         group: usize,
         /// What is wrong.
-        source: RiceError,
+        source: PositionsError,
     },
-    /// Bits or bytes after the end of a group, or bits that are not 0 there.
-    #[error("group {0} does not end with its values and zeros up to the next byte")]
+    /// Positions that end before their bytes do or after them, or bits behind them that are not 0.
+    #[error("group {0} does not end with its positions and zeros up to the next byte")]
     Padding(usize),
     /// A level, a scale or a value that is infinite or no number, or a negative scale.
     #[error("{0} is not finite, or a negative scale")]

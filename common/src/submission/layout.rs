@@ -1,16 +1,19 @@
 //! What a run spec says about the bytes of its submissions.
 
-use super::{HEADER_BYTES, SubmissionError, TRAILER_BYTES};
+use super::{HEADER_BYTES, SubmissionError, TRAILER_BYTES, codes::table_bytes};
 use crate::{
     chunks::{Geometry, GeometryError},
+    halving::Halving,
     model::TensorSpec,
-    rice::Rice,
     sparse::{Quantizer, SparseSpec},
     wire::{Reader, Writer},
 };
 
-/// Chunks of a group: groups begin at whole bytes, so each can be decoded alone.
+/// Most chunks of a group: groups begin at whole bytes, so each can be decoded alone.
 pub const GROUP_CHUNKS: usize = 64;
+
+/// Most values of a group of more than one chunk: so many decoded groups, one of each submission, fit into memory.
+pub const GROUP_VALUES: usize = 1 << 15;
 
 /// Bytes of a tensor's entry in the table: rows, columns, offset.
 const ENTRY_BYTES: usize = 4 + 4 + 8;
@@ -32,7 +35,7 @@ pub struct TensorLayout {
     quantizer: Quantizer,
     /// Values sent of each chunk.
     sent: usize,
-    rice: Rice,
+    halving: Halving,
 }
 
 /// Why tensors cannot be written.
@@ -94,7 +97,7 @@ impl Layout {
     /// Values that a submission sends.
     #[must_use]
     pub fn values(&self) -> u64 {
-        self.tensors.iter().map(|tensor| (tensor.geometry.chunks() * tensor.sent) as u64).sum()
+        self.tensors.iter().map(|tensor| tensor.values() as u64).sum()
     }
 }
 
@@ -111,8 +114,8 @@ impl TensorLayout {
             _ => [0, size(geometry.len())?],
         };
         let sent = geometry.sent(spec.topk as usize);
-        let rice = Rice::new(geometry.size(), sent);
-        Ok(Self { name, shape, geometry, quantizer: spec.quantizer, sent, rice })
+        let halving = Halving::new(geometry.size(), sent);
+        Ok(Self { name, shape, geometry, quantizer: spec.quantizer, sent, halving })
     }
 
     /// The tensor's name.
@@ -139,50 +142,74 @@ impl TensorLayout {
         self.sent
     }
 
+    /// Values that are sent of it.
+    pub(super) fn values(&self) -> usize {
+        self.geometry.chunks() * self.sent
+    }
+
     /// How its positions are written.
-    pub(super) fn rice(&self) -> Rice {
-        self.rice
+    pub(super) fn halving(&self) -> Halving {
+        self.halving
+    }
+
+    /// Chunks of a group.
+    #[must_use]
+    pub fn chunks_per_group(&self) -> usize {
+        (GROUP_VALUES / self.sent.max(1)).clamp(1, GROUP_CHUNKS)
     }
 
     /// Number of groups.
     #[must_use]
     pub fn groups(&self) -> usize {
-        self.geometry.chunks().div_ceil(GROUP_CHUNKS)
+        self.geometry.chunks().div_ceil(self.chunks_per_group())
     }
 
-    /// Chunks of a group: the last one may have fewer.
+    /// Chunks of one of the groups: the last one may have fewer.
     pub(super) fn group_chunks(&self, group: usize) -> usize {
-        (self.geometry.chunks() - group * GROUP_CHUNKS).min(GROUP_CHUNKS)
+        let each = self.chunks_per_group();
+        (self.geometry.chunks() - group * each).min(each)
     }
 
     /// Bytes before the lengths of the groups: what the quantizer keeps per tensor.
     pub(super) fn prefix_bytes(&self) -> usize {
         match self.quantizer {
-            Quantizer::Templar => 16,
-            Quantizer::SignCentroid => 4,
+            Quantizer::Templar => 16 + table_bytes(self.values()),
+            Quantizer::SignCentroid => 4 + table_bytes(self.values()),
             Quantizer::F32 => 0,
         }
     }
 
-    /// Bytes of so many chunks that do not depend on where their values are.
+    /// Bytes of so many chunks that are always as many.
     pub(super) fn fixed_bytes(&self, chunks: usize) -> usize {
-        let values = chunks * self.sent;
         match self.quantizer {
-            Quantizer::Templar => values.div_ceil(4),
-            Quantizer::SignCentroid => 2 * chunks + values.div_ceil(4),
-            Quantizer::F32 => 4 * values,
+            Quantizer::Templar => 0,
+            Quantizer::SignCentroid => 2 * chunks,
+            Quantizer::F32 => 4 * chunks * self.sent,
         }
     }
 
+    /// Most bytes of the codes of so many chunks of a group: those of codes that are written as they are.
+    pub(super) fn most_code_bytes(&self, chunks: usize) -> usize {
+        match self.quantizer {
+            Quantizer::Templar | Quantizer::SignCentroid => (chunks * self.sent).div_ceil(4),
+            Quantizer::F32 => 0,
+        }
+    }
+
+    /// Most bytes of the positions of so many chunks of a group.
+    pub(super) fn most_position_bytes(&self, chunks: usize) -> usize {
+        (chunks * self.halving.most_bits()).div_ceil(8)
+    }
+
     /// Most bytes of a group of so many chunks.
-    pub(super) fn most_group_bytes(&self, chunks: usize) -> usize {
-        self.fixed_bytes(chunks) + (chunks * self.rice.most_bits()).div_ceil(8)
+    fn most_group_bytes(&self, chunks: usize) -> usize {
+        self.fixed_bytes(chunks) + self.most_code_bytes(chunks) + self.most_position_bytes(chunks)
     }
 
     /// Most bytes of the tensor.
     fn most_bytes(&self) -> u64 {
-        let (full, rest) = (self.geometry.chunks() / GROUP_CHUNKS, self.geometry.chunks() % GROUP_CHUNKS);
-        let groups = full * self.most_group_bytes(GROUP_CHUNKS) + self.most_group_bytes(rest);
+        let (chunks, each) = (self.geometry.chunks(), self.chunks_per_group());
+        let groups = chunks / each * self.most_group_bytes(each) + self.most_group_bytes(chunks % each);
         (self.prefix_bytes() + 4 * self.groups() + groups) as u64
     }
 

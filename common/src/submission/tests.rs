@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    Height, Hotkey,
+    Height, Hotkey, halving,
     model::{self, Role, TensorSpec},
+    quantize::Values,
     signature::SigningKey,
     sparse::{Quantizer, SparseSpec, compress, tests::tiny},
     wire::Writer,
@@ -215,10 +216,16 @@ fn malformed_bodies_are_named_even_when_signed() {
     assert!(message(&|b| b[HEADER_BYTES + 8] ^= 1).starts_with("tensor a is said to begin at offset"));
     let level = message(&|b| b[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes()));
     assert_eq!(level, "tensor a: a level of the tensor is not finite, or a negative scale");
-    assert!(message(&|b| b[start + 17] = 1).starts_with("tensor a: group 0 is said to have"));
-    // Six chunks of six codes: 9 bytes without padding, then positions.
-    let longer = message(&|b| b[start + 16] += 1);
-    assert!(longer.contains("tensor a: group 0"), "{longer}");
+    // Levels, weights of the codes, lengths of codes and of positions, codes, positions.
+    let weight = message(&|b| b[start + 19] ^= 1);
+    assert!(weight.contains("codes"), "{weight}");
+    let longest = "tensor a: group 0: a part is said to have";
+    assert!(message(&|b| b[start + 21] = 1).starts_with(longest));
+    assert!(message(&|b| b[start + 23] = 1).starts_with(longest));
+    let codes = message(&|b| b[start + 20] -= 1);
+    assert_eq!(codes, "tensor a: group 0: its codes are written in another way than the only one there is");
+    let positions = message(&|b| b[start + 22] -= 1);
+    assert_eq!(positions, "tensor a: group 0 does not end with its positions and zeros up to the next byte");
 }
 
 #[test]
@@ -237,7 +244,7 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
     assert!(
         centroid(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or a negative scale")
     );
-    let order = centroid(&|b| (b[8], b[9]) = (9, 8));
+    let order = centroid(&|b| (b[12], b[13]) = (9, 8));
     assert_eq!(order, "tensor a: group 0: the small magnitude of a chunk is larger than its large one");
     let infinite = message(Quantizer::F32, &|b| b[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes()));
     assert_eq!(infinite, "tensor a: a value is not finite, or a negative scale");
@@ -261,27 +268,53 @@ fn what_is_not_the_layouts_is_not_written() {
     assert!(refuse(&header, &other, key(7)).contains("tensor a"));
 }
 
+/// What takes the most bytes of a tensor: the longest positions, and codes that are better written as they are.
+fn longest(tensor: &TensorLayout) -> SparseTensor {
+    let (geometry, sent) = (tensor.geometry(), tensor.sent());
+    let positions = halving::tests::longest(geometry.size(), sent).repeat(geometry.chunks());
+    (0..1000u64)
+        .map(|seed| {
+            let values = noise(seed, positions.len());
+            let values = crate::quantize::quantize(tensor.quantizer(), sent, &values);
+            let values = match values {
+                Values::Templar { levels, codes } => {
+                    let codes = noise(seed, codes.len()).into_iter().map(|value| value.to_bits() as u8 & 3);
+                    Values::Templar { levels, codes: codes.collect() }
+                }
+                other => other,
+            };
+            SparseTensor::new(geometry, 6, positions.clone(), values).unwrap()
+        })
+        .max_by_key(|sparse| {
+            let mut bytes = Vec::new();
+            tensor.write(sparse, &mut bytes);
+            bytes.len()
+        })
+        .unwrap()
+}
+
 #[test]
 fn the_largest_size_is_reached_and_never_passed() {
     for quantizer in QUANTIZERS {
         let layout = small(quantizer);
-        let tensors: Vec<_> = layout
-            .tensors()
-            .iter()
-            .map(|tensor| {
-                // The last positions of each chunk take the most bits.
-                let (size, sent) = (tensor.geometry().size(), tensor.sent());
-                let chunk = |_| (size - sent..size).map(|at| at as u16);
-                let positions = (0..tensor.geometry().chunks()).flat_map(chunk).collect();
-                let values = vec![1.0; tensor.geometry().chunks() * sent];
-                let values = crate::quantize::quantize(quantizer, sent, &values);
-                SparseTensor::new(tensor.geometry(), 6, positions, values).unwrap()
-            })
-            .collect();
+        let tensors: Vec<_> = layout.tensors().iter().map(longest).collect();
         let header = Header::new(&expected(), 160, &layout);
         let bytes = encode(&layout, &header, &tensors, &key(7)).unwrap();
         assert_eq!(bytes.len() as u64, layout.most_bytes(), "{quantizer:?}");
         assert!(open(&bytes, &layout).is_ok());
+    }
+}
+
+#[test]
+fn the_parts_of_any_group_have_lengths_of_16_bits() {
+    for topk in [1, 100, 511, 512, 600, 1023, 1024, 4000, 65_535, 65_536] {
+        let spec = SparseSpec { chunk: 65_536, topk, ..tiny() };
+        let tensor = TensorSpec { name: "x".to_owned(), shape: vec![4096, 4096], role: Role::Matrix };
+        let layout = Layout::new(&[tensor], &spec).unwrap();
+        let tensor = &layout.tensors()[0];
+        let chunks = tensor.chunks_per_group();
+        let most = tensor.most_code_bytes(chunks).max(tensor.most_position_bytes(chunks));
+        assert!(most <= usize::from(u16::MAX), "{topk}: {most}");
     }
 }
 
@@ -333,6 +366,24 @@ proptest! {
         let submission = open(&bytes, &layout).unwrap();
         prop_assert_eq!(submission.header(), &header);
         prop_assert_eq!(submission.hash(), ObjectHash::of(&[&bytes[..bytes.len() - TRAILER_BYTES]]));
+        prop_assert_eq!(decoded(&submission), tensors);
+    }
+
+    #[test]
+    fn submissions_of_any_spec_come_back(
+        edge in 1u32..24,
+        topk in 1u32..600,
+        shapes in proptest::collection::vec(prop_oneof![(0usize..90).prop_map(|size| vec![size]), (0usize..90, 0usize..90).prop_map(|(rows, columns)| vec![rows, columns])], 0..4),
+        quantizer in 0usize..3,
+        seed: u32,
+    ) {
+        let spec = SparseSpec { chunk: edge * edge, topk: topk.min(edge * edge), quantizer: QUANTIZERS[quantizer], ..tiny() };
+        let tensor = |shape| TensorSpec { name: "x".to_owned(), shape, role: Role::Matrix };
+        let layout = Arc::new(Layout::new(&shapes.into_iter().map(tensor).collect::<Vec<_>>(), &spec).unwrap());
+        let tensors = tensors(&layout, seed.into());
+        let bytes = encode(&layout, &Header::new(&expected(), 160, &layout), &tensors, &key(7)).unwrap();
+        prop_assert!(bytes.len() as u64 <= layout.most_bytes());
+        let submission = open(&bytes, &layout).unwrap();
         prop_assert_eq!(decoded(&submission), tensors);
     }
 

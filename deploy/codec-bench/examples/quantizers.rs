@@ -1,4 +1,4 @@
-//! What quantizers lose and cost on what is sent of values: the figures of `common/docs/CODEC.md`.
+//! What quantizers lose and cost on what is sent of values: the figures of `common/COMPRESSION.md`.
 //!
 //! `cargo run -p codec-bench --example quantizers [-- FILE COLUMNS]`, where the file has recorded values: f32, little
 //! endian.
@@ -39,7 +39,7 @@ fn study(name: &str, values: &[f32], columns: usize) {
     let spec = SparseSpec {
         chunk: 4096,
         topk: SENT as u32,
-        codec: Codec::Rice,
+        codec: Codec::Halving,
         quantizer: Quantizer::F32,
         beta: 0.95,
         outer_lr: 1.0,

@@ -106,7 +106,7 @@ fn spec(quantizer: Quantizer) -> SparseSpec {
     SparseSpec {
         chunk: CHUNK as u32,
         topk: TOP_K as u32,
-        codec: Positions::Rice,
+        codec: Positions::Halving,
         quantizer,
         beta: BETA,
         outer_lr: 1.0,

@@ -42,7 +42,7 @@ fn sparse() -> SparseSpec {
     SparseSpec {
         chunk: 16,
         topk: 8,
-        codec: Codec::Rice,
+        codec: Codec::Halving,
         quantizer: Quantizer::SignCentroid,
         beta: 0.95,
         outer_lr: 1.0,

@@ -94,7 +94,7 @@ fn sent(model: &Model) -> Vec<SparseTensor> {
     let spec = SparseSpec {
         chunk: 16,
         topk: 8,
-        codec: Codec::Rice,
+        codec: Codec::Halving,
         quantizer: Quantizer::SignCentroid,
         beta: 0.95,
         outer_lr: 1.0,

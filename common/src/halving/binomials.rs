@@ -1,0 +1,95 @@
+//! Binomial coefficients, and sets as numbers: the set of the rising positions `p_1, p_2, ..` has the number
+//! `C(p_1, 1) + C(p_2, 2) + ..` (the combinatorial number system, in colexicographic order).
+
+use super::{MOST_RANKED, MOST_RANKED_COUNT, roots::Roots};
+
+/// Columns of the table: up to one more than [`MOST_RANKED`], and no power of two, so that the rows do not compete for the
+/// same lines of a cache.
+const COLUMNS: usize = MOST_RANKED as usize + 8;
+
+/// `C(n, k)` for `n` up to [`MOST_RANKED`] and `k` up to [`MOST_RANKED_COUNT`], where it is less than 2^63.
+#[derive(Debug)]
+pub(super) struct Binomials {
+    /// By `k`, then by `n`; [`u64::MAX`] where it is 2^63 or more.
+    rows: Vec<[u64; COLUMNS]>,
+    roots: Roots,
+}
+
+impl Binomials {
+    pub(super) fn new() -> Self {
+        let mut rows = vec![[1u64; COLUMNS]];
+        for k in 1..=MOST_RANKED_COUNT as usize {
+            let mut row = [0; COLUMNS];
+            for n in 1..COLUMNS {
+                let sum = rows[k - 1][n - 1].saturating_add(row[n - 1]);
+                row[n] = if sum >> 63 == 0 { sum } else { u64::MAX };
+            }
+            rows.push(row);
+        }
+        Self { rows, roots: Roots::new() }
+    }
+
+    /// The number of sets of `count` of `size` values, if such sets are written as numbers.
+    #[inline]
+    pub(super) fn sets(&self, size: u32, count: u32) -> Option<u64> {
+        if size > MOST_RANKED || count > MOST_RANKED_COUNT {
+            return None;
+        }
+        Some(self.rows[count as usize][size as usize]).filter(|&sets| sets != u64::MAX)
+    }
+
+    /// The number of a set of rising positions, the first possible one being `start`.
+    #[inline]
+    pub(super) fn rank(&self, start: u32, positions: &[u16]) -> u64 {
+        let terms = self.rows[1..].iter().zip(positions);
+        terms.map(|(row, &position)| row[usize::from(position) - start as usize]).sum()
+    }
+
+    /// Takes the last of `k` positions out of each number: writes it, as it is in its part, and leaves the number of the
+    /// others. `k` is at least 2.
+    #[inline]
+    pub(super) fn take_last(&self, k: usize, ranks: &mut [u64], mut write: impl FnMut(usize, usize)) {
+        if k == 2 {
+            return ranks.iter_mut().enumerate().for_each(|(at, rank)| {
+                let n = last_of_two(*rank);
+                *rank -= n * (n - 1) / 2;
+                write(at, n as usize);
+            });
+        }
+        let (steps, row, root) = (&self.rows[k - 1], &self.rows[k], self.roots.of(k));
+        for (at, rank) in ranks.iter_mut().enumerate() {
+            // The largest `n` with `C(n, k) <= rank`: nearly always what is guessed, or one more.
+            let guess = root.guess(*rank).min(COLUMNS - 2);
+            let mut n = guess + usize::from(row[guess + 1] <= *rank);
+            let mut rest = rank.wrapping_sub(row[n]);
+            // From one `n` to the next there are `C(n, k - 1)` numbers.
+            if rest >= steps[n] {
+                n = search(row, *rank);
+                rest = *rank - row[n];
+            }
+            *rank = rest;
+            write(at, n);
+        }
+    }
+}
+
+/// The largest `n` with `C(n, 2) <= rank`: `n (n - 1) / 2 <= rank` solved for `n`. A rank of at most 512 values is so small
+/// that the square root is rounded to the right side.
+#[inline]
+fn last_of_two(rank: u64) -> u64 {
+    (((8 * rank + 1) as i64 as f64).sqrt() as i64 as u64).div_ceil(2)
+}
+
+/// The largest `n` with `row[n] <= rank`, where the guess was wrong.
+#[cold]
+fn search(row: &[u64; COLUMNS], rank: u64) -> usize {
+    row.partition_point(|&number| number <= rank) - 1
+}
+
+/// `C(n, k)` for all `k` up to `n`, which is at most 64.
+pub(super) fn row(n: u32) -> Vec<u128> {
+    (0..n).fold(vec![1], |row, _| {
+        let inner = row.windows(2).map(|pair| pair[0] + pair[1]);
+        std::iter::once(1).chain(inner).chain([1]).collect()
+    })
+}

@@ -1,0 +1,188 @@
+//! Prefix codes of bounded length: the best ones there are (package-merge: Larmore, Hirschberg 1990), in canonical form, with
+//! the bits of a code from its highest on, as DEFLATE has them (RFC 1951, 3.2.2).
+//!
+//! A code follows from its weights alone, so that it need not be sent. It is complete: any bits are symbols.
+
+/// A prefix code of up to 256 symbols.
+#[derive(Clone, Debug)]
+pub struct PrefixCode {
+    /// Most bits of a symbol.
+    most: u32,
+    /// The bits of each symbol that occurs, as they are written (the first one lowest), and their number.
+    symbols: Vec<Option<(u16, u8)>>,
+    /// For any next `most` bits: the symbol that they begin with, and its number of bits.
+    lookup: Vec<(u8, u8)>,
+}
+
+impl PrefixCode {
+    /// The code for symbols of these weights in which none has more than `most` bits (at most 15, and enough to tell the
+    /// symbols apart). Symbols of weight 0 do not occur.
+    #[must_use]
+    pub fn new(weights: &[u128], most: u32) -> Self {
+        Self::of(&lengths(weights, most), most)
+    }
+
+    /// The code with these lengths, if there is one that is complete; symbols without a length do not occur.
+    #[must_use]
+    pub fn with_lengths(lengths: &[Option<u8>], most: u32) -> Option<Self> {
+        let fits = lengths.iter().flatten().all(|&length| u32::from(length) <= most);
+        let room = || lengths.iter().flatten().map(|&length| 1u32 << (most - u32::from(length))).sum::<u32>();
+        (lengths.len() <= 256 && most < 16 && fits && room() == 1 << most).then(|| Self::of(lengths, most))
+    }
+
+    /// The lengths of the symbols that occur.
+    pub fn lengths(&self) -> impl Iterator<Item = Option<u8>> {
+        self.symbols.iter().map(|symbol| symbol.map(|(_, length)| length))
+    }
+
+    /// The canonical code.
+    fn of(lengths: &[Option<u8>], most: u32) -> Self {
+        debug_assert!(lengths.len() <= 256 && most < 16, "symbols have 8 bits, codes 15");
+        let mut order: Vec<(u8, usize)> =
+            lengths.iter().enumerate().filter_map(|(symbol, length)| Some(((*length)?, symbol))).collect();
+        order.sort_unstable();
+        let mut symbols = vec![None; lengths.len()];
+        let mut lookup = vec![(0, 0); 1 << most];
+        let mut next = 0usize;
+        for (length, symbol) in order {
+            // Codes as numbers of `most` bits rise: from the shortest to the longest, among equals from symbol to symbol.
+            let code = reversed(next, most);
+            symbols[symbol] = Some((code as u16, length));
+            for rest in 0..1 << (most - u32::from(length)) {
+                lookup[code | rest << length] = (symbol as u8, length);
+            }
+            next += 1 << (most - u32::from(length));
+        }
+        Self { most, symbols, lookup }
+    }
+
+    /// A symbol's bits, the first one lowest, and their number; nothing if it does not occur.
+    #[inline]
+    #[must_use]
+    pub fn bits(&self, symbol: usize) -> Option<(u64, u32)> {
+        let (bits, count) = (*self.symbols.get(symbol)?)?;
+        Some((bits.into(), count.into()))
+    }
+
+    /// The symbol that bits begin with, and its number of bits.
+    #[inline]
+    #[must_use]
+    pub fn symbol(&self, bits: u64) -> (usize, u32) {
+        let (symbol, count) = self.lookup[bits as usize & ((1 << self.most) - 1)];
+        (symbol.into(), count.into())
+    }
+}
+
+/// The bits of a number of `count` bits in the other order.
+fn reversed(number: usize, count: u32) -> usize {
+    if count == 0 { 0 } else { number.reverse_bits() >> (usize::BITS - count) }
+}
+
+/// The lengths of the best code with at most `most` bits; none for a symbol that does not occur, 0 for the only one.
+///
+/// Round by round the coins (a symbol each) and the packages of the round before (pairs of its items, in order) are merged
+/// by weight, a coin before a package of the same weight and coins of the same weight in the order of symbols. Of the last
+/// round the first `2 (symbols - 1)` items are taken, of each round before it those in the packages taken. A
+/// symbol's length is the number of rounds in which its coin is taken.
+fn lengths(weights: &[u128], most: u32) -> Vec<Option<u8>> {
+    let mut coins: Vec<usize> = (0..weights.len()).filter(|&symbol| weights[symbol] > 0).collect();
+    coins.sort_by_key(|&symbol| weights[symbol]);
+    debug_assert!(coins.len() <= 1 << most, "there are enough codes");
+    let round = |packages: &[u128]| {
+        // A coin is not a package; sorting is stable.
+        let mut items: Vec<(u128, bool)> = coins.iter().map(|&coin| (weights[coin], false)).collect();
+        items.extend(packages.iter().map(|&package| (package, true)));
+        items.sort_by_key(|(weight, _)| *weight);
+        items
+    };
+    let mut rounds = vec![round(&[])];
+    for before in 0..most.saturating_sub(1) as usize {
+        let packages: Vec<u128> = rounds[before].chunks_exact(2).map(|pair| pair[0].0 + pair[1].0).collect();
+        rounds.push(round(&packages));
+    }
+    let mut lengths: Vec<_> = weights.iter().map(|&weight| (weight > 0).then_some(0)).collect();
+    let mut taken = 2 * coins.len().saturating_sub(1);
+    for items in rounds.iter().rev() {
+        let packages = items[..taken].iter().filter(|(_, package)| *package).count();
+        let coins = &coins[..taken - packages];
+        coins.iter().for_each(|&coin| lengths[coin] = lengths[coin].map(|length| length + 1));
+        taken = 2 * packages;
+    }
+    lengths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The weight of all symbols, each as often as it has bits.
+    fn cost(weights: &[u128], lengths: &[Option<u8>]) -> u128 {
+        weights.iter().zip(lengths).map(|(weight, length)| weight * u128::from(length.unwrap_or(0))).sum()
+    }
+
+    /// The least cost of any code of bounded length, by trying all lengths that a complete code can have.
+    fn least(weights: &[u128], most: u8) -> u128 {
+        fn any(weights: &[u128], most: u8, room: u32, least: u8) -> Option<u128> {
+            let Some((first, rest)) = weights.split_first() else {
+                return (room == 0).then_some(0);
+            };
+            // Heavier symbols have no longer codes: weights fall.
+            let lengths = least..=most;
+            let each = lengths.filter_map(|length| {
+                let room = room.checked_sub(1 << (most - length))?;
+                Some(first * u128::from(length) + any(rest, most, room, length)?)
+            });
+            each.min()
+        }
+        let mut falling: Vec<u128> = weights.iter().copied().filter(|&weight| weight > 0).collect();
+        falling.sort_unstable_by(|a, b| b.cmp(a));
+        if falling.len() < 2 { 0 } else { any(&falling, most, 1 << most, 1).unwrap() }
+    }
+
+    proptest! {
+        #[test]
+        fn no_other_code_is_shorter(weights in proptest::collection::vec(prop_oneof![1 => Just(0u128), 4 => 1u128..40, 2 => 1u128..10_000], 0..9), most in 3u32..6) {
+            prop_assert_eq!(cost(&weights, &lengths(&weights, most)), least(&weights, most as u8));
+        }
+
+        #[test]
+        fn any_bits_are_symbols_and_symbols_come_back(weights in proptest::collection::vec(prop_oneof![Just(0u128), 1u128..9, any::<u64>().prop_map(u128::from)], 1..257)) {
+            let code = PrefixCode::new(&weights, 11);
+            for symbol in (0..weights.len()).filter(|&symbol| weights[symbol] > 0) {
+                let (bits, count) = code.bits(symbol).unwrap();
+                prop_assert!(count <= 11);
+                for rest in [0, 1, u64::MAX] {
+                    prop_assert_eq!(code.symbol(bits | rest << count), (symbol, count));
+                }
+            }
+            if weights.iter().any(|&weight| weight > 0) {
+                let lengths: Vec<_> = code.lengths().collect();
+                let again = PrefixCode::with_lengths(&lengths, 11).unwrap();
+                prop_assert_eq!(&again.lookup, &code.lookup);
+                for bits in 0..1 << 11 {
+                    let (symbol, count) = code.symbol(bits);
+                    prop_assert!(weights[symbol] > 0);
+                    prop_assert_eq!(code.bits(symbol), Some((bits & ((1 << count) - 1), count)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn codes_are_canonical() {
+        // RFC 1951, 3.2.2: lengths 3, 3, 3, 3, 3, 2, 4, 4 give these codes.
+        let weights = [8, 8, 8, 8, 8, 16, 4, 4u128];
+        let code = PrefixCode::new(&weights, 4);
+        let text = |symbol| {
+            let (bits, count) = code.bits(symbol).unwrap();
+            (0..count).map(|bit| char::from(b'0' + (bits >> bit & 1) as u8)).collect::<String>()
+        };
+        let codes: Vec<String> = (0..8).map(text).collect();
+        assert_eq!(codes, ["010", "011", "100", "101", "110", "00", "1110", "1111"]);
+        assert_eq!(PrefixCode::new(&[0, 5, 0], 11).symbol(77), (1, 0), "the only symbol needs no bits");
+        let refused =
+            [[Some(1), Some(1), Some(2)], [Some(1), Some(2), None], [None; 3], [Some(5), Some(1), Some(1)]];
+        refused.iter().for_each(|lengths| assert!(PrefixCode::with_lengths(lengths, 4).is_none()));
+    }
+}
