@@ -53,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("chain-metadata", &["cli"]),
     ("bucket-server", &["cli"]),
+    ("codec-bench", &["cli"]),
     ("chain", &["devchain", "devchain-runtime"]),
     ("devchain-runtime", &["chain-metadata"]),
     ("storage", &["bucket-server"]),

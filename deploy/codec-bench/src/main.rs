@@ -131,3 +131,15 @@ impl Bench {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_reference_is_what_the_code_says() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+        cli::check_reference(&Flags::command(), &page).unwrap();
+    }
+}

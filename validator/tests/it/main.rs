@@ -5,5 +5,6 @@ mod command;
 mod keys;
 mod miners;
 mod network;
+mod refusals;
 mod replay;
 mod windows;
