@@ -247,7 +247,7 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
     let sign = |change: &dyn Fn(&mut [u8])| message(Quantizer::Sign, change);
     assert!(sign(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or a negative scale"));
     // Scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs, which leave 4 bits.
-    assert_eq!(sign(&|b| b[4] = 1), "tensor a: group 0: a part is said to have 1 bytes: at most 0");
+    assert_eq!(sign(&|b| b[4] = 1), "tensor a: group 0: a part is said to have 1 bytes: it has at most 0");
     let filler = sign(&|b| b[8 + 6 + 4] |= 0x80);
     assert_eq!(filler, "tensor a: group 0: its codes are written in another way than the only one there is");
     let infinite = message(Quantizer::F32, &|b| b[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes()));
