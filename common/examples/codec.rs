@@ -18,7 +18,6 @@ use common::{
 };
 use std::{sync::Arc, time::Instant};
 
-const QUANTIZERS: [Quantizer; 3] = [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32];
 /// Submissions that are aggregated together.
 const PEERS: u8 = 16;
 
@@ -28,16 +27,16 @@ fn main() {
     let repetitions: usize = arguments.next().unwrap_or(25);
     positions();
     for (name, model) in [("tiny", tiny()), ("Covenant-72B", covenant())] {
-        for quantizer in QUANTIZERS {
+        for quantizer in Quantizer::ALL {
             largest(name, &model, quantizer);
         }
     }
-    for quantizer in QUANTIZERS {
+    for quantizer in Quantizer::ALL {
         gaussian("tiny", &tiny(), quantizer);
     }
     for distribution in [Distribution::Gaussian, Distribution::ScaleMixed, Distribution::Student] {
-        for quantizer in &QUANTIZERS[..2] {
-            tensor(distribution, *quantizer, millions, repetitions);
+        for quantizer in [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::Sign] {
+            tensor(distribution, quantizer, millions, repetitions);
         }
     }
 }

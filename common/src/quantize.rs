@@ -1,11 +1,14 @@
-//! Quantizers: from the values that are sent of a tensor to 2-bit codes and what decodes them.
+//! Quantizers: from the values that are sent of a tensor to codes of 1 or 2 bits and what decodes them.
 //!
 //! All arithmetic is IEEE's basic operations in a fixed order, so that a quantizer's result is the same on any machine.
 
 mod centroid;
+mod ratio;
+mod sign;
 mod templar;
 
-pub use centroid::{CentroidChunk, Ratio};
+pub use centroid::CentroidChunk;
+pub use ratio::Ratio;
 
 use crate::sparse::{Quantizer, SparseTensorError};
 
@@ -28,6 +31,15 @@ pub enum Values {
         /// A code per value: 1 is added for the larger magnitude, 2 for a negative sign.
         codes: Vec<u8>,
     },
+    /// A sign, and one magnitude per chunk.
+    Sign {
+        /// The scale of the tensor: magnitudes are shares of it.
+        base: f32,
+        /// The magnitude of each chunk.
+        magnitudes: Vec<Ratio>,
+        /// A code per value: 1 for a negative sign, otherwise 0.
+        codes: Vec<u8>,
+    },
     /// The values as they are.
     F32(Vec<f32>),
 }
@@ -46,6 +58,7 @@ pub(crate) fn quantize_on(threads: usize, quantizer: Quantizer, sent: usize, val
     match quantizer {
         Quantizer::Templar => templar::quantize(values, threads),
         Quantizer::SignCentroid => centroid::quantize(sent, values, threads),
+        Quantizer::Sign => sign::quantize(sent, values, threads),
         Quantizer::F32 => Values::F32(values.to_vec()),
     }
 }
@@ -55,7 +68,9 @@ impl Values {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::Templar { codes, .. } | Self::SignCentroid { codes, .. } => codes.len(),
+            Self::Templar { codes, .. } | Self::SignCentroid { codes, .. } | Self::Sign { codes, .. } => {
+                codes.len()
+            }
             Self::F32(values) => values.len(),
         }
     }
@@ -72,6 +87,7 @@ impl Values {
         match self {
             Self::Templar { .. } => Quantizer::Templar,
             Self::SignCentroid { .. } => Quantizer::SignCentroid,
+            Self::Sign { .. } => Quantizer::Sign,
             Self::F32(_) => Quantizer::F32,
         }
     }
@@ -82,6 +98,9 @@ impl Values {
         match self {
             Self::Templar { levels, .. } => Some(*levels),
             Self::SignCentroid { base, scales, .. } => scales.get(chunk).map(|scales| scales.levels(*base)),
+            Self::Sign { base, magnitudes, .. } => {
+                magnitudes.get(chunk).map(|magnitude| magnitude.signs(*base))
+            }
             Self::F32(_) => None,
         }
     }
@@ -95,19 +114,27 @@ impl Values {
                 fine(codes.iter().all(|&code| code < 4), "a code is more than 3")
             }
             Self::SignCentroid { base, scales, codes } => {
-                if scales.len() != chunks {
-                    return Err(SparseTensorError::Count {
-                        what: "scales",
-                        found: scales.len(),
-                        expected: chunks,
-                    });
-                }
-                fine(base.is_finite() && base.is_sign_positive(), "the scale is negative or not finite")?;
+                check_scales(*base, scales.len(), chunks)?;
                 fine(scales.iter().all(CentroidChunk::is_ordered), "a small magnitude is the larger one")?;
                 fine(codes.iter().all(|&code| code < 4), "a code is more than 3")
             }
+            Self::Sign { base, magnitudes, codes } => {
+                check_scales(*base, magnitudes.len(), chunks)?;
+                fine(codes.iter().all(|&code| code < 2), "a code is more than 1")
+            }
             Self::F32(values) => fine(values.iter().all(|value| value.is_finite()), "a value is not finite"),
         }
+    }
+}
+
+/// Checks the scale of a tensor, and that so many of its chunks have one of their own as there are.
+fn check_scales(base: f32, found: usize, chunks: usize) -> Result<(), SparseTensorError> {
+    if found != chunks {
+        return Err(SparseTensorError::Count { what: "scales", found, expected: chunks });
+    }
+    match base.is_finite() && base.is_sign_positive() {
+        true => Ok(()),
+        false => Err(SparseTensorError::Value("the scale is negative or not finite")),
     }
 }
 
@@ -156,13 +183,13 @@ mod tests {
 
     #[test]
     fn magnitudes_per_chunk_lose_less_than_levels_per_tensor() {
-        let of =
-            |spread| [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32].map(|q| error(q, spread));
-        let [templar, centroid, f32] = of(1);
+        let of = |spread| Quantizer::ALL.map(|quantizer| error(quantizer, spread));
+        let [templar, centroid, f32, sign] = of(1);
         assert!(centroid < 0.5 * templar && templar < 0.02, "{templar} {centroid}");
+        assert!((0.9..1.1).contains(&(sign / templar)), "templar's codes are signs here: {templar} {sign}");
         assert_eq!(f32, 0.0);
         // Where chunks differ, one scale for all of them costs a lot.
-        let [templar, centroid, _] = of(4);
-        assert!(centroid < 0.1 * templar, "{templar} {centroid}");
+        let [templar, centroid, _, sign] = of(4);
+        assert!(centroid < 0.1 * templar && sign < 0.1 * templar, "{templar} {centroid} {sign}");
     }
 }

@@ -48,6 +48,8 @@ pub enum Quantizer {
     Templar,
     /// 2 bits: a sign, and one of two magnitudes per chunk.
     SignCentroid,
+    /// 1 bit: a sign, and one magnitude per chunk.
+    Sign,
     /// 32 bits: the values as they are. For tests and comparisons.
     F32,
 }
@@ -97,6 +99,9 @@ pub const MOST_EDGE: u32 = 256;
 macro_rules! tag {
     ($type:ident, $what:literal, $($name:ident = $number:literal),+) => {
         impl $type {
+            /// All choices, by their numbers.
+            pub const ALL: [Self; [$($number),+].len()] = [$(Self::$name),+];
+
             /// The number that stands for it in bytes.
             #[must_use]
             pub fn id(self) -> u8 {
@@ -120,7 +125,7 @@ macro_rules! tag {
     };
 }
 tag!(Codec, "the codec", Halving = 1);
-tag!(Quantizer, "the quantizer", Templar = 1, SignCentroid = 2, F32 = 3);
+tag!(Quantizer, "the quantizer", Templar = 1, SignCentroid = 2, F32 = 3, Sign = 4);
 
 /// A choice that this version does not know.
 fn unknown(what: &'static str, offset: usize, found: u8) -> WireError {

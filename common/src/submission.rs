@@ -15,6 +15,7 @@ mod error;
 mod header;
 mod layout;
 mod seal;
+mod signs;
 #[cfg(test)]
 mod tests;
 

@@ -148,7 +148,7 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 8] {
 
 #[test]
 fn hot_loops_do_not_allocate_per_chunk() {
-    for quantizer in [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32] {
+    for quantizer in Quantizer::ALL {
         let few = each_step(4, quantizer);
         let many = each_step(64, quantizer);
         for ((step, few), (_, many)) in few.into_iter().zip(many) {
@@ -165,7 +165,7 @@ fn hot_loops_do_not_allocate_per_chunk() {
 /// more than the parameters.
 #[test]
 fn hostile_bodies_take_no_more_memory_than_true_ones() {
-    for quantizer in [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32] {
+    for quantizer in Quantizer::ALL {
         let (layout, key, expected) = run(256, quantizer);
         let geometry = *layout.tensors()[0].geometry();
         let mut values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();

@@ -19,8 +19,6 @@ use std::{
     sync::Arc,
 };
 
-const QUANTIZERS: [Quantizer; 3] = [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32];
-
 /// What a decoder finds in a tensor.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Decoded {
@@ -124,7 +122,7 @@ impl Case {
                 positions.extend(chosen);
             }
             let (count, most) = (positions.len(), 1 + chance.below(4));
-            let codes = (0..count).map(|_| chance.below(most) as u8).collect();
+            let codes: Vec<_> = (0..count).map(|_| chance.below(most) as u8).collect();
             let values = match tensor.quantizer() {
                 Quantizer::Templar => Values::Templar { levels: [-0.5, 1.5, -0.0, 3e-42], codes },
                 Quantizer::SignCentroid => {
@@ -134,6 +132,11 @@ impl Case {
                     };
                     let scales = (0..geometry.chunks()).map(|_| pair()).collect();
                     Values::SignCentroid { base: 1.0 / 3.0, scales, codes }
+                }
+                Quantizer::Sign => {
+                    let magnitudes = (0..geometry.chunks()).map(|_| Ratio(chance.below(256) as u8)).collect();
+                    let codes = codes.into_iter().map(|code| code & 1).collect();
+                    Values::Sign { base: 1.0 / 3.0, magnitudes, codes }
                 }
                 Quantizer::F32 => Values::F32((0..count).map(|_| chance.value()).collect()),
             };
@@ -211,10 +214,12 @@ fn agree(cases: &[(Case, Vec<u8>)]) {
 #[test]
 fn golden_files_are_read_alike() {
     let shapes: [&[usize]; 4] = [&[16, 24], &[10], &[3], &[0, 8]];
-    let cases = QUANTIZERS.into_iter().zip(["templar", "sign-centroid", "f32"]).map(|(quantizer, name)| {
-        let file = format!("{}/tests/golden/submission-{name}.bin", env!("CARGO_MANIFEST_DIR"));
-        (Case::new(64, 6, quantizer, &shapes), std::fs::read(file).unwrap())
-    });
+    let cases = Quantizer::ALL.into_iter().zip(["templar", "sign-centroid", "f32", "sign"]).map(
+        |(quantizer, name)| {
+            let file = format!("{}/tests/golden/submission-{name}.bin", env!("CARGO_MANIFEST_DIR"));
+            (Case::new(64, 6, quantizer, &shapes), std::fs::read(file).unwrap())
+        },
+    );
     agree(&cases.collect::<Vec<_>>());
 }
 
@@ -222,7 +227,7 @@ fn golden_files_are_read_alike() {
 fn submissions_of_any_spec_are_read_alike() {
     let mut chance = Chance(1);
     let mut cases = Vec::new();
-    for quantizer in QUANTIZERS {
+    for quantizer in Quantizer::ALL {
         let mut add = |chunk, topk, shapes: &[&[usize]]| {
             let case = Case::new(chunk, topk, quantizer, shapes);
             cases.push((case.clone(), case.compressed(&mut chance)));
@@ -244,7 +249,7 @@ fn submissions_of_any_spec_are_read_alike() {
 #[test]
 fn what_is_refused_here_is_refused_there() {
     let mut chance = Chance(2);
-    for quantizer in QUANTIZERS {
+    for quantizer in Quantizer::ALL {
         let case = Case::new(64, 6, quantizer, &[&[16, 24], &[10], &[3]]);
         let bytes = case.drawn(&mut chance);
         let changed = (0..400).map(|_| {

@@ -46,7 +46,7 @@ fn compression_needs_a_16th_of_the_tensors() {
     let tensors = shapes.map(|shape| Geometry::new(shape, 64).unwrap());
     let count: usize = tensors.iter().map(Geometry::len).sum();
     let delta: Vec<f32> = (0..count).map(|at| (at as f32 * 0.7).sin()).collect();
-    for quantizer in [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32] {
+    for quantizer in Quantizer::ALL {
         let spec = SparseSpec {
             chunk: 4096,
             topk: 64,

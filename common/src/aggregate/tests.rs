@@ -149,7 +149,7 @@ proptest! {
         parameters in proptest::collection::vec(parameter(), 24 * 16),
         values in proptest::collection::vec(proptest::collection::vec(value(), 24 * 16), 0..5),
         rule in rule(),
-        quantizer in prop_oneof![Just(Quantizer::F32), Just(Quantizer::SignCentroid), Just(Quantizer::Templar)],
+        quantizer in proptest::sample::select(&Quantizer::ALL[..]),
         rate in prop_oneof![Just(1.0f32), 0.01f32..2.0],
         last in prop_oneof![Just(None), Just(Some(0.0)), (0.1f64..10.0).prop_map(Some)],
         rotate: usize,
@@ -242,7 +242,7 @@ proptest! {
         start in all(parameter()),
         sent in proptest::collection::vec(all(modest()), 0..5),
         rule in rule(),
-        quantizer in prop_oneof![Just(Quantizer::SignCentroid), Just(Quantizer::Templar), Just(Quantizer::F32)],
+        quantizer in proptest::sample::select(&Quantizer::ALL[..]),
         cut: usize,
     ) {
         let spec = SparseSpec { chunk: 64, topk: 6, quantizer, aggregation: rule, ..tiny() };

@@ -5,13 +5,8 @@
 //! A magnitude is written in 8 bits as a share of the tensor's scale ([`Ratio`]), so a chunk of 64 values costs 0.25
 //! bits per value on top of its 2-bit codes.
 
-use super::{PIECE, Values};
+use super::{PIECE, Ratio, Values, ratio};
 use crate::threads::for_each;
-
-/// A share of a tensor's scale in 8 bits: 0, or `(16 + m) 2^(e - 20)` with 4 bits of `m` below 4 bits of `e`; the step
-/// is at most 1/16, so the error at most 1/32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ratio(pub u8);
 
 /// The two magnitudes of a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,42 +26,6 @@ const MAGNITUDE: u32 = 0x7fff_ffff;
 const LARGE: u8 = 1;
 /// Added to a code for a negative sign.
 const NEGATIVE: u8 = 2;
-
-impl Ratio {
-    /// The share, exact: it has 5 significant bits.
-    #[must_use]
-    pub fn value(self) -> f32 {
-        let (exponent, mantissa) = (self.0 >> 4, self.0 & 15);
-        if self.0 == 0 {
-            return 0.0;
-        }
-        let power = f32::from_bits((127 + u32::from(exponent) - 20) << 23);
-        f32::from(16 + mantissa) * power
-    }
-
-    /// The share nearest to a number; the smaller of two that are as near.
-    #[must_use]
-    pub fn nearest(share: f64) -> Self {
-        if (2f64.powi(-15)..1.0).contains(&share) {
-            // The exponent and the upper 4 bits of the mantissa, rounded by those below them.
-            let (upper, below) = (share.to_bits() >> 48, share.to_bits() & 0xffff_ffff_ffff);
-            let code = upper - ((1023 - 16) << 4) + u64::from(below > 1 << 47);
-            return Self(code.min(255) as u8);
-        }
-        let (mut low, mut high) = (0u8, u8::MAX);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if f64::from(Self(middle).value()) < share {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let below = Self(low.saturating_sub(1));
-        let (down, up) = (share - f64::from(below.value()), f64::from(Self(low).value()) - share);
-        if down <= up { below } else { Self(low) }
-    }
-}
 
 impl CentroidChunk {
     /// Whether the large magnitude is not the smaller one.
@@ -99,7 +58,7 @@ pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
             }
         },
     );
-    let base = base(&centroids);
+    let base = ratio::base(centroids.iter().map(|[_, large]| *large));
     let mut scales = vec![CentroidChunk::default(); chunks];
     let mut codes = vec![0; values.len()];
     let written = scales.chunks_mut(piece).zip(codes.chunks_mut(piece * sent));
@@ -172,18 +131,9 @@ impl Bins {
     }
 }
 
-/// The tensor's scale: such that the largest share, 31/32, is its largest magnitude.
-fn base(centroids: &[[f64; 2]]) -> f32 {
-    let largest = centroids.iter().fold(0.0f64, |most, [_, large]| most.max(*large));
-    ((largest * 32.0 / 31.0) as f32).min(f32::MAX)
-}
-
 /// A chunk's magnitudes as shares of the scale.
 fn scales(centroids: [f64; 2], base: f32) -> CentroidChunk {
-    if base == 0.0 {
-        return CentroidChunk::default();
-    }
-    let [small, large] = centroids.map(|centroid| Ratio::nearest(centroid / f64::from(base)));
+    let [small, large] = centroids.map(|centroid| Ratio::of(centroid, base));
     CentroidChunk { small: small.min(large), large }
 }
 
@@ -212,24 +162,6 @@ mod tests {
         let Values::SignCentroid { codes, .. } = &quantized else { panic!("{quantized:?}") };
         let level = |at: usize| quantized.levels(at / sent).unwrap()[usize::from(codes[at])];
         (0..values.len()).map(level).collect()
-    }
-
-    #[test]
-    fn shares_rise_and_are_exact() {
-        let shares: Vec<f32> = (0..=255).map(|share| Ratio(share).value()).collect();
-        assert!(shares.is_sorted_by(|a, b| a < b));
-        assert_eq!((shares[0], shares[1], shares[255]), (0.0, 17.0 / 1_048_576.0, 31.0 / 32.0));
-        for share in 0..=255 {
-            assert_eq!(Ratio::nearest(Ratio(share).value().into()), Ratio(share));
-        }
-        for step in 0..100_000 {
-            let share = f64::from(step) / 99_999.0;
-            let of = |share: u8| f64::from(Ratio(share).value());
-            let nearest = (0..=255).min_by(|&a, &b| (of(a) - share).abs().total_cmp(&(of(b) - share).abs()));
-            assert_eq!(Ratio::nearest(share).0, nearest.unwrap(), "{share}");
-        }
-        assert_eq!(Ratio::nearest(2.0), Ratio(255));
-        assert_eq!(Ratio::nearest(0.0), Ratio(0));
     }
 
     #[test]

@@ -344,8 +344,6 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    const QUANTIZERS: [Quantizer; 3] = [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32];
-
     fn spec(quantizer: Quantizer) -> SparseSpec {
         SparseSpec { quantizer, chunk: 64, topk: 8, ..tiny() }
     }
@@ -382,7 +380,7 @@ mod tests {
     #[test]
     fn a_tensor_without_values_sends_none() {
         let geometry = Geometry::new(&[0, 64], 64).unwrap();
-        for quantizer in QUANTIZERS {
+        for quantizer in Quantizer::ALL {
             assert!(compress(&[], &geometry, &spec(quantizer)).unwrap().positions().is_empty());
         }
     }
@@ -409,7 +407,7 @@ mod tests {
         let tensors = shapes.map(|shape| Geometry::new(shape, 64).unwrap());
         let count = tensors.iter().map(Geometry::len).sum();
         let (start, delta) = (noise(1, count), noise(2, count));
-        for quantizer in QUANTIZERS {
+        for quantizer in Quantizer::ALL {
             let spec = SparseSpec { quantizer, ..tiny() };
             let mut sum = start.clone();
             feedback::accumulate(&mut sum, &delta, spec.beta);
@@ -435,7 +433,7 @@ mod tests {
         #[test]
         fn what_is_sent_is_a_sparse_tensor(values in proptest::collection::vec(-1e30f32..1e30, 128)) {
             let geometry = Geometry::new(&[8, 16], 8).unwrap();
-            for quantizer in QUANTIZERS {
+            for quantizer in Quantizer::ALL {
                 let sent = compress(&values, &geometry, &spec(quantizer)).unwrap();
                 let again =
                     SparseTensor::new(&geometry, 8, sent.positions().to_vec(), sent.values().clone()).unwrap();

@@ -1,9 +1,6 @@
 //! What is sent of one tensor, decoded.
 
-use crate::{
-    chunks::Geometry,
-    quantize::{CentroidChunk, Values},
-};
+use crate::{chunks::Geometry, quantize::Values};
 
 /// The values that are sent of one tensor: as many of each chunk, with their positions.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +96,9 @@ impl SparseTensor {
     #[must_use]
     pub fn codes(&self) -> &[u8] {
         match &self.values {
-            Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } => codes,
+            Values::Templar { codes, .. }
+            | Values::SignCentroid { codes, .. }
+            | Values::Sign { codes, .. } => codes,
             Values::F32(_) => &[],
         }
     }
@@ -115,7 +114,9 @@ impl SparseTensor {
         let range = chunk * self.sent..(chunk + 1) * self.sent;
         match &self.values {
             Values::F32(values) => ChunkValues::Plain(&values[range]),
-            Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } => {
+            Values::Templar { codes, .. }
+            | Values::SignCentroid { codes, .. }
+            | Values::Sign { codes, .. } => {
                 ChunkValues::Coded(self.values.levels(chunk).unwrap_or_default(), &codes[range])
             }
         }
@@ -141,15 +142,6 @@ impl SparseTensor {
     #[must_use]
     pub fn chunk_energy(&self, chunk: usize) -> f64 {
         self.chunk_values(chunk).energy()
-    }
-
-    /// The scales of a chunk, where chunks have their own.
-    #[must_use]
-    pub fn scales(&self, chunk: usize) -> Option<CentroidChunk> {
-        match &self.values {
-            Values::SignCentroid { scales, .. } => scales.get(chunk).copied(),
-            Values::Templar { .. } | Values::F32(_) => None,
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{
     BodyError, SubmissionError, TensorLayout,
     codes::{CodeBook, SymbolCounts},
+    signs::{read_signs, write_signs},
 };
 use crate::{
     bits::{BitReader, BitWriter},
@@ -21,6 +22,7 @@ pub(crate) struct GroupBuffer {
     positions: Vec<u16>,
     codes: Vec<u8>,
     scales: Vec<CentroidChunk>,
+    magnitudes: Vec<Ratio>,
     values: Vec<f32>,
 }
 
@@ -41,6 +43,7 @@ pub(crate) struct TensorReader<'a> {
 enum Prefix {
     Templar([f32; 4], CodeBook),
     SignCentroid(f32, CodeBook),
+    Sign(f32),
     F32,
 }
 
@@ -49,6 +52,7 @@ impl GroupBuffer {
         self.positions.clear();
         self.codes.clear();
         self.scales.clear();
+        self.magnitudes.clear();
         self.values.clear();
     }
 }
@@ -66,23 +70,18 @@ impl Prefix {
                 Ok(Self::Templar(levels, CodeBook::read_table(values, from)?))
             }
             Quantizer::SignCentroid => {
-                let what = "the scale of the tensor";
-                match finite(from.f32(what)?, what)? {
-                    base if base.is_sign_positive() => {
-                        Ok(Self::SignCentroid(base, CodeBook::read_table(values, from)?))
-                    }
-                    _ => Err(BodyError::NotFinite(what)),
-                }
+                Ok(Self::SignCentroid(read_base(from)?, CodeBook::read_table(values, from)?))
             }
+            Quantizer::Sign => Ok(Self::Sign(read_base(from)?)),
             Quantizer::F32 => Ok(Self::F32),
         }
     }
 
-    /// What codes are read by, if there are codes.
+    /// What codes are read by, if they are in a prefix code.
     fn book(&self) -> Option<&CodeBook> {
         match self {
             Self::Templar(_, book) | Self::SignCentroid(_, book) => Some(book),
-            Self::F32 => None,
+            Self::Sign(_) | Self::F32 => None,
         }
     }
 
@@ -93,6 +92,7 @@ impl Prefix {
             Self::SignCentroid(base, _) => {
                 Values::SignCentroid { base, scales: buffer.scales, codes: buffer.codes }
             }
+            Self::Sign(base) => Values::Sign { base, magnitudes: buffer.magnitudes, codes: buffer.codes },
             Self::F32 => Values::F32(buffer.values),
         }
     }
@@ -101,6 +101,13 @@ impl Prefix {
 /// A number that is finite.
 fn finite(value: f32, what: &'static str) -> Result<f32, BodyError> {
     if value.is_finite() { Ok(value) } else { Err(BodyError::NotFinite(what)) }
+}
+
+/// The scale of a tensor.
+fn read_base(from: &mut Reader<'_>) -> Result<f32, BodyError> {
+    let what = "the scale of the tensor";
+    let base = finite(from.f32(what)?, what)?;
+    if base.is_sign_positive() { Ok(base) } else { Err(BodyError::NotFinite(what)) }
 }
 
 impl<'a> TensorReader<'a> {
@@ -167,6 +174,11 @@ impl<'a> TensorReader<'a> {
         match self.layout.quantizer() {
             Quantizer::Templar => {}
             Quantizer::SignCentroid => read_scales(group, fixed, &mut to.scales)?,
+            Quantizer::Sign => {
+                let (magnitudes, signs) = fixed.split_at(self.layout.group_chunks(group));
+                to.magnitudes.extend(magnitudes.iter().map(|&share| Ratio(share)));
+                read_signs(group, signs, self.count(group), &mut to.codes)?;
+            }
             Quantizer::F32 => read_values(fixed, &mut to.values)?,
         }
         match self.prefix.book() {
@@ -193,6 +205,9 @@ impl<'a> TensorReader<'a> {
             Prefix::Templar(levels, _) => ChunkValues::Coded(levels, &buffer.codes[range]),
             Prefix::SignCentroid(base, _) => {
                 ChunkValues::Coded(buffer.scales[chunk].levels(base), &buffer.codes[range])
+            }
+            Prefix::Sign(base) => {
+                ChunkValues::Coded(buffer.magnitudes[chunk].signs(base), &buffer.codes[range])
             }
             Prefix::F32 => ChunkValues::Plain(&buffer.values[range]),
         }
@@ -256,6 +271,7 @@ impl TensorLayout {
         let prefix = match *tensor.values() {
             Values::Templar { levels, .. } => Prefix::Templar(levels, book()),
             Values::SignCentroid { base, .. } => Prefix::SignCentroid(base, book()),
+            Values::Sign { base, .. } => Prefix::Sign(base),
             Values::F32(_) => Prefix::F32,
         };
         prefix.write(to);
@@ -294,6 +310,10 @@ impl TensorLayout {
             Values::SignCentroid { scales, .. } => {
                 scales[chunks.clone()].iter().for_each(|pair| to.extend([pair.small.0, pair.large.0]));
             }
+            Values::Sign { magnitudes, codes, .. } => {
+                to.extend(magnitudes[chunks.clone()].iter().map(|share| share.0));
+                write_signs(&codes[range.clone()], to);
+            }
             Values::F32(values) => {
                 values[range.clone()].iter().for_each(|value| to.extend_from_slice(&value.to_le_bytes()));
             }
@@ -315,7 +335,7 @@ impl Prefix {
     fn write(&self, to: &mut Vec<u8>) {
         match self {
             Self::Templar(levels, _) => levels.iter().for_each(|level| to.extend(level.to_le_bytes())),
-            Self::SignCentroid(base, _) => to.extend(base.to_le_bytes()),
+            Self::SignCentroid(base, _) | Self::Sign(base) => to.extend(base.to_le_bytes()),
             Self::F32 => {}
         }
         if let Some(book) = self.book() {

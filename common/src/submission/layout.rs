@@ -1,6 +1,6 @@
 //! What a run spec says about the bytes of its submissions.
 
-use super::{HEADER_BYTES, SubmissionError, TRAILER_BYTES, codes::table_bytes};
+use super::{HEADER_BYTES, SubmissionError, TRAILER_BYTES, codes::table_bytes, signs::sign_bytes};
 use crate::{
     chunks::{Geometry, GeometryError},
     halving::Halving,
@@ -175,6 +175,7 @@ impl TensorLayout {
         match self.quantizer {
             Quantizer::Templar => 16 + table_bytes(self.values()),
             Quantizer::SignCentroid => 4 + table_bytes(self.values()),
+            Quantizer::Sign => 4,
             Quantizer::F32 => 0,
         }
     }
@@ -184,15 +185,17 @@ impl TensorLayout {
         match self.quantizer {
             Quantizer::Templar => 0,
             Quantizer::SignCentroid => 2 * chunks,
+            Quantizer::Sign => chunks + sign_bytes(chunks * self.sent),
             Quantizer::F32 => 4 * chunks * self.sent,
         }
     }
 
-    /// Most bytes of the codes of so many chunks of a group: those of codes that are written as they are.
+    /// Most bytes of the codes of so many chunks of a group, where these are in a prefix code: those of codes that are
+    /// written as they are.
     pub(super) fn most_code_bytes(&self, chunks: usize) -> usize {
         match self.quantizer {
             Quantizer::Templar | Quantizer::SignCentroid => (chunks * self.sent).div_ceil(4),
-            Quantizer::F32 => 0,
+            Quantizer::Sign | Quantizer::F32 => 0,
         }
     }
 

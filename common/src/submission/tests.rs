@@ -11,8 +11,6 @@ use crate::{
 };
 use proptest::prelude::*;
 
-const QUANTIZERS: [Quantizer; 3] = [Quantizer::Templar, Quantizer::SignCentroid, Quantizer::F32];
-
 /// A key from a seed, as sp-core derives it.
 fn key(seed: u8) -> SigningKey {
     let secret = schnorrkel::MiniSecretKey::from_bytes(&[seed; 32]).unwrap();
@@ -88,7 +86,7 @@ fn decoded<B: AsRef<[u8]>>(submission: &Submission<B>) -> Vec<SparseTensor> {
 
 #[test]
 fn every_flipped_bit_is_noticed() {
-    for quantizer in QUANTIZERS {
+    for quantizer in Quantizer::ALL {
         let layout = small(quantizer);
         let bytes = written(&layout, 1);
         assert!(open(&bytes, &layout).is_ok());
@@ -115,7 +113,7 @@ fn flipped_bits_of_the_tiny_model_are_noticed() {
 
 #[test]
 fn there_is_one_way_to_write_what_is_accepted() {
-    for quantizer in QUANTIZERS {
+    for quantizer in Quantizer::ALL {
         let layout = small(quantizer);
         let bytes = written(&layout, 1);
         let mut accepted = 0;
@@ -246,6 +244,12 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
     );
     let order = centroid(&|b| (b[12], b[13]) = (9, 8));
     assert_eq!(order, "tensor a: group 0: the small magnitude of a chunk is larger than its large one");
+    let sign = |change: &dyn Fn(&mut [u8])| message(Quantizer::Sign, change);
+    assert!(sign(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or a negative scale"));
+    // Scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs, which leave 4 bits.
+    assert_eq!(sign(&|b| b[4] = 1), "tensor a: group 0: a part is said to have 1 bytes: it has at most 0");
+    let filler = sign(&|b| b[8 + 6 + 4] |= 0x80);
+    assert_eq!(filler, "tensor a: group 0: its codes are written in another way than the only one there is");
     let infinite = message(Quantizer::F32, &|b| b[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes()));
     assert_eq!(infinite, "tensor a: a value is not finite, or a negative scale");
 }
@@ -295,7 +299,7 @@ fn longest(tensor: &TensorLayout) -> SparseTensor {
 
 #[test]
 fn the_largest_size_is_reached_and_never_passed() {
-    for quantizer in QUANTIZERS {
+    for quantizer in Quantizer::ALL {
         let layout = small(quantizer);
         let tensors: Vec<_> = layout.tensors().iter().map(longest).collect();
         let header = Header::new(&expected(), 160, &layout);
@@ -340,12 +344,13 @@ fn tensors_that_cannot_be_laid_out_are_named() {
 /// Submissions as this version writes them; the files hold the whole object, signature included.
 #[test]
 fn golden_files() {
-    let files: [&[u8]; 3] = [
+    let files: [&[u8]; 4] = [
         include_bytes!("../../tests/golden/submission-templar.bin"),
         include_bytes!("../../tests/golden/submission-sign-centroid.bin"),
         include_bytes!("../../tests/golden/submission-f32.bin"),
+        include_bytes!("../../tests/golden/submission-sign.bin"),
     ];
-    for (quantizer, golden) in QUANTIZERS.into_iter().zip(files) {
+    for (quantizer, golden) in Quantizer::ALL.into_iter().zip(files) {
         let layout = small(quantizer);
         let bytes = written(&layout, 1);
         let unsigned = bytes.len() - SIGNATURE_BYTES;
@@ -357,8 +362,8 @@ fn golden_files() {
 
 proptest! {
     #[test]
-    fn submissions_come_back(seed: u64, quantizer in 0usize..3, samples in 160u64..) {
-        let layout = small(QUANTIZERS[quantizer]);
+    fn submissions_come_back(seed: u64, quantizer in 0..Quantizer::ALL.len(), samples in 160u64..) {
+        let layout = small(Quantizer::ALL[quantizer]);
         let tensors = tensors(&layout, seed >> 1);
         let header = Header::new(&expected(), samples, &layout);
         let bytes = encode(&layout, &header, &tensors, &key(7)).unwrap();
@@ -374,10 +379,10 @@ proptest! {
         edge in 1u32..24,
         topk in 1u32..600,
         shapes in proptest::collection::vec(prop_oneof![(0usize..90).prop_map(|size| vec![size]), (0usize..90, 0usize..90).prop_map(|(rows, columns)| vec![rows, columns])], 0..4),
-        quantizer in 0usize..3,
+        quantizer in 0..Quantizer::ALL.len(),
         seed: u32,
     ) {
-        let spec = SparseSpec { chunk: edge * edge, topk: topk.min(edge * edge), quantizer: QUANTIZERS[quantizer], ..tiny() };
+        let spec = SparseSpec { chunk: edge * edge, topk: topk.min(edge * edge), quantizer: Quantizer::ALL[quantizer], ..tiny() };
         let tensor = |shape| TensorSpec { name: "x".to_owned(), shape, role: Role::Matrix };
         let layout = Arc::new(Layout::new(&shapes.into_iter().map(tensor).collect::<Vec<_>>(), &spec).unwrap());
         let tensors = tensors(&layout, seed.into());
@@ -396,9 +401,9 @@ proptest! {
     fn any_body_under_a_true_header_is_refused_or_canonical(
         body in proptest::collection::vec(any::<u8>(), 0..200),
         keep in 0usize..400,
-        quantizer in 0usize..3,
+        quantizer in 0..Quantizer::ALL.len(),
     ) {
-        let layout = small(QUANTIZERS[quantizer]);
+        let layout = small(Quantizer::ALL[quantizer]);
         let whole = written(&layout, 1);
         let mut bytes = whole[..(HEADER_BYTES + keep).min(whole.len() - TRAILER_BYTES)].to_vec();
         bytes.extend(body);
@@ -431,7 +436,7 @@ fn unseal(bytes: &[u8], opener: &[u8], layout: &Arc<Layout>) -> Result<Submissio
 
 #[test]
 fn what_is_sealed_opens_to_what_was_sealed() {
-    for quantizer in QUANTIZERS {
+    for quantizer in Quantizer::ALL {
         let layout = small(quantizer);
         let (bytes, opener) = sealed(&layout, 1);
         let opener = opener.sign(&key(7));

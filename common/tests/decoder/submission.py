@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import comb, isqrt
 
 HEADER_BYTES, ENTRY_BYTES, TRAILER_BYTES = 288, 16, 96
-TEMPLAR, SIGN_CENTROID, F32 = 1, 2, 3
+TEMPLAR, SIGN_CENTROID, F32, SIGN = 1, 2, 3, 4
 
 
 class Malformed(Exception):
@@ -286,12 +286,19 @@ def read_tensor(reader, shape, chunk, topk, quantizer):
         kept = finite(reader.take(16 if quantizer == TEMPLAR else 4))
         scale = kept[0]
         check(quantizer == TEMPLAR or f32(scale) >> 31 == 0, "the scale is negative")
+    if quantizer in (TEMPLAR, SIGN_CENTROID):
         book = Codes(reader.take(4 if chunks * sent < 32768 else 128))
     lengths = [struct.unpack("<HH", reader.take(4)) for _ in counts]
     positions, values = [], []
     for count, (code_bytes, position_bytes) in zip(counts, lengths):
         if quantizer == F32:
             values += [f32(value) for value in finite(reader.take(4 * count * sent))]
+            check(code_bytes == 0, "there are no codes")
+        elif quantizer == SIGN:
+            magnitudes = [scale * magnitude(share) for share in reader.take(count)]
+            signs = Bits(reader.take(-(-count * sent // 8)))
+            values += [f32(-magnitudes[at // sent] if signs.take(1) else magnitudes[at // sent]) for at in range(count * sent)]
+            signs.end()
             check(code_bytes == 0, "there are no codes")
         else:
             levels = [[f32(level) for level in kept]] * count
@@ -307,7 +314,7 @@ def read_tensor(reader, shape, chunk, topk, quantizer):
         for _ in range(count):
             positions += read_positions(bits, 0, size, sent)
         bits.end()
-    if quantizer != F32:
+    if quantizer in (TEMPLAR, SIGN_CENTROID):
         book.finish()
     return {"positions": positions, "values": values}
 
@@ -316,7 +323,7 @@ def read_submission(data, chunk, topk, shapes):
     check(len(data) >= HEADER_BYTES + TRAILER_BYTES, "the object is too short")
     kind, version, codec, quantizer = data[:4]
     check((kind, version, codec) == (0xE4, 1, 1), "the kind, the version or the codec is another")
-    check(quantizer in (TEMPLAR, SIGN_CENTROID, F32), "the quantizer is not known")
+    check(quantizer in (TEMPLAR, SIGN_CENTROID, F32, SIGN), "the quantizer is not known")
     check(not any(data[4:8]) and not any(data[160:276]), "reserved bytes are not zero")
     tensors, length = struct.unpack("<IQ", data[276:HEADER_BYTES])
     check((tensors, length) == (len(shapes), len(data)), "the number of tensors or the length is another")

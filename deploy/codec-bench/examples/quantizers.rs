@@ -51,6 +51,7 @@ fn study(name: &str, values: &[f32], columns: usize) {
     println!("\n| {name} | code | its entropy | scales | together | nmse |\n|---|---|---|---|---|---|");
     of_nodes("templar", Quantizer::Templar, 0.0, values);
     of_nodes("sign-centroid", Quantizer::SignCentroid, 16.0, values);
+    of_nodes("sign", Quantizer::Sign, 8.0, values);
     for magnitudes in 1..=4 {
         let levels = |chunk: &[f32]| centroids(chunk, magnitudes);
         per_chunk(
@@ -73,18 +74,19 @@ fn study(name: &str, values: &[f32], columns: usize) {
         };
         per_chunk(&format!("1 scale of {bits} bits, 2 shares a tensor"), values, bits, levels);
     }
-    let scale = |chunk: &[f32]| vec![rounded(mean(chunk), 4)];
-    per_chunk("sign, 1 scale of 8 bits", values, 8.0, scale);
 }
 
 /// A quantizer that nodes have.
 fn of_nodes(name: &str, quantizer: Quantizer, chunk_bits: f64, values: &[f32]) {
     let quantized = quantize(quantizer, SENT, values);
-    let (Values::Templar { codes, .. } | Values::SignCentroid { codes, .. }) = &quantized else {
+    let (Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } | Values::Sign { codes, .. }) =
+        &quantized
+    else {
         unreachable!("it has codes")
     };
     let levels = |at: usize| quantized.levels(at / SENT).unwrap()[usize::from(codes[at])];
-    row(name, 4, chunk_bits, codes, values, levels);
+    let codes_of = if quantizer == Quantizer::Sign { 2 } else { 4 };
+    row(name, codes_of, chunk_bits, codes, values, levels);
 }
 
 /// A quantizer of a sign and some magnitudes for each chunk, the nearest of which is taken.

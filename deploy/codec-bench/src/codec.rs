@@ -31,8 +31,8 @@ pub(crate) const BETA: f32 = 0.95;
 pub(crate) const PEERS: usize = 16;
 
 /// Quantizers that are measured.
-pub(crate) const QUANTIZERS: [(&str, Quantizer); 2] =
-    [("templar", Quantizer::Templar), ("sign-centroid", Quantizer::SignCentroid)];
+pub(crate) const QUANTIZERS: [(&str, Quantizer); 3] =
+    [("templar", Quantizer::Templar), ("sign-centroid", Quantizer::SignCentroid), ("sign", Quantizer::Sign)];
 /// The one with which submissions are encoded, decoded and aggregated.
 pub(crate) const MEASURED: Quantizer = Quantizer::SignCentroid;
 /// Templar's quantizer with its own packing.

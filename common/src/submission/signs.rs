@@ -1,0 +1,79 @@
+//! The signs of a group: a bit for each, as they are. Their entropy is 1 bit.
+
+use super::BodyError;
+
+/// Bytes of so many signs.
+pub(super) const fn sign_bytes(count: usize) -> usize {
+    count.div_ceil(8)
+}
+
+/// Appends signs, 0 or 1 each: the first one lowest, the last byte filled up with zeros.
+pub(super) fn write_signs(codes: &[u8], to: &mut Vec<u8>) {
+    let (eights, rest) = codes.as_chunks();
+    to.extend(eights.iter().map(pack));
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        to.push(pack(&last));
+    }
+}
+
+/// Appends the `count` signs of a group, decoded from exactly their bytes.
+///
+/// # Errors
+/// What fills up the last byte is not zeros.
+pub(super) fn read_signs(
+    group: usize,
+    bytes: &[u8],
+    count: usize,
+    to: &mut Vec<u8>,
+) -> Result<(), BodyError> {
+    let end = to.len() + count;
+    to.extend(bytes.iter().flat_map(|&byte| spread(byte)));
+    let filled = to[end..].iter().all(|&filler| filler == 0);
+    to.truncate(end);
+    if filled { Ok(()) } else { Err(BodyError::Codes(group)) }
+}
+
+/// Eight signs in a byte.
+fn pack(signs: &[u8; 8]) -> u8 {
+    // Sign `i` is bit `8 i`: a factor of `2^(56 - 7 i)` makes it bit `56 + i`, and no two products meet below.
+    (u64::from_le_bytes(*signs).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
+}
+
+/// The eight signs of a byte.
+fn spread(byte: u8) -> [u8; 8] {
+    std::array::from_fn(|at| byte >> at & 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn all_bytes_are_eight_signs() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(pack(&spread(byte)), byte);
+        }
+        assert_eq!(spread(0b1000_0110), [0, 1, 1, 0, 0, 0, 0, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn signs_come_back_and_other_bytes_are_other_signs(signs in proptest::collection::vec(0u8..2, 1..200), bit: usize) {
+            let mut bytes = Vec::new();
+            write_signs(&signs, &mut bytes);
+            prop_assert_eq!(bytes.len(), sign_bytes(signs.len()));
+            let mut read = vec![7];
+            prop_assert_eq!(read_signs(0, &bytes, signs.len(), &mut read), Ok(()));
+            prop_assert_eq!(&read[1..], &signs);
+            let at = bit % (bytes.len() * 8);
+            bytes[at / 8] ^= 1 << (at % 8);
+            let mut read = Vec::new();
+            let expected = if at < signs.len() { Ok(()) } else { Err(BodyError::Codes(0)) };
+            prop_assert_eq!(read_signs(0, &bytes, signs.len(), &mut read), expected);
+            prop_assert_eq!(read == signs, at >= signs.len());
+        }
+    }
+}
