@@ -1,0 +1,340 @@
+//! Valid objects of every kind that comes from outside, and what makes a changed one whole again.
+
+use common::{
+    BlockHash, Height, Hotkey, Netuid, NeuronId, Uid, Window,
+    acceptance::Accepted,
+    announcement::{Announcement, Bits, Bucket, Claim, Possession, ReadCredentials, Record, Secret, Vote},
+    checkpoint::{self, Part, Pointer},
+    commitment::Commitment,
+    dataset::{self, BlockTable, Role as ShardRole, Shard, TokenType},
+    digest::{
+        BlockTableHash, DataBlockHash, DatasetHash, ObjectHash, PlaintextHash, RunHash, RunId, ScoreLogHead,
+        State, StateRoot, TokenizerHash,
+    },
+    gauntlet::{Evaluation, Losses, Outcome, ScoringSpec, Standings},
+    history::{History, WindowRecord},
+    model::{Role, TensorSpec},
+    progress::Progress,
+    run_spec::{RunFile, RunSpec},
+    score_log::{self, MinerLine, ScoreLog},
+    signature::SigningKey,
+    sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
+    submission::{
+        Expected, HEADER_BYTES, Header, KeyObject, Layout, SIGNATURE_CONTEXT, SealKey, TRAILER_BYTES, encode,
+        encode_sealed,
+    },
+    weights::Subnet,
+};
+use std::sync::{Arc, LazyLock};
+
+pub(crate) const RUN: RunHash = RunHash([1; 32]);
+pub(crate) const WINDOW: Window = Window(5);
+/// The run's file as it ships.
+pub(crate) const TOML: &str = include_str!("../../../deploy/runs/tiny.toml");
+
+/// A key from a seed, as sp-core derives it.
+pub(crate) fn key(seed: u8) -> SigningKey {
+    let secret = schnorrkel::MiniSecretKey::from_bytes(&[seed; 32]).unwrap();
+    SigningKey::from_bytes(&secret.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()).unwrap()
+}
+
+/// Who sends everything here.
+pub(crate) static SENDER: LazyLock<SigningKey> = LazyLock::new(|| key(7));
+
+pub(crate) fn neuron(key: &SigningKey) -> NeuronId {
+    NeuronId { hotkey: key.hotkey(), registered: Height(1234) }
+}
+
+/// What a submission of this key has to be.
+pub(crate) fn expected(key: &SigningKey, sealed: bool) -> Expected {
+    Expected {
+        run: RUN,
+        spec: RUN,
+        neuron: neuron(key),
+        window: WINDOW,
+        base: State([3; 32]),
+        least_samples: 160,
+        sealed,
+    }
+}
+
+fn tensors_of(shapes: &[&[usize]]) -> Vec<TensorSpec> {
+    let names = ["a", "b", "c", "d"];
+    let tensor = |(name, shape): (&str, &&[usize])| TensorSpec {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        role: Role::Matrix,
+    };
+    names.into_iter().zip(shapes).map(tensor).collect()
+}
+
+fn layout(quantizer: Quantizer, topk: u32, shapes: &[&[usize]]) -> Arc<Layout> {
+    let spec = SparseSpec {
+        chunk: 64,
+        topk,
+        codec: Codec::Halving,
+        quantizer,
+        beta: 0.95,
+        outer_lr: 1.0,
+        aggregation: Aggregation::SenderMean,
+        clip_growth: 1.1,
+    };
+    Arc::new(Layout::new(&tensors_of(shapes), &spec).unwrap())
+}
+
+/// Number of [`LAYOUTS`].
+pub(crate) const LAYOUT_COUNT: usize = 4;
+
+/// Each quantizer on a matrix of several chunks, a vector, a small one, one without values; and a tensor of so many values
+/// that it has a table of its symbols.
+pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new(|| {
+    let small: [&[usize]; 4] = [&[16, 24], &[10], &[3], &[0, 8]];
+    [
+        layout(Quantizer::Templar, 6, &small),
+        layout(Quantizer::SignCentroid, 6, &small),
+        layout(Quantizer::F32, 6, &small),
+        layout(Quantizer::SignCentroid, 64, &[&[256, 128], &[8, 8]]),
+    ]
+});
+
+/// Values that look like a pseudo-gradient: zero-mean, some much larger than others.
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next() * next() * next() * 1e-3).collect()
+}
+
+pub(crate) fn sent(layout: &Layout) -> Vec<SparseTensor> {
+    let tensors = layout.tensors().iter().enumerate();
+    let compress = |(at, tensor): (usize, &common::submission::TensorLayout)| {
+        compress(&noise(at as u64 + 1, tensor.geometry().len()), tensor.geometry(), layout.spec()).unwrap()
+    };
+    tensors.map(compress).collect()
+}
+
+/// An open submission of this key.
+pub(crate) fn submission(layout: &Layout, key: &SigningKey) -> Vec<u8> {
+    let header = Header::new(&expected(key, false), 160, layout);
+    encode(layout, &header, &sent(layout), key).unwrap()
+}
+
+/// The hash that claims name.
+pub(crate) fn claimed(bytes: &[u8]) -> ObjectHash {
+    ObjectHash::of(&[&bytes[..bytes.len() - TRAILER_BYTES]])
+}
+
+/// Appends digest and signature of the sender.
+pub(crate) fn sign(unsigned: &[u8]) -> Vec<u8> {
+    let digest = ObjectHash::of(&[unsigned]);
+    let signature = SENDER.sign(SIGNATURE_CONTEXT, &digest.0);
+    [unsigned, &digest.0, &signature.0].concat()
+}
+
+/// Makes the length in the header, the digest and the signature fit again.
+pub(crate) fn repaired(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len().saturating_sub(TRAILER_BYTES));
+    let length = (bytes.len() + TRAILER_BYTES) as u64;
+    if let Some(field) = bytes.get_mut(HEADER_BYTES - 8..HEADER_BYTES) {
+        field.copy_from_slice(&length.to_le_bytes());
+    }
+    sign(&bytes)
+}
+
+/// A sealed submission, what opens it, and its table and body as they were before.
+pub(crate) struct Parcel {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) opener: KeyObject,
+    pub(crate) plain: Vec<u8>,
+}
+
+pub(crate) static PARCEL: LazyLock<Parcel> = LazyLock::new(|| {
+    let layout = &LAYOUTS[1];
+    let header = Header::new(&expected(&SENDER, true), 160, layout);
+    let key = SealKey::new([9; 32]);
+    let bytes = encode_sealed(layout, &header, &sent(layout), &SENDER, &key).unwrap();
+    let opener =
+        KeyObject { run: RUN, neuron: neuron(&SENDER), window: WINDOW, object: claimed(&bytes), key };
+    let open = submission(layout, &SENDER);
+    let plain = open[HEADER_BYTES..open.len() - TRAILER_BYTES].to_vec();
+    Parcel { bytes, opener, plain }
+});
+
+impl Parcel {
+    /// The same sealed submission with another content, no longer than its own, committed to and signed; its key object.
+    pub(crate) fn with(&self, content: &[u8]) -> (Vec<u8>, KeyObject) {
+        const PLAINTEXT: usize = 224;
+        let content = &content[..content.len().min(self.plain.len())];
+        let mut bytes = self.bytes[..HEADER_BYTES].to_vec();
+        bytes[PLAINTEXT..PLAINTEXT + 32].copy_from_slice(&PlaintextHash::of(&[content]).0);
+        let hidden = &self.bytes[HEADER_BYTES..];
+        bytes.extend(
+            content.iter().zip(hidden).zip(&self.plain).map(|((new, hidden), old)| new ^ hidden ^ old),
+        );
+        bytes.extend([0; TRAILER_BYTES]);
+        let bytes = repaired(bytes);
+        let opener = KeyObject { object: claimed(&bytes), ..self.opener.clone() };
+        (bytes, opener)
+    }
+}
+
+pub(crate) fn claim() -> Claim {
+    Claim { run: RunId([1; 8]), window: WINDOW, object: ObjectHash([2; 32]) }
+}
+
+pub(crate) fn vote() -> Vote {
+    Vote {
+        run: RunId([1; 8]),
+        window: WINDOW,
+        good: Bits::of([0, 3]),
+        state: State([3; 32]),
+        score_log: ScoreLogHead([4; 32]),
+        possession: Possession([5; 32]),
+    }
+}
+
+/// A bucket elsewhere than on R2.
+pub(crate) fn s3() -> Bucket {
+    let keys = ReadCredentials { access_key: Secret::new("AKIA"), secret: Secret::new("abc/def+") };
+    Bucket::s3("https://s3.eu-central-1.amazonaws.com", "eu-central-1", "muster-7", Some(keys)).unwrap()
+}
+
+pub(crate) fn r2() -> Bucket {
+    Bucket::r2(&"a".repeat(32), &"b".repeat(32), &"c".repeat(64)).unwrap()
+}
+
+/// As the chain stores it.
+pub(crate) fn commitment(bucket: Bucket, record: Option<Record>) -> Commitment {
+    Commitment { deposit: 0, block: 7, fields: Announcement { bucket, record }.fields().unwrap() }
+}
+
+pub(crate) fn scoring() -> ScoringSpec {
+    ScoringSpec { snapshot_every: 4, ..ScoringSpec::default() }
+}
+
+pub(crate) fn expected_log() -> score_log::Expected {
+    score_log::Expected { run: RUN, validator: neuron(&SENDER), window: WINDOW }
+}
+
+/// A validator's first log.
+pub(crate) fn score_log() -> ScoreLog {
+    let expected = expected_log();
+    let header = score_log::Header {
+        run: expected.run,
+        validator: expected.validator,
+        window: expected.window,
+        state: State([3; 32]),
+        seed: BlockHash([4; 32]),
+        previous: ScoreLogHead::default(),
+        standings: common::digest::StandingsHash::default(),
+        unassigned_before: 4.125,
+        subnet: Subnet { owner: Some(Uid(0)), uids: 16, min_allowed: 2, max_limit: 65535 },
+    };
+    let evaluated = |after| {
+        let assigned = Losses { before: 4.25, after };
+        Outcome::Evaluated(Evaluation { assigned, unassigned_after: after + 0.125 })
+    };
+    let outcomes =
+        [evaluated(3.5), evaluated(3.75), Outcome::Failed(common::gauntlet::Fault::Missing), Outcome::Cut];
+    let miners = outcomes.into_iter().zip(1u8..).map(|(outcome, uid)| {
+        let miner = NeuronId { hotkey: Hotkey([uid; 32]), registered: Height(1000) };
+        (miner, MinerLine { uid: Uid(uid.into()), object: ObjectHash([uid; 32]), outcome })
+    });
+    ScoreLog::close(&scoring(), &Standings::default(), header, miners.collect()).unwrap().0
+}
+
+/// Bytes of a score log before its lines and after them.
+pub(crate) const LOG_HEADER: usize = 227;
+pub(crate) const LOG_TRAILER: usize = 4 + 32 + 64;
+
+/// Numbers and chains the lines of a log again, as far as they are lines, and appends count, head and signature.
+pub(crate) fn chained(unsigned: &[u8]) -> Vec<u8> {
+    let mut bytes = unsigned.to_vec();
+    let header = bytes.len().min(LOG_HEADER);
+    let (mut head, mut count, mut at) = (ScoreLogHead::of(&[&bytes[..header]]), 0u32, header);
+    while let Some(length) =
+        bytes.get(at..at + 2).map(|length| usize::from(u16::from_le_bytes([length[0], length[1]])))
+    {
+        let Some(line) = bytes.get_mut(at + 2..at + 2 + length).filter(|line| line.len() >= 37) else {
+            break;
+        };
+        line[..4].copy_from_slice(&count.to_le_bytes());
+        line[4..36].copy_from_slice(&head.0);
+        head = ScoreLogHead::of(&[line]);
+        (count, at) = (count + 1, at + 2 + length);
+    }
+    let signature = SENDER.sign(score_log::SIGNATURE_CONTEXT, &head.0);
+    [&bytes[..], &count.to_le_bytes(), &head.0, &signature.0].concat()
+}
+
+/// A log without its trailer.
+pub(crate) fn unsigned_log() -> Vec<u8> {
+    let mut bytes = score_log().sign(&SENDER).unwrap();
+    bytes.truncate(bytes.len() - LOG_TRAILER);
+    bytes
+}
+
+/// The run's file with all that only its launch can know.
+pub(crate) fn launched() -> RunFile {
+    let mut file = RunFile::parse(TOML).unwrap();
+    file.network.genesis = Some(BlockHash([0x11; 32]));
+    file.network.netuid = Netuid(3);
+    file.network.start_block = Some(Height(1000));
+    file.data.tokenizer = Some(TokenizerHash([0x22; 32]));
+    file.data.dataset = Some(DatasetHash([0x33; 32]));
+    file.initial.root = Some(StateRoot([0x44; 32]));
+    file
+}
+
+pub(crate) fn run_spec() -> RunSpec {
+    launched().complete().unwrap()
+}
+
+pub(crate) fn dataset() -> dataset::Manifest {
+    let shard = |role, sequences| Shard { role, sequences, blocks: BlockTableHash([7; 32]) };
+    dataset::Manifest {
+        tokenizer: TokenizerHash([1; 32]),
+        vocab: 4096,
+        tokens: TokenType::U16,
+        sequence: 128,
+        shards: vec![
+            shard(ShardRole::Training, 128),
+            shard(ShardRole::Training, 64),
+            shard(ShardRole::HeldOut, 5),
+        ],
+    }
+}
+
+pub(crate) fn block_table() -> BlockTable {
+    BlockTable::new((1..4).map(|block| DataBlockHash([block; 32])).collect())
+}
+
+/// After two windows, in each of which one miner was accepted and two voted.
+pub(crate) fn progress() -> Progress {
+    let mut history = History::new(&RUN);
+    (0..2).for_each(|window| history.push_record(record(Window(window))).unwrap());
+    Progress {
+        run: RUN,
+        history,
+        root: StateRoot([3; 32]),
+        medians: Some(common::aggregate::Medians(vec![0.5, 2.0])),
+    }
+}
+
+pub(crate) fn record(window: Window) -> WindowRecord {
+    let id = |name| NeuronId { hotkey: Hotkey([name; 32]), registered: Height(7) };
+    let accepted = vec![Accepted { id: id(1), object: ObjectHash([4; 32]) }];
+    WindowRecord { window, accepted, voters: vec![id(4), id(5)] }
+}
+
+pub(crate) fn checkpoint() -> checkpoint::Manifest {
+    let part = |file: &str| Part { file: file.to_owned(), bytes: 10, blake3: [7; 32] };
+    let files = ["config.json", "model-00001-of-00001.safetensors", checkpoint::PROGRESS];
+    checkpoint::Manifest::new(&progress(), files.map(part).to_vec()).unwrap()
+}
+
+pub(crate) fn pointer() -> Pointer {
+    Pointer::of(&checkpoint())
+}
