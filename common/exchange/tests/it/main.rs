@@ -9,3 +9,4 @@ mod logs;
 mod outbox;
 mod sealed;
 mod support;
+mod weaknesses;

@@ -1,0 +1,275 @@
+//! What stopped or misled whole networks before, one test for each weakness of Templar's that an object can carry: it goes the
+//! way that every object goes, through a bucket and the fetcher, and the state of the honest stays what it is without it.
+
+use crate::support::*;
+use bucket_server::Fault as Broken;
+use bytes::Bytes;
+use common::{
+    Window,
+    aggregate::outer_step,
+    announcement::Claim,
+    digest::{ObjectHash, StateRoot},
+    gauntlet::Fault,
+    keys,
+    signature::SigningKey,
+    state_root::{TensorHash, root},
+    submission::{
+        Expected, HEADER_BYTES, Header, KeyObject, SIGNATURE_CONTEXT, SealKey, Submission, TRAILER_BYTES,
+        encode_sealed,
+    },
+};
+use exchange::{FetchError, FetchLimits, Fetcher, signing_key};
+use std::time::Duration;
+use storage::Floor;
+
+const HONEST: &str = "miner-0";
+const HOSTILE: &str = "miner-1";
+/// Where the first tensor's bytes begin behind the table.
+fn body() -> usize {
+    HEADER_BYTES + 16 * layout().tensors().len()
+}
+
+/// The state root after the outer step on what was accepted.
+fn state_after(accepted: &[Submission<Bytes>]) -> StateRoot {
+    let specs = model().tensors();
+    let mut tensors: Vec<Vec<f32>> =
+        layout().tensors().iter().map(|tensor| vec![0.5; tensor.geometry().len()]).collect();
+    let mut parameters: Vec<&mut [f32]> = tensors.iter_mut().map(|values| &mut values[..]).collect();
+    outer_step(&mut parameters, accepted, None, 2).unwrap();
+    let hashes: Vec<TensorHash> = tensors.iter().map(|values| TensorHash::of(values)).collect();
+    root(specs.iter().zip(&hashes))
+}
+
+/// Signs a changed submission of the hostile miner again.
+fn signed_again(mut bytes: Vec<u8>) -> Vec<u8> {
+    let key: SigningKey = signing_key(&wallet(HOSTILE));
+    bytes.truncate(bytes.len() - TRAILER_BYTES);
+    let length = (bytes.len() + TRAILER_BYTES) as u64;
+    bytes[HEADER_BYTES - 8..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
+    let digest = ObjectHash::of(&[&bytes]);
+    bytes.extend(digest.0);
+    bytes.extend(key.sign(SIGNATURE_CONTEXT, &digest.0).0);
+    bytes
+}
+
+/// A submission of the hostile miner, changed and signed again.
+fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = make(HOSTILE, &expected(HOSTILE));
+    change(&mut bytes);
+    signed_again(bytes)
+}
+
+async fn fetch(
+    buckets: &Buckets,
+    fetcher: &Fetcher,
+    name: &str,
+    object: ObjectHash,
+) -> Result<Submission<Bytes>, FetchError> {
+    let claim = Claim { run: RUN.id(), window: Window(3), object };
+    fetcher.submission(&buckets.quiet(), &claim, &expected(name), &layout()).await
+}
+
+async fn put(buckets: &Buckets, name: &str, object: &ObjectHash, bytes: &[u8]) {
+    buckets.outbox(name).put_submission(Window(3), object, Bytes::copy_from_slice(bytes)).await.unwrap();
+}
+
+/// The honest state with the object beside an honest one: the same as without it, and the fault that the object is.
+async fn refused(buckets: &Buckets, bytes: &[u8]) -> FetchError {
+    let fine = make(HONEST, &expected(HONEST));
+    put(buckets, HONEST, &claimed(&fine), &fine).await;
+    let alone = state_after(&[fetch(buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await.unwrap()]);
+
+    put(buckets, HOSTILE, &claimed(bytes), bytes).await;
+    // The hostile one first, as a peer of a lower uid is.
+    let hostile = fetch(buckets, &buckets.fetcher(), HOSTILE, claimed(bytes)).await;
+    let honest = fetch(buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await;
+    let accepted: Vec<_> = [hostile.as_ref().ok().cloned(), honest.ok()].into_iter().flatten().collect();
+    assert_eq!(state_after(&accepted), alone);
+    hostile.unwrap_err()
+}
+
+/// Codes beyond the table that they index.
+#[tokio::test]
+async fn w1_codes_are_within_their_table() {
+    let buckets = Buckets::start().await;
+    for at in [4, 5, 6, 7, 8, 10] {
+        let error = refused(&buckets, &changed(|bytes| bytes[body() + at] ^= 0xff)).await;
+        assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
+    }
+}
+
+/// Values of another type than all others'.
+#[tokio::test]
+async fn w2_values_have_one_type() {
+    let buckets = Buckets::start().await;
+    for quantizer in [0, 1, 3, 0xff] {
+        let error = refused(&buckets, &changed(|bytes| bytes[3] = quantizer)).await;
+        assert!(error.to_string().contains("quantizer is number"), "{error}");
+    }
+}
+
+/// What is no submission at all, before an honest one of a higher uid.
+#[tokio::test]
+async fn w3_one_peers_garbage_costs_nobody_else() {
+    let buckets = Buckets::start().await;
+    for garbage in [vec![], vec![0; 96], vec![0x80; 400], b"PK\x03\x04 archive/data.pkl".to_vec()] {
+        let error = refused(&buckets, &garbage).await;
+        assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
+    }
+}
+
+/// A part of the model only.
+#[tokio::test]
+async fn w4_a_submission_of_some_tensors_is_none() {
+    let buckets = Buckets::start().await;
+    let fewer = changed(|bytes| bytes[HEADER_BYTES - 12] -= 1);
+    assert!(refused(&buckets, &fewer).await.to_string().contains("the model has"));
+    let half = changed(|bytes| {
+        let half = (body() + bytes.len() - TRAILER_BYTES) / 2;
+        bytes.drain(half..bytes.len() - TRAILER_BYTES);
+    });
+    assert_eq!(refused(&buckets, &half).await.fault(), Some(Fault::Malformed));
+}
+
+/// More bytes than any submission has, and shapes that ask for much memory.
+#[tokio::test]
+async fn w5_sizes_are_known_before_anything_is_downloaded() {
+    let buckets = Buckets::start().await;
+    let huge = vec![1; usize::try_from(layout().most_bytes()).unwrap() + 1];
+    assert_eq!(refused(&buckets, &huge).await.fault(), Some(Fault::TooLarge));
+    let shape = changed(|bytes| bytes[HEADER_BYTES..HEADER_BYTES + 8].fill(0xff));
+    assert!(refused(&buckets, &shape).await.to_string().contains("has the shape [4294967295, 4294967295]"));
+}
+
+/// A bucket that gives its bytes one by one.
+#[tokio::test]
+async fn w6_a_slow_bucket_keeps_nobody_waiting() {
+    let buckets = Buckets::start().await;
+    let fine = make(HONEST, &expected(HONEST));
+    put(&buckets, HONEST, &claimed(&fine), &fine).await;
+    let alone = state_after(&[fetch(&buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await.unwrap()]);
+    let slow = make(HOSTILE, &expected(HOSTILE));
+    put(&buckets, HOSTILE, &claimed(&slow), &slow).await;
+    buckets.inject(HOSTILE, Broken::Trickle { bytes: 1, ms: 20 });
+    let floor = Floor { bytes_per_second: 1 << 30, over: Duration::from_millis(50) };
+    let strict = Fetcher::new(buckets.storage.clone(), FetchLimits { floor, ..LIMITS });
+    let error = fetch(&buckets, &strict, HOSTILE, claimed(&slow)).await.unwrap_err();
+    assert_eq!(error.fault(), Some(Fault::Slow), "{error}");
+    let honest = fetch(&buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await.unwrap();
+    assert_eq!(state_after(&[honest]), alone, "what has come is kept");
+}
+
+/// Another object for each reader, and yesterday's again.
+#[tokio::test]
+async fn w7_one_claim_is_one_object_of_one_window() {
+    let buckets = Buckets::start().await;
+    let first = make(HOSTILE, &expected(HOSTILE));
+    put(&buckets, HOSTILE, &claimed(&first), &first).await;
+    let one = fetch(&buckets, &buckets.fetcher(), HOSTILE, claimed(&first)).await.unwrap();
+    let second = changed(|bytes| bytes[HEADER_BYTES - 136] += 1); // One sequence more, so another object.
+    put(&buckets, HOSTILE, &claimed(&first), &second).await;
+    let error = fetch(&buckets, &buckets.fetcher(), HOSTILE, claimed(&first)).await.unwrap_err();
+    assert_eq!(error.fault(), Some(Fault::Mismatch), "{error}");
+    put(&buckets, HOSTILE, &claimed(&first), &first).await;
+    let again = fetch(&buckets, &buckets.fetcher(), HOSTILE, claimed(&first)).await.unwrap();
+    assert_eq!(state_after(&[again]), state_after(&[one]));
+    let replayed = make(HOSTILE, &Expected { window: Window(2), ..expected(HOSTILE) });
+    assert!(refused(&buckets, &replayed).await.to_string().contains("is from window 2, not 3"));
+}
+
+/// A copy of what another has uploaded.
+#[tokio::test]
+async fn w8_what_is_sealed_cannot_be_copied_in_time() {
+    let buckets = Buckets::start().await;
+    let (layout, sealed) = (layout(), |name: &str| Expected { sealed: true, ..expected(name) });
+    let key = SealKey::new([1; 32]);
+    let header = Header::new(&sealed(HONEST), 10, &layout);
+    let signer = signing_key(&wallet(HONEST));
+    let bytes = encode_sealed(&layout, &header, &sent(), &signer, &key).unwrap();
+    let Expected { run, neuron, window, .. } = sealed(HONEST);
+    let opener = KeyObject { run, neuron, window, object: claimed(&bytes), key }.sign(&signer);
+    put(&buckets, HONEST, &claimed(&bytes), &bytes).await;
+    buckets.outbox(HONEST).put_key(Window(3), &claimed(&bytes), &opener).await.unwrap();
+    let claim = |object| Claim { run: RUN.id(), window: Window(3), object };
+    let get = async |name: &str, object: ObjectHash| {
+        let expected = sealed(name);
+        buckets.fetcher().submission(&buckets.quiet(), &claim(object), &expected, &layout).await
+    };
+    let alone = state_after(&[get(HONEST, claimed(&bytes)).await.unwrap()]);
+
+    // The ciphertext under the copycat's own name, with the key that the honest one has published since.
+    let mut copied = bytes.clone();
+    let mine = make(HOSTILE, &expected(HOSTILE));
+    copied[72..112].copy_from_slice(&mine[72..112]); // The neuron.
+    let copied = signed_again(copied);
+    put(&buckets, HOSTILE, &claimed(&copied), &copied).await;
+    buckets.put(HOSTILE, &keys::seal_key(RUN.id(), Window(3), &claimed(&copied)), &opener).await;
+    let error = get(HOSTILE, claimed(&copied)).await.unwrap_err();
+    assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
+    assert_eq!(state_after(&[get(HONEST, claimed(&bytes)).await.unwrap()]), alone);
+}
+
+/// Positions of a chunk that are there twice, or not in order: there is no way to write them, whatever bits they are made of.
+#[tokio::test]
+async fn w10_positions_rise_whatever_is_sent() {
+    let buckets = Buckets::start().await;
+    let valid = make(HOSTILE, &expected(HOSTILE));
+    let mut taken = 0;
+    for at in (body() + 16..body() + 200).step_by(7) {
+        let bytes = changed(|bytes| bytes[at] ^= 0x55);
+        put(&buckets, HOSTILE, &claimed(&bytes), &bytes).await;
+        match fetch(&buckets, &buckets.fetcher(), HOSTILE, claimed(&bytes)).await {
+            Err(error) => assert_eq!(error.fault(), Some(Fault::Malformed), "{error}"),
+            Ok(submission) => {
+                taken += 1;
+                let tensor = submission.tensor(0).unwrap();
+                let size = layout().tensors()[0].geometry().size() as u16;
+                for chunk in 0..layout().tensors()[0].geometry().chunks() {
+                    let positions = tensor.chunk_positions(chunk);
+                    assert!(positions.is_sorted_by(|a, b| a < b) && positions.iter().all(|&at| at < size));
+                }
+            }
+        }
+    }
+    assert!(valid.len() > body() + 200 && taken < 27, "most changes are no submission");
+}
+
+/// A pickle, in the place of whatever a joining node reads.
+#[tokio::test]
+async fn w11_a_pickle_is_never_loaded() {
+    const PICKLE: &[u8] = b"\x80\x04\x95\x1f\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94.";
+    let buckets = Buckets::start().await;
+    assert_eq!(refused(&buckets, PICKLE).await.fault(), Some(Fault::Malformed));
+    let (state, validator) = (buckets.quiet(), id("val-a"));
+    buckets.put("val-a", &keys::checkpoint_pointer(RUN.id()), PICKLE).await;
+    let error = buckets.fetcher().checkpoint_pointer(&state, &validator, &RUN).await.unwrap_err();
+    assert!(error.to_string().contains("another kind of object"), "{error}");
+    buckets.put("val-a", &keys::record(RUN.id(), Window(3)), PICKLE).await;
+    let error = buckets.fetcher().record(&state, &validator, &RUN, Window(3)).await.unwrap_err();
+    assert!(error.to_string().contains("another kind of object"), "{error}");
+}
+
+/// What is measured of a peer has the wrong length or type: here a validator's log, the only thing that others recompute.
+#[tokio::test]
+async fn w53_what_a_peer_says_of_itself_stops_nobody() {
+    let buckets = Buckets::start().await;
+    let (state, validator) = (buckets.quiet(), id("val-a"));
+    for bytes in [&b""[..], b"[1, 2]", b"{\"avg_steps_behind\": []}", &[0xe5; 400]] {
+        buckets.put("val-a", &keys::score_log(RUN.id(), Window(3)), bytes).await;
+        let error = buckets.fetcher().score_log(&state, &validator, &RUN, Window(3)).await.unwrap_err();
+        assert!(matches!(error, FetchError::ScoreLog { .. }) && error.fault().is_none(), "{error}");
+    }
+    let error = refused(&buckets, b"[1, 2]").await;
+    assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
+}
+
+/// Parameters of the quantizer that are no numbers: refused whole, before anybody waits for anybody.
+#[tokio::test]
+async fn w54_malformed_parameters_of_a_quantizer_are_refused_whole() {
+    let buckets = Buckets::start().await;
+    for scale in [f32::NAN, f32::INFINITY, -1.0, -0.0] {
+        let bytes = changed(|bytes| bytes[body()..body() + 4].copy_from_slice(&scale.to_le_bytes()));
+        let error = refused(&buckets, &bytes).await;
+        assert!(error.to_string().contains("the scale of the tensor is not finite"), "{error}");
+    }
+}
