@@ -140,6 +140,8 @@ pub(crate) struct Size {
 pub(crate) struct Checked {
     /// Name, codec and size of each quantizer.
     pub(crate) codecs: Vec<(&'static str, Codec, Size)>,
+    /// That of [`MEASURED`].
+    pub(crate) measured: Codec,
     /// Submissions of [`PEERS`] miners with as many different supports.
     pub(crate) accepted: Vec<Submission<Vec<u8>>>,
     /// What the first of them holds.
@@ -174,10 +176,10 @@ impl Checked {
             let nmse = error(values, codec.geometry(), &sent);
             codecs.push((name, codec, Size { index_bits, value_bits, nmse }));
         }
-        let codec = Codec::new(shape, MEASURED, 1)?;
-        let sent = codec.compress_source(Source::Values(values), threads)?;
+        let measured = Codec::new(shape, MEASURED, 1)?;
+        let sent = measured.compress_source(Source::Values(values), threads)?;
         let accepted = peers(shape, &sent)?;
-        Ok(Self { codecs, accepted, sent, verified })
+        Ok(Self { codecs, measured, accepted, sent, verified })
     }
 }
 
