@@ -38,24 +38,23 @@ impl Parcel {
     ) -> Result<Self, MinerError> {
         let header = Header::new(expected, samples, layout);
         if !expected.sealed {
-            return Ok(Self::open_one(encode(layout, &header, tensors, key)?));
+            return Ok(Self::of_bytes(encode(layout, &header, tensors, key)?));
         }
         let seal = random_key()?;
-        let bytes = encode_sealed(layout, &header, tensors, key, &seal)?;
-        let hash = Sealed::open(bytes.clone(), Arc::clone(layout), expected)?.hash();
+        let sealed = Self::of_bytes(encode_sealed(layout, &header, tensors, key, &seal)?);
         let opener = KeyObject {
             run: expected.run,
             neuron: expected.neuron,
             window: expected.window,
-            object: hash,
+            object: sealed.hash,
             key: seal,
         };
-        Ok(Self { hash, bytes: bytes.into(), key: Some(opener.sign(key)) })
+        Ok(Self { key: Some(opener.sign(key)), ..sealed })
     }
 
-    /// An object that is not sealed, whatever it is.
+    /// An object without a key, whatever it is.
     #[must_use]
-    pub fn open_one(bytes: Vec<u8>) -> Self {
+    pub fn of_bytes(bytes: Vec<u8>) -> Self {
         let signed = bytes.len().saturating_sub(common::submission::TRAILER_BYTES);
         Self { hash: ObjectHash::of(&[&bytes[..signed]]), bytes: bytes.into(), key: None }
     }
@@ -92,10 +91,10 @@ impl Parcel {
     #[must_use]
     pub fn from_file(mut bytes: Vec<u8>, sealed: bool) -> Option<Self> {
         if !sealed {
-            return Some(Self::open_one(bytes));
+            return Some(Self::of_bytes(bytes));
         }
         let key = bytes.split_off(bytes.len().checked_sub(KEY_BYTES)?);
-        Some(Self { key: key.try_into().ok(), ..Self::open_one(bytes) })
+        Some(Self { key: key.try_into().ok(), ..Self::of_bytes(bytes) })
     }
 }
 
@@ -104,4 +103,66 @@ fn random_key() -> Result<SealKey, MinerError> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(MinerError::Randomness)?;
     Ok(SealKey::new(random))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::{
+        Height, NeuronId, Window,
+        digest::{RunHash, State},
+        model::{Role, TensorSpec},
+        run_spec::RunFile,
+        sparse::compress,
+    };
+
+    fn layout() -> Arc<Layout> {
+        let spec = RunFile::parse(include_str!("../../deploy/runs/tiny.toml")).unwrap().sparse;
+        let tensor = TensorSpec { name: "a".to_owned(), shape: vec![64, 128], role: Role::Matrix };
+        Arc::new(Layout::new(&[tensor], &spec).unwrap())
+    }
+
+    /// A parcel of the development key, and what others expect of it.
+    fn packed(sealed: bool) -> (Parcel, Expected) {
+        let key = exchange::signing_key(&chain::wallet::KeyPair::development("//Alice").unwrap());
+        let expected = Expected {
+            run: RunHash([1; 32]),
+            spec: RunHash([1; 32]),
+            neuron: NeuronId { hotkey: key.hotkey(), registered: Height(7) },
+            window: Window(3),
+            base: State([2; 32]),
+            least_samples: 1,
+            sealed,
+        };
+        let layout = layout();
+        let tensor = &layout.tensors()[0];
+        let values: Vec<f32> = (0..8192).map(|at| ((at * 37 % 101) as f32 - 50.0) * 1e-3).collect();
+        let sent = compress(&values, tensor.geometry(), layout.spec()).unwrap();
+        (Parcel::pack(&layout, &expected, 1, &[sent], &key).unwrap(), expected)
+    }
+
+    #[test]
+    fn what_is_packed_is_what_others_open_before_and_after_a_restart() {
+        for sealed in [false, true] {
+            let (parcel, expected) = packed(sealed);
+            assert_eq!(parcel.key.is_some(), sealed);
+            let opened = parcel.open(&layout(), &expected).unwrap();
+            assert_eq!((opened.hash(), Parcel::of(&opened)), (parcel.hash, parcel.clone()));
+            assert_eq!(Parcel::from_file(parcel.to_file(), sealed), Some(parcel));
+        }
+    }
+
+    #[test]
+    fn no_key_seals_twice() {
+        assert_ne!(packed(true).0.bytes, packed(true).0.bytes);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_no_parcel() {
+        let (parcel, expected) = packed(true);
+        assert_eq!(Parcel::from_file(vec![0; KEY_BYTES - 1], true), None);
+        let mut cut = parcel.to_file();
+        cut.pop();
+        assert!(Parcel::from_file(cut, true).unwrap().open(&layout(), &expected).is_err());
+    }
 }

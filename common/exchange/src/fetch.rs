@@ -95,7 +95,7 @@ impl Fetcher {
     /// The key is not the one that it was sealed with, or what it opens to is no submission.
     pub async fn unseal(&self, sealed: Sealed, key: Vec<u8>) -> Result<Submission<Bytes>, FetchError> {
         let owner = sealed.header().neuron.hotkey;
-        checked(owner, move || sealed.unseal(&key)).await
+        on_a_thread(owner, move || sealed.unseal(&key).map_err(not_as_expected(owner))).await
     }
 
     /// An accepted object: from its miner's bucket, else from its custodians', else from another's who voted for it.
@@ -189,10 +189,11 @@ impl Fetcher {
         let key = keys::submission(expected.run.id(), expected.window, object);
         let bytes = self.small(state, owner, &key, layout.most_bytes()).await?;
         let (owner, object, expected, layout) = (owner.hotkey, *object, *expected, Arc::clone(layout));
-        match found(&bytes) {
-            found if found == object => checked(owner, move || open(bytes, layout, &expected)).await,
+        on_a_thread(owner, move || match found(&bytes) {
+            found if found == object => open(bytes, layout, &expected).map_err(not_as_expected(owner)),
             found => Err(FetchError::Mismatch { owner, claimed: object, found }),
-        }
+        })
+        .await
     }
 
     async fn key_of(
@@ -254,13 +255,14 @@ fn open(bytes: Vec<u8>, layout: Arc<Layout>, expected: &Expected) -> Result<Clai
     })
 }
 
-/// Checks an object on a thread on which that may take its time.
-async fn checked<T: Send + 'static>(
+fn not_as_expected(owner: Hotkey) -> impl FnOnce(SubmissionError) -> FetchError {
+    move |source| FetchError::Submission { owner, source }
+}
+
+/// Hashes, decrypts and checks on a thread on which that may take its time.
+async fn on_a_thread<T: Send + 'static>(
     owner: Hotkey,
-    check: impl FnOnce() -> Result<T, SubmissionError> + Send + 'static,
+    check: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
 ) -> Result<T, FetchError> {
-    match tokio::task::spawn_blocking(check).await {
-        Ok(checked) => checked.map_err(|source| FetchError::Submission { owner, source }),
-        Err(_) => Err(FetchError::Stopped { owner }),
-    }
+    tokio::task::spawn_blocking(check).await.unwrap_or(Err(FetchError::Stopped { owner }))
 }

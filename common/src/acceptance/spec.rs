@@ -17,7 +17,7 @@ pub struct AcceptanceSpec {
     pub newcomer_share: Millionths,
     /// What a validator checks before it votes for a submission.
     pub screen: Screen,
-    /// By how many standard errors the loss on the screened batch must fall, at least 0. At 0 it only must not rise; at 2 an
+    /// By how many standard errors the loss on the screened batch must fall, at least 0. At 0 any fall will do; at 2 an
     /// update without any effect passes once in 40 times instead of every second time, and one that helps a little may be refused.
     pub screen_errors: Millionths,
     /// Whether submissions are sealed: encrypted until claims are closed, so that nobody can copy what others are about to claim.

@@ -4,6 +4,7 @@
 mod command;
 mod data;
 mod keys;
+mod launch;
 mod network;
 mod refusals;
 mod windows;

@@ -100,7 +100,7 @@ fn random(node: &Node, window: Window, length: u64) -> Made {
     let started = Instant::now();
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     chance(node, window).fill(&mut bytes);
-    let parcel = Parcel::open_one(bytes);
+    let parcel = Parcel::of_bytes(bytes);
     Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() }
 }
 
