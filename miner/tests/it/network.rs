@@ -93,6 +93,14 @@ impl Network {
         self.limit.store(u32::try_from(height.0).unwrap(), Ordering::SeqCst);
     }
 
+    /// The same, and waits for the last of them: what is sent afterwards gets into a later block.
+    pub(crate) async fn reach(&self, height: Height) {
+        self.release(height);
+        let mut blocks = self.chain.handle().heights();
+        let reached = blocks.wait_for(|newest| u64::from(*newest) >= height.0);
+        timeout(HANGS, reached).await.expect("the chain stands still").unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

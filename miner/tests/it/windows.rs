@@ -23,7 +23,7 @@ async fn pass(network: &Network, window: u64, named: State) -> Value {
     let heights = heights(network, window);
     network.release(Height(heights.claims_close.0 - 2));
     network.event("claimed", window as usize + 1).await;
-    network.release(heights.claims_close);
+    network.reach(heights.claims_close).await;
     network.vote(Window(window), named).await;
     network.release(heights.votes_close);
     network.event("applied", window as usize + 1).await
@@ -79,7 +79,7 @@ async fn what_was_made_before_a_kill_is_claimed_after_it() {
     miner.kill();
     let miner = network.spawn();
     assert_eq!(network.event("claimed", 3).await["block"], claimed["block"], "claimed in another block");
-    network.release(heights.claims_close);
+    network.reach(heights.claims_close).await;
     network.vote(Window(1), state(&first)).await;
     network.release(heights.votes_close);
     network.event("applied", 2).await;
@@ -116,9 +116,7 @@ async fn a_training_that_is_too_late_is_given_up() {
     let network = Network::start().await;
     let heights = heights(&network, 0);
     // The chain is beyond the claims of window 0 before the miner comes.
-    network.release(heights.claims_close);
-    let mut blocks = network.chain.handle().heights();
-    blocks.wait_for(|height| u64::from(*height) >= heights.claims_close.0).await.unwrap();
+    network.reach(heights.claims_close).await;
     let miner = network.spawn();
     network.event("state", 1).await;
     network.release(heights.votes_close);
@@ -141,15 +139,13 @@ async fn a_miner_with_another_state_than_the_majority_trains_no_more() {
     let heights = heights(&network, 0);
     network.release(Height(heights.claims_close.0 - 2));
     network.event("claimed", 1).await;
-    network.release(heights.claims_close);
+    network.reach(heights.claims_close).await;
     network.vote(Window(0), State([7; 32])).await;
     network.release(heights.votes_close);
     let diverged = network.event("diverged", 1).await;
     assert_eq!(diverged["ours"], first_state(&network).to_string());
     assert_eq!(diverged["majority"], State([7; 32]).to_string());
-    network.release(Height(heights.votes_close.0 + 3));
-    let mut blocks = network.chain.handle().heights();
-    blocks.wait_for(|height| u64::from(*height) >= heights.votes_close.0 + 3).await.unwrap();
+    network.reach(Height(heights.votes_close.0 + 3)).await;
     miner.ask_to_end();
     assert_eq!(miner.ended().await, Some(0));
     assert_eq!(network.events("trained").len(), 1, "trained on a state that is not the others'");
