@@ -14,6 +14,7 @@
 //! ```
 
 use crate::select::Chunks;
+use std::ops::Range;
 
 /// How a tensor of one or two dimensions is cut into chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,13 @@ impl Geometry {
     #[must_use]
     pub fn coordinate(&self, origin: usize, position: usize) -> usize {
         origin + position / self.width * self.columns + position % self.width
+    }
+
+    /// Where a row of the chunk that begins at `origin` is in the tensor.
+    #[must_use]
+    pub fn row(&self, origin: usize, row: usize) -> Range<usize> {
+        let start = origin + row * self.columns;
+        start..start + self.width
     }
 
     /// So many chunks that lie side by side, to be read together.

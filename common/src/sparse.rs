@@ -4,7 +4,7 @@ mod compress;
 mod tensor;
 
 pub use compress::{CompressAllError, CompressError, Source, compress, compress_all, select};
-pub(crate) use tensor::ChunkValues;
+pub(crate) use tensor::{ChunkValues, signed_energy};
 pub use tensor::{SparseTensor, SparseTensorError};
 
 use crate::wire::{Reader, WireError, Writer};

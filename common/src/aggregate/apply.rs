@@ -114,11 +114,10 @@ fn apply_bands<S: Sent>(
 /// Reads a line of the cache after the other of a chunk: its rows are too short, and too far from each other, for a
 /// processor to see that they will be read.
 fn read_ahead(parameters: &[f32], geometry: &Geometry, chunk: usize) {
-    let (start, width) = (geometry.origin(chunk), geometry.width());
+    let origin = geometry.origin(chunk);
     let mut bits = 0;
-    for row in 0..geometry.size() / width {
-        let first = geometry.coordinate(start, row * width);
-        let row = parameters.get(first..first + width).unwrap_or_default();
+    for row in 0..geometry.size() / geometry.width() {
+        let row = parameters.get(geometry.row(origin, row)).unwrap_or_default();
         bits = row.iter().step_by(CACHE_LINE).fold(bits, |bits, value| bits ^ value.to_bits());
     }
     std::hint::black_box(bits);
@@ -179,10 +178,9 @@ impl Sums {
     /// Steps along what was sent of any position of a chunk, and forgets it: the same as for those positions alone.
     fn step_all(&mut self, parameters: &mut [f32], geometry: &Geometry, origin: usize, rule: Rule) {
         let width = geometry.width();
-        let rows = self.sums.chunks_exact(width).zip(self.senders.chunks_exact(width));
+        let rows = self.sums.chunks_exact_mut(width).zip(self.senders.chunks_exact_mut(width));
         for (row, (sums, senders)) in rows.enumerate() {
-            let start = geometry.coordinate(origin, row * width);
-            let parameters = &mut parameters[start..start + width];
+            let parameters = &mut parameters[geometry.row(origin, row)];
             // The rule is chosen outside of the loop over a row, so that there is one loop of plain arithmetic for each.
             match rule.aggregation {
                 Aggregation::Mean => step_row(parameters, sums, senders, rule.rate, |_| rule.accepted),
@@ -192,15 +190,20 @@ impl Sums {
                 }
             }
         }
-        self.sums.fill(0.0);
-        self.senders.fill(0);
     }
 }
 
-/// Steps along a row of a chunk.
+/// Steps along a row of a chunk, and forgets the sums.
 #[inline]
-fn step_row(parameters: &mut [f32], sums: &[f32], senders: &[i32], rate: f32, divisor: impl Fn(i32) -> f32) {
+fn step_row(
+    parameters: &mut [f32],
+    sums: &mut [f32],
+    senders: &mut [i32],
+    rate: f32,
+    divisor: impl Fn(i32) -> f32,
+) {
     for ((parameter, sum), senders) in parameters.iter_mut().zip(sums).zip(senders) {
         *parameter = stepped(*parameter, *sum, *senders, divisor(*senders), rate);
+        (*sum, *senders) = (0.0, 0);
     }
 }

@@ -48,11 +48,8 @@ impl<'a> Encoded<'a> {
     pub(super) fn norm(&self, buffer: &mut GroupBuffer) -> Result<f64, AggregateError> {
         let mut energy = Pairwise::default();
         for group in 0..self.tensor.groups() {
-            buffer.clear();
-            self.tensor.read_values(group, buffer).map_err(|source| self.error(source))?;
-            for chunk in 0..self.tensor.group_chunks(group) {
-                energy.add(self.tensor.chunk_values(chunk, buffer).energy());
-            }
+            let read = self.tensor.read_energies(group, buffer, |chunk| energy.add(chunk));
+            read.map_err(|source| self.error(source))?;
         }
         Ok(energy.total().sqrt())
     }

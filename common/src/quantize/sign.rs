@@ -37,10 +37,16 @@ pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
 }
 
 impl Ratio {
+    /// The magnitude that this share of a tensor's scale is.
+    #[must_use]
+    pub fn magnitude(self, base: f32) -> f32 {
+        self.value() * base
+    }
+
     /// What the two codes of a chunk of this magnitude stand for, with the tensor's scale; there are no others.
     #[must_use]
     pub fn signs(self, base: f32) -> [f32; 4] {
-        let magnitude = self.value() * base;
+        let magnitude = self.magnitude(base);
         [magnitude, -magnitude, 0.0, 0.0]
     }
 }

@@ -114,9 +114,10 @@ impl SparseTensor {
         let range = chunk * self.sent..(chunk + 1) * self.sent;
         match &self.values {
             Values::F32(values) => ChunkValues::Plain(&values[range]),
-            Values::Templar { codes, .. }
-            | Values::SignCentroid { codes, .. }
-            | Values::Sign { codes, .. } => {
+            Values::Sign { base, magnitudes, codes } => {
+                ChunkValues::Signed(magnitudes[chunk].magnitude(*base), &codes[range])
+            }
+            Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } => {
                 ChunkValues::Coded(self.values.levels(chunk).unwrap_or_default(), &codes[range])
             }
         }
@@ -150,6 +151,8 @@ impl SparseTensor {
 pub(crate) enum ChunkValues<'a> {
     /// What codes stand for, and a code for each value.
     Coded([f32; 4], &'a [u8]),
+    /// The magnitude of all, and a code for each value: 1 for a negative one.
+    Signed(f32, &'a [u8]),
     /// The values.
     Plain(&'a [f32]),
 }
@@ -166,6 +169,11 @@ impl ChunkValues<'_> {
                 let levels = levels.map(|level| level * factor);
                 positions.iter().zip(codes).for_each(|(&at, code)| visit(at, levels[usize::from(code & 3)]));
             }
+            Self::Signed(magnitude, codes) => {
+                let bits = (magnitude * factor).to_bits();
+                let signed = |code: &u8| f32::from_bits(bits ^ u32::from(*code) << 31);
+                positions.iter().zip(codes).for_each(|(&at, code)| visit(at, signed(code)));
+            }
         }
     }
 
@@ -179,8 +187,15 @@ impl ChunkValues<'_> {
                 let terms = count_codes(codes).into_iter().zip(levels);
                 terms.fold(0.0, |sum, (count, level)| sum + f64::from(count) * square(level))
             }
+            Self::Signed(magnitude, codes) => signed_energy(magnitude, codes.len()),
         }
     }
+}
+
+/// The sum of the squares of so many values of one magnitude.
+#[inline]
+pub(crate) fn signed_energy(magnitude: f32, count: usize) -> f64 {
+    count as f64 * square(magnitude)
 }
 
 /// How often each 2-bit code occurs.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     bits::{BitReader, BitWriter},
     quantize::{CentroidChunk, Ratio, Values},
-    sparse::{ChunkValues, Quantizer, SparseTensor},
+    sparse::{ChunkValues, Quantizer, SparseTensor, signed_energy},
     wire::{Reader, WireError},
 };
 use std::ops::Range;
@@ -140,11 +140,6 @@ impl<'a> TensorReader<'a> {
         self.lengths.len()
     }
 
-    /// Chunks of a group.
-    pub(crate) fn group_chunks(&self, group: usize) -> usize {
-        self.layout.group_chunks(group)
-    }
-
     /// An error within the bytes of the tensor.
     pub(crate) fn error(&self, source: BodyError) -> SubmissionError {
         SubmissionError::tensor(self.layout, source)
@@ -187,6 +182,28 @@ impl<'a> TensorReader<'a> {
         }
     }
 
+    /// Calls `add` with the sum of the squares of each chunk of a group: as [`SparseTensor::chunk_energy`], without
+    /// decoding any position.
+    pub(crate) fn read_energies(
+        &self,
+        group: usize,
+        buffer: &mut GroupBuffer,
+        mut add: impl FnMut(f64),
+    ) -> Result<(), BodyError> {
+        let chunks = self.layout.group_chunks(group);
+        if let Prefix::Sign(base) = self.prefix {
+            // Signs have no say.
+            let (fixed, ..) = self.group(group);
+            let magnitudes = fixed[..chunks].iter().map(|&share| Ratio(share).magnitude(base));
+            magnitudes.for_each(|magnitude| add(signed_energy(magnitude, self.layout.sent())));
+            return Ok(());
+        }
+        buffer.clear();
+        self.read_values(group, buffer)?;
+        (0..chunks).for_each(|chunk| add(self.chunk_values(chunk, buffer).energy()));
+        Ok(())
+    }
+
     /// Decodes where the values of a group are.
     pub(crate) fn read_positions(&self, group: usize, to: &mut GroupBuffer) -> Result<(), BodyError> {
         let (_, _, bytes) = self.group(group);
@@ -207,7 +224,7 @@ impl<'a> TensorReader<'a> {
                 ChunkValues::Coded(buffer.scales[chunk].levels(base), &buffer.codes[range])
             }
             Prefix::Sign(base) => {
-                ChunkValues::Coded(buffer.magnitudes[chunk].signs(base), &buffer.codes[range])
+                ChunkValues::Signed(buffer.magnitudes[chunk].magnitude(base), &buffer.codes[range])
             }
             Prefix::F32 => ChunkValues::Plain(&buffer.values[range]),
         }

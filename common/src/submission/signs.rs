@@ -28,8 +28,10 @@ pub(super) fn read_signs(
     count: usize,
     to: &mut Vec<u8>,
 ) -> Result<(), BodyError> {
-    let end = to.len() + count;
-    to.extend(bytes.iter().flat_map(|&byte| spread(byte)));
+    let (before, end) = (to.len(), to.len() + count);
+    to.resize(before + 8 * bytes.len(), 0);
+    let (eights, _) = to[before..].as_chunks_mut();
+    eights.iter_mut().zip(bytes).for_each(|(signs, &byte)| *signs = spread(byte));
     let filled = to[end..].iter().all(|&filler| filler == 0);
     to.truncate(end);
     if filled { Ok(()) } else { Err(BodyError::Codes(group)) }
@@ -43,7 +45,11 @@ fn pack(signs: &[u8; 8]) -> u8 {
 
 /// The eight signs of a byte.
 fn spread(byte: u8) -> [u8; 8] {
-    std::array::from_fn(|at| byte >> at & 1)
+    // Halves of the bits move apart until each has a byte.
+    let bits = u64::from(byte);
+    let bits = (bits | bits << 28) & 0x0000_000f_0000_000f;
+    let bits = (bits | bits << 14) & 0x0003_0003_0003_0003;
+    ((bits | bits << 7) & 0x0101_0101_0101_0101).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -54,6 +60,7 @@ mod tests {
     #[test]
     fn all_bytes_are_eight_signs() {
         for byte in 0..=u8::MAX {
+            assert_eq!(spread(byte), std::array::from_fn(|at| byte >> at & 1));
             assert_eq!(pack(&spread(byte)), byte);
         }
         assert_eq!(spread(0b1000_0110), [0, 1, 1, 0, 0, 0, 0, 1]);

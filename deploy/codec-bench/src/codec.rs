@@ -34,7 +34,7 @@ pub(crate) const PEERS: usize = 16;
 pub(crate) const QUANTIZERS: [(&str, Quantizer); 3] =
     [("templar", Quantizer::Templar), ("sign-centroid", Quantizer::SignCentroid), ("sign", Quantizer::Sign)];
 /// The one with which submissions are encoded, decoded and aggregated.
-pub(crate) const MEASURED: Quantizer = Quantizer::SignCentroid;
+pub(crate) const MEASURED: Quantizer = Quantizer::Sign;
 /// Templar's quantizer with its own packing.
 pub(crate) const PACKED: &str = "templar-12+8";
 
@@ -228,8 +228,8 @@ fn peers(shape: [usize; 2], sent: &SparseTensor) -> anyhow::Result<Vec<Submissio
         let mut positions = sent.positions().to_vec();
         positions.rotate_left(turn * sent.sent());
         let mut values = sent.values().clone();
-        if let Values::SignCentroid { scales, codes, .. } = &mut values {
-            scales.rotate_left(turn);
+        if let Values::Sign { magnitudes, codes, .. } = &mut values {
+            magnitudes.rotate_left(turn);
             codes.rotate_left(turn * sent.sent());
         }
         let sent = SparseTensor::new(codec.geometry(), TOP_K, positions, values)?;
