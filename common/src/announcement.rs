@@ -29,14 +29,12 @@ mod endpoint;
 #[cfg(test)]
 mod golden;
 mod record;
-mod secret;
 
 pub use address::{AddressError, AddressPolicy};
 pub use bucket::{Bucket, BucketError, Location, ReadCredentials};
 pub use budget::Budget;
 pub use endpoint::{Endpoint, EndpointError, Host};
 pub use record::{Bits, Claim, MOST_CANDIDATES, Possession, Record, Vote};
-pub use secret::Secret;
 
 use crate::{
     commitment::{CommitmentError, Field, Fields, MAX_RAW},

@@ -1,7 +1,8 @@
 //! What all of Muster agrees on: pure types and decisions, without any I/O.
 //!
 //! Here are the chain's identifiers ([`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`], [`Height`], [`BlockHash`]), its
-//! money ([`Rao`]), what a commitment may hold ([`commitment`]) and the exit codes of every program ([`Exit`]).
+//! money ([`Rao`]), what a commitment may hold ([`commitment`]), the files of its wallets ([`key_file`]) and the exit
+//! codes of every program ([`Exit`]).
 //! Validators judge, rate and pay by [`gauntlet`], [`ratings`] and [`weights`], and write it down in a [`score_log`].
 //! A run is a [`run_spec`]; its [`clock`] says when neurons make an [`announcement`], and [`acceptance`] what all nodes
 //! then apply; who trains on what is in [`assignment`], on what at all in [`dataset`].
@@ -46,6 +47,7 @@ pub mod halving;
 pub mod history;
 mod ids;
 pub mod init;
+pub mod key_file;
 pub mod keys;
 pub mod model;
 mod neuron;
@@ -58,6 +60,7 @@ pub mod ratings;
 pub mod run_spec;
 pub mod schedule;
 pub mod score_log;
+mod secret;
 pub mod select;
 pub mod signature;
 pub mod sparse;
@@ -74,3 +77,4 @@ pub use balance::{ParseRaoError, RAO_PER_TAO, Rao};
 pub use exit::{EXIT_CODES, Exit};
 pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid, UnixMillis, Window};
 pub use neuron::NeuronId;
+pub use secret::Secret;

@@ -10,10 +10,8 @@
 //! keys are wiped from memory when dropped. Not wiped are what the JSON parser sets aside for a string with escapes (no
 //! tool writes a phrase or a key so), and what the system has swapped out.
 
-mod keyfile;
 mod keypair;
 mod nacl;
-mod secret;
 
 use std::{
     fs::File,
@@ -21,16 +19,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{Coldkey, Hotkey};
+use common::{
+    Coldkey, Hotkey, Secret,
+    key_file::{Contents, KeyFile, KeyFileError, MOST_BYTES},
+};
 use zeroize::Zeroizing;
 
 pub use keypair::KeyPair;
-pub use secret::Secret;
-
-use keyfile::KeyFile;
-
-/// Bytes of the largest key file that is read. Bittensor's have about 500.
-const MAX_FILE: u64 = 64 << 10;
 
 /// Why a key could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -65,19 +60,13 @@ pub enum WalletError {
         /// Its permissions.
         mode: u32,
     },
-    /// Far larger than any key file.
-    #[error("{} is no key file: it is larger than {MAX_FILE} bytes", .path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Not the JSON that a key file holds.
-    #[error("{} is no key file: {reason}", .path.display())]
-    Malformed {
+    /// What is in it is no key that can be used.
+    #[error("{}: {source}", .path.display())]
+    KeyFile {
         /// The file.
         path: PathBuf,
         /// What is wrong; it repeats nothing of the file.
-        reason: String,
+        source: KeyFileError,
     },
     /// Encrypted, and no password was given.
     #[error("{} is encrypted: give its password", .path.display())]
@@ -90,28 +79,6 @@ pub enum WalletError {
     WrongPassword {
         /// The file.
         path: PathBuf,
-    },
-    /// Encrypted in a way that Bittensor gave up long ago.
-    #[error("{} is encrypted in the old form {form}: write it anew with `btcli wallet update`", .path.display())]
-    OldEncryption {
-        /// The file.
-        path: PathBuf,
-        /// The form.
-        form: &'static str,
-    },
-    /// The file holds a public key only.
-    #[error("{} holds no secret: it is a public key file; restore the key from its phrase", .path.display())]
-    NoSecret {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Not an sr25519 key.
-    #[error("{} holds a key of crypto type {crypto_type}; only sr25519 (1) can act on Bittensor here", .path.display())]
-    UnsupportedKey {
-        /// The file.
-        path: PathBuf,
-        /// The number in the file: 0 is ed25519.
-        crypto_type: u8,
     },
     /// Phrase, seed or private key make no key.
     #[error("the {field} in {} makes no key: the file is damaged, restore it from the phrase", .path.display())]
@@ -161,7 +128,7 @@ impl Wallet {
     pub fn hotkey_public(&self, name: &str) -> Result<Hotkey, WalletError> {
         let path = self.folder.join("hotkeys").join(format!("{}pub.txt", plain_name(name)?));
         match read(&path, "public hotkey", Access::Public) {
-            Ok(bytes) => KeyFile::parse(&path, &bytes)?.account(&path),
+            Ok(bytes) => account(&path, &bytes),
             Err(WalletError::Missing { .. }) => Ok(self.hotkey(name)?.hotkey()),
             Err(error) => Err(error),
         }
@@ -179,8 +146,7 @@ impl Wallet {
     pub fn coldkey_public(&self) -> Result<Coldkey, WalletError> {
         let path = self.folder.join("coldkeypub.txt");
         let bytes = read(&path, "public coldkey", Access::Public)?;
-        let file = KeyFile::parse(&path, &bytes)?;
-        Ok(Coldkey(file.account(&path)?.0))
+        Ok(Coldkey(account(&path, &bytes)?.0))
     }
 }
 
@@ -192,23 +158,39 @@ fn plain_name(name: &str) -> Result<&str, WalletError> {
     }
 }
 
+/// The account that a public key file states.
+fn account(path: &Path, bytes: &[u8]) -> Result<Hotkey, WalletError> {
+    KeyFile::parse(bytes).and_then(|file| file.account()).map_err(in_file(path))
+}
+
 /// Turns a key file's bytes into the key.
 fn open(path: &Path, bytes: Zeroizing<Vec<u8>>, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
-    if let Some(form) = old_encryption(&bytes) {
-        return Err(WalletError::OldEncryption { path: path.into(), form });
-    }
-    let Some(sealed) = bytes.strip_prefix(nacl::PREFIX) else {
-        return KeyFile::parse(path, &bytes)?.key_pair(path);
+    let sealed = match KeyFile::read(&bytes).map_err(in_file(path))? {
+        Contents::Plain(file) => return key_pair(path, &file),
+        Contents::Sealed(sealed) => sealed,
     };
     let password = password.ok_or_else(|| WalletError::NeedsPassword { path: path.into() })?;
     let plain = nacl::open(sealed, password, nacl::Cost::BITTENSOR)
         .ok_or_else(|| WalletError::WrongPassword { path: path.into() })?;
-    KeyFile::parse(path, &plain)?.key_pair(path)
+    key_pair(path, &KeyFile::parse(&plain).map_err(in_file(path))?)
 }
 
-fn old_encryption(bytes: &[u8]) -> Option<&'static str> {
-    let forms: [(&[u8], &str); 2] = [(b"$ANSIBLE_VAULT", "ansible vault"), (b"gAAAAA", "fernet")];
-    forms.iter().find(|(prefix, _)| bytes.starts_with(prefix)).map(|(_, form)| *form)
+/// The key that a file's secrets make, checked against the account that it states.
+fn key_pair(path: &Path, file: &KeyFile) -> Result<KeyPair, WalletError> {
+    let secrets = file.secrets().map_err(in_file(path))?;
+    // Some versions of the reference write seeds that they cannot read themselves: the next one may do.
+    let key = secrets.iter().find_map(|secret| KeyPair::of(secret.material.as_ref()?));
+    let key = key.ok_or_else(|| WalletError::BadSecret { path: path.into(), field: secrets[0].field })?;
+    match file.stated() {
+        Some(stated) if stated != key.hotkey() => {
+            Err(WalletError::Mismatch { path: path.into(), stated, found: key.hotkey() })
+        }
+        _ => Ok(key),
+    }
+}
+
+fn in_file(path: &Path) -> impl FnOnce(KeyFileError) -> WalletError {
+    |source| WalletError::KeyFile { path: path.into(), source }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -231,12 +213,9 @@ fn read(path: &Path, what: &'static str, access: Access) -> Result<Zeroizing<Vec
         check_mode(path, &file.metadata().map_err(unreadable)?)?;
     }
     // Room for all of it at once: growing would leave copies of the secret behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    match bytes.len() as u64 {
-        length if length > MAX_FILE => Err(WalletError::TooLarge { path: path.into() }),
-        _ => Ok(bytes),
-    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
+    file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 #[cfg(unix)]

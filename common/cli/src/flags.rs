@@ -3,10 +3,10 @@
 use chain::{
     Client, Options,
     error::ConnectError,
-    wallet::{KeyPair, Secret, Wallet, WalletError},
+    wallet::{KeyPair, Wallet, WalletError},
 };
 use clap::Args;
-use common::{BlockHash, Hotkey, Netuid};
+use common::{BlockHash, Hotkey, Netuid, Secret};
 use std::{
     env::VarError,
     io::{self, IsTerminal},

@@ -3,8 +3,8 @@
 
 use bucket_server::{BucketConfig, Config, Key, Server};
 use common::{
-    BlockHash, Height, NeuronId, Window,
-    announcement::{self, AddressPolicy, ReadCredentials, Secret},
+    BlockHash, Height, NeuronId, Secret, Window,
+    announcement::{self, AddressPolicy, ReadCredentials},
     assignment::Assignments,
     dataset::{Manifest, Role},
     digest::{RunHash, StateRoot},

@@ -18,8 +18,8 @@ pub use settings::{Environment, Origin, Settings, environment};
 
 use chain::wallet::{KeyPair, Wallet};
 use common::{
-    BlockHash, Netuid,
-    announcement::{AddressPolicy, Bucket, ReadCredentials, Secret},
+    BlockHash, Netuid, Secret,
+    announcement::{AddressPolicy, Bucket, ReadCredentials},
 };
 use engine::{Compute, Place};
 use serde::{Deserialize, Serialize};

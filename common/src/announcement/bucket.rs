@@ -1,7 +1,7 @@
 //! Buckets: where a neuron's objects are, and with which credentials everybody may read them.
 
-use super::{Endpoint, EndpointError, FieldError, Secret, VERSION, endpoint, kind, open};
-use crate::wire::Writer;
+use super::{Endpoint, EndpointError, FieldError, VERSION, endpoint, kind, open};
+use crate::{Secret, wire::Writer};
 
 /// Characters of Templar's form: account, access key, secret.
 const R2_LENGTHS: [usize; 3] = [32, 32, 64];

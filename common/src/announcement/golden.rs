@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Window,
+    Secret, Window,
     digest::{ObjectHash, RunId, ScoreLogHead, State},
 };
 use codec::{Decode, Encode};

@@ -8,6 +8,7 @@ use crate::{
     sparse::{Quantizer, SparseSpec},
     wire::{Reader, Writer},
 };
+use std::collections::BTreeMap;
 
 /// Most chunks of a group: groups begin at whole bytes, so each can be decoded alone.
 pub const GROUP_CHUNKS: usize = 64;
@@ -65,8 +66,12 @@ impl Layout {
     /// # Errors
     /// A tensor is neither a vector nor a matrix, or too large.
     pub fn new(tensors: &[TensorSpec], spec: &SparseSpec) -> Result<Self, LayoutError> {
-        let tensors =
-            tensors.iter().map(|tensor| TensorLayout::new(tensor, spec)).collect::<Result<_, _>>()?;
+        // A model has many tensors of few shapes, and what a shape's positions can take at most is not found at once.
+        let mut halvings = BTreeMap::new();
+        let mut halving =
+            |size, sent| *halvings.entry((size, sent)).or_insert_with(|| Halving::new(size, sent));
+        let layout = |tensor| TensorLayout::new(tensor, spec, &mut halving);
+        let tensors = tensors.iter().map(layout).collect::<Result<_, _>>()?;
         Ok(Self { spec: *spec, tensors })
     }
 
@@ -102,7 +107,11 @@ impl Layout {
 }
 
 impl TensorLayout {
-    fn new(tensor: &TensorSpec, spec: &SparseSpec) -> Result<Self, LayoutError> {
+    fn new(
+        tensor: &TensorSpec,
+        spec: &SparseSpec,
+        halving: &mut impl FnMut(usize, usize) -> Halving,
+    ) -> Result<Self, LayoutError> {
         let name = tensor.name.clone();
         let geometry = Geometry::new(&tensor.shape, spec.edge());
         let geometry = geometry.map_err(|source| LayoutError::Geometry { name: name.clone(), source })?;
@@ -114,7 +123,7 @@ impl TensorLayout {
             _ => [0, size(geometry.len())?],
         };
         let sent = geometry.sent(spec.topk as usize);
-        let halving = Halving::new(geometry.size(), sent);
+        let halving = halving(geometry.size(), sent);
         Ok(Self { name, shape, geometry, quantizer: spec.quantizer, sent, halving })
     }
 

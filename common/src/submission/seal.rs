@@ -208,7 +208,7 @@ impl KeyObject {
 }
 
 /// A sealed submission whose key is not known yet: the expected one, unchanged and signed; what is in it, nobody knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sealed {
     bytes: Vec<u8>,
     layout: Arc<Layout>,

@@ -9,7 +9,10 @@
 //! cargo run -p storage --example gibibyte -- http://127.0.0.1:5000 100
 //! ```
 
-use common::announcement::{self, AddressPolicy, ReadCredentials, Secret};
+use common::{
+    Secret,
+    announcement::{self, AddressPolicy, ReadCredentials},
+};
 use std::{
     error::Error,
     io::{BufRead as _, BufReader, Write as _},

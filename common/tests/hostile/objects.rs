@@ -1,9 +1,9 @@
 //! Valid objects of every kind that comes from outside, and what makes a changed one whole again.
 
 use common::{
-    BlockHash, Height, Hotkey, Netuid, NeuronId, Uid, Window,
+    BlockHash, Height, Hotkey, Netuid, NeuronId, Secret, Uid, Window,
     acceptance::Accepted,
-    announcement::{Announcement, Bits, Bucket, Claim, Possession, ReadCredentials, Record, Secret, Vote},
+    announcement::{Announcement, Bits, Bucket, Claim, Possession, ReadCredentials, Record, Vote},
     checkpoint::{self, Part, Pointer},
     commitment::Commitment,
     dataset::{self, BlockTable, Role as ShardRole, Shard, TokenType},
@@ -20,8 +20,8 @@ use common::{
     signature::SigningKey,
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
     submission::{
-        Expected, HEADER_BYTES, Header, KeyObject, Layout, SIGNATURE_CONTEXT, SealKey, TRAILER_BYTES, encode,
-        encode_sealed,
+        Expected, HEADER_BYTES, Header, KeyObject, Layout, SIGNATURE_CONTEXT, SealKey, Sealed, Submission,
+        TRAILER_BYTES, encode, encode_sealed,
     },
     weights::Subnet,
 };
@@ -83,7 +83,7 @@ fn layout(quantizer: Quantizer, topk: u32, shapes: &[&[usize]]) -> Arc<Layout> {
 }
 
 /// Number of [`LAYOUTS`].
-pub(crate) const LAYOUT_COUNT: usize = 4;
+pub(crate) const LAYOUT_COUNT: usize = 5;
 
 /// Each quantizer on a matrix of several chunks, a vector, a small one, one without values; and a tensor of so many values
 /// that it has a table of its symbols.
@@ -94,6 +94,7 @@ pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new
         layout(Quantizer::SignCentroid, 6, &small),
         layout(Quantizer::F32, 6, &small),
         layout(Quantizer::SignCentroid, 64, &[&[256, 128], &[8, 8]]),
+        layout(Quantizer::Sign, 6, &small),
     ]
 });
 
@@ -114,6 +115,17 @@ pub(crate) fn sent(layout: &Layout) -> Vec<SparseTensor> {
     };
     tensors.map(compress).collect()
 }
+
+/// For each of the layouts a submission of the sender, and an honest one of another key that is opened.
+pub(crate) static VALID: LazyLock<Vec<(Vec<u8>, Submission<Vec<u8>>)>> = LazyLock::new(|| {
+    let other = key(8);
+    let pair = |layout: &Arc<Layout>| {
+        let honest = submission(layout, &other);
+        let honest = Submission::open(honest, Arc::clone(layout), &expected(&other, false)).unwrap();
+        (submission(layout, &SENDER), honest)
+    };
+    LAYOUTS.iter().map(pair).collect()
+});
 
 /// An open submission of this key.
 pub(crate) fn submission(layout: &Layout, key: &SigningKey) -> Vec<u8> {
@@ -146,6 +158,7 @@ pub(crate) fn repaired(mut bytes: Vec<u8>) -> Vec<u8> {
 /// A sealed submission, what opens it, and its table and body as they were before.
 pub(crate) struct Parcel {
     pub(crate) bytes: Vec<u8>,
+    pub(crate) sealed: Sealed,
     pub(crate) opener: KeyObject,
     pub(crate) plain: Vec<u8>,
 }
@@ -159,7 +172,8 @@ pub(crate) static PARCEL: LazyLock<Parcel> = LazyLock::new(|| {
         KeyObject { run: RUN, neuron: neuron(&SENDER), window: WINDOW, object: claimed(&bytes), key };
     let open = submission(layout, &SENDER);
     let plain = open[HEADER_BYTES..open.len() - TRAILER_BYTES].to_vec();
-    Parcel { bytes, opener, plain }
+    let sealed = Sealed::open(bytes.clone(), Arc::clone(layout), &expected(&SENDER, true)).unwrap();
+    Parcel { bytes, sealed, opener, plain }
 });
 
 impl Parcel {
@@ -203,6 +217,28 @@ pub(crate) fn s3() -> Bucket {
 
 pub(crate) fn r2() -> Bucket {
     Bucket::r2(&"a".repeat(32), &"b".repeat(32), &"c".repeat(64)).unwrap()
+}
+
+/// A hotkey's file as Bittensor writes it, of a secret that everybody knows.
+pub(crate) fn key_file() -> Vec<u8> {
+    let seed = hex::encode([7; 32]);
+    let key = hex::encode(
+        schnorrkel::MiniSecretKey::from_bytes(&[7; 32])
+            .unwrap()
+            .expand(schnorrkel::ExpansionMode::Ed25519)
+            .to_bytes(),
+    );
+    let account = hex::encode(SENDER.hotkey().0);
+    let file = serde_json::json!({
+        "accountId": format!("0x{account}"),
+        "publicKey": format!("0x{account}"),
+        "privateKey": format!("0x{key}"),
+        "secretPhrase": "bottom drive obey lake curtain smoke basket hold race lonely fit walk",
+        "secretSeed": format!("0x{seed}"),
+        "ss58Address": SENDER.hotkey().to_string(),
+        "cryptoType": 1,
+    });
+    file.to_string().into_bytes()
 }
 
 /// As the chain stores it.

@@ -9,6 +9,7 @@ use common::{
     commitment::{Commitment, Field, Fields},
     dataset,
     history::WindowRecord,
+    key_file::{Contents, KeyFile, MOST_BYTES},
     progress::Progress,
     run_spec::{RunFile, RunSpec},
     score_log::{Replay, ScoreLog},
@@ -59,6 +60,7 @@ pub(crate) fn page() -> String {
     let tables = [
         submission(),
         bodies_of_centroids(),
+        bodies_of_signs(),
         bodies_of_values(),
         sealed(),
         key_object(),
@@ -74,6 +76,7 @@ pub(crate) fn page() -> String {
         pointer(),
         progress_rows(),
         window_record(),
+        key_file(),
     ];
     tables.iter().map(Table::markdown).collect::<Vec<_>>().join("\n")
 }
@@ -170,6 +173,19 @@ fn bodies_of_centroids() -> Table {
         .row("a negative scale", |b| b[body + 3] |= 0x80)
         .row("a small magnitude that is the larger one", |b| (b[body + 12], b[body + 13]) = (9, 8));
     rows.done("Its values, two magnitudes for each chunk (`sign-centroid`): `BodyError`")
+}
+
+fn bodies_of_signs() -> Table {
+    let body = HEADER_BYTES + 16 * LAYOUTS[4].tensors().len();
+    let signed = |bytes: Vec<u8>| open(&repaired(bytes), 4);
+    let mut rows = Rows::of(submission_of(4), &signed);
+    // The scale, the lengths of the group, 6 magnitudes, 36 signs.
+    let signs = body + 4 + 4 + 6;
+    rows.row("a scale that is no number", |b| b[body..body + 4].copy_from_slice(&f32::NAN.to_le_bytes()))
+        .row("a negative scale", |b| b[body + 3] |= 0x80)
+        .row("a sign more than there are values", |b| b[signs + 4] |= 0x10)
+        .row("codes beside the signs", |b| b[body + 4] = 1);
+    rows.done("Its values, a sign each and a magnitude for each chunk (`sign`): `BodyError`")
 }
 
 fn bodies_of_values() -> Table {
@@ -543,4 +559,51 @@ fn window_record() -> Table {
         .row("cut off", |b| b.pop())
         .row("a byte behind it", |b| b.push(0));
     rows.done("Record of a window: `RecordError` of `WindowRecord::open`")
+}
+
+fn key_file() -> Table {
+    let reads = |bytes: Vec<u8>| match KeyFile::read(&bytes) {
+        Ok(Contents::Plain(file)) => says(file.secrets()).or_else(|| says(file.account())),
+        Ok(Contents::Sealed(_)) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    let write = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut json = serde_json::from_slice(&crate::objects::key_file()).unwrap();
+        change(&mut json);
+        json.to_string().into_bytes()
+    };
+    let mut rows = Rows::of(crate::objects::key_file(), &reads);
+    rows.row("no byte at all", Vec::clear)
+        .row("64 KiB and a byte", |b| b.resize(MOST_BYTES + 1, b' '))
+        .row("lists within lists, without end", |b| *b = vec![b'['; MOST_BYTES])
+        .row("cut off", |b| b.pop())
+        .row("a byte behind it", |b| b.push(b'x'))
+        .row("bytes that are no text", |b| b[3] = 0xff)
+        .row("a number for a phrase", |b| *b = write(&|j| j["secretPhrase"] = 7.into()))
+        .row("a crypto type of more than a byte", |b| *b = write(&|j| j["cryptoType"] = 256.into()))
+        .row("another kind of key", |b| *b = write(&|j| j["cryptoType"] = 0.into()))
+        .row("an address with a slip", |b| {
+            *b = write(&|j| j["ss58Address"] = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ".into())
+        })
+        .row("a public key of 31 bytes, without an address", |b| {
+            *b = write(&|j| {
+                j["ss58Address"] = serde_json::Value::Null;
+                j["publicKey"] = "00".repeat(31).into();
+            });
+        })
+        .row("nobody's: neither an address nor a public key", |b| {
+            *b = write(&|j| {
+                j["ss58Address"] = serde_json::Value::Null;
+                j["publicKey"] = serde_json::Value::Null;
+            });
+        })
+        .row("no secret", |b| {
+            *b = write(&|j| {
+                for field in ["secretPhrase", "secretSeed", "privateKey"] {
+                    j[field] = "".into();
+                }
+            });
+        })
+        .row("encrypted by ansible", |b| *b = b"$ANSIBLE_VAULT;1.1;AES256".to_vec());
+    rows.done("Key file of a wallet: `KeyFileError` of `KeyFile::read`")
 }

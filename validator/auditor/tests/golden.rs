@@ -4,9 +4,9 @@
 use auditor::{Finding, Item, Report, Scores, Subject, Verdict, WindowReport};
 use chain::{Block, Metagraph, Neuron};
 use common::{
-    BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Uid, UnixMillis, Window,
+    BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, UnixMillis, Window,
     acceptance::{Accepted, Candidate, Decision, NullWindow},
-    announcement::{Bucket, ReadCredentials, Secret},
+    announcement::{Bucket, ReadCredentials},
     digest::{ObjectHash, RunHash, State, StateRoot},
 };
 

@@ -4,8 +4,8 @@ use crate::keys::{HOTKEY, HOTKEY_ADDRESS, wallet};
 use bucket_server::{BucketConfig, Key, Server};
 use chain::{Client, Options as ChainOptions, wallet::KeyPair};
 use common::{
-    BlockHash, Height, Hotkey, Netuid, Window,
-    announcement::{AddressPolicy, Announcement, Bucket, Possession, ReadCredentials, Record, Secret, Vote},
+    BlockHash, Height, Hotkey, Netuid, Secret, Window,
+    announcement::{AddressPolicy, Announcement, Bucket, Possession, ReadCredentials, Record, Vote},
     clock::Heights,
     digest::ScoreLogHead,
     model::{Layout, ModelSpec},

@@ -1,6 +1,6 @@
 //! A key that signs.
 
-use common::{Coldkey, Hotkey, signature::SigningKey};
+use common::{Coldkey, Hotkey, key_file::Material, signature::SigningKey};
 use sp_core::{Pair, sr25519};
 use subxt::{
     SubstrateConfig,
@@ -34,14 +34,13 @@ impl KeyPair {
             .map_err(|_| WalletError::NotADevelopmentKey(uri.chars().take(80).collect()))
     }
 
-    /// The key of a 12 to 24 word phrase, as Bittensor's wallets derive it: no password.
-    pub(super) fn from_phrase(phrase: &str) -> Option<Self> {
-        sr25519::Pair::from_phrase(phrase, None).ok().map(|(pair, _)| Self(pair))
-    }
-
-    /// The key of a 32-byte seed or a 64-byte secret.
-    pub(super) fn from_secret(bytes: &[u8]) -> Option<Self> {
-        sr25519::Pair::from_seed_slice(bytes).ok().map(Self)
+    /// The key of a 12 to 24 word phrase, as Bittensor's wallets derive it (no password), of a seed or of a secret key.
+    pub(super) fn of(material: &Material) -> Option<Self> {
+        let pair = match material {
+            Material::Phrase(phrase) => sr25519::Pair::from_phrase(phrase.expose(), None).ok()?.0,
+            Material::Bytes(bytes) => sr25519::Pair::from_seed_slice(bytes).ok()?,
+        };
+        Some(Self(pair))
     }
 
     /// The public key: the account id.

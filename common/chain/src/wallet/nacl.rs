@@ -4,13 +4,9 @@
 //! XSalsa20-Poly1305, libsodium's `crypto_secretbox`.
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use common::Secret;
 use crypto_secretbox::{KeyInit, XSalsa20Poly1305, aead::Aead};
 use zeroize::Zeroizing;
-
-use super::Secret;
-
-/// How an encrypted file begins.
-pub(super) const PREFIX: &[u8] = b"$NACL";
 
 const SALT: [u8; 16] =
     [0x13, 0x71, 0x83, 0xdf, 0xf1, 0x5a, 0x09, 0xbc, 0x9c, 0x90, 0xb5, 0x51, 0x87, 0x39, 0xe9, 0xb1];
@@ -28,7 +24,7 @@ impl Cost {
     pub(super) const BITTENSOR: Self = Self { memory_kib: 512 << 10, passes: 8 };
 }
 
-/// Opens what follows [`PREFIX`]; `None` if the password does not fit or the bytes are damaged.
+/// Opens what follows [`SEALED_PREFIX`](common::key_file::SEALED_PREFIX); `None` if the password does not fit or the bytes are damaged.
 pub(super) fn open(sealed: &[u8], password: &Secret, cost: Cost) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
     let nonce: [u8; NONCE] = nonce.try_into().ok()?;
@@ -63,15 +59,15 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_with_its_password_only() {
-        let password = Secret::new("right".into());
+        let password = Secret::new("right");
         let sealed = seal(b"{}", &password);
         assert_eq!(open(&sealed, &password, CHEAP).unwrap().as_slice(), b"{}");
-        assert!(open(&sealed, &Secret::new("wrong".into()), CHEAP).is_none());
+        assert!(open(&sealed, &Secret::new("wrong"), CHEAP).is_none());
     }
 
     #[test]
     fn damaged_bytes_do_not_open() {
-        let password = Secret::new("right".into());
+        let password = Secret::new("right");
         let sealed = seal(b"{}", &password);
         for length in [0, 1, NONCE, NONCE + 1, NONCE + 16, sealed.len() - 1] {
             assert!(open(&sealed[..length], &password, CHEAP).is_none(), "{length} bytes");

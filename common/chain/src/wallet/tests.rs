@@ -100,7 +100,7 @@ fn an_encrypted_coldkey_opens_with_its_password() {
     let wallets = Wallets::new();
     let wallet = wallets.open("encrypted");
     assert!(matches!(wallet.coldkey(None), Err(WalletError::NeedsPassword { .. })));
-    let key = wallet.coldkey(Some(&Secret::new("correct horse".into()))).unwrap();
+    let key = wallet.coldkey(Some(&Secret::new("correct horse"))).unwrap();
     assert_eq!(key.coldkey().to_string(), COLDKEY);
 }
 
@@ -134,8 +134,11 @@ fn a_folder_is_no_key() {
 #[test]
 fn a_huge_file_is_refused() {
     let wallets = Wallets::new();
-    wallets.write("plain", "hotkeys/huge", &vec![b' '; MAX_FILE as usize + 1]);
-    assert!(matches!(wallets.open("plain").hotkey("huge"), Err(WalletError::TooLarge { .. })));
+    wallets.write("plain", "hotkeys/huge", &vec![b' '; MOST_BYTES + 1]);
+    assert!(matches!(
+        wallets.open("plain").hotkey("huge"),
+        Err(WalletError::KeyFile { source: KeyFileError::TooLarge, .. })
+    ));
 }
 
 #[test]
@@ -167,13 +170,16 @@ fn a_public_key_file_holds_no_secret() {
     let wallets = Wallets::new();
     let public = fs::read(wallets.0.path().join("plain/coldkeypub.txt")).unwrap();
     wallets.write("plain", "hotkeys/public", &public);
-    assert!(matches!(wallets.open("plain").hotkey("public"), Err(WalletError::NoSecret { .. })));
+    assert!(matches!(
+        wallets.open("plain").hotkey("public"),
+        Err(WalletError::KeyFile { source: KeyFileError::NoSecret, .. })
+    ));
 }
 
 #[test]
 fn other_kinds_of_keys_are_refused() {
     let error = Wallets::new().hotkey_with("cryptoType", 0.into()).unwrap_err();
-    assert!(matches!(error, WalletError::UnsupportedKey { crypto_type: 0, .. }));
+    assert!(matches!(error, WalletError::KeyFile { source: KeyFileError::CryptoType(0), .. }));
 }
 
 #[test]
@@ -184,7 +190,7 @@ fn what_is_no_key_file_is_told_without_repeating_it() {
     for bytes in [secret, "", "[]", &file] {
         wallets.write("plain", "hotkeys/bad", bytes.as_bytes());
         let error = wallets.open("plain").hotkey("bad").unwrap_err();
-        assert!(matches!(error, WalletError::Malformed { .. }), "{error}");
+        assert!(matches!(error, WalletError::KeyFile { source: KeyFileError::Json { .. }, .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("abandon"), "{error:?}");
     }
 }

@@ -4,8 +4,8 @@ use bucket_server::{BucketConfig, Config, Fault, Key, Plan, Rule, Server};
 use bytes::Bytes;
 use chain::{Commitments, Metagraph, Neuron, wallet::KeyPair};
 use common::{
-    BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Uid, Window,
-    announcement::{self, AddressPolicy, Announcement, ReadCredentials, Record, Secret},
+    BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, Window,
+    announcement::{self, AddressPolicy, Announcement, ReadCredentials, Record},
     commitment::Commitment,
     digest::{ObjectHash, RunHash, State},
     model::ModelSpec,

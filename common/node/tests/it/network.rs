@@ -4,9 +4,9 @@ use bucket_server::{BucketConfig, Key, Plan, Rule, Server};
 use bytes::Bytes;
 use chain::{Client, Options, wallet::KeyPair};
 use common::{
-    Height, NeuronId, Window,
+    Height, NeuronId, Secret, Window,
     aggregate::outer_step,
-    announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Secret, Vote},
+    announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Vote},
     clock::WindowSpec,
     dataset::Manifest,
     digest::{ScoreLogHead, State},

@@ -2,7 +2,10 @@
 
 use crate::support::{LIMITS, LONG, NAME, Network, PUT, announced, key, noise, storage};
 use bytes::Bytes;
-use common::announcement::{AddressPolicy, ReadCredentials, Secret};
+use common::{
+    Secret,
+    announcement::{AddressPolicy, ReadCredentials},
+};
 use std::time::{Duration, SystemTime};
 use storage::{Content, Limits, MULTIPART_FROM, Put, Storage, StorageError};
 

@@ -2,7 +2,10 @@
 
 use bucket_server::{BucketConfig, Config, Fault, Key, Plan, Rule, Server};
 use bytes::Bytes;
-use common::announcement::{self, AddressPolicy, ReadCredentials, Secret};
+use common::{
+    Secret,
+    announcement::{self, AddressPolicy, ReadCredentials},
+};
 use std::{net::SocketAddr, time::Duration};
 use storage::{Bucket, Content, Floor, Limits, Put, Retry, Storage};
 

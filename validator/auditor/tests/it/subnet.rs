@@ -3,8 +3,8 @@
 use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
 use chain::{Client, Options, wallet::KeyPair};
 use common::{
-    Height, NeuronId, Uid,
-    announcement::{self, AddressPolicy, ReadCredentials, Secret},
+    Height, NeuronId, Secret, Uid,
+    announcement::{self, AddressPolicy, ReadCredentials},
     model::ModelSpec,
     run_spec::{RunFile, RunSpec},
 };

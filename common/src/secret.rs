@@ -1,24 +1,32 @@
 //! Texts that must not be printed.
 
+use serde::{Deserialize, Deserializer};
 use std::fmt;
+use zeroize::Zeroizing;
 
-/// A secret text: it is compared and written where it belongs, and never shown.
+/// A secret text: a password, a phrase, a key. It is never shown, and wiped from memory when it is dropped.
 ///
 /// Read credentials are public on the chain, and still have no place in a log: logs are copied to where nobody thinks
 /// of them as keys.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Hides a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself: for signing a request, or writing the field that it belongs in.
+    /// The text itself. Whoever calls this answers for where it goes.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
     }
 }
 
