@@ -72,13 +72,13 @@ pub enum SparseError {
     /// A chunk that is no square, or too large for positions of 16 bits.
     #[error("sparse.chunk is {0}: it must be the square of a number from 1 to {MOST_EDGE}")]
     Chunk(u32),
-    /// More values than a chunk has.
-    #[error("sparse.topk is {topk}: it must be 1 to sparse.chunk, {chunk}")]
+    /// More values than a chunk has, or than are to be sent of any.
+    #[error("sparse.topk is {topk}: it must be 1 to {most} (sparse.chunk, and at most {MOST_TOPK})")]
     TopK {
         /// Values sent per chunk.
         topk: u32,
-        /// Values of a chunk.
-        chunk: u32,
+        /// Most values that may be sent.
+        most: u32,
     },
     /// A number outside of its range.
     #[error("sparse.{what} is {found}: it must be {expected}")]
@@ -94,6 +94,8 @@ pub enum SparseError {
 
 /// Largest edge of a chunk: positions are less than 65,536.
 pub const MOST_EDGE: u32 = 256;
+/// Most values sent of a chunk: what a layout takes to be made grows with the square of it, a tenth of a second at this.
+pub const MOST_TOPK: u32 = 4096;
 
 /// Declares an enum's number on the wire.
 macro_rules! tag {
@@ -171,8 +173,9 @@ impl SparseSpec {
         if !(1..=MOST_EDGE).contains(&edge) || edge * edge != self.chunk {
             return Err(SparseError::Chunk(self.chunk));
         }
-        if !(1..=self.chunk).contains(&self.topk) {
-            return Err(SparseError::TopK { topk: self.topk, chunk: self.chunk });
+        let most = self.chunk.min(MOST_TOPK);
+        if !(1..=most).contains(&self.topk) {
+            return Err(SparseError::TopK { topk: self.topk, most });
         }
         let range = |what, found: f64, fine: bool, expected| match fine && found.is_finite() {
             true => Ok(()),
@@ -249,6 +252,7 @@ pub(crate) mod tests {
         assert!(refuse(|s| s.chunk = 0).contains("sparse.chunk is 0"));
         assert!(refuse(|s| s.chunk = 257 * 257).contains("sparse.chunk is 66049"));
         assert!(refuse(|s| s.topk = 4097).contains("sparse.topk is 4097"));
+        assert!(refuse(|s| (s.chunk, s.topk) = (65536, 4097)).contains("it must be 1 to 4096"));
         assert!(refuse(|s| s.topk = 0).contains("sparse.topk is 0"));
         assert!(refuse(|s| s.beta = 1.0).contains("sparse.beta is 1"));
         assert!(refuse(|s| s.beta = -0.0).contains("sparse.beta is -0"));

@@ -155,7 +155,7 @@ fn parsers() -> Vec<Parser> {
         let _ = Submission::open(bytes, Arc::clone(&LAYOUTS[layout]), &expected(&SENDER, false));
     }
     let submissions: [fn(&[u8]); LAYOUT_COUNT] =
-        [|b| open(b, 0), |b| open(b, 1), |b| open(b, 2), |b| open(b, 3), |b| open(b, 4)];
+        [|b| open(b, 0), |b| open(b, 1), |b| open(b, 2), |b| open(b, 3), |b| open(b, 4), |b| open(b, 5)];
     let submissions =
         submissions.into_iter().zip(&*VALID).map(|(open, (valid, _))| ("submission", valid.clone(), open));
     let commitment = commitment(s3(), Some(Record::Vote(vote()))).encode();

@@ -72,6 +72,10 @@ struct Arguments {
     /// Saves a checkpoint of the end in this folder.
     #[arg(long)]
     save: Option<PathBuf>,
+    /// Writes into this file what the first miner chooses from in the last window, of all matrices as wide as the model:
+    /// f32, little endian, row after row. That is what `codec-bench --dump` reads.
+    #[arg(long)]
+    dump: Option<PathBuf>,
 }
 
 /// What all nodes know.
@@ -109,7 +113,7 @@ fn main() -> Result<()> {
     let mut miners = miners.collect::<Result<Vec<_>>>()?;
     ensure!(!miners.is_empty(), "--miners is 0: at least one is needed");
     let windows = arguments.windows.unwrap_or(run.file.window.count);
-    let (start, end) = learn(&run, &mut miners, windows)?;
+    let (start, end) = learn(&run, &mut miners, windows, arguments.dump.as_deref())?;
     if let Some(folder) = &arguments.save {
         save(&run, &mut miners[0], windows, folder)?;
     }
@@ -121,7 +125,7 @@ fn main() -> Result<()> {
 }
 
 /// All windows; the held-out loss before and after them.
-fn learn(run: &Run, miners: &mut [Miner], windows: u32) -> Result<(f64, f64)> {
+fn learn(run: &Run, miners: &mut [Miner], windows: u32, dump: Option<&Path>) -> Result<(f64, f64)> {
     let start = miners[0].model.loss(&run.held_out)?;
     println!("window  held-out  training  bytes/miner  ratio  tokens/s  state root");
     println!("{:>6}  {start:>8.3}", "start");
@@ -134,6 +138,9 @@ fn learn(run: &Run, miners: &mut [Miner], windows: u32) -> Result<(f64, f64)> {
             .map(|miner| miner.make(run, window, &assignments))
             .collect::<Result<Vec<_>>>()?;
         let trained = begun.elapsed();
+        if let Some(file) = dump.filter(|_| window.0 + 1 == u64::from(windows)) {
+            miners[0].dump(run, file).with_context(|| file.display().to_string())?;
+        }
         let root = exchange(run, miners, window, &made)?;
         end = miners[0].model.loss(&run.held_out)?;
         report(run, window, end, &made, trained);
@@ -269,6 +276,17 @@ impl Miner {
         let steps = trained.steps.iter();
         let loss = steps.map(|step| step.loss).sum::<f64>() / f64::from(train.inner_steps);
         Ok(Made { sent, bytes, loss })
+    }
+
+    /// Writes what was chosen from.
+    fn dump(&self, run: &Run, file: &Path) -> Result<()> {
+        let width = run.file.model.hidden as usize;
+        let tensors = run.file.model.tensors();
+        let places = self.model.layout().iter().map(|(_, place)| place);
+        let matrices = tensors.iter().zip(places).filter(|(tensor, _)| tensor.shape[1..] == [width]);
+        let values = matrices.flat_map(|(_, place)| &self.error[place]);
+        fs::write(file, values.flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())?;
+        Ok(())
     }
 
     /// Keeps what was not sent for the next window.

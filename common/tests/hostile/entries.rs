@@ -309,7 +309,8 @@ pub(crate) fn seeds(entry: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("f32", with(2, unsigned(2))),
             ("symbols", with(3, unsigned(3))),
             ("sign", with(4, unsigned(4))),
-            ("header", with(5, unsigned(0))),
+            ("halves", with(5, unsigned(5))),
+            ("header", with(6, unsigned(0))),
         ],
         "sealed" => vec![("plain", PARCEL.plain.clone())],
         "key_object" => {

@@ -68,9 +68,9 @@ fn tensors_of(shapes: &[&[usize]]) -> Vec<TensorSpec> {
     names.into_iter().zip(shapes).map(tensor).collect()
 }
 
-fn layout(quantizer: Quantizer, topk: u32, shapes: &[&[usize]]) -> Arc<Layout> {
+fn layout(quantizer: Quantizer, [topk, chunk]: [u32; 2], shapes: &[&[usize]]) -> Arc<Layout> {
     let spec = SparseSpec {
-        chunk: 64,
+        chunk,
         topk,
         codec: Codec::Halving,
         quantizer,
@@ -83,18 +83,19 @@ fn layout(quantizer: Quantizer, topk: u32, shapes: &[&[usize]]) -> Arc<Layout> {
 }
 
 /// Number of [`LAYOUTS`].
-pub(crate) const LAYOUT_COUNT: usize = 5;
+pub(crate) const LAYOUT_COUNT: usize = 6;
 
-/// Each quantizer on a matrix of several chunks, a vector, a small one, one without values; and a tensor of so many values
-/// that it has a table of its symbols.
+/// Each quantizer on a matrix of several chunks, a vector, a small one, one without values; a tensor of so many values that
+/// it has a table of its symbols; and chunks as runs have them, which are halved.
 pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new(|| {
     let small: [&[usize]; 4] = [&[16, 24], &[10], &[3], &[0, 8]];
     [
-        layout(Quantizer::Templar, 6, &small),
-        layout(Quantizer::SignCentroid, 6, &small),
-        layout(Quantizer::F32, 6, &small),
-        layout(Quantizer::SignCentroid, 64, &[&[256, 128], &[8, 8]]),
-        layout(Quantizer::Sign, 6, &small),
+        layout(Quantizer::Templar, [6, 64], &small),
+        layout(Quantizer::SignCentroid, [6, 64], &small),
+        layout(Quantizer::F32, [6, 64], &small),
+        layout(Quantizer::SignCentroid, [64, 64], &[&[256, 128], &[8, 8]]),
+        layout(Quantizer::Sign, [6, 64], &small),
+        layout(Quantizer::Sign, [72, 4096], &[&[64, 128], &[100], &[64, 30]]),
     ]
 });
 

@@ -423,7 +423,7 @@ fn run_file() -> Table {
     replace("a vocabulary of 2^32 - 1", "vocab = 4096", "vocab = 4294967295");
     replace("no inner steps", "inner_steps = 20", "inner_steps = 0");
     replace("a learning rate that is no number", "peak = 2e-3", "peak = nan");
-    replace("nothing sent of a chunk", "topk = 64", "topk = 0");
+    replace("nothing sent of a chunk", "topk = 72", "topk = 0");
     replace("more peers than a vote has bits for", "gather_peers = 8", "gather_peers = 40");
     replace("an unknown staleness", "staleness = 0", "staleness = 1");
     rows.done("Run spec, its file: `RunSpecError` of `RunFile::parse`")

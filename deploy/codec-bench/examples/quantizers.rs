@@ -27,9 +27,12 @@ fn main() {
     for distribution in Distribution::DRAWN {
         study(distribution.name(), &distribution.draw(ROWS, COLUMNS, 2), COLUMNS);
     }
-    if let (Some(file), Some(columns)) = (arguments.next(), arguments.next()) {
-        let columns = columns.parse().unwrap();
-        study("recorded", &distribution::read(Path::new(&file), columns).unwrap(), columns);
+    match (arguments.next(), arguments.next()) {
+        (Some(file), Some(columns)) => {
+            let columns = columns.parse().unwrap();
+            study("recorded", &distribution::read(Path::new(&file), columns).unwrap(), columns);
+        }
+        _ => study("recorded", &distribution::recorded(ROWS, COLUMNS), COLUMNS),
     }
 }
 

@@ -3,7 +3,13 @@
 
 use crate::threads::for_parts;
 use anyhow::ensure;
+use common::chunks::Geometry;
 use std::{f64::consts::TAU, path::Path};
+
+/// What a miner of the tiny run chose from in its last window: 64 chunks of all its matrices (`README.md`).
+const RECORDED: &[u8] = include_bytes!("../data/recorded.f32");
+/// Values in a row of them.
+const RECORDED_COLUMNS: usize = 128;
 
 /// What values are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,18 +106,44 @@ impl Draw {
 /// Reads recorded values: as many whole rows of chunks as the file has.
 pub(crate) fn read(path: &Path, columns: usize) -> anyhow::Result<Vec<f32>> {
     ensure!(columns > 0 && columns.is_multiple_of(EDGE), "its rows must have a multiple of 64 values");
-    let bytes = std::fs::read(path)?;
-    let values = bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-    let mut values: Vec<f32> = values.collect();
+    let mut values = decoded(&std::fs::read(path)?);
     values.truncate(values.len() / (EDGE * columns) * EDGE * columns);
     ensure!(!values.is_empty(), "it has fewer than 64 rows of {columns} values");
     ensure!(values.iter().all(|value| value.is_finite()), "a value is not finite");
     Ok(values)
 }
 
+/// A matrix whose chunks are the recorded ones, again and again.
+pub(crate) fn recorded(rows: usize, columns: usize) -> Vec<f32> {
+    let source = decoded(RECORDED);
+    let geometry = |rows, columns| Geometry::new(&[rows, columns], EDGE).expect("whole chunks");
+    let [from, to] = [geometry(source.len() / RECORDED_COLUMNS, RECORDED_COLUMNS), geometry(rows, columns)];
+    let mut values = vec![0.0; rows * columns];
+    for chunk in 0..to.chunks() {
+        let [from_origin, to_origin] = [from.origin(chunk % from.chunks()), to.origin(chunk)];
+        for row in 0..EDGE {
+            values[to.row(to_origin, row)].copy_from_slice(&source[from.row(from_origin, row)]);
+        }
+    }
+    values
+}
+
+fn decoded(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recorded_chunks_are_laid_out_as_chunks() {
+        let (source, values) = (decoded(RECORDED), recorded(128, 4096));
+        assert_eq!((source.len(), values.len()), (64 * 4096, 128 * 4096));
+        // The second chunk of the second row of chunks is the 66th: after all 64, the second one again.
+        assert_eq!(values[(64 + 3) * 4096 + 64 + 5], source[3 * 128 + 64 + 5]);
+        assert!(values.iter().all(|value| value.is_finite()));
+    }
 
     #[test]
     fn what_is_drawn_has_its_moments_and_does_not_depend_on_threads() {

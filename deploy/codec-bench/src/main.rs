@@ -48,11 +48,11 @@ struct Flags {
     #[arg(long)]
     simd: Option<String>,
 
-    /// A recorded pseudo-gradient to measure too: f32, little endian, row after row.
+    /// A pseudo-gradient to measure instead of the recorded one that is built in: f32, little endian, row after row.
     #[arg(long)]
     dump: Option<PathBuf>,
 
-    /// Values in a row of the recorded one.
+    /// Values in a row of it.
     #[arg(long, default_value_t = COLUMNS)]
     dump_columns: usize,
 }
@@ -103,11 +103,15 @@ impl Bench {
             let values = distribution.draw(self.flags.rows, COLUMNS, self.threads);
             self.measure(distribution.name(), values, COLUMNS, &mut report)?;
         }
-        if let Some(path) = &self.flags.dump {
-            let columns = self.flags.dump_columns;
-            let values = distribution::read(path, columns).with_context(|| path.display().to_string())?;
-            self.measure("recorded", values, columns, &mut report)?;
-        }
+        let (values, columns) = match &self.flags.dump {
+            None => (distribution::recorded(self.flags.rows, COLUMNS), COLUMNS),
+            Some(path) => {
+                let columns = self.flags.dump_columns;
+                let values = distribution::read(path, columns).with_context(|| path.display().to_string())?;
+                (values, columns)
+            }
+        };
+        self.measure("recorded", values, columns, &mut report)?;
         Ok(report)
     }
 
