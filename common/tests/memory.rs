@@ -157,7 +157,7 @@ fn parsers() -> Vec<Parser> {
     let submissions: [fn(&[u8]); LAYOUT_COUNT] =
         [|b| open(b, 0), |b| open(b, 1), |b| open(b, 2), |b| open(b, 3), |b| open(b, 4), |b| open(b, 5)];
     let submissions =
-        submissions.into_iter().zip(&*VALID).map(|(open, (valid, _))| ("submission", valid.clone(), open));
+        submissions.into_iter().zip(&*VALID).map(|(open, valid)| ("submission", valid.bytes.clone(), open));
     let commitment = commitment(s3(), Some(Record::Vote(vote()))).encode();
     let run_spec = run_spec().to_bytes();
     let run_file = launched().to_toml().unwrap().into_bytes();

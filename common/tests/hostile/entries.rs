@@ -52,14 +52,14 @@ pub(crate) fn open_submission(data: &[u8]) {
     let layout = &LAYOUTS[choice % LAYOUT_COUNT];
     let mut unsigned = unsigned.to_vec();
     if choice < LAYOUT_COUNT && unsigned.len() >= HEADER_BYTES {
-        let (valid, _) = &VALID[choice % LAYOUT_COUNT];
-        unsigned[..HEADER_BYTES].copy_from_slice(&valid[..HEADER_BYTES]);
+        let valid = &VALID[choice % LAYOUT_COUNT];
+        unsigned[..HEADER_BYTES].copy_from_slice(&valid.bytes[..HEADER_BYTES]);
     }
     if let Some(submission) = open_repaired(unsigned, layout) {
         has_one_form(&submission);
         // That takes its time: one of eight will do.
         if submission.hash().0[0].is_multiple_of(8) {
-            has_one_effect(submission, &VALID[choice % LAYOUT_COUNT].1);
+            has_one_effect(submission, &VALID[choice % LAYOUT_COUNT].honest);
         }
     }
 }

@@ -117,15 +117,23 @@ pub(crate) fn sent(layout: &Layout) -> Vec<SparseTensor> {
     tensors.map(compress).collect()
 }
 
-/// For each of the layouts a submission of the sender, and an honest one of another key that is opened.
-pub(crate) static VALID: LazyLock<Vec<(Vec<u8>, Submission<Vec<u8>>)>> = LazyLock::new(|| {
+/// Two submissions of a layout.
+pub(crate) struct Valid {
+    /// The sender's.
+    pub(crate) bytes: Vec<u8>,
+    /// Another miner's, opened.
+    pub(crate) honest: Submission<Vec<u8>>,
+}
+
+/// For each of the layouts.
+pub(crate) static VALID: LazyLock<Vec<Valid>> = LazyLock::new(|| {
     let other = key(8);
-    let pair = |layout: &Arc<Layout>| {
+    let valid = |layout: &Arc<Layout>| {
         let honest = submission(layout, &other);
         let honest = Submission::open(honest, Arc::clone(layout), &expected(&other, false)).unwrap();
-        (submission(layout, &SENDER), honest)
+        Valid { bytes: submission(layout, &SENDER), honest }
     };
-    LAYOUTS.iter().map(pair).collect()
+    LAYOUTS.iter().map(valid).collect()
 });
 
 /// An open submission of this key.
