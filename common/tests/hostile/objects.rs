@@ -86,7 +86,7 @@ fn layout(quantizer: Quantizer, [topk, chunk]: [u32; 2], shapes: &[&[usize]]) ->
 pub(crate) const LAYOUT_COUNT: usize = 6;
 
 /// Each quantizer on a matrix of several chunks, a vector, a small one, one without values; a tensor of so many values that
-/// it has a table of its symbols; and chunks as runs have them, which are halved.
+/// it has a table of its symbols; and chunks that are halved, as large as those of runs, and small ones of which most is sent.
 pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new(|| {
     let small: [&[usize]; 4] = [&[16, 24], &[10], &[3], &[0, 8]];
     [
@@ -95,7 +95,7 @@ pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new
         layout(Quantizer::F32, [6, 64], &small),
         layout(Quantizer::SignCentroid, [64, 64], &[&[256, 128], &[8, 8]]),
         layout(Quantizer::Sign, [6, 64], &small),
-        layout(Quantizer::Sign, [72, 4096], &[&[64, 128], &[100], &[64, 30]]),
+        layout(Quantizer::Sign, [40, 4096], &[&[64, 128], &[62], &[64, 30]]),
     ]
 });
 
