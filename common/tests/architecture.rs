@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("devchain", &["common", "devchain-runtime"]),
     ("bucket-server", &["common", "telemetry"]),
     ("codec-bench", &["common"]),
+    ("stage", &["bucket-server", "chain", "common", "data", "devchain"]),
     (
         "devnet",
         &[
@@ -60,8 +61,8 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["bucket-server", "data", "storage"]),
     ("node", &["bucket-server", "devchain"]),
     ("exchange", &["bucket-server", "devchain"]),
-    ("miner", &["bucket-server", "chain", "devchain"]),
-    ("validator", &["bucket-server", "data", "devchain"]),
+    ("miner", &["bucket-server", "chain", "devchain", "stage"]),
+    ("validator", &["bucket-server", "data", "devchain", "stage"]),
     ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
     ("devnet", &["cli"]),
 ];

@@ -95,7 +95,7 @@ pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new
         layout(Quantizer::F32, [6, 64], &small),
         layout(Quantizer::SignCentroid, [64, 64], &[&[256, 128], &[8, 8]]),
         layout(Quantizer::Sign, [6, 64], &small),
-        layout(Quantizer::Sign, [40, 4096], &[&[64, 128], &[62], &[64, 30]]),
+        layout(Quantizer::Sign, [40, 4096], &[&[64, 128], &[44], &[64, 30]]),
     ]
 });
 

@@ -1,9 +1,9 @@
 //! The real binary against a real chain: what a person sees, and how it ends.
 
-use crate::keys::{COLDKEY, HOTKEY, HOTKEY_ADDRESS, wallet};
 use common::Exit;
 use devchain::{Config, Devchain, Genesis, Pace};
 use serde_json::Value;
+use stage::wallet::{COLDKEY, HOTKEY, HOTKEY_ADDRESS, wallet};
 use std::{
     path::Path,
     process::{Command, Output},

@@ -1,7 +1,8 @@
 //! `miner launch` through the real binary: a run's file, completed, or why not.
 
-use crate::network::{Network, assert_ends, quiet};
+use crate::network::Network;
 use common::{Exit, Height, run_spec::RunSpec};
+use stage::{assert_ends, end, quiet};
 use std::{fs, path::Path, process::Command};
 
 /// `launch` of a run that comes with Muster.
@@ -22,14 +23,14 @@ fn launch(network: &Network, run: &str, start_block: &str) -> Command {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runs_file_is_completed_once() {
     let network = Network::start().await;
-    let output = network.end(launch(&network, "tiny.toml", "1000")).await;
+    let output = end(launch(&network, "tiny.toml", "1000")).await;
     assert_ends(&output, Exit::Good, "");
     let text = fs::read_to_string(network.path("launched.toml")).unwrap();
     let spec = RunSpec::parse(&text).unwrap();
     assert_eq!(spec.network.genesis, network.spec.network.genesis);
     assert_eq!((spec.network.start_block, spec.data), (Height(1000), network.spec.data));
     assert!(String::from_utf8_lossy(&output.stdout).contains(&format!("run tiny ({})", spec.id())));
-    let again = network.end(launch(&network, "tiny.toml", "1000")).await;
+    let again = end(launch(&network, "tiny.toml", "1000")).await;
     assert_ends(&again, Exit::Usage, "launched.toml");
     assert_eq!(fs::read_to_string(network.path("launched.toml")).unwrap(), text);
 }
@@ -38,7 +39,7 @@ async fn a_runs_file_is_completed_once() {
 async fn what_cannot_be_launched_is_named() {
     let network = Network::start().await;
     let ends = async |run: &str, start: &str, message: &str| {
-        assert_ends(&network.end(launch(&network, run, start)).await, Exit::Usage, message);
+        assert_ends(&end(launch(&network, run, start)).await, Exit::Usage, message);
         assert!(!network.path("launched.toml").exists());
     };
     ends("tiny.toml", "0", "start").await;

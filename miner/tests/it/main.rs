@@ -3,7 +3,6 @@
 
 mod command;
 mod data;
-mod keys;
 mod launch;
 mod network;
 mod refusals;

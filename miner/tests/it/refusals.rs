@@ -1,8 +1,9 @@
 //! Bad input through the real binary: how the program ends, and what it says.
 
-use crate::network::{Network, assert_ends, quiet};
+use crate::network::Network;
 use bucket_server::{Fault, Plan, Rule};
 use common::{Exit, Height};
+use stage::{assert_ends, end, quiet};
 use std::{fs, process::Command};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,14 +11,14 @@ async fn what_the_operator_wrote_wrongly_is_named() {
     let network = Network::start().await;
     let ends = async |change: &dyn Fn(String) -> String, message: &str| {
         network.configure(change);
-        assert_ends(&network.end(network.command()).await, Exit::Usage, message);
+        assert_ends(&end(network.command()).await, Exit::Usage, message);
     };
     ends(&|text| text.replace("save_every", "save_evry"), "save_evry").await;
     ends(&|text| text.replace("[fetch]", "") + "[fetsh]\ndeadline = 3\n", "fetsh").await;
     ends(&|text| text.replace("threads = 1", "threads = 0"), "threads").await;
     ends(&|text| text.replace("device = \"cpu\"", "device = \"abacus\""), "abacus").await;
     ends(&|text| text + "= 3", "miner.toml").await;
-    ends(&|text| text.replace("write_access = \"writer-key\"\n", ""), "write_access").await;
+    ends(&|text| text.replace("write_access = \"writer-miner\"\n", ""), "write_access").await;
     ends(&|text| text.replace("http://", "gopher://"), "gopher://").await;
     ends(&|text| text.replace("ws://", "http://"), "ws://").await;
     network.configure(|text| text);
@@ -26,14 +27,14 @@ async fn what_the_operator_wrote_wrongly_is_named() {
     let mut missing = Command::new(missing.get_program());
     quiet(&mut missing);
     missing.args(["run", "--config", "nowhere.toml"]);
-    assert_ends(&network.end(missing).await, Exit::Usage, "nowhere.toml");
+    assert_ends(&end(missing).await, Exit::Usage, "nowhere.toml");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wallets_that_cannot_be_used_are_named() {
     let network = Network::start().await;
     let ends = async |message: &str| {
-        assert_ends(&network.end(network.command()).await, Exit::Usage, message);
+        assert_ends(&end(network.command()).await, Exit::Usage, message);
     };
     let key = network.path("wallets/default/hotkeys/trainer");
     fs::write(&key, "{\"secretSeed\": 7}").unwrap();
@@ -52,7 +53,7 @@ async fn runs_and_data_that_cannot_be_used_are_named() {
     let (run, data) = (network.path("run.toml"), network.path("data"));
     let good = fs::read_to_string(&run).unwrap();
     let ends = async |message: &str| {
-        assert_ends(&network.end(network.command()).await, Exit::Usage, message);
+        assert_ends(&end(network.command()).await, Exit::Usage, message);
     };
     let template = include_str!("../../../deploy/runs/tiny.toml");
     fs::write(&run, template).unwrap();
@@ -96,12 +97,12 @@ async fn runs_and_data_that_cannot_be_used_are_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_is_not_there_or_does_not_know_us() {
-    let network = Network::with(|genesis| drop(genesis.neurons.pop())).await;
-    let output = network.end(network.command()).await;
+    let network = Network::with(&|genesis| drop(genesis.neurons.pop())).await;
+    let output = end(network.command()).await;
     assert_ends(&output, Exit::NotPermitted, "is not registered on subnet 3");
     let url = network.chain.url();
     network.configure(|text| text.replace(&url, "ws://127.0.0.1:1"));
-    assert_ends(&network.end(network.command()).await, Exit::Unreachable, "127.0.0.1:1");
+    assert_ends(&end(network.command()).await, Exit::Unreachable, "127.0.0.1:1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +110,7 @@ async fn buckets_that_cannot_be_used_are_named() {
     let network = Network::start().await;
     let ends = async |rule: Option<Rule>, exit: Exit, message: &str| {
         network.buckets.inject(Plan { seed: 0, rules: rule.into_iter().collect() });
-        assert_ends(&network.end(network.command()).await, exit, message);
+        assert_ends(&end(network.command()).await, exit, message);
     };
     let status = |method: &str, code| Some(Rule::always(method, "/", Fault::Status { code }));
     ends(status("PUT", 403), Exit::NotPermitted, "with the write key").await;
@@ -120,7 +121,7 @@ async fn buckets_that_cannot_be_used_are_named() {
     ends(status("GET", 500), Exit::Unreachable, "with the read key").await;
     ends(Some(Rule::always("GET", "/", Fault::Garbage)), Exit::Failed, "other bytes came back").await;
     network
-        .configure(|text| text.replace("write_access = \"writer-key\"", "write_access = \"nobody-known\""));
+        .configure(|text| text.replace("write_access = \"writer-miner\"", "write_access = \"nobody-known\""));
     ends(None, Exit::NotPermitted, "with the write key").await;
     network.configure(|text| text.replace("name = \"miner\"", "name = \"nobody\""));
     ends(None, Exit::NotPermitted, "nobody").await;
@@ -137,7 +138,7 @@ async fn a_full_disk_is_named() {
     quiet(&mut command);
     let script = r#"trap '' XFSZ; ulimit -f 128; exec "$0" run --config "$1""#;
     command.args(["-c", script, env!("CARGO_BIN_EXE_miner")]).arg(network.path("miner.toml"));
-    let output = network.end(command).await;
+    let output = end(command).await;
     assert_ends(&output, Exit::Failed, "make room");
     // With room again it goes on.
     let miner = network.spawn();
@@ -151,7 +152,7 @@ async fn two_miners_do_not_share_a_folder() {
     let network = Network::start().await;
     let miner = network.spawn();
     network.event("started", 1).await;
-    assert_ends(&network.end(network.command()).await, Exit::Failed, "another process uses this folder");
+    assert_ends(&end(network.command()).await, Exit::Failed, "another process uses this folder");
     miner.ask_to_end();
     assert_eq!(miner.ended().await, Some(0));
 }
@@ -163,7 +164,7 @@ async fn the_configuration_is_shown_without_secrets() {
     quiet(&mut command);
     command.args(["config", "show", "--threads", "3", "--config"]).arg(network.path("miner.toml"));
     command.env("MUSTER_HOTKEY", "other");
-    let output = network.end(command).await;
+    let output = end(command).await;
     for shown in ["--threads", "MUSTER_HOTKEY", "miner.toml:2", "default", "set"] {
         assert_ends(&output, Exit::Good, shown);
     }

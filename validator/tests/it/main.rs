@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 mod command;
-mod keys;
 mod miners;
 mod network;
 mod refusals;

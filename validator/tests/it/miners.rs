@@ -1,6 +1,6 @@
 //! Miners as a validator sees them: objects in a bucket, claims on chain.
 
-use crate::network::{Network, development};
+use crate::network::Network;
 use bytes::Bytes;
 use chain::wallet::KeyPair;
 use common::{
@@ -17,6 +17,7 @@ use common::{
 use engine::{Handle, Options, Place};
 use exchange::{Outbox, signing_key};
 use node::Run;
+use stage::development;
 use std::sync::Arc;
 
 /// What a miner uploads.

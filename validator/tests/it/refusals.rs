@@ -3,14 +3,8 @@
 use crate::network::Network;
 use bucket_server::{Fault, Plan, Rule};
 use common::Exit;
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Output};
-
-#[track_caller]
-fn assert_ends(output: &Output, exit: Exit, message: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(u8::from(exit).into()), "{error}");
-    assert!(error.contains(message), "no '{message}' in: {error}");
-}
+use stage::assert_ends;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 /// A network whose validator is configured wrongly in turn.
 struct Case {

@@ -1,7 +1,6 @@
 //! Windows of a run: what a validator does in them, and after a kill.
 
 use crate::{
-    keys::HOTKEY_ADDRESS,
     miners::{Kind, Miners},
     network::Network,
 };
@@ -11,6 +10,7 @@ use common::{
     score_log::{Replay, ScoreLog},
 };
 use serde_json::Value;
+use stage::wallet::HOTKEY_ADDRESS;
 
 /// The miners of these tests.
 const MINERS: [(&str, Kind); 6] = [
@@ -27,7 +27,7 @@ fn names() -> Vec<&'static str> {
 }
 
 fn hotkey(name: &str) -> String {
-    crate::network::development(name).hotkey().to_string()
+    stage::development(name).hotkey().to_string()
 }
 
 /// Lets the claims of a window in, and the validator vote.
@@ -139,7 +139,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
     // The weights of the last log are on chain, set once for each epoch.
     let last = log(&network, 1).await;
     let at = network.ledger.client().at(state.hash);
-    let on_chain = at.weights(crate::network::SUBNET, &[common::Uid(1)]).await.unwrap().remove(0);
+    let on_chain = at.weights(stage::SUBNET, &[common::Uid(1)]).await.unwrap().remove(0);
     let stated: Vec<_> = last.stated.weights.iter().map(|(&uid, &weight)| (uid, weight)).collect();
     assert_eq!(on_chain, stated.into_iter().filter(|(_, weight)| *weight > 0).collect::<Vec<_>>());
     let set = network.events("weights");

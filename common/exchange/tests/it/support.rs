@@ -10,7 +10,7 @@ use common::{
     digest::{ObjectHash, RunHash, State},
     model::ModelSpec,
     run_spec::RunFile,
-    sparse::{SparseSpec, SparseTensor, compress},
+    sparse::{Quantizer, SparseSpec, SparseTensor, compress},
     submission::{Expected, Header, Layout, encode},
 };
 use exchange::{BlockState, FetchLimits, Fetcher, Outbox, signing_key};
@@ -57,8 +57,9 @@ pub(crate) fn tiny() -> RunFile {
     RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap()
 }
 
+/// With all that a body can have: scales, a table of codes, codes.
 fn sparse() -> SparseSpec {
-    SparseSpec { topk: 16, ..tiny().sparse }
+    SparseSpec { topk: 16, quantizer: Quantizer::SignCentroid, ..tiny().sparse }
 }
 
 pub(crate) fn layout() -> Arc<Layout> {
