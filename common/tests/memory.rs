@@ -21,7 +21,7 @@ use common::{
     progress::Progress,
     run_spec::{RunFile, RunSpec},
     score_log::ScoreLog,
-    sparse::{Aggregation, Codec, Quantizer, Source, SparseSpec, compress, compress_all},
+    sparse::{Quantizer, Source, compress, compress_all},
     submission::{Header, Layout as SubmissionLayout, Sealed, Submission, encode},
 };
 use objects::*;
@@ -76,19 +76,6 @@ fn needed<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (made, MOST.load(Relaxed) - before)
 }
 
-fn spec(quantizer: Quantizer) -> SparseSpec {
-    SparseSpec {
-        chunk: 4096,
-        topk: 64,
-        codec: Codec::Halving,
-        quantizer,
-        beta: 0.95,
-        outer_lr: 1.0,
-        aggregation: Aggregation::SenderMean,
-        clip_growth: 1.1,
-    }
-}
-
 #[test]
 fn compression_needs_a_16th_of_the_tensors() {
     let _alone = alone();
@@ -102,7 +89,7 @@ fn compression_needs_a_16th_of_the_tensors() {
             let mut error = delta.clone();
             let source = Source::Feedback { error: &mut error, pseudo_gradient: &delta };
             let (sent, needed) =
-                needed(|| compress_all(source, &tensors, &spec(quantizer), threads).unwrap());
+                needed(|| compress_all(source, &tensors, &spec(quantizer, [64, 4096]), threads).unwrap());
             assert_eq!(sent.len(), tensors.len());
             let most = count * size_of::<f32>() / 16;
             assert!(needed <= most, "{quantizer:?}, {threads} threads: {needed} of at most {most} bytes");
@@ -118,7 +105,7 @@ fn opening_and_adding_need_a_fixed_amount() {
     for quantizer in Quantizer::ALL {
         for rows in [1024, 4096] {
             let tensor = TensorSpec { name: "a".to_owned(), shape: vec![rows, 1024], role: Role::Matrix };
-            let layout = Arc::new(SubmissionLayout::new(&[tensor], &spec(quantizer)).unwrap());
+            let layout = Arc::new(SubmissionLayout::new(&[tensor], &spec(quantizer, [64, 4096])).unwrap());
             let geometry = *layout.tensors()[0].geometry();
             let values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
             let sent = compress(&values, &geometry, layout.spec()).unwrap();

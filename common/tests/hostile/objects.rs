@@ -68,8 +68,9 @@ fn tensors_of(shapes: &[&[usize]]) -> Vec<TensorSpec> {
     names.into_iter().zip(shapes).map(tensor).collect()
 }
 
-fn layout(quantizer: Quantizer, [topk, chunk]: [u32; 2], shapes: &[&[usize]]) -> Arc<Layout> {
-    let spec = SparseSpec {
+/// So many values are sent of chunks of so many.
+pub(crate) fn spec(quantizer: Quantizer, [topk, chunk]: [u32; 2]) -> SparseSpec {
+    SparseSpec {
         chunk,
         topk,
         codec: Codec::Halving,
@@ -78,8 +79,11 @@ fn layout(quantizer: Quantizer, [topk, chunk]: [u32; 2], shapes: &[&[usize]]) ->
         outer_lr: 1.0,
         aggregation: Aggregation::SenderMean,
         clip_growth: 1.1,
-    };
-    Arc::new(Layout::new(&tensors_of(shapes), &spec).unwrap())
+    }
+}
+
+fn layout(quantizer: Quantizer, sizes: [u32; 2], shapes: &[&[usize]]) -> Arc<Layout> {
+    Arc::new(Layout::new(&tensors_of(shapes), &spec(quantizer, sizes)).unwrap())
 }
 
 /// Number of [`LAYOUTS`].
