@@ -85,11 +85,11 @@ impl fmt::Debug for Signature {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A key from a seed, as sp-core derives it.
-    fn key(seed: u8) -> SigningKey {
+    pub(crate) fn key(seed: u8) -> SigningKey {
         let secret = schnorrkel::MiniSecretKey::from_bytes(&[seed; 32]).unwrap();
         let secret = secret.expand(schnorrkel::ExpansionMode::Ed25519);
         SigningKey::from_bytes(&secret.to_bytes()).unwrap()

@@ -2,21 +2,22 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 #![allow(unsafe_code)] // A global allocator that counts is an unsafe trait.
 
+#[allow(dead_code)] // Other tests need more of them.
+#[path = "hostile/submissions.rs"]
+mod submissions;
+
 use common::{
-    Height, NeuronId, Window,
     aggregate::{Update, outer_step, step_tensor, trial_step},
-    digest::{ObjectHash, RunHash, State},
     feedback,
-    model::{Role, TensorSpec},
-    signature::SigningKey,
-    sparse::{Aggregation, Codec, Quantizer, SparseSpec, compress},
-    submission::{Expected, Header, Layout, SIGNATURE_CONTEXT, Submission, TRAILER_BYTES, encode},
+    sparse::{Quantizer, compress},
+    submission::{Header, Layout, Submission, TRAILER_BYTES, encode},
 };
 use std::{
     alloc::{GlobalAlloc, Layout as Memory, System},
     cell::Cell,
     sync::Arc,
 };
+use submissions::{SENDER, expected, layout, sign};
 
 /// Counts the allocations of each thread, and what it holds.
 struct Counting;
@@ -82,47 +83,23 @@ fn most_held<T>(work: impl FnOnce() -> T) -> (i64, T) {
     (MOST.with(Cell::get) - before, result)
 }
 
-/// A run's layout for a matrix of `bands` x 4 chunks, and who its submissions are from.
-fn run(bands: usize, quantizer: Quantizer) -> (Arc<Layout>, SigningKey, Expected) {
-    let spec = SparseSpec {
-        chunk: 4096,
-        topk: 64,
-        codec: Codec::Halving,
-        quantizer,
-        beta: 0.95,
-        outer_lr: 1.0,
-        aggregation: Aggregation::SenderMean,
-        clip_growth: 1.1,
-    };
-    let tensor = TensorSpec { name: "a".to_owned(), shape: vec![64 * bands, 256], role: Role::Matrix };
-    let layout = Arc::new(Layout::new(&[tensor], &spec).unwrap());
-    let secret = schnorrkel::MiniSecretKey::from_bytes(&[7; 32]).unwrap();
-    let secret = secret.expand(schnorrkel::ExpansionMode::Ed25519);
-    let key = SigningKey::from_bytes(&secret.to_bytes()).unwrap();
-    let expected = Expected {
-        run: RunHash([1; 32]),
-        spec: RunHash([1; 32]),
-        neuron: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
-        window: Window(0),
-        base: State([0; 32]),
-        least_samples: 0,
-        sealed: false,
-    };
-    (layout, key, expected)
+/// A run's layout for a matrix of `bands` x 4 chunks.
+fn matrix(quantizer: Quantizer, bands: usize) -> Arc<Layout> {
+    layout(quantizer, [64, 4096], &[&[64 * bands, 256]])
 }
 
 /// The allocations of each step for a matrix of `bands` x 4 chunks.
 fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 8] {
-    let (layout, key, expected) = run(bands, quantizer);
+    let (layout, expected) = (matrix(quantizer, bands), expected(&SENDER, false));
     let (spec, neuron) = (*layout.spec(), expected.neuron);
     let geometry = *layout.tensors()[0].geometry();
     let values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
-    let header = Header::new(&expected, 0, &layout);
+    let header = Header::new(&expected, 160, &layout);
 
     let (compressing, sent) = allocations(|| compress(&values, &geometry, &spec).unwrap());
     let (settling, ()) = allocations(|| feedback::settle(&mut values.clone(), &geometry, &sent));
     let sent = [sent];
-    let (encoding, bytes) = allocations(|| encode(&layout, &header, &sent, &key).unwrap());
+    let (encoding, bytes) = allocations(|| encode(&layout, &header, &sent, &SENDER).unwrap());
     let (checking, submission) =
         allocations(|| Submission::open(bytes, Arc::clone(&layout), &expected).unwrap());
     let (decoding, decoded) = allocations(|| submission.tensor(0).unwrap());
@@ -166,11 +143,11 @@ fn hot_loops_do_not_allocate_per_chunk() {
 #[test]
 fn hostile_bodies_take_no_more_memory_than_true_ones() {
     for quantizer in Quantizer::ALL {
-        let (layout, key, expected) = run(256, quantizer);
+        let (layout, expected) = (matrix(quantizer, 256), expected(&SENDER, false));
         let geometry = *layout.tensors()[0].geometry();
         let mut values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
         let sent = [compress(&values, &geometry, layout.spec()).unwrap()];
-        let bytes = encode(&layout, &Header::new(&expected, 0, &layout), &sent, &key).unwrap();
+        let bytes = encode(&layout, &Header::new(&expected, 160, &layout), &sent, &SENDER).unwrap();
         let open = |bytes: &[u8]| {
             most_held(|| Submission::open(bytes.to_vec(), Arc::clone(&layout), &expected).map(|_| ()))
         };
@@ -184,10 +161,7 @@ fn hostile_bodies_take_no_more_memory_than_true_ones() {
             let at = 304 + step * 7919 % (length - 304);
             let end = length.min(at + (1 << (step % 20)));
             hostile[at..end].iter_mut().enumerate().for_each(|(at, byte)| *byte ^= (at * step + 255) as u8);
-            let digest = ObjectHash::of(&[&hostile]);
-            hostile.extend(digest.0);
-            hostile.extend(key.sign(SIGNATURE_CONTEXT, &digest.0).0);
-            let (held, _) = open(&hostile);
+            let (held, _) = open(&sign(&hostile));
             assert!(held <= most + 4096, "{quantizer:?}, {step}: {held} of {most}");
         }
         let accepted = [Submission::open(bytes, Arc::clone(&layout), &expected).unwrap()];

@@ -2,14 +2,14 @@
 //! positions and values from golden files and from submissions of any spec, and refuses what this crate refuses.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
+#[allow(dead_code)] // Other tests need more of them.
+#[path = "hostile/submissions.rs"]
+mod submissions;
+
 use common::{
-    Height, NeuronId, Window,
-    digest::{ObjectHash, RunHash, State},
-    model::{Role, TensorSpec},
     quantize::{CentroidChunk, Ratio, Values},
-    signature::SigningKey,
-    sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
-    submission::{Expected, Header, Layout, SIGNATURE_CONTEXT, Submission, TRAILER_BYTES, encode},
+    sparse::{Quantizer, SparseTensor, compress},
+    submission::{Header, Layout, Submission, TRAILER_BYTES, encode},
 };
 use serde::Deserialize;
 use std::{
@@ -18,6 +18,7 @@ use std::{
     process::{Command, Stdio},
     sync::Arc,
 };
+use submissions::{SENDER, expected, layout, sign};
 
 /// What a decoder finds in a tensor.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -51,23 +52,6 @@ impl Chance {
     }
 }
 
-fn key() -> SigningKey {
-    let secret = schnorrkel::MiniSecretKey::from_bytes(&[7; 32]).unwrap();
-    SigningKey::from_bytes(&secret.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()).unwrap()
-}
-
-fn expected() -> Expected {
-    Expected {
-        run: RunHash([1; 32]),
-        spec: RunHash([1; 32]),
-        neuron: NeuronId { hotkey: key().hotkey(), registered: Height(1234) },
-        window: Window(5),
-        base: State([3; 32]),
-        least_samples: 160,
-        sealed: false,
-    }
-}
-
 /// A layout, and the shapes that it is for.
 #[derive(Clone)]
 struct Case {
@@ -77,25 +61,9 @@ struct Case {
 
 impl Case {
     fn new(chunk: u32, topk: u32, quantizer: Quantizer, shapes: &[&[usize]]) -> Self {
-        let spec = SparseSpec {
-            chunk,
-            topk,
-            codec: Codec::Halving,
-            quantizer,
-            beta: 0.95,
-            outer_lr: 1.0,
-            aggregation: Aggregation::SenderMean,
-            clip_growth: 1.1,
-        };
-        spec.check().unwrap();
-        let tensor = |(at, shape): (usize, &&[usize])| TensorSpec {
-            name: format!("tensor {at}"),
-            shape: shape.to_vec(),
-            role: Role::Matrix,
-        };
-        let tensors: Vec<_> = shapes.iter().enumerate().map(tensor).collect();
-        let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
-        Self { layout: Arc::new(Layout::new(&tensors, &spec).unwrap()), shapes }
+        let layout = layout(quantizer, [topk, chunk], shapes);
+        layout.spec().check().unwrap();
+        Self { layout, shapes: shapes.iter().map(|shape| shape.to_vec()).collect() }
     }
 
     /// A submission of what is chosen of random values.
@@ -147,12 +115,13 @@ impl Case {
     }
 
     fn written(&self, tensors: &[SparseTensor]) -> Vec<u8> {
-        encode(&self.layout, &Header::new(&expected(), 160, &self.layout), tensors, &key()).unwrap()
+        encode(&self.layout, &Header::new(&expected(&SENDER, false), 160, &self.layout), tensors, &SENDER)
+            .unwrap()
     }
 
     /// What this crate finds in a submission; nothing if it is refused.
     fn decoded(&self, bytes: &[u8]) -> Option<Vec<Decoded>> {
-        let submission = Submission::open(bytes, Arc::clone(&self.layout), &expected()).ok()?;
+        let submission = Submission::open(bytes, Arc::clone(&self.layout), &expected(&SENDER, false)).ok()?;
         let tensors = (0..self.shapes.len()).map(|number| {
             let tensor = submission.tensor(number).unwrap();
             let mut values = Vec::new();
@@ -162,15 +131,6 @@ impl Case {
         });
         Some(tensors.collect())
     }
-}
-
-/// Makes digest and signature fit after a change.
-fn signed_again(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.truncate(bytes.len() - TRAILER_BYTES);
-    let digest = ObjectHash::of(&[&bytes]);
-    bytes.extend(digest.0);
-    bytes.extend(key().sign(SIGNATURE_CONTEXT, &digest.0).0);
-    bytes
 }
 
 /// What the second decoder makes of submissions.
@@ -257,7 +217,7 @@ fn what_is_refused_here_is_refused_there() {
             // Behind the header, which says whose it is.
             let bit = 8 * 288 + chance.below((bytes.len() - TRAILER_BYTES - 288) * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            (case.clone(), signed_again(bytes))
+            (case.clone(), sign(&bytes[..bytes.len() - TRAILER_BYTES]))
         });
         let cases: Vec<_> = changed.collect();
         let mut refused = 0;

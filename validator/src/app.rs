@@ -1,5 +1,8 @@
 //! The driver: carries out what the [`Round`] says, with the node's parts.
 
+mod measuring;
+mod publishing;
+
 use crate::{
     ValidatorError,
     desk::{published_logs, standing_vote},
@@ -13,35 +16,23 @@ use crate::{
 };
 use bytes::Bytes;
 use common::{
-    BlockHash, Exit, NeuronId, Window,
+    Exit, NeuronId, Window,
     acceptance::{Decision, Screen, Standing},
     announcement::{Record, Vote},
-    assignment::Assignments,
-    custody::custodians,
-    gauntlet::{Draw, Evaluation},
-    history::WindowRecord,
     score_log::{Header, ScoreLog},
     submission::Submission,
 };
 use engine::Batch;
-use exchange::{BlockState, OutboxError};
+use exchange::BlockState;
 use node::{Config, Event, Node, NodeError};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use telemetry::{
     Shutdown,
     target::{SCORE, WINDOW},
 };
 
-/// Time for publishing what belongs to a window. What is not out by then is tried again with the next window.
-const PUBLISHING: Duration = Duration::from_secs(120);
 /// Between two attempts to vote.
 const VOTE_PAUSE: Duration = Duration::from_millis(500);
-/// Windows that submissions are kept for where no checkpoints are made.
-const KEEP_WINDOWS: u64 = 20;
 
 /// Runs a validator until its run is over or it is asked to end; how the program ends. Why it failed is on standard error.
 pub async fn run(config: Config, shutdown: Shutdown) -> Exit {
@@ -185,22 +176,6 @@ impl Validator {
         }
     }
 
-    /// The loss on held-out data, for people.
-    async fn held_out(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        let started = Instant::now();
-        let (data, asked) = (&self.node.run.held_out, self.node.config.validator.held_out_sequences);
-        let sequences: Vec<u64> = (0..asked.min(data.sequences())).collect();
-        if sequences.is_empty() {
-            return Ok(Done::HeldOut);
-        }
-        let loss = self.gauntlet.loss(data.batch(&sequences)?).await?;
-        self.metrics.held_out_loss.set(loss);
-        let seconds = started.elapsed().as_secs_f64();
-        tracing::info!(target: WINDOW, %window, loss, "held-out data");
-        self.node.events.emit(Event::HeldOut { window, loss, seconds });
-        Ok(Done::HeldOut)
-    }
-
     async fn gather(&mut self, window: Window) -> Result<Done, ValidatorError> {
         self.forget();
         let gathered = match gather(&self.node, window).await {
@@ -302,92 +277,6 @@ impl Validator {
         Ok(Done::Voted)
     }
 
-    /// Runs the Gauntlet, as far as the time goes.
-    async fn measure(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        match self.try_to_measure().await {
-            Ok(measured) => {
-                tracing::info!(target: SCORE, %window, evaluated = measured.evaluations.len(), seconds = measured.seconds, "the Gauntlet is over");
-                self.metrics.evaluate_seconds.observe(measured.seconds);
-                self.metrics.evaluations.add(measured.evaluations.len() as u64);
-                self.measured = Some(measured);
-                Ok(Done::Measured)
-            }
-            Err(error) if error.is_pruned() => {
-                tracing::warn!(target: SCORE, %window, %error, "the window cannot be evaluated any more");
-                Ok(Done::Missed)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn try_to_measure(&self) -> Result<Measured, ValidatorError> {
-        let started = Instant::now();
-        let gathered = self.gathered.as_ref().ok_or(ValidatorError::NoWindow)?;
-        let node = &self.node;
-        let seeded = node.ask(async || node.ledger.at(gathered.heights.seed).await).await?;
-        let (client, netuid) = (node.ledger.client(), node.ledger.netuid());
-        let rules = node.ask(async || Ok(client.at(seeded.hash).hyperparameters(netuid).await?)).await?;
-        let draw =
-            Draw { seed: seeded.hash, height: seeded.height, immunity_period: rules.immunity_period.into() };
-        let owed = gathered.field.miners().copied().chain(gathered.cut_off()).collect();
-        let mut turns = self.logs.turns().begin(&draw, &owed, node.config.validator.time_budget);
-
-        let unassigned = self.unassigned(gathered, None).await?;
-        let unassigned_before = self.gauntlet.loss(unassigned.clone()).await?;
-        let mut evaluations = BTreeMap::new();
-        while let Some(miner) = turns.next(started.elapsed()) {
-            match self.evaluate(gathered, miner, draw.seed, &unassigned).await? {
-                Ok(evaluation) => drop(evaluations.insert(miner, evaluation)),
-                Err(why) => {
-                    tracing::warn!(target: SCORE, miner = %miner.hotkey, why, "not evaluated");
-                    turns.put_off(miner);
-                }
-            }
-        }
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Measured { seeded, rules, unassigned_before, evaluations, seconds })
-    }
-
-    /// What a miner's update does, or why this validator cannot say.
-    async fn evaluate(
-        &self,
-        gathered: &Gathered,
-        miner: NeuronId,
-        seed: BlockHash,
-        unassigned: &Batch,
-    ) -> Result<Result<Evaluation, String>, ValidatorError> {
-        let node = &self.node;
-        let Some(submission) = gathered.field.get(&miner) else {
-            return Ok(Err("its submission could not be had".to_owned()));
-        };
-        let (trained, count) =
-            (submission.header().samples, u64::from(node.run.spec.scoring.assigned_sequences));
-        let assignments = self.assignments(gathered.heights.window).await?;
-        let sequences = match assignments.of(&miner).and_then(|own| own.samples(seed, trained, count)) {
-            Ok(sequences) => sequences,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let assigned = node.run.training.batch(&sequences)?;
-        let evaluated = self.gauntlet.evaluate(&gathered.field, miner, assigned, unassigned.clone());
-        Ok(node.unless_stopped(evaluated).await?.map_err(|error| error.to_string()))
-    }
-
-    /// Who trains on what. The chain's states that it follows from are remembered by the ledger.
-    async fn assignments(&self, window: Window) -> Result<Assignments, ValidatorError> {
-        let (node, blocks) = (&self.node, self.node.run.manifest.training_blocks());
-        Ok(node.ask(async || node.ledger.assignments(&node.run.spec, window, blocks).await).await?)
-    }
-
-    /// The sequences that are assigned to nobody, or the first of them.
-    async fn unassigned(&self, gathered: &Gathered, first: Option<usize>) -> Result<Batch, ValidatorError> {
-        let node = &self.node;
-        let seed = node.ask(async || node.ledger.hash(gathered.heights.seed).await).await?;
-        let count = u64::from(node.run.spec.scoring.unassigned_sequences);
-        let mut sequences = self.assignments(gathered.heights.window).await?.unassigned(seed, count)?;
-        sequences.truncate(first.unwrap_or(usize::MAX));
-        Ok(node.run.training.batch(&sequences)?)
-    }
-
     async fn decide(&mut self, window: Window) -> Result<Done, ValidatorError> {
         let decision = match self.node.decide(window).await {
             Err(error) if error.is_lost() => return Ok(Done::Lost),
@@ -465,128 +354,6 @@ impl Validator {
             Err(error) if error.is_lost() => Ok(Done::Lost),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Publishes what is not published yet. What fails is tried again with the next window.
-    async fn publish(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        for of in self.unpublished.clone() {
-            let Some(closed) = self.logs.iter().find(|closed| closed.log.header.window == of) else {
-                self.unpublished.remove(&of);
-                continue;
-            };
-            if self.put("score log", self.node.outbox.put_score_log(of, closed.bytes.clone())).await? {
-                self.unpublished.remove(&of);
-            }
-        }
-        let record = self.record(window);
-        if let Some(record) = &record {
-            self.put("record", self.node.outbox.put_record(record)).await?;
-        }
-        self.keep_for_others(window).await?;
-        let every = self.node.config.validator.checkpoint_every;
-        let keep = if every == 0 { KEEP_WINDOWS } else { every.saturating_mul(2) };
-        let oldest = Window(self.node.window().0.saturating_sub(keep));
-        if oldest.0 > 0 {
-            self.put("deletion of old objects", self.node.outbox.delete_before(oldest)).await?;
-        }
-        self.forget();
-        Ok(Done::Published)
-    }
-
-    /// What was decided on a window.
-    fn record(&self, window: Window) -> Option<WindowRecord> {
-        let decision = self.decision.as_ref().filter(|decision| decision.window == window);
-        let records = || self.node.progress.history.records().find(|record| record.window == window).cloned();
-        decision.map(WindowRecord::of).or_else(records)
-    }
-
-    /// Puts the accepted objects of which this validator is a custodian into its bucket.
-    async fn keep_for_others(&self, window: Window) -> Result<(), ValidatorError> {
-        let node = &self.node;
-        let (Some(decision), Ok(heights)) = (&self.decision, node.run.clock.heights(window)) else {
-            return Ok(());
-        };
-        if decision.applied().is_empty() || decision.candidates.is_empty() {
-            return Ok(());
-        }
-        let read = async || {
-            let votes = node.ledger.at(heights.votes_close).await?;
-            Ok((votes, node.ledger.hash(heights.claims_close).await?))
-        };
-        let (votes, seed) = match node.ask(read).await {
-            Err(NodeError::Chain(error)) if error.is_pruned() => return Ok(()),
-            read => read?,
-        };
-        for accepted in decision.applied() {
-            let voters = votes.voters_for(node.run.id, &heights, decision, accepted);
-            let object = self.applied.iter().find(|object| object.hash() == accepted.object);
-            let Some(object) =
-                object.filter(|_| custodians(seed, &accepted.object, &voters).contains(&node.id))
-            else {
-                continue;
-            };
-            let (bytes, key) = object.stored();
-            if let Some(key) = key {
-                self.put("key in custody", node.outbox.put_key(window, &accepted.object, key)).await?;
-            }
-            let put = node.outbox.put_submission(window, &accepted.object, bytes.into());
-            self.put("object in custody", put).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether something was published; that it was not is no reason to stop.
-    async fn put<T>(
-        &self,
-        what: &str,
-        work: impl Future<Output = Result<T, OutboxError>>,
-    ) -> Result<bool, ValidatorError> {
-        match self.node.unless_stopped(tokio::time::timeout(PUBLISHING, work)).await? {
-            Ok(Ok(_)) => return Ok(true),
-            Ok(Err(error)) => tracing::error!(target: SCORE, what, %error, "not published"),
-            Err(_) => {
-                tracing::error!(target: SCORE, what, seconds = PUBLISHING.as_secs(), "not published in time")
-            }
-        }
-        Ok(false)
-    }
-
-    async fn checkpoint(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        match self.node.save_checkpoint().await {
-            Err(NodeError::Shutdown) => return Err(NodeError::Shutdown.into()),
-            Err(error) => tracing::error!(target: WINDOW, %window, %error, "no checkpoint of this window"),
-            Ok(()) => tracing::info!(target: WINDOW, %window, "the checkpoint is published"),
-        }
-        Ok(Done::Checkpointed)
-    }
-
-    async fn set_weights(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        let node = &self.node;
-        let given_up = Done::Weighed { window, opens: node.height() };
-        let closed = self.logs.newest().filter(|closed| closed.log.header.window == window);
-        let Some(stated) = closed.map(|closed| &closed.log.stated.weights).filter(|row| !row.is_empty())
-        else {
-            return Ok(given_up); // Why there are none was said when the log was closed.
-        };
-        let (client, netuid) = (node.ledger.client(), node.ledger.netuid());
-        let setting = weights::set(client, netuid, &node.hotkey, stated);
-        Ok(match node.unless_stopped(setting).await? {
-            weights::Outcome::Set { block, opens } => {
-                tracing::info!(target: SCORE, %window, %block, "weights are set, and on chain as they were sent");
-                self.metrics.weights.increment();
-                let row = stated.iter().map(|(&uid, &weight)| (uid, weight)).collect();
-                node.events.emit(Event::Weights { window, block, weights: row });
-                Done::Weighed { window, opens }
-            }
-            weights::Outcome::NotYet { opens, reason } => {
-                tracing::info!(target: SCORE, %window, %opens, reason, "weights are not set yet");
-                Done::NotYet { opens: opens.max(node.height().next()) }
-            }
-            weights::Outcome::Refused(reason) => {
-                tracing::error!(target: SCORE, %window, reason, "the weights of this window cannot be set");
-                given_up
-            }
-        })
     }
 
     async fn resync(&mut self) -> Result<Done, ValidatorError> {

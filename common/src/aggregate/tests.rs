@@ -6,7 +6,7 @@ use crate::{
     digest::{RunHash, State},
     model::{Role, TensorSpec},
     quantize::Values,
-    signature::SigningKey,
+    signature::tests::key,
     sparse::{Aggregation, Quantizer, compress, tests::tiny},
     state_root::{TensorHash, root},
     submission::{Expected, Header, Layout, encode},
@@ -171,12 +171,6 @@ proptest! {
             updates.reverse();
         }
     }
-}
-
-/// A key from a seed, as sp-core derives it.
-fn key(seed: u8) -> SigningKey {
-    let secret = schnorrkel::MiniSecretKey::from_bytes(&[seed; 32]).unwrap();
-    SigningKey::from_bytes(&secret.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()).unwrap()
 }
 
 fn shapes() -> Vec<TensorSpec> {

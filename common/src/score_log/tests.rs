@@ -2,19 +2,13 @@ use super::*;
 use crate::{
     Height, Hotkey,
     gauntlet::{Evaluation, Fault, Losses},
-    signature::{SIGNATURE_BYTES, SignatureError},
+    signature::{SIGNATURE_BYTES, SignatureError, tests::key},
     wire::WireError,
 };
 use proptest::prelude::*;
 
 mod changes;
 mod replays;
-
-/// A validator's key from a seed, as sp-core derives it.
-fn key(seed: u8) -> SigningKey {
-    let secret = schnorrkel::MiniSecretKey::from_bytes(&[seed; 32]).unwrap();
-    SigningKey::from_bytes(&secret.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()).unwrap()
-}
 
 fn validator() -> NeuronId {
     NeuronId { hotkey: key(1).hotkey(), registered: Height(77) }

@@ -5,17 +5,11 @@ use crate::{
     Height, Hotkey, halving,
     model::{self, Role, TensorSpec},
     quantize::Values,
-    signature::SigningKey,
+    signature::tests::key,
     sparse::{Quantizer, SparseSpec, compress, tests::tiny},
     wire::Writer,
 };
 use proptest::prelude::*;
-
-/// A key from a seed, as sp-core derives it.
-fn key(seed: u8) -> SigningKey {
-    let secret = schnorrkel::MiniSecretKey::from_bytes(&[seed; 32]).unwrap();
-    SigningKey::from_bytes(&secret.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()).unwrap()
-}
 
 fn expected() -> Expected {
     Expected {

@@ -79,6 +79,8 @@ pub struct Rating {
     pub rating: f64,
     /// The proof of computation, 0 to 1.
     pub proof: f64,
+    /// What failures leave of its score, 0 to 1.
+    pub credit: f64,
 }
 
 /// What the chain says after the last epoch.

@@ -94,7 +94,8 @@ impl Told {
                 facts.seconds(*window, name).evaluate = Some(*seconds);
                 let rated = miners.iter().filter_map(|score| {
                     let miner = facts.name_of(&score.hotkey)?.to_owned();
-                    Some((miner, Rating { rating: score.rating, proof: score.proof }))
+                    let rated = Rating { rating: score.rating, proof: score.proof, credit: score.credit };
+                    Some((miner, rated))
                 });
                 let rated = rated.collect();
                 facts.window(*window).ratings.insert(name.to_owned(), rated);

@@ -18,7 +18,7 @@
 mod process;
 pub mod wallet;
 
-pub use process::{Running, assert_ends, end, quiet};
+pub use process::{Running, assert_ends, end, quiet, replaced};
 
 use bucket_server::{BucketConfig, Key, Server};
 use chain::wallet::KeyPair;

@@ -69,3 +69,9 @@ pub(crate) fn assert_hides_secrets(text: &str) {
         assert!(!text.contains(secret), "a secret is shown");
     }
 }
+
+/// A file's text with another value in some place, which must be there.
+pub fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from:?} is not in {text}");
+    text.replace(from, to)
+}

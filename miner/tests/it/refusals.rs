@@ -3,7 +3,7 @@
 use crate::network::Network;
 use bucket_server::{Fault, Plan, Rule};
 use common::{Exit, Height};
-use stage::{assert_ends, end, quiet};
+use stage::{assert_ends, end, quiet, replaced};
 use std::{fs, process::Command};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,14 +13,14 @@ async fn what_the_operator_wrote_wrongly_is_named() {
         network.configure(change);
         assert_ends(&end(network.command()).await, Exit::Usage, message);
     };
-    ends(&|text| text.replace("save_every", "save_evry"), "save_evry").await;
-    ends(&|text| text.replace("[fetch]", "") + "[fetsh]\ndeadline = 3\n", "fetsh").await;
-    ends(&|text| text.replace("threads = 1", "threads = 0"), "threads").await;
-    ends(&|text| text.replace("device = \"cpu\"", "device = \"abacus\""), "abacus").await;
+    ends(&|text| replaced(&text, "save_every", "save_evry"), "save_evry").await;
+    ends(&|text| text + "[fetsh]\ndeadline = 3\n", "fetsh").await;
+    ends(&|text| replaced(&text, "threads = 1", "threads = 0"), "threads").await;
+    ends(&|text| replaced(&text, "device = \"cpu\"", "device = \"abacus\""), "abacus").await;
     ends(&|text| text + "= 3", "miner.toml").await;
-    ends(&|text| text.replace("write_access = \"writer-miner\"\n", ""), "write_access").await;
-    ends(&|text| text.replace("http://", "gopher://"), "gopher://").await;
-    ends(&|text| text.replace("ws://", "http://"), "ws://").await;
+    ends(&|text| replaced(&text, "write_access = \"writer-miner\"\n", ""), "write_access").await;
+    ends(&|text| replaced(&text, "http://", "gopher://"), "gopher://").await;
+    ends(&|text| replaced(&text, "ws://", "http://"), "ws://").await;
     network.configure(|text| text);
     let mut missing = network.command();
     missing.arg("--config").arg("nowhere.toml");
@@ -43,7 +43,7 @@ async fn wallets_that_cannot_be_used_are_named() {
     ends("trainer").await;
     fs::create_dir(&key).unwrap(); // It can be read by nobody, not even by root.
     ends("trainer").await;
-    network.configure(|text| text.replace("folder = \"wallets\"", "folder = \"purses\""));
+    network.configure(|text| replaced(&text, "folder = \"wallets\"", "folder = \"purses\""));
     ends("purses").await;
 }
 
@@ -58,7 +58,7 @@ async fn runs_and_data_that_cannot_be_used_are_named() {
     let template = include_str!("../../../deploy/runs/tiny.toml");
     fs::write(&run, template).unwrap();
     ends("network.genesis").await;
-    fs::write(&run, good.replace("inner_steps", "outer_steps")).unwrap();
+    fs::write(&run, replaced(&good, "inner_steps", "outer_steps")).unwrap();
     ends("outer_steps").await;
     fs::write(&run, "a run").unwrap();
     ends("run.toml").await;
@@ -66,19 +66,19 @@ async fn runs_and_data_that_cannot_be_used_are_named() {
     ends("run.toml").await;
     let other_chain = "11".repeat(32);
     let genesis = network.spec.network.genesis.to_string();
-    fs::write(&run, good.replace(&genesis, &format!("0x{other_chain}"))).unwrap();
+    fs::write(&run, replaced(&good, &genesis, &format!("0x{other_chain}"))).unwrap();
     ends(&genesis).await;
     let dataset = network.spec.data.dataset.to_string();
-    fs::write(&run, good.replace(&dataset, &other_chain)).unwrap();
+    fs::write(&run, replaced(&good, &dataset, &other_chain)).unwrap();
     ends(&dataset).await;
 
     fs::write(&run, &good).unwrap();
     network.configure(|text| text + "[chain]\n");
     ends("miner.toml").await;
     let expected = format!("block_time = 60\ngenesis = \"0x{other_chain}\"");
-    network.configure(|text| text.replace("block_time = 60", &expected));
+    network.configure(|text| replaced(&text, "block_time = 60", &expected));
     ends(&other_chain).await;
-    network.configure(|text| text.replace("block_time = 60", "block_time = 60\nnetuid = 4"));
+    network.configure(|text| replaced(&text, "block_time = 60", "block_time = 60\nnetuid = 4"));
     ends("subnet").await;
 
     network.configure(|text| text);
@@ -101,7 +101,7 @@ async fn a_chain_that_is_not_there_or_does_not_know_us() {
     let output = end(network.command()).await;
     assert_ends(&output, Exit::NotPermitted, "is not registered on subnet 3");
     let url = network.chain.url();
-    network.configure(|text| text.replace(&url, "ws://127.0.0.1:1"));
+    network.configure(|text| replaced(&text, &url, "ws://127.0.0.1:1"));
     assert_ends(&end(network.command()).await, Exit::Unreachable, "127.0.0.1:1");
 }
 
@@ -120,12 +120,13 @@ async fn buckets_that_cannot_be_used_are_named() {
     ends(status("PUT", 500), Exit::Unreachable, "with the write key").await;
     ends(status("GET", 500), Exit::Unreachable, "with the read key").await;
     ends(Some(Rule::always("GET", "/", Fault::Garbage)), Exit::Failed, "other bytes came back").await;
-    network
-        .configure(|text| text.replace("write_access = \"writer-miner\"", "write_access = \"nobody-known\""));
+    network.configure(|text| {
+        replaced(&text, "write_access = \"writer-miner\"", "write_access = \"nobody-known\"")
+    });
     ends(None, Exit::NotPermitted, "with the write key").await;
-    network.configure(|text| text.replace("name = \"miner\"", "name = \"nobody\""));
+    network.configure(|text| replaced(&text, "name = \"miner\"", "name = \"nobody\""));
     ends(None, Exit::NotPermitted, "nobody").await;
-    network.configure(|text| text.replace("allow_loopback = true", ""));
+    network.configure(|text| replaced(&text, "allow_loopback = true", ""));
     ends(None, Exit::Usage, "127.0.0.1").await;
 }
 

@@ -3,7 +3,7 @@
 use crate::network::Network;
 use bucket_server::{Fault, Plan, Rule};
 use common::Exit;
-use stage::assert_ends;
+use stage::{assert_ends, replaced};
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 /// A network whose validator is configured wrongly in turn.
@@ -21,8 +21,7 @@ impl Case {
 
     /// With `from` replaced by `to` in the configuration, it ends so.
     async fn ends(&self, from: &str, to: &str, exit: Exit, message: &str) {
-        assert!(self.good.contains(from), "{from}");
-        fs::write(self.network.path("validator.toml"), self.good.replace(from, to)).unwrap();
+        fs::write(self.network.path("validator.toml"), replaced(&self.good, from, to)).unwrap();
         assert_ends(&self.network.end(&["run"]).await, exit, message);
         fs::write(self.network.path("validator.toml"), &self.good).unwrap();
     }
@@ -43,7 +42,7 @@ async fn what_the_operator_wrote_wrongly_is_named() {
     case.ends(&url, "ws://127.0.0.1:1", Exit::Unreachable, "127.0.0.1:1").await;
     case.ends("\"writer-validator\"", "\"nobody-known\"", Exit::NotPermitted, "with the write key").await;
     let run = fs::read_to_string(case.network.path("run.toml")).unwrap();
-    fs::write(case.network.path("run.toml"), run.replace("inner_steps", "outer_steps")).unwrap();
+    fs::write(case.network.path("run.toml"), replaced(&run, "inner_steps", "outer_steps")).unwrap();
     case.ends("run.toml", "run.toml", Exit::Usage, "outer_steps").await;
 }
 

@@ -37,7 +37,11 @@ pub fn table(facts: &Facts, now: &Now) -> Vec<String> {
         facts.run().filter(|window| facts.windows.contains_key(window)).map(|w| window_line(facts, w, first)),
     );
     lines.push(String::new());
-    lines.push(style(now, DIM, "miner          uid  rating                      proof  weight  incentive"));
+    lines.push(style(
+        now,
+        DIM,
+        "miner          uid  rating                      proof  credit  weight  incentive",
+    ));
     let most = strongest(facts);
     lines.extend(facts.players.iter().filter(|(player, _)| player.part.mines()).map(|(player, _)| {
         let line = miner_line(facts, now, &player.name, player.uid.0, most);
@@ -94,15 +98,16 @@ fn miner_line(facts: &Facts, now: &Now, name: &str, uid: u16, most: f64) -> Stri
     let of =
         |values: &[(String, f64)]| values.iter().find(|(named, _)| named == name).map_or(0.0, |(_, v)| *v);
     let rated = rating(facts, name);
-    let (rating, proof) = match rated {
+    let (rating, factors) = match rated {
         Some(rated) => {
             let length = if most > 0.0 { rated.rating.max(0.0) / most } else { 0.0 };
-            (format!("{:>6.2} {}", rated.rating, bar(length)), format!("{:>5.2}", rated.proof))
+            let factors = format!("{:>5.2}  {:>6.2}", rated.proof, rated.credit);
+            (format!("{:>6.2} {}", rated.rating, bar(length)), factors)
         }
-        None => (format!("{:>6} {}", "·", bar(0.0)), format!("{:>5}", "·")),
+        None => (format!("{:>6} {}", "·", bar(0.0)), format!("{:>5}  {:>6}", "·", "·")),
     };
     format!(
-        "{name:<14} {uid:>3}  {rating} {proof}  {:>5.1}%  {:>8.1}%",
+        "{name:<14} {uid:>3}  {rating} {factors}  {:>5.1}%  {:>8.1}%",
         100.0 * of(&now.weights),
         100.0 * of(&now.incentives)
     )
@@ -118,6 +123,7 @@ fn rating(facts: &Facts, miner: &str) -> Option<Rating> {
     Some(Rating {
         rating: median(newest.iter().map(|rated| &rated.rating))?,
         proof: median(newest.iter().map(|rated| &rated.proof))?,
+        credit: median(newest.iter().map(|rated| &rated.credit))?,
     })
 }
 
@@ -161,8 +167,11 @@ mod tests {
         first.votes.insert("validator-0".into(), State([0xab; 32]));
         first.accepted = Some(Some(["miner-0".to_owned()].into()));
         first.state = Some(State([0xab; 32]));
-        let rated = [("miner-0", 12.5, 0.75), ("noise-0", -3.0, 0.0)];
-        let rated = rated.map(|(name, rating, proof)| (name.to_owned(), Rating { rating, proof }));
+        let rated = [
+            ("miner-0", Rating { rating: 12.5, proof: 0.75, credit: 1.0 }),
+            ("noise-0", Rating { rating: -3.0, proof: 0.0, credit: 0.5625 }),
+        ];
+        let rated = rated.map(|(name, rating)| (name.to_owned(), rating));
         first.ratings.insert("validator-0".into(), rated.into());
         facts.window(Window(1)).heldout.insert("validator-0".into(), 6.0);
         facts
@@ -187,8 +196,8 @@ window   held-out loss                claims votes accepted  state
      1        ·                         0/2   0/1         ·  ·
 
 miner          uid  rating                      proof  weight  incentive
-miner-0          2   12.50 ████████████████████  0.75  100.0%      99.5%
-noise-0          3   -3.00                       0.00    0.0%       0.0%";
+miner-0          2   12.50 ████████████████████  0.75    1.00  100.0%      99.5%
+noise-0          3   -3.00                       0.00    0.56    0.0%       0.0%";
         assert_eq!(table(&facts(), &now).join("\n"), expected);
     }
 

@@ -1,11 +1,8 @@
 //! Hostile bytes: each way in which an object from outside is malformed is refused by name, as `HOSTILE.md` lists them.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
-#[path = "hostile/entries.rs"]
 mod entries;
-#[path = "hostile/objects.rs"]
 mod objects;
-#[path = "hostile/table.rs"]
 mod table;
 
 use std::{fs, path::Path};
@@ -13,7 +10,7 @@ use std::{fs, path::Path};
 /// The page is what the rows say: a row that is missing there, or reads otherwise, fails.
 #[test]
 fn each_malformed_input_and_its_error_is_in_the_page() {
-    let found = include_str!("../HOSTILE.md");
+    let found = include_str!("../../HOSTILE.md");
     let (introduction, _) = found.split_once("\n## ").unwrap_or((found, ""));
     let page = format!("{}\n\n{}", introduction.trim_end(), table::page());
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("HOSTILE.md");
