@@ -195,7 +195,7 @@ window   held-out loss                claims votes accepted  state
      0    6.000 ███████████████         2/2   1/1         1  abababababab
      1        ·                         0/2   0/1         ·  ·
 
-miner          uid  rating                      proof  weight  incentive
+miner          uid  rating                      proof  credit  weight  incentive
 miner-0          2   12.50 ████████████████████  0.75    1.00  100.0%      99.5%
 noise-0          3   -3.00                       0.00    0.56    0.0%       0.0%";
         assert_eq!(table(&facts(), &now).join("\n"), expected);
