@@ -1,6 +1,9 @@
 //! The log: restarts, torn tails, damage, other files.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use devchain::{ChainError, Config, Devchain, Genesis, LogError, StartError, Sync};
 
@@ -8,6 +11,21 @@ use crate::support::*;
 
 fn logged(path: &Path) -> Config {
     Config { log: Some(path.into()), ..paced() }
+}
+
+/// A folder, and where the log is in it.
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    (folder, path)
+}
+
+/// The log of a chain that has ended after so many blocks.
+async fn sealed(path: &Path, blocks: u64) -> Vec<u8> {
+    let chain = start(logged(path)).await;
+    chain.handle().new_block(blocks).await.unwrap();
+    chain.shutdown().await;
+    fs::read(path).unwrap()
 }
 
 /// The byte at which each record of a log starts, and its end. Frames: see `log/frame.rs`.
@@ -27,8 +45,7 @@ async fn refused(config: Config) -> StartError {
 
 #[tokio::test]
 async fn a_restarted_chain_goes_on_where_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
+    let (_folder, path) = place();
     for sync in [Sync::AtClose, Sync::EveryBlock] {
         let chain = start(Config { sync, ..logged(&path) }).await;
         let before = chain.handle().new_block(5).await.unwrap();
@@ -50,12 +67,8 @@ async fn a_restarted_chain_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn a_torn_tail_is_dropped_and_the_chain_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let chain = start(logged(&path)).await;
-    chain.handle().new_block(3).await.unwrap();
-    chain.shutdown().await;
-    let whole = fs::read(&path).unwrap();
+    let (folder, path) = place();
+    let whole = sealed(&path, 3).await;
     let offsets = offsets(&whole);
     let [.., last, end] = offsets[..] else { panic!("genesis and three blocks") };
     assert_eq!((offsets.len(), end), (5, whole.len()));
@@ -77,12 +90,8 @@ async fn a_torn_tail_is_dropped_and_the_chain_goes_on() {
 
 #[tokio::test]
 async fn a_tail_that_ends_in_zeros_is_dropped() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let chain = start(logged(&path)).await;
-    chain.handle().new_block(2).await.unwrap();
-    chain.shutdown().await;
-    let mut bytes = fs::read(&path).unwrap();
+    let (_folder, path) = place();
+    let mut bytes = sealed(&path, 2).await;
     bytes.extend([0; 5000]);
     fs::write(&path, bytes).unwrap();
     let chain = start(logged(&path)).await;
@@ -92,8 +101,7 @@ async fn a_tail_that_ends_in_zeros_is_dropped() {
 
 #[tokio::test]
 async fn a_torn_genesis_starts_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
+    let (_folder, path) = place();
     start(logged(&path)).await.shutdown().await;
     let whole = fs::read(&path).unwrap();
     for cut in [0, 1, 8, 11, 12, 13, 27, 28, whole.len() - 1] {
@@ -107,12 +115,8 @@ async fn a_torn_genesis_starts_anew() {
 
 #[tokio::test]
 async fn damage_before_the_last_record_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let chain = start(logged(&path)).await;
-    chain.handle().new_block(3).await.unwrap();
-    chain.shutdown().await;
-    let whole = fs::read(&path).unwrap();
+    let (_folder, path) = place();
+    let whole = sealed(&path, 3).await;
     let offsets = offsets(&whole);
     // The second block's record: its length, the check of it, its own check, its first and its last byte.
     let (start_of, end_of) = (offsets[2], offsets[3]);
@@ -132,12 +136,8 @@ async fn damage_before_the_last_record_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_record_out_of_its_place_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let chain = start(logged(&path)).await;
-    chain.handle().new_block(3).await.unwrap();
-    chain.shutdown().await;
-    let whole = fs::read(&path).unwrap();
+    let (_folder, path) = place();
+    let whole = sealed(&path, 3).await;
     let offsets = offsets(&whole);
     let record = |n: usize| &whole[offsets[n]..offsets[n + 1]];
     let preamble = &whole[..12];
@@ -155,8 +155,7 @@ async fn a_record_out_of_its_place_is_refused() {
 
 #[tokio::test]
 async fn other_files_are_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
+    let (_folder, path) = place();
     let cases: [(&[u8], &str); 3] = [
         (b"a letter to my mother", "is not a devchain log and was left as it is"),
         (b"devchaos", "is not a devchain log and was left as it is"),
@@ -172,8 +171,7 @@ async fn other_files_are_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_log_in_use_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
+    let (_folder, path) = place();
     let chain = start(logged(&path)).await;
     let message = refused(logged(&path)).await.to_string();
     assert!(message.contains("is in use by another devchain"), "{message}");
@@ -189,8 +187,7 @@ async fn a_log_in_a_missing_folder_is_refused() {
 
 #[tokio::test]
 async fn another_genesis_is_refused_by_hash() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
+    let (_folder, path) = place();
     let mut own = Genesis::default();
     own.subnet.tempo = 7;
     let chain = start(Config { genesis: Some(own.clone()), ..logged(&path) }).await;
@@ -213,12 +210,8 @@ async fn another_genesis_is_refused_by_hash() {
 
 #[tokio::test]
 async fn a_damaged_last_record_is_told_from_a_torn_one_and_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let chain = start(logged(&path)).await;
-    chain.handle().new_block(3).await.unwrap();
-    chain.shutdown().await;
-    let whole = fs::read(&path).unwrap();
+    let (folder, path) = place();
+    let whole = sealed(&path, 3).await;
     let offsets = offsets(&whole);
     let [.., last, end] = offsets[..] else { panic!("genesis and three blocks") };
     for (at, name) in [(end - 1, "log.damaged-1"), (last + 16, "log.damaged-2")] {
