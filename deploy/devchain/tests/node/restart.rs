@@ -21,7 +21,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// The log of a chain that has ended after so many blocks.
-async fn sealed(path: &Path, blocks: u64) -> Vec<u8> {
+async fn sealed(path: &Path, blocks: u32) -> Vec<u8> {
     let chain = start(logged(path)).await;
     chain.handle().new_block(blocks).await.unwrap();
     chain.shutdown().await;
