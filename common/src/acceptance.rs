@@ -17,6 +17,7 @@
 
 mod candidates;
 mod decision;
+mod screen;
 mod snapshot;
 mod spec;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod votes;
 
 pub use candidates::{Candidate, candidates};
 pub use decision::{Accepted, CannotDecide, Decision, Evidence, NullWindow, Part, Standing, decide};
+pub use screen::{Fall, LEAST_SHARE, Weak, screen};
 pub use snapshot::{NeuronState, Participant, Snapshot, SnapshotError};
 pub use spec::{AcceptanceError, AcceptanceSpec, Screen};
 pub use votes::turnout;

@@ -17,15 +17,18 @@ use crate::{
 use bytes::Bytes;
 use common::{
     Exit, NeuronId, Window,
-    acceptance::{Decision, Screen, Standing},
+    acceptance::{Decision, Screen, Standing, screen},
     announcement::{Record, Vote},
     score_log::{Header, ScoreLog},
     submission::Submission,
 };
-use engine::Batch;
 use exchange::BlockState;
 use node::{Config, Event, Node, NodeError};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use telemetry::{
     Shutdown,
     target::{SCORE, WINDOW},
@@ -199,47 +202,44 @@ impl Validator {
     /// Says which candidates are good: valid, and of help on the first of the unassigned sequences.
     async fn screen(&mut self, window: Window) -> Result<Done, ValidatorError> {
         let gathered = self.gathered.as_ref().ok_or(ValidatorError::NoWindow)?;
-        let is_loss = self.node.run.spec.acceptance.screen == Screen::Loss;
-        let batch = self.unassigned(gathered, Some(SCREENED_SEQUENCES)).await?;
-        let before = if is_loss { self.gauntlet.losses(batch.clone()).await? } else { Vec::new() };
+        let mut why: BTreeMap<NeuronId, String> =
+            gathered.troubles.iter().map(|(miner, trouble)| (*miner, trouble.why.clone())).collect();
+        if self.node.run.spec.acceptance.screen == Screen::Loss {
+            why.extend(self.weak(gathered).await?);
+        }
         let mut good = BTreeSet::new();
-        for candidate in &gathered.candidates {
-            let miner = candidate.id;
-            let why = match gathered.troubles.get(&miner) {
-                Some(trouble) => Some(trouble.why.clone()),
-                None if is_loss => self.try_out(gathered, miner, &batch, &before).await?,
-                None => None,
-            };
-            let (hotkey, is_good) = (miner.hotkey, why.is_none());
-            tracing::debug!(target: WINDOW, %window, miner = %hotkey, good = is_good, why, "screened");
-            self.node.events.emit(Event::Screened { window, miner: hotkey, good: is_good, why });
-            if is_good {
+        for miner in gathered.candidates.iter().map(|candidate| candidate.id) {
+            let (hotkey, why) = (miner.hotkey, why.remove(&miner));
+            tracing::debug!(target: WINDOW, %window, miner = %hotkey, good = why.is_none(), why, "screened");
+            if why.is_none() {
                 good.insert(miner);
             }
+            self.node.events.emit(Event::Screened { window, miner: hotkey, good: why.is_none(), why });
         }
         self.good = good;
         Ok(Done::Screened)
     }
 
-    /// Why an update is not good enough to vote for, if it is not.
-    async fn try_out(
-        &self,
-        gathered: &Gathered,
-        miner: NeuronId,
-        batch: &Batch,
-        before: &[f64],
-    ) -> Result<Option<String>, ValidatorError> {
-        let tried = self.gauntlet.lowers(
-            &gathered.field,
-            miner,
-            batch.clone(),
-            before,
-            self.node.run.spec.acceptance.screen_errors.get(),
+    /// Valid candidates that do not help enough, with the reason.
+    async fn weak(&self, gathered: &Gathered) -> Result<Vec<(NeuronId, String)>, ValidatorError> {
+        let batch = self.unassigned(gathered, Some(SCREENED_SEQUENCES)).await?;
+        let before = self.gauntlet.losses(batch.clone()).await?;
+        let (mut falls, mut weak) = (BTreeMap::new(), Vec::new());
+        for miner in gathered.candidates.iter().map(|candidate| candidate.id) {
+            if gathered.troubles.contains_key(&miner) {
+                continue;
+            }
+            let fall = self.gauntlet.fall(&gathered.field, miner, batch.clone(), &before);
+            match self.node.unless_stopped(fall).await? {
+                Ok(fall) => drop(falls.insert(miner, fall)),
+                Err(error) => weak.push((miner, error.to_string())),
+            }
+        }
+        let screened = screen(&falls, self.node.run.spec.acceptance.screen_errors);
+        weak.extend(
+            screened.into_iter().filter_map(|(miner, is_good)| Some((miner, is_good.err()?.to_string()))),
         );
-        Ok(match self.node.unless_stopped(tried).await? {
-            Ok(screened) => screened.err().map(|why| why.to_string()),
-            Err(error) => Some(error.to_string()),
-        })
+        Ok(weak)
     }
 
     async fn vote(&mut self, window: Window) -> Result<Done, ValidatorError> {

@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use common::{
     NeuronId,
+    acceptance::Fall,
     aggregate::{Medians, factor, lower_median, norm, reference},
     gauntlet::{Evaluation, Losses, ScoringSpec},
     model::Layout,
@@ -139,18 +140,6 @@ impl Field {
     }
 }
 
-/// An update that does not lower the loss, as far as the screened sequences tell.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error(
-    "it lowers the loss on unassigned data by {fall:.6} nats: more than 0 and at least {least:.6} are asked for"
-)]
-pub struct Screened {
-    /// By how much the loss falls, in nats a token.
-    pub fall: f64,
-    /// By how much it must fall, a number of standard errors.
-    pub least: f64,
-}
-
 /// Takes updates through the model.
 #[derive(Clone, Debug)]
 pub struct Gauntlet {
@@ -208,27 +197,19 @@ impl Gauntlet {
         Ok(self.model.trial(step, batches).await?)
     }
 
-    /// Whether a miner's update lowers the losses of a batch, given those `before` it, by at least so many standard errors of the
-    /// mean over its sequences.
+    /// By how much a miner's update lowers the losses of a batch, given those `before` it.
     ///
     /// # Errors
     /// As [`Self::after`].
-    pub async fn lowers(
+    pub async fn fall(
         &self,
         field: &Arc<Field>,
         miner: NeuronId,
         batch: Batch,
         before: &[f64],
-        errors: f64,
-    ) -> Result<Result<(), Screened>, GauntletError> {
+    ) -> Result<Fall, GauntletError> {
         let after = self.trial(field, miner, vec![batch]).await?;
-        let after = after.first().ok_or(GauntletError::Stopped)?;
-        let falls: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
-        let (fall, error) = (mean(&falls), standard_error(&falls));
-        // Not the other way round: what is no number does not lower the loss.
-        let least = errors * error;
-        let lowers = fall >= least && fall > 0.0;
-        Ok(if lowers { Ok(()) } else { Err(Screened { fall, least }) })
+        Ok(Fall::between(before, after.first().ok_or(GauntletError::Stopped)?))
     }
 
     /// What a validator measures of a miner's update: two batches, three losses. The fourth, that of the unassigned batch
@@ -251,17 +232,6 @@ impl Gauntlet {
             _ => Err(GauntletError::Stopped),
         }
     }
-}
-
-/// The standard error of a mean; 0 for less than two values, which say nothing of chance.
-#[expect(clippy::cast_precision_loss, reason = "a batch has less than 2^53 sequences")]
-fn standard_error(values: &[f64]) -> f64 {
-    if values.len() < 2 {
-        return 0.0;
-    }
-    let (mean, count) = (mean(values), values.len() as f64);
-    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-    (squares / (count - 1.0) / count).sqrt()
 }
 
 /// The mean of sequences' losses, added in their order.

@@ -17,8 +17,8 @@ pub struct AcceptanceSpec {
     pub newcomer_share: Millionths,
     /// What a validator checks before it votes for a submission.
     pub screen: Screen,
-    /// By how many standard errors the loss on the screened batch must fall, at least 0. At 0 any fall will do; at 2 an
-    /// update without any effect passes once in 40 times instead of every second time, and one that helps a little may be refused.
+    /// By how many standard errors the loss on the screened batch must fall, at least 0. At 0 any fall will do; at 2 a mere
+    /// fluctuation passes once in 40 times instead of every second time, and an update that helps a little may be refused.
     pub screen_errors: Millionths,
     /// Whether submissions are sealed: encrypted until claims are closed, so that nobody can copy what others are about to claim.
     pub sealing: bool,
@@ -34,7 +34,8 @@ pub struct AcceptanceSpec {
 pub enum Screen {
     /// That it matches its claim, is well-formed and was trained from the right state.
     Structure,
-    /// Besides, that it lowers the loss on a small seeded batch, by [`AcceptanceSpec::screen_errors`].
+    /// Besides, that it lowers the loss on a small seeded batch, by [`AcceptanceSpec::screen_errors`] and by
+    /// [`LEAST_SHARE`](super::LEAST_SHARE) of what candidates do on average.
     Loss,
 }
 

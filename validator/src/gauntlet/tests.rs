@@ -4,8 +4,10 @@ use super::*;
 use chain_free::key;
 use common::{
     Height, Window,
+    acceptance::{Weak, screen},
     digest::{RunHash, State},
     model::ModelSpec,
+    ratings::Millionths,
     schedule::{Decay, Schedule},
     sparse::{Aggregation, Codec, Quantizer, compress},
     submission::{self, Expected, Header, encode},
@@ -196,21 +198,18 @@ async fn who_sent_nothing_cannot_be_measured() {
 }
 
 #[tokio::test]
-async fn what_is_screened_lowers_the_loss_by_what_is_asked_for() {
+async fn falls_are_those_of_losses_and_only_work_is_good_enough() {
     let (field, [honest, other, back, zeros]) = field().await;
     let gauntlet = Gauntlet::new(model().await, step());
     let batch = batch(101);
     let before = gauntlet.losses(batch.clone()).await.unwrap();
-    let screened = async |miner| gauntlet.lowers(&field, miner, batch.clone(), &before, 2.0).await.unwrap();
-    assert_eq!((screened(honest).await, screened(other).await), (Ok(()), Ok(())));
-    let why = screened(back).await.unwrap_err();
-    assert!(why.fall < why.least, "{why:?}");
-    assert_eq!(screened(zeros).await, Err(Screened { fall: 0.0, least: 0.0 }));
-    assert!(why.to_string().contains("are asked for"), "{why}");
-}
-
-#[test]
-fn the_standard_error_is_that_of_the_mean() {
-    assert!((standard_error(&[1.0, 2.0, 3.0, 4.0]) - (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-15);
-    assert_eq!((standard_error(&[7.0]), standard_error(&[])), (0.0, 0.0));
+    let fall = async |miner| (miner, gauntlet.fall(&field, miner, batch.clone(), &before).await.unwrap());
+    let falls = [fall(honest).await, fall(other).await, fall(back).await, fall(zeros).await];
+    let after = gauntlet.after(&field, honest, vec![batch.clone()]).await.unwrap()[0];
+    assert!((falls[0].1.mean - (mean(&before) - after)).abs() < 1e-12);
+    assert_eq!(falls[3].1, Fall { mean: 0.0, error: 0.0 });
+    let screened = screen(&falls.into(), Millionths(2_000_000));
+    assert_eq!((screened[&honest], screened[&other]), (Ok(()), Ok(())));
+    assert!(matches!(screened[&back], Err(Weak::Chance { fall, .. }) if fall < 0.0));
+    assert_eq!(screened[&zeros], Err(Weak::Chance { fall: 0.0, least: 0.0 }));
 }
