@@ -144,7 +144,7 @@ fn divisor(size: usize, most: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::select::Selector;
+    use crate::select::{Selector, Source};
     use proptest::prelude::*;
 
     #[test]
@@ -200,9 +200,12 @@ mod tests {
             let mut selector = Selector::default();
             for chunk in 0..geometry.chunks() {
                 let origin = geometry.origin(chunk);
-                prop_assert!(selector.read(&values[origin..], geometry.run(1)));
+                prop_assert!(selector.read(Source::Values(&values[origin..]), geometry.run(1)));
                 prop_assert!(origin / geometry.band() == chunk / geometry.across());
-                for (position, &value) in selector.values(0).iter().enumerate() {
+                // All are chosen.
+                let (mut positions, mut chosen) = (vec![0; geometry.size()], vec![0.0; geometry.size()]);
+                prop_assert!(selector.choose(std::iter::once((&mut positions[..], &mut chosen[..])), None));
+                for (position, &value) in chosen.iter().enumerate() {
                     let coordinate = geometry.coordinate(origin, position);
                     prop_assert_eq!(value, values[coordinate]);
                     prop_assert!(!std::mem::replace(&mut seen[coordinate], true));

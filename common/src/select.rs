@@ -2,8 +2,8 @@
 //!
 //! A chunk is read once, and copied to where it can be read again soon. On the way, the largest magnitudes of some groups
 //! of its values are found. As many groups as are sent have as many maxima, so the `k`-th largest maximum is at most the
-//! `k`-th largest magnitude: few others reach it, and among these the choice is made exactly. The work is done by the
-//! widest vectors that the machine has ([`Simd`]); the choice is the same with any.
+//! `k`-th largest magnitude: few others reach it, and among these the choice is made exactly. Meanwhile the next chunks are
+//! read. The work is done by the widest vectors that the machine has ([`Simd`]); the choice is the same with any.
 //!
 //! ```
 //! use common::select::Selector;
@@ -20,7 +20,7 @@ mod simd;
 pub use simd::Simd;
 
 use choose::{Candidates, MOST, choose, choose_slowly};
-use simd::{Copied, Next, Sum, Tile};
+use simd::{Copied, Reading, Tile};
 
 /// Values of a row: a full chunk's edge, and four AVX-512 vectors.
 const ROW: usize = 64;
@@ -42,14 +42,38 @@ const MAGNITUDE: u32 = 0x7fff_ffff;
 #[derive(Clone, Debug)]
 pub struct Selector {
     simd: Simd,
-    /// Values of a chunk of those that were read last.
+    /// The chunks that were read last.
+    read: Copies,
+    /// The ones that are read while it is chosen among these.
+    later: Copies,
+    candidates: Candidates,
+}
+
+/// Chunks, copied to where they can be read again soon.
+#[derive(Clone, Debug, Default)]
+struct Copies {
+    /// Values of a chunk.
     size: usize,
     /// The values of each chunk, then zeros up to whole rows.
     values: Vec<f32>,
     /// The largest magnitudes of the groups of each chunk.
     maxima: Vec<[u32; GROUPS]>,
-    candidates: Candidates,
-    next: Next,
+}
+
+/// What is read: values as they are, or the sum of what was not sent and a pseudo-gradient.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    /// These.
+    Values(&'a [f32]),
+    /// `e = beta e + delta`, each operation rounded once.
+    Feedback {
+        /// What was not sent; when it is read, the sum.
+        error: &'a mut [f32],
+        /// The pseudo-gradient.
+        pseudo_gradient: &'a [f32],
+        /// What is kept of the error.
+        beta: f32,
+    },
 }
 
 /// Chunks of a tensor that lie side by side: each has `height` rows of `width` values, a row is `stride` values after
@@ -72,14 +96,7 @@ impl Selector {
     /// A selector that uses these vectors.
     #[must_use]
     pub fn new(simd: Simd) -> Self {
-        Self {
-            simd,
-            size: 0,
-            values: Vec::new(),
-            maxima: Vec::new(),
-            candidates: Candidates::default(),
-            next: Next::none(),
-        }
+        Self { simd, read: Copies::default(), later: Copies::default(), candidates: Candidates::default() }
     }
 
     /// Writes the positions of the values of largest magnitude, ascending, as many as `positions` has room for: at most
@@ -91,8 +108,10 @@ impl Selector {
     /// # Panics
     /// There are fewer values than positions, or more than 65,536.
     pub fn top_k(&mut self, values: &[f32], positions: &mut [u16]) {
-        self.read(values, Chunks { count: 1, height: 1, width: values.len(), stride: values.len() });
-        self.choose(0, positions);
+        let chunks = Chunks { count: 1, height: 1, width: values.len(), stride: values.len() };
+        self.read(Source::Values(values), chunks);
+        let Self { simd, read, candidates, .. } = self;
+        read.choose(0, *simd, &mut Reading::none(), candidates, positions);
     }
 
     /// How many chunks of this size are best read together.
@@ -100,49 +119,59 @@ impl Selector {
         (TILE * ROW * ROW / size.max(1)).max(1)
     }
 
-    /// Reads chunks, the first of which begins at the first of `values`. Whether all values are finite.
-    pub(crate) fn read(&mut self, values: &[f32], chunks: Chunks) -> bool {
-        self.make_room(chunks);
-        if let Some(tile) = chunks.tile() {
-            self.next = Next::after(tile, values);
-            simd::load(self.simd, values, tile, self.copy());
-        } else {
-            self.gather(values, chunks);
-        }
-        self.is_finite()
+    /// Reads chunks, the first of which begins where the source does. Whether all values are finite.
+    pub(crate) fn read(&mut self, source: Source<'_>, chunks: Chunks) -> bool {
+        simd::finish(self.simd, self.read.begin(source, chunks));
+        self.read.is_finite()
     }
 
-    /// Adds the chunks' pseudo-gradient to what was not sent of them, `e = beta e + delta`, each operation rounded once,
-    /// and reads the sum. Whether all its values are finite.
-    pub(crate) fn accumulate(&mut self, error: &mut [f32], delta: &[f32], beta: f32, chunks: Chunks) -> bool {
-        self.make_room(chunks);
-        if let Some(tile) = chunks.tile() {
-            // Two tensors of which eight chunks are asked for leave too little room in the caches.
-            self.next = Next::none();
-            simd::accumulate(self.simd, Sum { error, delta, beta }, tile, self.copy());
-        } else {
-            for place in chunks.rows() {
-                portable::accumulate(&mut error[place.clone()], &delta[place], beta);
+    /// Writes the positions and values of the largest values of the chunks that were read last, and meanwhile reads those that
+    /// are next, if there are some. Whether all values of these are finite.
+    pub(crate) fn choose<'a>(
+        &mut self,
+        slots: impl Iterator<Item = (&'a mut [u16], &'a mut [f32])>,
+        next: Option<(Source<'_>, Chunks)>,
+    ) -> bool {
+        let Self { simd, read, later, candidates } = self;
+        let is_last = next.is_none();
+        let mut reading = next.map_or_else(Reading::none, |(source, chunks)| later.begin(source, chunks));
+        for (chunk, (positions, values)) in slots.enumerate() {
+            read.choose(chunk, *simd, &mut reading, candidates, positions);
+            let all = read.values(chunk);
+            for (value, &position) in values.iter_mut().zip(&*positions) {
+                *value = all[usize::from(position)];
             }
-            self.gather(error, chunks);
         }
-        self.is_finite()
+        if is_last {
+            return true;
+        }
+        simd::finish(*simd, reading);
+        std::mem::swap(read, later);
+        read.is_finite()
     }
+}
 
-    /// The values of one of the chunks that were read last.
-    pub(crate) fn values(&self, chunk: usize) -> &[f32] {
+impl Copies {
+    /// The values of a chunk.
+    fn values(&self, chunk: usize) -> &[f32] {
         &self.values[chunk * self.padded()..][..self.size]
     }
 
-    /// Writes the positions of the largest values of one of the chunks that were read last.
-    pub(crate) fn choose(&mut self, chunk: usize, positions: &mut [u16]) {
+    /// Writes the positions of the largest values of a chunk; meanwhile, something else may be read.
+    fn choose(
+        &self,
+        chunk: usize,
+        simd: Simd,
+        reading: &mut Reading<'_>,
+        candidates: &mut Candidates,
+        positions: &mut [u16],
+    ) {
         let (size, padded) = (self.size, self.padded());
         assert!(positions.len() <= size, "{} of {size} values are chosen", positions.len());
-        let values = &self.values[chunk * padded..][..padded];
-        let (maxima, candidates, next) = (&self.maxima[chunk], &mut self.candidates, &mut self.next);
+        let (values, maxima) = (&self.values[chunk * padded..][..padded], &self.maxima[chunk]);
         if positions.len() == size {
             positions.iter_mut().zip(0..).for_each(|(position, at)| *position = at);
-        } else if padded <= MOST || !simd::choose(self.simd, next, values, maxima, candidates, positions) {
+        } else if padded <= MOST || !simd::choose(simd, reading, values, maxima, candidates, positions) {
             choose_slowly(&values[..size], candidates, positions);
         }
     }
@@ -152,21 +181,35 @@ impl Selector {
         self.size.next_multiple_of(ROW)
     }
 
-    /// Room for chunks.
-    fn make_room(&mut self, chunks: Chunks) {
+    /// Begins to read chunks, in the place of those before. If their rows have another width than a tile's, it is done already.
+    fn begin<'a>(&'a mut self, source: Source<'a>, chunks: Chunks) -> Reading<'a> {
         self.size = chunks.height * chunks.width;
         assert!(self.size <= 1 << 16, "positions have 16 bits");
         self.values.resize(chunks.count * self.padded(), 0.0);
         self.maxima.resize(chunks.count, [0; GROUPS]);
-    }
-
-    fn copy(&mut self) -> Copied<'_> {
-        Copied { values: &mut self.values, maxima: &mut self.maxima }
+        match chunks.tile() {
+            Some(tile) => {
+                let to = Copied { values: &mut self.values, maxima: &mut self.maxima };
+                Reading::new(source, tile, to)
+            }
+            None => {
+                self.gather(source, chunks);
+                Reading::none()
+            }
+        }
     }
 
     /// Reads chunks whose rows have another width than a tile's.
-    fn gather(&mut self, values: &[f32], chunks: Chunks) {
-        self.next = Next::none();
+    fn gather(&mut self, source: Source<'_>, chunks: Chunks) {
+        let values = match source {
+            Source::Values(values) => values,
+            Source::Feedback { error, pseudo_gradient, beta } => {
+                for place in chunks.rows() {
+                    portable::accumulate(&mut error[place.clone()], &pseudo_gradient[place], beta);
+                }
+                error
+            }
+        };
         let padded = self.padded();
         for chunk in 0..chunks.count {
             let (copy, padding) = self.values[chunk * padded..][..padded].split_at_mut(self.size);
@@ -189,6 +232,16 @@ impl Selector {
             self.maxima.fill([0; GROUPS]);
         }
         largest < INFINITY
+    }
+}
+
+impl Source<'_> {
+    /// How many values there are.
+    fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Feedback { error, pseudo_gradient, .. } => error.len().min(pseudo_gradient.len()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::{
-    GROUPS, ROW,
+    GROUPS, ROW, Source,
     choose::{Candidates, Kernels, VECTOR},
     portable,
 };
@@ -75,19 +75,12 @@ pub(super) struct Tile {
     pub(super) stride: usize,
 }
 
-/// What is read of a tile.
+/// What is copied of a tile.
 pub(super) struct Copied<'a> {
     /// The values of each chunk, one chunk after the other.
     pub(super) values: &'a mut [f32],
     /// The largest magnitudes of its groups, for each chunk.
     pub(super) maxima: &'a mut [[u32; GROUPS]],
-}
-
-/// What a pseudo-gradient is added to: `error = beta error + delta`.
-pub(super) struct Sum<'a> {
-    pub(super) error: &'a mut [f32],
-    pub(super) delta: &'a [f32],
-    pub(super) beta: f32,
 }
 
 impl Tile {
@@ -106,78 +99,24 @@ impl Tile {
         assert_eq!(Some(to.values.len()), room, "each value has room");
         assert_eq!(to.maxima.len(), self.chunks, "each chunk has maxima");
     }
-
-    /// Calls `each` for the rows of all chunks, in the order of memory. A column belongs to another group from row to row,
-    /// so that one large column does not hold all maxima.
-    #[inline(always)]
-    fn for_each(self, mut each: impl FnMut(Row)) {
-        // All places are within slices, so nothing overflows; those ahead are only asked for.
-        let (mut first, size) = (0usize, self.rows.wrapping_mul(ROW));
-        for row in 0..self.rows {
-            let (group, mut to) = (row.wrapping_mul(SHIFT) % GROUPS, row.wrapping_mul(ROW));
-            let mut ahead = match row.wrapping_add(AHEAD) {
-                later if later < self.rows => later.wrapping_mul(self.stride),
-                // Past the last row, those of the tile to the right, which is next.
-                later => {
-                    (later - self.rows).wrapping_mul(self.stride).wrapping_add(self.chunks.wrapping_mul(ROW))
-                }
-            };
-            let mut at = first;
-            for chunk in 0..self.chunks {
-                each(Row { at, to, ahead, chunk, group });
-                (at, to, ahead) = (at.wrapping_add(ROW), to.wrapping_add(size), ahead.wrapping_add(ROW));
-            }
-            first = first.wrapping_add(self.stride);
-        }
-    }
 }
 
-/// The tile to the right of the one that was read last, which is read next: it is asked for, row by row, while the choice
-/// leaves memory idle.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-pub(super) struct Next {
-    /// Where the row begins that is asked for next: an address, not a pointer, because nothing is read through it.
-    place: usize,
+/// A tile that is being read: its rows are copied, and the largest magnitudes of its groups are found, one row of a chunk after
+/// the other, while it is chosen among those that were read before. So memory is not idle meanwhile.
+pub(super) struct Reading<'a> {
+    source: Source<'a>,
     tile: Tile,
-    /// Its row and chunk.
-    at: (usize, usize),
-}
-
-impl Next {
-    /// The tile to the right of this one.
-    pub(super) fn after(tile: Tile, values: &[f32]) -> Self {
-        let right = tile.chunks * ROW * size_of::<f32>();
-        Self { place: values.as_ptr().addr().wrapping_add(right), tile, at: (0, 0) }
-    }
-
-    /// Nothing.
-    pub(super) fn none() -> Self {
-        Self { place: 0, tile: Tile { chunks: 0, rows: 0, stride: 0 }, at: (0, 0) }
-    }
-
-    /// Asks for the next row of a chunk, if there is one.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn ask(&mut self) {
-        let (row, chunk) = self.at;
-        if row >= self.tile.rows {
-            return;
-        }
-        prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(std::ptr::without_provenance(self.place), 0);
-        let mut values = ROW;
-        self.at.1 = chunk.wrapping_add(1);
-        if self.at.1 >= self.tile.chunks {
-            self.at = (row.wrapping_add(1), 0);
-            // From the tile's last chunk to the first of its next row.
-            values = self.tile.stride.wrapping_sub(chunk.wrapping_mul(ROW));
-        }
-        self.place = self.place.wrapping_add(values.wrapping_mul(size_of::<f32>()));
-    }
+    to: Copied<'a>,
+    /// The row that is next, of the first chunk.
+    row: Row,
+    /// Its number in the chunk.
+    number: usize,
+    /// The chunk that is next.
+    chunk: usize,
 }
 
 /// A row of a chunk.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Row {
     /// Its place in the values.
     at: usize,
@@ -195,53 +134,93 @@ struct Row {
 /// How many rows ahead memory is asked for.
 const AHEAD: usize = 2;
 
-/// How many groups a row is shifted against the one before it.
+/// How many groups a row is shifted against the one before it, so that one large column does not hold all maxima.
 const SHIFT: usize = 16;
 
-/// Reads a tile: copies it, and finds the largest magnitudes of its groups.
-pub(super) fn load(simd: Simd, values: &[f32], tile: Tile, to: Copied<'_>) {
-    tile.check(values.len(), &to);
-    to.maxima.fill([0; GROUPS]);
-    match simd.0 {
-        Kind::Portable => tile.for_each(|Row { at, to: copy, chunk, group, .. }| {
-            let values = &values[at..at + ROW];
-            to.values[copy..copy + ROW].copy_from_slice(values);
-            portable::keep_largest(values, group, &mut to.maxima[chunk]);
-        }),
-        // SAFETY: the machine has these instructions, and the tile lies within the slices.
-        #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => unsafe { avx2::load(values.as_ptr(), tile, to) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 => unsafe { avx512::load(values.as_ptr(), tile, to) },
+impl<'a> Reading<'a> {
+    /// The first row is next. The tile begins where the source does.
+    pub(super) fn new(source: Source<'a>, tile: Tile, to: Copied<'a>) -> Self {
+        tile.check(source.len(), &to);
+        to.maxima.fill([0; GROUPS]);
+        let mut reading = Self { source, tile, to, row: Row::default(), number: 0, chunk: 0 };
+        reading.row = reading.first(0);
+        reading
+    }
+
+    /// Nothing to be read.
+    pub(super) fn none() -> Self {
+        let tile = Tile { chunks: 0, rows: 0, stride: 0 };
+        Self::new(Source::Values(&[]), tile, Copied { values: &mut [], maxima: &mut [] })
+    }
+
+    /// The first chunk's row of this number. All places are within slices, so nothing overflows; those ahead are only asked for.
+    #[inline(always)]
+    fn first(&self, number: usize) -> Row {
+        let Tile { chunks, rows, stride } = self.tile;
+        let ahead = match number.wrapping_add(AHEAD) {
+            later if later < rows => later.wrapping_mul(stride),
+            // Past the last row, those of the tile to the right, which is next.
+            later => later.wrapping_sub(rows).wrapping_mul(stride).wrapping_add(chunks.wrapping_mul(ROW)),
+        };
+        let (at, to) = (number.wrapping_mul(stride), number.wrapping_mul(ROW));
+        Row { at, to, ahead, chunk: 0, group: number.wrapping_mul(SHIFT) % GROUPS }
+    }
+
+    /// The next row, in the order of memory; nothing after the last one.
+    #[inline(always)]
+    fn next(&mut self) -> Option<Row> {
+        if self.number >= self.tile.rows || self.tile.chunks == 0 {
+            return None;
+        }
+        let (first, chunk) = (self.row, self.chunk);
+        self.chunk = chunk.wrapping_add(1);
+        if self.chunk >= self.tile.chunks {
+            (self.number, self.chunk) = (self.number.wrapping_add(1), 0);
+            self.row = self.first(self.number);
+        }
+        let right = chunk.wrapping_mul(ROW);
+        Some(Row {
+            at: first.at.wrapping_add(right),
+            to: first.to.wrapping_add(right.wrapping_mul(self.tile.rows)),
+            ahead: first.ahead.wrapping_add(right),
+            chunk,
+            group: first.group,
+        })
     }
 }
 
-/// Adds a tile of a pseudo-gradient, then does what [`load`] does.
-pub(super) fn accumulate(simd: Simd, sum: Sum<'_>, tile: Tile, to: Copied<'_>) {
-    tile.check(sum.error.len().min(sum.delta.len()), &to);
-    to.maxima.fill([0; GROUPS]);
+/// Reads what is left of a tile.
+pub(super) fn finish(simd: Simd, mut reading: Reading<'_>) {
     match simd.0 {
-        Kind::Portable => tile.for_each(|Row { at, to: copy, chunk, group, .. }| {
-            let error = &mut sum.error[at..at + ROW];
-            portable::accumulate(error, &sum.delta[at..at + ROW], sum.beta);
-            to.values[copy..copy + ROW].copy_from_slice(error);
-            portable::keep_largest(error, group, &mut to.maxima[chunk]);
-        }),
-        // SAFETY: the machine has these instructions, and the tile lies within the slices.
+        Kind::Portable => {
+            while let Some(Row { at, to: copy, chunk, group, .. }) = reading.next() {
+                let (source, to) = (&mut reading.source, &mut reading.to);
+                let values = match source {
+                    Source::Values(values) => &values[at..at + ROW],
+                    Source::Feedback { error, pseudo_gradient, beta } => {
+                        let error = &mut error[at..at + ROW];
+                        portable::accumulate(error, &pseudo_gradient[at..at + ROW], *beta);
+                        error
+                    }
+                };
+                to.values[copy..copy + ROW].copy_from_slice(values);
+                portable::keep_largest(values, group, &mut to.maxima[chunk]);
+            }
+        }
+        // SAFETY: the machine has these instructions.
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => unsafe { avx2::accumulate(sum, tile, to) },
+        Kind::Avx2 => unsafe { while avx2::read(&mut reading) {} },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 => unsafe { avx512::accumulate(sum, tile, to) },
+        Kind::Avx512 => unsafe { while avx512::read(&mut reading) {} },
     }
 }
 
-/// [`choose`](super::choose::choose) with these vectors; meanwhile, asks for what is read next.
+/// [`choose`](super::choose::choose) with these vectors; meanwhile, reads what is next, as far as it comes.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub(super) fn choose(
     simd: Simd,
-    next: &mut Next,
+    reading: &mut Reading<'_>,
     values: &[f32],
     maxima: &[u32; GROUPS],
     candidates: &mut Candidates,
@@ -255,70 +234,72 @@ pub(super) fn choose(
         }
         // SAFETY: the machine has these instructions.
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => unsafe { avx2::choose(next, values, maxima, candidates, positions) },
+        Kind::Avx2 => unsafe { avx2::choose(reading, values, maxima, candidates, positions) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 => unsafe { avx512::choose(next, values, maxima, candidates, positions) },
+        Kind::Avx512 => unsafe { avx512::choose(reading, values, maxima, candidates, positions) },
     }
 }
 
 /// Asks for the row of a chunk at this place.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn prefetch<const HINT: i32>(values: *const f32, place: usize) {
-    use std::arch::x86_64::_mm_prefetch;
+fn prefetch(values: *const f32, place: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // The last value of each line's worth: where rows begin within a line, its end is in the next one.
     let row = values.wrapping_add(place).wrapping_add(15);
     for line in 0..ROW / 16 {
         // SAFETY: it is a hint, which does not fault wherever it points.
-        unsafe { _mm_prefetch::<HINT>(row.wrapping_add(line * 16).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(line * 16).cast()) };
     }
 }
 
 /// 8 values at a time.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Candidates, Copied, GROUPS, Kernels, Next, ROW, Row, Sum, Tile, VECTOR, prefetch};
+    use super::{Candidates, GROUPS, Kernels, ROW, Reading, Row, Source, VECTOR, prefetch};
     use crate::select::{MAGNITUDE, choose::choose as generic, portable};
     use std::arch::x86_64::*;
 
     /// Values of a vector.
     const LANES: usize = 8;
 
+    /// Reads the next row; whether there was one.
+    ///
     /// # Safety
-    /// The machine has AVX2; the tile lies within what `values` points to, and `to` has room for it.
+    /// The machine has AVX2.
+    #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn load(values: *const f32, tile: Tile, to: Copied<'_>) {
-        tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch::<_MM_HINT_T0>(values, ahead);
-            // SAFETY: the caller promised that the tile's rows are there, and room for them.
-            unsafe {
-                let take = |vector: usize| _mm256_loadu_ps(values.add(at.wrapping_add(vector * LANES)));
-                keep(take, to.values.as_mut_ptr().add(copy), group, to.maxima.get_unchecked_mut(chunk));
+    pub(super) unsafe fn read(reading: &mut Reading<'_>) -> bool {
+        let Some(Row { at, to: copy, ahead, chunk, group }) = reading.next() else { return false };
+        // SAFETY: the tile lies within its source, and there is room for it: this was asserted when the reading began.
+        unsafe {
+            let maxima = reading.to.maxima.get_unchecked_mut(chunk);
+            let copy = reading.to.values.as_mut_ptr().add(copy);
+            match &mut reading.source {
+                Source::Values(values) => {
+                    let values = values.as_ptr();
+                    prefetch(values, ahead);
+                    let take = |vector: usize| _mm256_loadu_ps(values.add(at.wrapping_add(vector * LANES)));
+                    keep(take, copy, group, maxima);
+                }
+                Source::Feedback { error, pseudo_gradient, beta } => {
+                    let (error, delta, beta) =
+                        (error.as_mut_ptr(), pseudo_gradient.as_ptr(), _mm256_set1_ps(*beta));
+                    prefetch(error, ahead);
+                    prefetch(delta, ahead);
+                    let add = |vector: usize| {
+                        let at = at.wrapping_add(vector * LANES);
+                        let kept = _mm256_mul_ps(beta, _mm256_loadu_ps(error.add(at)));
+                        let sum = _mm256_add_ps(kept, _mm256_loadu_ps(delta.add(at)));
+                        _mm256_storeu_ps(error.add(at), sum);
+                        sum
+                    };
+                    keep(add, copy, group, maxima);
+                }
             }
-        });
-    }
-
-    /// # Safety
-    /// As [`load`], for both of the summands.
-    #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn accumulate(sum: Sum<'_>, tile: Tile, to: Copied<'_>) {
-        let (error, delta, beta) = (sum.error.as_mut_ptr(), sum.delta.as_ptr(), _mm256_set1_ps(sum.beta));
-        tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch::<_MM_HINT_T0>(error, ahead);
-            prefetch::<_MM_HINT_T0>(delta, ahead);
-            // SAFETY: the caller promised that the tile's rows are there, and room for them.
-            unsafe {
-                let add = |vector: usize| {
-                    let at = at.wrapping_add(vector * LANES);
-                    let kept = _mm256_mul_ps(beta, _mm256_loadu_ps(error.add(at)));
-                    let sum = _mm256_add_ps(kept, _mm256_loadu_ps(delta.add(at)));
-                    _mm256_storeu_ps(error.add(at), sum);
-                    sum
-                };
-                keep(add, to.values.as_mut_ptr().add(copy), group, to.maxima.get_unchecked_mut(chunk));
-            }
-        });
+        }
+        true
     }
 
     /// Copies a row's vectors, and keeps the largest magnitudes of the groups that begin at `group`.
@@ -368,7 +349,7 @@ mod avx2 {
     /// [`choose`](generic) with these instructions.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
-        next: &mut Next,
+        reading: &mut Reading<'_>,
         values: &[f32],
         maxima: &[u32; GROUPS],
         candidates: &mut Candidates,
@@ -378,7 +359,8 @@ mod avx2 {
         let kernels = Kernels {
             at_least: |values: &[f32; ROW], bound| at_least(values, bound),
             spread: |bits, first, positions: &mut [u16; ROW]| {
-                next.ask();
+                // SAFETY: the machine has these instructions.
+                unsafe { read(reading) };
                 portable::spread(bits, first, positions);
             },
             count: |keys: &[[u32; VECTOR]], bound| count(keys, bound),
@@ -404,7 +386,7 @@ mod avx2 {
 /// 16 values at a time.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{Candidates, Copied, GROUPS, Kernels, Next, ROW, Row, Sum, Tile, VECTOR, prefetch};
+    use super::{Candidates, GROUPS, Kernels, ROW, Reading, Row, Source, VECTOR, prefetch};
     use crate::select::{MAGNITUDE, choose::choose as generic};
     use std::arch::x86_64::*;
 
@@ -421,40 +403,42 @@ mod avx512 {
         numbers
     };
 
+    /// Reads the next row; whether there was one.
+    ///
     /// # Safety
-    /// The machine has AVX-512F; the tile lies within what `values` points to, and `to` has room for it.
+    /// The machine has AVX-512F.
+    #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn load(values: *const f32, tile: Tile, to: Copied<'_>) {
-        tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch::<_MM_HINT_T0>(values, ahead);
-            // SAFETY: the caller promised that the tile's rows are there, and room for them.
-            unsafe {
-                let take = |vector: usize| _mm512_loadu_ps(values.add(at.wrapping_add(vector * LANES)));
-                keep(take, to.values.as_mut_ptr().add(copy), group, to.maxima.get_unchecked_mut(chunk));
+    pub(super) unsafe fn read(reading: &mut Reading<'_>) -> bool {
+        let Some(Row { at, to: copy, ahead, chunk, group }) = reading.next() else { return false };
+        // SAFETY: the tile lies within its source, and there is room for it: this was asserted when the reading began.
+        unsafe {
+            let maxima = reading.to.maxima.get_unchecked_mut(chunk);
+            let copy = reading.to.values.as_mut_ptr().add(copy);
+            match &mut reading.source {
+                Source::Values(values) => {
+                    let values = values.as_ptr();
+                    prefetch(values, ahead);
+                    let take = |vector: usize| _mm512_loadu_ps(values.add(at.wrapping_add(vector * LANES)));
+                    keep(take, copy, group, maxima);
+                }
+                Source::Feedback { error, pseudo_gradient, beta } => {
+                    let (error, delta, beta) =
+                        (error.as_mut_ptr(), pseudo_gradient.as_ptr(), _mm512_set1_ps(*beta));
+                    prefetch(error, ahead);
+                    prefetch(delta, ahead);
+                    let add = |vector: usize| {
+                        let at = at.wrapping_add(vector * LANES);
+                        let kept = _mm512_mul_ps(beta, _mm512_loadu_ps(error.add(at)));
+                        let sum = _mm512_add_ps(kept, _mm512_loadu_ps(delta.add(at)));
+                        _mm512_storeu_ps(error.add(at), sum);
+                        sum
+                    };
+                    keep(add, copy, group, maxima);
+                }
             }
-        });
-    }
-
-    /// # Safety
-    /// As [`load`], for both of the summands.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn accumulate(sum: Sum<'_>, tile: Tile, to: Copied<'_>) {
-        let (error, delta, beta) = (sum.error.as_mut_ptr(), sum.delta.as_ptr(), _mm512_set1_ps(sum.beta));
-        tile.for_each(|Row { at, to: copy, ahead, chunk, group }| {
-            prefetch::<_MM_HINT_T0>(error, ahead);
-            prefetch::<_MM_HINT_T0>(delta, ahead);
-            // SAFETY: the caller promised that the tile's rows are there, and room for them.
-            unsafe {
-                let add = |vector: usize| {
-                    let at = at.wrapping_add(vector * LANES);
-                    let kept = _mm512_mul_ps(beta, _mm512_loadu_ps(error.add(at)));
-                    let sum = _mm512_add_ps(kept, _mm512_loadu_ps(delta.add(at)));
-                    _mm512_storeu_ps(error.add(at), sum);
-                    sum
-                };
-                keep(add, to.values.as_mut_ptr().add(copy), group, to.maxima.get_unchecked_mut(chunk));
-            }
-        });
+        }
+        true
     }
 
     /// Copies a row's vectors, and keeps the largest magnitudes of the groups that begin at `group`.
@@ -495,7 +479,7 @@ mod avx512 {
     /// [`choose`](generic) with these instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
-        next: &mut Next,
+        reading: &mut Reading<'_>,
         values: &[f32],
         maxima: &[u32; GROUPS],
         candidates: &mut Candidates,
@@ -505,7 +489,8 @@ mod avx512 {
         let kernels = Kernels {
             at_least: |values: &[f32; ROW], bound| at_least(values, bound),
             spread: |bits, first, positions: &mut [u16; ROW]| {
-                next.ask();
+                // SAFETY: the machine has these instructions.
+                unsafe { read(reading) };
                 spread(bits, first, positions);
             },
             count: |keys: &[[u32; VECTOR]], bound| count(keys, bound),

@@ -114,7 +114,8 @@ fn each_position_of_a_full_chunk_can_be_chosen_alone_and_in_a_tie() {
     }
 }
 
-/// Chunks of tensors are read where they lie, with or without a sum, some at a time; bits are those of the plain sum.
+/// Chunks of tensors are read where they lie, with or without a sum, some at a time and while it is chosen among those before; bits
+/// are those of the plain sum.
 #[test]
 fn chunks_of_tensors_are_read_and_summed_alike() {
     let shapes: [&[usize]; 6] = [&[64, 64], &[128, 1280], &[192, 576], &[100, 130], &[64 * 5], &[7, 64]];
@@ -126,23 +127,55 @@ fn chunks_of_tensors_are_read_and_summed_alike() {
         let (start, delta) = (draw(), draw());
         let mut sum = start.clone();
         portable::accumulate(&mut sum, &delta, 0.9);
-        for (simd, count) in Simd::available().into_iter().flat_map(|simd| [(simd, 1), (simd, 3)]) {
-            let (mut adding, mut reading) = (Selector::new(simd), Selector::new(simd));
-            let mut error = start.clone();
+        let k = geometry.sent(64);
+        for (simd, most) in Simd::available().into_iter().flat_map(|simd| [(simd, 1), (simd, 3)]) {
+            let mut runs = Vec::new();
             let mut first = 0;
             while first < geometry.chunks() {
-                let count = count.min(geometry.across() - first % geometry.across());
-                let (origin, run) = (geometry.origin(first), geometry.run(count));
-                assert!(reading.read(&sum[origin..], run));
-                assert!(adding.accumulate(&mut error[origin..], &delta[origin..], 0.9, run));
-                let k = geometry.sent(64);
-                for chunk in 0..count {
-                    let mut positions = vec![0; k];
-                    reading.choose(chunk, &mut positions);
-                    assert_eq!(positions, by_sorting(reading.values(chunk), k));
-                    assert_eq!(adding.values(chunk), reading.values(chunk));
-                }
+                let count = most.min(geometry.across() - first % geometry.across());
+                runs.push((geometry.origin(first), geometry.run(count)));
                 first += count;
+            }
+            let (mut adding, mut reading) = (Selector::new(simd), Selector::new(simd));
+            let mut error = start.clone();
+            let values = |run: usize| {
+                let &(origin, run) = runs.get(run)?;
+                Some((Source::Values(&sum[origin..]), run))
+            };
+            let (source, run) = values(0).unwrap();
+            assert!(reading.read(source, run));
+            let origin = runs[0].0;
+            let source = Source::Feedback {
+                error: &mut error[origin..],
+                pseudo_gradient: &delta[origin..],
+                beta: 0.9,
+            };
+            assert!(adding.read(source, run));
+            for number in 0..runs.len() {
+                let count = runs[number].1.count;
+                for chunk in 0..count {
+                    assert_eq!(adding.read.values(chunk), reading.read.values(chunk));
+                }
+                let expected: Vec<_> =
+                    (0..count).map(|chunk| by_sorting(reading.read.values(chunk), k)).collect();
+                let held: Vec<_> = (0..count).map(|chunk| reading.read.values(chunk).to_vec()).collect();
+                let (mut positions, mut chosen) = (vec![0; count * k], vec![0.0; count * k]);
+                let slots = positions.chunks_mut(k).zip(chosen.chunks_mut(k));
+                assert!(reading.choose(slots, values(number + 1)));
+                let positions: Vec<_> = positions.chunks(k).map(<[u16]>::to_vec).collect();
+                assert_eq!(positions, expected);
+                let mut positions_added = vec![0; count * k];
+                let slots = positions_added.chunks_mut(k).zip(chosen.chunks_mut(k));
+                let source = runs.get(number + 1).map(|&(origin, run)| {
+                    let (error, pseudo_gradient) = (&mut error[origin..], &delta[origin..]);
+                    (Source::Feedback { error, pseudo_gradient, beta: 0.9 }, run)
+                });
+                assert!(adding.choose(slots, source));
+                assert_eq!(positions_added, positions.concat());
+                for (chunk, (positions, chosen)) in positions.iter().zip(chosen.chunks(k)).enumerate() {
+                    let values = positions.iter().map(|&position| held[chunk][usize::from(position)]);
+                    assert!(values.eq(chosen.iter().copied()));
+                }
             }
             assert!(error.iter().zip(&sum).all(|(error, sum)| error.to_bits() == sum.to_bits()));
         }
@@ -154,11 +187,24 @@ fn what_is_not_finite_is_noticed() {
     for simd in Simd::available() {
         for (at, value) in [(0, f32::NAN), (4095, f32::INFINITY), (2000, f32::NEG_INFINITY), (63, -f32::NAN)]
         {
-            let mut values = vec![1.0; 4096];
-            let geometry = Geometry::new(&[64, 64], 64).unwrap();
-            assert!(Selector::new(simd).read(&values, geometry.run(1)));
-            values[at] = value;
-            assert!(!Selector::new(simd).read(&values, geometry.run(1)));
+            let mut values = vec![1.0; 2 * 4096];
+            let geometry = Geometry::new(&[128, 64], 64).unwrap();
+            let run = geometry.run(1);
+            let mut selector = Selector::new(simd);
+            let read = |values: &[f32], from: usize, selector: &mut Selector| {
+                selector.read(Source::Values(&values[from..]), run)
+            };
+            assert!(read(&values, 0, &mut selector));
+            values[4096 + at] = value;
+            assert!(!read(&values, 4096, &mut selector));
+            assert!(read(&values, 0, &mut selector));
+            let (mut positions, mut chosen) = ([0; 64], [0.0; 64]);
+            let slots = || std::iter::empty();
+            assert!(!selector.choose(slots(), Some((Source::Values(&values[4096..]), run))));
+            assert!(selector.choose(slots(), Some((Source::Values(&values), run))));
+            let slots = std::iter::once((&mut positions[..], &mut chosen[..]));
+            assert!(selector.choose(slots, None));
+            assert_eq!(chosen, [1.0; 64]);
         }
     }
 }
@@ -192,5 +238,5 @@ fn ties_go_to_the_lower_position_and_no_number_comes_last() {
 #[should_panic(expected = "do not hold")]
 fn a_chunk_that_is_not_there_is_not_read() {
     let chunk = Chunks { count: 1, height: 64, width: 64, stride: 65 };
-    Selector::default().read(&[0.0; 4096], chunk);
+    Selector::default().read(Source::Values(&[0.0; 4096]), chunk);
 }

@@ -9,7 +9,7 @@ use super::{SparseSpec, SparseTensor};
 use crate::{
     chunks::Geometry,
     quantize::quantize_on,
-    select::{Chunks, Selector, Simd},
+    select::{self, Selector, Simd},
     threads::for_each,
 };
 use std::{
@@ -257,13 +257,15 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Reads the chunks that begin at a place; whether their values are finite.
-    fn read(&mut self, selector: &mut Selector, beta: f32, from: usize, chunks: Chunks) -> bool {
+    /// What a selector reads from a place on.
+    fn from(&mut self, place: usize, beta: f32) -> select::Source<'_> {
         match self {
-            Self::Values(values) => selector.read(&values[from..], chunks),
-            Self::Feedback { error, pseudo_gradient } => {
-                selector.accumulate(&mut error[from..], &pseudo_gradient[from..], beta, chunks)
-            }
+            Self::Values(values) => select::Source::Values(&values[place..]),
+            Self::Feedback { error, pseudo_gradient } => select::Source::Feedback {
+                error: &mut error[place..],
+                pseudo_gradient: &pseudo_gradient[place..],
+                beta,
+            },
         }
     }
 }
@@ -288,19 +290,17 @@ impl<'a> Piece<'a> {
     /// Chooses what is sent of the piece. Whether all its values are finite.
     fn choose(mut self, selector: &mut Selector, beta: f32) -> bool {
         let Self { geometry, sent, .. } = self;
-        let mut finite = true;
         let chunks = self.positions.len() / sent;
         let mut slots = self.positions.chunks_exact_mut(sent).zip(self.values.chunks_exact_mut(sent));
-        for Range { start, end } in runs(chunks, &geometry) {
-            let run = geometry.run(end - start);
-            finite &= self.source.read(selector, beta, geometry.origin(start), run);
-            for (chunk, (positions, values)) in slots.by_ref().take(end - start).enumerate() {
-                selector.choose(chunk, positions);
-                let all = selector.values(chunk);
-                for (value, &position) in values.iter_mut().zip(&*positions) {
-                    *value = all[usize::from(position)];
-                }
-            }
+        let mut runs = runs(chunks, &geometry).peekable();
+        let run_of = |run: &Range<usize>| (geometry.origin(run.start), geometry.run(run.len()));
+        let mut finite = true;
+        if let Some((place, run)) = runs.peek().map(run_of) {
+            finite &= selector.read(self.source.from(place, beta), run);
+        }
+        while let Some(run) = runs.next() {
+            let next = runs.peek().map(run_of).map(|(place, run)| (self.source.from(place, beta), run));
+            finite &= selector.choose(slots.by_ref().take(run.len()), next);
         }
         finite
     }

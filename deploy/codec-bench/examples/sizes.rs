@@ -45,8 +45,7 @@ fn main() {
     for (name, text) in RUNS {
         let run = RunFile::parse(text).unwrap();
         for quantizer in Quantizer::ALL {
-            let layout =
-                Layout::new(&run.model.tensors(), &SparseSpec { quantizer, ..run.sparse.clone() }).unwrap();
+            let layout = Layout::new(&run.model.tensors(), &SparseSpec { quantizer, ..run.sparse }).unwrap();
             let ratio = run.model.parameters() as f64 * 4.0 / layout.most_bytes() as f64;
             println!(
                 "| {name} | {quantizer:?} | {} | {} | {} | {ratio:.1}x |",
