@@ -377,6 +377,25 @@ mod tests {
         assert_eq!(compress(&mut error[1..]), "tensor 0: 151 values are given for a tensor of 152");
     }
 
+    /// Values are read with the tile before them: each is looked at, wherever it is.
+    #[test]
+    fn what_is_not_finite_is_found_in_any_chunk() {
+        let geometry = Geometry::new(&[128, 640], 64).unwrap();
+        let spec = SparseSpec { quantizer: Quantizer::Sign, ..tiny() };
+        for chunk in 0..geometry.chunks() {
+            let coordinate = geometry.coordinate(geometry.origin(chunk), 1000);
+            let (mut error, mut delta) = (vec![0.5; geometry.len()], vec![0.5; geometry.len()]);
+            delta[coordinate] = f32::NAN;
+            let source = Source::Feedback { error: &mut error, pseudo_gradient: &delta };
+            let refused = compress_all(source, &[geometry], &spec, 1).unwrap_err();
+            assert_eq!(
+                refused,
+                CompressAllError { tensor: 0, source: CompressError::NotFinite { coordinate } }
+            );
+            assert_eq!(compress(&delta, &geometry, &spec), Err(CompressError::NotFinite { coordinate }));
+        }
+    }
+
     #[test]
     fn a_tensor_without_values_sends_none() {
         let geometry = Geometry::new(&[0, 64], 64).unwrap();

@@ -6,18 +6,17 @@
 
 #[path = "../src/distribution.rs"]
 mod distribution;
+#[path = "../src/sender.rs"]
+mod sender;
 #[path = "../src/threads.rs"]
 mod threads;
 
 use common::{
-    Height, NeuronId, Window,
     bits::BitWriter,
-    digest::{RunHash, State},
     halving::Halving,
     run_spec::RunFile,
-    signature::SigningKey,
     sparse::{Quantizer, SparseSpec, compress},
-    submission::{Expected, Header, Layout, encode},
+    submission::{Header, Layout, encode},
 };
 use distribution::Distribution;
 
@@ -98,19 +97,9 @@ fn gaussian(quantizer: Quantizer, topk: u32) {
         let values = Distribution::Gaussian.draw(1, tensor.geometry().len(), 1);
         compress(&values, tensor.geometry(), layout.spec()).unwrap()
     });
-    let secret = schnorrkel::MiniSecretKey::from_bytes(&[1; 32]).unwrap();
-    let key = SigningKey::from_bytes(&secret.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()).unwrap();
-    let expected = Expected {
-        run: RunHash([1; 32]),
-        spec: RunHash([1; 32]),
-        neuron: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
-        window: Window(0),
-        base: State([0; 32]),
-        least_samples: 1,
-        sealed: false,
-    };
+    let (key, expected) = sender::sender(1).unwrap();
     let sent: Vec<_> = sent.collect();
-    let bytes = encode(&layout, &Header::new(&expected, 1, &layout), &sent, &key).unwrap().len();
+    let bytes = encode(&layout, &Header::new(&expected, 0, &layout), &sent, &key).unwrap().len();
     println!(
         "| {quantizer:?} | {topk} | {bytes} | {:.3} | {:.1}x | {} |",
         bytes as f64 * 8.0 / layout.values() as f64,

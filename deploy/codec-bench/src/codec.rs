@@ -1,12 +1,13 @@
 //! The codec as nodes use it, checked before it is measured.
 
-use crate::packing::{pack, unpack};
+use crate::{
+    packing::{pack, unpack},
+    sender::sender,
+};
 use anyhow::Context as _;
 use common::{
-    Height, NeuronId, Window,
     aggregate::outer_step,
     chunks::Geometry,
-    digest::{RunHash, State},
     model::{Role, TensorSpec},
     quantize::Values,
     select::Simd,
@@ -50,18 +51,7 @@ impl Codec {
     pub(crate) fn new(shape: [usize; 2], quantizer: Quantizer, miner: u8) -> anyhow::Result<Self> {
         let tensor = TensorSpec { name: "values".to_owned(), shape: shape.to_vec(), role: Role::Matrix };
         let layout = Arc::new(Layout::new(&[tensor], &spec(quantizer))?);
-        let secret = schnorrkel::MiniSecretKey::from_bytes(&[miner; 32]).map_err(anyhow::Error::msg)?;
-        let secret = secret.expand(schnorrkel::ExpansionMode::Ed25519);
-        let key = SigningKey::from_bytes(&secret.to_bytes())?;
-        let expected = Expected {
-            run: RunHash([1; 32]),
-            spec: RunHash([1; 32]),
-            neuron: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
-            window: Window(0),
-            base: State([0; 32]),
-            least_samples: 0,
-            sealed: false,
-        };
+        let (key, expected) = sender(miner)?;
         Ok(Self { layout, key, expected })
     }
 

@@ -9,6 +9,7 @@ mod measure;
 mod memory;
 mod packing;
 mod report;
+mod sender;
 mod threads;
 #[cfg(feature = "torch")]
 mod torch;
