@@ -8,10 +8,12 @@ use std::fmt;
 use subxt::Metadata;
 use subxt_metadata::PalletMetadata;
 
-use crate::compare::Comparison;
-use crate::describe;
-use crate::items::{ITEMS, Item, Kind};
-use crate::runtime;
+use crate::{
+    compare::Comparison,
+    describe,
+    items::{ITEMS, Item, Kind},
+    runtime,
+};
 
 /// How a live runtime's item relates to the pinned one.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -9,8 +9,10 @@ use std::collections::HashSet;
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, TypeDefVariant};
 
-use crate::check::{Aspect, Difference};
-use crate::describe;
+use crate::{
+    check::{Aspect, Difference},
+    describe,
+};
 
 /// Newtypes of the pinned runtime that the typed interface replaces by the number inside (module `api`).
 pub const NEWTYPES: &[&str] =

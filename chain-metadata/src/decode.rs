@@ -4,8 +4,8 @@
 //! an opaque vector send it into endless recursion. A node's answer is outside input, so the numbers are checked
 //! here before subxt sees them.
 
-use codec::Decode;
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use parity_scale_codec::Decode;
 use scale_info::form::PortableForm;
 use scale_info::{PortableRegistry, Type, TypeDef};
 use subxt::Metadata;
@@ -34,7 +34,7 @@ pub enum DecodeError {
         /// Size of the input, bytes.
         size: usize,
         /// What the decoder says.
-        source: codec::Error,
+        source: parity_scale_codec::Error,
     },
     /// Bytes after the end.
     #[error("{rest} bytes follow the metadata: the file is damaged")]

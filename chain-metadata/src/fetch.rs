@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use codec::{Decode, Encode};
+use parity_scale_codec::{Decode, Encode};
 use subxt::Metadata;
 use subxt::config::{RpcConfigFor, SubstrateConfig};
 use subxt_rpcs::client::RpcClient;
@@ -58,7 +58,7 @@ pub enum FetchError {
         /// The runtime API.
         method: &'static str,
         /// What the decoder says.
-        source: codec::Error,
+        source: parity_scale_codec::Error,
     },
     /// The node withdrew an offer.
     #[error("{url} offers metadata V{version} but does not deliver it")]

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use base::{EXIT_CODES, Exit};
 use chain_metadata::decode::{self, DecodeError};
 use chain_metadata::fetch::{self, FetchError};
 use chain_metadata::report::Report;
 use chain_metadata::strip::{self, StripError};
 use chain_metadata::table;
 use clap::{ArgGroup, Parser, Subcommand};
-use common::{EXIT_CODES, Exit};
 
 /// Subtensor's metadata: is a live runtime what Muster was made for?
 #[derive(Parser)]

@@ -4,9 +4,11 @@ use std::fmt;
 
 use subxt::Metadata;
 
-use crate::check::{self, ItemReport, Status};
-use crate::items::{Item, Kind};
-use crate::runtime::RuntimeId;
+use crate::{
+    check::{self, ItemReport, Status},
+    items::{Item, Kind},
+    runtime::RuntimeId,
+};
 
 /// The comparison of all items with one live runtime.
 ///

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use codec::Decode;
+use parity_scale_codec::Decode;
 use subxt::Metadata;
 
-use crate::decode;
-use crate::items::VERSION_CONSTANT;
+use crate::{decode, items::VERSION_CONSTANT};
 
 /// Bytes of the pinned metadata, V15 with its `meta` prefix.
 pub const PINNED_BYTES: &[u8] = include_bytes!("../metadata/subtensor-461.scale");

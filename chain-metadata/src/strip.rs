@@ -6,15 +6,17 @@
 //! what nothing reaches any more: 387 kB become about 50 kB. Pallet and variant indices stay as they are, and so
 //! do the extrinsic's description and the pallets' error enums.
 
-use codec::Encode;
 use frame_metadata::v15::{PalletMetadata, RuntimeApiMetadata, RuntimeMetadataV15};
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use parity_scale_codec::Encode;
 use scale_info::form::PortableForm;
 use scale_info::{PortableRegistry, Type, TypeDef};
 use subxt_utils_stripmetadata::StripMetadata;
 
-use crate::decode::{self, DecodeError};
-use crate::items::{self, ITEMS, Item, Kind, PALLETS};
+use crate::{
+    decode::{self, DecodeError},
+    items::{self, ITEMS, Item, Kind, PALLETS},
+};
 
 /// Why metadata could not be stripped.
 #[derive(Debug, thiserror::Error)]

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::check::{ItemReport, Status};
-use crate::report::Report;
-use crate::runtime::RuntimeId;
+use crate::{
+    check::{ItemReport, Status},
+    report::Report,
+    runtime::RuntimeId,
+};
 
 /// The whole report: a heading, a line for each item with what differs below it, and a summary line at the end.
 ///

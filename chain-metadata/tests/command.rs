@@ -8,10 +8,10 @@ use std::process::{Command, Output};
 
 use chain_metadata::report::Report;
 use chain_metadata::runtime::PINNED_BYTES;
-use codec::{Decode, Encode};
 use common::{SPEC_219, SPEC_365, SPEC_461};
 use jsonrpsee::server::{RpcModule, ServerBuilder, ServerHandle};
 use jsonrpsee::types::ErrorObjectOwned;
+use parity_scale_codec::{Decode, Encode};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 

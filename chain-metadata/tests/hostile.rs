@@ -7,11 +7,11 @@ use chain_metadata::decode::{self, DecodeError};
 use chain_metadata::report::Report;
 use chain_metadata::runtime::PINNED_BYTES;
 use chain_metadata::{strip, table};
-use codec::{Compact, Decode, Encode};
 use common::{SPEC_219, SPEC_365, SPEC_461};
 use frame_metadata::v14::StorageEntryType;
 use frame_metadata::v15::RuntimeMetadataV15;
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use parity_scale_codec::{Compact, Decode, Encode};
 use proptest::prelude::*;
 use scale_info::{Path, PortableType, Type, TypeDef, TypeDefSequence, TypeDefTuple};
 

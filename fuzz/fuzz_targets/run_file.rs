@@ -1,9 +1,9 @@
 #![no_main]
 #![allow(dead_code, clippy::unwrap_used)] // Of the entries each target takes one.
 
-#[path = "../../common/tests/hostile/entries.rs"]
+#[path = "../../common/protocol/tests/hostile/entries.rs"]
 mod entries;
-#[path = "../../common/tests/hostile/objects.rs"]
+#[path = "../../common/protocol/tests/hostile/objects.rs"]
 mod objects;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::read_run_file(data));

@@ -4,14 +4,11 @@ use crate::{
     Craft, Made, MinerError, MinerMetrics, Parcel, Submissions,
     round::{Action, Event, Round, Rules},
 };
+use base::{Exit, Height, Window, digest::ObjectHash};
 use bytes::Bytes;
-use common::{
-    Exit, Height, Window,
-    announcement::{Claim, Record},
-    digest::ObjectHash,
-    submission::Submission,
-};
+use codec::submission::Submission;
 use node::{Config, Event as Happened, Node, NodeError};
+use protocol::announcement::{Claim, Record};
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use telemetry::{Shutdown, target};
 

@@ -1,7 +1,7 @@
 //! What an update is made of: the part of a miner in which an honest one and others differ.
 
 use crate::{MinerError, Parcel, round::ClaimTime};
-use common::Window;
+use base::Window;
 use node::Node;
 
 /// Makes the updates of a miner. Everything else (when, where to, what then) is the same for all: [`run`](crate::run).

@@ -1,6 +1,6 @@
 //! `miner data`: text to shards.
 
-use common::Exit;
+use base::Exit;
 use data::{Format, Meter, Options, TokenizerChoice};
 use std::{
     io::{IsTerminal, stderr},

@@ -1,14 +1,14 @@
 //! Why a miner cannot go on, or has nothing to send in a window.
 
-use common::{
-    Exit, Window,
-    assignment::AssignmentError,
+use base::{Exit, Window};
+use codec::{
     sparse::CompressError,
     submission::{EncodeError, SubmissionError},
 };
 use engine::EngineError;
 use exchange::ExchangeError;
 use node::{FileError, NodeError};
+use protocol::assignment::AssignmentError;
 
 /// Why a miner cannot go on, or has nothing to send in a window ([`Self::skips_window`]).
 #[derive(Debug, thiserror::Error)]

@@ -1,17 +1,19 @@
 //! What was not sent yet, and what was sent and is not decided: the memory of a miner beside its optimizer's.
 
 use crate::{MinerError, submissions::at, work::compress_all};
-use bytes::Bytes;
-use common::{
+use base::{
     NeuronId, Window,
-    chunks::Geometry,
     digest::{ObjectHash, RunHash},
+};
+use bytes::Bytes;
+use codec::{
+    chunks::Geometry,
     feedback,
-    history::History,
     sparse::{Source, SparseTensor},
     submission::{Layout, Submission},
 };
 use node::{FileError, replace};
+use protocol::history::History;
 use std::{
     collections::VecDeque,
     fs::File,
@@ -104,7 +106,7 @@ impl Feedback {
         let mut accepted = 0;
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.window < history.next()) {
             let mut records = history.records().filter(|record| record.window == pending.window);
-            let ours = |record: &common::history::WindowRecord| {
+            let ours = |record: &protocol::history::WindowRecord| {
                 record.accepted.iter().any(|a| a.id == *neuron && a.object == pending.object)
             };
             if records.any(ours) {
@@ -206,12 +208,11 @@ fn places(layout: &Layout) -> impl Iterator<Item = (Geometry, Range<usize>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::{
-        Height, Hotkey,
+    use base::{Height, Hotkey, tensor::Role, tensor::TensorSpec};
+    use codec::sparse::{Quantizer, SparseSpec};
+    use protocol::{
         acceptance::{Accepted, Decision, NullWindow},
-        model::{Role, TensorSpec},
         run_spec::RunFile,
-        sparse::{Quantizer, SparseSpec},
     };
 
     const OBJECT: ObjectHash = ObjectHash([5; 32]);

@@ -4,8 +4,9 @@ use crate::{
     Craft, Feedback, Made, MinerError,
     work::{train, write},
 };
+use base::Window;
 use bytes::Bytes;
-use common::{Window, submission::Submission};
+use codec::submission::Submission;
 use node::Node;
 use std::{
     path::PathBuf,

@@ -8,7 +8,7 @@
 //! It neither judges nor votes, and the shared parameters are the node's business, which a validator shares.
 //!
 //! ```no_run
-//! # async fn example(flags: node::ConfigFlags) -> Result<common::Exit, node::ConfigError> {
+//! # async fn example(flags: node::ConfigFlags) -> Result<base::Exit, node::ConfigError> {
 //! use miner::{Honest, folder, run};
 //! use node::{Config, Role};
 //! use telemetry::Shutdown;

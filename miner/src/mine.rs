@@ -1,6 +1,6 @@
 //! `miner run` and `miner config`.
 
-use common::Exit;
+use base::Exit;
 use miner::{Honest, folder};
 use node::{Config, ConfigFlags, Role, Settings, environment};
 use std::fmt::Display;

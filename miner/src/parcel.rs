@@ -1,10 +1,9 @@
 //! What a miner sends in a window: an object for its bucket, and the key of it if it is sealed.
 
 use crate::MinerError;
+use base::{digest::ObjectHash, signature::SigningKey};
 use bytes::Bytes;
-use common::{
-    digest::ObjectHash,
-    signature::SigningKey,
+use codec::{
     sparse::SparseTensor,
     submission::{
         Expected, Header, KEY_BYTES, KeyObject, Layout, SealKey, Sealed, Submission, SubmissionError, encode,
@@ -55,7 +54,7 @@ impl Parcel {
     /// An object without a key, whatever it is.
     #[must_use]
     pub fn of_bytes(bytes: Vec<u8>) -> Self {
-        let signed = bytes.len().saturating_sub(common::submission::TRAILER_BYTES);
+        let signed = bytes.len().saturating_sub(codec::submission::TRAILER_BYTES);
         Self { hash: ObjectHash::of(&[&bytes[..signed]]), bytes: bytes.into(), key: None }
     }
 
@@ -108,13 +107,14 @@ fn random_key() -> Result<SealKey, MinerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::{
+    use base::{
         Height, NeuronId, Window,
         digest::{RunHash, State},
-        model::{Role, TensorSpec},
-        run_spec::RunFile,
-        sparse::compress,
+        tensor::Role,
+        tensor::TensorSpec,
     };
+    use codec::sparse::compress;
+    use protocol::run_spec::RunFile;
 
     fn layout() -> Arc<Layout> {
         let spec = RunFile::parse(include_str!("../../deploy/runs/tiny.toml")).unwrap().sparse;

@@ -15,11 +15,8 @@
 #[cfg(test)]
 mod tests;
 
-use common::{
-    Height, Window,
-    clock::{Clock, ClockError, Heights},
-    digest::ObjectHash,
-};
+use base::{Height, Window, digest::ObjectHash};
+use protocol::clock::{Clock, ClockError, Heights};
 
 /// A miner's place in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! The submissions that this miner has made, in files: they survive a kill, are uploaded again and never made twice.
 
 use crate::Parcel;
-use bytes::Bytes;
-use common::{
+use base::{
     NeuronId, Window,
     digest::{RunHash, State},
-    submission::{Expected, Header, Layout, Submission},
     wire::Reader,
 };
+use bytes::Bytes;
+use codec::submission::{Expected, Header, Layout, Submission};
 use node::{FileError, replace};
 use std::{
     fs, io,

@@ -1,9 +1,8 @@
 //! The steps of making an update: training, compressing, writing.
 
 use crate::{MinerError, Parcel, Training};
-use common::{
-    Window,
-    digest::State,
+use base::{Window, digest::State};
+use codec::{
     sparse::{self, Source, SparseTensor},
     submission::Layout,
 };

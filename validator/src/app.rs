@@ -14,16 +14,16 @@ use crate::{
     weights::{self, OnChain},
     window::{Gathered, Measured, gather},
 };
+use base::{Exit, NeuronId, Window};
 use bytes::Bytes;
-use common::{
-    Exit, NeuronId, Window,
-    acceptance::{Decision, Screen, Standing, screen},
-    announcement::{Record, Vote},
-    score_log::{Header, ScoreLog},
-    submission::Submission,
-};
+use codec::submission::Submission;
 use exchange::BlockState;
 use node::{Config, Event, Node, NodeError};
+use protocol::{
+    acceptance::{Decision, Screen, Standing, screen},
+    announcement::{Record, Vote},
+};
+use scoring::score_log::{Header, ScoreLog};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

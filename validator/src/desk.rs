@@ -1,15 +1,15 @@
 //! What the commands read that only look: the run's file, chain and buckets, without data, model or journal lock.
 
 use crate::ValidatorError;
+use base::{Hotkey, NeuronId, Window};
 use chain::{Client, Options, wallet::KeyPair};
-use common::{
-    Hotkey, NeuronId, Window,
-    announcement::{Record, Vote},
-    run_spec::RunSpec,
-    score_log::ScoreLog,
-};
 use exchange::{BlockState, FetchLimits, Fetcher, Ledger};
 use node::{Config, NodeError, Role, RunError};
+use protocol::{
+    announcement::{Record, Vote},
+    run_spec::RunSpec,
+};
+use scoring::score_log::ScoreLog;
 use std::{fs, sync::Arc, time::Duration};
 use storage::{Floor, Storage};
 

@@ -1,15 +1,11 @@
 //! Why a validator cannot go on, and with which code it ends.
 
 use crate::gauntlet::GauntletError;
-use common::{
-    Exit,
-    acceptance::CannotDecide,
-    assignment::AssignmentError,
-    clock::ClockError,
-    score_log::{ReplayError, ScoreLogError},
-};
+use base::Exit;
 use engine::{EngineError, ShardError};
 use node::{ConfigError, FileError, NodeError};
+use protocol::{acceptance::CannotDecide, assignment::AssignmentError, clock::ClockError};
+use scoring::score_log::{ReplayError, ScoreLogError};
 
 /// Why a validator cannot go on. [`exit`](Self::exit) is the code that its program ends with.
 #[derive(Debug, thiserror::Error)]

@@ -3,19 +3,18 @@
 //! A [`Field`] holds the valid submissions of a window and the norms that clip them, as the outer step would: the
 //! reference of a tensor is the lower median over all of them, bounded by the last window's. A [`Gauntlet`] takes one
 //! after the other through the model, which is as it was, to the last bit, after each. It rates nobody: what losses say
-//! is in [`common::gauntlet`].
+//! is in [`scoring::gauntlet`].
 
+use base::NeuronId;
 use bytes::Bytes;
-use common::{
-    NeuronId,
-    acceptance::Fall,
+use codec::{
     aggregate::{Medians, factor, lower_median, norm, reference},
-    gauntlet::{Evaluation, Losses, ScoringSpec},
-    model::Layout,
     sparse::{SparseSpec, SparseTensor},
     submission::{Submission, SubmissionError},
 };
 use engine::{Batch, EngineError, Handle, SparseStep, TrialError};
+use protocol::{acceptance::Fall, model::Layout};
+use scoring::gauntlet::{Evaluation, Losses, ScoringSpec};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Sequences of the unassigned data on which candidates are screened: the first so many of those of the Gauntlet.

@@ -3,7 +3,7 @@
 //! [`round`] says what is done when, a pure state machine; [`app`](run) carries it out with a [`node::Node`]'s parts.
 //! [`gauntlet`] measures updates and leaves no trace of them, [`window`] is what a validator knows of one window,
 //! [`logs`] are its own score logs on its disk, [`weights`] what it sets on chain. What losses mean, who is rated how and
-//! which weights follow is decided in [`common::gauntlet`], [`common::score_log`] and [`common::weights`], where auditors
+//! which weights follow is decided in [`scoring::gauntlet`], [`scoring::score_log`] and [`scoring::weights`], where auditors
 //! recompute it; the shared state is kept by [`node`].
 //!
 //! ```no_run

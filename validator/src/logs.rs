@@ -3,14 +3,16 @@
 //! A log is here before anybody else can see it, so there is never a second one of a window. The last few are kept, since
 //! who is owed a turn follows from more than one of them; all of them are in the validator's bucket for good.
 
-use bytes::Bytes;
-use common::{
+use base::{
     NeuronId, Window,
     digest::{RunHash, ScoreLogHead},
+};
+use bytes::Bytes;
+use node::{FileError, replace};
+use scoring::{
     gauntlet::{Standings, Turns},
     score_log::{Expected, ScoreLog},
 };
-use node::{FileError, replace};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -129,12 +131,14 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> FileError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::{
+    use base::{
         BlockHash, Height, Uid,
         digest::{ObjectHash, State},
+        signature::SigningKey,
+    };
+    use scoring::{
         gauntlet::{Outcome, ScoringSpec},
         score_log::{Header, MinerLine},
-        signature::SigningKey,
         weights::Subnet,
     };
 
@@ -151,7 +155,7 @@ mod tests {
     }
 
     fn miner(name: u8) -> NeuronId {
-        NeuronId { hotkey: common::Hotkey([name; 32]), registered: Height(1) }
+        NeuronId { hotkey: base::Hotkey([name; 32]), registered: Height(1) }
     }
 
     /// A log of a window in which some miners were cut.

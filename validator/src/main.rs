@@ -1,8 +1,8 @@
 //! The validator's command line.
 #![recursion_limit = "256"] // The asynchronous calls of a replay are nested deep.
 
+use base::{Exit, Hotkey, Window};
 use clap::{Args, Parser, Subcommand};
-use common::{Exit, Hotkey, Window};
 use node::{Config, Role, Settings, ValidatorFlags, environment};
 use std::{process::ExitCode, time::Duration};
 use telemetry::Shutdown;

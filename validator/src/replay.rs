@@ -9,21 +9,25 @@ use crate::{
     desk::Desk,
     gauntlet::{Field, Gauntlet, Step},
 };
-use bytes::Bytes;
-use common::{
+use base::{
     BlockHash, Exit, Hotkey, NeuronId, Window,
-    acceptance::Accepted,
-    checkpoint::Pointer,
     digest::{ObjectHash, RunSeed, State},
-    gauntlet::{Evaluation, Outcome},
-    history::{HistoryError, WindowRecord},
-    progress::Progress,
-    score_log::ScoreLog,
-    submission::Submission,
 };
+use bytes::Bytes;
+use codec::submission::Submission;
 use engine::{Batch, EngineError, Handle};
 use exchange::FetchError;
 use node::{Config, NodeError, Run};
+use protocol::{
+    acceptance::Accepted,
+    checkpoint::Pointer,
+    history::{HistoryError, WindowRecord},
+    progress::Progress,
+};
+use scoring::{
+    gauntlet::{Evaluation, Outcome},
+    score_log::ScoreLog,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,

@@ -1,12 +1,12 @@
 //! What a score log says, for events and metrics.
 
 use crate::metrics::ValidatorMetrics;
-use common::{
-    NeuronId,
+use base::NeuronId;
+use node::MinerScore;
+use scoring::{
     gauntlet::{Fault, Outcome, ScoringSpec},
     score_log::ScoreLog,
 };
-use node::MinerScore;
 
 /// What was wrong with a miner in the window, also what only its losses show.
 fn fault(log: &ScoreLog, miner: &NeuronId) -> Option<Fault> {
@@ -23,7 +23,7 @@ fn fault(log: &ScoreLog, miner: &NeuronId) -> Option<Fault> {
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a score is for people's eyes here")]
 pub(crate) fn miners(log: &ScoreLog, spec: &ScoringSpec) -> Vec<MinerScore> {
-    let line = |(miner, standing): (&NeuronId, &common::gauntlet::Standing)| MinerScore {
+    let line = |(miner, standing): (&NeuronId, &scoring::gauntlet::Standing)| MinerScore {
         hotkey: miner.hotkey,
         uid: log.miners.get(miner).map(|line| line.uid).unwrap_or_default(),
         mu: standing.rating.mu().get(),

@@ -7,7 +7,8 @@
 //! parameters away, so a validator that is killed anywhere resumes where it was.
 //!
 //! ```
-//! use common::{Height, Window, clock::{Clock, WindowSpec}};
+//! use base::{Height, Window};
+//! use protocol::clock::{Clock, WindowSpec};
 //! use validator::round::{Action, Done, Past, Round, Rules};
 //!
 //! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
@@ -17,13 +18,11 @@
 //! let round = round.after(Done::HeldOut);
 //! assert_eq!(round.act(Height(110)), Action::Wait(Height(133))); // D_0
 //! assert_eq!(round.act(Height(133)), Action::Gather(Window(0)));
-//! # Ok::<(), common::clock::ClockError>(())
+//! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 
-use common::{
-    Height, Window,
-    clock::{Clock, Heights},
-};
+use base::{Height, Window};
+use protocol::clock::{Clock, Heights};
 
 /// What does not change within a run.
 #[derive(Clone, Copy, Debug)]

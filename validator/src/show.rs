@@ -6,8 +6,9 @@ use crate::{
     logs::Logs,
     weights::OnChain,
 };
-use common::{NeuronId, Uid, Window, score_log::ScoreLog};
+use base::{NeuronId, Uid, Window};
 use node::{Config, NodeError};
+use scoring::score_log::ScoreLog;
 use serde_json::json;
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -24,7 +25,7 @@ struct Weights {
 #[derive(Clone, Debug)]
 struct Row {
     uid: Uid,
-    hotkey: Option<common::Hotkey>,
+    hotkey: Option<base::Hotkey>,
     stated: Option<u16>,
     set: Option<u16>,
 }

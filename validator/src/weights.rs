@@ -1,10 +1,8 @@
 //! Setting weights: once in an epoch, those of the newest score log, and looked at on chain afterwards.
 
+use base::{Height, Netuid, Uid};
 use chain::{Client, Hyperparameters, Metagraph, Row, WeightsError, error::ReadError, wallet::KeyPair};
-use common::{
-    Height, Netuid, Uid,
-    weights::{Subnet, Weights},
-};
+use scoring::weights::{Subnet, Weights};
 
 /// How setting weights ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +131,7 @@ pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &We
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::Rao;
+    use base::Rao;
 
     fn on_chain(set: Option<u64>, next: Option<u64>) -> OnChain {
         let rules = Hyperparameters {

@@ -2,21 +2,22 @@
 //! each miner.
 
 use crate::{ValidatorError, gauntlet::Field};
+use base::{NeuronId, Uid, Window, digest::ObjectHash};
 use bytes::Bytes;
 use chain::Hyperparameters;
-use common::{
-    NeuronId, Uid, Window,
-    acceptance::{Candidate, candidates},
-    announcement::{Bits, Claim, Possession},
-    clock::Heights,
-    digest::ObjectHash,
-    gauntlet::{Evaluation, Fault, Outcome},
-    score_log::{MinerLine, ScoreLog},
-    submission::{Sealed, Submission},
-};
+use codec::submission::{Sealed, Submission};
 use exchange::{BlockState, Claimed, FetchError};
 use futures::{StreamExt as _, stream};
 use node::Node;
+use protocol::{
+    acceptance::{Candidate, candidates},
+    announcement::{Bits, Claim, Possession},
+    clock::Heights,
+};
+use scoring::{
+    gauntlet::{Evaluation, Fault, Outcome},
+    score_log::{MinerLine, ScoreLog},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -186,7 +187,7 @@ impl Gathered {
 
     /// That this validator holds the submissions of these miners.
     #[must_use]
-    pub fn possession(&self, holder: common::Hotkey, good: &BTreeSet<NeuronId>) -> Possession {
+    pub fn possession(&self, holder: base::Hotkey, good: &BTreeSet<NeuronId>) -> Possession {
         let voted = self.candidates.iter().filter(|candidate| good.contains(&candidate.id));
         Possession::of(holder, voted.filter_map(|c| self.field.get(&c.id)).map(Submission::bytes))
     }

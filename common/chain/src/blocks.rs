@@ -1,6 +1,6 @@
 //! Finalized blocks, one after another, whatever the connection does.
 
-use common::{BlockHash, Height, UnixMillis};
+use base::{BlockHash, Height, UnixMillis};
 use subxt_rpcs::client::RpcSubscription;
 use tokio::{sync::mpsc, time::timeout};
 use tracing::warn;

@@ -1,7 +1,7 @@
 //! The calls that Muster sends, and how they become signed bytes.
 
+use base::{BlockHash, Height, Hotkey, Netuid, Rao, commitment::Fields};
 use chain_metadata::{api, items::Kind, report::Unusable};
-use common::{BlockHash, Height, Hotkey, Netuid, Rao, commitment::Fields};
 use subxt::{
     SubstrateConfig,
     config::substrate::SubstrateExtrinsicParamsBuilder,

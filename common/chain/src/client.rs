@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use base::{BlockHash, Height};
 use chain_metadata::report::Report;
-use codec::Encode;
-use common::{BlockHash, Height};
+use parity_scale_codec::Encode;
 use subxt::{config::substrate::SubstrateHeader, utils::H256};
 
 use crate::{

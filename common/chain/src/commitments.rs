@@ -1,10 +1,10 @@
 //! Commitments: what hotkeys announce on a subnet.
 
-use chain_metadata::{api, items::Kind};
-use common::{
+use base::{
     Height, Hotkey, Netuid,
     commitment::{Commitment, CommitmentError, Fields, MAX_ENCODED},
 };
+use chain_metadata::{api, items::Kind};
 use subxt::utils::{AccountId32, H256};
 
 use crate::{

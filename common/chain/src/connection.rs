@@ -5,7 +5,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use common::BlockHash;
+use base::BlockHash;
 use jsonrpsee::{
     core::client::{Error as ClientError, async_client::PingConfig},
     ws_client::{WsClient, WsClientBuilder},

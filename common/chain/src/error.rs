@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use base::{BlockHash, Height, Netuid, Uid};
 use chain_metadata::report::Unusable;
-use common::{BlockHash, Height, Netuid, Uid};
 
 /// Why no connection was made at all.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use common::BlockHash;
+use base::BlockHash;
 use serde_json::Value;
 
 use crate::runtime::{Runtime, Version};

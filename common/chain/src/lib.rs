@@ -11,7 +11,7 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use chain::{Client, Options, wallet::Wallet};
-//! use common::{Netuid, commitment::{Field, Fields}};
+//! use base::{Netuid, commitment::{Field, Fields}};
 //!
 //! let client = Client::connect(Options::new(["wss://entrypoint-finney.opentensor.ai:443"])).await?;
 //! let hotkey = Wallet::new("wallets".as_ref(), "default")?.hotkey("miner")?;

@@ -1,7 +1,7 @@
 //! The metagraph of a subnet: who its neurons are, and what consensus has made of them.
 
+use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use chain_metadata::api;
-use common::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use subxt::utils::AccountId32;
 
 use crate::{

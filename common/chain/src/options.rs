@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::BlockHash;
+use base::BlockHash;
 
 use crate::error::ConnectError;
 

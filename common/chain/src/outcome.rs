@@ -1,7 +1,7 @@
 //! What a transaction did in its block: success with events, or a dispatch error.
 
-use codec::{Compact, Decode, DecodeAll};
-use common::{BlockHash, Height, UnixMillis};
+use base::{BlockHash, Height, UnixMillis};
+use parity_scale_codec::{Compact, Decode, DecodeAll};
 use sp_crypto_hashing::twox_128;
 use subxt::{
     SubstrateConfig,

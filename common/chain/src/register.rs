@@ -1,7 +1,7 @@
 //! Registration: a place on a subnet for a hotkey, paid for by its coldkey.
 
+use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use chain_metadata::{api, items::Kind};
-use common::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use subxt::utils::AccountId32;
 
 use crate::{
@@ -276,7 +276,7 @@ fn paid(events: &[Event], account: &Coldkey) -> Rao {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use codec::Encode;
+    use parity_scale_codec::Encode;
 
     const ALICE: Coldkey = Coldkey([1; 32]);
     const BOB: Coldkey = Coldkey([2; 32]);

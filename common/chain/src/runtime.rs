@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use base::BlockHash;
 use chain_metadata::{
     decode,
     items::Kind,
     report::{Report, Unusable},
 };
-use codec::{Decode, Encode};
-use common::BlockHash;
+use parity_scale_codec::{Decode, Encode};
 use subxt::{
     ArcMetadata, OfflineClient, OfflineClientAtBlock, SubstrateConfig,
     config::substrate::SpecVersionForRange, utils::H256,

@@ -1,7 +1,7 @@
 //! The chain's state after one block: what may be read of it.
 
+use base::{BlockHash, Coldkey, Netuid, Rao, UnixMillis};
 use chain_metadata::api;
-use common::{BlockHash, Coldkey, Netuid, Rao, UnixMillis};
 use subxt::utils::AccountId32;
 
 use crate::{

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
+use base::BlockHash;
 use chain_metadata::{items::Kind, report::Why};
-use codec::{Compact, Decode};
-use common::BlockHash;
+use parity_scale_codec::{Compact, Decode};
 use sp_crypto_hashing::twox_128;
 use subxt::{
     ext::{

@@ -1,12 +1,12 @@
 //! A subnet's hyperparameters, and when its next epoch is.
 
+use base::{Height, Netuid, Rao};
 use chain_metadata::{
     api,
     items::Kind,
     report::{Unusable, Why},
 };
-use codec::{Decode, Encode};
-use common::{Height, Netuid, Rao};
+use parity_scale_codec::{Decode, Encode};
 use subxt::utils::H256;
 
 use crate::{

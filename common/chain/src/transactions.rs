@@ -8,7 +8,7 @@ mod search;
 
 use std::{fmt, future::Future};
 
-use common::{BlockHash, Height};
+use base::{BlockHash, Height};
 use subxt::utils::{AccountId32, H256};
 use subxt_rpcs::{client::RpcSubscription, methods::legacy::TransactionStatus};
 use tokio::time::timeout;

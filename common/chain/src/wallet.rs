@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{
+use base::{
     Coldkey, Hotkey, Secret,
     key_file::{Contents, KeyFile, KeyFileError, MOST_BYTES},
 };

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base::{BlockHash, Height, Hotkey, Netuid, Uid};
 use chain_metadata::api;
-use common::{BlockHash, Height, Hotkey, Netuid, Uid};
 use subxt::utils::AccountId32;
 
 use crate::{
@@ -269,7 +269,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::Rao;
+    use base::Rao;
     use proptest::prelude::*;
 
     fn rules() -> Hyperparameters {

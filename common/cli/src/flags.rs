@@ -1,12 +1,12 @@
 //! Flags that name a chain and a key.
 
+use base::{BlockHash, Hotkey, Netuid, Secret};
 use chain::{
     Client, Options,
     error::ConnectError,
     wallet::{KeyPair, Wallet, WalletError},
 };
 use clap::Args;
-use common::{BlockHash, Hotkey, Netuid, Secret};
 use std::{
     env::VarError,
     io::{self, IsTerminal},
@@ -50,9 +50,9 @@ pub enum FlagError {
     #[error("--start-block {start} is over, the chain is at block {head}: give a later one")]
     StartBlock {
         /// As given.
-        start: common::Height,
+        start: base::Height,
         /// The finalized block.
-        head: common::Height,
+        head: base::Height,
     },
     /// A time between blocks that is none.
     #[error("--block-time is {0}: give the seconds between two blocks, 0.001 to 3600")]

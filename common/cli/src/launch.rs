@@ -1,9 +1,9 @@
 //! `launch`: completes a run's file, so that the run can begin.
 
 use crate::{ChainFlags, CommandError, FlagError};
+use base::Height;
 use clap::Args;
-use common::{
-    Height,
+use protocol::{
     dataset::Manifest,
     run_spec::{RunFile, RunSpec},
 };

@@ -32,14 +32,14 @@ pub use reference::{BLESS, ReferenceError, check_reference, reference};
 pub use register::Register;
 pub use status::Status;
 
-pub use common::EXIT_CODES;
+pub use base::EXIT_CODES;
 
+use base::Exit;
 use chain::{
     RegisterError, TransactionError,
     error::{ConnectError, ReadError},
     wallet::WalletError,
 };
-use common::Exit;
 use std::{
     io::{self, Write as _},
     process::ExitCode,
@@ -80,9 +80,9 @@ pub enum CommandError {
     )]
     NotRegistered {
         /// The hotkey.
-        hotkey: common::Hotkey,
+        hotkey: base::Hotkey,
         /// The subnet.
-        netuid: common::Netuid,
+        netuid: base::Netuid,
         /// The program that was asked.
         program: &'static str,
     },

@@ -1,9 +1,9 @@
 //! `register`: a uid for the hotkey.
 
 use crate::{ChainFlags, CommandError, WalletFlags};
+use base::Rao;
 use chain::Registration;
 use clap::Args;
-use common::Rao;
 use serde_json::json;
 
 /// Flags of `register`.

@@ -1,9 +1,9 @@
 //! `status`: where a hotkey stands on the subnet.
 
 use crate::{ChainFlags, CommandError, WalletFlags};
+use base::{Height, Rao};
 use chain::{Block, Client, Hyperparameters, Neuron};
 use clap::Args;
-use common::{Height, Rao};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -42,7 +42,7 @@ impl Status {
     async fn standing(
         &self,
         client: &Client,
-        hotkey: common::Hotkey,
+        hotkey: base::Hotkey,
     ) -> Result<Option<Standing>, CommandError> {
         let block = client.finalized().await?;
         let snapshot = client.at(block.hash);

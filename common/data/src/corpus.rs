@@ -8,7 +8,7 @@ use crate::{
     stream::Stream,
     text::{self, Text},
 };
-use common::dataset::Role;
+use protocol::dataset::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 

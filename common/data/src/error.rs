@@ -1,7 +1,8 @@
 //! Why text did not become shards: what failed, where, and what to do.
 
 use crate::{Place, tokenizer::TokenizerError};
-use common::{Exit, dataset::ManifestError};
+use base::Exit;
+use protocol::dataset::ManifestError;
 use std::{io, path::PathBuf};
 
 /// Why a preparation ended early. What was written until then stays; the same command goes on from there.

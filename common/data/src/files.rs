@@ -1,7 +1,7 @@
 //! Files that are there completely or not at all, and what they are called.
 
 use crate::OutputError;
-use common::dataset::{Manifest, Role, Shard};
+use protocol::dataset::{Manifest, Role, Shard};
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// The manifest of a dataset's folder: canonical bytes of [`common::dataset::Manifest`].
+/// The manifest of a dataset's folder: canonical bytes of [`protocol::dataset::Manifest`].
 pub const MANIFEST: &str = "manifest";
 /// The tokenizer of a dataset's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -22,7 +22,7 @@ pub fn shard_name(role: Role, number: u64) -> String {
     format!("{}-{number:05}.tokens", prefix(role))
 }
 
-/// The file of a shard's block table: canonical bytes of [`common::dataset::BlockTable`].
+/// The file of a shard's block table: canonical bytes of [`protocol::dataset::BlockTable`].
 #[must_use]
 pub fn blocks_name(role: Role, number: u64) -> String {
     format!("{}-{number:05}.blocks", prefix(role))

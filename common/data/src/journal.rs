@@ -7,7 +7,7 @@ use crate::{
     inputs::Input,
     shards::Totals,
 };
-use common::dataset::Role;
+use protocol::dataset::Role;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{

@@ -1,7 +1,7 @@
 //! Text into tokens: text, JSONL and Parquet become the shards, block tables and manifest of a dataset.
 //!
 //! [`prepare`] does all of it, in memory that does not grow with the input, and goes on where a killed run ended. Tokens
-//! lie on the disk twice until their sequences have been shuffled. What a dataset is stands in [`common::dataset`]; this
+//! lie on the disk twice until their sequences have been shuffled. What a dataset is stands in [`protocol::dataset`]; this
 //! crate reads and writes files for it. It neither assigns data nor trains on it, and has no network.
 //!
 //! ```

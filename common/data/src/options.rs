@@ -1,10 +1,8 @@
 //! What a preparation is asked to do.
 
 use crate::{OptionsError, tokenizer::TokenizerChoice};
-use common::{
-    dataset::{BLOCK, MOST_BLOCKS},
-    digest::TokenizerHash,
-};
+use base::digest::TokenizerHash;
+use protocol::dataset::{BLOCK, MOST_BLOCKS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;

@@ -12,10 +12,8 @@ use crate::{
     shuffle::{self, Shuffled},
     tokenizer::{self, TokenizerError},
 };
-use common::{
-    dataset::{Manifest, Role, TokenType},
-    digest::TokenizerHash,
-};
+use base::digest::TokenizerHash;
+use protocol::dataset::{Manifest, Role, TokenType};
 use rayon::prelude::*;
 use std::{fs, ops::ControlFlow, path::Path};
 

@@ -1,7 +1,7 @@
 //! What a preparation tells while it works, and at its end.
 
 use crate::{Counts, Place};
-use common::digest::{DatasetHash, TokenizerHash};
+use base::digest::{DatasetHash, TokenizerHash};
 use serde::{Deserialize, Serialize};
 use std::{fmt, ops::ControlFlow, path::PathBuf};
 

@@ -6,7 +6,7 @@ use crate::{
     inputs::Input,
     prepare::total_bytes,
 };
-use common::dataset::Role;
+use protocol::dataset::Role;
 use std::ops::ControlFlow;
 
 /// The texts that a tokenizer is trained on: pieces to train on, of drawn documents, up to a number of bytes.

@@ -5,7 +5,7 @@ use crate::{
     files::{blocks_name, remove, shard_name, sync_folder, write_atomically},
     tokenizer::TokenizerError,
 };
-use common::dataset::{BlockTable, Role, Shard, TokenType, block_hash};
+use protocol::dataset::{BlockTable, Role, Shard, TokenType, block_hash};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},

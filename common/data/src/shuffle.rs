@@ -5,7 +5,8 @@
 //! the [`Permutation`] under a key of seed, tokenizer and role. Each role is permuted for itself.
 
 use crate::{OutputError, shards::Shards};
-use common::{dataset::Role, digest::TokenizerHash, permutation::Permutation};
+use base::digest::TokenizerHash;
+use protocol::{dataset::Role, permutation::Permutation};
 use rayon::prelude::*;
 use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 

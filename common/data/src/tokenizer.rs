@@ -1,6 +1,6 @@
 //! The tokenizer: loaded from a `tokenizer.json`, or trained on the text.
 
-use common::digest::TokenizerHash;
+use base::digest::TokenizerHash;
 use serde_json::Value;
 use std::path::PathBuf;
 use tokenizers::{

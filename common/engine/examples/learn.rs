@@ -9,23 +9,27 @@
 //! after each window. It ends with 1 if the loss has not fallen below `--most` of its start.
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
-use common::{
+use base::{
     BlockHash, Height, NeuronId, Window,
-    aggregate::Medians,
-    assignment::Assignments,
-    dataset::{Manifest, Role},
     digest::{RunHash, RunSeed},
-    feedback,
-    history::{History, WindowRecord},
-    progress::Progress,
-    run_spec::RunFile,
     signature::SigningKey,
+};
+use clap::Parser;
+use codec::{
+    aggregate::Medians,
+    feedback,
     sparse::{SparseTensor, compress},
     submission::{self, Expected, Header, Submission, encode},
 };
 use data::{Options as DataOptions, Quiet, TokenizerChoice, prepare};
 use engine::{Batch, Model, Options, Place, Shards};
+use protocol::{
+    assignment::Assignments,
+    dataset::{Manifest, Role},
+    history::{History, WindowRecord},
+    progress::Progress,
+    run_spec::RunFile,
+};
 use std::{
     fs,
     io::Write as _,

@@ -1,7 +1,7 @@
 //! AdamW (Loshchilov, Hutter 2019) over flat buffers, step for step as `torch.optim.AdamW`.
 
 use crate::layout::int;
-use common::train::AdamW;
+use protocol::train::AdamW;
 use std::ops::Range;
 use tch::{Device, Kind, TchError, Tensor};
 

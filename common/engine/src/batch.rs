@@ -1,7 +1,7 @@
 //! Sequences of tokens, checked before a model reads them.
 
 use crate::layout::int;
-use common::model::ModelSpec;
+use protocol::model::ModelSpec;
 use std::ops::Range;
 use tch::{Device, TchError, Tensor};
 

@@ -19,7 +19,7 @@ mod write;
 
 pub use manifest::check;
 
-use common::{checkpoint::ManifestError, model::ModelError, progress::ProgressError};
+use protocol::{checkpoint::ManifestError, model::ModelError, progress::ProgressError};
 use safetensors::{Dtype, SafeTensorError};
 use std::{
     io,

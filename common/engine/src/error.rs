@@ -1,7 +1,8 @@
 //! Why the engine could not do what it was asked.
 
 use crate::{batch::BatchError, checkpoint::CheckpointError, shards::ShardError, trial::TrialError};
-use common::{aggregate::AggregateError, model::ModelError, train::TrainError};
+use codec::aggregate::AggregateError;
+use protocol::{model::ModelError, train::TrainError};
 use tch::TchError;
 
 /// Why the engine could not do what it was asked.

@@ -8,7 +8,7 @@ use crate::{
     train::Trained,
     trial::SparseStep,
 };
-use common::{
+use protocol::{
     model::{Layout, ModelSpec},
     train::TrainSpec,
 };

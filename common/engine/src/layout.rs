@@ -1,6 +1,7 @@
 //! The flat buffers' layout, as libtorch wants to have it.
 
-use common::model::{Layout, Role};
+use base::tensor::Role;
+use protocol::model::Layout;
 use std::ops::Range;
 
 /// Sizes of the tensors.

@@ -7,7 +7,7 @@
 //! A model belongs to one thread. [`Handle`] starts that thread and sends it work:
 //!
 //! ```
-//! use common::model::ModelSpec;
+//! use protocol::model::ModelSpec;
 //! use engine::{Batch, Handle, Options, Place};
 //!
 //! let spec = ModelSpec {
@@ -44,7 +44,7 @@ mod tests;
 mod train;
 mod trial;
 
-pub use common::model::Layout;
+pub use protocol::model::Layout;
 
 pub use batch::{Batch, BatchError};
 pub use error::EngineError;

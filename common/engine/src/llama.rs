@@ -1,7 +1,7 @@
 //! The forward pass: a decoder of the Llama family, as `transformers`' `LlamaForCausalLM` computes it.
 
 use crate::rope::Rope;
-use common::model::{Layout, ModelSpec};
+use protocol::model::{Layout, ModelSpec};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// The structure of a model; its weights are given to each pass.

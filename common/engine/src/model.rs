@@ -9,7 +9,7 @@ use crate::{
     raw,
     start::{Place, check_denormals},
 };
-use common::model::{Layout, ModelSpec};
+use protocol::model::{Layout, ModelSpec};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// How a node computes. Nothing here changes what is computed, only how fast and how precisely.

@@ -1,6 +1,6 @@
 //! Rotary positions (Su et al. 2021), in the arrangement of Hugging Face's Llama: a head's first half with its second.
 
-use common::model::ModelSpec;
+use protocol::model::ModelSpec;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Cosines and sines for all positions of a model: `[sequence, head_dim]`, f32.

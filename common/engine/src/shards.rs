@@ -4,8 +4,8 @@ use crate::{
     batch::{Batch, BatchError},
     raw,
 };
-use common::dataset::{BLOCK, BlockTable, Manifest, Role, TokenType};
 use memmap2::Mmap;
+use protocol::dataset::{BLOCK, BlockTable, Manifest, Role, TokenType};
 use std::{
     fs::File,
     io,
@@ -213,10 +213,8 @@ fn map(path: &Path, tokens: TokenType) -> Result<Mmap, ShardError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::{
-        dataset::{self, block_hash},
-        digest::TokenizerHash,
-    };
+    use base::digest::TokenizerHash;
+    use protocol::dataset::{self, block_hash};
     use std::fs;
 
     /// A dataset of two shards to train on and one held out, and their files and tables.

@@ -1,14 +1,14 @@
 //! What all nodes compute alike, on this model's parameters: `common`'s functions, fed from the flat buffer.
 
 use crate::{error::EngineError, model::Model};
-use common::{
+use base::digest::{RunSeed, StateRoot};
+use codec::{
     aggregate::{Medians, outer_step},
-    digest::{RunSeed, StateRoot},
     submission::Submission,
 };
 
 impl Model {
-    /// Sets the parameters to the initial ones of a run, see [`common::init`].
+    /// Sets the parameters to the initial ones of a run, see [`protocol::init`].
     ///
     /// # Errors
     /// libtorch could not copy them.
@@ -17,7 +17,7 @@ impl Model {
         self.with_parameters(|values| layout.initialize(&RunSeed(*seed), values))
     }
 
-    /// The parameters' state root, see [`common::state_root`].
+    /// The parameters' state root, see [`base::state_root`].
     ///
     /// # Errors
     /// libtorch could not copy them.

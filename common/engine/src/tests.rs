@@ -1,6 +1,6 @@
 //! What the tests of several files share.
 
-use common::model::ModelSpec;
+use protocol::model::ModelSpec;
 
 /// A model with grouped queries and an output matrix of its own, small enough to differentiate by hand.
 pub(crate) fn small() -> ModelSpec {

@@ -8,7 +8,7 @@ use crate::{
     model::Model,
     shards::ShardError,
 };
-use common::train::TrainSpec;
+use protocol::train::TrainSpec;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What came of a window of training.

@@ -1,11 +1,11 @@
 //! A sparse step on trial: applied to the f32 parameters, looked at, and undone to the last bit.
 
 use crate::{error::EngineError, layout::int, model::Model};
-use common::{
+use codec::{
     chunks::{Geometry, GeometryError},
-    model::Layout,
     sparse::SparseTensor,
 };
+use protocol::model::Layout;
 use tch::{TchError, Tensor};
 
 /// A step along some coordinates: `parameter -= change`, one rounding each.

@@ -1,23 +1,27 @@
 //! One window of one miner: real text to a dataset, training, a submission, a bucket, and back, bit for bit.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
-use bucket_server::{BucketConfig, Config, Key, Server};
-use common::{
+use base::{
     BlockHash, Height, NeuronId, Secret, Window,
-    announcement::{self, AddressPolicy, ReadCredentials},
-    assignment::Assignments,
-    dataset::{Manifest, Role},
     digest::{RunHash, StateRoot},
-    feedback,
-    history::History,
-    model::ModelSpec,
-    run_spec::RunFile,
     signature::{SIGNATURE_BYTES, SigningKey},
+};
+use bucket_server::{BucketConfig, Config, Key, Server};
+use codec::{
+    feedback,
     sparse::compress,
     submission::{Expected, Header, Layout, Submission, encode},
 };
 use data::{Options as DataOptions, Quiet, TokenizerChoice, prepare};
 use engine::{Model, Options, Place, Shards};
+use protocol::{
+    announcement::{self, AddressPolicy, ReadCredentials},
+    assignment::Assignments,
+    dataset::{Manifest, Role},
+    history::History,
+    model::ModelSpec,
+    run_spec::RunFile,
+};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
@@ -58,7 +62,7 @@ fn run() -> RunFile {
 /// The text of this repository's own pages and licence.
 fn texts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    ["LICENSE-APACHE", "common/FORMATS.md", "README.md"].map(|page| root.join(page)).into()
+    ["LICENSE-APACHE", "common/protocol/FORMATS.md", "README.md"].map(|page| root.join(page)).into()
 }
 
 fn shards(out: &Path, run: &RunFile) -> (Shards, u64) {

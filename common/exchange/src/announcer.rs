@@ -1,11 +1,8 @@
 //! One's own commitment: bucket, claims and votes onto the chain.
 
+use base::{Height, Netuid, commitment::CommitmentError};
 use chain::{Client, CommitError, error::ReadError, wallet::KeyPair};
-use common::{
-    Height, Netuid,
-    announcement::{self, Announcement, Bucket, Reading, Record},
-    commitment::CommitmentError,
-};
+use protocol::announcement::{self, Announcement, Bucket, Reading, Record};
 
 /// Writes the commitment of one hotkey.
 #[derive(Clone, Debug)]
@@ -97,7 +94,7 @@ impl Announcer {
     async fn read(&self) -> Result<Option<(Height, Reading)>, ReadError> {
         let (head, hotkey) = (self.client.finalized_hash().await?, self.key.hotkey());
         let commitments = self.client.at(head).commitments_of(self.netuid, &[hotkey]).await?;
-        let read = |commitment: &common::commitment::Commitment| {
+        let read = |commitment: &base::commitment::Commitment| {
             (Height(commitment.block.into()), announcement::read(&commitment.fields))
         };
         Ok(commitments.of(&hotkey).map(read))

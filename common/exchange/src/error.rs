@@ -1,8 +1,8 @@
 //! Why the chain does not say what was asked.
 
+use base::Height;
 use chain::error::ReadError;
-use common::{
-    Height,
+use protocol::{
     acceptance::{CannotDecide, SnapshotError},
     assignment::AssignmentError,
     clock::ClockError,

@@ -6,18 +6,16 @@ mod error;
 pub use error::FetchError;
 
 use crate::BlockState;
-use bytes::Bytes;
-use common::{
+use base::{
     BlockHash, Hotkey, NeuronId, Window,
-    acceptance::Accepted,
-    announcement::Claim,
-    custody::custodians,
     digest::{ObjectHash, RunHash},
-    history::WindowRecord,
-    keys,
-    score_log::{self, ScoreLog},
-    submission::{Expected, Layout, Sealed, Submission, SubmissionError, TRAILER_BYTES},
 };
+use bytes::Bytes;
+use codec::submission::{Expected, Layout, Sealed, Submission, SubmissionError, TRAILER_BYTES};
+use protocol::{
+    acceptance::Accepted, announcement::Claim, bucket_layout, history::WindowRecord, replicas::custodians,
+};
+use scoring::score_log::{self, ScoreLog};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::{Bucket, Floor, Limits, Storage};
 
@@ -136,8 +134,8 @@ impl Fetcher {
         run: &RunHash,
         window: Window,
     ) -> Result<ScoreLog, FetchError> {
-        let key = keys::score_log(run.id(), window);
-        let bytes = self.small(state, validator, &key, keys::LARGEST_SCORE_LOG).await?;
+        let key = bucket_layout::score_log(run.id(), window);
+        let bytes = self.small(state, validator, &key, bucket_layout::LARGEST_SCORE_LOG).await?;
         let expected = score_log::Expected { run: *run, validator: *validator, window };
         ScoreLog::open(&bytes, &expected)
             .map_err(|source| FetchError::ScoreLog { owner: validator.hotkey, source })
@@ -154,8 +152,9 @@ impl Fetcher {
         run: &RunHash,
         window: Window,
     ) -> Result<WindowRecord, FetchError> {
-        let bytes =
-            self.small(state, validator, &keys::record(run.id(), window), keys::LARGEST_RECORD).await?;
+        let bytes = self
+            .small(state, validator, &bucket_layout::record(run.id(), window), bucket_layout::LARGEST_RECORD)
+            .await?;
         WindowRecord::open(&bytes, run, window)
             .map_err(|source| FetchError::Record { owner: validator.hotkey, source })
     }
@@ -186,7 +185,7 @@ impl Fetcher {
         expected: &Expected,
         layout: &Arc<Layout>,
     ) -> Result<Claimed, FetchError> {
-        let key = keys::submission(expected.run.id(), expected.window, object);
+        let key = bucket_layout::submission(expected.run.id(), expected.window, object);
         let bytes = self.small(state, owner, &key, layout.most_bytes()).await?;
         let (owner, object, expected, layout) = (owner.hotkey, *object, *expected, Arc::clone(layout));
         on_a_thread(owner, move || match found(&bytes) {
@@ -203,8 +202,8 @@ impl Fetcher {
         sealed: &Sealed,
     ) -> Result<Vec<u8>, FetchError> {
         let header = sealed.header();
-        let key = keys::seal_key(header.run.id(), header.window, &sealed.hash());
-        self.small(state, owner, &key, keys::LARGEST_SEAL_KEY).await
+        let key = bucket_layout::seal_key(header.run.id(), header.window, &sealed.hash());
+        self.small(state, owner, &key, bucket_layout::LARGEST_SEAL_KEY).await
     }
 
     /// An object that fits into memory.

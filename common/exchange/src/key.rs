@@ -1,7 +1,7 @@
 //! The key that signs objects.
 
+use base::signature::SigningKey;
 use chain::wallet::KeyPair;
-use common::signature::SigningKey;
 
 /// A hotkey's key, for signing submissions and score logs.
 #[must_use]

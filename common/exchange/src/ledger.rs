@@ -1,9 +1,9 @@
 //! The chain, block by block, and the windows that it decides.
 
 use crate::{BlockState, ExchangeError};
+use base::{BlockHash, Height, Netuid, NeuronId, Window};
 use chain::{Block, Client, error::ReadError};
-use common::{
-    BlockHash, Height, Netuid, NeuronId, Window,
+use protocol::{
     acceptance::{Decision, Evidence, decide},
     assignment::Assignments,
     clock::Heights,

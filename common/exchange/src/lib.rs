@@ -10,8 +10,9 @@
 //! recomputes what others did reads the parameters of a checkpoint by [`read_parameters`].
 //!
 //! ```no_run
-//! # async fn example(client: chain::Client, spec: common::run_spec::RunSpec) -> Result<(), Box<dyn std::error::Error>> {
-//! use common::{Window, history::History};
+//! # async fn example(client: chain::Client, spec: protocol::run_spec::RunSpec) -> Result<(), Box<dyn std::error::Error>> {
+//! use base::Window;
+//! use protocol::history::History;
 //! use exchange::Ledger;
 //!
 //! let ledger = Ledger::new(client, spec.network.netuid);

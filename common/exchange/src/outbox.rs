@@ -1,15 +1,17 @@
 //! Objects into one's own bucket, under the names where others look for them.
 
-use bytes::Bytes;
-use common::{
+use base::{
     Window,
-    checkpoint::{MANIFEST, Manifest, Pointer},
     digest::{ObjectHash, RunHash, RunId},
-    history::WindowRecord,
-    keys,
-    submission::KEY_BYTES,
 };
+use bytes::Bytes;
+use codec::submission::KEY_BYTES;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use protocol::{
+    bucket_layout,
+    checkpoint::{MANIFEST, Manifest, Pointer},
+    history::WindowRecord,
+};
 use std::{path::Path, time::Duration};
 use storage::{Bucket, Content, Floor, Limits, Put, StorageError, Stored};
 
@@ -75,7 +77,7 @@ impl Outbox {
         object: &ObjectHash,
         bytes: Bytes,
     ) -> Result<Stored, OutboxError> {
-        self.put(&keys::submission(self.id(), window, object), bytes).await
+        self.put(&bucket_layout::submission(self.id(), window, object), bytes).await
     }
 
     /// The key of a sealed submission: one's own once claims are closed, or as its custodian.
@@ -88,7 +90,7 @@ impl Outbox {
         object: &ObjectHash,
         key: &[u8; KEY_BYTES],
     ) -> Result<Stored, OutboxError> {
-        self.put(&keys::seal_key(self.id(), window, object), Bytes::copy_from_slice(key)).await
+        self.put(&bucket_layout::seal_key(self.id(), window, object), Bytes::copy_from_slice(key)).await
     }
 
     /// A signed score log.
@@ -96,7 +98,7 @@ impl Outbox {
     /// # Errors
     /// The bucket does not take it.
     pub async fn put_score_log(&self, window: Window, bytes: Bytes) -> Result<Stored, OutboxError> {
-        self.put(&keys::score_log(self.id(), window), bytes).await
+        self.put(&bucket_layout::score_log(self.id(), window), bytes).await
     }
 
     /// What was decided on a window.
@@ -104,7 +106,7 @@ impl Outbox {
     /// # Errors
     /// The bucket does not take it.
     pub async fn put_record(&self, record: &WindowRecord) -> Result<Stored, OutboxError> {
-        self.put(&keys::record(self.id(), record.window), record.to_bytes(&self.run).into()).await
+        self.put(&bucket_layout::record(self.id(), record.window), record.to_bytes(&self.run).into()).await
     }
 
     /// All files of a checkpoint, then its manifest, then the pointer to it.
@@ -112,7 +114,7 @@ impl Outbox {
     /// # Errors
     /// The bucket does not take one of them. The pointer still names the checkpoint before.
     pub async fn put_checkpoint(&self, folder: &Path, manifest: &Manifest) -> Result<Pointer, OutboxError> {
-        let key = |file: &str| keys::checkpoint(self.id(), manifest.window, file);
+        let key = |file: &str| bucket_layout::checkpoint(self.id(), manifest.window, file);
         for part in &manifest.parts {
             let path = folder.join(&part.file);
             let time = TIME.saturating_add(Duration::from_secs(part.bytes >> 20));
@@ -120,7 +122,7 @@ impl Outbox {
         }
         let pointer = Pointer::of(manifest);
         self.put(&key(MANIFEST), manifest.to_bytes().into()).await?;
-        self.put(&keys::checkpoint_pointer(self.id()), pointer.to_bytes().into()).await?;
+        self.put(&bucket_layout::checkpoint_pointer(self.id()), pointer.to_bytes().into()).await?;
         Ok(pointer)
     }
 
@@ -131,16 +133,16 @@ impl Outbox {
     /// The bucket does not list or delete them.
     pub async fn delete_before(&self, window: Window) -> Result<usize, OutboxError> {
         let newest = self.newest_checkpoint().await?;
-        let submissions = self.delete(&keys::submissions(self.id()), |of| of < window).await?;
-        let keys_too = self.delete(&keys::seal_keys(self.id()), |of| of < window).await?;
+        let submissions = self.delete(&bucket_layout::submissions(self.id()), |of| of < window).await?;
+        let keys_too = self.delete(&bucket_layout::seal_keys(self.id()), |of| of < window).await?;
         let is_old = |of| of < window && newest.is_none_or(|newest| of < newest);
-        Ok(submissions + keys_too + self.delete(&keys::checkpoints(self.id()), is_old).await?)
+        Ok(submissions + keys_too + self.delete(&bucket_layout::checkpoints(self.id()), is_old).await?)
     }
 
     /// The window of the checkpoint that the pointer names.
     async fn newest_checkpoint(&self) -> Result<Option<Window>, OutboxError> {
-        let limits = Limits { bytes: keys::LARGEST_POINTER, time: TIME, floor: FLOOR };
-        match self.bucket.get(&keys::checkpoint_pointer(self.id()), &limits).await {
+        let limits = Limits { bytes: bucket_layout::LARGEST_POINTER, time: TIME, floor: FLOOR };
+        match self.bucket.get(&bucket_layout::checkpoint_pointer(self.id()), &limits).await {
             // What cannot be read protects nothing: others cannot read it either.
             Ok((bytes, _)) => Ok(Pointer::read(&bytes).ok().map(|pointer| pointer.window)),
             Err(StorageError::NotFound { .. } | StorageError::TooLarge { .. }) => Ok(None),
@@ -154,7 +156,7 @@ impl Outbox {
         loop {
             let page = self.bucket.list(prefix, after.as_deref(), PAGE, TIME).await?;
             let keys: Vec<&str> = page.iter().map(|listed| listed.key.as_str()).collect();
-            let old = |key: &&str| keys::window(key, prefix).is_some_and(&is_old);
+            let old = |key: &&str| bucket_layout::window(key, prefix).is_some_and(&is_old);
             let old: Vec<&str> = keys.iter().copied().filter(old).collect();
             let deletes = stream::iter(&old).map(|key| self.bucket.delete(key, TIME));
             deletes.buffer_unordered(AT_ONCE).try_collect::<()>().await?;

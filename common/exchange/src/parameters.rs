@@ -1,8 +1,8 @@
 //! The parameters of a checkpoint of ours, without libtorch.
 
-use common::{
+use base::digest::StateRoot;
+use protocol::{
     checkpoint::{MANIFEST, MOST_MANIFEST_BYTES, Manifest, ManifestError, PARAMETERS, PROGRESS, most_bytes},
-    digest::StateRoot,
     model::Layout,
     progress::{self, Progress, ProgressError},
 };

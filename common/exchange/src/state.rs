@@ -1,12 +1,11 @@
 //! The state of a subnet after one block, whole.
 
+use base::{BlockHash, Height, Hotkey, NeuronId, Uid, Window, digest::RunId};
 use chain::{Commitments, Metagraph};
-use common::{
-    BlockHash, Height, Hotkey, NeuronId, Uid, Window,
+use protocol::{
     acceptance::{Accepted, Decision, NeuronState, Snapshot, SnapshotError},
     announcement::{self, Bucket, Claim, Reading, Vote},
     clock::Heights,
-    digest::RunId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +53,7 @@ impl BlockState {
         Some((NeuronId { hotkey: neuron.hotkey, registered: neuron.registered }, neuron.uid))
     }
 
-    /// All neurons, in the order of uids: what [`Assignments`](common::assignment::Assignments) ask for.
+    /// All neurons, in the order of uids: what [`Assignments`](protocol::assignment::Assignments) ask for.
     #[must_use]
     pub fn neurons_by_uid(&self) -> Vec<NeuronId> {
         let neurons = self.metagraph.neurons.iter();

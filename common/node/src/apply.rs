@@ -4,18 +4,20 @@ use crate::{
     Event, Node, NodeError,
     node::{Lost, Pause},
 };
-use bytes::Bytes;
-use common::{
+use base::{
     Height, NeuronId, Window,
-    acceptance::{Accepted, Decision, NullWindow, Standing},
-    clock::Heights,
     digest::{State, StateRoot},
-    history::{HistoryError, WindowRecord},
-    progress::Progress,
-    submission::Submission,
 };
+use bytes::Bytes;
+use codec::submission::Submission;
 use exchange::{BlockState, FetchError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use protocol::{
+    acceptance::{Accepted, Decision, NullWindow, Standing},
+    clock::Heights,
+    history::{HistoryError, WindowRecord},
+    progress::Progress,
+};
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use telemetry::target::WINDOW;
 

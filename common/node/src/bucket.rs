@@ -1,8 +1,8 @@
 //! The node's own bucket, tried before anything depends on it.
 
 use crate::BucketConfig;
+use base::{Exit, Hotkey, digest::RunId};
 use bytes::Bytes;
-use common::{Exit, Hotkey, digest::RunId};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use storage::{Bucket, Content, Floor, Limits, Put, Storage, StorageError};
 

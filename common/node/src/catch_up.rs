@@ -1,15 +1,13 @@
 //! Getting the shared state: from the journal, from a checkpoint, from the run's beginning; and up to the present.
 
 use crate::{Event, Kept, Node, NodeError, Source, node::Lost};
-use common::{
+use base::{
     NeuronId, Window,
-    checkpoint::Pointer,
-    clock::Heights,
     digest::{RunSeed, State},
-    progress::Progress,
 };
 use exchange::{BlockState, FetchError};
 use futures::{StreamExt as _, stream};
+use protocol::{checkpoint::Pointer, clock::Heights, progress::Progress};
 use std::{
     collections::BTreeMap,
     fs,

@@ -16,12 +16,10 @@ pub use error::ConfigError;
 pub use flags::{ConfigFlags, ValidatorFlags};
 pub use settings::{Environment, Origin, Settings, environment};
 
+use base::{BlockHash, Netuid, Secret};
 use chain::wallet::{KeyPair, Wallet};
-use common::{
-    BlockHash, Netuid, Secret,
-    announcement::{AddressPolicy, Bucket, ReadCredentials},
-};
 use engine::{Compute, Place};
+use protocol::announcement::{AddressPolicy, Bucket, ReadCredentials};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,

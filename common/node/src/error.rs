@@ -1,19 +1,17 @@
 //! Why a node cannot go on, and with which code its program ends.
 
 use crate::{BucketError, ConfigError, FileError, JournalError, RunError, events::EventsError};
+use base::{
+    Exit, Hotkey, Netuid, Window,
+    digest::{ObjectHash, State, StateRoot},
+};
 use chain::{
     BlocksError,
     error::{ConnectError, ReadError},
 };
-use common::{
-    Exit, Hotkey, Netuid, Window,
-    clock::ClockError,
-    digest::{ObjectHash, State, StateRoot},
-    history::HistoryError,
-    run_spec::LiveProblem,
-};
 use engine::EngineError;
 use exchange::{AnnounceError, ExchangeError, FetchError, OutboxError};
+use protocol::{clock::ClockError, history::HistoryError, run_spec::LiveProblem};
 
 /// Why a node cannot go on. [`exit`](Self::exit) is the code that its program ends with.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 //! after a kill at any instant at most the last line is cut; [`read`] leaves out what is no event.
 
 use crate::Role;
-use common::{
+use base::{
     Height, Hotkey, Uid, Window,
     digest::{ObjectHash, ScoreLogHead, State, StateRoot},
 };

@@ -9,12 +9,12 @@
 //! reader computes. Then the other file is left, and after that the network.
 
 use crate::files::{FileError, at, remove, replace};
-use bytemuck::{cast_slice, cast_slice_mut};
-use common::{
+use base::{
     Window,
     digest::{RunHash, StateRoot},
-    progress::{self, Progress},
 };
+use bytemuck::{cast_slice, cast_slice_mut};
+use protocol::progress::{self, Progress};
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},

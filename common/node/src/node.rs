@@ -1,17 +1,17 @@
 //! The node: what it holds, and how it waits.
 
 use crate::{Config, Event, Events, Journal, NodeError, NodeMetrics, Run, Tip, open::not_registered};
-use bytes::Bytes;
-use chain::wallet::KeyPair;
-use common::{
+use base::{
     Height, NeuronId, Uid, Window,
     digest::{ObjectHash, State},
-    progress::Progress,
     signature::SigningKey,
-    submission::Submission,
 };
+use bytes::Bytes;
+use chain::wallet::KeyPair;
+use codec::submission::Submission;
 use engine::Handle;
 use exchange::{Announcer, ExchangeError, Fetcher, Ledger, Outbox};
+use protocol::progress::Progress;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

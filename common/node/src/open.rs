@@ -4,10 +4,11 @@ use crate::{
     Config, Event, Events, Journal, Node, NodeError, NodeMetrics, Run, Tip, bucket, node::Parts, subnet,
     tip::Follow,
 };
+use base::Netuid;
 use chain::{Client, Options, wallet::KeyPair};
-use common::{Netuid, progress::Progress, run_spec::LiveProblem};
 use engine::Handle;
 use exchange::{Announcer, BlockState, FetchLimits, Fetcher, Ledger, Outbox, signing_key};
+use protocol::{progress::Progress, run_spec::LiveProblem};
 use std::{sync::Arc, time::Duration};
 use storage::{Floor, Storage};
 use telemetry::{Endpoint, Health, Registry, Shutdown, hide};

@@ -1,17 +1,19 @@
 //! A run and its data, as they lie on this machine's disk.
 
-use common::{
+use base::{
     Exit, NeuronId, Window,
-    clock::Clock,
-    dataset::{BlockTable, Manifest, ManifestError, Role},
     digest::{DatasetHash, RunHash, RunId, State, TokenizerHash},
-    model::Layout,
-    run_spec::{RunSpec, RunSpecError},
-    submission::{self, Expected, LayoutError},
     wire::WireError,
 };
+use codec::submission::{self, Expected, LayoutError};
 use data::{MANIFEST, TOKENIZER, blocks_name, shard_name};
 use engine::{ShardError, Shards};
+use protocol::{
+    clock::Clock,
+    dataset::{BlockTable, Manifest, ManifestError, Role},
+    model::Layout,
+    run_spec::{RunSpec, RunSpecError},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},

@@ -1,14 +1,13 @@
 //! The subnet as it is now, and whether a run fits it.
 
 use crate::{NodeError, Run};
+use base::{Hotkey, Netuid, digest::RunId};
 use chain::{Block, Client};
-use common::{
-    Hotkey, Netuid,
+use exchange::BlockState;
+use protocol::{
     announcement::Record,
-    digest::RunId,
     run_spec::{LiveProblem, LiveSubnet},
 };
-use exchange::BlockState;
 
 /// Reads the subnet after a block, as far as a run must fit it. `netuid` is the one that was asked for.
 pub(crate) async fn read(

@@ -1,8 +1,8 @@
 //! The newest finalized block, known to everybody in the process.
 
 use crate::{NodeError, NodeMetrics};
+use base::Height;
 use chain::{Block, BlocksError, Client};
-use common::Height;
 use exchange::Ledger;
 use std::{sync::Arc, time::Duration};
 use telemetry::{Component, Shutdown};

@@ -9,10 +9,8 @@
 //! cargo run -p storage --example gibibyte -- http://127.0.0.1:5000 100
 //! ```
 
-use common::{
-    Secret,
-    announcement::{self, AddressPolicy, ReadCredentials},
-};
+use base::Secret;
+use protocol::announcement::{self, AddressPolicy, ReadCredentials};
 use std::{
     error::Error,
     io::{BufRead as _, BufReader, Write as _},

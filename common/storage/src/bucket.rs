@@ -8,7 +8,7 @@ use aws_sdk_s3::{
         SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
-use common::announcement::{self, AddressPolicy, ReadCredentials};
+use protocol::announcement::{self, AddressPolicy, ReadCredentials};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 

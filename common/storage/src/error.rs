@@ -5,8 +5,8 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use blake3::Hash;
-use common::announcement::{AddressError, EndpointError};
 use http_body_util::LengthLimitError;
+use protocol::announcement::{AddressError, EndpointError};
 use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
 use thiserror::Error;
 

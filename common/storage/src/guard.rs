@@ -21,8 +21,8 @@ use aws_smithy_runtime_api::client::{
     dns::{DnsFuture, ResolveDns, ResolveDnsError},
     http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
 };
-use common::announcement::AddressPolicy;
 use http_body_util::Limited;
+use protocol::announcement::AddressPolicy;
 use std::{io, net::IpAddr};
 use thiserror::Error;
 
@@ -122,7 +122,7 @@ fn limit(answer: HttpResponse, longest: usize) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::announcement::AddressError;
+    use protocol::announcement::AddressError;
     use std::error::Error as _;
 
     async fn resolve(policy: AddressPolicy, name: &str) -> Result<Vec<IpAddr>, Option<AddressError>> {

@@ -1,13 +1,13 @@
 //! Buckets on S3 and what speaks its protocol: reading from strangers within bounds, writing to one's own.
 //!
 //! Whatever a bucket's owner does, a read costs at most what its [`Limits`] say: bytes, seconds, and a floor for the
-//! rate. A connection goes only where the [`AddressPolicy`](common::announcement::AddressPolicy) allows, and follows no
+//! rate. A connection goes only where the [`AddressPolicy`](protocol::announcement::AddressPolicy) allows, and follows no
 //! redirect. Interrupted reads go on where they broke off, and only if the object is still the same. Which objects to
 //! read and what their bytes mean is not decided here.
 //!
 //! ```no_run
-//! # async fn example(announced: common::announcement::Bucket) -> Result<(), Box<dyn std::error::Error>> {
-//! use common::announcement::AddressPolicy;
+//! # async fn example(announced: protocol::announcement::Bucket) -> Result<(), Box<dyn std::error::Error>> {
+//! use protocol::announcement::AddressPolicy;
 //! use std::time::Duration;
 //! use storage::{Floor, Limits, Storage};
 //!

@@ -1,8 +1,8 @@
 //! All that can happen to a miner in a short run, and random histories of longer ones.
 
 use super::*;
-use common::clock::WindowSpec;
 use proptest::prelude::*;
+use protocol::clock::WindowSpec;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The first window begins at block 10.

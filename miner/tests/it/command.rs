@@ -1,13 +1,13 @@
 //! The real binary against a real chain: what a person sees, and how it ends.
 
-use common::Exit;
+use base::Exit;
 use devchain::{Config, Devchain, Genesis, Pace};
 use serde_json::Value;
-use stage::wallet::{COLDKEY, HOTKEY, HOTKEY_ADDRESS, wallet};
 use std::{
     path::Path,
     process::{Command, Output},
 };
+use testkit::wallet::{COLDKEY, HOTKEY, HOTKEY_ADDRESS, wallet};
 
 /// A chain that seals ten blocks a second.
 async fn chain(change: impl FnOnce(&mut Genesis)) -> Devchain {

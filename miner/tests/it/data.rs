@@ -1,6 +1,6 @@
 //! `miner data prepare` as a person runs it.
 
-use common::Exit;
+use base::Exit;
 use std::{
     collections::BTreeMap,
     fs,

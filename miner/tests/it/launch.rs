@@ -1,9 +1,10 @@
 //! `miner launch` through the real binary: a run's file, completed, or why not.
 
 use crate::network::Network;
-use common::{Exit, Height, run_spec::RunSpec};
-use stage::{assert_ends, end, quiet};
+use base::{Exit, Height};
+use protocol::run_spec::RunSpec;
 use std::{fs, path::Path, process::Command};
+use testkit::{assert_ends, end, quiet};
 
 /// `launch` of a run that comes with Muster.
 fn launch(network: &Network, run: &str, start_block: &str) -> Command {

@@ -1,14 +1,14 @@
 //! A stage for one miner; the validators are played by the tests.
 
-use chain::{Client, Options as ChainOptions};
-use common::{
+use base::{
     Window,
-    announcement::{Announcement, Bits, Bucket, Possession, Record, Vote},
     digest::{ScoreLogHead, State},
 };
+use chain::{Client, Options as ChainOptions};
 use devchain::Genesis;
-use stage::{HANGS, Running, SUBNET, Setup, Stage, development, wallet::HOTKEY_ADDRESS};
+use protocol::announcement::{Announcement, Bits, Bucket, Possession, Record, Vote};
 use std::{fs, ops::Deref, process::Command};
+use testkit::{HANGS, Running, SUBNET, Setup, Stage, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
 
 /// Everything that a miner needs.

@@ -1,10 +1,10 @@
 //! Bad input through the real binary: how the program ends, and what it says.
 
 use crate::network::Network;
+use base::{Exit, Height};
 use bucket_server::{Fault, Plan, Rule};
-use common::{Exit, Height};
-use stage::{assert_ends, end, quiet, replaced};
 use std::{fs, process::Command};
+use testkit::{assert_ends, end, quiet, replaced};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_operator_wrote_wrongly_is_named() {

@@ -1,10 +1,11 @@
 //! Windows of a run: what a miner does in them, and after a kill.
 
 use crate::network::Network;
+use base::{Height, Window, digest::State};
 use bucket_server::{Fault, Plan, Rule};
-use common::{Height, Window, clock::Heights, digest::State, history::History};
+use protocol::{clock::Heights, history::History};
 use serde_json::Value;
-use stage::START;
+use testkit::START;
 
 fn heights(network: &Network, window: u64) -> Heights {
     network.spec.clock().unwrap().heights(Window(window)).unwrap()

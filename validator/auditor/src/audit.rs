@@ -23,18 +23,20 @@ use crate::{
     progress::Progress,
     report::{Finding, Item, Report, Subject, Verdict, WindowReport},
 };
+use base::{
+    Exit, Height, NeuronId, Uid, Window,
+    digest::{State, StateRoot},
+};
 use books::{Books, Validators};
 use chain::Client;
-use common::{
-    Exit, Height, NeuronId, Uid, Window,
+use exchange::{BlockState, Ledger, WindowEvidence};
+use objects::{Objects, Search};
+use protocol::{
     acceptance::{Decision, MEMORY, REGULAR, decide},
     clock::Heights,
-    digest::{State, StateRoot},
     history::History,
     run_spec::RunSpecError,
 };
-use exchange::{BlockState, Ledger, WindowEvidence};
-use objects::{Objects, Search};
 use resume::Resumption;
 use seen::{Chain, Seen};
 use sources::Sources;

@@ -1,10 +1,12 @@
 //! What can keep an audit from being made, and how the program ends then.
 
 use crate::WindowsError;
+use base::{BlockHash, Exit, Netuid};
 use chain::error::ReadError;
 use cli::CommandError;
-use common::{BlockHash, Exit, Netuid, run_spec::RunSpecError, submission::LayoutError};
+use codec::submission::LayoutError;
 use exchange::ExchangeError;
+use protocol::run_spec::RunSpecError;
 use std::{io, path::PathBuf};
 
 /// Why there is no answer. What an audit finds is none of these.

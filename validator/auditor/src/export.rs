@@ -9,8 +9,8 @@ use crate::{
     audit::{Audited, Auditor},
     progress::Progress,
 };
+use base::Exit;
 use clap::Args;
-use common::Exit;
 use rows::Row;
 use std::{
     ffi::OsStr,

@@ -10,7 +10,8 @@
 //!
 //! ```
 //! use auditor::Windows;
-//! use common::{Height, clock::{Clock, WindowSpec}};
+//! use base::Height;
+//! use protocol::clock::{Clock, WindowSpec};
 //!
 //! // What `auditor windows 2..` means when block 300 is final: the windows of which all that is owed is due.
 //! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
@@ -41,8 +42,8 @@ pub use report::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
 pub use run::RunFlags;
 pub use scores::{Scores, ScoresFlags};
 
+use base::{Exit, Window};
 use clap::Args;
-use common::{Exit, Window};
 use std::process::ExitCode;
 
 /// The program's name.

@@ -1,6 +1,7 @@
 //! Which windows are meant.
 
-use common::{Height, Window, clock::Clock};
+use base::{Height, Window};
+use protocol::clock::Clock;
 use std::{ops::Range, str::FromStr};
 
 /// Windows as they are written on the command line: `A..B` from A up to, but without, B, as in Rust; `A..=B` with B; one end
@@ -107,7 +108,7 @@ impl FromStr for Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::clock::WindowSpec;
+    use protocol::clock::WindowSpec;
 
     fn clock() -> Clock {
         let spec =

@@ -2,11 +2,11 @@
 
 mod text;
 
-use common::{
+use base::{
     Exit, NeuronId, Uid, Window,
-    acceptance::{Accepted, Decision},
     digest::{RunHash, State, StateRoot},
 };
+use protocol::acceptance::{Accepted, Decision};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;

@@ -1,16 +1,11 @@
 //! Which run, and how it is reached.
 
 use crate::{AuditError, audit::Auditor, progress::Progress};
+use base::digest::{RunHash, RunId};
 use clap::Args;
 use cli::ChainFlags;
-use common::{
-    announcement::AddressPolicy,
-    clock::Clock,
-    digest::{RunHash, RunId},
-    model,
-    run_spec::RunSpec,
-    submission,
-};
+use codec::submission;
+use protocol::{announcement::AddressPolicy, clock::Clock, model, run_spec::RunSpec};
 use std::{fs, num::NonZero, path::PathBuf, sync::Arc, thread};
 use storage::Storage;
 
@@ -49,7 +44,7 @@ impl Run {
     /// The spec is none that can be run.
     pub(crate) fn new(spec: RunSpec) -> Result<Self, AuditError> {
         let layout = submission::Layout::new(&spec.model.tensors(), &spec.sparse)?;
-        let clock = spec.clock().map_err(common::run_spec::RunSpecError::from)?;
+        let clock = spec.clock().map_err(protocol::run_spec::RunSpecError::from)?;
         let (hash, id, flat) = (spec.hash(), spec.id(), model::Layout::new(&spec.model));
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self { spec, hash, id, clock, layout: Arc::new(layout), flat, threads })

@@ -4,13 +4,11 @@ use crate::{
     AuditError,
     table::{Side, Table, line_width, short},
 };
+use base::{Hotkey, Netuid, Uid};
 use chain::{Block, Client, Metagraph, Neuron, Row};
 use clap::Args;
 use cli::ChainFlags;
-use common::{
-    Hotkey, Netuid, Uid,
-    announcement::{self, Bucket},
-};
+use protocol::announcement::{self, Bucket};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

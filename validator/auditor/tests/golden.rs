@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use auditor::{Finding, Item, Report, Scores, Subject, Verdict, WindowReport};
-use chain::{Block, Metagraph, Neuron};
-use common::{
+use base::{
     BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, UnixMillis, Window,
+    digest::{ObjectHash, RunHash, State, StateRoot},
+};
+use chain::{Block, Metagraph, Neuron};
+use protocol::{
     acceptance::{Accepted, Candidate, Decision, NullWindow},
     announcement::{Bucket, ReadCredentials},
-    digest::{ObjectHash, RunHash, State, StateRoot},
 };
 
 #[track_caller]

@@ -6,13 +6,11 @@ use crate::{
     round::Done,
     window::{Gathered, Measured},
 };
-use common::{
-    BlockHash, NeuronId, Window,
-    assignment::Assignments,
-    gauntlet::{Draw, Evaluation},
-};
+use base::{BlockHash, NeuronId, Window};
 use engine::Batch;
 use node::Event;
+use protocol::assignment::Assignments;
+use scoring::gauntlet::{Draw, Evaluation};
 use std::{collections::BTreeMap, time::Instant};
 use telemetry::target::{SCORE, WINDOW};
 

@@ -2,9 +2,10 @@
 
 use super::Validator;
 use crate::{ValidatorError, round::Done, weights};
-use common::{Window, custody::custodians, history::WindowRecord};
+use base::Window;
 use exchange::OutboxError;
 use node::{Event, NodeError};
+use protocol::{history::WindowRecord, replicas::custodians};
 use std::time::Duration;
 use telemetry::target::{SCORE, WINDOW};
 

@@ -1,23 +1,26 @@
 //! On a small model that learns a pattern.
 
 use super::*;
-use chain_free::key;
-use common::{
-    Height, Window,
-    acceptance::{Weak, screen},
+use base::{
+    Height, Millionths, Window,
     digest::{RunHash, State},
-    model::ModelSpec,
-    ratings::Millionths,
-    schedule::{Decay, Schedule},
+};
+use chain_free::key;
+use codec::{
     sparse::{Aggregation, Codec, Quantizer, compress},
     submission::{self, Expected, Header, encode},
-    train::{AdamW, TrainSpec},
 };
 use engine::{Options, Place};
+use protocol::{
+    acceptance::{Weak, screen},
+    model::ModelSpec,
+    schedule::{Decay, Schedule},
+    train::{AdamW, TrainSpec},
+};
 
 /// Signing keys, made without a chain.
 mod chain_free {
-    use common::signature::SigningKey;
+    use base::signature::SigningKey;
 
     pub(super) fn key(seed: u8) -> SigningKey {
         let mut secret = [0; 64];
@@ -152,8 +155,8 @@ async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
     let judge = |evaluation: &Evaluation| evaluation.judge(honest, before).unwrap();
     let helps = judge(&evaluate[0]).unwrap();
     assert!(helps.improvement > 0.01, "{helps:?}");
-    assert_eq!(judge(&evaluate[1]), Err(common::gauntlet::Fault::RaisesLoss), "{:?}", evaluate[1]);
-    assert_eq!(judge(&evaluate[2]), Err(common::gauntlet::Fault::ChangesNothing));
+    assert_eq!(judge(&evaluate[1]), Err(scoring::gauntlet::Fault::RaisesLoss), "{:?}", evaluate[1]);
+    assert_eq!(judge(&evaluate[2]), Err(scoring::gauntlet::Fault::ChangesNothing));
 
     // The same again, to the last bit, on another model.
     let again = Gauntlet::new(self::model().await, step());
@@ -191,7 +194,7 @@ async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
 #[tokio::test]
 async fn who_sent_nothing_cannot_be_measured() {
     let gauntlet = Gauntlet::new(model().await, step());
-    let nobody = NeuronId { hotkey: common::Hotkey([9; 32]), registered: Height(1) };
+    let nobody = NeuronId { hotkey: base::Hotkey([9; 32]), registered: Height(1) };
     let empty = Arc::new(Field::new(BTreeMap::new(), None).unwrap());
     let error = gauntlet.after(&empty, nobody, vec![batch(0)]).await.unwrap_err();
     assert!(matches!(error, GauntletError::Unknown(miner) if miner == nobody));

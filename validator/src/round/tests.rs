@@ -1,8 +1,8 @@
 //! Whole runs, with trouble of every kind at random moments.
 
 use super::*;
-use common::clock::WindowSpec;
 use proptest::{collection::vec, prelude::*};
+use protocol::clock::WindowSpec;
 use std::collections::BTreeSet;
 
 const TINY: WindowSpec =

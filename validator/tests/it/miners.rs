@@ -1,14 +1,14 @@
 //! Miners as a validator sees them: objects in a bucket, claims on chain.
 
 use crate::network::Network;
+use base::{
+    NeuronId, Window,
+    digest::{ObjectHash, RunSeed, State},
+};
 use bytes::Bytes;
 use chain::wallet::KeyPair;
-use common::{
-    NeuronId, Window,
+use codec::{
     aggregate::Medians,
-    announcement::{Claim, Record},
-    digest::{ObjectHash, RunSeed, State},
-    history::{History, WindowRecord},
     sparse::compress,
     submission::{
         Expected, Header, KEY_BYTES, KeyObject, Layout, SealKey, Sealed, Submission, encode_sealed,
@@ -17,8 +17,12 @@ use common::{
 use engine::{Handle, Options, Place};
 use exchange::{Outbox, signing_key};
 use node::Run;
-use stage::development;
+use protocol::{
+    announcement::{Claim, Record},
+    history::{History, WindowRecord},
+};
 use std::sync::Arc;
+use testkit::development;
 
 /// What a miner uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +105,7 @@ impl Miners {
     ) -> (ObjectHash, Bytes, Option<[u8; KEY_BYTES]>) {
         if kind == Kind::Garbage {
             let bytes = vec![7u8; 600];
-            let signed = bytes.len() - common::submission::TRAILER_BYTES;
+            let signed = bytes.len() - codec::submission::TRAILER_BYTES;
             return (ObjectHash::of(&[&bytes[..signed]]), bytes.into(), None);
         }
         let (neuron, _) = network.now().await.neuron(&key.hotkey()).unwrap();

@@ -1,16 +1,13 @@
 //! A stage for one validator; miners and other validators are played by the tests.
 
+use base::{Hotkey, digest::ScoreLogHead};
 use chain::{Client, Options as ChainOptions, wallet::KeyPair};
-use common::{
-    Hotkey,
-    announcement::{AddressPolicy, Announcement, Possession, Record, Vote},
-    digest::ScoreLogHead,
-};
 use devchain::Genesis;
 use exchange::{BlockState, FetchLimits, Fetcher, Ledger};
-use stage::{HANGS, Running, SUBNET, Setup, Stage, development, wallet::HOTKEY_ADDRESS};
+use protocol::announcement::{AddressPolicy, Announcement, Possession, Record, Vote};
 use std::{fs, ops::Deref, process::Output, sync::Arc};
 use storage::{Floor, Storage};
+use testkit::{HANGS, Running, SUBNET, Setup, Stage, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
 
 /// Everything that a validator needs.
@@ -75,7 +72,7 @@ impl Network {
 
     /// Runs the program with these words until it ends by itself.
     pub(crate) async fn end(&self, words: &[&str]) -> Output {
-        stage::end(self.command(words)).await
+        testkit::end(self.command(words)).await
     }
 
     /// Starts the validator; its log is in a file.

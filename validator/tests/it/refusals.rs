@@ -1,10 +1,10 @@
 //! Bad input through the real binary: how the program ends, and what it says.
 
 use crate::network::Network;
+use base::Exit;
 use bucket_server::{Fault, Plan, Rule};
-use common::Exit;
-use stage::{assert_ends, replaced};
 use std::{fs, os::unix::fs::PermissionsExt as _};
+use testkit::{assert_ends, replaced};
 
 /// A network whose validator is configured wrongly in turn.
 struct Case {

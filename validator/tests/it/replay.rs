@@ -1,7 +1,9 @@
 //! Losses, measured again.
 
 use crate::windows::{log, whole_run};
-use common::{Exit, gauntlet::Outcome, keys, signature::SigningKey};
+use base::{Exit, signature::SigningKey};
+use protocol::bucket_layout;
+use scoring::gauntlet::Outcome;
 use std::time::Duration;
 use storage::{Content, Floor, Put};
 
@@ -28,7 +30,7 @@ async fn losses_replay_bit_for_bit_and_an_edited_one_is_named() {
     let bytes = edited.sign(&key).unwrap();
     let floor = Floor { bytes_per_second: 0, over: Duration::from_secs(60) };
     let how = Put { time: Duration::from_secs(60), floor, only_if_absent: false };
-    let name = keys::score_log(network.spec.id(), common::Window(1));
+    let name = bucket_layout::score_log(network.spec.id(), base::Window(1));
     network.own_bucket("validator").put(&name, Content::Bytes(bytes.into()), &how).await.unwrap();
     let other = network.end(&["replay", "1"]).await;
     let error = String::from_utf8_lossy(&other.stderr);

@@ -4,13 +4,13 @@ use crate::{
     miners::{Kind, Miners},
     network::Network,
 };
-use common::{
-    Height, Hotkey, Window,
+use base::{Height, Hotkey, Window};
+use scoring::{
     gauntlet::Outcome,
     score_log::{Replay, ScoreLog},
 };
 use serde_json::Value;
-use stage::wallet::HOTKEY_ADDRESS;
+use testkit::wallet::HOTKEY_ADDRESS;
 
 /// The miners of these tests.
 const MINERS: [(&str, Kind); 6] = [
@@ -27,7 +27,7 @@ fn names() -> Vec<&'static str> {
 }
 
 fn hotkey(name: &str) -> String {
-    stage::development(name).hotkey().to_string()
+    testkit::development(name).hotkey().to_string()
 }
 
 /// Lets the claims of a window in, and the validator vote.
@@ -58,7 +58,7 @@ pub(crate) async fn log(network: &Network, window: u64) -> ScoreLog {
 
 /// Waits until our log of a window is in the bucket.
 async fn published(network: &Network, window: u64) {
-    let key = common::keys::score_log(network.spec.id(), Window(window));
+    let key = protocol::bucket_layout::score_log(network.spec.id(), Window(window));
     let (bucket, time) = (network.own_bucket("validator"), std::time::Duration::from_secs(60));
     while bucket.list(&key, None, 1, time).await.unwrap().is_empty() {
         network.event("logged", window as usize + 1).await;
@@ -139,7 +139,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
     // The weights of the last log are on chain, set once for each epoch.
     let last = log(&network, 1).await;
     let at = network.ledger.client().at(state.hash);
-    let on_chain = at.weights(stage::SUBNET, &[common::Uid(1)]).await.unwrap().remove(0);
+    let on_chain = at.weights(testkit::SUBNET, &[base::Uid(1)]).await.unwrap().remove(0);
     let stated: Vec<_> = last.stated.weights.iter().map(|(&uid, &weight)| (uid, weight)).collect();
     assert_eq!(on_chain, stated.into_iter().filter(|(_, weight)| *weight > 0).collect::<Vec<_>>());
     let set = network.events("weights");

@@ -1,6 +1,6 @@
 //! Against the bytes that Bittensor's own SDK makes at spec 461.
 
-use common::commitment::Field;
+use base::commitment::Field;
 use sp_core::{Pair, sr25519};
 
 use super::*;
@@ -33,7 +33,7 @@ fn weights() -> Call {
 
 /// A signed transaction taken apart: account, signature, extensions with call.
 fn take_apart(signed: &[u8]) -> ([u8; 32], [u8; 64], Vec<u8>) {
-    use codec::Decode;
+    use parity_scale_codec::Decode;
     let body = Vec::<u8>::decode(&mut &signed[..]).unwrap();
     assert_eq!(body[..2], [0x84, 0], "version 4, signed, by an account id");
     assert_eq!(body[34], 1, "an sr25519 signature");

@@ -1,7 +1,7 @@
 //! Against the keys and values that Bittensor's own SDK has at spec 461.
 
+use base::Hotkey;
 use chain_metadata::api;
-use common::Hotkey;
 use subxt::utils::AccountId32;
 
 use super::*;

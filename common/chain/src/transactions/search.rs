@@ -1,6 +1,6 @@
 //! Looking for a transaction in the blocks, when the node that took it cannot be heard any more.
 
-use common::{BlockHash, Height};
+use base::{BlockHash, Height};
 use tracing::debug;
 
 use super::{SendError, Signed, Statuses, TransactionError, until_answered};

@@ -1,6 +1,6 @@
 //! A key that signs.
 
-use common::{Coldkey, Hotkey, key_file::Material, signature::SigningKey};
+use base::{Coldkey, Hotkey, key_file::Material, signature::SigningKey};
 use sp_core::{Pair, sr25519};
 use subxt::{
     SubstrateConfig,

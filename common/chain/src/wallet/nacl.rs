@@ -4,7 +4,7 @@
 //! XSalsa20-Poly1305, libsodium's `crypto_secretbox`.
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use common::Secret;
+use base::Secret;
 use crypto_secretbox::{KeyInit, XSalsa20Poly1305, aead::Aead};
 use zeroize::Zeroizing;
 
@@ -24,7 +24,7 @@ impl Cost {
     pub(super) const BITTENSOR: Self = Self { memory_kib: 512 << 10, passes: 8 };
 }
 
-/// Opens what follows [`SEALED_PREFIX`](common::key_file::SEALED_PREFIX); `None` if the password does not fit or the bytes are damaged.
+/// Opens what follows [`SEALED_PREFIX`](base::key_file::SEALED_PREFIX); `None` if the password does not fit or the bytes are damaged.
 pub(super) fn open(sealed: &[u8], password: &Secret, cost: Cost) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
     let nonce: [u8; NONCE] = nonce.try_into().ok()?;

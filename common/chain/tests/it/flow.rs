@@ -1,15 +1,15 @@
 //! The whole story of a subnet: register, commit, weigh, epoch, read back.
 
-use chain::{Client, Registration};
-use common::{
+use base::{
     Rao, Uid,
     commitment::{Field, Fields},
 };
+use chain::{Client, Registration};
 use devchain::{Devchain, Genesis};
 
 use crate::support::*;
 
-const TAO: u64 = common::RAO_PER_TAO;
+const TAO: u64 = base::RAO_PER_TAO;
 
 async fn story(client: &Client, between: impl Fn()) {
     let (miner, coldkey) = (key("//Miner"), key("//Dave"));

@@ -1,10 +1,10 @@
 //! Reading: how many requests it takes, and what it says of what is not there.
 
+use base::{BlockHash, Coldkey, Height, Netuid, Rao, Uid, UnixMillis};
 use chain::{
     Client, Options,
     error::{ConnectError, ReadError},
 };
-use common::{BlockHash, Coldkey, Height, Netuid, Rao, Uid, UnixMillis};
 use devchain::{Genesis, StorageWrite};
 
 use crate::{proxy::Proxy, support::*};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use base::Height;
 use chain::{Block, Client, Options};
-use common::Height;
 use devchain::{Drop, FaultChange, Genesis, Stall};
 
 use crate::support::*;

@@ -1,11 +1,11 @@
 //! Every refusal of the chain that our calls can meet, from the chain itself, in the words that a user reads.
 
-use chain::{
-    Call, Client, CommitError, RegisterError, Stage, WeightsError, refusal::Refusal, wallet::KeyPair,
-};
-use common::{
+use base::{
     Hotkey, Netuid, Rao, Uid,
     commitment::{Field, Fields},
+};
+use chain::{
+    Call, Client, CommitError, RegisterError, Stage, WeightsError, refusal::Refusal, wallet::KeyPair,
 };
 use devchain::{Devchain, Genesis, StorageWrite};
 
@@ -114,7 +114,7 @@ async fn weights_too_soon_are_refused_by_the_pool_and_foreseen() {
     let first = in_time(client.set_weights(SUBNET, &[(Uid(0), 1)], 0, &alice)).await.unwrap();
     refused_by_pool(&client, weights(&[0], &[1]), &alice, Refusal::RateLimited).await;
     let error = client.set_weights(SUBNET, &[(Uid(0), 1)], 0, &alice).await.unwrap_err();
-    let next = common::Height(first.height.0 + 100_000);
+    let next = base::Height(first.height.0 + 100_000);
     assert_eq!(error, WeightsError::TooSoon { last: first.height, next });
     assert_eq!(client.next_weights(SUBNET, &alice.hotkey()).await, Ok(next));
 }

@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, path::Path, process::Stdio};
 
+use base::commitment::{Field, Fields};
 use chain::Client;
-use common::commitment::{Field, Fields};
 use devchain::{Config, Devchain, Genesis};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},

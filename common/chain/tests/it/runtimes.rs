@@ -9,8 +9,8 @@ use std::{
     },
 };
 
+use base::{Rao, Uid};
 use chain::{Client, Registration};
-use common::{Rao, Uid};
 use devchain::Genesis;
 use serde_json::{Value, json};
 

@@ -2,8 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
+use base::{BlockHash, Netuid};
 use chain::{Client, Included, Options, TransactionError, wallet::KeyPair};
-use common::{BlockHash, Netuid};
 use devchain::{Config, Devchain, FaultChange, Genesis, Handle, Pace};
 use jsonrpsee::{
     core::{client::ClientT, params::ArrayParams},

@@ -1,7 +1,7 @@
 //! Transactions: several at once, expired ones, and those whose fate must be looked for.
 
+use base::commitment::{Field, Fields};
 use chain::{Call, Client, Options, TransactionError};
-use common::commitment::{Field, Fields};
 use devchain::{FaultChange, Genesis, Stall};
 
 use crate::support::*;

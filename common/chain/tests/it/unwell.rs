@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use base::Height;
 use chain::{Client, error::ConnectError};
-use common::Height;
 use devchain::Genesis;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};

@@ -12,13 +12,13 @@ use ::parquet::{
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::parser::parse_message_type,
 };
-use common::{
-    dataset::{BlockTable, Manifest, Role, TokenType},
-    permutation::Permutation,
-};
 use data::{
     MANIFEST, Options, PrepareError, Quiet, Report, TOKENIZER, TextTokenizer, TokenizerChoice, Watch,
     blocks_name, prepare, shard_files, shard_name,
+};
+use protocol::{
+    dataset::{BlockTable, Manifest, Role, TokenType},
+    permutation::Permutation,
 };
 use std::{
     collections::BTreeMap,

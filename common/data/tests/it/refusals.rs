@@ -222,9 +222,9 @@ fn errors_tell_programs_how_to_end() {
         full.to_string(),
         "no space is left for x: make room, then run the same command again; it goes on where it was"
     );
-    assert_eq!(PrepareError::from(full).exit(), common::Exit::Failed);
-    assert_eq!(PrepareError::from(data::OptionsError::NoInput).exit(), common::Exit::Usage);
-    assert_eq!(PrepareError::Stopped.exit(), common::Exit::Failed);
+    assert_eq!(PrepareError::from(full).exit(), base::Exit::Failed);
+    assert_eq!(PrepareError::from(data::OptionsError::NoInput).exit(), base::Exit::Usage);
+    assert_eq!(PrepareError::Stopped.exit(), base::Exit::Failed);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! `config.json`: the model, as `transformers` writes and reads it.
 
 use super::{CONFIG, CheckpointError, file, json};
-use common::model::ModelSpec;
+use protocol::model::ModelSpec;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! `muster.json` and `muster.progress` on the disk.
 
 use super::{CheckpointError, beside, file};
-use common::{
+use protocol::{
     checkpoint::{MANIFEST, MOST_MANIFEST_BYTES, Manifest, PROGRESS, Part},
     progress::{self, Progress},
 };

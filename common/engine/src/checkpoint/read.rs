@@ -3,12 +3,9 @@
 use super::{CheckpointError, INDEX, SINGLE, beside, check, config, file, json, safetensors};
 use crate::{adamw::cut, error::EngineError, layout::int, model::Model, raw};
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use common::{
-    checkpoint::Manifest,
-    model::{ModelSpec, TensorSpec},
-    progress::Progress,
-};
+use base::tensor::TensorSpec;
 use memmap2::Mmap;
+use protocol::{checkpoint::Manifest, model::ModelSpec, progress::Progress};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,

@@ -3,9 +3,10 @@
 use super::{CONFIG, CheckpointError, INDEX, config, file, manifest, safetensors};
 use crate::{error::EngineError, model::Model};
 use ::safetensors::{Dtype, serialize_to_file, tensor::TensorView};
-use common::{
+use base::tensor::TensorSpec;
+use protocol::{
     checkpoint::{MANIFEST, Manifest, PROGRESS},
-    model::{Layout, TensorSpec},
+    model::Layout,
     progress::Progress,
 };
 use serde::Serialize;

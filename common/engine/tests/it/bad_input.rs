@@ -1,8 +1,8 @@
 //! What the engine refuses, in the words that a user sees.
 
 use crate::support::{batches, filled, never, options, small, source, training};
-use common::{model::ModelSpec, train::TrainSpec};
 use engine::{Batch, EngineError, Model, Options, Place, init_torch};
+use protocol::{model::ModelSpec, train::TrainSpec};
 
 #[test]
 fn batches_that_do_not_fit_the_model() {

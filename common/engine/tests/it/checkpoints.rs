@@ -1,15 +1,17 @@
 //! Checkpoints in both directions, and files that are none.
 
 use crate::support::{batches, bits, case, filled, never, options, small, source, training};
-use common::{
+use base::{
     Window,
-    aggregate::Medians,
-    checkpoint::{MANIFEST, PROGRESS},
     digest::{RunHash, StateRoot},
+};
+use codec::aggregate::Medians;
+use engine::Model;
+use protocol::{
+    checkpoint::{MANIFEST, PROGRESS},
     history::{History, WindowRecord},
     progress::Progress,
 };
-use engine::Model;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::{
@@ -330,7 +332,7 @@ fn moments_of_another_model_are_refused() {
     model.train(&training(), 0, source(&batches(4, 2)), &never()).unwrap();
     model.save_moments(&path).unwrap();
 
-    let mut other = Model::new(common::model::ModelSpec { tied: true, ..small() }, options()).unwrap();
+    let mut other = Model::new(protocol::model::ModelSpec { tied: true, ..small() }, options()).unwrap();
     let error = other.load_moments(&path).unwrap_err().to_string();
     assert!(error.contains("the tensor adamw.first has shape"), "{error}");
     let whole = fs::read(&path).unwrap();

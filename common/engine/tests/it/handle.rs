@@ -1,9 +1,9 @@
 //! The model on its own thread.
 
 use crate::support::{batches, filled, never, options, small, source, training};
-use common::model::ModelSpec;
 use engine::{EngineError, Handle, Model, SparseStep};
 use futures::executor::block_on;
+use protocol::model::ModelSpec;
 
 async fn start() -> Handle {
     let handle = Handle::start(small(), options()).await.unwrap();

@@ -1,11 +1,11 @@
 //! What the tests share.
 
-use common::{
+use engine::{Batch, Compute, Model, Options, Place, ShardError};
+use protocol::{
     model::ModelSpec,
     schedule::{Decay, Schedule},
     train::{AdamW, TrainSpec},
 };
-use engine::{Batch, Compute, Model, Options, Place, ShardError};
 use std::{
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,

@@ -1,11 +1,11 @@
 //! Windows of training.
 
 use crate::support::{batches, bits, filled, never, options, source, training};
-use common::{
+use engine::{Compute, EngineError, Options, ShardError};
+use protocol::{
     schedule::{Decay, Schedule},
     train::TrainSpec,
 };
-use engine::{Compute, EngineError, Options, ShardError};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]

@@ -1,11 +1,11 @@
 //! Logits, losses, gradients and steps of the optimizer against what `transformers` and torch computed.
 
 use crate::support::{case, never, options, source};
-use common::{
+use engine::{Batch, Compute, Model, Options};
+use protocol::{
     schedule::{Decay, Schedule},
     train::{AdamW, TrainSpec},
 };
-use engine::{Batch, Compute, Model, Options};
 use safetensors::{Dtype, SafeTensors};
 
 /// The model of a case with its weights, and what `transformers` computed with it.

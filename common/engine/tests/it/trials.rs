@@ -1,7 +1,7 @@
 //! Sparse steps on trial.
 
 use crate::support::{Numbers, batches, bits, filled, options};
-use common::{
+use codec::{
     aggregate::trial_step,
     chunks::Geometry,
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},

@@ -2,11 +2,10 @@
 
 use super::{FetchError, Fetcher};
 use crate::BlockState;
-use common::{
-    Hotkey, NeuronId,
+use base::{Hotkey, NeuronId, digest::RunHash};
+use protocol::{
+    bucket_layout,
     checkpoint::{MANIFEST, Manifest, PROGRESS, Part, Pointer},
-    digest::RunHash,
-    keys,
     model::Layout,
     progress::Progress,
 };
@@ -30,8 +29,8 @@ impl Fetcher {
         run: &RunHash,
     ) -> Result<Pointer, FetchError> {
         let owner = validator.hotkey;
-        let key = keys::checkpoint_pointer(run.id());
-        let bytes = self.small(state, validator, &key, keys::LARGEST_POINTER).await?;
+        let key = bucket_layout::checkpoint_pointer(run.id());
+        let bytes = self.small(state, validator, &key, bucket_layout::LARGEST_POINTER).await?;
         let pointer = Pointer::read(&bytes).map_err(|source| FetchError::Pointer { owner, source })?;
         match pointer.run == *run {
             true => Ok(pointer),
@@ -90,7 +89,7 @@ impl Fetcher {
     /// The manifest that the pointer names, and its bytes.
     async fn manifest(&self, from: &Source<'_>, layout: &Layout) -> Result<(Manifest, Vec<u8>), FetchError> {
         let owner = from.owner;
-        let got = from.bucket.get(&from.key(MANIFEST), &self.limits(keys::LARGEST_MANIFEST)).await;
+        let got = from.bucket.get(&from.key(MANIFEST), &self.limits(bucket_layout::LARGEST_MANIFEST)).await;
         let (bytes, fetched) = got.map_err(|source| FetchError::Storage { owner, source })?;
         if *fetched.hash.as_bytes() != from.pointer.manifest {
             return Err(FetchError::OtherManifest { owner });
@@ -128,7 +127,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn key(&self, file: &str) -> String {
-        keys::checkpoint(self.pointer.run.id(), self.pointer.window, file)
+        bucket_layout::checkpoint(self.pointer.run.id(), self.pointer.window, file)
     }
 }
 

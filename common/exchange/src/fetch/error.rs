@@ -1,16 +1,13 @@
 //! Why an object could not be had, and whose fault that is.
 
-use common::{
+use base::{
     Hotkey, NeuronId,
-    checkpoint::ManifestError,
     digest::{ObjectHash, RunHash},
-    gauntlet::Fault,
-    history::RecordError,
-    progress::ProgressError,
-    score_log::ScoreLogError,
-    submission::SubmissionError,
     wire::WireError,
 };
+use codec::submission::SubmissionError;
+use protocol::{checkpoint::ManifestError, history::RecordError, progress::ProgressError};
+use scoring::{gauntlet::Fault, score_log::ScoreLogError};
 use std::{io, path::PathBuf};
 use storage::StorageError;
 

@@ -4,13 +4,13 @@ use crate::{
     ledger::{Chain, claim_of},
     support::*,
 };
-use chain::CommitError;
-use common::{
+use base::{
     Height, Window,
-    announcement::{Announcement, Record},
     commitment::{Field, Fields},
 };
+use chain::CommitError;
 use exchange::{AnnounceError, Announcer};
+use protocol::announcement::{Announcement, Record};
 
 const MINER: &str = "miner-0";
 
@@ -107,11 +107,11 @@ async fn who_is_not_registered_is_refused_by_the_chain() {
     chain.stop().await;
 }
 
-fn announced_at(port: u16) -> common::announcement::Bucket {
+fn announced_at(port: u16) -> protocol::announcement::Bucket {
     announced(([127, 0, 0, 1], port).into(), MINER)
 }
 
 /// The bucket that [`Chain::announcer`] announces.
-fn announcer_bucket() -> common::announcement::Bucket {
+fn announcer_bucket() -> protocol::announcement::Bucket {
     announced_at(9000)
 }

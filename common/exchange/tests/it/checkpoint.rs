@@ -1,17 +1,19 @@
 //! Checkpoints: there and back, and everything that a bucket's owner may try.
 
 use crate::support::*;
-use common::{
+use base::{
     Window,
-    aggregate::Medians,
-    checkpoint::{MANIFEST, Manifest, ManifestError, PROGRESS, Part, Pointer, most_bytes},
     digest::{RunHash, RunSeed, StateRoot},
+};
+use codec::aggregate::Medians;
+use exchange::{FetchError, ParametersError, read_parameters};
+use protocol::{
+    bucket_layout,
+    checkpoint::{MANIFEST, Manifest, ManifestError, PROGRESS, Part, Pointer, most_bytes},
     history::{History, WindowRecord},
-    keys,
     model::Layout,
     progress::Progress,
 };
-use exchange::{FetchError, ParametersError, read_parameters};
 use safetensors::{Dtype, tensor::TensorView};
 use std::{
     collections::BTreeMap,
@@ -46,7 +48,7 @@ type Tensors = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
 
 fn tensors() -> Tensors {
     let (layout, values) = (flat(), values());
-    let tensor = |(tensor, place): (&common::model::TensorSpec, std::ops::Range<usize>)| {
+    let tensor = |(tensor, place): (&base::tensor::TensorSpec, std::ops::Range<usize>)| {
         let bytes = values[place].iter().flat_map(|value| value.to_le_bytes()).collect();
         (tensor.name.clone(), Dtype::F32, tensor.shape.clone(), bytes)
     };
@@ -125,13 +127,13 @@ impl Uploaded {
     }
 
     async fn replace(&self, file: &str, bytes: &[u8]) {
-        self.buckets.put(OWNER, &keys::checkpoint(RUN.id(), Window(7), file), bytes).await;
+        self.buckets.put(OWNER, &bucket_layout::checkpoint(RUN.id(), Window(7), file), bytes).await;
     }
 
     /// Another manifest, with a pointer to it.
     async fn replace_manifest(&self, manifest: &Manifest) {
         self.replace(MANIFEST, &manifest.to_bytes()).await;
-        let key = keys::checkpoint_pointer(RUN.id());
+        let key = bucket_layout::checkpoint_pointer(RUN.id());
         self.buckets.put(OWNER, &key, &Pointer::of(manifest).to_bytes()).await;
     }
 }
@@ -229,7 +231,7 @@ async fn progress_of_another_state_is_refused() {
 #[tokio::test]
 async fn pointers_lead_to_what_they_name_or_nowhere() {
     let there = Uploaded::start().await;
-    let key = keys::checkpoint_pointer(RUN.id());
+    let key = bucket_layout::checkpoint_pointer(RUN.id());
     let other_run = Pointer { run: RunHash([1; 32]), ..there.pointer };
     there.buckets.put(OWNER, &key, &other_run.to_bytes()).await;
     let error = there.refused().await;

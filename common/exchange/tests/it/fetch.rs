@@ -1,19 +1,16 @@
 //! Submissions out of buckets: what is good comes, what is not is somebody's fault.
 
 use crate::support::*;
+use base::{
+    BlockHash, Height, NeuronId, Window,
+    digest::{ObjectHash, RunHash, State},
+};
 use bucket_server::Fault as Broken;
 use bytes::Bytes;
-use common::{
-    BlockHash, Height, NeuronId, Window,
-    acceptance::Accepted,
-    announcement::Claim,
-    custody::custodians,
-    digest::{ObjectHash, RunHash, State},
-    gauntlet::Fault,
-    keys,
-    submission::{Expected, Submission},
-};
+use codec::submission::{Expected, Submission};
 use exchange::{FetchError, FetchLimits, Fetcher};
+use protocol::{acceptance::Accepted, announcement::Claim, bucket_layout, replicas::custodians};
+use scoring::gauntlet::Fault;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -59,7 +56,7 @@ async fn a_claimed_object_comes_as_it_was_put() {
     assert_eq!(submission.bytes(), bytes);
     assert_eq!(submission.hash(), claimed(&bytes));
     assert_eq!(submission.object(), &Bytes::from(bytes));
-    let key = keys::submission(RUN.id(), Window(3), &submission.hash());
+    let key = bucket_layout::submission(RUN.id(), Window(3), &submission.hash());
     assert_eq!(buckets.keys(MINER, "").await, [key]);
 }
 
@@ -251,7 +248,11 @@ async fn an_accepted_object_comes_from_whoever_has_it() {
     for owner in [other, custodians[2], custodians[0], MINER] {
         buckets.outbox(owner).put_submission(Window(3), &object, bytes.clone().into()).await.unwrap();
         assert_eq!(accepted(&buckets, object).await.unwrap().bytes(), bytes, "{owner}");
-        buckets.own(owner).delete(&keys::submission(RUN.id(), Window(3), &object), LONG).await.unwrap();
+        buckets
+            .own(owner)
+            .delete(&bucket_layout::submission(RUN.id(), Window(3), &object), LONG)
+            .await
+            .unwrap();
     }
 }
 

@@ -1,21 +1,23 @@
 //! Windows on a development chain: what the ledger decides is what `common` decides from the same blocks.
 
 use crate::support::*;
-use chain::{Client, Options};
-use common::{
+use base::{
     Height, NeuronId, Window,
-    acceptance::{Decision, Evidence, NeuronState, NullWindow, Snapshot, decide},
-    announcement::{Bits, Claim, Possession, Record, Vote},
-    assignment::Assignments,
-    clock::{Heights, WindowSpec},
     digest::{DatasetHash, ObjectHash, RunId, ScoreLogHead, State, StateRoot, TokenizerHash},
-    history::History,
-    run_spec::{RunFile, RunSpec},
 };
+use chain::{Client, Options};
 use devchain::{Config, Devchain, Genesis, Pace};
 use devchain_genesis::neuron;
 use exchange::{Announcer, ExchangeError, Ledger};
 use futures::future::join_all;
+use protocol::{
+    acceptance::{Decision, Evidence, NeuronState, NullWindow, Snapshot, decide},
+    announcement::{Bits, Claim, Possession, Record, Vote},
+    assignment::Assignments,
+    clock::{Heights, WindowSpec},
+    history::History,
+    run_spec::{RunFile, RunSpec},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
@@ -35,7 +37,7 @@ mod devchain_genesis {
     }
 }
 
-const TAO: u64 = common::RAO_PER_TAO;
+const TAO: u64 = base::RAO_PER_TAO;
 const MINERS: [&str; 2] = ["miner-0", "miner-1"];
 const VALIDATORS: [&str; 3] = ["val-a", "val-b", "val-c"];
 /// Guards against hanging; nothing is expected to take this long.

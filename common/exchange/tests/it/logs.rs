@@ -1,17 +1,21 @@
 //! Score logs and records of windows.
 
 use crate::support::*;
-use common::{
+use base::{
     BlockHash, Uid, Window,
-    acceptance::Accepted,
     digest::{ObjectHash, RunHash, ScoreLogHead, StandingsHash, State},
-    gauntlet::Standings,
+};
+use exchange::{FetchError, signing_key};
+use protocol::{
+    acceptance::Accepted,
+    bucket_layout,
     history::{RecordError, WindowRecord},
-    keys,
+};
+use scoring::{
+    gauntlet::Standings,
     score_log::{Header, ScoreLog, ScoreLogError},
     weights::Subnet,
 };
-use exchange::{FetchError, signing_key};
 use std::collections::BTreeMap;
 
 const VALIDATOR: &str = "val-a";
@@ -42,7 +46,7 @@ async fn a_score_log_comes_as_it_was_signed() {
     let bytes = log(3).sign(&signing_key(&wallet(VALIDATOR))).unwrap();
     buckets.outbox(VALIDATOR).put_score_log(Window(3), bytes.into()).await.unwrap();
     assert_eq!(fetch(&buckets, 3).await.unwrap(), log(3));
-    assert_eq!(buckets.keys(VALIDATOR, "").await, [keys::score_log(RUN.id(), Window(3))]);
+    assert_eq!(buckets.keys(VALIDATOR, "").await, [bucket_layout::score_log(RUN.id(), Window(3))]);
     let error = fetch(&buckets, 4).await.unwrap_err();
     assert!(matches!(error, FetchError::Storage { .. }) && error.is_retryable(), "{error}");
 }
@@ -63,8 +67,8 @@ async fn edited_logs_and_those_of_other_windows_are_refused() {
     let error = fetch(&buckets, 3).await.unwrap_err();
     assert!(matches!(error, FetchError::ScoreLog { .. }) && !error.is_retryable(), "{error}");
 
-    let huge = vec![0; usize::try_from(keys::LARGEST_SCORE_LOG).unwrap() + 1];
-    buckets.put(VALIDATOR, &keys::score_log(RUN.id(), Window(3)), &huge).await;
+    let huge = vec![0; usize::try_from(bucket_layout::LARGEST_SCORE_LOG).unwrap() + 1];
+    buckets.put(VALIDATOR, &bucket_layout::score_log(RUN.id(), Window(3)), &huge).await;
     let error = fetch(&buckets, 3).await.unwrap_err();
     assert!(matches!(error, FetchError::Storage { .. }) && !error.is_retryable(), "{error}");
 }
@@ -80,7 +84,7 @@ async fn records_of_windows_come_or_are_refused() {
 
     let other = RunHash([8; 32]);
     for (window, bytes) in [(3, record.to_bytes(&other)), (4, record.to_bytes(&RUN)), (5, vec![1; 40])] {
-        buckets.put(VALIDATOR, &keys::record(RUN.id(), Window(window)), &bytes).await;
+        buckets.put(VALIDATOR, &bucket_layout::record(RUN.id(), Window(window)), &bytes).await;
         let error = fetcher.record(&state, &validator, &RUN, Window(window)).await.unwrap_err();
         let FetchError::Record { source, .. } = &error else { panic!("{error}") };
         let expected = match window {

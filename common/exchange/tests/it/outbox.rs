@@ -1,7 +1,9 @@
 //! What is kept in one's own bucket, and what is not.
 
 use crate::{checkpoint::save, support::*};
-use common::{Window, digest::ObjectHash, history::WindowRecord, keys, submission::KEY_BYTES};
+use base::{Window, digest::ObjectHash};
+use codec::submission::KEY_BYTES;
+use protocol::{bucket_layout, history::WindowRecord};
 
 const NAME: &str = "val-a";
 
@@ -22,23 +24,24 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
         outbox.put_checkpoint(&at, &manifest).await.unwrap();
     }
     let (id, files) = (RUN.id(), 5);
-    assert_eq!(buckets.keys(NAME, &keys::checkpoints(id)).await.len(), 2 * files + 1);
+    assert_eq!(buckets.keys(NAME, &bucket_layout::checkpoints(id)).await.len(), 2 * files + 1);
 
     assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 4 + files);
     assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 0);
-    let left = buckets.keys(NAME, &keys::submissions(id)).await;
-    assert_eq!(left, [2, 3].map(|w| keys::submission(id, Window(w), &ObjectHash([1; 32]))));
-    assert_eq!(buckets.keys(NAME, &keys::seal_keys(id)).await.len(), 2);
-    let left = buckets.keys(NAME, &keys::checkpoints(id)).await;
+    let left = buckets.keys(NAME, &bucket_layout::submissions(id)).await;
+    assert_eq!(left, [2, 3].map(|w| bucket_layout::submission(id, Window(w), &ObjectHash([1; 32]))));
+    assert_eq!(buckets.keys(NAME, &bucket_layout::seal_keys(id)).await.len(), 2);
+    let left = buckets.keys(NAME, &bucket_layout::checkpoints(id)).await;
     assert_eq!(left.len(), files + 1);
     let of_two = |key: &String| {
-        *key == keys::checkpoint_pointer(id) || keys::window(key, &keys::checkpoints(id)) == Some(Window(2))
+        *key == bucket_layout::checkpoint_pointer(id)
+            || bucket_layout::window(key, &bucket_layout::checkpoints(id)) == Some(Window(2))
     };
     assert!(left.iter().all(of_two), "{left:?}");
 
     // The newest checkpoint stays, however old it is.
     assert_eq!(outbox.delete_before(Window(100)).await.unwrap(), 4);
-    assert_eq!(buckets.keys(NAME, &keys::checkpoints(id)).await, left);
+    assert_eq!(buckets.keys(NAME, &bucket_layout::checkpoints(id)).await, left);
     assert_eq!(buckets.keys(NAME, &format!("{id}/scores/")).await.len(), 4);
     assert_eq!(buckets.keys(NAME, &format!("{id}/record/")).await.len(), 4);
 }
@@ -50,7 +53,7 @@ async fn nothing_of_other_runs_is_deleted() {
     for key in others {
         buckets.put(NAME, key, b"mine").await;
     }
-    let strange = format!("{}not-a-window/x", keys::submissions(RUN.id()));
+    let strange = format!("{}not-a-window/x", bucket_layout::submissions(RUN.id()));
     buckets.put(NAME, &strange, b"mine").await;
     assert_eq!(buckets.outbox(NAME).delete_before(Window(100)).await.unwrap(), 0);
     assert_eq!(buckets.keys(NAME, "").await.len(), 4);

@@ -1,16 +1,12 @@
 //! Sealed submissions out of buckets: nobody reads them without the one key that opens them.
 
 use crate::support::*;
+use base::{Window, digest::ObjectHash};
 use bytes::Bytes;
-use common::{
-    Window,
-    announcement::Claim,
-    digest::ObjectHash,
-    gauntlet::Fault,
-    keys,
-    submission::{Expected, Header, KEY_BYTES, KeyObject, SealKey, Submission, encode_sealed},
-};
+use codec::submission::{Expected, Header, KEY_BYTES, KeyObject, SealKey, Submission, encode_sealed};
 use exchange::{FetchError, signing_key};
+use protocol::{announcement::Claim, bucket_layout};
+use scoring::gauntlet::Fault;
 
 const MINER: &str = "miner-0";
 const WINDOW: Window = Window(3);
@@ -108,11 +104,11 @@ async fn keys_that_do_not_belong_to_it_are_refused_by_name() {
         assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
     }
     for (bytes, says) in [(&[][..], "has 0 bytes: it has 210"), (&[7; 210], "another kind of object")] {
-        buckets.put(MINER, &keys::seal_key(RUN.id(), WINDOW, &parcel.hash()), bytes).await;
+        buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &parcel.hash()), bytes).await;
         let error = fetch(&buckets, parcel.hash()).await.unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
-    buckets.put(MINER, &keys::seal_key(RUN.id(), WINDOW, &parcel.hash()), &[7; 211]).await;
+    buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &parcel.hash()), &[7; 211]).await;
     let error = fetch(&buckets, parcel.hash()).await.unwrap_err();
     assert_eq!(error.fault(), Some(Fault::TooLarge), "{error}");
     parcel.reveal(&buckets, MINER, &parcel.key()).await;

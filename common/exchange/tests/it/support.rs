@@ -1,19 +1,23 @@
 //! Neurons with buckets, a small run, and what is uploaded in it.
 
+use base::{
+    BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, Window,
+    commitment::Commitment,
+    digest::{ObjectHash, RunHash, State},
+};
 use bucket_server::{BucketConfig, Config, Fault, Key, Plan, Rule, Server};
 use bytes::Bytes;
 use chain::{Commitments, Metagraph, Neuron, wallet::KeyPair};
-use common::{
-    BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, Window,
-    announcement::{self, AddressPolicy, Announcement, ReadCredentials, Record},
-    commitment::Commitment,
-    digest::{ObjectHash, RunHash, State},
-    model::ModelSpec,
-    run_spec::RunFile,
+use codec::{
     sparse::{Quantizer, SparseSpec, SparseTensor, compress},
     submission::{Expected, Header, Layout, encode},
 };
 use exchange::{BlockState, FetchLimits, Fetcher, Outbox, signing_key};
+use protocol::{
+    announcement::{self, AddressPolicy, Announcement, ReadCredentials, Record},
+    model::ModelSpec,
+    run_spec::RunFile,
+};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use storage::{Bucket, Content, Floor, Put, Retry, Storage};
 

@@ -2,23 +2,24 @@
 //! way that every object goes, through a bucket and the fetcher, and the state of the honest stays what it is without it.
 
 use crate::support::*;
-use bucket_server::Fault as Broken;
-use bytes::Bytes;
-use common::{
+use base::{
     Window,
-    aggregate::outer_step,
-    announcement::Claim,
     digest::{ObjectHash, StateRoot},
-    gauntlet::Fault,
-    keys,
     signature::SigningKey,
     state_root::{TensorHash, root},
+};
+use bucket_server::Fault as Broken;
+use bytes::Bytes;
+use codec::{
+    aggregate::outer_step,
     submission::{
         Expected, HEADER_BYTES, Header, KeyObject, SIGNATURE_CONTEXT, SealKey, Submission, TRAILER_BYTES,
         encode_sealed,
     },
 };
 use exchange::{FetchError, FetchLimits, Fetcher, signing_key};
+use protocol::{announcement::Claim, bucket_layout};
+use scoring::gauntlet::Fault;
 use std::time::Duration;
 use storage::Floor;
 
@@ -203,7 +204,7 @@ async fn w8_what_is_sealed_cannot_be_copied_in_time() {
     copied[72..112].copy_from_slice(&mine[72..112]); // The neuron.
     let copied = signed_again(copied);
     put(&buckets, HOSTILE, &claimed(&copied), &copied).await;
-    buckets.put(HOSTILE, &keys::seal_key(RUN.id(), Window(3), &claimed(&copied)), &opener).await;
+    buckets.put(HOSTILE, &bucket_layout::seal_key(RUN.id(), Window(3), &claimed(&copied)), &opener).await;
     let error = get(HOSTILE, claimed(&copied)).await.unwrap_err();
     assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
     assert_eq!(state_after(&[get(HONEST, claimed(&bytes)).await.unwrap()]), alone);
@@ -241,10 +242,10 @@ async fn w11_a_pickle_is_never_loaded() {
     let buckets = Buckets::start().await;
     assert_eq!(refused(&buckets, PICKLE).await.fault(), Some(Fault::Malformed));
     let (state, validator) = (buckets.quiet(), id("val-a"));
-    buckets.put("val-a", &keys::checkpoint_pointer(RUN.id()), PICKLE).await;
+    buckets.put("val-a", &bucket_layout::checkpoint_pointer(RUN.id()), PICKLE).await;
     let error = buckets.fetcher().checkpoint_pointer(&state, &validator, &RUN).await.unwrap_err();
     assert!(error.to_string().contains("another kind of object"), "{error}");
-    buckets.put("val-a", &keys::record(RUN.id(), Window(3)), PICKLE).await;
+    buckets.put("val-a", &bucket_layout::record(RUN.id(), Window(3)), PICKLE).await;
     let error = buckets.fetcher().record(&state, &validator, &RUN, Window(3)).await.unwrap_err();
     assert!(error.to_string().contains("another kind of object"), "{error}");
 }
@@ -255,7 +256,7 @@ async fn w53_what_a_peer_says_of_itself_stops_nobody() {
     let buckets = Buckets::start().await;
     let (state, validator) = (buckets.quiet(), id("val-a"));
     for bytes in [&b""[..], b"[1, 2]", b"{\"avg_steps_behind\": []}", &[0xe5; 400]] {
-        buckets.put("val-a", &keys::score_log(RUN.id(), Window(3)), bytes).await;
+        buckets.put("val-a", &bucket_layout::score_log(RUN.id(), Window(3)), bytes).await;
         let error = buckets.fetcher().score_log(&state, &validator, &RUN, Window(3)).await.unwrap_err();
         assert!(matches!(error, FetchError::ScoreLog { .. }) && error.fault().is_none(), "{error}");
     }

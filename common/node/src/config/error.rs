@@ -1,7 +1,7 @@
 //! Why settings make no configuration.
 
 use chain::wallet::WalletError;
-use common::announcement::BucketError;
+use protocol::announcement::BucketError;
 use std::{io, path::PathBuf};
 
 /// Why settings make no configuration. Each message names the setting, where it was given, and what to do.

@@ -263,9 +263,12 @@ fn a_bucket_on_r2_is_announced_in_the_form_that_everybody_reads() {
         .replace("\"reader\"", &format!("\"{}\"", "a".repeat(32)))
         .replace("very-secret-1", &"b".repeat(64));
     let bucket = Case::new(&text).config().bucket.announced;
-    assert!(matches!(bucket.location(), common::announcement::Location::R2 { .. }));
+    assert!(matches!(bucket.location(), protocol::announcement::Location::R2 { .. }));
     let other = Case::new(&text.replace(&format!("name = \"{account}\""), "name = \"another\""));
-    assert!(matches!(other.config().bucket.announced.location(), common::announcement::Location::S3 { .. }));
+    assert!(matches!(
+        other.config().bucket.announced.location(),
+        protocol::announcement::Location::S3 { .. }
+    ));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 use super::*;
-use common::{
+use base::{
     Height, Hotkey, NeuronId,
-    aggregate::Medians,
     digest::{Accumulator, ObjectHash},
-    history::{History, WindowRecord},
 };
+use codec::aggregate::Medians;
+use protocol::history::{History, WindowRecord};
 
 const RUN: RunHash = RunHash([7; 32]);
 
@@ -19,7 +19,7 @@ fn state(window: u64) -> (Progress, Vec<f32>) {
     let voter = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(3) };
     let records = (0..window.min(8)).map(|back| WindowRecord {
         window: Window(window - window.min(8) + back),
-        accepted: vec![common::acceptance::Accepted { id: voter, object: ObjectHash([window as u8; 32]) }],
+        accepted: vec![protocol::acceptance::Accepted { id: voter, object: ObjectHash([window as u8; 32]) }],
         voters: vec![voter],
     });
     let before = match window <= 8 {

@@ -1,14 +1,16 @@
 //! Everything that is found wrong before a node begins: the code that its program ends with, and what it says.
 
 use crate::network::*;
-use bucket_server::{Fault, Rule};
-use common::{
+use base::{
     Exit, Height, Window,
-    announcement::{Bits, Possession, Record, Vote},
     digest::{DatasetHash, RunId, ScoreLogHead, State, TokenizerHash},
+};
+use bucket_server::{Fault, Rule};
+use node::Role;
+use protocol::{
+    announcement::{Bits, Possession, Record, Vote},
     run_spec::{RunFile, RunSpec},
 };
-use node::Role;
 use std::fs;
 
 /// What a node that is told this ends with.
@@ -109,7 +111,7 @@ async fn data_must_be_the_runs() {
 
     // A token that is not the dataset's, of a file that was verified before.
     network.miner(MINER).await;
-    let shard = network.path("data").join(data::shard_name(common::dataset::Role::Training, 0));
+    let shard = network.path("data").join(data::shard_name(protocol::dataset::Role::Training, 0));
     let mut bytes = fs::read(&shard).unwrap();
     bytes[100] ^= 1;
     fs::write(&shard, bytes).unwrap();

@@ -1,18 +1,14 @@
 //! A chain, buckets and a run for tests, with one miner and two validators that are played by the test itself.
 
+use base::{
+    Height, NeuronId, Secret, Window,
+    digest::{ScoreLogHead, State},
+};
 use bucket_server::{BucketConfig, Key, Plan, Rule, Server};
 use bytes::Bytes;
 use chain::{Client, Options, wallet::KeyPair};
-use common::{
-    Height, NeuronId, Secret, Window,
+use codec::{
     aggregate::outer_step,
-    announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Vote},
-    clock::WindowSpec,
-    dataset::Manifest,
-    digest::{ScoreLogHead, State},
-    model::{Layout as Flat, ModelSpec},
-    progress::Progress,
-    run_spec::{RunFile, RunSpec},
     sparse::compress,
     submission::{Expected, Header, Layout, Submission, encode},
 };
@@ -21,6 +17,14 @@ use devchain::{Config as ChainConfig, Devchain, FaultChange, Genesis, Pace, Refu
 use exchange::{Announcer, Ledger, Outbox, signing_key};
 use futures::future::join_all;
 use node::{Config, ConfigFlags, Environment, Node, NodeError, Role, Settings};
+use protocol::{
+    announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Vote},
+    clock::WindowSpec,
+    dataset::Manifest,
+    model::{Layout as Flat, ModelSpec},
+    progress::Progress,
+    run_spec::{RunFile, RunSpec},
+};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -33,7 +37,7 @@ use telemetry::Shutdown;
 
 /// Guards against hanging; nothing is expected to take this long.
 const HANGS: Duration = Duration::from_secs(400);
-const TAO: u64 = common::RAO_PER_TAO;
+const TAO: u64 = base::RAO_PER_TAO;
 /// Who claims.
 pub(crate) const MINER: &str = "miner-0";
 /// Who comes late.
@@ -116,7 +120,7 @@ fn template() -> RunFile {
 /// Text of this repository, as a dataset; its manifest.
 fn dataset(out: &Path, sequence: u32) -> Manifest {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let texts = vec![root.join("LICENSE-APACHE"), root.join("common/FORMATS.md")];
+    let texts = vec![root.join("LICENSE-APACHE"), root.join("common/protocol/FORMATS.md")];
     let tokenizer = TokenizerChoice::Train { vocab: 300, sample: 1 << 20 };
     let options = data::Options::new(texts, out.to_owned(), tokenizer);
     let format = Some(data::Format::Text);
@@ -330,7 +334,7 @@ impl Network {
     }
 
     /// Plays a window in which the miner claims `object` and the validators name `state`.
-    pub(crate) async fn vote(&mut self, object: Option<common::digest::ObjectHash>, state: State) {
+    pub(crate) async fn vote(&mut self, object: Option<base::digest::ObjectHash>, state: State) {
         let (window, run) = (self.window(), self.spec.id());
         let heights = self.spec.clock().unwrap().heights(window).unwrap();
         self.advance_to(heights.first).await;

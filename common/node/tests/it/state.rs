@@ -1,9 +1,11 @@
 //! The shared state: made, kept, found again, and taken from others.
 
 use crate::network::*;
+use base::{Exit, Window, digest::State};
 use bucket_server::{Fault, Rule};
-use common::{Exit, Window, aggregate::Medians, digest::State, history::WindowRecord};
+use codec::aggregate::Medians;
 use node::{Event, Journal, Node, NodeError, Role, Source, events};
+use protocol::history::WindowRecord;
 
 /// Compares a node with what `common` alone computes.
 fn assert_true(node: &Node, network: &Network) {
@@ -18,7 +20,7 @@ fn events_of(node: &Node) -> Vec<Event> {
     entries.into_iter().map(|entry| entry.event).collect()
 }
 
-async fn parameters_root(node: &Node) -> common::digest::StateRoot {
+async fn parameters_root(node: &Node) -> base::digest::StateRoot {
     node.model.run(|model| model.state_root()).await.unwrap()
 }
 

@@ -1,11 +1,9 @@
 //! What works, and what a service refuses.
 
 use crate::support::{LIMITS, LONG, NAME, Network, PUT, announced, key, noise, storage};
+use base::Secret;
 use bytes::Bytes;
-use common::{
-    Secret,
-    announcement::{AddressPolicy, ReadCredentials},
-};
+use protocol::announcement::{AddressPolicy, ReadCredentials};
 use std::time::{Duration, SystemTime};
 use storage::{Content, Limits, MULTIPART_FROM, Put, Storage, StorageError};
 
@@ -184,7 +182,7 @@ async fn endpoints_inside_are_refused() {
 
     // A name is resolved when it is connected to, and judged by where it leads.
     let name = format!("https://localhost:{}", address.port());
-    let hidden = common::announcement::Bucket::s3(&name, "us-east-1", NAME, Some(key("reads"))).unwrap();
+    let hidden = protocol::announcement::Bucket::s3(&name, "us-east-1", NAME, Some(key("reads"))).unwrap();
     let error =
         Storage::new(AddressPolicy::Public).bucket(&hidden).unwrap().get("k", &LIMITS).await.unwrap_err();
     assert!(matches!(error, StorageError::Address { .. }), "{error}");

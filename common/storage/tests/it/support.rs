@@ -1,11 +1,9 @@
 //! A bucket on the local server, from its owner's and from a reader's side.
 
+use base::Secret;
 use bucket_server::{BucketConfig, Config, Fault, Key, Plan, Rule, Server};
 use bytes::Bytes;
-use common::{
-    Secret,
-    announcement::{self, AddressPolicy, ReadCredentials},
-};
+use protocol::announcement::{self, AddressPolicy, ReadCredentials};
 use std::{net::SocketAddr, time::Duration};
 use storage::{Bucket, Content, Floor, Limits, Put, Retry, Storage};
 

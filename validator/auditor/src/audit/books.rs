@@ -2,9 +2,10 @@
 
 use super::{Auditor, Run, logs::LogBook, sources::Sources};
 use crate::{AuditError, Windows, progress::Progress};
-use common::{NeuronId, Uid, Window, score_log::ScoreLog};
+use base::{NeuronId, Uid, Window};
 use exchange::BlockState;
 use futures::future::join_all;
+use scoring::score_log::ScoreLog;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// The books of validators, by their names.
@@ -56,7 +57,7 @@ impl Auditor {
         let mut validators = Validators::new();
         for window in windows.clone().map(Window) {
             // Who held a permit then; where nodes have forgotten that, who holds one now must do.
-            let heights = self.run.clock.heights(window).map_err(common::run_spec::RunSpecError::from)?;
+            let heights = self.run.clock.heights(window).map_err(protocol::run_spec::RunSpecError::from)?;
             if let Ok(state) = self.read(self.ledger.at(heights.votes_close).await)? {
                 add(&mut validators, &state);
             }

@@ -8,7 +8,7 @@ pub(super) use book::LogBook;
 
 use super::{Run, seen::Seen};
 use crate::report::{Finding, Item, Subject};
-use common::{Window, digest::ScoreLogHead};
+use base::{Window, digest::ScoreLogHead};
 use std::{collections::BTreeMap, ops::Range};
 
 /// What is found of the logs of a validator in the windows that are asked for. `is_due` says of which windows all that is

@@ -2,16 +2,18 @@
 
 use super::{Run, sources::Sources};
 use crate::report::Verdict;
-use common::{
+use base::{
     NeuronId, Window,
+    digest::{ObjectHash, State},
+};
+use codec::submission::{Expected, Submission, SubmissionError};
+use exchange::{BlockState, FetchError};
+use futures::future::join_all;
+use protocol::{
     acceptance::{Accepted, Candidate, Decision},
     announcement::{Claim, Vote},
     clock::Heights,
-    digest::{ObjectHash, State},
-    submission::{Expected, Submission, SubmissionError},
 };
-use exchange::{BlockState, FetchError};
-use futures::future::join_all;
 use std::collections::BTreeMap;
 
 /// A submission in memory, checked.

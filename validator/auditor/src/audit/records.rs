@@ -6,8 +6,9 @@ use super::{
     sources::{Sources, is_absent},
 };
 use crate::report::Verdict;
-use common::{NeuronId, history::WindowRecord};
+use base::NeuronId;
 use exchange::FetchError;
+use protocol::history::WindowRecord;
 
 /// Whether a validator's record of a window is true; nothing if it publishes none.
 pub(super) async fn check(

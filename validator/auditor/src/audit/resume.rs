@@ -2,8 +2,9 @@
 
 use super::{Audit, walk::Walk};
 use crate::AuditError;
-use common::{NeuronId, Window, checkpoint::Pointer, progress::Progress};
+use base::{NeuronId, Window};
 use exchange::read_parameters;
+use protocol::{checkpoint::Pointer, progress::Progress};
 
 /// Parameters that the stake majority voted for.
 pub(super) struct Resumption {

@@ -1,14 +1,16 @@
 //! What the chain says of a window.
 
-use chain::Hyperparameters;
-use common::{
+use base::{
     NeuronId, Uid,
+    digest::{State, StateRoot},
+};
+use chain::Hyperparameters;
+use exchange::BlockState;
+use protocol::{
     acceptance::Decision,
     announcement::{Claim, Vote},
     clock::Heights,
-    digest::{State, StateRoot},
 };
-use exchange::BlockState;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -1,6 +1,6 @@
 //! Where objects are looked for: in the bucket that its owner announces now, or announced then.
 
-use common::NeuronId;
+use base::NeuronId;
 use exchange::{BlockState, FetchError, FetchLimits, Fetcher};
 use std::{sync::Arc, time::Duration};
 use storage::{Floor, Storage, StorageError};

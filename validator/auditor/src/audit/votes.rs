@@ -5,11 +5,10 @@ use super::{
     seen::{Chain, Seen},
 };
 use crate::report::{Finding, Item, Subject, Verdict};
-use common::{
-    NeuronId,
+use base::{NeuronId, digest::State};
+use protocol::{
     acceptance::Candidate,
     announcement::{Bits, Possession, Vote},
-    digest::State,
 };
 
 /// What is found of the majority's state, of the miners' objects and of all votes.

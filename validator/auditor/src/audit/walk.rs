@@ -4,14 +4,12 @@ use super::{
     Run,
     objects::{Missing, Objects},
 };
-use common::{
+use base::{
     Window,
-    acceptance::Decision,
-    aggregate::{Medians, outer_step},
     digest::{State, StateRoot},
-    history::History,
-    progress::Progress,
 };
+use codec::aggregate::{Medians, outer_step};
+use protocol::{acceptance::Decision, history::History, progress::Progress};
 
 /// Where the walk is: at the start of a window.
 pub(super) struct Walk<'a> {

@@ -5,9 +5,9 @@ use crate::{
     AuditError,
     report::{Finding, Item, Subject, Verdict},
 };
+use base::{Height, NeuronId, Uid, Window};
 use chain::Row;
-use common::{
-    Height, NeuronId, Uid, Window,
+use scoring::{
     score_log::{Difference, ScoreLog, weights_difference},
     weights::Weights,
 };

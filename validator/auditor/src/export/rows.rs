@@ -1,7 +1,7 @@
 //! One row for each miner of each score log.
 
-use common::{
-    Hotkey, NeuronId, Uid,
+use base::{Hotkey, NeuronId, Uid};
+use scoring::{
     gauntlet::{Evaluation, Judgement, Outcome, ScoringSpec, Standing},
     score_log::{MinerLine, ScoreLog},
 };

@@ -2,7 +2,7 @@
 
 use super::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
 use crate::table::{Side, Table, short};
-use common::Uid;
+use base::Uid;
 
 /// What validators are asked about, with the names of the columns.
 const COLUMNS: [(Item, &str); 10] = [
@@ -118,7 +118,7 @@ impl Report {
 
 impl WindowReport {
     /// The validators of the window, in the order of their uids.
-    fn validators(&self) -> Vec<(Uid, common::Hotkey)> {
+    fn validators(&self) -> Vec<(Uid, base::Hotkey)> {
         let mut validators: Vec<_> = self.findings.iter().filter_map(Finding::validator).collect();
         validators.sort_unstable();
         validators.dedup();
@@ -147,7 +147,7 @@ impl WindowReport {
 }
 
 impl Finding {
-    fn validator(&self) -> Option<(Uid, common::Hotkey)> {
+    fn validator(&self) -> Option<(Uid, base::Hotkey)> {
         match self.subject {
             Subject::Validator(id, uid) => Some((uid, id.hotkey)),
             Subject::Network | Subject::Miner(..) => None,

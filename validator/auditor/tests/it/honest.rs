@@ -4,8 +4,9 @@ use crate::{
     story::{CHECKPOINT, Plot, Story, WINDOWS},
     subnet::{Neuron, VALIDATORS},
 };
+use base::Window;
 use bucket_server::{Fault, Plan, Rule};
-use common::{Window, keys};
+use protocol::bucket_layout;
 use serde_json::Value;
 use std::process::Output;
 
@@ -126,7 +127,8 @@ async fn gone_everywhere(story: &Story) {
 }
 
 async fn logs(story: &Story) {
-    let (bob, log) = (&story.validators[1], |window| keys::score_log(story.run.id(), Window(window)));
+    let (bob, log) =
+        (&story.validators[1], |window| bucket_layout::score_log(story.run.id(), Window(window)));
     // Every second log has a snapshot, so that only what is changed is not known.
     let edited = while_changed(story, bob, &log(1), flip(0.5)).await;
     let expected =
@@ -146,8 +148,8 @@ async fn logs(story: &Story) {
 }
 
 async fn records(story: &Story) {
-    let key = keys::record(story.run.id(), Window(2));
-    let other = story.read(&story.validators[0], &keys::record(story.run.id(), Window(1))).await;
+    let key = bucket_layout::record(story.run.id(), Window(2));
+    let other = story.read(&story.validators[0], &bucket_layout::record(story.run.id(), Window(1))).await;
     let found = while_changed(story, &story.validators[0], &key, |bytes| *bytes = other).await;
     assert_eq!(found, (vec!["differ 2 validator 1 record".to_owned()], Some(5)));
 }

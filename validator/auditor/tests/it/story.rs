@@ -2,32 +2,39 @@
 //! What training and measuring would give is made up; everything else is done as nodes do it.
 
 use crate::subnet::{self, FLOOR, HANGS, MINERS, Neuron, VALIDATORS};
+use base::{
+    Height, NeuronId, Uid, Window,
+    digest::{ObjectHash, ScoreLogHead, State},
+    tensor::TensorSpec,
+};
 use bucket_server::Server;
 use bytes::Bytes;
 use chain::Client;
-use common::{
-    Height, NeuronId, Uid, Window,
-    acceptance::{Decision, candidates},
+use codec::{
     aggregate::outer_step,
-    announcement::{Bits, Claim, Possession, Record, Vote},
-    checkpoint::{Manifest, PROGRESS, Part},
-    clock::{Clock, Heights},
-    custody::custodians,
-    digest::{ObjectHash, ScoreLogHead, State},
-    gauntlet::{Evaluation, Fault, Losses, Outcome, Standings},
-    history::WindowRecord,
-    model::{self, TensorSpec},
-    progress::Progress,
-    run_spec::RunSpec,
-    score_log::{Header as LogHeader, MinerLine, ScoreLog},
     sparse::compress,
     submission::{Expected, Header, Layout, Submission, encode},
-    weights::{Subnet, Weights},
 };
 use devchain::{Devchain, Handle};
 use exchange::{BlockState, Ledger, signing_key};
 use futures::future::join_all;
+use protocol::{
+    acceptance::{Decision, candidates},
+    announcement::{Bits, Claim, Possession, Record, Vote},
+    checkpoint::{Manifest, PROGRESS, Part},
+    clock::{Clock, Heights},
+    history::WindowRecord,
+    model,
+    progress::Progress,
+    replicas::custodians,
+    run_spec::RunSpec,
+};
 use safetensors::{Dtype, tensor::TensorView};
+use scoring::{
+    gauntlet::{Evaluation, Fault, Losses, Outcome, Standings},
+    score_log::{Header as LogHeader, MinerLine, ScoreLog},
+    weights::{Subnet, Weights},
+};
 use std::{collections::BTreeMap, future::Future, ops::Range, path::PathBuf, process::Output, sync::Arc};
 use storage::{Content, Limits, Put};
 use tempfile::TempDir;
@@ -418,7 +425,7 @@ impl Story {
         let id = self.miners[miner].id;
         let decision = &self.decisions[window as usize];
         let accepted = decision.applied().iter().find(|accepted| accepted.id == id).unwrap();
-        common::keys::submission(self.run.id(), Window(window), &accepted.object)
+        protocol::bucket_layout::submission(self.run.id(), Window(window), &accepted.object)
     }
 }
 

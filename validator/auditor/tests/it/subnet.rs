@@ -1,16 +1,16 @@
 //! What the story takes place on: a development chain, a bucket server, neurons with keys.
 
+use base::{Height, NeuronId, Secret, Uid};
 use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
 use chain::{Client, Options, wallet::KeyPair};
-use common::{
-    Height, NeuronId, Secret, Uid,
+use devchain::{Config, Devchain, Genesis, Pace};
+use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
+use exchange::{Announcer, Outbox};
+use protocol::{
     announcement::{self, AddressPolicy, ReadCredentials},
     model::ModelSpec,
     run_spec::{RunFile, RunSpec},
 };
-use devchain::{Config, Devchain, Genesis, Pace};
-use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
-use exchange::{Announcer, Outbox};
 use std::{path::Path, time::Duration};
 use storage::{Floor, Storage};
 

@@ -7,12 +7,9 @@ use crate::{
     },
     report::Verdict,
 };
-use common::{
-    NeuronId, Window,
-    digest::ScoreLogHead,
-    score_log::{ScoreLog, ScoreLogError},
-};
+use base::{NeuronId, Window, digest::ScoreLogHead};
 use exchange::{BlockState, FetchError};
+use scoring::score_log::{ScoreLog, ScoreLogError};
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// How many windows without a log are gone over, in search of one.

@@ -4,7 +4,8 @@ use crate::{
     audit::seen::{Chain, Seen},
     report::Verdict,
 };
-use common::{Uid, digest::ObjectHash, gauntlet::Outcome, score_log::ScoreLog};
+use base::{Uid, digest::ObjectHash};
+use scoring::{gauntlet::Outcome, score_log::ScoreLog};
 
 /// Seed, claims, uids, rules of the subnet, state: the first that the log has otherwise.
 pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {

@@ -2,8 +2,8 @@
 
 use super::LogBook;
 use crate::{audit::Run, report::Verdict};
-use common::{
-    Window,
+use base::Window;
+use scoring::{
     gauntlet::{Score, Standing},
     score_log::{Difference, Replay, ReplayError},
 };

@@ -1,0 +1,140 @@
+//! Signatures on objects: sr25519 over a digest, under a context that names the kind of object.
+
+use crate::Hotkey;
+use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey, PublicKey, SecretKey};
+use std::fmt;
+
+/// An sr25519 signature. Signing is randomized, so hashes of objects leave it out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Signature(pub [u8; 64]);
+
+/// Bytes of a [`Signature`].
+pub const SIGNATURE_BYTES: usize = 64;
+
+/// A hotkey's secret, or a session key's.
+pub struct SigningKey(Keypair);
+
+/// Why a signature does not stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The hotkey is no point of the curve, so nobody can sign for it.
+    #[error("hotkey {0} is not an sr25519 public key")]
+    Key(Hotkey),
+    /// The bytes are no signature.
+    #[error("the signature of {0} is malformed")]
+    Malformed(Hotkey),
+    /// Another key, context or digest was signed.
+    #[error("the signature is not one of {0} over this object")]
+    Wrong(Hotkey),
+    /// The 64 bytes are no secret key.
+    #[error("the secret key is malformed")]
+    Secret,
+}
+
+impl SigningKey {
+    /// A key from the 64 bytes that sp-core and Bittensor's wallets keep.
+    ///
+    /// # Errors
+    /// The bytes are no secret key.
+    pub fn from_bytes(secret: &[u8; 64]) -> Result<Self, SignatureError> {
+        let secret = SecretKey::from_bytes(secret).map_err(|_| SignatureError::Secret)?;
+        Ok(Self(secret.to_keypair()))
+    }
+
+    /// Derives the key of a seed, as sp-core does (`MiniSecretKey` in the Ed25519 expansion).
+    ///
+    /// # Panics
+    /// Never: every 32 bytes are a seed.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let seed = MiniSecretKey::from_bytes(seed).expect("32 bytes are a seed");
+        Self(seed.expand_to_keypair(ExpansionMode::Ed25519))
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn hotkey(&self) -> Hotkey {
+        Hotkey(self.0.public.to_bytes())
+    }
+
+    /// Signs a digest. The nonce takes the operating system's randomness.
+    #[must_use]
+    pub fn sign(&self, context: &'static str, digest: &[u8; 32]) -> Signature {
+        Signature(self.0.sign_simple(context.as_bytes(), digest).to_bytes())
+    }
+}
+
+impl Signature {
+    /// Checks the signature of `hotkey` over a digest.
+    ///
+    /// # Errors
+    /// Names what is wrong.
+    pub fn verify(
+        &self,
+        hotkey: Hotkey,
+        context: &'static str,
+        digest: &[u8; 32],
+    ) -> Result<(), SignatureError> {
+        let key = PublicKey::from_bytes(hotkey.as_bytes()).map_err(|_| SignatureError::Key(hotkey))?;
+        let signature =
+            schnorrkel::Signature::from_bytes(&self.0).map_err(|_| SignatureError::Malformed(hotkey))?;
+        key.verify_simple(context.as_bytes(), digest, &signature).map_err(|_| SignatureError::Wrong(hotkey))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey(of {})", self.hotkey())
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({})", hex::encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&[seed; 32])
+    }
+
+    #[test]
+    fn a_seed_gives_the_key_that_its_expansion_gives() {
+        let secret = MiniSecretKey::from_bytes(&[7; 32]).unwrap().expand(ExpansionMode::Ed25519);
+        let same = SigningKey::from_bytes(&secret.to_bytes()).unwrap();
+        assert_eq!(same.hotkey(), key(7).hotkey());
+    }
+
+    #[test]
+    fn only_the_same_key_context_and_digest_verify() {
+        let (ours, other) = (key(1), key(2));
+        let signature = ours.sign("kind a", &[7; 32]);
+        let hotkey = ours.hotkey();
+        assert_eq!(signature.verify(hotkey, "kind a", &[7; 32]), Ok(()));
+        assert_eq!(signature.verify(hotkey, "kind b", &[7; 32]), Err(SignatureError::Wrong(hotkey)));
+        assert_eq!(signature.verify(hotkey, "kind a", &[8; 32]), Err(SignatureError::Wrong(hotkey)));
+        let other = other.hotkey();
+        assert_eq!(signature.verify(other, "kind a", &[7; 32]), Err(SignatureError::Wrong(other)));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let (key, digest) = (key(1), [7; 32]);
+        let signature = key.sign("kind", &digest);
+        for bit in 0..512 {
+            let mut flipped = signature;
+            flipped.0[bit / 8] ^= 1 << (bit % 8);
+            assert!(flipped.verify(key.hotkey(), "kind", &digest).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let key = key(1);
+        assert_eq!(format!("{key:?}"), format!("SigningKey(of {})", key.hotkey()));
+    }
+}

@@ -1,0 +1,165 @@
+//! The state root: one hash of all shared parameters, made of parts that can be checked and compared alone.
+//!
+//! A tensor's f32 bytes (little endian) are cut into leaves of 4 MiB. A leaf is hashed, a tensor is the hash of its
+//! leaves, and the root is the hash of each tensor's name, type, shape and hash in the order of names. Two nodes that
+//! differ find the leaf in which they do; a checkpoint is verified part by part. Together with the history of accepted
+//! sets the root makes the [`State`](crate::digest::State) that votes name.
+
+use crate::{digest::StateRoot, tensor::TensorSpec, wire::Writer};
+
+/// Bytes of a leaf.
+pub const LEAF_BYTES: usize = 4 << 20;
+/// Values of a leaf.
+pub const LEAF_VALUES: usize = LEAF_BYTES / 4;
+
+/// The BLAKE3 `derive_key` context of leaves.
+pub const LEAF_CONTEXT: &str = "muster v1 state leaf";
+/// The BLAKE3 `derive_key` context of tensors.
+pub const TENSOR_CONTEXT: &str = "muster v1 state tensor";
+
+/// The number that stands for f32 among the types of tensors.
+const F32: u8 = 1;
+
+/// Hash of a piece of a tensor's bytes.
+pub type LeafHash = [u8; 32];
+
+/// The hashes of a tensor's leaves, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TensorHash {
+    /// One per 4 MiB; none for a tensor without values.
+    pub leaves: Vec<LeafHash>,
+}
+
+impl TensorHash {
+    /// Hashes a tensor.
+    #[must_use]
+    pub fn of(values: &[f32]) -> Self {
+        Self { leaves: values.chunks(LEAF_VALUES).map(leaf).collect() }
+    }
+
+    /// Hashes a tensor on so many threads (at least 1): the same hash.
+    #[must_use]
+    pub fn of_with_threads(values: &[f32], threads: usize) -> Self {
+        let mut leaves = vec![[0; 32]; values.len().div_ceil(LEAF_VALUES)];
+        let share = leaves.len().div_ceil(threads.max(1)).max(1);
+        if share >= leaves.len() {
+            return Self::of(values);
+        }
+        std::thread::scope(|scope| {
+            let parts = values.chunks(share * LEAF_VALUES).zip(leaves.chunks_mut(share));
+            parts.for_each(|(values, leaves)| {
+                let hash =
+                    || leaves.iter_mut().zip(values.chunks(LEAF_VALUES)).for_each(|(to, v)| *to = leaf(v));
+                scope.spawn(hash);
+            });
+        });
+        Self { leaves }
+    }
+
+    /// The tensor's hash.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(TENSOR_CONTEXT);
+        self.leaves.iter().for_each(|leaf| {
+            hasher.update(leaf);
+        });
+        *hasher.finalize().as_bytes()
+    }
+
+    /// The number of the first leaf in which two tensors of one shape differ.
+    #[must_use]
+    pub fn first_difference(&self, other: &Self) -> Option<usize> {
+        let most = self.leaves.len().max(other.leaves.len());
+        (0..most).find(|&at| self.leaves.get(at) != other.leaves.get(at))
+    }
+}
+
+/// Hashes a leaf: at most [`LEAF_VALUES`] values.
+#[must_use]
+pub fn leaf(values: &[f32]) -> LeafHash {
+    /// Values that are written as bytes at a time: 16 KiB, which stays in the first-level cache.
+    const PIECE: usize = 4096;
+    let mut bytes = [0u8; PIECE * 4];
+    let mut hasher = blake3::Hasher::new_derive_key(LEAF_CONTEXT);
+    for piece in values.chunks(PIECE) {
+        let bytes = &mut bytes[..piece.len() * 4];
+        for (to, value) in bytes.chunks_exact_mut(4).zip(piece) {
+            to.copy_from_slice(&value.to_le_bytes());
+        }
+        hasher.update(bytes);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// The root of a state: its tensors in the byte order of their names, each with its hash.
+///
+/// # Panics
+/// A name has more than 65,535 bytes, or a tensor more than 255 dimensions.
+#[must_use]
+pub fn root<'a>(tensors: impl IntoIterator<Item = (&'a TensorSpec, &'a TensorHash)>) -> StateRoot {
+    let mut writer = Writer::new();
+    for (tensor, hash) in tensors {
+        writer.text(&tensor.name).u8(F32);
+        writer.u8(tensor.shape.len().try_into().expect("a tensor has few dimensions"));
+        tensor.shape.iter().for_each(|&size| {
+            writer.u64(size as u64);
+        });
+        writer.raw(&hash.hash());
+    }
+    StateRoot::of(&[&writer.into_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Role;
+
+    fn tensor(name: &str, shape: &[usize]) -> TensorSpec {
+        TensorSpec { name: name.to_owned(), shape: shape.to_vec(), role: Role::Matrix }
+    }
+
+    /// A tensor of a little more than two leaves.
+    fn values() -> Vec<f32> {
+        (0..2 * LEAF_VALUES + 3).map(|at| at as f32).collect()
+    }
+
+    #[test]
+    fn threads_do_not_matter() {
+        let values = values();
+        let hash = TensorHash::of(&values);
+        assert_eq!(hash.leaves.len(), 3);
+        for threads in [0, 1, 2, 3, 8] {
+            assert_eq!(TensorHash::of_with_threads(&values, threads), hash);
+        }
+        assert_eq!(TensorHash::of_with_threads(&[], 2), TensorHash::of(&[]));
+    }
+
+    #[test]
+    fn a_leaf_is_the_hash_of_its_bytes() {
+        let bytes: Vec<u8> = [1.0f32, -2.5].iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(leaf(&[1.0, -2.5]), blake3::derive_key(LEAF_CONTEXT, &bytes));
+        assert_ne!(leaf(&[0.0]), leaf(&[-0.0]), "bits count, not values");
+    }
+
+    #[test]
+    fn a_difference_is_located() {
+        let (mut values, hash) = (values(), TensorHash::of(&values()));
+        assert_eq!(hash.first_difference(&TensorHash::of(&values)), None);
+        values[LEAF_VALUES] += 1.0;
+        assert_eq!(hash.first_difference(&TensorHash::of(&values)), Some(1));
+        assert_eq!(hash.first_difference(&TensorHash::of(&values[..LEAF_VALUES])), Some(1));
+    }
+
+    #[test]
+    fn names_shapes_and_values_all_count() {
+        let hash = TensorHash::of(&[1.0; 6]);
+        let of = |name, shape: &[usize], hash: &TensorHash| root([(&tensor(name, shape), hash)]);
+        let one = of("a", &[2, 3], &hash);
+        assert_eq!(one, of("a", &[2, 3], &hash));
+        assert_ne!(one, of("b", &[2, 3], &hash));
+        assert_ne!(one, of("a", &[3, 2], &hash));
+        assert_ne!(one, of("a", &[6], &hash));
+        assert_ne!(one, of("a", &[2, 3], &TensorHash::of(&[2.0; 6])));
+        assert_ne!(root([]), one);
+    }
+}

@@ -1,0 +1,293 @@
+//! The arrows between the crates, what heavy dependencies may be named where, and where dependencies come from.
+//!
+//! The pure crates decide, adapters carry, programs wire. A crate that is not in these tables fails the test: whoever adds
+//! one says where it belongs.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Each crate of the workspace, and the crates of the workspace that it may use.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("codec", &["base"]),
+    ("scoring", &["base"]),
+    ("protocol", &["base", "codec", "scoring"]),
+    ("chain-metadata", &["base"]),
+    ("chain", &["base", "chain-metadata"]),
+    ("storage", &["base", "protocol", "telemetry"]),
+    ("engine", &["base", "codec", "protocol"]),
+    ("data", &["base", "protocol"]),
+    ("telemetry", &[]),
+    ("cli", &["base", "chain", "protocol"]),
+    ("exchange", &["base", "chain", "codec", "protocol", "scoring", "storage"]),
+    (
+        "node",
+        &["base", "chain", "cli", "codec", "data", "engine", "exchange", "protocol", "storage", "telemetry"],
+    ),
+    ("miner", &["base", "cli", "codec", "data", "engine", "exchange", "node", "protocol", "telemetry"]),
+    (
+        "validator",
+        &[
+            "base",
+            "chain",
+            "cli",
+            "codec",
+            "engine",
+            "exchange",
+            "node",
+            "protocol",
+            "scoring",
+            "storage",
+            "telemetry",
+        ],
+    ),
+    ("auditor", &["base", "chain", "cli", "codec", "exchange", "protocol", "scoring", "storage"]),
+    ("devchain-runtime", &[]),
+    ("devchain", &["base", "devchain-runtime"]),
+    ("bucket-server", &["base", "telemetry"]),
+    ("codec-bench", &["base", "codec", "protocol"]),
+    ("testkit", &["base", "bucket-server", "chain", "data", "devchain", "protocol"]),
+    (
+        "devnet",
+        &[
+            "base",
+            "bucket-server",
+            "chain",
+            "codec",
+            "data",
+            "devchain",
+            "devchain-runtime",
+            "engine",
+            "exchange",
+            "miner",
+            "node",
+            "protocol",
+            "telemetry",
+        ],
+    ),
+];
+
+/// What tests may use beyond that: a test of an adapter may start the thing that it adapts, and a test of a program compares
+/// its reference.
+const TEST_ARROWS: &[(&str, &[&str])] = &[
+    ("chain-metadata", &["cli"]),
+    ("bucket-server", &["cli"]),
+    ("codec-bench", &["cli"]),
+    ("chain", &["devchain", "devchain-runtime"]),
+    ("devchain-runtime", &["chain-metadata"]),
+    ("storage", &["bucket-server"]),
+    ("engine", &["bucket-server", "data", "storage"]),
+    ("node", &["bucket-server", "devchain"]),
+    ("exchange", &["bucket-server", "devchain"]),
+    ("miner", &["bucket-server", "chain", "devchain", "testkit"]),
+    ("validator", &["bucket-server", "data", "devchain", "testkit"]),
+    ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
+    ("devnet", &["cli"]),
+];
+
+/// Dependencies that are named in few places, by the beginning of their names.
+const NAMED_IN: &[(&str, &[&str])] = &[
+    ("subxt", &["chain-metadata", "chain"]),
+    ("frame-", &["chain-metadata", "devchain-runtime"]),
+    ("pallet-", &["devchain-runtime"]),
+    ("sp-state-machine", &["devchain-runtime", "devchain"]),
+    ("aws-", &["storage"]),
+    ("s3s", &["bucket-server"]),
+    // The bench compares with libtorch's top-k, where a feature says so.
+    ("tch", &["engine", "codec-bench"]),
+    ("torch-sys", &["engine", "codec-bench"]),
+];
+
+/// The crates that decide and do no I/O.
+const PURE: &[&str] = &["base", "codec", "scoring", "protocol"];
+
+/// Dependencies that the pure crates must do without, because they do no I/O.
+const NOT_IN_PURE: &[&str] =
+    &["tokio", "jsonrpsee", "hyper", "reqwest", "clap", "tracing-subscriber", "subxt"];
+
+/// Licences that a dependency may have; one of the alternatives that it offers is enough.
+const LICENCES: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// What `cargo metadata` says of the workspace and of all that it is built from on this platform.
+fn metadata() -> Value {
+    let cargo = env!("CARGO");
+    let version = Command::new(cargo).args(["version", "--verbose"]).output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let arguments = ["metadata", "--format-version", "1", "--locked", "--filter-platform", host];
+    let output = Command::new(cargo).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+/// The crates of the workspace: name to what its manifest lists, as (name, is for tests).
+fn members(metadata: &Value) -> BTreeMap<String, Vec<(String, bool)>> {
+    let ids: BTreeSet<&str> =
+        metadata["workspace_members"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .filter(|package| ids.contains(text(package, "id")))
+        .map(|package| {
+            let listed = package["dependencies"].as_array().unwrap().iter();
+            let listed = listed.map(|d| (text(d, "name").to_owned(), text(d, "kind") == "dev"));
+            (text(package, "name").to_owned(), listed.collect())
+        })
+        .collect()
+}
+
+fn allowed(table: &[(&str, &[&str])], name: &str) -> BTreeSet<String> {
+    let row = table.iter().find(|(key, _)| *key == name);
+    row.map_or_else(BTreeSet::new, |(_, names)| names.iter().map(|&n| n.to_owned()).collect())
+}
+
+#[test]
+fn arrows_go_one_way() {
+    let members = members(&metadata());
+    let known: BTreeSet<_> = ARROWS.iter().map(|&(name, _)| name.to_owned()).collect();
+    let found: BTreeSet<_> = members.keys().cloned().collect();
+    assert_eq!(found, known, "every crate of the workspace has its row in ARROWS");
+    for (name, dependencies) in &members {
+        let (always, in_tests) = (allowed(ARROWS, name), allowed(TEST_ARROWS, name));
+        for (dependency, test) in dependencies.iter().filter(|(d, _)| known.contains(d)) {
+            let fine = always.contains(dependency) || (*test && in_tests.contains(dependency));
+            assert!(fine, "{name} uses {dependency}{}", if *test { " in its tests" } else { "" });
+        }
+    }
+}
+
+#[test]
+fn heavy_dependencies_are_named_where_they_belong() {
+    for (name, dependencies) in members(&metadata()) {
+        for (dependency, test) in dependencies.iter().filter(|(_, test)| !test) {
+            for (prefix, places) in NAMED_IN.iter().filter(|(prefix, _)| dependency.starts_with(prefix)) {
+                assert!(
+                    places.contains(&name.as_str()),
+                    "{name} names {dependency} ({prefix}; test: {test})"
+                );
+            }
+        }
+        let forbidden = |d: &&(String, bool)| NOT_IN_PURE.contains(&d.0.as_str()) && !d.1;
+        assert!(
+            !PURE.contains(&name.as_str()) || !dependencies.iter().any(|d| forbidden(&d)),
+            "{name} does no I/O"
+        );
+    }
+}
+
+#[test]
+fn dependencies_come_from_the_registry_under_known_licences() {
+    let arguments = ["tree", "--workspace", "--locked", "--prefix", "none", "--format", "{p}|{l}"];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let used: BTreeSet<_> = tree.lines().filter_map(|line| line.split_once('|')).collect();
+    assert!(used.len() > 100, "only {} packages were seen", used.len());
+    for (package, licence) in used {
+        // A package of the registry is named without a place.
+        let place =
+            package.split_once(" (").map(|(_, place)| place.trim_end_matches(" (*)").trim_end_matches(')'));
+        let ours = place.is_some_and(|place| Path::new(place).starts_with(root()));
+        assert!(
+            ours || matches!(place, None | Some("proc-macro" | "*")),
+            "{package} is not from the registry"
+        );
+        assert!(is_allowed(licence.trim_end_matches(" (*)")), "{package} has the licence '{licence}'");
+    }
+}
+
+/// Whether an SPDX expression offers a way to comply with allowed licences alone.
+fn is_allowed(expression: &str) -> bool {
+    let expression = expression.replace(['(', ')'], " ").replace('/', " OR ");
+    let term = |term: &str| LICENCES.contains(&term.split(" WITH ").next().unwrap_or(term).trim());
+    // `AND` binds tighter than `OR`; with the parentheses gone this is stricter than the expression, never laxer,
+    // for the forms `(A OR B) AND C` that occur.
+    if expression.contains(" AND ") && expression.contains(" OR ") {
+        let mut parts = expression.split(" AND ");
+        return parts.all(|part| part.split(" OR ").any(term));
+    }
+    expression.split(" OR ").any(|choice| choice.split(" AND ").all(term))
+}
+
+#[test]
+fn licence_expressions_are_understood() {
+    for fine in [
+        "MIT",
+        "MIT/Apache-2.0",
+        "GPL-3.0 OR MIT",
+        "(MIT OR GPL-2.0) AND ISC",
+        "Apache-2.0 WITH LLVM-exception",
+    ] {
+        assert!(is_allowed(fine), "{fine}");
+    }
+    for wrong in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND AGPL-3.0"] {
+        assert!(!is_allowed(wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn pages_name_only_files_that_exist() {
+    let mut links = 0;
+    for page in pages(&root()) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            if !path.is_empty() && !path.contains("://") {
+                assert!(page.parent().unwrap().join(path).exists(), "{} links to {target}", page.display());
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 0, "no page has a link");
+}
+
+#[test]
+fn the_map_shows_every_crate() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rows: Vec<&str> = map.lines().filter(|line| line.starts_with("| [")).collect();
+    for (name, _) in ARROWS {
+        let named = |row: &&&str| row.contains(&format!("(`{name}`)")) || row.contains(&format!("[{name}]"));
+        assert_eq!(rows.iter().filter(named).count(), 1, "rows of {name} in ARCHITECTURE.md");
+    }
+}
+
+/// All Markdown files of the checkout.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found = Vec::new();
+    for path in entries.filter(|path| !hidden(path) && !path.ends_with("target")) {
+        if path.is_dir() {
+            found.extend(pages(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,0 +1,246 @@
+//! What a run spec says about the bytes of its submissions.
+
+use super::{HEADER_BYTES, SubmissionError, TRAILER_BYTES, codes::table_bytes, signs::sign_bytes};
+use crate::{
+    chunks::{Geometry, GeometryError},
+    positions::Halving,
+    sparse::{Quantizer, SparseSpec},
+};
+use base::{
+    tensor::TensorSpec,
+    wire::{Reader, Writer},
+};
+use std::collections::BTreeMap;
+
+/// Most chunks of a group: groups begin at whole bytes, so each can be decoded alone.
+pub const GROUP_CHUNKS: usize = 64;
+
+/// Most values of a group of more than one chunk: so many decoded groups, one of each submission, fit into memory.
+pub const GROUP_VALUES: usize = 1 << 15;
+
+/// Bytes of a tensor's entry in the table: rows, columns, offset.
+const ENTRY_BYTES: usize = 4 + 4 + 8;
+
+/// The tensors of a run's submissions and how they are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    spec: SparseSpec,
+    tensors: Vec<TensorLayout>,
+}
+
+/// How one tensor is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorLayout {
+    name: String,
+    /// Rows (0 for a vector) and columns.
+    shape: [u32; 2],
+    geometry: Geometry,
+    quantizer: Quantizer,
+    /// Values sent of each chunk.
+    sent: usize,
+    halving: Halving,
+}
+
+/// Why tensors cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// A tensor that cannot be cut into chunks.
+    #[error("tensor {name}: {source}")]
+    Geometry {
+        /// Its name.
+        name: String,
+        /// Why not.
+        source: GeometryError,
+    },
+    /// A dimension of more than 32 bits.
+    #[error("tensor {name} has a dimension of {size}: at most 4294967295")]
+    Dimension {
+        /// Its name.
+        name: String,
+        /// The dimension.
+        size: usize,
+    },
+}
+
+impl Layout {
+    /// The layout for a model's tensors, in their order. The spec is one that was checked.
+    ///
+    /// # Errors
+    /// A tensor is neither a vector nor a matrix, or too large.
+    pub fn new(tensors: &[TensorSpec], spec: &SparseSpec) -> Result<Self, LayoutError> {
+        // A model has many tensors of few shapes, and what a shape's positions can take at most is not found at once.
+        let mut halvings = BTreeMap::new();
+        let mut halving =
+            |size, sent| *halvings.entry((size, sent)).or_insert_with(|| Halving::new(size, sent));
+        let layout = |tensor| TensorLayout::new(tensor, spec, &mut halving);
+        let tensors = tensors.iter().map(layout).collect::<Result<_, _>>()?;
+        Ok(Self { spec: *spec, tensors })
+    }
+
+    /// The choices of the run.
+    #[must_use]
+    pub fn spec(&self) -> &SparseSpec {
+        &self.spec
+    }
+
+    /// The tensors, in their order.
+    #[must_use]
+    pub fn tensors(&self) -> &[TensorLayout] {
+        &self.tensors
+    }
+
+    /// Where the first tensor begins: after header and table.
+    pub(super) fn body_offset(&self) -> usize {
+        HEADER_BYTES + self.tensors.len() * ENTRY_BYTES
+    }
+
+    /// The largest size of a submission, in bytes. It is reached, so it is no estimate.
+    #[must_use]
+    pub fn most_bytes(&self) -> u64 {
+        let bodies = self.tensors.iter().map(|tensor| tensor.most_bytes()).sum::<u64>();
+        (self.body_offset() + TRAILER_BYTES) as u64 + bodies
+    }
+
+    /// Values that a submission sends.
+    #[must_use]
+    pub fn values(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.values() as u64).sum()
+    }
+}
+
+impl TensorLayout {
+    fn new(
+        tensor: &TensorSpec,
+        spec: &SparseSpec,
+        halving: &mut impl FnMut(usize, usize) -> Halving,
+    ) -> Result<Self, LayoutError> {
+        let name = tensor.name.clone();
+        let geometry = Geometry::new(&tensor.shape, spec.edge());
+        let geometry = geometry.map_err(|source| LayoutError::Geometry { name: name.clone(), source })?;
+        let size = |size: usize| {
+            u32::try_from(size).map_err(|_| LayoutError::Dimension { name: name.clone(), size })
+        };
+        let shape = match *tensor.shape {
+            [rows, columns] => [size(rows)?, size(columns)?],
+            _ => [0, size(geometry.len())?],
+        };
+        let sent = geometry.sent(spec.topk as usize);
+        let halving = halving(geometry.size(), sent);
+        Ok(Self { name, shape, geometry, quantizer: spec.quantizer, sent, halving })
+    }
+
+    /// The tensor's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its chunks.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// How its values are written.
+    #[must_use]
+    pub fn quantizer(&self) -> Quantizer {
+        self.quantizer
+    }
+
+    /// Values sent of each chunk.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Values that are sent of it.
+    pub(super) fn values(&self) -> usize {
+        self.geometry.chunks() * self.sent
+    }
+
+    /// How its positions are written.
+    pub(super) fn halving(&self) -> Halving {
+        self.halving
+    }
+
+    /// Chunks of a group.
+    #[must_use]
+    pub fn chunks_per_group(&self) -> usize {
+        (GROUP_VALUES / self.sent.max(1)).clamp(1, GROUP_CHUNKS)
+    }
+
+    /// Number of groups.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.geometry.chunks().div_ceil(self.chunks_per_group())
+    }
+
+    /// Chunks of one of the groups: the last one may have fewer.
+    pub(super) fn group_chunks(&self, group: usize) -> usize {
+        let each = self.chunks_per_group();
+        (self.geometry.chunks() - group * each).min(each)
+    }
+
+    /// Bytes before the lengths of the groups: what the quantizer keeps per tensor.
+    pub(super) fn prefix_bytes(&self) -> usize {
+        match self.quantizer {
+            Quantizer::Templar => 16 + table_bytes(self.values()),
+            Quantizer::SignCentroid => 4 + table_bytes(self.values()),
+            Quantizer::Sign => 4,
+            Quantizer::F32 => 0,
+        }
+    }
+
+    /// Bytes of so many chunks that are always as many.
+    pub(super) fn fixed_bytes(&self, chunks: usize) -> usize {
+        match self.quantizer {
+            Quantizer::Templar => 0,
+            Quantizer::SignCentroid => 2 * chunks,
+            Quantizer::Sign => chunks + sign_bytes(chunks * self.sent),
+            Quantizer::F32 => 4 * chunks * self.sent,
+        }
+    }
+
+    /// Most bytes of the codes of so many chunks of a group, where these are in a prefix code: those of codes that are
+    /// written as they are.
+    pub(super) fn most_code_bytes(&self, chunks: usize) -> usize {
+        match self.quantizer {
+            Quantizer::Templar | Quantizer::SignCentroid => (chunks * self.sent).div_ceil(4),
+            Quantizer::Sign | Quantizer::F32 => 0,
+        }
+    }
+
+    /// Most bytes of the positions of so many chunks of a group.
+    pub(super) fn most_position_bytes(&self, chunks: usize) -> usize {
+        (chunks * self.halving.most_bits()).div_ceil(8)
+    }
+
+    /// Most bytes of a group of so many chunks.
+    fn most_group_bytes(&self, chunks: usize) -> usize {
+        self.fixed_bytes(chunks) + self.most_code_bytes(chunks) + self.most_position_bytes(chunks)
+    }
+
+    /// Most bytes of the tensor.
+    fn most_bytes(&self) -> u64 {
+        let (chunks, each) = (self.geometry.chunks(), self.chunks_per_group());
+        let groups = chunks / each * self.most_group_bytes(each) + self.most_group_bytes(chunks % each);
+        (self.prefix_bytes() + 4 * self.groups() + groups) as u64
+    }
+
+    /// Appends the tensor's entry in the table.
+    pub(super) fn write_entry(&self, offset: u64, to: &mut Writer) {
+        to.u32(self.shape[0]).u32(self.shape[1]).u64(offset);
+    }
+
+    /// Reads the tensor's entry in the table, which must be its shape and where it begins.
+    pub(super) fn check_entry(&self, from: &mut Reader<'_>, offset: u64) -> Result<(), SubmissionError> {
+        let found = [from.u32("the rows of a tensor")?, from.u32("the columns of a tensor")?];
+        if found != self.shape {
+            return Err(SubmissionError::Shape { tensor: self.name.clone(), found, expected: self.shape });
+        }
+        match from.u64("the offset of a tensor")? {
+            stated if stated == offset => Ok(()),
+            stated => Err(SubmissionError::Offset { tensor: self.name.clone(), stated, found: offset }),
+        }
+    }
+}

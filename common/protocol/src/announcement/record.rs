@@ -1,0 +1,203 @@
+//! Claims and votes: what a neuron says of a window on chain.
+
+use super::{FieldError, VERSION, kind, open};
+use base::{
+    Hotkey, Window,
+    digest::{ObjectHash, RunId, ScoreLogHead, State},
+    wire::{Reader, WireError, Writer},
+};
+use std::fmt;
+
+/// Most candidates of a window: as many as a vote has bits.
+pub const MOST_CANDIDATES: usize = 64;
+
+/// What field 1 of a commitment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Of a miner.
+    Claim(Claim),
+    /// Of a validator.
+    Vote(Vote),
+}
+
+/// A miner's record of what it uploads for a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The run.
+    pub run: RunId,
+    /// The window that was trained.
+    pub window: Window,
+    /// The submission's hash: it is fetched under this name, and nothing else counts.
+    pub object: ObjectHash,
+}
+
+/// A validator's record of which candidates of a window it found good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// The run.
+    pub run: RunId,
+    /// The window that was voted on.
+    pub window: Window,
+    /// The candidates that match their claims, are valid, were trained from the right state and did not raise the loss.
+    pub good: Bits,
+    /// The shared parameters at the window's start and all accepted sets before, as the validator has them.
+    pub state: State,
+    /// The head of the validator's last score log.
+    pub score_log: ScoreLogHead,
+    /// Shows that the validator held what it voted for.
+    pub possession: Possession,
+}
+
+/// A set of candidates: bit `i` is candidate `i`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Bits(pub u64);
+
+impl Bits {
+    /// The bits of these candidates.
+    ///
+    /// # Panics
+    /// A candidate is 64 or more; there are at most [`MOST_CANDIDATES`].
+    #[must_use]
+    pub fn of(candidates: impl IntoIterator<Item = usize>) -> Self {
+        Self(candidates.into_iter().fold(0, |bits, candidate| {
+            assert!(candidate < MOST_CANDIDATES, "there are at most {MOST_CANDIDATES} candidates");
+            bits | 1 << candidate
+        }))
+    }
+
+    /// Whether a candidate is in the set.
+    #[must_use]
+    pub fn has(self, candidate: usize) -> bool {
+        candidate < MOST_CANDIDATES && self.0 >> candidate & 1 == 1
+    }
+
+    /// Whether all bits are of the first `candidates`.
+    #[must_use]
+    pub fn is_within(self, candidates: usize) -> bool {
+        candidates >= MOST_CANDIDATES || self.0 >> candidates == 0
+    }
+}
+
+impl fmt::Debug for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries((0..MOST_CANDIDATES).filter(|&candidate| self.has(candidate))).finish()
+    }
+}
+
+/// A hash of everything that a validator voted for, keyed by its hotkey.
+///
+/// Whoever copies another validator's bits without fetching the submissions cannot make it, and another validator's is
+/// of no use, because of the key. Auditors recompute it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Possession(pub [u8; 32]);
+
+impl Possession {
+    /// The BLAKE3 `derive_key` context of the key.
+    const CONTEXT: &'static str = "muster v1 possession";
+
+    /// Of the submissions that were voted for, in the order of candidates.
+    #[must_use]
+    pub fn of<'a>(hotkey: Hotkey, voted: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let key = blake3::derive_key(Self::CONTEXT, hotkey.as_bytes());
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        for object in voted {
+            hasher.update(&(object.len() as u64).to_le_bytes()).update(object);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
+impl fmt::Debug for Possession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Possession({})", hex::encode(self.0))
+    }
+}
+
+impl Record {
+    /// The run that it is about.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        match self {
+            Self::Claim(claim) => claim.run,
+            Self::Vote(vote) => vote.run,
+        }
+    }
+
+    /// The field's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut to = Writer::new();
+        match self {
+            Self::Claim(claim) => {
+                to.u8(kind::CLAIM).u8(VERSION).raw(&claim.run.0).u64(claim.window.0).raw(&claim.object.0);
+            }
+            Self::Vote(vote) => {
+                to.u8(kind::VOTE).u8(VERSION).raw(&vote.run.0).u64(vote.window.0).u64(vote.good.0);
+                to.raw(&vote.state.0).raw(&vote.score_log.0).raw(&vote.possession.0);
+            }
+        }
+        to.into_bytes()
+    }
+
+    /// Reads a field's bytes, all of them.
+    ///
+    /// # Errors
+    /// It is not a claim or vote of this version.
+    pub fn read(bytes: &[u8]) -> Result<Self, FieldError> {
+        let (found, mut from) = open(bytes, &[kind::CLAIM, kind::VOTE])?;
+        if found == kind::CLAIM {
+            let claim = Claim::read(&mut from)?;
+            from.finish("the claim")?;
+            return Ok(Self::Claim(claim));
+        }
+        let vote = Vote::read(&mut from)?;
+        from.finish("the vote")?;
+        Ok(Self::Vote(vote))
+    }
+}
+
+impl Claim {
+    fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let run = RunId(from.array("the run id")?);
+        let window = Window(from.u64("the window")?);
+        Ok(Self { run, window, object: ObjectHash(from.array("the object's hash")?) })
+    }
+}
+
+impl Vote {
+    fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(Self {
+            run: RunId(from.array("the run id")?),
+            window: Window(from.u64("the window")?),
+            good: Bits(from.u64("the candidates")?),
+            state: State(from.array("the state")?),
+            score_log: ScoreLogHead(from.array("the score log's head")?),
+            possession: Possession(from.array("the possession")?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_name_candidates() {
+        let bits = Bits::of([0, 3, 63]);
+        assert_eq!(format!("{bits:?}"), "{0, 3, 63}");
+        assert!(bits.has(63) && !bits.has(1) && !bits.has(64));
+        assert!(bits.is_within(64) && !bits.is_within(63));
+        assert!(Bits::of([4]).is_within(5) && !Bits::of([4]).is_within(4));
+        assert!(Bits(0).is_within(0) && Bits(u64::MAX).is_within(64));
+    }
+
+    #[test]
+    fn possession_depends_on_holder_order_and_boundaries() {
+        let (a, b) = (Hotkey([1; 32]), Hotkey([2; 32]));
+        let of = |hotkey, objects: &[&'static [u8]]| Possession::of(hotkey, objects.iter().copied());
+        assert_eq!(of(a, &[b"xy", b"z"]), of(a, &[b"xy", b"z"]));
+        assert_ne!(of(a, &[b"xy", b"z"]), of(b, &[b"xy", b"z"]));
+        assert_ne!(of(a, &[b"xy", b"z"]), of(a, &[b"z", b"xy"]));
+        assert_ne!(of(a, &[b"xy", b"z"]), of(a, &[b"x", b"yz"]));
+    }
+}

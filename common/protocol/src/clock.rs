@@ -1,0 +1,389 @@
+//! The window clock: what height means what in a run.
+//!
+//! A window is [`WindowSpec::blocks`] blocks, counted from the run's start block. What miners made in window `w` is
+//! exchanged in the first blocks of window `w + 1`, at heights that the run spec gives as offsets. Nodes act on
+//! finalized heights only; there is no other clock in Muster.
+//!
+//! ```
+//! use base::{Height, Window};
+//! use protocol::clock::{Clock, WindowSpec};
+//!
+//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let clock = Clock::new(Height(100), spec)?;
+//! let heights = clock.heights(Window(1))?;
+//! assert_eq!((heights.first, heights.last), (Height(130), Height(159)));
+//! assert_eq!((heights.claims_close, heights.votes_close), (Height(163), Height(168)));
+//! # Ok::<(), crate::clock::ClockError>(())
+//! ```
+
+use base::{
+    Height, Window,
+    wire::{Reader, WireError, Writer},
+};
+use serde::{Deserialize, Serialize};
+
+/// How many blocks before its use a value is read: incentives before `D_w`, the assignment's seed before the window.
+///
+/// At 12 s a block these are two minutes: final on every node before it is needed, and too recent to be known while
+/// the window before is being trained.
+pub const LEAD: u64 = 10;
+
+/// The lengths of a run, in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSpec {
+    /// Blocks of a window. Time for [`inner_steps`](crate::train::TrainSpec::inner_steps) and for the exchange.
+    pub blocks: u32,
+    /// Windows of the run: it ends after that many.
+    pub count: u32,
+    /// Offset of `D_w`, in blocks from the first block of `w + 1`: the last block in which a claim of `w` counts.
+    pub claims_close: u32,
+    /// Offset of `K_w`: the last block before which the keys of sealed submissions must be in the buckets.
+    pub keys_close: u32,
+    /// Offset of `S_w`: the block whose hash seeds the evaluation of `w`. After `K_w`, so that nobody knew it.
+    pub seed: u32,
+    /// Offset of `M_w`: the last block in which a vote on `w` counts. The accepted set is read there.
+    pub votes_close: u32,
+}
+
+/// Why lengths make no clock, or a window is none of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClockError {
+    /// A window without blocks, or a run without windows.
+    #[error("window.{0} is 0: a run has at least one window, of at least one block")]
+    Zero(&'static str),
+    /// The offsets are out of order.
+    #[error("window.{earlier} ({at}) must come before window.{later} ({then})")]
+    Order {
+        /// What comes first.
+        earlier: &'static str,
+        /// Its offset.
+        at: u32,
+        /// What comes next.
+        later: &'static str,
+        /// Its offset.
+        then: u32,
+    },
+    /// The exchange is longer than a window.
+    #[error("window.votes_close ({votes_close}) leaves no block of the window ({blocks}) to train in")]
+    NoTimeToTrain {
+        /// The offset of the last vote.
+        votes_close: u32,
+        /// The window.
+        blocks: u32,
+    },
+    /// The run begins before there are blocks to seed it.
+    #[error(
+        "the run starts at block {0}, but its seed is the hash {LEAD} blocks earlier: start at {LEAD} or later"
+    )]
+    TooEarly(Height),
+    /// The run ends beyond what heights can count.
+    #[error("a run from block {0} of that many windows has no last block")]
+    TooLong(Height),
+    /// The run has no such window.
+    #[error("window {window} is none of this run, which has windows 0 to {last}")]
+    NoSuchWindow {
+        /// The window.
+        window: Window,
+        /// The last window of the run.
+        last: Window,
+    },
+}
+
+/// The heights of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    start: Height,
+    spec: WindowSpec,
+}
+
+/// The heights of one window. All of them name blocks, and "at" a block means: in the state after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heights {
+    /// The window.
+    pub window: Window,
+    /// Its hash seeds who trains on what in this window.
+    pub assignment_seed: Height,
+    /// The first block of the window.
+    pub first: Height,
+    /// The last block of the window.
+    pub last: Height,
+    /// The incentives at this block order the candidates (`D_w` - 10).
+    pub incentives: Height,
+    /// The last block in which a claim counts (`D_w`). Its hash breaks ties between candidates.
+    pub claims_close: Height,
+    /// Keys must be in the buckets before this block (`K_w`).
+    pub keys_close: Height,
+    /// Its hash seeds the evaluation (`S_w`).
+    pub seed: Height,
+    /// The last block in which a vote counts (`M_w`).
+    pub votes_close: Height,
+}
+
+/// Where a height lies in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Before the run's start block.
+    Before {
+        /// Blocks until the run starts.
+        blocks: u64,
+    },
+    /// Within a window.
+    Within {
+        /// The window.
+        window: Window,
+        /// The block's place in it, from 0.
+        offset: u32,
+    },
+    /// After the last window, whose exchange may still be going on.
+    After {
+        /// The block's place after it, from 0.
+        offset: u64,
+    },
+}
+
+impl WindowSpec {
+    /// Checks the order of the offsets.
+    ///
+    /// # Errors
+    /// Names the fields that do not fit together.
+    pub fn check(&self) -> Result<(), ClockError> {
+        if self.blocks == 0 {
+            return Err(ClockError::Zero("blocks"));
+        }
+        if self.count == 0 {
+            return Err(ClockError::Zero("count"));
+        }
+        let offsets = [
+            ("claims_close", self.claims_close),
+            ("keys_close", self.keys_close),
+            ("seed", self.seed),
+            ("votes_close", self.votes_close),
+        ];
+        for pair in offsets.windows(2) {
+            let ((earlier, at), (later, then)) = (pair[0], pair[1]);
+            if at >= then {
+                return Err(ClockError::Order { earlier, at, later, then });
+            }
+        }
+        if self.votes_close >= self.blocks {
+            return Err(ClockError::NoTimeToTrain { votes_close: self.votes_close, blocks: self.blocks });
+        }
+        Ok(())
+    }
+
+    /// Appends the six lengths.
+    pub fn write(&self, to: &mut Writer) {
+        to.u32(self.blocks).u32(self.count);
+        to.u32(self.claims_close).u32(self.keys_close).u32(self.seed).u32(self.votes_close);
+    }
+
+    /// Reads the six lengths, unchecked.
+    ///
+    /// # Errors
+    /// The input ends within them.
+    pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(Self {
+            blocks: from.u32("window.blocks")?,
+            count: from.u32("window.count")?,
+            claims_close: from.u32("window.claims_close")?,
+            keys_close: from.u32("window.keys_close")?,
+            seed: from.u32("window.seed")?,
+            votes_close: from.u32("window.votes_close")?,
+        })
+    }
+}
+
+impl Clock {
+    /// The clock of a run that starts at block `start`.
+    ///
+    /// # Errors
+    /// The lengths do not fit together, or the run begins too early or never ends.
+    pub fn new(start: Height, spec: WindowSpec) -> Result<Self, ClockError> {
+        spec.check()?;
+        if start.0 < LEAD {
+            return Err(ClockError::TooEarly(start));
+        }
+        let blocks = u64::from(spec.blocks) * (u64::from(spec.count) + 1);
+        start.0.checked_add(blocks).map(|_| Self { start, spec }).ok_or(ClockError::TooLong(start))
+    }
+
+    /// The first block of the run.
+    #[must_use]
+    pub fn start(&self) -> Height {
+        self.start
+    }
+
+    /// The lengths.
+    #[must_use]
+    pub fn spec(&self) -> &WindowSpec {
+        &self.spec
+    }
+
+    /// The last window of the run.
+    #[must_use]
+    pub fn last_window(&self) -> Window {
+        Window(u64::from(self.spec.count) - 1)
+    }
+
+    /// The heights of a window.
+    ///
+    /// # Errors
+    /// The run has no such window.
+    pub fn heights(&self, window: Window) -> Result<Heights, ClockError> {
+        let last = self.last_window();
+        if window > last {
+            return Err(ClockError::NoSuchWindow { window, last });
+        }
+        let blocks = u64::from(self.spec.blocks);
+        let first = self.start.0 + window.0 * blocks;
+        let next = first + blocks;
+        let after = |offset: u32| Height(next + u64::from(offset));
+        Ok(Heights {
+            window,
+            assignment_seed: Height(first - LEAD),
+            first: Height(first),
+            last: Height(next - 1),
+            incentives: Height(after(self.spec.claims_close).0 - LEAD),
+            claims_close: after(self.spec.claims_close),
+            keys_close: after(self.spec.keys_close),
+            seed: after(self.spec.seed),
+            votes_close: after(self.spec.votes_close),
+        })
+    }
+
+    /// Where a height lies.
+    #[must_use]
+    pub fn position(&self, height: Height) -> Position {
+        let Some(since) = height.0.checked_sub(self.start.0) else {
+            return Position::Before { blocks: self.start.0 - height.0 };
+        };
+        let blocks = u64::from(self.spec.blocks);
+        let (window, offset) = (since / blocks, since % blocks);
+        if window >= u64::from(self.spec.count) {
+            return Position::After { offset: since - blocks * u64::from(self.spec.count) };
+        }
+        let offset = u32::try_from(offset).expect("less than a window, which is a u32 of blocks");
+        Position::Within { window: Window(window), offset }
+    }
+
+    /// The last window whose accepted set is known at a height (`M_w` has come), if any is.
+    #[must_use]
+    pub fn last_decided(&self, height: Height) -> Option<Window> {
+        let blocks = u64::from(self.spec.blocks);
+        let first_decision = self.start.0 + blocks + u64::from(self.spec.votes_close);
+        let since = height.0.checked_sub(first_decision)?;
+        Some(Window(since / blocks).min(self.last_window()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TINY: WindowSpec =
+        WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+
+    fn tiny() -> Clock {
+        Clock::new(Height(100), TINY).unwrap()
+    }
+
+    #[test]
+    fn the_first_and_last_block_of_each_window() {
+        let clock = tiny();
+        let within = |window, offset| Position::Within { window: Window(window), offset };
+        for (height, position) in [
+            (0, Position::Before { blocks: 100 }),
+            (99, Position::Before { blocks: 1 }),
+            (100, within(0, 0)),
+            (129, within(0, 29)),
+            (130, within(1, 0)),
+            (339, within(7, 29)),
+            (340, Position::After { offset: 0 }),
+            (u64::MAX, Position::After { offset: u64::MAX - 340 }),
+        ] {
+            assert_eq!(clock.position(Height(height)), position, "{height}");
+        }
+    }
+
+    #[test]
+    fn the_heights_of_the_first_window() {
+        assert_eq!(
+            tiny().heights(Window(0)),
+            Ok(Heights {
+                window: Window(0),
+                assignment_seed: Height(90),
+                first: Height(100),
+                last: Height(129),
+                incentives: Height(123),
+                claims_close: Height(133),
+                keys_close: Height(134),
+                seed: Height(135),
+                votes_close: Height(138),
+            })
+        );
+        let beyond = ClockError::NoSuchWindow { window: Window(8), last: Window(7) };
+        assert_eq!(tiny().heights(Window(8)), Err(beyond));
+        assert_eq!(beyond.to_string(), "window 8 is none of this run, which has windows 0 to 7");
+        assert!(tiny().heights(Window(u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn a_window_is_decided_at_its_last_vote() {
+        let clock = tiny();
+        for (height, decided) in
+            [(0, None), (137, None), (138, Some(0)), (167, Some(0)), (168, Some(1)), (u64::MAX, Some(7))]
+        {
+            assert_eq!(clock.last_decided(Height(height)), decided.map(Window), "{height}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_make_no_clock() {
+        let refuse = |change: fn(&mut WindowSpec)| {
+            let mut spec = TINY;
+            change(&mut spec);
+            Clock::new(Height(100), spec).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refuse(|spec| spec.blocks = 0),
+            "window.blocks is 0: a run has at least one window, of at least one block"
+        );
+        assert_eq!(
+            refuse(|spec| spec.count = 0),
+            "window.count is 0: a run has at least one window, of at least one block"
+        );
+        assert_eq!(
+            refuse(|spec| spec.keys_close = 3),
+            "window.claims_close (3) must come before window.keys_close (3)"
+        );
+        assert_eq!(refuse(|spec| spec.seed = 8), "window.seed (8) must come before window.votes_close (8)");
+        assert_eq!(
+            refuse(|spec| spec.blocks = 8),
+            "window.votes_close (8) leaves no block of the window (8) to train in"
+        );
+        assert_eq!(Clock::new(Height(9), TINY), Err(ClockError::TooEarly(Height(9))));
+        assert!(Clock::new(Height(10), TINY).is_ok());
+        let endless = WindowSpec { blocks: u32::MAX, count: u32::MAX, ..TINY };
+        assert!(Clock::new(Height(u64::MAX - 1), endless).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn heights_and_positions_agree(
+            start in 10u64..1 << 40, blocks in 9u32..5000, count in 1u32..100_000, window: u64, offset: u32,
+        ) {
+            let clock = Clock::new(Height(start), WindowSpec { blocks, count, ..TINY }).unwrap();
+            let window = Window(window % u64::from(count));
+            let heights = clock.heights(window).unwrap();
+            let offset = offset % blocks;
+            let height = Height(heights.first.0 + u64::from(offset));
+            prop_assert_eq!(clock.position(height), Position::Within { window, offset });
+            prop_assert_eq!(heights.last.0 + 1 - heights.first.0, u64::from(blocks));
+            prop_assert_eq!(clock.last_decided(heights.votes_close), Some(window));
+            let before = Height(heights.votes_close.0 - 1);
+            prop_assert_eq!(clock.last_decided(before), window.0.checked_sub(1).map(Window));
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The manifest: the list of a dataset's shards.
+
+use super::{BLOCK, MOST_BLOCKS, MOST_SHARDS};
+use base::{
+    digest::{BlockTableHash, DatasetHash, TokenizerHash},
+    object::{self, kind},
+    wire::{Reader, WireError, Writer},
+};
+
+/// The version that this code writes and reads.
+const VERSION: u8 = 1;
+
+/// A dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The tokenizer that made the tokens.
+    pub tokenizer: TokenizerHash,
+    /// Tokens are less than this.
+    pub vocab: u32,
+    /// How a token is stored.
+    pub tokens: TokenType,
+    /// Tokens of a sequence: the run's.
+    pub sequence: u32,
+    /// The shards: those to train on, then those that are held out.
+    pub shards: Vec<Shard>,
+}
+
+/// How a token is stored, little endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenType {
+    /// 2 bytes: vocabularies of up to 65,536.
+    U16,
+    /// 4 bytes.
+    U32,
+}
+
+/// A file of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// What it is for.
+    pub role: Role,
+    /// Its sequences; whole blocks of 64 in a shard to train on.
+    pub sequences: u64,
+    /// The hash of its block table.
+    pub blocks: BlockTableHash,
+}
+
+/// What a shard is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Miners train on it, validators evaluate on it.
+    Training,
+    /// Nobody trains on it: it measures the run.
+    HeldOut,
+}
+
+/// Why values are no dataset.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// The bytes are no manifest.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The tokens do not fit their type.
+    #[error("a vocabulary of {0} does not fit into tokens of 2 bytes")]
+    Vocabulary(u32),
+    /// Sequences of no length.
+    #[error("a sequence of {0} tokens: it has at least 2")]
+    Sequence(u32),
+    /// There is nothing to train on.
+    #[error("the dataset has no shard to train on")]
+    Empty,
+    /// More shards than a dataset has.
+    #[error("the dataset has {0} shards: at most {MOST_SHARDS}")]
+    TooManyShards(usize),
+    /// Shards to train on after those that are held out.
+    #[error("shard {0} is to be trained on, but follows one that is held out")]
+    Order(usize),
+    /// A shard that cannot be assigned in blocks.
+    #[error(
+        "shard {shard} has {sequences} sequences: one to train on has whole blocks of {BLOCK}, and at least one"
+    )]
+    NotBlocks {
+        /// The shard.
+        shard: usize,
+        /// Its sequences.
+        sequences: u64,
+    },
+    /// A shard that is too large to verify.
+    #[error("shard {shard} has {sequences} sequences: at most {MOST_BLOCKS} blocks of {BLOCK}")]
+    TooLarge {
+        /// The shard.
+        shard: usize,
+        /// Its sequences.
+        sequences: u64,
+    },
+}
+
+impl TokenType {
+    /// Bytes of a token.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::U16 => 2,
+            Self::U32 => 4,
+        }
+    }
+
+    /// The smallest type for a vocabulary.
+    #[must_use]
+    pub fn for_vocabulary(vocab: u32) -> Self {
+        if vocab <= 1 << 16 { Self::U16 } else { Self::U32 }
+    }
+}
+
+impl Shard {
+    /// Blocks of it; the last one of a held-out shard may be short.
+    #[must_use]
+    pub fn block_count(&self) -> u64 {
+        self.sequences.div_ceil(BLOCK)
+    }
+}
+
+impl Manifest {
+    /// The shards to train on. Their sequences are numbered through, in this order: so block `b` of the dataset begins
+    /// with sequence `64 b`.
+    pub fn training(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(|shard| shard.role == Role::Training)
+    }
+
+    /// The shards that are held out.
+    pub fn held_out(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(|shard| shard.role == Role::HeldOut)
+    }
+
+    /// Blocks that can be assigned.
+    #[must_use]
+    pub fn training_blocks(&self) -> u64 {
+        self.training().map(Shard::block_count).sum()
+    }
+
+    /// Bytes of a shard's file.
+    #[must_use]
+    pub fn shard_bytes(&self, shard: &Shard) -> u64 {
+        shard.sequences * u64::from(self.sequence) * self.tokens.bytes()
+    }
+
+    /// Where a block to train on lies: the shard's place in the list, and the block's place in the shard.
+    #[must_use]
+    pub fn locate(&self, block: u64) -> Option<(usize, u64)> {
+        let mut left = block;
+        for (place, shard) in self.training().enumerate() {
+            match left.checked_sub(shard.block_count()) {
+                None => return Some((place, left)),
+                Some(rest) => left = rest,
+            }
+        }
+        None
+    }
+
+    /// What the run spec names it by.
+    #[must_use]
+    pub fn hash(&self) -> DatasetHash {
+        DatasetHash::of(&[&self.to_bytes()])
+    }
+
+    /// Checks that it can be assigned from and verified.
+    ///
+    /// # Errors
+    /// Names what cannot.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        if self.tokens == TokenType::U16 && self.vocab > 1 << 16 {
+            return Err(ManifestError::Vocabulary(self.vocab));
+        }
+        if self.sequence < 2 {
+            return Err(ManifestError::Sequence(self.sequence));
+        }
+        if self.shards.len() > MOST_SHARDS as usize {
+            return Err(ManifestError::TooManyShards(self.shards.len()));
+        }
+        if self.training().next().is_none() {
+            return Err(ManifestError::Empty);
+        }
+        self.shards.iter().enumerate().try_for_each(|(place, shard)| self.check_shard(place, shard))
+    }
+
+    fn check_shard(&self, place: usize, shard: &Shard) -> Result<(), ManifestError> {
+        let Shard { role, sequences, .. } = *shard;
+        if place > 0 && self.shards[place - 1].role > role {
+            return Err(ManifestError::Order(place));
+        }
+        if role == Role::Training && (sequences == 0 || sequences % BLOCK != 0) {
+            return Err(ManifestError::NotBlocks { shard: place, sequences });
+        }
+        match shard.block_count() > MOST_BLOCKS {
+            true => Err(ManifestError::TooLarge { shard: place, sequences }),
+            false => Ok(()),
+        }
+    }
+
+    /// The canonical bytes.
+    ///
+    /// # Panics
+    /// It has more than 2^32 shards, which [`Self::check`] refuses.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut to = Writer::new();
+        let tokens = u8::try_from(self.tokens.bytes()).expect("2 or 4");
+        to.u8(kind::DATASET).u8(VERSION).u8(tokens).u32(self.vocab).u32(self.sequence).raw(&self.tokenizer.0);
+        to.u32(self.shards.len().try_into().expect("a checked manifest has at most 2^16 shards"));
+        for shard in &self.shards {
+            to.u8(shard.role as u8).u64(shard.sequences).raw(&shard.blocks.0);
+        }
+        to.into_bytes()
+    }
+
+    /// Reads canonical bytes, all of them, and checks what they say.
+    ///
+    /// # Errors
+    /// They are no manifest of this version, or one that cannot be used.
+    pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mut from = Reader::new(bytes);
+        object::open(&mut from, "the dataset's manifest", kind::DATASET, VERSION)?;
+        let tokens = TokenType::read(&mut from)?;
+        let (vocab, sequence) = (from.u32("the vocabulary")?, from.u32("the sequence's length")?);
+        let tokenizer = TokenizerHash(from.array("the tokenizer's hash")?);
+        let offset = from.offset();
+        let count = from.u32("the number of shards")?;
+        if count > MOST_SHARDS {
+            let (what, expected) = ("the number of shards", "at most 2^16");
+            return Err(WireError::Value { what, offset, found: count.into(), expected }.into());
+        }
+        let shards = (0..count).map(|_| Shard::read(&mut from)).collect::<Result<_, _>>()?;
+        from.finish("the dataset's manifest")?;
+        let manifest = Self { tokenizer, vocab, tokens, sequence, shards };
+        manifest.check()?;
+        Ok(manifest)
+    }
+}
+
+impl TokenType {
+    fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let (what, offset) = ("the bytes of a token", from.offset());
+        match from.u8(what)? {
+            2 => Ok(Self::U16),
+            4 => Ok(Self::U32),
+            found => Err(WireError::Value { what, offset, found: found.into(), expected: "2 or 4" }),
+        }
+    }
+}
+
+impl Shard {
+    fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let (what, offset) = ("the role of a shard", from.offset());
+        let role = match from.u8(what)? {
+            0 => Role::Training,
+            1 => Role::HeldOut,
+            found => return Err(WireError::Value { what, offset, found: found.into(), expected: "0 or 1" }),
+        };
+        let sequences = from.u64("the sequences of a shard")?;
+        Ok(Self { role, sequences, blocks: BlockTableHash(from.array("the hash of a block table")?) })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    fn shard(role: Role, sequences: u64) -> Shard {
+        Shard { role, sequences, blocks: BlockTableHash([7; 32]) }
+    }
+
+    fn small() -> Manifest {
+        Manifest {
+            tokenizer: TokenizerHash([1; 32]),
+            vocab: 4096,
+            tokens: TokenType::U16,
+            sequence: 128,
+            shards: vec![shard(Role::Training, 128), shard(Role::Training, 64), shard(Role::HeldOut, 5)],
+        }
+    }
+
+    #[test]
+    fn blocks_are_numbered_through_the_shards_to_train_on() {
+        let manifest = small();
+        assert_eq!(manifest.training_blocks(), 3);
+        let located = [0, 1, 2, 3].map(|block| manifest.locate(block));
+        assert_eq!(located, [Some((0, 0)), Some((0, 1)), Some((1, 0)), None]);
+        assert_eq!(manifest.shard_bytes(&manifest.shards[0]), 128 * 128 * 2);
+        assert_eq!(manifest.held_out().map(Shard::block_count).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_manifest_has_known_bytes() {
+        let shards = "0080000000000000000707070707070707070707070707070707070707070707070707070707070707"
+            .to_owned()
+            + "0040000000000000000707070707070707070707070707070707070707070707070707070707070707"
+            + "0105000000000000000707070707070707070707070707070707070707070707070707070707070707";
+        let header = format!("e2010200100000{}{}03000000", "80000000", "01".repeat(32));
+        assert_eq!(hex::encode(small().to_bytes()), header + &shards);
+        assert_eq!(
+            small().hash().to_string(),
+            "9ca5156b5bf3f00612e0f6bb8ec3ff1943a38a0291cfbac313b6fe834bfe0a51"
+        );
+    }
+
+    #[test]
+    fn what_is_no_dataset_is_named() {
+        let refuse = |change: fn(&mut Manifest)| {
+            let mut manifest = small();
+            change(&mut manifest);
+            let error = manifest.check().unwrap_err();
+            assert_eq!(Manifest::read(&manifest.to_bytes()), Err(error.clone()));
+            error.to_string()
+        };
+        assert_eq!(refuse(|m| m.vocab = 70_000), "a vocabulary of 70000 does not fit into tokens of 2 bytes");
+        assert_eq!(refuse(|m| m.sequence = 1), "a sequence of 1 tokens: it has at least 2");
+        assert_eq!(refuse(|m| drop(m.shards.drain(..2))), "the dataset has no shard to train on");
+        assert_eq!(
+            refuse(|m| m.shards.swap(1, 2)),
+            "shard 2 is to be trained on, but follows one that is held out"
+        );
+        assert_eq!(
+            refuse(|m| m.shards[1].sequences = 100),
+            "shard 1 has 100 sequences: one to train on has whole blocks of 64, and at least one"
+        );
+        assert!(refuse(|m| m.shards[0].sequences = 0).starts_with("shard 0 has 0 sequences"));
+        assert!(refuse(|m| m.shards[2].sequences = u64::MAX).contains("at most 4194304 blocks"));
+    }
+
+    #[test]
+    fn bytes_of_something_else_are_refused_before_they_are_stored() {
+        let change = |at: usize, to: &[u8]| {
+            let mut bytes = small().to_bytes();
+            bytes[at..at + to.len()].copy_from_slice(to);
+            Manifest::read(&bytes).unwrap_err().to_string()
+        };
+        assert_eq!(change(0, &[0x12]), "the dataset's manifest at offset 0 is 18: another kind of object");
+        assert_eq!(change(1, &[2]), "the dataset's manifest at offset 1 is 2: a version that is not known");
+        assert_eq!(change(2, &[3]), "the bytes of a token at offset 2 is 3: 2 or 4");
+        assert_eq!(change(43, &[0, 0, 1, 1]), "the number of shards at offset 43 is 16842752: at most 2^16");
+        assert_eq!(change(47, &[9]), "the role of a shard at offset 47 is 9: 0 or 1");
+    }
+
+    proptest! {
+        #[test]
+        fn manifests_round_trip_and_every_flipped_bit_is_another(
+            blocks in vec(1u64..1000, 1..6), held in vec(0u64..1000, 0..3), hash: [u8; 32], bit: usize,
+        ) {
+            let training = blocks.iter().map(|blocks| shard(Role::Training, 64 * blocks));
+            let held = held.iter().map(|&sequences| shard(Role::HeldOut, sequences));
+            let shards = training.chain(held).collect();
+            let manifest = Manifest { tokenizer: TokenizerHash(hash), shards, ..small() };
+            let mut bytes = manifest.to_bytes();
+            prop_assert_eq!(Manifest::read(&bytes), Ok(manifest.clone()));
+            for cut in 0..bytes.len() {
+                prop_assert!(Manifest::read(&bytes[..cut]).is_err());
+            }
+            let bit = bit % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Manifest::read(&bytes).map_or(true, |other| other.hash() != manifest.hash()));
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_the_same_again(bytes in vec(any::<u8>(), 0..200)) {
+            let bytes = [&small().to_bytes()[..47], &bytes].concat();
+            if let Ok(manifest) = Manifest::read(&bytes) {
+                prop_assert_eq!(manifest.to_bytes(), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The history of a run: the chain of accepted sets, and the last windows of it.
+//!
+//! `acc_w = H(acc_{w-1}, record of w)`, from `acc = H(run hash)` before the first window. A validator's vote on `w` names
+//! `state = H(root_w, acc_{w-1})`: the parameters and how they came about. Who joins takes the records of the last
+//! windows from anywhere, and knows that they are true when they end on the voted state.
+
+mod record;
+
+pub use record::{MOST_RECORD_BYTES, MOST_RECORD_OBJECT_BYTES, MOST_VOTERS, RecordError, WindowRecord};
+
+use crate::acceptance::{Decision, MEMORY};
+use base::{
+    NeuronId, Window,
+    digest::{Accumulator, RunHash, State, StateRoot},
+    wire::Writer,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What a node remembers of a run beside the parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    next: Window,
+    accumulator: Accumulator,
+    /// The accumulator before the first of the records.
+    before: Accumulator,
+    records: VecDeque<WindowRecord>,
+    turnouts: BTreeMap<Window, BTreeSet<NeuronId>>,
+}
+
+/// Why a window does not belong at the end of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("window {found} does not follow in this history, which goes on with window {next}")]
+pub struct HistoryError {
+    /// The window that is due.
+    pub next: Window,
+    /// The window that was given.
+    pub found: Window,
+}
+
+impl History {
+    /// Of a run that has not begun.
+    #[must_use]
+    pub fn new(run: &RunHash) -> Self {
+        Self::since(Accumulator::of(&[&run.0]), Window(0))
+    }
+
+    /// Without any record, after the window before `next`.
+    fn since(accumulator: Accumulator, next: Window) -> Self {
+        let (before, records, turnouts) = (accumulator, VecDeque::new(), BTreeMap::new());
+        Self { next, accumulator, before, records, turnouts }
+    }
+
+    /// From a known point on: `accumulator` is the one before window `next`, and `records` follow it.
+    ///
+    /// Nothing is believed: compare [`Self::state`] with the state that a quorum names.
+    ///
+    /// # Errors
+    /// The records do not follow one another.
+    pub fn resume(
+        accumulator: Accumulator,
+        next: Window,
+        records: impl IntoIterator<Item = WindowRecord>,
+    ) -> Result<Self, HistoryError> {
+        let mut history = Self::since(accumulator, next);
+        records.into_iter().try_for_each(|record| history.push_record(record))?;
+        Ok(history)
+    }
+
+    /// The first window that is not in it.
+    #[must_use]
+    pub fn next(&self) -> Window {
+        self.next
+    }
+
+    /// The chain of accepted sets up to the last window.
+    #[must_use]
+    pub fn accumulator(&self) -> Accumulator {
+        self.accumulator
+    }
+
+    /// The chain of accepted sets before the first of [`Self::records`]: who has both can [`Self::resume`].
+    #[must_use]
+    pub fn before_records(&self) -> Accumulator {
+        self.before
+    }
+
+    /// Whether the records reach back as far as a decision may ask: [`MEMORY`] windows, or to the run's first.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.records.len() as u64 == self.next.0.min(MEMORY)
+    }
+
+    /// What a vote on the next window names, given the parameters at its start.
+    #[must_use]
+    pub fn state(&self, root: &StateRoot) -> State {
+        State::of(&[&root.0, &self.accumulator.0])
+    }
+
+    /// The last windows' records, oldest first: at most [`MEMORY`].
+    pub fn records(&self) -> impl Iterator<Item = &WindowRecord> {
+        self.records.iter()
+    }
+
+    /// Who voted in the last windows: what [`Evidence`](crate::acceptance::Evidence) asks for.
+    #[must_use]
+    pub fn turnouts(&self) -> &BTreeMap<Window, BTreeSet<NeuronId>> {
+        &self.turnouts
+    }
+
+    /// Appends a decided window.
+    ///
+    /// # Errors
+    /// It is not the next one.
+    pub fn push(&mut self, decision: &Decision) -> Result<(), HistoryError> {
+        self.push_record(WindowRecord::of(decision))
+    }
+
+    /// Appends the record of a window, from a decision or from elsewhere: nothing is believed, see [`Self::resume`].
+    ///
+    /// # Errors
+    /// It is not the next one.
+    pub fn push_record(&mut self, record: WindowRecord) -> Result<(), HistoryError> {
+        if record.window != self.next {
+            return Err(HistoryError { next: self.next, found: record.window });
+        }
+        let Some(next) = record.window.0.checked_add(1).map(Window) else {
+            return Err(HistoryError { next: self.next, found: record.window });
+        };
+        self.accumulator = after(self.accumulator, &record);
+        self.turnouts.insert(record.window, record.voters.iter().copied().collect());
+        self.records.push_back(record);
+        if self.records.len() as u64 > MEMORY {
+            self.before = self.records.pop_front().map_or(self.before, |oldest| after(self.before, &oldest));
+            self.turnouts.pop_first();
+        }
+        self.next = next;
+        Ok(())
+    }
+}
+
+/// The chain of accepted sets with one record more.
+fn after(accumulator: Accumulator, record: &WindowRecord) -> Accumulator {
+    let mut bytes = Writer::new();
+    record.write(&mut bytes);
+    Accumulator::of(&[&accumulator.0, &bytes.into_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acceptance::Accepted;
+    use base::{Height, Hotkey, digest::ObjectHash};
+
+    fn id(name: u8) -> NeuronId {
+        NeuronId { hotkey: Hotkey([name; 32]), registered: Height(u64::from(name) + 100) }
+    }
+
+    fn record(window: u64, accepted: &[u8], voters: &[u8]) -> WindowRecord {
+        let accepted = accepted.iter().map(|&name| Accepted { id: id(name), object: ObjectHash([name; 32]) });
+        let voters = voters.iter().map(|&name| id(name)).collect();
+        WindowRecord { window: Window(window), accepted: accepted.collect(), voters }
+    }
+
+    fn ten_windows() -> History {
+        let mut history = History::new(&RunHash([9; 32]));
+        for window in 0..10 {
+            let voters = [40, 41, 42].map(|v| v + u8::try_from(window % 2).unwrap());
+            history.push_record(record(window, &[1, 2], &voters)).unwrap();
+        }
+        history
+    }
+
+    #[test]
+    fn the_chain_of_accepted_sets_has_known_bytes() {
+        assert_eq!(
+            History::new(&RunHash([9; 32])).accumulator().to_string(),
+            "2d69d3ff40b109bb8d3978cde1ee9091a6e5051818d17876a3a571166a443e35"
+        );
+        assert_eq!(
+            ten_windows().accumulator().to_string(),
+            "ca8f372fbac8aff9165ec6c80b18124cb4448955ec665b1bbc0eefd4eabacba0"
+        );
+        assert_eq!(
+            ten_windows().state(&StateRoot([5; 32])).to_string(),
+            "9807ca2a144624fb990eee9199d701c203f5531a707b11194ea11345201c707e"
+        );
+    }
+
+    #[test]
+    fn eight_windows_are_remembered() {
+        let history = ten_windows();
+        assert_eq!(history.next(), Window(10));
+        let windows: Vec<_> = history.records().map(|record| record.window.0).collect();
+        assert_eq!(windows, [2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(history.turnouts().keys().map(|window| window.0).collect::<Vec<_>>(), windows);
+        assert!(history.turnouts()[&Window(3)].contains(&id(43)));
+        assert!(history.is_complete());
+        let records: Vec<_> = history.records().cloned().collect();
+        let resumed = History::resume(history.before_records(), Window(2), records.clone());
+        assert_eq!(resumed.as_ref(), Ok(&history));
+        let shorter = History::resume(history.before_records(), Window(2), records[..7].to_vec()).unwrap();
+        assert!(!shorter.is_complete());
+        let beyond = History::resume(Accumulator::default(), Window(u64::MAX), [record(u64::MAX, &[], &[])]);
+        assert!(beyond.is_err(), "there is no window after the last number");
+    }
+
+    #[test]
+    fn windows_follow_one_another() {
+        let mut history = ten_windows();
+        for window in [9, 11] {
+            let error = history.push_record(record(window, &[], &[])).unwrap_err();
+            assert_eq!(error, HistoryError { next: Window(10), found: Window(window) });
+        }
+    }
+
+    #[test]
+    fn who_resumes_from_true_records_ends_on_the_same_state() {
+        let mut before = History::new(&RunHash([9; 32]));
+        before.push_record(record(0, &[1, 2], &[40, 41, 42])).unwrap();
+        before.push_record(record(1, &[1, 2], &[41, 42, 43])).unwrap();
+        let full = ten_windows();
+        let records: Vec<_> = full.records().cloned().collect();
+        let resume = |records: Vec<WindowRecord>| History::resume(before.accumulator(), Window(2), records);
+        assert_eq!(resume(records.clone()), Ok(full.clone()));
+        let tampered = |change: fn(&mut Vec<WindowRecord>)| {
+            let mut records = records.clone();
+            change(&mut records);
+            resume(records).unwrap().state(&StateRoot([5; 32]))
+        };
+        let truth = full.state(&StateRoot([5; 32]));
+        assert_ne!(tampered(|records| records[3].accepted[0].object.0[0] ^= 1), truth);
+        assert_ne!(tampered(|records| records[3].accepted[0].id.registered.0 += 1), truth);
+        assert_ne!(tampered(|records| records[0].voters.truncate(2)), truth);
+        assert_ne!(tampered(|records| records.truncate(7)), truth);
+    }
+}

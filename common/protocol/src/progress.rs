@@ -1,0 +1,289 @@
+//! How far a node is in a run: all that it needs beside the parameters to go on.
+//!
+//! It is what a journal keeps and a checkpoint carries. The parameters belong to it by their state root; the history
+//! and the root make the [`State`] that votes name, so that whoever takes it from a stranger knows whether it is true.
+//! The last medians follow from the accepted sets but are in no hash: a wrong one shows in the next state.
+
+use crate::{
+    history::{History, HistoryError, MOST_RECORD_BYTES, WindowRecord},
+    model::MOST_LAYERS,
+    run_spec::RunSpec,
+};
+use base::{
+    Window,
+    digest::{Accumulator, RunHash, State, StateRoot},
+    object::{kind, open},
+    wire::{Reader, WireError, Writer},
+};
+use codec::aggregate::Medians;
+
+/// The version of the format.
+const VERSION: u8 = 1;
+/// Most tensors of a model: nine in each layer, embeddings, the last norm and the output.
+const MOST_TENSORS: usize = 9 * MOST_LAYERS as usize + 3;
+/// Most records of a history.
+const MOST_RECORDS: usize = crate::acceptance::MEMORY as usize;
+/// Most bytes of a [`Progress`].
+pub const MOST_BYTES: usize =
+    2 + 32 + 32 + 32 + 8 + 2 + MOST_RECORDS * MOST_RECORD_BYTES + 1 + 4 + 8 * MOST_TENSORS;
+
+/// How far a node is: at the start of the window `history.next()`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The run.
+    pub run: RunHash,
+    /// What was accepted until now.
+    pub history: History,
+    /// The state root of the parameters.
+    pub root: StateRoot,
+    /// The medians of the last outer step, which the next one asks for; none before the first.
+    pub medians: Option<Medians>,
+}
+
+/// Why bytes are no progress.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgressError {
+    /// They are malformed.
+    #[error("the progress is malformed: {0}")]
+    Wire(#[from] WireError),
+    /// Its windows do not follow one another.
+    #[error("the progress does not hold together: {0}")]
+    History(#[from] HistoryError),
+    /// It lacks records that the next decision may ask for.
+    #[error(
+        "the progress up to window {next} has {records} records of windows: that is not all that are remembered"
+    )]
+    Incomplete {
+        /// The window that it goes on with.
+        next: Window,
+        /// Its records.
+        records: usize,
+    },
+    /// It begins with window 0, but not with the run's beginning.
+    #[error("the progress begins as another run than {0} does")]
+    Beginning(RunHash),
+}
+
+impl Progress {
+    /// At the start of a run.
+    #[must_use]
+    pub fn initial(spec: &RunSpec) -> Self {
+        let run = spec.hash();
+        Self { run, history: History::new(&run), root: spec.initial.root, medians: None }
+    }
+
+    /// The window that comes next: the parameters are those at its start.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.history.next()
+    }
+
+    /// What a vote on that window names.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.history.state(&self.root)
+    }
+
+    /// The canonical bytes.
+    ///
+    /// # Panics
+    /// The medians are of more tensors than any model has.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let records: Vec<&WindowRecord> = self.history.records().collect();
+        let count = u16::try_from(records.len()).expect("a history remembers eight windows");
+        let mut to = Writer::new();
+        to.u8(kind::PROGRESS).u8(VERSION).raw(&self.run.0).raw(&self.root.0);
+        to.raw(&self.history.before_records().0);
+        to.u64(self.window().0 - u64::from(count)).u16(count);
+        records.iter().for_each(|record| record.write(&mut to));
+        to.u8(self.medians.is_some().into());
+        if let Some(medians) = &self.medians {
+            medians.write(&mut to);
+        }
+        to.into_bytes()
+    }
+
+    /// Reads canonical bytes, all of them. Nothing is believed: compare [`Self::state`] with the state that a quorum
+    /// names.
+    ///
+    /// # Errors
+    /// They are malformed, or lack what the next decision needs.
+    pub fn read(bytes: &[u8]) -> Result<Self, ProgressError> {
+        let mut from = Reader::new(bytes);
+        open(&mut from, "the progress", kind::PROGRESS, VERSION)?;
+        let run = RunHash(from.array("the run")?);
+        let root = StateRoot(from.array("the state root")?);
+        let history = read_history(&mut from, &run)?;
+        let medians = read_medians(&mut from)?;
+        from.finish("the progress")?;
+        Ok(Self { run, history, root, medians })
+    }
+}
+
+fn read_history(from: &mut Reader<'_>, run: &RunHash) -> Result<History, ProgressError> {
+    let before = Accumulator(from.array("the accepted sets before the records")?);
+    let first = Window(from.u64("the first window")?);
+    let (what, offset) = ("the number of records", from.offset());
+    let count = from.u16(what)?;
+    if usize::from(count) > MOST_RECORDS {
+        let expected = "a history remembers eight windows";
+        return Err(WireError::Value { what, offset, found: count.into(), expected }.into());
+    }
+    let records: Vec<_> = (0..count).map(|_| WindowRecord::read(from)).collect::<Result<_, _>>()?;
+    let history = History::resume(before, first, records)?;
+    if !history.is_complete() {
+        return Err(ProgressError::Incomplete { next: history.next(), records: count.into() });
+    }
+    match first == Window(0) && before != History::new(run).accumulator() {
+        true => Err(ProgressError::Beginning(*run)),
+        false => Ok(history),
+    }
+}
+
+fn read_medians(from: &mut Reader<'_>) -> Result<Option<Medians>, WireError> {
+    let (what, offset) = ("whether medians follow", from.offset());
+    match from.u8(what)? {
+        0 => Ok(None),
+        1 => {
+            let (what, offset) = ("the number of medians", from.offset());
+            let tensors = from.clone().u32(what)?;
+            match tensors as usize {
+                count if count <= MOST_TENSORS => Medians::read(from, count).map(Some),
+                _ => {
+                    let expected = "no model has so many tensors";
+                    Err(WireError::Value { what, offset, found: tensors.into(), expected })
+                }
+            }
+        }
+        found => Err(WireError::Value { what, offset, found: found.into(), expected: "0 or 1" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acceptance::Accepted;
+    use base::{Height, Hotkey, NeuronId, digest::ObjectHash};
+    use proptest::{collection::vec, option, prelude::*};
+
+    const RUN: RunHash = RunHash([9; 32]);
+
+    fn id(name: u8) -> NeuronId {
+        NeuronId { hotkey: Hotkey([name; 32]), registered: Height(7) }
+    }
+
+    /// After so many windows, in each of which one miner was accepted and two voted.
+    fn progress(windows: u64, medians: Option<Vec<f64>>) -> Progress {
+        let mut history = History::new(&RUN);
+        for window in (0..windows).map(Window) {
+            let accepted = vec![Accepted { id: id(1), object: ObjectHash([window.0 as u8; 32]) }];
+            history.push_record(WindowRecord { window, accepted, voters: vec![id(4), id(5)] }).unwrap();
+        }
+        Progress { run: RUN, history, root: StateRoot([3; 32]), medians: medians.map(Medians) }
+    }
+
+    /// The same bytes from now on: journals and checkpoints are made of them.
+    #[test]
+    fn golden_bytes() {
+        let bytes = progress(2, Some(vec![0.5, 2.0])).to_bytes();
+        assert_eq!(hex::encode(&bytes), include_str!("../tests/golden/progress.hex").trim());
+        assert_eq!(Progress::read(&bytes), Ok(progress(2, Some(vec![0.5, 2.0]))));
+    }
+
+    #[test]
+    fn it_begins_where_the_run_begins() {
+        let start = progress(0, None);
+        assert_eq!(start.window(), Window(0));
+        assert_eq!(start.state(), History::new(&RUN).state(&StateRoot([3; 32])));
+        assert_eq!(Progress::read(&start.to_bytes()), Ok(start));
+    }
+
+    #[test]
+    fn the_whole_memory_fits_and_goes_on() {
+        let far = progress(20, Some(vec![1.0; MOST_TENSORS]));
+        let bytes = far.to_bytes();
+        let mut read = Progress::read(&bytes).unwrap();
+        assert_eq!(read, far);
+        assert_eq!((read.window(), read.history.records().count()), (Window(20), 8));
+        let record = WindowRecord { window: Window(20), accepted: vec![], voters: vec![] };
+        let mut far = far;
+        far.history.push_record(record.clone()).unwrap();
+        read.history.push_record(record).unwrap();
+        assert_eq!(read.state(), far.state());
+    }
+
+    /// A progress that was changed before it was written, so that its bytes are canonical.
+    fn refused(bytes: &[u8]) -> String {
+        Progress::read(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_does_not_hold_together_is_refused() {
+        let bytes = progress(9, None).to_bytes();
+        let (count, first) = (2 + 32 + 32 + 32 + 8, 2 + 32 + 32 + 32);
+
+        let mut other = bytes.clone();
+        other[first] = 2;
+        assert!(refused(&other).contains("window 1 does not follow in this history"), "{}", refused(&other));
+
+        let mut many = bytes.clone();
+        many[count] = 9;
+        assert!(refused(&many).contains("a history remembers eight windows"), "{}", refused(&many));
+
+        let mut kind = bytes.clone();
+        kind[0] = 0xe1;
+        assert!(refused(&kind).contains("another kind of object"));
+
+        let mut elsewhere = progress(2, None).to_bytes();
+        elsewhere[2 + 32 + 32] ^= 1;
+        assert!(refused(&elsewhere).contains("begins as another run"), "{}", refused(&elsewhere));
+
+        let mut medians = bytes.clone();
+        *medians.last_mut().unwrap() = 1;
+        medians.extend(u32::MAX.to_le_bytes());
+        assert!(refused(&medians).contains("no model has so many tensors"), "{}", refused(&medians));
+
+        let history = History::resume(Accumulator([1; 32]), Window(20), []).unwrap();
+        let short = Progress { history, ..progress(0, None) };
+        assert!(refused(&short.to_bytes()).contains("up to window 20 has 0 records"));
+
+        let last = History::resume(Accumulator([1; 32]), Window(u64::MAX), []).unwrap();
+        let last = Progress { history: last, ..progress(0, None) };
+        assert!(Progress::read(&last.to_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_round_trip_and_every_cut_is_noticed(windows in 0u64..20, medians in option::of(vec(0.0f64..9.0, 0..9))) {
+            let progress = progress(windows, medians);
+            let bytes = progress.to_bytes();
+            prop_assert!(bytes.len() <= MOST_BYTES);
+            prop_assert_eq!(Progress::read(&bytes), Ok(progress));
+            for cut in 0..bytes.len() {
+                prop_assert!(Progress::read(&bytes[..cut]).is_err());
+            }
+            prop_assert!(Progress::read(&[&bytes[..], &[0]].concat()).is_err());
+        }
+
+        #[test]
+        fn changed_bytes_are_refused_or_read_as_they_are(at: prop::sample::Index, to: u8) {
+            let mut bytes = progress(9, Some(vec![1.5; 3])).to_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            if let Ok(read) = Progress::read(&bytes) {
+                prop_assert_eq!(read.to_bytes(), bytes);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_read_as_they_are(mut bytes in vec(0u8..3, 0..600)) {
+            for (to, from) in bytes.iter_mut().zip([kind::PROGRESS, VERSION]) {
+                *to = from;
+            }
+            if let Ok(read) = Progress::read(&bytes) {
+                prop_assert_eq!(read.to_bytes(), bytes);
+            }
+        }
+    }
+}

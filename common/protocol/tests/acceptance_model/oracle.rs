@@ -1,0 +1,154 @@
+//! The rules once more, as the design words them, over everything that was ever written: slow, and written apart from
+//! the code under test.
+
+use crate::world::{World, Written, hash};
+use base::{
+    Hotkey, NeuronId, Window,
+    digest::{RunId, State},
+};
+use protocol::{
+    acceptance::{AcceptanceSpec, Accepted, NeuronState},
+    announcement::{Claim, Record, Vote},
+    clock::{Clock, Heights},
+};
+
+/// What the rules say of a window.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ruling {
+    pub(crate) candidates: Vec<NeuronId>,
+    /// Nothing in a null window.
+    pub(crate) accepted: Vec<Accepted>,
+    pub(crate) state: Option<State>,
+}
+
+pub(crate) struct Oracle<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) run: RunId,
+    pub(crate) spec: &'a AcceptanceSpec,
+    pub(crate) clock: &'a Clock,
+}
+
+struct Counted {
+    stake: f64,
+    vote: Vote,
+}
+
+impl Oracle<'_> {
+    pub(crate) fn rule(&self, window: Window) -> Ruling {
+        let heights = self.clock.heights(window).unwrap();
+        let candidates = self.candidates(&heights);
+        let ids: Vec<_> = candidates.iter().map(|(id, ..)| *id).collect();
+        let Some(counted) = self.quorum(window, &heights, ids.len()) else {
+            return Ruling { candidates: ids, accepted: vec![], state: None };
+        };
+        let total: f64 = counted.iter().map(|voter| voter.stake).sum();
+        let mut chosen: Vec<(NeuronId, Claim, u16)> = vec![];
+        for (bit, candidate) in candidates.iter().enumerate() {
+            let good: f64 = counted.iter().filter(|v| v.vote.good.0 >> bit & 1 == 1).map(|v| v.stake).sum();
+            if good > total / 2.0 {
+                chosen.push(*candidate);
+            }
+        }
+        let anybody_earns = candidates.iter().any(|(_, _, incentive)| *incentive > 0);
+        self.limit(&mut chosen, anybody_earns);
+        let mut accepted: Vec<_> =
+            chosen.iter().map(|(id, claim, _)| Accepted { id: *id, object: claim.object }).collect();
+        accepted.sort_by_key(|accepted| accepted.id.hotkey.0);
+        Ruling { candidates: ids, accepted, state: Some(counted[0].vote.state) }
+    }
+
+    /// Takes the last newcomer away until both limits hold.
+    fn limit(&self, chosen: &mut Vec<(NeuronId, Claim, u16)>, anybody_earns: bool) {
+        chosen.truncate(usize::from(self.spec.gather_peers));
+        loop {
+            let newcomers = chosen.iter().filter(|(_, _, incentive)| *incentive == 0).count() as i64;
+            let most = self.spec.newcomer_share.0 * chosen.len() as i64;
+            if !anybody_earns || newcomers * 1_000_000 <= most {
+                return;
+            }
+            let last = chosen.iter().rposition(|(_, _, incentive)| *incentive == 0).unwrap();
+            chosen.remove(last);
+        }
+    }
+
+    /// The last thing that a hotkey wrote, up to a block.
+    fn last_written(&self, hotkey: Hotkey, block: u64) -> Option<&Written> {
+        self.world.log.iter().rfind(|written| written.hotkey == hotkey && written.block <= block)
+    }
+
+    fn candidates(&self, heights: &Heights) -> Vec<(NeuronId, Claim, u16)> {
+        let deadline = heights.claims_close.0;
+        let before = &self.world.metagraphs[&heights.incentives.0];
+        let mut claimed = vec![];
+        for neuron in &self.world.metagraphs[&deadline] {
+            let Some(written) = self.last_written(neuron.id.hotkey, deadline) else { continue };
+            let Some(Record::Claim(claim)) = written.record else { continue };
+            let ours = claim.run == self.run && claim.window == heights.window;
+            if ours && written.block >= neuron.id.registered.0 {
+                let incentive = before.iter().find(|n| n.id == neuron.id).map_or(0, |n| n.incentive);
+                claimed.push((neuron.id, claim, incentive));
+            }
+        }
+        // Best paid first, then by hash: an insertion sort, so that no sort key of the code under test is repeated.
+        let mut sorted: Vec<(NeuronId, Claim, u16)> = vec![];
+        for candidate in claimed {
+            let tie = |id: NeuronId| {
+                let mut hasher = blake3::Hasher::new_derive_key("muster v1 candidate order");
+                hasher.update(&hash(deadline).0).update(&id.hotkey.0);
+                *hasher.finalize().as_bytes()
+            };
+            let is_behind = |other: &(NeuronId, Claim, u16)| {
+                other.2 < candidate.2 || (other.2 == candidate.2 && tie(other.0) > tie(candidate.0))
+            };
+            let place = sorted.iter().position(is_behind).unwrap_or(sorted.len());
+            sorted.insert(place, candidate);
+        }
+        sorted.truncate(2 * usize::from(self.spec.gather_peers));
+        sorted
+    }
+
+    /// The vote of a neuron on a window, if it stands.
+    fn vote(&self, neuron: &NeuronState, heights: &Heights) -> Option<Vote> {
+        let written = self.last_written(neuron.id.hotkey, heights.votes_close.0)?;
+        let Some(Record::Vote(vote)) = written.record else { return None };
+        let in_time = written.block > heights.claims_close.0 && written.block >= neuron.id.registered.0;
+        let ours = vote.run == self.run && vote.window == heights.window;
+        (in_time && ours && neuron.permit && neuron.stake > 0).then_some(vote)
+    }
+
+    fn voted(&self, id: NeuronId, window: u64) -> bool {
+        let heights = self.clock.heights(Window(window)).unwrap();
+        let metagraph = &self.world.metagraphs[&heights.votes_close.0];
+        metagraph.iter().any(|neuron| neuron.id == id && self.vote(neuron, &heights).is_some())
+    }
+
+    /// The votes that count, if they are a quorum.
+    fn quorum(&self, window: Window, heights: &Heights, candidates: usize) -> Option<Vec<Counted>> {
+        let metagraph = &self.world.metagraphs[&heights.votes_close.0];
+        let permitted: Vec<_> = metagraph.iter().filter(|neuron| neuron.permit && neuron.stake > 0).collect();
+        let mut votes = vec![];
+        for neuron in &permitted {
+            let Some(vote) = self.vote(neuron, heights) else { continue };
+            if (candidates..64).all(|bit| vote.good.0 >> bit & 1 == 0) {
+                votes.push(Counted { stake: f64::from(neuron.stake), vote });
+            }
+        }
+        let sum = |votes: &[Counted]| votes.iter().map(|v| v.stake).sum::<f64>();
+        let voting = sum(&votes);
+        let behind =
+            |state: State| votes.iter().filter(|v| v.vote.state == state).map(|v| v.stake).sum::<f64>();
+        let majority = votes.iter().map(|v| v.vote.state).find(|&state| behind(state) > voting / 2.0)?;
+        votes.retain(|v| v.vote.state == majority);
+        let counted = sum(&votes);
+        let usual = |id: NeuronId| {
+            window.0 < 8 || (window.0 - 8..window.0).filter(|&earlier| self.voted(id, earlier)).count() >= 4
+        };
+        let present = |keep: &dyn Fn(NeuronId) -> bool| {
+            permitted.iter().filter(|n| keep(n.id)).map(|n| f64::from(n.stake)).sum::<f64>()
+        };
+        let enough = counted > present(&usual) / 2.0;
+        let above_floor = counted * 1e6 >= present(&|_| true) * self.spec.vote_floor.0 as f64;
+        let not_alone = votes.len() >= 2 || permitted.len() < 2;
+        (enough && above_floor && not_alone).then_some(votes)
+    }
+}

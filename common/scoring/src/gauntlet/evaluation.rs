@@ -1,0 +1,144 @@
+//! The losses measured of one update, and what they say.
+
+use super::Fault;
+use base::NeuronId;
+
+/// The mean cross-entropy of the same tokens before and after a small step along an update, in nats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    /// With the shared parameters of the window.
+    pub before: f64,
+    /// With the update applied at `outer_lr x eval_lr_factor`.
+    pub after: f64,
+}
+
+/// What a validator measures of one update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// On data that was assigned to the miner.
+    pub assigned: Losses,
+    /// On data that was assigned to nobody, the same for all miners of the window, after the step. The loss before it is
+    /// measured once for all.
+    pub unassigned_after: f64,
+}
+
+/// What an [`Evaluation`] says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judgement {
+    /// Relative improvement on unassigned data: the loss score, of which only the order within a window counts.
+    pub improvement: f64,
+    /// By how much the relative improvement on assigned data is larger: the proof of computation.
+    pub margin: f64,
+}
+
+/// A loss that a validator cannot have measured before any update was applied.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum BaseLossError {
+    /// On the unassigned data of the window.
+    #[error("the loss on unassigned data before any update is {0}: it must be finite and above 0")]
+    Unassigned(f64),
+    /// On a miner's assigned data.
+    #[error("the loss on the data of {miner} before its update is {loss}: it must be finite and above 0")]
+    Assigned {
+        /// The miner.
+        miner: NeuronId,
+        /// The loss.
+        loss: f64,
+    },
+}
+
+impl Losses {
+    /// By which share of it the loss fell.
+    #[must_use]
+    pub fn improvement(&self) -> f64 {
+        (self.before - self.after) / self.before
+    }
+}
+
+impl Evaluation {
+    /// What the losses of `miner` say, given the loss on unassigned data before any update.
+    ///
+    /// # Errors
+    /// A loss before any update is impossible; that is the validator's fault. The inner error is the miner's.
+    pub fn judge(&self, miner: NeuronId, before: f64) -> Result<Result<Judgement, Fault>, BaseLossError> {
+        let possible = |loss: f64| loss.is_finite() && loss > 0.0;
+        if !possible(before) {
+            return Err(BaseLossError::Unassigned(before));
+        }
+        if !possible(self.assigned.before) {
+            return Err(BaseLossError::Assigned { miner, loss: self.assigned.before });
+        }
+        Ok(self.judge_after(Losses { before, after: self.unassigned_after }))
+    }
+
+    fn judge_after(&self, unassigned: Losses) -> Result<Judgement, Fault> {
+        if !self.assigned.after.is_finite() || !unassigned.after.is_finite() {
+            return Err(Fault::LossNotFinite);
+        }
+        if self.assigned.after == self.assigned.before && unassigned.after == unassigned.before {
+            return Err(Fault::ChangesNothing);
+        }
+        let improvement = unassigned.improvement();
+        if improvement <= 0.0 {
+            return Err(Fault::RaisesLoss);
+        }
+        Ok(Judgement { improvement, margin: self.assigned.improvement() - improvement })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{Height, Hotkey};
+
+    const MINER: NeuronId = NeuronId { hotkey: Hotkey([7; 32]), registered: Height(1) };
+
+    fn judge(assigned: [f64; 2], unassigned: [f64; 2]) -> Result<Result<Judgement, Fault>, BaseLossError> {
+        let assigned = Losses { before: assigned[0], after: assigned[1] };
+        Evaluation { assigned, unassigned_after: unassigned[1] }.judge(MINER, unassigned[0])
+    }
+
+    #[test]
+    fn training_shows_as_a_margin() {
+        let judgement = judge([8.0, 6.0], [4.0, 3.5]).unwrap().unwrap();
+        assert_eq!(judgement, Judgement { improvement: 0.125, margin: 0.125 });
+    }
+
+    #[test]
+    fn an_update_that_changes_nothing_is_a_failure() {
+        assert_eq!(judge([8.0, 8.0], [4.0, 4.0]), Ok(Err(Fault::ChangesNothing)));
+        assert!(judge([8.0, 8.0], [4.0, 3.9]).unwrap().is_ok());
+    }
+
+    #[test]
+    fn what_does_not_help_everybody_is_no_success() {
+        assert_eq!(judge([8.0, 7.0], [4.0, 4.5]), Ok(Err(Fault::RaisesLoss)));
+        assert_eq!(
+            judge([8.0, 7.0], [4.0, 4.0]),
+            Ok(Err(Fault::RaisesLoss)),
+            "not even if the miner's own data does"
+        );
+        assert_eq!(judge([8.0, 7.0], [4.0, f64::MAX]), Ok(Err(Fault::RaisesLoss)));
+        let least = f64::from_bits(4.0f64.to_bits() - 1);
+        assert!(judge([8.0, 9.0], [4.0, least]).unwrap().unwrap().improvement > 0.0);
+    }
+
+    #[test]
+    fn losses_after_the_step_are_the_miners_business() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(judge([8.0, bad], [4.0, 3.0]), Ok(Err(Fault::LossNotFinite)));
+            assert_eq!(judge([8.0, 7.0], [4.0, bad]), Ok(Err(Fault::LossNotFinite)));
+        }
+    }
+
+    #[test]
+    fn losses_before_it_are_the_validators() {
+        let error = judge([8.0, 7.0], [0.0, 3.0]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the loss on unassigned data before any update is 0: it must be finite and above 0"
+        );
+        let error = judge([f64::NAN, 7.0], [4.0, 3.0]).unwrap_err();
+        assert!(matches!(error, BaseLossError::Assigned { miner: MINER, .. }));
+    }
+}

@@ -1,0 +1,195 @@
+//! Who is evaluated when: all claimants in turn, the same list on every validator, until time is out.
+//!
+//! [`Turns`] is what a validator remembers between windows, [`Round`] is one window. Time comes in as a value: the driver
+//! asks [`Round::next`] whom to evaluate and says how much of the window has passed.
+
+use super::drawn;
+use base::{BlockHash, Height, NeuronId};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+/// Who is still owed a turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// For how many windows in a row each was cut.
+    owed: BTreeMap<NeuronId, u32>,
+}
+
+/// What the order of a window follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// The finalized block that seeds it.
+    pub seed: BlockHash,
+    /// The block at which immunity is judged.
+    pub height: Height,
+    /// Blocks for which a new registration is immune (`ImmunityPeriod`).
+    pub immunity_period: u64,
+}
+
+/// The turns of one window.
+#[derive(Clone, Debug)]
+pub struct Round {
+    owed: BTreeMap<NeuronId, u32>,
+    queue: VecDeque<NeuronId>,
+    put_off: BTreeSet<NeuronId>,
+    budget: Duration,
+    last: Duration,
+    longest: Duration,
+}
+
+impl Turns {
+    /// The claimants in the order of their turns: first who was cut, the longest cut first; then immune newcomers, who have
+    /// little time to be seen; then all others. Within each, a permutation seeded by the chain.
+    #[must_use]
+    pub fn order(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
+        let key = |&miner: &NeuronId| {
+            let owed = self.owed.get(&miner).copied().unwrap_or(0);
+            let established = !draw.is_immune(miner);
+            (u32::MAX - owed, established, drawn("muster v1 turns", draw.seed, miner))
+        };
+        let mut order: Vec<_> = claimants.iter().copied().collect();
+        order.sort_by_cached_key(key);
+        order
+    }
+
+    /// What is remembered after a window in which these were cut. A validator that starts again takes them from its score
+    /// logs.
+    #[must_use]
+    pub fn after(&self, cut: &BTreeSet<NeuronId>) -> Self {
+        let times = |miner| self.owed.get(miner).copied().unwrap_or(0).saturating_add(1);
+        Self { owed: cut.iter().map(|miner| (*miner, times(miner))).collect() }
+    }
+
+    /// Begins a window in which evaluations may take `budget`.
+    #[must_use]
+    pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> Round {
+        let queue = self.order(draw, claimants).into();
+        let (put_off, zero) = (BTreeSet::new(), Duration::ZERO);
+        Round { owed: self.owed.clone(), queue, put_off, budget, last: zero, longest: zero }
+    }
+}
+
+impl Draw {
+    /// Whether the chain still protects the miner for being new.
+    #[must_use]
+    pub fn is_immune(&self, miner: NeuronId) -> bool {
+        self.height.0.saturating_sub(miner.registered.0) < self.immunity_period
+    }
+}
+
+impl Round {
+    /// Whose turn it is, `elapsed` after the beginning; `None` when all had theirs, or when one more evaluation as long as
+    /// the longest so far would not end in time.
+    pub fn next(&mut self, elapsed: Duration) -> Option<NeuronId> {
+        self.longest = self.longest.max(elapsed.saturating_sub(self.last));
+        self.last = elapsed;
+        if elapsed + self.longest > self.budget {
+            return None;
+        }
+        self.queue.pop_front()
+    }
+
+    /// Puts off a miner whose evaluation the validator itself could not do: it counts as cut.
+    pub fn put_off(&mut self, miner: NeuronId) {
+        self.put_off.insert(miner);
+    }
+
+    /// Ends the window: who was cut, and what is remembered for the next.
+    #[must_use]
+    pub fn end(self) -> (BTreeSet<NeuronId>, Turns) {
+        let cut: BTreeSet<_> = self.queue.into_iter().chain(self.put_off).collect();
+        let turns = Turns { owed: self.owed }.after(&cut);
+        (cut, turns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::Hotkey;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn miner(index: u8) -> NeuronId {
+        NeuronId { hotkey: Hotkey([index; 32]), registered: Height(if index < 3 { 900 } else { 10 }) }
+    }
+
+    fn draw(seed: u8) -> Draw {
+        Draw { seed: BlockHash([seed; 32]), height: Height(1000), immunity_period: 200 }
+    }
+
+    fn claimants(count: u8) -> BTreeSet<NeuronId> {
+        (0..count).map(miner).collect()
+    }
+
+    /// Lets evaluations of one second run for `budget` seconds.
+    fn run(turns: &Turns, seed: u8, count: u8, budget: u32) -> (Vec<NeuronId>, Turns) {
+        let mut round = turns.begin(&draw(seed), &claimants(count), SECOND * budget);
+        let mut done = Vec::new();
+        while let Some(miner) = round.next(SECOND * done.len() as u32) {
+            done.push(miner);
+        }
+        (done, round.end().1)
+    }
+
+    #[test]
+    fn newcomers_come_first_and_each_seed_draws_anew() {
+        let order = Turns::default().order(&draw(1), &claimants(40));
+        assert!(order[..3].iter().all(|&miner| draw(1).is_immune(miner)), "{order:?}");
+        assert!(!order[3..].iter().any(|&miner| draw(1).is_immune(miner)));
+        assert_eq!(order, Turns::default().order(&draw(1), &claimants(40)));
+        assert_ne!(order, Turns::default().order(&draw(2), &claimants(40)));
+    }
+
+    #[test]
+    fn who_was_cut_comes_first_next_time() {
+        let (first, turns) = run(&Turns::default(), 1, 10, 4);
+        let (second, turns) = run(&turns, 2, 10, 4);
+        let (third, _) = run(&turns, 3, 10, 4);
+        assert_eq!((first.len(), second.len(), third.len()), (4, 4, 4));
+        assert!(second.iter().all(|miner| !first.contains(miner)));
+        let twice_cut: Vec<_> =
+            claimants(10).into_iter().filter(|m| !first.contains(m) && !second.contains(m)).collect();
+        assert_eq!(twice_cut.len(), 2);
+        assert!(
+            twice_cut.iter().all(|miner| third[..2].contains(miner)),
+            "the longest cut come first of all"
+        );
+    }
+
+    #[test]
+    fn no_evaluation_begins_that_would_not_end() {
+        let mut round = Turns::default().begin(&draw(1), &claimants(5), SECOND * 10);
+        assert!(round.next(Duration::ZERO).is_some());
+        assert!(round.next(SECOND * 4).is_some());
+        assert_eq!(round.next(SECOND * 7), None, "one took 4 seconds, 3 are left");
+        let (cut, _) = round.end();
+        assert_eq!(cut.len(), 3);
+    }
+
+    #[test]
+    fn who_was_put_off_is_cut() {
+        let mut round = Turns::default().begin(&draw(1), &claimants(1), SECOND);
+        let miner = round.next(Duration::ZERO).unwrap();
+        round.put_off(miner);
+        assert_eq!(round.next(Duration::ZERO), None, "not twice in one window");
+        assert_eq!(round.end().0, BTreeSet::from([miner]));
+    }
+
+    proptest! {
+        #[test]
+        fn everybody_has_a_turn_within_as_many_windows_as_it_takes(count in 1u8..60, budget in 1u32..20) {
+            let (mut turns, mut seen) = (Turns::default(), BTreeSet::new());
+            for seed in 0..u32::from(count).div_ceil(budget) {
+                let (done, next) = run(&turns, seed as u8, count, budget);
+                prop_assert_eq!(done.len() as u32, budget.min(count.into()));
+                seen.extend(done);
+                turns = next;
+            }
+            prop_assert_eq!(seen, claimants(count));
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! From scores to the weights that a validator sets on chain.
+//!
+//! The best `top` miners are paid in proportion to `score ^ power`; a share is burnt by giving it to the subnet owner's
+//! uid; zeros fill up to the subnet's minimum count; no weight has a larger share than the subnet's limit. All of it is
+//! integers: the same scores give the same weights anywhere.
+
+use crate::gauntlet::{Score, WeightSpec, ranking};
+use base::{Millionths, NeuronId, Uid};
+use std::collections::BTreeMap;
+
+/// What the subnet demands of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subnet {
+    /// The uid of the subnet owner's hotkey, if it has one.
+    pub owner: Option<Uid>,
+    /// How many uids there are; they go from 0 (`SubnetworkN`).
+    pub uids: u16,
+    /// How many uids must be named, or all if there are fewer (`MinAllowedWeights`).
+    pub min_allowed: u16,
+    /// Largest share of one weight in all, in 65535ths (`MaxWeightsLimit`).
+    pub max_limit: u16,
+}
+
+/// The weights to set, by uid: at most one each, the largest 65535.
+pub type Weights = BTreeMap<Uid, u16>;
+
+/// Why there are no weights to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeightsError {
+    /// A share is to be burnt, or no miner has a score, but the owner has no uid.
+    #[error(
+        "the subnet owner has no uid to burn weight at: register its hotkey, or set scoring.weights.burn to 0"
+    )]
+    NoOwner,
+    /// A miner whose uid is not known.
+    #[error("{0} is paid, but has no uid")]
+    NoUid(NeuronId),
+    /// A uid that the subnet does not have.
+    #[error("uid {uid} is to be weighed, but the subnet has {uids} uids")]
+    Beyond {
+        /// The uid.
+        uid: Uid,
+        /// How many there are.
+        uids: u16,
+    },
+    /// Too few are paid for anybody to stay below the limit.
+    #[error(
+        "{paid} uids are paid, but MaxWeightsLimit {limit} asks for at least {least}: pay more miners (scoring.weights.top)"
+    )]
+    Limit {
+        /// Uids with a weight above 0.
+        paid: usize,
+        /// The limit, in 65535ths.
+        limit: u16,
+        /// How many uids it takes.
+        least: u32,
+    },
+}
+
+/// The largest weight.
+const FULL: u128 = u16::MAX as u128;
+
+/// The weights of these scores on this subnet.
+///
+/// # Errors
+/// A miner's uid is not known or too large, nobody is there to burn weight at, or too few are paid for the subnet's limit.
+pub fn weights(
+    spec: &WeightSpec,
+    scores: &BTreeMap<NeuronId, Score>,
+    uids: &BTreeMap<NeuronId, Uid>,
+    subnet: &Subnet,
+) -> Result<Weights, WeightsError> {
+    let mut shares = shares(spec, scores, uids)?;
+    burn(spec.burn, &mut shares, subnet.owner)?;
+    if let Some(&uid) = shares.keys().find(|uid| uid.0 >= subnet.uids) {
+        return Err(WeightsError::Beyond { uid, uids: subnet.uids });
+    }
+    let mut weights = scaled(&shares, subnet.max_limit)?;
+    fill(&mut weights, subnet);
+    Ok(weights)
+}
+
+/// What each paid uid gets of the part that is not burnt. The best score counts 2^24, so that no power overflows and the
+/// steps stay far below those of the result.
+fn shares(
+    spec: &WeightSpec,
+    scores: &BTreeMap<NeuronId, Score>,
+    uids: &BTreeMap<NeuronId, Uid>,
+) -> Result<BTreeMap<Uid, u128>, WeightsError> {
+    let ranking = ranking(scores);
+    let best = u128::from(ranking.first().map_or(0, |(_, score)| score.0).max(1));
+    let mut shares = BTreeMap::new();
+    for (miner, score) in ranking.into_iter().take(spec.top.into()).filter(|(_, score)| score.0 > 0) {
+        let uid = *uids.get(&miner).ok_or(WeightsError::NoUid(miner))?;
+        let scaled = (u128::from(score.0) << 24).div_ceil(best);
+        *shares.entry(uid).or_default() += scaled.pow(spec.power.into());
+    }
+    Ok(shares)
+}
+
+/// Adds the owner's share; all of it, when nobody else is paid.
+fn burn(burn: Millionths, shares: &mut BTreeMap<Uid, u128>, owner: Option<Uid>) -> Result<(), WeightsError> {
+    let (whole, burnt) =
+        (Millionths::ONE.0.unsigned_abs(), burn.0.clamp(0, Millionths::ONE.0).unsigned_abs());
+    let paid: u128 = shares.values().sum();
+    if burnt == 0 && paid > 0 {
+        return Ok(());
+    }
+    let owner = owner.ok_or(WeightsError::NoOwner)?;
+    if burnt == whole || paid == 0 {
+        *shares = [(owner, 1)].into();
+        return Ok(());
+    }
+    shares.values_mut().for_each(|share| *share *= u128::from(whole - burnt));
+    *shares.entry(owner).or_default() += paid * u128::from(burnt);
+    Ok(())
+}
+
+/// Shares cut to the level at which the largest keeps the limit, then scaled so that the largest is 65535. What is cut goes
+/// to the others in proportion. Rounding goes up: no share vanishes, and the largest only gets smaller relative to the sum.
+fn scaled(shares: &BTreeMap<Uid, u128>, limit: u16) -> Result<Weights, WeightsError> {
+    let paid = shares.values().filter(|&&share| share > 0).count();
+    let keeps = |level: u128| {
+        let sum: u128 = shares.values().map(|&share| share.min(level)).sum();
+        level * FULL <= sum * u128::from(limit)
+    };
+    if !keeps(1) {
+        let least = u32::from(u16::MAX).div_ceil(u32::from(limit.max(1)));
+        return Err(WeightsError::Limit { paid, limit, least });
+    }
+    let level = largest(keeps, shares.values().copied().max().unwrap_or(1));
+    Ok(shares.iter().map(|(&uid, &share)| (uid, (share.min(level) * FULL).div_ceil(level) as u16)).collect())
+}
+
+/// The largest level from 1 to `most` that keeps the limit. Whatever keeps it, all lower levels do.
+fn largest(keeps: impl Fn(u128) -> bool, most: u128) -> u128 {
+    let (mut good, mut bad) = (1, most + 1);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if keeps(middle) { good = middle } else { bad = middle }
+    }
+    good
+}
+
+/// Names further uids, from the lowest, with weight 0.
+fn fill(weights: &mut Weights, subnet: &Subnet) {
+    let least = usize::from(subnet.min_allowed.min(subnet.uids));
+    for uid in (0..subnet.uids).map(Uid) {
+        if weights.len() >= least {
+            return;
+        }
+        weights.entry(uid).or_insert(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{Height, Hotkey};
+    use proptest::prelude::*;
+
+    const OWNER: Uid = Uid(9);
+    const SUBNET: Subnet = Subnet { owner: Some(OWNER), uids: 10, min_allowed: 1, max_limit: 65535 };
+    const SPEC: WeightSpec = WeightSpec { top: 15, power: 2, burn: Millionths(500_000) };
+
+    fn miner(index: u16) -> NeuronId {
+        let [low, high] = index.to_le_bytes();
+        let mut hotkey = [0; 32];
+        (hotkey[0], hotkey[1]) = (low, high);
+        NeuronId { hotkey: Hotkey(hotkey), registered: Height(index.into()) }
+    }
+
+    /// Weights of miners whose uid is their place in the list.
+    fn weigh(spec: &WeightSpec, scores: &[u64], subnet: &Subnet) -> Result<Vec<(u16, u16)>, WeightsError> {
+        let indices = 0..scores.len() as u16;
+        let uids = indices.clone().map(|index| (miner(index), Uid(index))).collect();
+        let scores = indices.map(|index| (miner(index), Score(scores[usize::from(index)]))).collect();
+        Ok(weights(spec, &scores, &uids, subnet)?.into_iter().map(|(uid, weight)| (uid.0, weight)).collect())
+    }
+
+    #[test]
+    fn a_strong_miner_gets_more_than_two_of_half_its_strength() {
+        let spec = WeightSpec { burn: Millionths::ZERO, ..SPEC };
+        let weights = weigh(&spec, &[1000, 500, 500], &SUBNET).unwrap();
+        assert_eq!(weights, [(0, 65535), (1, 16384), (2, 16384)]);
+        let spec = WeightSpec { power: 1, ..spec };
+        assert_eq!(weigh(&spec, &[1000, 500], &SUBNET).unwrap(), [(0, 65535), (1, 32768)]);
+    }
+
+    #[test]
+    fn half_is_burnt_at_the_owners_uid() {
+        let weights = weigh(&SPEC, &[1000, 1000], &SUBNET).unwrap();
+        assert_eq!(weights, [(0, 32768), (1, 32768), (9, 65535)]);
+        let all = WeightSpec { burn: Millionths::ONE, ..SPEC };
+        assert_eq!(weigh(&all, &[1000, 1000], &SUBNET).unwrap(), [(9, 65535)]);
+    }
+
+    #[test]
+    fn without_a_score_everything_is_burnt() {
+        for spec in [SPEC, WeightSpec { burn: Millionths::ZERO, ..SPEC }] {
+            assert_eq!(weigh(&spec, &[0, 0], &SUBNET).unwrap(), [(9, 65535)]);
+        }
+    }
+
+    #[test]
+    fn only_the_best_are_paid_and_the_older_wins_a_tie() {
+        let spec = WeightSpec { top: 2, burn: Millionths::ZERO, ..SPEC };
+        assert_eq!(weigh(&spec, &[7, 7, 8, 7], &SUBNET).unwrap(), [(0, 50176), (2, 65535)]);
+    }
+
+    #[test]
+    fn zeros_fill_up_to_the_minimum() {
+        let subnet = Subnet { min_allowed: 4, ..SUBNET };
+        let weights = weigh(&SPEC, &[0, 5], &subnet).unwrap();
+        assert_eq!(weights, [(0, 0), (1, 65535), (2, 0), (9, 65535)]);
+        let subnet = Subnet { min_allowed: 1024, ..SUBNET };
+        assert_eq!(weigh(&SPEC, &[0, 5], &subnet).unwrap().len(), 10, "as many as there are");
+    }
+
+    #[test]
+    fn no_share_is_above_the_limit() {
+        let subnet = Subnet { max_limit: 26214, ..SUBNET }; // 40 %
+        let weights = weigh(&SPEC, &[1000, 500], &subnet).unwrap();
+        let sum: u32 = weights.iter().map(|&(_, weight)| u32::from(weight)).sum();
+        assert_eq!(weights.iter().map(|&(uid, _)| uid).collect::<Vec<_>>(), [0, 1, 9]);
+        assert_eq!((weights[0].1, weights[2].1), (65535, 65535));
+        assert!(u64::from(sum) * 26214 >= 65535 * 65535);
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let text = |result: Result<Vec<_>, WeightsError>| result.unwrap_err().to_string();
+        let subnet = Subnet { owner: None, ..SUBNET };
+        let expected = "the subnet owner has no uid to burn weight at: register its hotkey, or set scoring.weights.burn to 0";
+        assert_eq!(text(weigh(&SPEC, &[1], &subnet)), expected);
+        let subnet = Subnet { max_limit: 6553, ..SUBNET };
+        let expected = "2 uids are paid, but MaxWeightsLimit 6553 asks for at least 11: pay more miners (scoring.weights.top)";
+        assert_eq!(text(weigh(&SPEC, &[1], &subnet)), expected);
+        assert!(text(weigh(&SPEC, &[1], &Subnet { max_limit: 0, ..SUBNET })).contains("at least 65535"));
+        let scores = [(miner(1), Score(1))].into();
+        let error = weights(&SPEC, &scores, &BTreeMap::new(), &SUBNET).unwrap_err();
+        assert_eq!(error, WeightsError::NoUid(miner(1)));
+        let error = weights(&SPEC, &scores, &[(miner(1), Uid(10))].into(), &SUBNET).unwrap_err().to_string();
+        assert_eq!(error, "uid 10 is to be weighed, but the subnet has 10 uids");
+    }
+
+    proptest! {
+        #[test]
+        fn weights_are_what_the_chain_accepts(
+            scores in prop::collection::vec(prop_oneof![Just(0), 1..1_000_000_000_000_000u64, 1..10u64], 0..300),
+            (top, power, burn) in (1..300u16, 1..=3u8, 0..=1_000_000i64),
+            (more, min_allowed, max_limit) in (1..50u16, 0..400u16, 1..=65535u16),
+        ) {
+            let uids = scores.len() as u16 + more;
+            let subnet = Subnet { owner: Some(Uid(uids - 1)), uids, min_allowed, max_limit };
+            let spec = WeightSpec { top, power, burn: Millionths(burn) };
+            let weights = match weigh(&spec, &scores, &subnet) {
+                Ok(weights) => weights,
+                Err(WeightsError::Limit { paid, least, .. }) => {
+                    prop_assert!(paid < least as usize);
+                    return Ok(());
+                }
+                Err(error) => return Err(TestCaseError::fail(error.to_string())),
+            };
+            let sum: u64 = weights.iter().map(|&(_, weight)| u64::from(weight)).sum();
+            prop_assert_eq!(weights.iter().map(|&(_, weight)| weight).max(), Some(65535));
+            prop_assert!(65535 * 65535 <= u64::from(max_limit) * sum, "a share is above the limit");
+            prop_assert!(weights.len() >= usize::from(min_allowed.min(uids)));
+            let paid = |uid: u16| weights.iter().find(|&&(u, _)| u == uid).map_or(0, |&(_, weight)| weight);
+            let mut by_score: Vec<_> = (0..scores.len() as u16).collect();
+            by_score.sort_by_key(|&uid| (std::cmp::Reverse(scores[usize::from(uid)]), uid));
+            prop_assert!(by_score.windows(2).all(|pair| paid(pair[0]) >= paid(pair[1])), "more score, no less weight");
+            for (place, &uid) in by_score.iter().enumerate() {
+                let expected = place < top.into() && scores[usize::from(uid)] > 0 && burn < 1_000_000;
+                prop_assert_eq!(paid(uid) > 0, expected, "uid {}", uid);
+            }
+            if max_limit == 65535 && (1..1_000_000).contains(&burn) && scores.iter().any(|&score| score > 0) {
+                let burnt = paid(uids - 1) as f64 / sum as f64;
+                prop_assert!((burnt - burn as f64 / 1e6).abs() < 0.005, "burnt {burnt} of {burn}");
+            }
+        }
+    }
+}

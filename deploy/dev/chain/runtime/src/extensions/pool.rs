@@ -1,0 +1,44 @@
+//! What Subtensor's pool checks of its own calls before they are dispatched.
+
+use crate::{
+    runtime::{Runtime, RuntimeCall, RuntimeOrigin},
+    subtensor::{self, Pallet},
+};
+use frame_support::traits::OriginTrait;
+use parity_scale_codec::{Decode, DecodeWithMemTracking, Encode};
+use scale_info::TypeInfo;
+use sp_runtime::{
+    impl_tx_ext_default,
+    traits::{DispatchInfoOf, TransactionExtension, ValidateResult},
+    transaction_validity::{TransactionSource, ValidTransaction},
+};
+
+/// Refuses weights of a signer with too little stake, or too soon after its last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct SubtensorTransactionExtension;
+
+impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
+    const IDENTIFIER: &'static str = "SubtensorTransactionExtension";
+    type Implicit = ();
+    type Val = ();
+    type Pre = ();
+
+    fn validate(
+        &self,
+        origin: RuntimeOrigin,
+        call: &RuntimeCall,
+        _info: &DispatchInfoOf<RuntimeCall>,
+        _len: usize,
+        _implicit: (),
+        _inherited: &impl Encode,
+        _source: TransactionSource,
+    ) -> ValidateResult<(), RuntimeCall> {
+        if let (Some(signer), RuntimeCall::SubtensorModule(call)) = (origin.as_signer(), call) {
+            let call: &subtensor::Call<Runtime> = call;
+            Pallet::<Runtime>::check_in_pool(signer, call)?;
+        }
+        Ok((ValidTransaction::default(), (), origin))
+    }
+
+    impl_tx_ext_default!(RuntimeCall; weight prepare);
+}

@@ -1,0 +1,116 @@
+//! Setting weights: the checks in the chain's order, then the row, scaled so that its largest value is 65535.
+
+use super::pallet::*;
+use crate::{
+    types::{NetUid, NetUidStorageIndex},
+    yuma::SparseRow,
+};
+use frame_support::{ensure, pallet_prelude::*};
+use sp_core::crypto::AccountId32;
+
+impl<T: Config> Pallet<T> {
+    pub(super) fn do_set_weights(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        uids: &[u16],
+        weights: &[u16],
+        version_key: u64,
+    ) -> DispatchResult {
+        ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealEnabled);
+        ensure!(netuid != NetUid(0), Error::<T>::CanNotSetRootNetworkWeights);
+        ensure!(uids.len() == weights.len(), Error::<T>::WeightVecNotEqualSize);
+        ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::MechanismDoesNotExist);
+        let n = SubnetworkN::<T>::get(netuid);
+        ensure!(uids.len() <= usize::from(n), Error::<T>::UidsLengthExceedUidsInSubNet);
+        let uid = Uids::<T>::get(netuid, hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
+        ensure!(Self::has_stake_for_weights(hotkey, netuid), Error::<T>::NotEnoughStakeToSetWeights);
+        let required = WeightsVersionKey::<T>::get(netuid);
+        ensure!(required == 0 || version_key >= required, Error::<T>::IncorrectWeightVersionKey);
+        ensure!(Self::passes_weights_rate_limit(netuid, uid), Error::<T>::SettingWeightsTooFast);
+
+        let only_itself = uids == [uid];
+        ensure!(only_itself || Self::holds_permit(netuid, uid), Error::<T>::NeuronNoValidatorPermit);
+        ensure!(all_different(uids), Error::<T>::DuplicateUids);
+        ensure!(uids.iter().all(|&uid| uid < n), Error::<T>::UidVecContainInvalidOne);
+        let least = usize::from(MinAllowedWeights::<T>::get(netuid).min(n));
+        ensure!(only_itself || uids.len() >= least, Error::<T>::WeightVecLengthIsLow);
+        let limit = MaxWeightsLimit::<T>::get(netuid);
+        ensure!(only_itself || within_limit(weights, limit), Error::<T>::MaxWeightExceeded);
+
+        Self::store_weights(netuid, uid, uids.iter().copied().zip(max_upscaled(weights)).collect());
+        Ok(())
+    }
+
+    fn store_weights(netuid: NetUid, uid: u16, row: SparseRow) {
+        let index = NetUidStorageIndex::from(netuid);
+        let block = Self::current_block();
+        Weights::<T>::insert(index, uid, row);
+        LastUpdate::<T>::mutate(index, |updates| {
+            if let Some(update) = updates.get_mut(usize::from(uid)) {
+                *update = block;
+            }
+        });
+        Self::deposit_event(Event::WeightsSet(index, uid));
+    }
+
+    /// Whether the hotkey's stake weight reaches the threshold; the subnet owner needs none.
+    pub(super) fn has_stake_for_weights(hotkey: &AccountId32, netuid: NetUid) -> bool {
+        *hotkey == SubnetOwnerHotkey::<T>::get(netuid)
+            || Self::stake_of(hotkey, netuid) >= StakeThreshold::<T>::get()
+    }
+
+    /// Whether the neuron's last weights are old enough; weights never set pass.
+    pub(super) fn passes_weights_rate_limit(netuid: NetUid, uid: u16) -> bool {
+        let updates = LastUpdate::<T>::get(NetUidStorageIndex::from(netuid));
+        let last = updates.get(usize::from(uid)).copied().unwrap_or(0);
+        last == 0 || Self::current_block().saturating_sub(last) >= WeightsSetRateLimit::<T>::get(netuid)
+    }
+
+    fn holds_permit(netuid: NetUid, uid: u16) -> bool {
+        Keys::<T>::get(netuid, uid) == SubnetOwnerHotkey::<T>::get(netuid)
+            || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or(false)
+    }
+}
+
+fn all_different(uids: &[u16]) -> bool {
+    let mut sorted = uids.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Whether no weight, as a share of all, is above `limit` / 65535.
+fn within_limit(weights: &[u16], limit: u16) -> bool {
+    let total: u64 = weights.iter().copied().map(u64::from).sum();
+    let largest = u64::from(weights.iter().copied().max().unwrap_or(0));
+    limit == u16::MAX || largest * u64::from(u16::MAX) <= total * u64::from(limit)
+}
+
+/// Weights scaled so that the largest is 65535, rounded to nearest; zeros stay zeros.
+fn max_upscaled(weights: &[u16]) -> Vec<u16> {
+    let largest = u32::from(weights.iter().copied().max().unwrap_or(0));
+    let scale = |weight: u16| match largest {
+        0 => 0,
+        _ => ((u32::from(weight) * u32::from(u16::MAX) + largest / 2) / largest) as u16,
+    };
+    weights.iter().copied().map(scale).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_weight_becomes_65535_and_ratios_stay() {
+        assert_eq!(max_upscaled(&[1, 2, 4]), [16384, 32768, 65535]);
+        assert_eq!(max_upscaled(&[16383, 32767, 49149, 65535]), [16383, 32767, 49149, 65535]);
+        assert_eq!(max_upscaled(&[0, 0]), [0, 0]);
+        assert_eq!(max_upscaled(&[]), Vec::<u16>::new());
+    }
+
+    #[test]
+    fn a_limit_is_a_share_of_the_sum() {
+        assert!(within_limit(&[1, 1], 32768));
+        assert!(!within_limit(&[2, 1], 32768));
+        assert!(within_limit(&[2, 1], u16::MAX));
+    }
+}

@@ -1,0 +1,315 @@
+//! The chain: sealed blocks, their states, and the log that keeps them.
+
+#[cfg(test)]
+mod tests;
+
+use std::{cell::RefCell, collections::HashMap, path::Path};
+
+use devchain_runtime::genesis::Genesis;
+use parity_scale_codec::{Decode, Encode};
+use sp_core::storage::Storage;
+use sp_crypto_hashing::{blake2_256, twox_128};
+use sp_runtime::traits::{BlakeTwo256, Hash as _};
+use sp_state_machine::Backend;
+
+use crate::{
+    log::{Log, LogError, Record, RuntimeId, Sync, TornTail},
+    seal::{self, Draft, Executed, SealError},
+    state::{CallError, State},
+    store::{Block, Hash, Header, Store},
+};
+
+/// About how many bytes of nodes go into one record of a snapshot.
+const SNAPSHOT_PART: usize = 1 << 20;
+
+/// How many answers of the metadata API are kept: each version of it is asked for again and again.
+const KEPT_ANSWERS: usize = 8;
+
+/// Why a chain could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The genesis configuration makes no state.
+    #[error("genesis configuration: {0}")]
+    Genesis(#[from] devchain_runtime::genesis::GenesisError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log holds the chain of another genesis.
+    #[error(
+        "the log's chain has genesis {found:?}, the configured genesis values give {configured:?}; \
+         leave the genesis values away to go on with the log's chain, or give another --log"
+    )]
+    OtherGenesis {
+        /// The log's genesis hash.
+        found: Hash,
+        /// The configured one.
+        configured: Hash,
+    },
+    /// Another runtime wrote the log.
+    #[error(
+        "the log was written by runtime {} {} ({:?}), this one is {} {} ({:?}); \
+         use the devchain that wrote it, or give another --log",
+        found.spec_name, found.spec_version, found.fingerprint, own.spec_name, own.spec_version, own.fingerprint
+    )]
+    OtherRuntime {
+        /// The log's runtime.
+        found: Box<RuntimeId>,
+        /// This devchain's runtime.
+        own: Box<RuntimeId>,
+    },
+    /// The runtime does not work.
+    #[error(transparent)]
+    Runtime(#[from] CallError),
+}
+
+/// Why a block was not sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// It could not be made.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It could not be kept, and so does not exist.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// What became of the transactions that a block tried.
+pub(crate) struct Outcome {
+    pub(crate) included: Vec<Hash>,
+    pub(crate) rejected: Vec<Hash>,
+}
+
+/// Answers of the runtime by method and arguments.
+type Answers = HashMap<(String, Vec<u8>), Vec<u8>>;
+
+/// The chain.
+pub(crate) struct Chain {
+    store: Store,
+    log: Option<Log>,
+    runtime: RuntimeId,
+    answers: RefCell<Answers>,
+}
+
+impl Chain {
+    /// Goes on with the log's chain, or starts one from `genesis` (the default genesis where it is none).
+    ///
+    /// Without a `log` the chain lives in memory only.
+    pub(crate) fn open(
+        genesis: Option<&Genesis>,
+        log: Option<(&Path, Sync)>,
+    ) -> Result<(Self, Option<TornTail>), ChainError> {
+        let Some((path, sync)) = log else { return Ok((Self::start(genesis, None)?, None)) };
+        let mut loader = Loader::default();
+        let (log, torn) = Log::open(path, sync, &mut |record| loader.take(record))?;
+        let Some((runtime, store)) = loader.finish(&log)? else {
+            return Ok((Self::start(genesis, Some(log))?, torn));
+        };
+        let own = runtime_id(&State::new(store.nodes(), store.genesis().header.state_root))?;
+        if runtime != own {
+            return Err(ChainError::OtherRuntime { found: Box::new(runtime), own: Box::new(own) });
+        }
+        if let Some(genesis) = genesis {
+            let (configured, found) = (genesis_block(&genesis.storage()?).0.hash(), store.genesis().hash);
+            if configured != found {
+                return Err(ChainError::OtherGenesis { found, configured });
+            }
+        }
+        Ok((Self { store, log: Some(log), runtime, answers: RefCell::default() }, torn))
+    }
+
+    fn start(genesis: Option<&Genesis>, mut log: Option<Log>) -> Result<Self, ChainError> {
+        let storage = match genesis {
+            Some(genesis) => genesis.storage()?,
+            None => Genesis::default().storage()?,
+        };
+        let (header, nodes) = genesis_block(&storage);
+        let store = Store::new(header.clone(), nodes.clone());
+        let runtime = runtime_id(&State::new(store.nodes(), header.state_root))?;
+        if let Some(log) = &mut log {
+            log.append(&Record::Genesis { runtime: runtime.clone(), header, nodes })?;
+            log.flush()?;
+        }
+        Ok(Self { store, log, runtime, answers: RefCell::default() })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn log_path(&self) -> Option<&Path> {
+        self.log.as_ref().map(Log::path)
+    }
+
+    /// The state after `block`.
+    pub(crate) fn state(&self, block: &Block) -> State<'_> {
+        State::new(self.store.nodes(), block.header.state_root)
+    }
+
+    /// The newest block's state.
+    pub(crate) fn best_state(&self) -> State<'_> {
+        self.state(self.store.best())
+    }
+
+    /// The newest block's timestamp, in milliseconds since 1970; 0 at genesis.
+    pub(crate) fn timestamp_ms(&self) -> u64 {
+        let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
+        let now = self.best_state().storage(&key);
+        now.and_then(|bytes| u64::decode(&mut &bytes[..]).ok()).unwrap_or(0)
+    }
+
+    /// Calls a runtime API function on the state after `block`.
+    ///
+    /// The metadata is the same in every state, and making it takes longer than all else that a client asks at
+    /// connect, so it is made once.
+    pub(crate) fn call(&self, block: &Block, method: &str, data: &[u8]) -> Result<Vec<u8>, CallError> {
+        if !method.starts_with("Metadata_") {
+            return self.state(block).call(method, data);
+        }
+        let question = (method.to_owned(), data.to_owned());
+        if let Some(answer) = self.answers.borrow().get(&question) {
+            return Ok(answer.clone());
+        }
+        let answer = self.state(block).call(method, data)?;
+        let mut answers = self.answers.borrow_mut();
+        if answers.len() < KEPT_ANSWERS {
+            answers.insert(question, answer.clone());
+        }
+        Ok(answer)
+    }
+
+    /// Seals the next block: executes it, appends it to the log, and only then takes it in.
+    pub(crate) fn seal(&mut self, draft: Draft) -> Result<Outcome, BlockError> {
+        let writes = draft.writes.clone();
+        let Executed { block, nodes, included, rejected } =
+            seal::execute(self.store.best(), &self.best_state(), draft)?;
+        if let Some(log) = &mut self.log {
+            let Block { header, body, .. } = block.clone();
+            log.append(&Record::Block { header, body, writes, nodes: nodes.clone() })?;
+        }
+        self.store.push(block, nodes);
+        Ok(Outcome { included, rejected })
+    }
+
+    /// Forces the log to the disk.
+    pub(crate) fn flush(&mut self) -> Result<(), LogError> {
+        self.log.as_mut().map_or(Ok(()), Log::flush)
+    }
+
+    /// Writes a log of the whole chain to `path`, which must not exist. The file appears when it is complete.
+    pub(crate) fn snapshot(&self, path: &Path) -> Result<(), LogError> {
+        let io = |action| move |source| LogError::Io { path: path.into(), action, source };
+        // `create` below makes the file under a passing name; that the final name is free is checked here.
+        if path.try_exists().map_err(io("look at it"))? {
+            return Err(io("create the snapshot")(std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let part = path.with_added_extension("part");
+        let written = self.write_snapshot(&part);
+        let named = written.and_then(|()| std::fs::rename(&part, path).map_err(io("name the snapshot")));
+        if named.is_err() {
+            drop(std::fs::remove_file(&part));
+        }
+        named
+    }
+
+    fn write_snapshot(&self, path: &Path) -> Result<(), LogError> {
+        let mut log = Log::create(path, Sync::AtClose)?;
+        let (runtime, header) = (self.runtime.clone(), self.store.genesis().header.clone());
+        log.append(&Record::Genesis { runtime, header, nodes: Vec::new() })?;
+        let (mut part, mut size) = (Vec::new(), 0);
+        for node in self.store.nodes().iter() {
+            size += node.len();
+            part.push(node.to_vec());
+            if size > SNAPSHOT_PART {
+                log.append(&Record::Nodes(std::mem::take(&mut part)))?;
+                size = 0;
+            }
+        }
+        log.append(&Record::Nodes(part))?;
+        for Block { header, body, .. } in &self.store.blocks()[1..] {
+            let (header, body) = (header.clone(), body.clone());
+            log.append(&Record::Block { header, body, writes: Vec::new(), nodes: Vec::new() })?;
+        }
+        log.flush()
+    }
+}
+
+/// Builds the store from a log's records.
+#[derive(Default)]
+struct Loader {
+    loaded: Option<(RuntimeId, Store)>,
+}
+
+impl Loader {
+    fn take(&mut self, record: Record) -> Result<(), &'static str> {
+        match (record, &mut self.loaded) {
+            (Record::Genesis { runtime, header, nodes }, None) if header.number == 0 => {
+                self.loaded = Some((runtime, Store::new(header, nodes)));
+                Ok(())
+            }
+            (Record::Block { header, body, nodes, .. }, Some((_, store))) => {
+                take_block(store, Block::new(header, body), nodes)
+            }
+            (Record::Nodes(nodes), Some((_, store))) => {
+                store.add_nodes(nodes);
+                Ok(())
+            }
+            (Record::Genesis { .. }, _) => Err("is a genesis record out of place"),
+            (_, None) => Err("comes before the genesis record"),
+        }
+    }
+
+    /// What was loaded, or none from an empty log.
+    fn finish(self, log: &Log) -> Result<Option<(RuntimeId, Store)>, LogError> {
+        let Some((runtime, store)) = self.loaded else { return Ok(None) };
+        // A snapshot that was cut short: genesis is there, its nodes are not.
+        if !store.nodes().contains(&store.genesis().header.state_root) {
+            let problem = "has no state";
+            return Err(LogError::Inconsistent { path: log.path().into(), offset: 0, problem });
+        }
+        Ok(Some((runtime, store)))
+    }
+}
+
+fn take_block(store: &mut Store, block: Block, nodes: Vec<Vec<u8>>) -> Result<(), &'static str> {
+    let best = store.best();
+    if block.header.parent_hash != best.hash || block.header.number != best.header.number + 1 {
+        return Err("is not the block after the one before it");
+    }
+    let root = block.header.state_root;
+    store.push(block, nodes);
+    if store.nodes().contains(&root) { Ok(()) } else { Err("lacks the root of its state") }
+}
+
+/// The header of block 0 and the trie nodes of its state.
+fn genesis_block(storage: &Storage) -> (Header, Vec<Vec<u8>>) {
+    let empty = Store::new(empty_header(), Vec::new());
+    let state = State::new(empty.nodes(), empty_root());
+    let values = storage.top.iter().map(|(key, value)| (&key[..], Some(&value[..])));
+    let (state_root, changes) = state.backend().storage_root(values, seal::state_version());
+    (Header { state_root, ..empty_header() }, seal::new_nodes(changes))
+}
+
+fn empty_header() -> Header {
+    Header {
+        parent_hash: Hash::zero(),
+        number: 0,
+        state_root: empty_root(),
+        extrinsics_root: empty_root(),
+        digest: Default::default(),
+    }
+}
+
+/// The root of a trie without keys.
+fn empty_root() -> Hash {
+    BlakeTwo256::trie_root(Vec::new(), seal::state_version())
+}
+
+fn runtime_id(state: &State<'_>) -> Result<RuntimeId, CallError> {
+    let metadata = state.call("Metadata_metadata", &[])?;
+    let version = devchain_runtime::VERSION;
+    Ok(RuntimeId {
+        spec_name: version.spec_name.to_string(),
+        spec_version: version.spec_version,
+        fingerprint: blake2_256(&(version.encode(), metadata).encode()).into(),
+    })
+}

@@ -1,0 +1,244 @@
+//! The thread that owns the chain, and the messages that reach it.
+//!
+//! Externalities are thread-local and the state has one writer, so one thread does all that touches the chain:
+//! [`Message`]s come in through a bounded inbox, [`Node::run`] carries them out one at a time. Blocks that are due
+//! come before messages, and after each block up to [`TURN`] waiting messages are served before the next, so that
+//! neither readers nor a long fast-forward keep the other waiting.
+
+mod message;
+mod watchers;
+
+use std::{collections::VecDeque, time::Duration};
+
+use devchain_runtime::UncheckedExtrinsic;
+use parity_scale_codec::{DecodeAll, Encode};
+use sp_core::crypto::AccountId32;
+use sp_crypto_hashing::blake2_256;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+pub use self::message::NodeStatus;
+pub(crate) use self::message::{Message, Pace, Reply, SealJob};
+use self::watchers::Watchers;
+use crate::{
+    chain::{BlockError, Chain},
+    clock::{self, Clock},
+    log::StorageWrite,
+    pool::{Change, Pool, Refusal, Transaction},
+    seal::Draft,
+    store::{Block, Extrinsic, Hash},
+};
+
+/// How many waiting messages are served between two blocks.
+const TURN: usize = 256;
+
+/// How a node paces its blocks and tells the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) block_time: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) held: bool,
+}
+
+impl Timing {
+    fn block_time_ms(&self) -> u64 {
+        self.block_time.as_millis() as u64
+    }
+}
+
+/// All state of the thread.
+pub(crate) struct Node {
+    chain: Chain,
+    pool: Pool,
+    watchers: Watchers,
+    timing: Timing,
+    /// Raw writes for the next block.
+    writes: Vec<StorageWrite>,
+    jobs: VecDeque<SealJob>,
+    next_due: Instant,
+    best: watch::Sender<u32>,
+}
+
+impl Node {
+    /// A node that tells `best` each height that it reaches.
+    pub(crate) fn new(chain: Chain, pool: Pool, timing: Timing, best: watch::Sender<u32>) -> Self {
+        best.send_replace(chain.store().best().header.number);
+        let next_due = Instant::now() + timing.block_time;
+        let (watchers, writes, jobs) = (Watchers::default(), Vec::new(), VecDeque::new());
+        Self { chain, pool, watchers, timing, writes, jobs, next_due, best }
+    }
+
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Serves until `stop` changes or nobody can send any more, then flushes the log.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let is_due =
+                async |held, at| if held { std::future::pending().await } else { sleep_until(at).await };
+            let has_job = !self.jobs.is_empty();
+            tokio::select! {
+                biased;
+                _ = stop.changed() => break,
+                () = std::future::ready(()), if has_job => self.advance_job(),
+                () = is_due(self.timing.held, self.next_due) => self.seal_due(),
+                message = inbox.recv() => match message {
+                    Some(message) => { self.handle(message); continue }
+                    None => break,
+                },
+            }
+            for message in std::iter::from_fn(|| inbox.try_recv().ok()).take(TURN) {
+                self.handle(message);
+            }
+            tokio::task::yield_now().await;
+        }
+        if let Err(error) = self.chain.flush() {
+            tracing::error!(target: "devchain", %error, "log not flushed");
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Read(read) => read(self),
+            Message::Submit { extrinsic, watcher, reply } => reply.give(self.submit(&extrinsic, watcher)),
+            Message::Remove { hashes, reply } => reply.give(self.remove(hashes)),
+            Message::Seal(job) => self.jobs.push_back(job),
+            Message::Hold { held, reply } => reply.give(self.hold(held)),
+            Message::Write { writes, reply } => reply.give(self.write(writes)),
+            Message::Snapshot { path, reply } => reply.give(self.chain.snapshot(&path)),
+        }
+    }
+
+    pub(crate) fn status(&self) -> NodeStatus {
+        let Block { hash, header, .. } = self.chain.store().best();
+        NodeStatus {
+            genesis: self.chain.store().genesis().hash,
+            height: header.number,
+            hash: *hash,
+            timestamp_ms: self.chain.timestamp_ms(),
+            block_time_ms: self.timing.block_time_ms(),
+            held: self.timing.held,
+            ready: self.pool.ready_len(),
+            future: self.pool.len() - self.pool.ready_len(),
+            writes: self.writes.len(),
+        }
+    }
+
+    /// The nonce for the account's next transaction, with those in the pool that are ready.
+    pub(crate) fn next_nonce(&self, account: &AccountId32) -> Result<u32, crate::state::CallError> {
+        Ok(self.pool.next_nonce(account, self.chain.best_state().nonce(account)?))
+    }
+
+    fn hold(&mut self, held: bool) -> u32 {
+        if self.timing.held && !held {
+            self.next_due = Instant::now() + self.timing.block_time;
+        }
+        self.timing.held = held;
+        self.chain.store().best().header.number
+    }
+
+    fn write(&mut self, writes: Vec<StorageWrite>) -> u32 {
+        self.writes.extend(writes);
+        self.chain.store().best().header.number + 1
+    }
+
+    fn submit(&mut self, extrinsic: &[u8], watcher: Option<message::Watcher>) -> Result<Hash, Refusal> {
+        let transaction = UncheckedExtrinsic::decode_all(&mut &extrinsic[..]);
+        let bytes = transaction.map_err(|error| Refusal::BadFormat(error.to_string()))?.encode();
+        let hash = blake2_256(&bytes).into();
+        let (transaction, state_nonce) = self.check(bytes, hash)?;
+        let changes = self.pool.insert(transaction, state_nonce)?;
+        self.watchers.add(hash, watcher);
+        self.watchers.tell(&changes);
+        Ok(hash)
+    }
+
+    /// Asks pool and runtime for a transaction; its account's nonce in the state.
+    fn check(&self, bytes: Extrinsic, hash: Hash) -> Result<(Transaction, u32), Refusal> {
+        let best = self.chain.store().best();
+        self.pool.check_unknown(&hash, best.header.number)?;
+        let failed = |error: crate::state::CallError| Refusal::Verification(error.to_string());
+        let state = self.chain.best_state();
+        let valid = state.validate(&bytes, best.hash).map_err(failed)??;
+        let (account, nonce) =
+            valid.provides.iter().find_map(|tag| owner(tag)).ok_or(Refusal::NoTagsProvided)?;
+        let state_nonce = state.nonce(&account).map_err(failed)?;
+        let lifetime = u32::try_from(valid.longevity).unwrap_or(u32::MAX);
+        let valid_until = best.header.number.saturating_add(lifetime);
+        Ok((Transaction { hash, bytes, account, nonce, priority: valid.priority, valid_until }, state_nonce))
+    }
+
+    fn remove(&mut self, hashes: Vec<Hash>) -> Vec<Hash> {
+        let changes: Vec<Change> = hashes.iter().flat_map(|hash| self.pool.remove(hash)).collect();
+        self.watchers.tell(&changes);
+        let removed = changes.iter().filter(|(hash, _)| hashes.contains(hash));
+        removed.map(|(hash, _)| *hash).collect()
+    }
+
+    /// Seals one block of the first job.
+    fn advance_job(&mut self) {
+        let Some(mut job) = self.jobs.pop_front() else { return };
+        match self.seal(job.pace) {
+            Err(error) => job.reply.give(Err(error)),
+            Ok(()) if job.left > 1 => {
+                job.left -= 1;
+                self.jobs.push_front(job);
+            }
+            Ok(()) => job.reply.give(Ok(self.status())),
+        }
+    }
+
+    /// Seals the block that the block time asks for. A failure is logged, and tried again when the next one is due.
+    fn seal_due(&mut self) {
+        self.next_due += self.timing.block_time;
+        let now = Instant::now();
+        if self.next_due < now {
+            self.next_due = now;
+        }
+        if let Err(error) = self.seal(Pace::Due) {
+            tracing::error!(target: "devchain", %error, "no block sealed");
+        }
+    }
+
+    fn seal(&mut self, pace: Pace) -> Result<(), BlockError> {
+        let wall = (pace == Pace::Due && self.timing.clock == Clock::Wall).then(clock::wall_ms);
+        let start = if self.timing.clock == Clock::Wall { clock::wall_ms() } else { clock::LOGICAL_START_MS };
+        let parent_ms = self.chain.timestamp_ms();
+        let timestamp_ms = clock::next_timestamp(parent_ms, self.timing.block_time_ms(), wall, start);
+        let draft = Draft { writes: self.writes.clone(), timestamp_ms, transactions: self.pool.ready() };
+        let sealed = self.chain.seal(draft);
+        if !matches!(sealed, Err(BlockError::Log(_))) {
+            // Writes that the runtime cannot live with must not stop the chain for ever.
+            self.writes.clear();
+        }
+        let outcome = sealed?;
+
+        let Block { hash, header, body } = self.chain.store().best();
+        let (hash, height) = (*hash, header.number);
+        tracing::debug!(target: "devchain", height, ?hash, extrinsics = body.len(), timestamp_ms, "sealed");
+        self.settle(height, hash, &outcome.included, &outcome.rejected);
+        self.best.send_replace(height);
+        Ok(())
+    }
+
+    fn settle(&mut self, height: u32, hash: Hash, included: &[Hash], rejected: &[Hash]) {
+        let state = self.chain.best_state();
+        // The pool asks only for accounts that wait. One whose nonce cannot be read keeps its place.
+        let nonce_of = |account: &AccountId32| state.nonce(account).unwrap_or(0);
+        let mut changes = self.pool.settle(height, hash, included, nonce_of);
+        changes.extend(rejected.iter().flat_map(|hash| self.pool.reject(hash, height)));
+        self.watchers.tell(&changes);
+    }
+}
+
+/// The account and nonce in a tag that `CheckNonce` provides: `(AccountId, u32)`.
+fn owner(tag: &[u8]) -> Option<(AccountId32, u32)> {
+    DecodeAll::decode_all(&mut &tag[..]).ok()
+}

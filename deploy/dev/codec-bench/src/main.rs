@@ -1,0 +1,151 @@
+//! `codec-bench`: how fast, how small and how exact the codec is on this machine, in one run.
+//!
+//! For each distribution of values, all measurements take turns, so that what else the machine does strikes all alike;
+//! what is compared was measured in the same run. `README.md` says what each figure is.
+
+mod distribution;
+mod measure;
+mod memory;
+mod packing;
+mod pipeline;
+mod report;
+mod sender;
+mod threads;
+#[cfg(feature = "torch")]
+mod torch;
+
+use anyhow::Context as _;
+use base::{EXIT_CODES, Exit};
+use clap::Parser;
+use codec::select::Simd;
+use distribution::Distribution;
+use report::{Ranges, Report};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Values in a row of the tensor: as many as the hidden size of large models, whose rows' distance in memory is hard on
+/// caches.
+const COLUMNS: usize = 8192;
+
+/// Measures the codec on this machine: bandwidth of memory, selection, compression, encoding, decoding, aggregation.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Flags {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+
+    /// Rows of the tensor, of 8192 values each: a multiple of 64. The default has 64 Mi values.
+    #[arg(long, default_value_t = 8192)]
+    rows: usize,
+
+    /// How often each thing is measured; the median counts.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
+    repetitions: u32,
+
+    /// Threads of the measurements with all threads; as many as the machine has cores if it is not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
+
+    /// Vectors that selection uses: `portable`, `avx2` or `avx512`; the widest of the machine if it is not given.
+    #[arg(long)]
+    simd: Option<String>,
+
+    /// A pseudo-gradient to measure instead of the recorded one that is built in: f32, little endian, row after row.
+    #[arg(long)]
+    dump: Option<PathBuf>,
+
+    /// Values in a row of it.
+    #[arg(long, default_value_t = COLUMNS)]
+    dump_columns: usize,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let json = flags.json;
+    let report = match Bench::new(flags).and_then(|bench| bench.run()) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("codec-bench: {error:#}");
+            return Exit::Usage.into();
+        }
+    };
+    if json {
+        println!("{:#}", serde_json::json!(report));
+    } else {
+        print!("{report}");
+    }
+    if report.verified { Exit::Good } else { Exit::Failed }.into()
+}
+
+/// What is measured.
+struct Bench {
+    flags: Flags,
+    threads: usize,
+    simd: Simd,
+}
+
+impl Bench {
+    fn new(flags: Flags) -> anyhow::Result<Self> {
+        anyhow::ensure!(flags.rows > 0 && flags.rows.is_multiple_of(64), "--rows must be a multiple of 64");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = flags.threads.map_or(cores, |threads| threads as usize);
+        let simd = match &flags.simd {
+            None => Simd::best(),
+            Some(name) => Simd::available()
+                .into_iter()
+                .find(|simd| simd.name() == name)
+                .with_context(|| format!("--simd {name}: this machine has no such vectors"))?,
+        };
+        Ok(Self { flags, threads, simd })
+    }
+
+    fn run(&self) -> anyhow::Result<Report> {
+        let mut report = Report::new(self.simd, self.threads, self.flags.repetitions);
+        for distribution in Distribution::DRAWN {
+            let values = distribution.draw(self.flags.rows, COLUMNS, self.threads);
+            self.measure(distribution.name(), values, COLUMNS, &mut report)?;
+        }
+        let (values, columns) = match &self.flags.dump {
+            None => (distribution::recorded(self.flags.rows, COLUMNS), COLUMNS),
+            Some(path) => {
+                let columns = self.flags.dump_columns;
+                let values = distribution::read(path, columns).with_context(|| path.display().to_string())?;
+                (values, columns)
+            }
+        };
+        self.measure("recorded", values, columns, &mut report)?;
+        Ok(report)
+    }
+
+    /// Measures all things on values of one distribution, with one thread and with all.
+    fn measure(
+        &self,
+        name: &'static str,
+        values: Vec<f32>,
+        columns: usize,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let checked = pipeline::Checked::new(&values, columns, self.simd, self.threads)?;
+        report.verified &= checked.verified;
+        let mut things = measure::Things::new(values, &checked, self.simd);
+        let mut of = |threads| {
+            let ranges: Ranges = things.ranges(threads, self.flags.repetitions);
+            ranges
+        };
+        let (one, all) = (of(1), of(self.threads));
+        report.add(name, &checked, one, all);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_reference_is_what_the_code_says() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+        cli::check_reference(&Flags::command(), &page).unwrap();
+    }
+}

@@ -1,0 +1,228 @@
+//! The codec as nodes use it, checked before it is measured.
+
+use crate::{
+    packing::{pack, unpack},
+    sender::sender,
+};
+use anyhow::Context as _;
+use base::{signature::SigningKey, tensor::Role, tensor::TensorSpec};
+use codec::{
+    aggregate::outer_step,
+    chunks::Geometry,
+    quantize::Values,
+    select::Simd,
+    sparse::{
+        Aggregation, Codec as Positions, Quantizer, Source, SparseSpec, SparseTensor, compress_all, select,
+    },
+    submission::{Expected, Header, Layout, Submission, encode},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Values of a chunk, and how many of them are sent.
+pub(crate) const CHUNK: usize = 4096;
+/// Values sent of each chunk.
+pub(crate) const TOP_K: usize = 64;
+/// Decay of the error feedback.
+pub(crate) const BETA: f32 = 0.95;
+/// Submissions that are aggregated.
+pub(crate) const PEERS: usize = 16;
+
+/// Quantizers that are measured.
+pub(crate) const QUANTIZERS: [(&str, Quantizer); 3] =
+    [("templar", Quantizer::Templar), ("sign-centroid", Quantizer::SignCentroid), ("sign", Quantizer::Sign)];
+/// The one with which submissions are encoded, decoded and aggregated.
+pub(crate) const MEASURED: Quantizer = Quantizer::Sign;
+/// Templar's quantizer with its own packing.
+pub(crate) const PACKED: &str = "templar-12+8";
+
+/// Submissions of a model that is one matrix.
+pub(crate) struct Codec {
+    layout: Arc<Layout>,
+    key: SigningKey,
+    expected: Expected,
+}
+
+impl Codec {
+    /// The codec of a miner, for a matrix.
+    pub(crate) fn new(shape: [usize; 2], quantizer: Quantizer, miner: u8) -> anyhow::Result<Self> {
+        let tensor = TensorSpec { name: "values".to_owned(), shape: shape.to_vec(), role: Role::Matrix };
+        let layout = Arc::new(Layout::new(&[tensor], &spec(quantizer))?);
+        let (key, expected) = sender(miner);
+        Ok(Self { layout, key, expected })
+    }
+
+    /// How the matrix is cut.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        self.layout.tensors()[0].geometry()
+    }
+
+    /// Adds a pseudo-gradient, chooses and quantizes.
+    pub(crate) fn compress(
+        &self,
+        error: &mut [f32],
+        delta: &[f32],
+        threads: usize,
+    ) -> anyhow::Result<SparseTensor> {
+        self.compress_source(Source::Feedback { error, pseudo_gradient: delta }, threads)
+    }
+
+    fn compress_source(&self, source: Source<'_>, threads: usize) -> anyhow::Result<SparseTensor> {
+        let made = compress_all(source, &[*self.geometry()], self.layout.spec(), threads)?;
+        made.into_iter().next().context("a tensor was given")
+    }
+
+    /// Writes and signs a submission.
+    pub(crate) fn encode(&self, sent: &SparseTensor) -> anyhow::Result<Vec<u8>> {
+        let header = Header::new(&self.expected, 0, &self.layout);
+        Ok(encode(&self.layout, &header, std::slice::from_ref(sent), &self.key)?)
+    }
+
+    /// Checks a submission to the last bit.
+    pub(crate) fn open<B: AsRef<[u8]>>(&self, bytes: B) -> anyhow::Result<Submission<B>> {
+        Ok(Submission::open(bytes, Arc::clone(&self.layout), &self.expected)?)
+    }
+
+    /// Checks and decodes a submission.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> anyhow::Result<SparseTensor> {
+        Ok(self.open(bytes)?.tensor(0)?)
+    }
+}
+
+fn spec(quantizer: Quantizer) -> SparseSpec {
+    SparseSpec {
+        chunk: CHUNK as u32,
+        topk: TOP_K as u32,
+        codec: Positions::Halving,
+        quantizer,
+        beta: BETA,
+        outer_lr: 1.0,
+        aggregation: Aggregation::SenderMean,
+        clip_growth: 1.1,
+    }
+}
+
+/// Decodes and aggregates submissions.
+pub(crate) fn aggregate(
+    parameters: &mut [f32],
+    accepted: &[Submission<Vec<u8>>],
+    threads: usize,
+) -> anyhow::Result<()> {
+    outer_step(&mut [parameters], accepted, None, threads)?;
+    Ok(())
+}
+
+/// What a quantizer costs and loses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Bits of a position.
+    pub(crate) index_bits: f64,
+    /// Bits of a value, scales included.
+    pub(crate) value_bits: f64,
+    /// The squared error of what is sent, relative to its square.
+    pub(crate) nmse: f64,
+}
+
+/// The codec of each quantizer for some values, after it was checked on them.
+pub(crate) struct Checked {
+    /// Name, codec and size of each quantizer.
+    pub(crate) codecs: Vec<(&'static str, Codec, Size)>,
+    /// That of [`MEASURED`].
+    pub(crate) measured: Codec,
+    /// Submissions of [`PEERS`] miners with as many different supports.
+    pub(crate) accepted: Vec<Submission<Vec<u8>>>,
+    /// What the first of them holds.
+    pub(crate) sent: SparseTensor,
+    /// Whether selection is that of a full sort, and decoding gives what was encoded.
+    pub(crate) verified: bool,
+}
+
+impl Checked {
+    pub(crate) fn new(values: &[f32], columns: usize, simd: Simd, threads: usize) -> anyhow::Result<Self> {
+        let shape = [values.len() / columns, columns];
+        let exact = Codec::new(shape, Quantizer::F32, 1)?;
+        let exactly = exact.compress_source(Source::Values(values), threads)?;
+        let mut verified = is_that_of_a_full_sort(values, exact.geometry(), exactly.positions(), threads);
+        let selected = select(values, exact.geometry(), TOP_K, simd, threads);
+        verified &= selected == exactly.positions();
+        let whole = exact.encode(&exactly)?;
+        verified &= exact.decode(&whole)? == exactly;
+        // The same positions with values of 32 bits: what is more than these is positions, and a header.
+        let index_bits = bits(whole.len(), &exactly) - 32.0;
+        let mut codecs = Vec::new();
+        for (name, quantizer) in QUANTIZERS {
+            let codec = Codec::new(shape, quantizer, 1)?;
+            let sent = codec.compress_source(Source::Values(values), threads)?;
+            let bytes = codec.encode(&sent)?;
+            verified &= codec.decode(&bytes)? == sent && sent.positions() == exactly.positions();
+            if let Values::Templar { codes, .. } = sent.values() {
+                let packed = pack(sent.positions(), codes);
+                verified &= unpack(&packed, codes.len()) == (sent.positions().to_vec(), &codes[..]);
+            }
+            let value_bits = bits(bytes.len(), &sent) - index_bits;
+            let nmse = error(values, codec.geometry(), &sent);
+            codecs.push((name, codec, Size { index_bits, value_bits, nmse }));
+        }
+        let measured = Codec::new(shape, MEASURED, 1)?;
+        let sent = measured.compress_source(Source::Values(values), threads)?;
+        let accepted = peers(shape, &sent)?;
+        Ok(Self { codecs, measured, accepted, sent, verified })
+    }
+}
+
+/// Bits of each value.
+fn bits(bytes: usize, sent: &SparseTensor) -> f64 {
+    bytes as f64 * 8.0 / sent.positions().len() as f64
+}
+
+/// Whether these are the positions that a full sort of each chunk chooses, with ties to the lower one.
+fn is_that_of_a_full_sort(values: &[f32], geometry: &Geometry, positions: &[u16], threads: usize) -> bool {
+    let fine = AtomicBool::new(true);
+    let sent = geometry.sent(TOP_K);
+    let share = geometry.chunks().div_ceil(threads.max(1)).max(1);
+    crate::threads::for_parts(positions.chunks(share * sent).enumerate(), |(part, positions)| {
+        for (chunk, positions) in positions.chunks_exact(sent).enumerate() {
+            let origin = geometry.origin(part * share + chunk);
+            let magnitude = |&position: &u16| values[geometry.coordinate(origin, position.into())].abs();
+            let mut order: Vec<u16> = (0..geometry.size()).map(|position| position as u16).collect();
+            order.sort_by(|a, b| magnitude(b).total_cmp(&magnitude(a)));
+            order.truncate(sent);
+            order.sort_unstable();
+            if order != positions {
+                fine.store(false, Ordering::Relaxed);
+            }
+        }
+    });
+    fine.into_inner()
+}
+
+/// The squared error of what is sent, relative to its square.
+fn error(values: &[f32], geometry: &Geometry, sent: &SparseTensor) -> f64 {
+    let (mut error, mut total) = (0.0, 0.0);
+    sent.for_each(geometry, |coordinate, decoded| {
+        let value = f64::from(values[coordinate]);
+        error += (f64::from(decoded) - value).powi(2);
+        total += value.powi(2);
+    });
+    error / total
+}
+
+/// Submissions of several miners: each sends of a chunk what the first one sends of another chunk.
+fn peers(shape: [usize; 2], sent: &SparseTensor) -> anyhow::Result<Vec<Submission<Vec<u8>>>> {
+    let peer = |peer: usize| {
+        let codec = Codec::new(shape, MEASURED, peer as u8 + 1)?;
+        let turn = peer * 37 % sent.chunks();
+        let mut positions = sent.positions().to_vec();
+        positions.rotate_left(turn * sent.sent());
+        let mut values = sent.values().clone();
+        if let Values::Sign { magnitudes, codes, .. } = &mut values {
+            magnitudes.rotate_left(turn);
+            codes.rotate_left(turn * sent.sent());
+        }
+        let sent = SparseTensor::new(codec.geometry(), TOP_K, positions, values)?;
+        codec.open(codec.encode(&sent)?)
+    };
+    (0..PEERS).map(peer).collect()
+}

@@ -1,0 +1,81 @@
+//! The model learns.
+
+use super::Assertion;
+use crate::facts::Facts;
+use base::Window;
+
+/// The windows that the bounds are stated for.
+const FULL: f64 = 8.0;
+/// After as many windows the loss is at most this share of what it was at the start.
+const SHARE: f64 = 0.72;
+/// In at least as many of them it falls.
+const FALLS: f64 = 6.0;
+
+/// The largest final share of the starting loss, and in how many windows it must fall. A shorter run is held to the
+/// share that a steady fall would have reached by then, a longer one to that of eight windows.
+fn bounds(windows: u32) -> (f64, usize) {
+    let part = (f64::from(windows) / FULL).min(1.0);
+    let falls = (f64::from(windows) * FALLS / FULL).floor();
+    (SHARE.powf(part), falls as usize)
+}
+
+/// Held-out loss ends low enough, and falls often enough.
+pub(super) fn loss(facts: &Facts) -> Assertion {
+    const NAME: &str = "loss";
+    let (most, falls) = bounds(facts.count);
+    let losses: Option<Vec<f64>> =
+        (0..=facts.after_last().0).map(|window| facts.heldout(Window(window))).collect();
+    let Some(losses) = losses else {
+        let unknown = (0..=facts.after_last().0).find(|window| facts.heldout(Window(*window)).is_none());
+        let complaint = match unknown {
+            Some(window) if window == facts.after_last().0 => {
+                "no validator has told the held-out loss at the run's end".to_owned()
+            }
+            window => format!("no validator has told the held-out loss at the start of window {window:?}"),
+        };
+        return Assertion::of(NAME, String::new(), &[complaint]);
+    };
+    let (first, last) = (losses[0], losses[losses.len() - 1]);
+    let fell = losses.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    let curve = losses.iter().map(|loss| format!("{loss:.2}")).collect::<Vec<_>>().join(" ");
+    let share = last / first;
+    let mut complaints = Vec::new();
+    let is_low = share <= most; // A loss that is no number is not low.
+    if !is_low {
+        complaints.push(format!(
+            "held-out loss ends at {:.1} % of its start, {:.1} % is allowed after {} windows: {curve}",
+            100.0 * share,
+            100.0 * most,
+            facts.count
+        ));
+    }
+    if fell < falls {
+        complaints.push(format!(
+            "held-out loss falls in {fell} of {} windows, not in {falls}: {curve}",
+            facts.count
+        ));
+    }
+    let good = format!(
+        "held-out loss {curve}: {:.1} % of its start (at most {:.1} % after {} windows), lower after {fell} windows \
+         (at least {falls})",
+        100.0 * share,
+        100.0 * most,
+        facts.count
+    );
+    Assertion::of(NAME, good, &complaints)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_those_of_eight_windows_and_scaled_for_fewer() {
+        assert_eq!(bounds(8), (0.72, 6));
+        assert_eq!(bounds(100), (0.72, 75));
+        let (share, falls) = bounds(4);
+        assert!((share - 0.8485).abs() < 1e-4 && falls == 3, "{share} {falls}");
+        assert_eq!(bounds(1).1, 0);
+        assert_eq!(bounds(2).1, 1);
+    }
+}

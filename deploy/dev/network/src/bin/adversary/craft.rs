@@ -1,0 +1,113 @@
+//! What adversaries make instead of updates.
+
+use crate::copy;
+use base::{Window, digest::State};
+use bytes::Bytes;
+use codec::{sparse::Source, submission::Submission};
+use devnet::cast::Kind;
+use miner::{
+    Craft, Honest, Made, MinerError, Parcel,
+    round::ClaimTime,
+    work::{compress_all, train, write},
+};
+use node::Node;
+use std::{path::PathBuf, time::Instant};
+
+/// The largest value of a noisy update: about what a window of training moves a parameter by.
+const NOISE: f32 = 5e-3;
+/// By how much a huge object is larger than any submission of the run may be.
+const TOO_MUCH: u64 = 1 << 20;
+
+/// A miner's craft that is not honest.
+pub(crate) struct Adversary {
+    kind: Kind,
+    /// For those who do honest work and then something else.
+    honest: Honest,
+    /// The state at the start of the window before.
+    last: State,
+}
+
+impl Adversary {
+    pub(crate) async fn resume(
+        kind: Kind,
+        node: &Node,
+        folder: PathBuf,
+        kept: Vec<Submission<Bytes>>,
+    ) -> Result<Self, MinerError> {
+        let honest = Honest::resume(node, folder, kept).await?;
+        Ok(Self { kind, honest, last: State([0; 32]) })
+    }
+
+    /// Well-formed noise.
+    fn noise(&self, node: &Node, window: Window) -> Result<Made, MinerError> {
+        let mut bytes = vec![0; 4 * node.run.flat.len()];
+        chance(node, window).fill(&mut bytes);
+        let value = |four: &[u8; 4]| (u32::from_le_bytes(*four) as f32 / u32::MAX as f32 - 0.5) * 2.0 * NOISE;
+        let values: Vec<f32> = bytes.as_chunks().0.iter().map(value).collect();
+        sent(node, window, node.state(), &values)
+    }
+
+    /// An update of an old state: it names the one of the window before, and in the first window one that never was.
+    async fn stale(&self, node: &Node, window: Window) -> Result<Made, MinerError> {
+        let (trained, training) = train(node, window).await?;
+        let made = sent(node, window, self.last, &trained.pseudo_gradient)?;
+        Ok(Made { trained: Some(training), ..made })
+    }
+}
+
+impl Craft for Adversary {
+    async fn make(&mut self, node: &Node, window: Window) -> Result<Made, MinerError> {
+        let most = node.run.layout.most_bytes();
+        let made = match self.kind {
+            Kind::Noise => self.noise(node, window),
+            Kind::Lazy => sent(node, window, node.state(), &vec![0.0; node.run.flat.len()]),
+            Kind::Late | Kind::Keyless => self.honest.make(node, window).await,
+            Kind::Copycat => copy::one(node, window).await,
+            Kind::Mixcopy => copy::mixture(node, window).await,
+            Kind::Huge => Ok(random(node, window, most + TOO_MUCH)),
+            Kind::Stale => self.stale(node, window).await,
+            Kind::Garbage => Ok(random(node, window, most / 2)),
+        };
+        self.last = node.state();
+        made
+    }
+
+    async fn settle(&mut self, node: &Node) -> Result<usize, MinerError> {
+        self.honest.settle(node).await
+    }
+
+    fn reveals(&self) -> bool {
+        self.kind != Kind::Keyless
+    }
+
+    fn claim_time(&self) -> ClaimTime {
+        match self.kind {
+            Kind::Late => ClaimTime::Late,
+            _ => ClaimTime::InTime,
+        }
+    }
+}
+
+/// A submission of these values.
+pub(crate) fn sent(node: &Node, window: Window, base: State, values: &[f32]) -> Result<Made, MinerError> {
+    let started = Instant::now();
+    let tensors = compress_all(Source::Values(values), &node.run.layout, 1)?;
+    let parcel = write(node, window, base, &tensors)?;
+    Ok(Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
+}
+
+/// So many random bytes, claimed as they are.
+fn random(node: &Node, window: Window, length: u64) -> Made {
+    let started = Instant::now();
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    chance(node, window).fill(&mut bytes);
+    let parcel = Parcel::of_bytes(bytes);
+    Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() }
+}
+
+/// Chance that is the same after a restart: of this miner in this window.
+fn chance(node: &Node, window: Window) -> blake3::OutputReader {
+    let mut hasher = blake3::Hasher::new_derive_key("muster v1 adversary");
+    hasher.update(&node.run.hash.0).update(node.id.hotkey.as_bytes()).update(&window.0.to_le_bytes());
+    hasher.finalize_xof()
+}

@@ -1,0 +1,209 @@
+//! Who takes part: names, parts, uids, stakes.
+
+use crate::options::Up;
+use base::Uid;
+use std::{fmt, str::FromStr};
+
+/// One TAO (or alpha) in rao.
+const TAO: u64 = 1_000_000_000;
+/// Stake of the smallest validator; each one before it has [`STAKE_STEP`] more. With three, no one has a majority alone.
+const LEAST_STAKE: u64 = 30_000 * TAO;
+const STAKE_STEP: u64 = 10_000 * TAO;
+
+/// What an adversary does instead of mining honestly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Random values in a plausible form.
+    Noise,
+    /// An update without training.
+    Lazy,
+    /// Honest work, claimed too late.
+    Late,
+    /// An object larger than the run allows.
+    Huge,
+    /// An update of an old state.
+    Stale,
+    /// Random bytes.
+    Garbage,
+    /// Another miner's update of the same window, if it can be read in time.
+    Copycat,
+    /// The mean of two other miners' updates of the same window, if they can be read in time.
+    Mixcopy,
+    /// Honest work, sealed, whose key is never published.
+    Keyless,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Noise,
+        Self::Lazy,
+        Self::Late,
+        Self::Huge,
+        Self::Stale,
+        Self::Garbage,
+        Self::Copycat,
+        Self::Mixcopy,
+        Self::Keyless,
+    ];
+
+    /// The name on command lines and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Noise => "noise",
+            Self::Lazy => "lazy",
+            Self::Late => "late",
+            Self::Huge => "huge",
+            Self::Stale => "stale",
+            Self::Garbage => "garbage",
+            Self::Copycat => "copycat",
+            Self::Mixcopy => "mixcopy",
+            Self::Keyless => "keyless",
+        }
+    }
+
+    /// All names, for messages.
+    pub(crate) fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+}
+
+impl FromStr for Kind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(())
+    }
+}
+
+/// What somebody does in the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Owns the subnet; has uid 0 and does nothing.
+    Owner,
+    /// Evaluates, votes, sets weights.
+    Validator,
+    /// Trains from the start.
+    Miner,
+    /// Trains from a later window on.
+    Joiner,
+    /// Only pretends.
+    Adversary(Kind),
+}
+
+impl Part {
+    /// Trains, or should.
+    #[must_use]
+    pub fn mines(self) -> bool {
+        matches!(self, Self::Miner | Self::Joiner | Self::Adversary(_))
+    }
+
+    /// Follows the protocol and holds the shared state.
+    #[must_use]
+    pub fn is_honest(self) -> bool {
+        matches!(self, Self::Validator | Self::Miner | Self::Joiner)
+    }
+
+    /// An honest miner, from the start or later.
+    #[must_use]
+    pub fn is_honest_miner(self) -> bool {
+        matches!(self, Self::Miner | Self::Joiner)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Owner => "owner",
+            Self::Validator => "validator",
+            Self::Miner => "miner",
+            Self::Joiner => "joiner",
+            Self::Adversary(kind) => kind.name(),
+        })
+    }
+}
+
+impl FromStr for Part {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let plain = [Self::Owner, Self::Validator, Self::Miner, Self::Joiner];
+        let known = plain.into_iter().find(|part| part.to_string() == text);
+        known.map_or_else(|| text.parse().map(Self::Adversary), Ok)
+    }
+}
+
+/// Somebody in the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Player {
+    /// Unique: its wallet, its bucket, its folder and its log are named so.
+    pub name: String,
+    /// What it does.
+    pub part: Part,
+    /// Its uid from genesis on.
+    pub uid: Uid,
+    /// Its stake from genesis on, in rao.
+    pub stake: u64,
+}
+
+/// Everybody, in the order of uids.
+#[must_use]
+pub fn cast(up: &Up) -> Vec<Player> {
+    let validators = up.validators;
+    let numbered = |part: Part, count: u16| (0..count).map(move |number| (part, Some(number)));
+    let parts = [(Part::Owner, None)]
+        .into_iter()
+        .chain(numbered(Part::Validator, validators))
+        .chain(numbered(Part::Miner, up.miners))
+        .chain(up.join_at.map(|_| (Part::Joiner, None)))
+        .chain(bands(up).flat_map(|(kind, count)| numbered(Part::Adversary(kind), count)));
+    let player = |(uid, (part, number)): (u16, (Part, Option<u16>))| Player {
+        name: number.map_or_else(|| part.to_string(), |number| format!("{part}-{number}")),
+        part,
+        uid: Uid(uid),
+        stake: match part {
+            Part::Validator => LEAST_STAKE + STAKE_STEP * u64::from(validators - uid),
+            _ => 0,
+        },
+    };
+    (0..).zip(parts).map(player).collect()
+}
+
+/// How many of each kind; a kind that was named twice is added up.
+fn bands(up: &Up) -> impl Iterator<Item = (Kind, u16)> {
+    let count = |kind| up.adversary.iter().filter(|band| band.kind == kind).map(|band| band.count).sum();
+    Kind::ALL.into_iter().map(move |kind| (kind, count(kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        up: Up,
+    }
+
+    #[test]
+    fn everybody_has_a_name_a_uid_and_validators_a_stake() {
+        let line = "devnet --data x --miners 2 --join-at 3 --adversary noise=1 --adversary late=1 --adversary noise=1";
+        let players = cast(&Program::parse_from(line.split(' ')).up);
+        let rows: Vec<_> = players.iter().map(|p| (p.uid.0, p.name.as_str(), p.stake / TAO)).collect();
+        let expected = [
+            (0, "owner", 0),
+            (1, "validator-0", 50_000),
+            (2, "validator-1", 40_000),
+            (3, "validator-2", 30_000),
+            (4, "miner-0", 0),
+            (5, "miner-1", 0),
+            (6, "joiner", 0),
+            (7, "noise-0", 0),
+            (8, "noise-1", 0),
+            (9, "late-0", 0),
+        ];
+        assert_eq!(rows, expected);
+    }
+}

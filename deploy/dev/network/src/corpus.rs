@@ -1,0 +1,143 @@
+//! Text into the run's dataset, once per text and shape: datasets are kept in the user's cache.
+
+use data::{InputError, Options, OutputError, PrepareError, Report, TokenizerChoice, Watch};
+use protocol::run_spec::RunFile;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What stands between documents: the headings of scenes in the default corpus.
+const SEPARATOR: &str = "\n\n### ";
+/// The share of documents that nobody trains on.
+const HELD_OUT: f64 = 0.05;
+/// The most bytes of text that the tokenizer is trained on.
+const SAMPLE: u64 = 8 << 20;
+
+/// The text cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("--data: {} cannot be read: {source}", .path.display())]
+pub(crate) struct TextError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// How the text at `texts` becomes the dataset of a run, below `cache`.
+pub(crate) fn options(texts: &Path, cache: &Path, file: &RunFile, seed: u64) -> Result<Options, TextError> {
+    let shape = (file.model.vocab, file.train.sequence);
+    let content = content(texts).map_err(|source| TextError { path: texts.to_owned(), source })?;
+    let name = hash(&[&format!("{shape:?} {seed} {HELD_OUT} {SAMPLE} {SEPARATOR}").into_bytes(), &content]);
+    let tokenizer = TokenizerChoice::Train { vocab: shape.0, sample: SAMPLE };
+    let out = cache.join("data").join(&hex::encode(name)[..16]);
+    Ok(Options {
+        separator: Some(SEPARATOR.into()),
+        held_out: HELD_OUT,
+        seed,
+        sequence: shape.1,
+        ..Options::new(vec![texts.to_owned()], out, tokenizer)
+    })
+}
+
+/// Makes the dataset, or finds it done. An unfinished one that cannot be gone on with is begun anew: its folder is ours, and
+/// named by the text.
+pub(crate) fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
+    match data::prepare(options, watch) {
+        Err(error) if is_of_what_was_begun(&error) => {
+            data::prepare(&Options { restart: true, ..options.clone() }, watch)
+        }
+        result => result,
+    }
+}
+
+fn is_of_what_was_begun(error: &PrepareError) -> bool {
+    matches!(
+        error,
+        PrepareError::Input(InputError::Changed(_))
+            | PrepareError::Output(
+                OutputError::OtherOptions { .. } | OutputError::Journal { .. } | OutputError::Shard { .. }
+            )
+    )
+}
+
+/// A hash of all files' names and bytes, in the order of names.
+fn content(path: &Path) -> io::Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    for file in files(path)? {
+        hasher.update(file.to_string_lossy().as_bytes()).update(&[0]);
+        hasher.update_reader(fs::File::open(&file)?)?;
+    }
+    Ok(*hasher.finalize().as_bytes())
+}
+
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut entries =
+        fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    let nested = entries.iter().map(|entry| files(entry)).collect::<io::Result<Vec<_>>>()?;
+    Ok(nested.concat())
+}
+
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("muster devnet data");
+    parts.iter().for_each(|part| {
+        hasher.update(part);
+    });
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::TINY;
+
+    #[test]
+    fn each_text_has_its_own_place() {
+        let texts = tempfile::tempdir().unwrap();
+        let file = RunFile::parse(TINY).unwrap();
+        let place = || options(texts.path(), Path::new("cache"), &file, 1).unwrap().out;
+        fs::write(texts.path().join("a.txt"), "a text").unwrap();
+        let first = place();
+        assert_eq!(place(), first);
+        fs::create_dir(texts.path().join("more")).unwrap();
+        fs::write(texts.path().join("more/b.txt"), "another").unwrap();
+        assert_ne!(place(), first);
+    }
+
+    #[test]
+    fn what_cannot_be_gone_on_with_is_begun_anew() {
+        struct Stop;
+        impl Watch for Stop {
+            fn progress(&mut self, _: &data::Progress) -> std::ops::ControlFlow<()> {
+                std::ops::ControlFlow::Break(())
+            }
+            fn warning(&mut self, _: &data::Warning) {}
+        }
+        let (texts, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut file = RunFile::parse(TINY).unwrap();
+        (file.model.vocab, file.train.sequence) = (300, 16);
+        let text = texts.path().join("a.txt");
+        let scenes =
+            (0..200).map(|n| format!("\n\n### scene {n}\n{}", "the fox sees the ghost. ".repeat(40)));
+        let scenes: String = scenes.collect();
+        fs::write(&text, &scenes).unwrap();
+        let options = options(texts.path(), cache.path(), &file, 1).unwrap();
+        let stopped = prepare(&options, &mut Stop).unwrap_err();
+        assert!(matches!(stopped, PrepareError::Stopped), "{stopped}");
+        // The same text, written again.
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        fs::File::options().write(true).open(&text).unwrap().set_modified(later).unwrap();
+        let refused = data::prepare(&options, &mut data::Quiet).unwrap_err();
+        assert!(is_of_what_was_begun(&refused), "{refused}");
+        assert!(prepare(&options, &mut data::Quiet).is_ok());
+    }
+
+    #[test]
+    fn text_that_is_not_there_is_named() {
+        let file = RunFile::parse(TINY).unwrap();
+        let error = options(Path::new("/no/such/text"), Path::new("cache"), &file, 1).unwrap_err();
+        assert!(error.to_string().starts_with("--data: /no/such/text cannot be read"), "{error}");
+    }
+}

@@ -1,0 +1,146 @@
+//! What the children say: their events, read as they are written.
+
+use crate::facts::{Facts, Rating};
+use base::Window;
+use node::events::{Entry, Event};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::PathBuf,
+};
+
+/// Reads a growing file of events from where it was left.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    path: PathBuf,
+    read: u64,
+    /// The beginning of a line whose end is not written yet.
+    rest: Vec<u8>,
+}
+
+impl Follower {
+    /// From the beginning of a file that need not be there yet.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, read: 0, rest: Vec::new() }
+    }
+
+    /// The events since the last call. Lines that are none are left out: a kill may have cut one.
+    pub(crate) fn news(&mut self) -> io::Result<Vec<Event>> {
+        let mut file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened?,
+        };
+        file.seek(SeekFrom::Start(self.read))?;
+        self.read += file.read_to_end(&mut self.rest)? as u64;
+        let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines: Vec<u8> = self.rest.drain(..end).collect();
+        // By way of a value: numbers are then read alike however serde_json is built.
+        let event = |line: &[u8]| {
+            let entry: Entry = serde_json::from_value(serde_json::from_slice(line).ok()?).ok()?;
+            Some(entry.event)
+        };
+        Ok(lines.split(|byte| *byte == b'\n').filter_map(event).collect())
+    }
+}
+
+/// What children have told so far, beyond what is a fact of the run: who is ready, and who has finished what.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Who holds the shared state.
+    pub(crate) ready: BTreeSet<String>,
+    /// The newest window for which a miner has published its key.
+    pub(crate) revealed: BTreeMap<String, Window>,
+    /// The newest window whose parameters a validator has measured: all of the windows before are scored.
+    pub(crate) begun: BTreeMap<String, Window>,
+    /// Validators that have closed the log of the last window.
+    pub(crate) logged: BTreeSet<String>,
+    /// Validators whose weights of the last window are on chain.
+    pub(crate) weighed: BTreeSet<String>,
+}
+
+impl Told {
+    /// Notes an event of a child. What a person should read at once is returned.
+    pub(crate) fn note(&mut self, facts: &mut Facts, name: &str, event: &Event) -> Option<String> {
+        let last = Window(u64::from(facts.count) - 1);
+        match event {
+            Event::State { window, root, state, .. } => {
+                self.ready.insert(name.to_owned());
+                facts.states.entry(*window).or_default().insert(name.to_owned(), (*state, *root));
+            }
+            Event::Applied { window, root, state, seconds } => {
+                let next = Window(window.0 + 1);
+                facts.states.entry(next).or_default().insert(name.to_owned(), (*state, *root));
+                facts.seconds(*window, name).outer = Some(*seconds);
+            }
+            Event::Trained { window, tokens, seconds, .. } => {
+                if facts.is_honest_miner(name) {
+                    facts.window(*window).tokens.insert(name.to_owned(), *tokens);
+                }
+                facts.seconds(*window, name).train = Some(*seconds);
+            }
+            Event::Compressed { window, bytes, seconds } => {
+                if facts.is_honest_miner(name) {
+                    facts.window(*window).bytes.insert(name.to_owned(), *bytes);
+                }
+                facts.seconds(*window, name).compress = Some(*seconds);
+            }
+            Event::Revealed { window } => drop(self.revealed.insert(name.to_owned(), *window)),
+            Event::Uploaded { window, seconds, .. } => facts.seconds(*window, name).upload = Some(*seconds),
+            Event::Decided { window, seconds_wait, .. } => {
+                facts.seconds(*window, name).wait = Some(*seconds_wait);
+            }
+            Event::Evaluated { window, seconds, miners } => {
+                facts.seconds(*window, name).evaluate = Some(*seconds);
+                let rated = miners.iter().filter_map(|score| {
+                    let miner = facts.name_of(&score.hotkey)?.to_owned();
+                    let rated = Rating { rating: score.rating, proof: score.proof, credit: score.credit };
+                    Some((miner, rated))
+                });
+                let rated = rated.collect();
+                facts.window(*window).ratings.insert(name.to_owned(), rated);
+            }
+            Event::HeldOut { window, loss, .. } => {
+                facts.window(*window).heldout.insert(name.to_owned(), *loss);
+                let begun = self.begun.entry(name.to_owned()).or_insert(*window);
+                *begun = *window.max(begun);
+            }
+            Event::Logged { window, .. } if *window == last => {
+                self.logged.insert(name.to_owned());
+            }
+            Event::Weights { window, .. } if *window == last => {
+                self.weighed.insert(name.to_owned());
+            }
+            Event::Diverged { window, .. } => {
+                return Some(format!("{name} has another state than the majority in window {window}"));
+            }
+            Event::Resynced { window, .. } => return Some(format!("{name} goes on with window {window}")),
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::Height;
+    use std::io::Write as _;
+
+    #[test]
+    fn events_are_read_as_they_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut follower = Follower::new(path.clone());
+        assert_eq!(follower.news().unwrap(), []);
+        let event = Event::Claimed { window: Window(1), block: Height(7) };
+        let line = serde_json::to_string(&Entry { time: 1, event: event.clone() }).unwrap();
+        let (first, second) = line.split_at(10);
+        let mut file = File::create(&path).unwrap();
+        file.write_all(first.as_bytes()).unwrap();
+        assert_eq!(follower.news().unwrap(), []);
+        writeln!(file, "{second}\nno event\n{line}").unwrap();
+        assert_eq!(follower.news().unwrap(), [event.clone(), event]);
+        assert_eq!(follower.news().unwrap(), []);
+    }
+}

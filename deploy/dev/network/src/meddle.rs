@@ -1,0 +1,145 @@
+//! Carries faults out, from outside: with files in the buckets' folder, and with keys that a dishonest owner would have.
+
+use crate::{cast::Part, facts::Facts, faults::Fault, network::Network, pool, wallets::signer};
+use anyhow::{Context, ensure};
+use base::{Height, Hotkey, Window, digest::State};
+use chain::wallet::KeyPair;
+use protocol::{
+    announcement::{Announcement, Record, Vote},
+    bucket_layout,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long a transaction of ours may take to get into the pool.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A validator's vote on this window is replaced where a fault asks for it: the one in the middle of the run.
+pub(crate) fn window(facts: &Facts) -> Window {
+    Window(u64::from(facts.count) / 2)
+}
+
+/// Before the last block in which a vote counts: writes what a dishonest validator would write over its own vote.
+pub(crate) async fn with_vote(
+    network: &Network,
+    facts: &Facts,
+    fault: Fault,
+    vote: Option<Vote>,
+) -> anyhow::Result<String> {
+    let (name, key) = validator(network, facts)?;
+    let vote = vote.with_context(|| format!("{name} has not voted, so that its vote cannot be replaced"))?;
+    let record = match fault {
+        Fault::WrongState => Some(Record::Vote(Vote { state: State([0xfa; 32]), ..vote })),
+        _ => None,
+    };
+    let netuid = network.ledger.netuid();
+    let head = network.ledger.finalized().await?;
+    let bucket =
+        network.ledger.at(head).await?.bucket(&key.hotkey()).context("the validator has no bucket")?;
+    let fields = Announcement { bucket, record }.fields()?;
+    let (client, signed) = (network.ledger.client().clone(), key.clone());
+    // It returns once the transaction is in a block; the caller seals that after this function.
+    let sent = tokio::spawn(async move { client.set_commitment(netuid, fields, &signed).await });
+    let deadline = Instant::now() + PATIENCE;
+    while !waits(network, key.hotkey(), record).await? {
+        ensure!(
+            !sent.is_finished() && Instant::now() < deadline,
+            "the commitment of {name} cannot be replaced"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(match fault {
+        Fault::WrongState => format!("fault: {name} votes for a state that it does not have"),
+        _ => format!("fault: {name} withdraws its vote"),
+    })
+}
+
+/// Whether a commitment with this record waits in the pool.
+async fn waits(network: &Network, signer: Hotkey, record: Option<Record>) -> anyhow::Result<bool> {
+    let pending = network.chain.handle().pending().await?;
+    let mut newest_first = pending.iter().rev().filter_map(|extrinsic| pool::read(extrinsic));
+    Ok(newest_first.find(|waiting| waiting.signer == signer).is_some_and(|waiting| waiting.record == record))
+}
+
+/// After the run: flips bits in files, or sets other weights.
+pub(crate) async fn after_run(
+    network: &Network,
+    facts: &Facts,
+    fault: Fault,
+) -> anyhow::Result<Option<String>> {
+    match fault {
+        Fault::FlipBit => flip_submission(network, facts).await.map(Some),
+        Fault::EditLog => edit_log(network, facts).map(Some),
+        Fault::WrongWeights => wrong_weights(network, facts).await.map(Some),
+        Fault::SkipVote | Fault::WrongState => Ok(None),
+    }
+}
+
+async fn flip_submission(network: &Network, facts: &Facts) -> anyhow::Result<String> {
+    let run = network.spec.id();
+    let accepted = facts.windows.iter().rev().find_map(|(window, seen)| {
+        let names = seen.accepted.as_ref()?.as_ref()?;
+        Some((*window, names.first()?.clone()))
+    });
+    let (window, name) = accepted.context("no submission was accepted in the run")?;
+    let prefix = bucket_layout::submissions_of(run, window);
+    flip(&stored(network, &name, &prefix)?)?;
+    Ok(format!("fault: a bit of {name}'s submission for window {window} is flipped in its bucket"))
+}
+
+fn edit_log(network: &Network, facts: &Facts) -> anyhow::Result<String> {
+    let window = window(facts);
+    let name =
+        facts.names(|player| player.part == Part::Validator).next().context("there is no validator")?;
+    flip(&stored(network, name, &bucket_layout::score_log(network.spec.id(), window))?)?;
+    Ok(format!("fault: a byte of {name}'s score log of window {window} is changed"))
+}
+
+/// The file of an object whose key begins so.
+fn stored(network: &Network, bucket: &str, prefix: &str) -> anyhow::Result<PathBuf> {
+    let folder = network.folder.buckets().join(bucket).join("objects");
+    let prefix = prefix.replace('/', "%2F");
+    let mut files =
+        fs::read_dir(&folder).with_context(|| folder.display().to_string())?.filter_map(Result::ok);
+    let file = files.find(|file| file.file_name().to_string_lossy().starts_with(&prefix));
+    Ok(file.with_context(|| format!("the bucket of {bucket} has no object {prefix}"))?.path())
+}
+
+/// Flips a bit in the middle of a file.
+fn flip(path: &Path) -> anyhow::Result<()> {
+    let mut bytes = fs::read(path)?;
+    let middle = bytes.len() / 2;
+    *bytes.get_mut(middle).context("the file is empty")? ^= 0x10;
+    Ok(fs::write(path, bytes)?)
+}
+
+async fn wrong_weights(network: &Network, facts: &Facts) -> anyhow::Result<String> {
+    let (name, key) = validator(network, facts)?;
+    let (netuid, client) = (network.ledger.netuid(), network.ledger.client().clone());
+    let next = client.next_weights(netuid, &key.hotkey()).await?;
+    let chain = network.chain.handle();
+    while Height(chain.status().await?.node.height.into()).next() < next {
+        chain.fast_forward(1).await?;
+    }
+    let owner = facts.players.first().context("there is nobody")?.0.uid;
+    let set = tokio::spawn(async move { client.set_weights(netuid, &[(owner, u16::MAX)], 0, &key).await });
+    while !set.is_finished() {
+        if chain.status().await?.node.ready > 0 {
+            chain.fast_forward(1).await?;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    set.await?.with_context(|| format!("the weights of {name} cannot be set"))?;
+    Ok(format!("fault: {name} sets all its weight on uid {owner}"))
+}
+
+/// The validator with the least stake, so that the others are a majority.
+pub(crate) fn validator(network: &Network, facts: &Facts) -> anyhow::Result<(String, KeyPair)> {
+    let name =
+        facts.names(|player| player.part == Part::Validator).last().context("there is no validator")?;
+    Ok((name.to_owned(), signer(&network.folder.wallets(), name)?))
+}

@@ -1,0 +1,257 @@
+//! A network, set up: folder, keys, data, chain, buckets, run. Nobody runs in it yet.
+
+use crate::{
+    cast::{Part, Player, cast},
+    children::Program,
+    config::{self, Places},
+    corpus,
+    folder::{self, Folder, make},
+    genesis::genesis,
+    launch,
+    options::Up,
+    view::Screen,
+    wallets::{Keys, Made},
+};
+use anyhow::{Context, bail, ensure};
+use base::BlockHash;
+use bucket_server::{BucketConfig, Server};
+use chain::{Client, Options};
+use data::{Phase, Progress, Report, Warning, Watch};
+use devchain::{Clock, Devchain, Pace};
+use exchange::Ledger;
+use protocol::run_spec::RunSpec;
+use std::{
+    fs,
+    net::SocketAddr,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    time::Duration,
+};
+
+/// How long a client of ours waits for the next block: blocks are held for minutes.
+const BLOCK_TIME: Duration = Duration::from_secs(60);
+
+/// Somebody with everything that belongs to them.
+pub(crate) struct Member {
+    pub(crate) player: Player,
+    pub(crate) keys: Keys,
+    pub(crate) bucket: BucketConfig,
+}
+
+/// Everybody of a network with this seed, in the order of uids.
+pub(crate) fn members(players: Vec<Player>, seed: u64) -> Vec<Member> {
+    let member = |player: Player| Member {
+        keys: Keys::new(seed, &player.name),
+        bucket: config::bucket(seed, &player),
+        player,
+    };
+    players.into_iter().map(member).collect()
+}
+
+/// A network, set up.
+pub(crate) struct Network {
+    pub(crate) folder: Folder,
+    pub(crate) members: Vec<Member>,
+    pub(crate) chain: Devchain,
+    pub(crate) buckets: Server,
+    pub(crate) spec: RunSpec,
+    pub(crate) ledger: Ledger,
+}
+
+impl Network {
+    /// Sets a network up in a folder that is new or empty.
+    pub(crate) async fn set_up(
+        up: &Up,
+        folder: Folder,
+        screen: &mut Screen<std::io::Stdout>,
+    ) -> anyhow::Result<Self> {
+        let file = launch::template(up.spec.as_deref(), up.windows, up.seed)?;
+        new_folder(folder.path())?;
+        let members = members(cast(up), up.seed);
+        for Member { player, keys, .. } in &members {
+            keys.write(&folder.wallets(), player)?;
+        }
+        let texts = fs::canonicalize(&up.data).with_context(|| format!("--data {}", up.data.display()))?;
+        let options = corpus::options(&texts, &folder::cache()?, &file, up.seed)?;
+        let data = options.out.clone();
+        screen.say(&format!("data: {}", texts.display()));
+        let report = prepare(options, screen).await?;
+        screen.say(&format!("data: {} tokens to train on, {} held out", report.training, report.held_out));
+
+        let (players, keys): (Vec<_>, Vec<_>) = members.iter().map(|m| (m.player.clone(), &m.keys)).unzip();
+        let genesis = genesis(file.network.netuid.0, &players, &keys)?;
+        let chain = Devchain::start(devchain::Config {
+            block_time_ms: up.block_ms,
+            log: Some(folder.chain_log()),
+            genesis: Some(genesis),
+            ..quiet_chain()
+        });
+        let chain = chain.await.context("the chain does not start")?;
+        let buckets = serve(&folder, &members, ([127, 0, 0, 1], 0).into()).await?;
+        let start = launch::start(members.len());
+        let spec = file.launch(BlockHash(chain.genesis().0), start, report.tokenizer, report.dataset)?;
+        let launched = protocol::run_spec::RunFile::from(&spec).to_toml()?;
+        fs::write(folder.spec(), launched).context("the run's file cannot be written")?;
+        let ledger = ledger(&chain, &spec).await?;
+        let network = Self { folder, members, chain, buckets, spec, ledger };
+        network.configure(&data)?;
+        Ok(network)
+    }
+
+    /// Writes the children's configurations.
+    fn configure(&self, data: &Path) -> anyhow::Result<()> {
+        let chain = self.chain.url();
+        let places = Places {
+            chain: &chain,
+            genesis: self.spec.network.genesis.to_string(),
+            netuid: self.spec.network.netuid.0,
+            buckets: format!("http://{}", self.buckets.address()),
+            data,
+        };
+        for Member { player, bucket, .. } in &self.members {
+            let path = self.folder.config(&player.name);
+            path.parent().map_or(Ok(()), make)?;
+            let text = config::config(&self.folder, &places, player, bucket).to_string();
+            fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The program of a member; none for the owner, who does nothing.
+    pub(crate) fn program(&self, player: &Player) -> anyhow::Result<Option<Program>> {
+        let config = self.folder.config(&player.name).into_os_string();
+        let (binary, before): (_, Vec<&str>) = match player.part {
+            Part::Owner => return Ok(None),
+            Part::Validator => ("validator", vec!["run"]),
+            Part::Miner | Part::Joiner => ("miner", vec!["run"]),
+            Part::Adversary(kind) => ("adversary", vec![kind.name()]),
+        };
+        let mut arguments: Vec<_> = before.into_iter().map(Into::into).collect();
+        arguments.extend(["--config".into(), config]);
+        let log = self.folder.log(&player.name);
+        Ok(Some(Program { path: self::binary(binary)?, arguments, log, answer: None }))
+    }
+
+    /// The auditor of all windows, whose answer goes to a file.
+    pub(crate) fn auditor(&self, answer: &Path) -> anyhow::Result<Program> {
+        auditor(&self.folder, &self.chain, &self.spec, answer)
+    }
+
+    /// What nobody may ever see.
+    pub(crate) fn secrets(&self) -> Vec<Made> {
+        let of = |member: &Member| {
+            member
+                .keys
+                .secrets(&member.player.name)
+                .chain(config::secrets(&member.bucket))
+                .collect::<Vec<_>>()
+        };
+        self.members.iter().flat_map(of).collect()
+    }
+}
+
+/// The auditor of all windows of a run.
+pub(crate) fn auditor(
+    folder: &Folder,
+    chain: &Devchain,
+    spec: &RunSpec,
+    answer: &Path,
+) -> anyhow::Result<Program> {
+    let netuid = spec.network.netuid.to_string();
+    let block_time = BLOCK_TIME.as_secs().to_string();
+    let windows = format!("0..{}", spec.window.count);
+    let words =
+        ["windows", &windows, "--json", "--allow-loopback", "--netuid", &netuid, "--block-time", &block_time];
+    let mut arguments: Vec<_> = words.into_iter().map(Into::into).collect();
+    arguments.extend(["--chain".into(), chain.url().into(), "--run".into(), folder.spec().into_os_string()]);
+    let log = folder.log("auditor");
+    Ok(Program { path: binary("auditor")?, arguments, log, answer: Some(answer.to_owned()) })
+}
+
+/// The bucket server over the run's folder.
+pub(crate) async fn serve(folder: &Folder, members: &[Member], listen: SocketAddr) -> anyhow::Result<Server> {
+    let buckets = members.iter().map(|member| member.bucket.clone()).collect();
+    let config = bucket_server::Config { listen, ..bucket_server::Config::local(&folder.buckets(), buckets) };
+    Server::start(config).await.context("the bucket server does not start")
+}
+
+/// The chain as the run's other parts see it.
+pub(crate) async fn ledger(chain: &Devchain, spec: &RunSpec) -> anyhow::Result<Ledger> {
+    let options = Options {
+        genesis: Some(spec.network.genesis),
+        block_time: BLOCK_TIME,
+        ..Options::new([chain.url()])
+    };
+    Ok(Ledger::new(Client::connect(options).await?, spec.network.netuid))
+}
+
+/// A chain that seals nothing by itself, on a free port.
+pub(crate) fn quiet_chain() -> devchain::Config {
+    devchain::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        pace: Pace::Outside,
+        clock: Clock::Wall,
+        ..devchain::Config::default()
+    }
+}
+
+/// A program of ours: it lies beside this one.
+pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program does not know where it is")?;
+    let path = own.with_file_name(name);
+    ensure!(
+        path.is_file(),
+        "there is no program `{name}` beside {}: build it with `cargo build -p miner -p validator -p auditor -p devnet`, \
+         or start with deploy/up",
+        own.display()
+    );
+    Ok(path)
+}
+
+fn new_folder(path: &Path) -> anyhow::Result<()> {
+    make(path).with_context(|| format!("{} cannot be made", path.display()))?;
+    if fs::read_dir(path)?.next().is_some() {
+        bail!("{} is not empty: name a new folder with --dir, or remove it", path.display());
+    }
+    Ok(())
+}
+
+/// Prepares the data on a thread of its own, and tells what is going on.
+async fn prepare(options: data::Options, screen: &mut Screen<std::io::Stdout>) -> anyhow::Result<Report> {
+    let (said, heard) = mpsc::channel();
+    let work =
+        tokio::task::spawn_blocking(move || corpus::prepare(&options, &mut Teller { said, phase: None }));
+    while !work.is_finished() {
+        heard.try_iter().for_each(|line| screen.say(&line));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    heard.try_iter().for_each(|line| screen.say(&line));
+    Ok(work.await.context("the preparation of the data broke off")??)
+}
+
+/// Tells each phase once, and all warnings.
+struct Teller {
+    said: mpsc::Sender<String>,
+    phase: Option<Phase>,
+}
+
+impl Teller {
+    /// Who does not listen any more does not need to know.
+    fn tell(&self, line: String) {
+        let _ = self.said.send(line);
+    }
+}
+
+impl Watch for Teller {
+    fn progress(&mut self, progress: &Progress) -> ControlFlow<()> {
+        if self.phase.replace(progress.phase) != Some(progress.phase) {
+            self.tell(format!("data: {}", progress.phase));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn warning(&mut self, warning: &Warning) {
+        self.tell(format!("data: {warning}"));
+    }
+}

@@ -1,0 +1,267 @@
+//! When the next block is sealed.
+//!
+//! Blocks come at the block time while nothing is awaited. Before a deadline of the protocol the chain is held until
+//! everybody who should act by then has acted, or a cap has passed. What else waits in the pool meanwhile (weights,
+//! announcements) is sealed as long as the deadline's own block is not touched, so that nobody waits for the chain
+//! while the chain waits for him.
+
+use base::{Height, Window};
+use protocol::clock::{Clock, Heights};
+use std::time::Duration;
+
+/// How many blocks before the last claims' block the chain is held, so that other transactions still find a block.
+const RESERVE: u64 = 10;
+
+/// What the chain is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Before the run: for nodes to start and announce their buckets.
+    Start,
+    /// For the claims of a window.
+    Claims(Window),
+    /// For the keys of a window's sealed submissions.
+    Keys(Window),
+    /// For the votes on a window.
+    Votes(Window),
+    /// After the last window: for its score logs.
+    End,
+}
+
+/// What is seen at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The newest block.
+    pub head: Height,
+    /// Time since any fixed moment.
+    pub now: Duration,
+    /// Nodes that have yet to do what the [`Stage`] of this head is for.
+    pub missing: usize,
+    /// Transactions in the pool, without those that the stage is for.
+    pub waiting: usize,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Seal a block now.
+    Seal,
+    /// Look again soon.
+    Wait,
+}
+
+/// The heights between which a stage lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    /// Up to this block nothing is held.
+    free: u64,
+    /// This block is sealed only when nobody is missing.
+    deadline: u64,
+}
+
+/// Decides when blocks are sealed.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    clock: Clock,
+    block: Duration,
+    cap: Duration,
+    sealed: Option<Duration>,
+    held: Option<(Stage, Duration)>,
+}
+
+impl Pacer {
+    /// A pacer for a run: `block` from block to block, holds of at most `cap`.
+    #[must_use]
+    pub fn new(clock: Clock, block: Duration, cap: Duration) -> Self {
+        Self { clock, block, cap, sealed: None, held: None }
+    }
+
+    /// What is awaited when `head` is the newest block.
+    #[must_use]
+    pub fn stage(&self, head: Height) -> Stage {
+        if head.next() < self.clock.start() {
+            return Stage::Start;
+        }
+        self.windows()
+            .find_map(|heights| match heights {
+                _ if head < heights.claims_close => Some(Stage::Claims(heights.window)),
+                _ if head < heights.keys_close => Some(Stage::Keys(heights.window)),
+                _ if head < heights.votes_close => Some(Stage::Votes(heights.window)),
+                _ => None,
+            })
+            .unwrap_or(Stage::End)
+    }
+
+    /// Looks, and says whether to seal a block. Whoever gets [`Verdict::Seal`] seals one before looking again.
+    pub fn step(&mut self, look: &Look) -> Verdict {
+        let stage = self.stage(look.head);
+        let since = match self.held {
+            Some((held, since)) if held == stage => since,
+            _ => look.now,
+        };
+        self.held = (look.missing > 0 && !self.is_free(stage, look.head)).then_some((stage, since));
+        let too_early = self.sealed.is_some_and(|last| look.now.saturating_sub(last) < self.block);
+        match !too_early && self.may_seal(stage, look, look.now.saturating_sub(since)) {
+            true => {
+                self.sealed = Some(look.now);
+                Verdict::Seal
+            }
+            false => Verdict::Wait,
+        }
+    }
+
+    /// What the chain is held for now, and since when.
+    #[must_use]
+    pub fn held(&self) -> Option<(Stage, Duration)> {
+        self.held
+    }
+
+    fn may_seal(&self, stage: Stage, look: &Look, held: Duration) -> bool {
+        let next = look.head.0 + 1;
+        look.missing == 0
+            || self.is_free(stage, look.head)
+            || held >= self.cap
+            || (look.waiting > 0 && next < self.bounds(stage).deadline)
+    }
+
+    fn is_free(&self, stage: Stage, head: Height) -> bool {
+        head.0 < self.bounds(stage).free
+    }
+
+    fn bounds(&self, stage: Stage) -> Bounds {
+        match stage {
+            Stage::Start => {
+                let start = self.clock.start().0;
+                Bounds { free: 1, deadline: start - 1 }
+            }
+            Stage::Claims(window) => self.window(window).map_or(Bounds::NONE, |heights| {
+                let deadline = heights.claims_close.0;
+                Bounds { free: (deadline - RESERVE).max(heights.first.0), deadline }
+            }),
+            Stage::Keys(window) => self
+                .window(window)
+                .map_or(Bounds::NONE, |heights| Bounds { free: 0, deadline: heights.keys_close.0 }),
+            Stage::Votes(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
+                free: heights.seed.0,
+                deadline: heights.votes_close.0,
+            }),
+            Stage::End => Bounds::NONE,
+        }
+    }
+
+    fn window(&self, window: Window) -> Option<Heights> {
+        self.clock.heights(window).ok()
+    }
+
+    fn windows(&self) -> impl Iterator<Item = Heights> {
+        (0..=self.clock.last_window().0).filter_map(|window| self.window(Window(window)))
+    }
+}
+
+impl Bounds {
+    /// No deadline: what is in the pool is always sealed.
+    const NONE: Self = Self { free: 0, deadline: u64::MAX };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::clock::WindowSpec;
+
+    const BLOCK: Duration = Duration::from_millis(100);
+    const CAP: Duration = Duration::from_secs(10);
+    const START: u64 = 40;
+
+    fn pacer() -> Pacer {
+        let spec =
+            WindowSpec { blocks: 30, count: 2, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+        Pacer::new(Clock::new(Height(START), spec).unwrap(), BLOCK, CAP)
+    }
+
+    fn look(head: u64, missing: usize, waiting: usize) -> Look {
+        Look { head: Height(head), now: Duration::from_secs(100), missing, waiting }
+    }
+
+    /// What a fresh pacer says.
+    fn verdict(head: u64, missing: usize, waiting: usize) -> Verdict {
+        pacer().step(&look(head, missing, waiting))
+    }
+
+    #[test]
+    fn each_height_has_its_stage() {
+        let stage = |head| pacer().stage(Height(head));
+        assert_eq!(stage(0), Stage::Start);
+        assert_eq!(stage(38), Stage::Start);
+        assert_eq!(stage(39), Stage::Claims(Window(0)));
+        assert_eq!(stage(72), Stage::Claims(Window(0)));
+        assert_eq!(stage(73), Stage::Keys(Window(0)));
+        assert_eq!(stage(74), Stage::Votes(Window(0)));
+        assert_eq!(stage(77), Stage::Votes(Window(0)));
+        assert_eq!(stage(78), Stage::Claims(Window(1)));
+        assert_eq!(stage(103), Stage::Keys(Window(1)));
+        assert_eq!(stage(104), Stage::Votes(Window(1)));
+        assert_eq!(stage(108), Stage::End);
+    }
+
+    #[test]
+    fn blocks_come_at_the_block_time_when_nothing_is_awaited() {
+        let mut pacer = pacer();
+        let at = |ms| Look { now: Duration::from_millis(ms), ..look(50, 0, 0) };
+        assert_eq!(pacer.step(&at(1000)), Verdict::Seal);
+        assert_eq!(pacer.step(&at(1099)), Verdict::Wait);
+        assert_eq!(pacer.step(&at(1100)), Verdict::Seal);
+    }
+
+    #[test]
+    fn the_run_does_not_start_before_everybody_is_there() {
+        assert_eq!(verdict(0, 6, 0), Verdict::Seal);
+        assert_eq!(verdict(1, 6, 0), Verdict::Wait);
+        assert_eq!(verdict(1, 6, 2), Verdict::Seal);
+        assert_eq!(verdict(38, 1, 2), Verdict::Wait, "block 39 is the last before the run");
+        assert_eq!(verdict(38, 0, 0), Verdict::Seal);
+    }
+
+    #[test]
+    fn claims_are_waited_for_until_their_block_is_due() {
+        assert_eq!(verdict(62, 3, 0), Verdict::Seal, "far from the deadline");
+        assert_eq!(verdict(63, 3, 0), Verdict::Wait);
+        assert_eq!(verdict(63, 3, 1), Verdict::Seal, "others' transactions find a block");
+        assert_eq!(verdict(72, 1, 1), Verdict::Wait, "but not the last one");
+        assert_eq!(verdict(72, 0, 0), Verdict::Seal);
+    }
+
+    #[test]
+    fn keys_are_waited_for_before_their_block_is_due() {
+        assert_eq!(verdict(73, 1, 0), Verdict::Wait);
+        assert_eq!(verdict(73, 1, 1), Verdict::Wait, "block 74 is the last one for keys");
+        assert_eq!(verdict(73, 0, 0), Verdict::Seal);
+    }
+
+    #[test]
+    fn votes_are_waited_for_once_they_can_be_cast() {
+        assert_eq!(verdict(74, 3, 0), Verdict::Seal, "the seed's block is needed first");
+        assert_eq!(verdict(75, 3, 0), Verdict::Wait);
+        assert_eq!(verdict(75, 3, 1), Verdict::Seal);
+        assert_eq!(verdict(77, 1, 5), Verdict::Wait);
+        assert_eq!(verdict(77, 0, 0), Verdict::Seal);
+    }
+
+    #[test]
+    fn a_hold_ends_at_its_cap_and_the_next_one_begins_anew() {
+        let mut pacer = pacer();
+        let at = |head, s| Look { now: Duration::from_secs(s), ..look(head, 1, 0) };
+        assert_eq!(pacer.step(&at(72, 100)), Verdict::Wait);
+        assert_eq!(pacer.held(), Some((Stage::Claims(Window(0)), Duration::from_secs(100))));
+        assert_eq!(pacer.step(&at(72, 109)), Verdict::Wait);
+        assert_eq!(pacer.step(&at(72, 110)), Verdict::Seal);
+        assert_eq!(pacer.step(&at(75, 120)), Verdict::Wait);
+        assert_eq!(pacer.step(&at(75, 129)), Verdict::Wait);
+        assert_eq!(pacer.step(&at(75, 130)), Verdict::Seal);
+    }
+
+    #[test]
+    fn the_end_waits_for_logs_and_still_seals_what_comes() {
+        assert_eq!(verdict(500, 1, 0), Verdict::Wait);
+        assert_eq!(verdict(500, 1, 1), Verdict::Seal);
+        assert_eq!(verdict(500, 0, 0), Verdict::Seal);
+    }
+}

@@ -1,0 +1,49 @@
+//! What the chain says of pay, for the table and for the end.
+
+use crate::facts::{EndFacts, Facts};
+use base::{Height, Uid};
+use chain::Row;
+use exchange::{BlockState, ExchangeError, Ledger};
+use std::collections::BTreeMap;
+
+/// Weights and incentives after a block.
+pub(crate) async fn pay(ledger: &Ledger, facts: &Facts, height: Height) -> Result<EndFacts, ExchangeError> {
+    let state = ledger.at(height).await?;
+    let uids: Vec<Uid> = state.metagraph.neurons.iter().map(|neuron| neuron.uid).collect();
+    let rows = ledger.client().at(state.hash).weights(ledger.netuid(), &uids).await?;
+    Ok(of(facts, &state, &rows))
+}
+
+/// `rows`: each neuron's weights, in the order of uids.
+fn of(facts: &Facts, state: &BlockState, rows: &[Row]) -> EndFacts {
+    let neurons = &state.metagraph.neurons;
+    let name = |uid: Uid| facts.players.iter().find(|(p, _)| p.uid == uid).map(|(p, _)| p.name.clone());
+    let incentives: Vec<f64> = neurons.iter().map(|neuron| neuron.incentive.into()).collect();
+    let stakes = neurons.iter().map(|neuron| f64::from(neuron.stake_weight));
+    let named = neurons.iter().filter_map(|neuron| name(neuron.uid));
+    let mut weights = BTreeMap::<String, f64>::new();
+    let voting: f64 =
+        stakes.clone().zip(rows).filter(|(_, row)| !row.is_empty()).map(|(stake, _)| stake).sum();
+    for (stake, row) in stakes.zip(rows) {
+        let total: f64 = row.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        for (uid, weight) in row.iter().filter(|_| total > 0.0 && voting > 0.0) {
+            let share = f64::from(*weight) / total * stake / voting;
+            if let Some(name) = name(*uid) {
+                *weights.entry(name).or_default() += share;
+            }
+        }
+    }
+    let set = neurons.iter().zip(rows).filter(|(_, row)| row.iter().any(|(_, weight)| *weight > 0));
+    EndFacts {
+        incentives: named.zip(shares(&incentives)).collect(),
+        weights,
+        set: set.filter_map(|(neuron, _)| Some((name(neuron.uid)?, neuron.last_update.0))).collect(),
+        epoch: 0,
+    }
+}
+
+/// Each value as a share of all.
+fn shares(values: &[f64]) -> Vec<f64> {
+    let total: f64 = values.iter().sum();
+    values.iter().map(|value| if total > 0.0 { value / total } else { 0.0 }).collect()
+}

@@ -1,0 +1,86 @@
+//! A recorded run, recomputed: the chain from its log, the buckets from their folder, all windows by an auditor.
+
+use crate::{
+    audit::Answer,
+    children::Children,
+    folder::Folder,
+    network::{auditor, members, quiet_chain, serve},
+    options::Replay,
+    record::Record,
+};
+use anyhow::Context;
+use base::Exit;
+use devchain::Devchain;
+use protocol::run_spec::RunSpec;
+use std::{fs, path::Path, time::Duration};
+
+/// Recomputes the run, prints what comes out, and says whether it is what the run came to.
+///
+/// # Errors
+/// The folder holds no run, or its parts cannot be started.
+pub async fn replay(options: &Replay) -> anyhow::Result<Exit> {
+    let path = fs::canonicalize(&options.run).with_context(|| options.run.display().to_string())?;
+    let folder = Folder::new(&path);
+    let record = Record::read(&folder)?;
+    let members = members(record.players()?, record.seed);
+    let spec = RunSpec::parse(&fs::read_to_string(folder.spec())?)?;
+    let chain = Devchain::start(devchain::Config { log: Some(folder.chain_log()), ..quiet_chain() });
+    let chain = chain.await.context("the recorded chain does not start")?;
+    let buckets = serve(&folder, &members, record.buckets).await.with_context(|| {
+        format!("the run's buckets were announced at {}, where they must be again", record.buckets)
+    })?;
+
+    let mut children = Children::new();
+    let answer =
+        audit(&mut children, auditor(&folder, &chain, &spec, &folder.path().join("replay.json"))?).await?;
+    let facts = record.facts(&members);
+    let found = answer.facts(&facts);
+    for window in &answer.windows {
+        let accepted =
+            window.accepted.as_ref().map_or_else(|| "unknown".into(), |objects| objects.len().to_string());
+        let state = window.state.map_or_else(|| "unknown".into(), |state| state.to_string());
+        println!("window {}: {accepted} accepted, state {state}", window.window);
+    }
+    found.differences.iter().for_each(|difference| println!("differs: {difference}"));
+    buckets.stop().await;
+    chain.shutdown().await;
+    let all = found.windows == u64::from(record.count);
+    match found.differences.is_empty() && all {
+        true => {
+            println!("all {} windows come to the same sets and states", found.windows);
+            Ok(Exit::Good)
+        }
+        false if all => Ok(Exit::Disagreement),
+        false => {
+            println!("only {} of {} windows could be recomputed", found.windows, record.count);
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// Runs an auditor to its end, and reads its answer.
+pub(crate) async fn audit(
+    children: &mut Children,
+    program: crate::children::Program,
+) -> anyhow::Result<Answer> {
+    let (answer, log) = (program.answer.clone().context("the auditor answers nowhere")?, program.log.clone());
+    children.start("auditor", program)?;
+    let ended = loop {
+        children.sample();
+        if let Some(ended) = children.ended().into_iter().find(|ended| ended.name == "auditor") {
+            break ended;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let text = fs::read_to_string(&answer)?;
+    Answer::read(&text).with_context(|| {
+        format!("the auditor gave no answer and ended with {}: {}", ended.status, last_line(&log))
+    })
+}
+
+/// The last line of a log.
+pub(crate) fn last_line(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("its log is empty").trim().to_owned()
+}

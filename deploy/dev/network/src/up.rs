@@ -1,0 +1,96 @@
+//! The order of things: set up, run window by window, end, audit, report, check.
+
+mod end;
+mod live;
+
+use crate::{
+    assertions::{self, Assertion},
+    facts::Facts,
+    folder::Folder,
+    network::Network,
+    options::Up,
+    report::Report,
+    view::Screen,
+};
+use anyhow::Context;
+use base::Exit;
+use live::Live;
+use std::fs;
+use telemetry::Shutdown;
+
+/// Runs a whole network, and says whether everything was as it should be.
+///
+/// It must be called on the main thread, inside a runtime of one thread: children end with the thread that started them.
+///
+/// # Errors
+/// Something could not be set up, or broke.
+pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
+    let mut screen = Screen::stdout();
+    let folder = match &options.dir {
+        Some(path) => Folder::new(&std::path::absolute(path)?),
+        None => Folder::in_cache()?,
+    };
+    screen.say(&format!("run folder: {}", folder.path().display()));
+    let network = Network::set_up(options, folder.clone(), &mut screen).await?;
+    let mut live = Live::start(network, options, screen)?;
+    if !live.run(shutdown).await? {
+        live.stop().await;
+        live.screen.say(&format!("ended on request; everything is kept in {}", folder.path().display()));
+        return Ok(Exit::Failed);
+    }
+    let (mut screen, facts, report) = end::end(live, options).await?;
+    tell(&mut screen, &facts, &report);
+    let exit = exit(&report.assertions, options.assert);
+    if let Some(path) = &options.report {
+        let text = serde_json::to_string_pretty(&report)?;
+        fs::write(path, text + "\n").with_context(|| format!("--report {}", path.display()))?;
+        screen.say(&format!("report: {}", path.display()));
+    }
+    if options.keep || report.assertions.iter().any(|assertion| !assertion.ok) {
+        screen.say(&format!("kept: {} (devnet replay recomputes it)", folder.path().display()));
+    } else {
+        fs::remove_dir_all(folder.path()).with_context(|| folder.path().display().to_string())?;
+    }
+    Ok(exit)
+}
+
+/// What a person reads at the end.
+fn tell(screen: &mut Screen<std::io::Stdout>, facts: &Facts, report: &Report) {
+    let peak: u64 = report.peak_rss_bytes.values().sum();
+    screen.say(&format!("most memory of all processes together: {} MB", peak >> 20));
+    if facts.kills > 0 {
+        screen.say(&format!("killed on purpose: {} times", facts.kills));
+    }
+    for Assertion { name, ok, detail } in &report.assertions {
+        screen.say(&format!("{} {name}: {detail}", if *ok { "ok  " } else { "FAIL" }));
+    }
+}
+
+/// How the program ends.
+fn exit(assertions: &[Assertion], assert: bool) -> Exit {
+    let failed = || assertions.iter().filter(|assertion| !assertion.ok);
+    match assert {
+        true if failed().any(Assertion::is_disagreement) => Exit::Disagreement,
+        true if failed().next().is_some() => Exit::Failed,
+        _ => Exit::Good,
+    }
+}
+
+/// All that is checked at the end.
+fn report(facts: &Facts, peaks: std::collections::BTreeMap<String, u64>) -> Report {
+    Report::new(facts, assertions::check(facts), peaks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disagreement_has_its_own_exit_code() {
+        let found = |name, ok| Assertion { name, ok, detail: String::new() };
+        assert_eq!(exit(&[found("loss", true)], true), Exit::Good);
+        assert_eq!(exit(&[found("loss", false)], true), Exit::Failed);
+        assert_eq!(exit(&[found("loss", false), found("audit", false)], true), Exit::Disagreement);
+        assert_eq!(exit(&[found("audit", false)], false), Exit::Good);
+    }
+}

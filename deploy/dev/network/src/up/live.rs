@@ -1,0 +1,377 @@
+//! A network that runs: one step after the other looks at everything, and does what is due.
+
+use crate::{
+    awaited::Moment,
+    cast::Part,
+    children::{Children, Ended},
+    facts::Facts,
+    faults::Fault,
+    follow::{Follower, Told},
+    kills::{self, Kill},
+    meddle,
+    network::Network,
+    options::Up,
+    pace::{Look, Pacer, Stage, Verdict},
+    picture,
+    pool::{self, Waiting},
+    replay::last_line,
+    view::{Now, Screen, table},
+};
+use anyhow::Context;
+use base::{Height, Hotkey, Window};
+use protocol::{
+    announcement::Record,
+    clock::{Clock, Heights},
+    history::History,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::Stdout,
+    time::{Duration, Instant},
+};
+use telemetry::Shutdown;
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+/// The pause between two pictures.
+const PICTURE: Duration = Duration::from_millis(250);
+/// Blocks between two looks at weights and incentives.
+const PAY_EVERY: u64 = 20;
+
+/// A network that runs.
+pub(super) struct Live {
+    pub(super) network: Network,
+    pub(super) facts: Facts,
+    pub(super) screen: Screen<Stdout>,
+    pub(super) children: Children,
+    clock: Clock,
+    history: History,
+    told: Told,
+    followers: Vec<(String, Follower)>,
+    pacer: Pacer,
+    head: Height,
+    sealed: Instant,
+    standing: BTreeMap<Hotkey, Record>,
+    kills: VecDeque<Kill>,
+    faults: Vec<Fault>,
+    join_at: Option<Height>,
+    patience: Duration,
+    started: Instant,
+    ended: Option<Instant>,
+    now: Now,
+    drawn: Instant,
+    /// The next window that is to be reported in a line.
+    next_line: u64,
+}
+
+impl Live {
+    /// Starts everybody but the joiner.
+    pub(super) fn start(network: Network, up: &Up, screen: Screen<Stdout>) -> anyhow::Result<Self> {
+        let clock = network.spec.clock()?;
+        let players = network.members.iter().map(|m| (m.player.clone(), m.keys.hotkey())).collect();
+        let followers = network
+            .members
+            .iter()
+            .map(|m| (m.player.name.clone(), Follower::new(network.folder.events(&m.player.name))))
+            .collect();
+        let patience = Duration::from_secs(up.patience);
+        let join_at = up.join_at.map(|window| clock.heights(Window(window))).transpose()?;
+        let mut live = Self {
+            facts: Facts { players, count: up.windows, ..Facts::default() },
+            children: Children::new(),
+            history: History::new(&network.spec.hash()),
+            told: Told::default(),
+            followers,
+            pacer: Pacer::new(clock, Duration::from_millis(up.block_ms), patience),
+            head: Height(0),
+            sealed: Instant::now(),
+            standing: BTreeMap::new(),
+            kills: kills::plan(up.seed, up.kill, &clock).into(),
+            faults: up.fault.clone(),
+            join_at: join_at.map(|heights| heights.first),
+            patience,
+            started: Instant::now(),
+            ended: None,
+            now: Now {
+                styled: screen.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+                ..Now::default()
+            },
+            drawn: Instant::now(),
+            next_line: 0,
+            clock,
+            network,
+            screen,
+        };
+        live.start_parts(|part| part != Part::Joiner)?;
+        let running = live.children.running();
+        live.screen.say(&format!("started: {}", running.join(", ")));
+        Ok(live)
+    }
+
+    fn start_parts(&mut self, which: impl Fn(Part) -> bool) -> anyhow::Result<()> {
+        for member in self.network.members.iter().filter(|member| which(member.player.part)) {
+            if let Some(program) = self.network.program(&member.player)? {
+                self.children.start(&member.player.name, program)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs to the end. `false` if the end was asked for before.
+    pub(super) async fn run(&mut self, shutdown: &Shutdown) -> anyhow::Result<bool> {
+        while !self.is_over() {
+            if shutdown.is_requested() {
+                return Ok(false);
+            }
+            self.step().await?;
+            tokio::time::sleep(LOOK).await;
+        }
+        self.draw();
+        self.screen.keep();
+        Ok(true)
+    }
+
+    /// Ends the children; who must be killed is noted.
+    pub(super) async fn stop(&mut self) {
+        let stubborn = self.children.stop().await;
+        let deaths = stubborn.iter().map(|name| format!("{name} did not end when it was asked to"));
+        self.facts.deaths.extend(deaths);
+        // What was told last.
+        let _ = self.listen();
+    }
+
+    async fn step(&mut self) -> anyhow::Result<()> {
+        self.listen()?;
+        self.bury()?;
+        self.pace().await?;
+        self.join()?;
+        self.kill()?;
+        self.children.sample();
+        self.say_windows();
+        if self.drawn.elapsed() >= PICTURE {
+            self.draw();
+        }
+        Ok(())
+    }
+
+    /// Reads what the children say.
+    fn listen(&mut self) -> anyhow::Result<()> {
+        for (name, follower) in &mut self.followers {
+            for event in follower.news().with_context(|| format!("the events of {name} cannot be read"))? {
+                if let Some(line) = self.told.note(&mut self.facts, name, &event) {
+                    self.screen.say(&line);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes who has ended. After the run a node may end in peace.
+    fn bury(&mut self) -> anyhow::Result<()> {
+        let is_over = self.pacer.stage(self.head) == Stage::End;
+        for Ended { name, status } in self.children.ended() {
+            if !(is_over && status.success()) {
+                let death =
+                    format!("{name} ended with {status}: {}", last_line(&self.network.folder.log(&name)));
+                self.screen.say(&death);
+                self.facts.deaths.push(death);
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals a block if one is due.
+    async fn pace(&mut self) -> anyhow::Result<()> {
+        let pool = self.pool().await?;
+        let stage = self.pacer.stage(self.head);
+        let running = self.children.running();
+        let moment = Moment {
+            players: &self.facts.players,
+            running: &running,
+            told: &self.told,
+            run: self.network.spec.id(),
+            sealed: self.network.spec.acceptance.sealing,
+            standing: &self.standing,
+            pool: &pool,
+        };
+        let (missing, waiting) = (moment.missing(stage), moment.waiting(stage));
+        self.now.doing = doing(stage, &missing);
+        let look = Look { head: self.head, now: self.started.elapsed(), missing: missing.len(), waiting };
+        if self.pacer.step(&look) == Verdict::Seal {
+            self.meddle(stage, &pool).await?;
+            let sealed = self.network.chain.handle().new_block(1).await?;
+            self.after_block(Height(sealed.height.into())).await?;
+        }
+        Ok(())
+    }
+
+    async fn pool(&self) -> anyhow::Result<Vec<Waiting>> {
+        let pending = self.network.chain.handle().pending().await?;
+        Ok(pending.iter().filter_map(|extrinsic| pool::read(extrinsic)).collect())
+    }
+
+    /// Replaces a vote, if a fault asks for it and this is the last moment.
+    async fn meddle(&mut self, stage: Stage, pool: &[Waiting]) -> anyhow::Result<()> {
+        let window = meddle::window(&self.facts);
+        let heights = self.clock.heights(window)?;
+        if stage != Stage::Votes(window) || self.head.next() != heights.votes_close {
+            return Ok(());
+        }
+        let (_, key) = meddle::validator(&self.network, &self.facts)?;
+        let waiting =
+            pool.iter().rev().filter(|waiting| waiting.signer == key.hotkey()).find_map(|w| w.record);
+        let vote = match waiting.or_else(|| self.standing.get(&key.hotkey()).copied()) {
+            Some(Record::Vote(vote)) if vote.window == window => Some(vote),
+            _ => None,
+        };
+        let faults: Vec<Fault> = self.faults.iter().copied().filter(|fault| fault.is_of_votes()).collect();
+        for fault in faults {
+            let line = meddle::with_vote(&self.network, &self.facts, fault, vote).await?;
+            self.screen.say(&line);
+        }
+        Ok(())
+    }
+
+    async fn after_block(&mut self, head: Height) -> anyhow::Result<()> {
+        (self.head, self.sealed) = (head, Instant::now());
+        let state = self.network.ledger.at(head).await?;
+        let participants = state.snapshot.participants();
+        self.standing = participants.filter_map(|p| Some((p.neuron.id.hotkey, p.record?.1))).collect();
+        for window in self.facts.run() {
+            let heights = self.clock.heights(window)?;
+            if head == heights.claims_close {
+                let claims = state.claims(self.network.spec.id(), window);
+                let names =
+                    claims.keys().filter_map(|id| self.facts.name_of(&id.hotkey)).map(Into::into).collect();
+                self.facts.window(window).claimed = names;
+            }
+            if head == heights.votes_close {
+                self.decided(&heights).await?;
+            }
+        }
+        if head.0.is_multiple_of(PAY_EVERY) {
+            self.see_pay().await?;
+        }
+        Ok(())
+    }
+
+    /// What the chain says of a window when votes close.
+    async fn decided(&mut self, heights: &Heights) -> anyhow::Result<()> {
+        let window = heights.window;
+        let state = self.network.ledger.at(heights.votes_close).await?;
+        let votes = state.votes(self.network.spec.id(), heights);
+        let decision = self.network.ledger.decide(&self.network.spec, &self.history, window).await?;
+        self.history.push(&decision)?;
+        let name = |hotkey: &Hotkey| self.facts.name_of(hotkey).map(String::from);
+        let votes = votes.iter().filter_map(|(id, vote)| Some((name(&id.hotkey)?, vote.state))).collect();
+        let accepted = decision
+            .accepted
+            .as_ref()
+            .ok()
+            .map(|accepted| accepted.iter().filter_map(|accepted| name(&accepted.id.hotkey)).collect());
+        let seen = self.facts.window(window);
+        (seen.votes, seen.accepted, seen.state) = (votes, Some(accepted), decision.state);
+        if let Err(null) = &decision.accepted {
+            self.screen.say(&format!("window {window}: nothing is applied, {null}"));
+        }
+        Ok(())
+    }
+
+    async fn see_pay(&mut self) -> anyhow::Result<()> {
+        let pay = picture::pay(&self.network.ledger, &self.facts, self.head).await?;
+        self.now.incentives = pay.incentives.into_iter().collect();
+        self.now.weights = pay.weights.into_iter().collect();
+        Ok(())
+    }
+
+    /// Starts the joiner when its window begins.
+    fn join(&mut self) -> anyhow::Result<()> {
+        if self.join_at.is_some_and(|height| self.head >= height) {
+            self.join_at = None;
+            self.screen.say("started: joiner");
+            self.start_parts(|part| part == Part::Joiner)?;
+        }
+        Ok(())
+    }
+
+    /// Kills who is to be killed now.
+    fn kill(&mut self) -> anyhow::Result<()> {
+        let is_due = |kill: &Kill| {
+            self.head > kill.after || (self.head == kill.after && self.sealed.elapsed() >= kill.delay)
+        };
+        let Some(kill) = self.kills.pop_front_if(|kill| is_due(kill)) else { return Ok(()) };
+        let running = self.children.running();
+        if let Some(name) = running.get((kill.victim % running.len().max(1) as u64) as usize) {
+            self.screen.say(&format!("kill -9 {name} at block {}", self.head));
+            self.children.kill_and_restart(name)?;
+            self.facts.kills += 1;
+        }
+        Ok(())
+    }
+
+    /// Everybody has done what is to be done in the run, or nothing happens any more.
+    fn is_over(&mut self) -> bool {
+        if self.pacer.stage(self.head) != Stage::End {
+            return self.children.running().is_empty();
+        }
+        let since = *self.ended.get_or_insert_with(Instant::now);
+        let running = self.children.running();
+        let arrived = self.facts.states.get(&self.facts.after_last());
+        let at_work = |name: &&String| {
+            let has_arrived = arrived.is_some_and(|arrived| arrived.contains_key(*name));
+            let part =
+                self.facts.players.iter().find(|(p, _)| p.name == **name).map(|(player, _)| player.part);
+            match part {
+                Some(Part::Validator) => !(has_arrived && self.told.weighed.contains(*name)),
+                Some(part) => part.is_honest_miner() && !has_arrived,
+                None => false,
+            }
+        };
+        !running.iter().any(|name| at_work(&name)) || since.elapsed() > self.patience
+    }
+
+    /// One line for each window whose loss is known, where no table is drawn.
+    fn say_windows(&mut self) {
+        let window = Window(self.next_line);
+        let (Some(before), Some(after)) =
+            (self.facts.heldout(window), self.facts.heldout(Window(window.0 + 1)))
+        else {
+            return;
+        };
+        let Some(seen) = self.facts.windows.get(&window).filter(|seen| seen.accepted.is_some()) else {
+            return;
+        };
+        self.next_line += 1;
+        if !self.screen.is_terminal() {
+            let accepted = seen.accepted.iter().flatten().map(|names| names.len()).sum::<usize>();
+            let state = seen.state.map_or_else(|| "none".into(), |state| state.to_string()[..12].to_owned());
+            let (claimed, votes) = (seen.claimed.len(), seen.votes.len());
+            let seconds = self.started.elapsed().as_secs();
+            self.screen.say(&format!(
+                "window {window}: {claimed} claims, {votes} votes, {accepted} accepted, held-out loss {before:.3} -> \
+                 {after:.3}, state {state}, after {seconds} s"
+            ));
+        }
+    }
+
+    pub(super) fn draw(&mut self) {
+        self.drawn = Instant::now();
+        (self.now.head, self.now.elapsed) = (self.head, self.started.elapsed());
+        self.screen.draw(&table(&self.facts, &self.now));
+    }
+}
+
+/// What is going on, in a few words.
+fn doing(stage: Stage, missing: &[String]) -> String {
+    let what = match stage {
+        Stage::Start => "starting".to_owned(),
+        Stage::Claims(window) => format!("window {window}: training"),
+        Stage::Keys(window) => format!("window {window}: opening"),
+        Stage::Votes(window) => format!("window {window}: voting"),
+        Stage::End => "scoring the last window".to_owned(),
+    };
+    match missing {
+        [] => what,
+        names => format!("{what} ({})", names.join(", ")),
+    }
+}

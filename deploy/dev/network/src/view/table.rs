@@ -1,0 +1,212 @@
+//! The table, as text. Nothing here reads a clock or writes anywhere.
+
+use crate::{
+    cast::Part,
+    facts::{Facts, Rating, median},
+};
+use base::{Height, Window};
+use std::time::Duration;
+
+/// Characters of a full bar.
+const BAR: usize = 20;
+
+/// What of the present is not among the facts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Now {
+    /// The newest block.
+    pub head: Height,
+    /// Time since the network was started.
+    pub elapsed: Duration,
+    /// What is going on, in a few words: what the chain is held for, and for whom.
+    pub doing: String,
+    /// Incentive of each miner as the chain has it now, by name.
+    pub incentives: Vec<(String, f64)>,
+    /// Weight on each miner as the chain has it now, by name.
+    pub weights: Vec<(String, f64)>,
+    /// Colours and bold, where the reader's terminal knows them.
+    pub styled: bool,
+}
+
+/// The whole table, line by line.
+#[must_use]
+pub fn table(facts: &Facts, now: &Now) -> Vec<String> {
+    let mut lines = vec![heading(facts, now), String::new()];
+    lines.push(style(now, DIM, "window   held-out loss                claims votes accepted  state"));
+    let first = facts.heldout(Window(0));
+    lines.extend(
+        facts.run().filter(|window| facts.windows.contains_key(window)).map(|w| window_line(facts, w, first)),
+    );
+    lines.push(String::new());
+    lines.push(style(
+        now,
+        DIM,
+        "miner          uid  rating                      proof  credit  weight  incentive",
+    ));
+    let most = strongest(facts);
+    lines.extend(facts.players.iter().filter(|(player, _)| player.part.mines()).map(|(player, _)| {
+        let line = miner_line(facts, now, &player.name, player.uid.0, most);
+        if matches!(player.part, Part::Adversary(_)) { style(now, RED, &line) } else { line }
+    }));
+    lines
+}
+
+const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[31m";
+const BOLD: &str = "\x1b[1m";
+
+fn style(now: &Now, code: &str, text: &str) -> String {
+    if now.styled { format!("{code}{text}\x1b[0m") } else { text.to_owned() }
+}
+
+fn heading(facts: &Facts, now: &Now) -> String {
+    let seconds = now.elapsed.as_secs();
+    let title = style(now, BOLD, "muster devnet");
+    let windows = facts.count;
+    format!(
+        "{title}  {}:{:02}  block {}  {windows} windows  {}",
+        seconds / 60,
+        seconds % 60,
+        now.head,
+        now.doing
+    )
+}
+
+fn window_line(facts: &Facts, window: Window, first: Option<f64>) -> String {
+    let seen = &facts.windows[&window];
+    let miners = facts.names(|player| player.part.mines()).count();
+    let validators = facts.names(|player| player.part == Part::Validator).count();
+    let after = facts.heldout(Window(window.0 + 1));
+    let loss = match (after, first) {
+        (Some(loss), Some(first)) => format!("{loss:>6.3} {}", bar(loss / first)),
+        _ => format!("{:>6} {}", "·", bar(0.0)),
+    };
+    let accepted = match &seen.accepted {
+        Some(Some(names)) => names.len().to_string(),
+        Some(None) => "null".into(),
+        None => "·".into(),
+    };
+    let state = seen.state.map_or_else(|| "·".into(), |state| state.to_string()[..12].to_owned());
+    format!(
+        "{:>6}   {loss}  {:>3}/{miners:<2} {:>2}/{validators:<2} {accepted:>8}  {state}",
+        window.0,
+        seen.claimed.len(),
+        seen.votes.len(),
+    )
+}
+
+fn miner_line(facts: &Facts, now: &Now, name: &str, uid: u16, most: f64) -> String {
+    let of =
+        |values: &[(String, f64)]| values.iter().find(|(named, _)| named == name).map_or(0.0, |(_, v)| *v);
+    let rated = rating(facts, name);
+    let (rating, factors) = match rated {
+        Some(rated) => {
+            let length = if most > 0.0 { rated.rating.max(0.0) / most } else { 0.0 };
+            let factors = format!("{:>5.2}  {:>6.2}", rated.proof, rated.credit);
+            (format!("{:>6.2} {}", rated.rating, bar(length)), factors)
+        }
+        None => (format!("{:>6} {}", "·", bar(0.0)), format!("{:>5}  {:>6}", "·", "·")),
+    };
+    format!(
+        "{name:<14} {uid:>3}  {rating} {factors}  {:>5.1}%  {:>8.1}%",
+        100.0 * of(&now.weights),
+        100.0 * of(&now.incentives)
+    )
+}
+
+/// The newest rating of a miner: the median over the validators that have one, by rating.
+fn rating(facts: &Facts, miner: &str) -> Option<Rating> {
+    let newest = facts.windows.values().rev().find_map(|seen| {
+        let rated: Vec<Rating> =
+            seen.ratings.values().filter_map(|rated| rated.get(miner).copied()).collect();
+        (!rated.is_empty()).then_some(rated)
+    })?;
+    Some(Rating {
+        rating: median(newest.iter().map(|rated| &rated.rating))?,
+        proof: median(newest.iter().map(|rated| &rated.proof))?,
+        credit: median(newest.iter().map(|rated| &rated.credit))?,
+    })
+}
+
+fn strongest(facts: &Facts) -> f64 {
+    let miners = facts.names(|player| player.part.mines());
+    miners.filter_map(|name| rating(facts, name)).map(|rated| rated.rating).fold(0.0, f64::max)
+}
+
+/// A bar for a share from 0 to 1, in eighths of a character.
+fn bar(share: f64) -> String {
+    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
+    let (full, rest) = (eighths / 8, eighths % 8);
+    let mut bar = "█".repeat(full);
+    if rest > 0 {
+        bar.push(EIGHTHS[rest]);
+    }
+    let length = full + usize::from(rest > 0);
+    bar + &" ".repeat(BAR - length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cast::{Kind, Player};
+    use base::{Hotkey, Uid, digest::State};
+
+    fn facts() -> Facts {
+        let parts = [
+            ("validator-0", Part::Validator),
+            ("miner-0", Part::Miner),
+            ("noise-0", Part::Adversary(Kind::Noise)),
+        ];
+        let players = parts.into_iter().zip(1..).map(|((name, part), uid)| {
+            (Player { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
+        });
+        let mut facts = Facts { players: players.collect(), count: 3, ..Facts::default() };
+        facts.window(Window(0)).heldout.insert("validator-0".into(), 8.0);
+        let first = facts.window(Window(0));
+        first.claimed = ["miner-0".to_owned(), "noise-0".to_owned()].into();
+        first.votes.insert("validator-0".into(), State([0xab; 32]));
+        first.accepted = Some(Some(["miner-0".to_owned()].into()));
+        first.state = Some(State([0xab; 32]));
+        let rated = [
+            ("miner-0", Rating { rating: 12.5, proof: 0.75, credit: 1.0 }),
+            ("noise-0", Rating { rating: -3.0, proof: 0.0, credit: 0.5625 }),
+        ];
+        let rated = rated.map(|(name, rating)| (name.to_owned(), rating));
+        first.ratings.insert("validator-0".into(), rated.into());
+        facts.window(Window(1)).heldout.insert("validator-0".into(), 6.0);
+        facts
+    }
+
+    /// How it looks; change this by hand when the look changes.
+    #[test]
+    fn the_table_looks_so() {
+        let now = Now {
+            head: Height(140),
+            elapsed: Duration::from_secs(75),
+            doing: "waiting for 1 claim of window 1".into(),
+            weights: vec![("miner-0".into(), 1.0)],
+            incentives: vec![("miner-0".into(), 0.995)],
+            styled: false,
+        };
+        let expected = "\
+muster devnet  1:15  block 140  3 windows  waiting for 1 claim of window 1
+
+window   held-out loss                claims votes accepted  state
+     0    6.000 ███████████████         2/2   1/1         1  abababababab
+     1        ·                         0/2   0/1         ·  ·
+
+miner          uid  rating                      proof  credit  weight  incentive
+miner-0          2   12.50 ████████████████████  0.75    1.00  100.0%      99.5%
+noise-0          3   -3.00                       0.00    0.56    0.0%       0.0%";
+        assert_eq!(table(&facts(), &now).join("\n"), expected);
+    }
+
+    #[test]
+    fn bars_grow_by_eighths() {
+        assert_eq!(bar(0.0).trim_end(), "");
+        assert_eq!(bar(0.5).trim_end(), "██████████");
+        assert_eq!(bar(1.0 / 160.0).trim_end(), "▏");
+        assert_eq!(bar(7.0).chars().count(), BAR);
+        assert_eq!(bar(f64::NAN).trim_end(), "");
+    }
+}

@@ -1,0 +1,184 @@
+//! Keys of a development network, as Bittensor's wallet files.
+//!
+//! All of them are made from the network's seed, so that the same command tells the same story: the order of hotkeys
+//! decides the order of sums. They are worth nothing, and are treated as if they were.
+
+use crate::{cast::Player, folder::make};
+use base::Hotkey;
+use chain::wallet::{KeyPair, Wallet, WalletError};
+use serde_json::json;
+use sp_core::{Pair as _, sr25519};
+use std::{
+    fs, io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// The name of every player's hotkey.
+pub(crate) const HOTKEY: &str = "default";
+
+/// Wallets could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WalletsError {
+    /// A file could not be written.
+    #[error("{} cannot be written: {source}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What was written cannot be read back.
+    #[error(transparent)]
+    Read(#[from] WalletError),
+}
+
+/// A secret that this network made, and what for.
+#[derive(Clone)]
+pub(crate) struct Made {
+    /// Whose, and what for.
+    pub(crate) what: String,
+    /// As text, the way it is written down.
+    pub(crate) text: String,
+}
+
+/// 32 bytes for one purpose of one player.
+pub(crate) fn derive(seed: u64, player: &str, purpose: &str) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("muster devnet secrets");
+    hasher.update(&seed.to_le_bytes()).update(player.as_bytes()).update(&[0]).update(purpose.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// The keys of a player.
+pub(crate) struct Keys {
+    hotkey: Seeded,
+    coldkey: Seeded,
+}
+
+/// A key pair with the seed that it is made from.
+struct Seeded {
+    seed: [u8; 32],
+    pair: sr25519::Pair,
+}
+
+impl Seeded {
+    fn new(seed: [u8; 32]) -> Self {
+        Self { seed, pair: sr25519::Pair::from_seed(&seed) }
+    }
+
+    fn address(&self) -> Hotkey {
+        Hotkey(self.pair.public().0)
+    }
+
+    fn secret_hex(&self) -> [String; 2] {
+        [hex::encode(self.seed), hex::encode(self.pair.to_raw_vec())]
+    }
+
+    fn private_file(&self) -> String {
+        let [seed, private] = self.secret_hex();
+        let mut file = self.public();
+        file["secretSeed"] = json!(format!("0x{seed}"));
+        file["privateKey"] = json!(format!("0x{private}"));
+        file["secretPhrase"] = json!(null);
+        file.to_string()
+    }
+
+    fn public(&self) -> serde_json::Value {
+        let public = format!("0x{}", hex::encode(self.pair.public().0));
+        json!({
+            "accountId": public,
+            "publicKey": public,
+            "ss58Address": self.address().to_string(),
+            "cryptoType": 1,
+        })
+    }
+}
+
+impl Keys {
+    /// Those of a player in the network with this seed.
+    pub(crate) fn new(seed: u64, player: &str) -> Self {
+        let key = |purpose| Seeded::new(derive(seed, player, purpose));
+        Self { hotkey: key("hotkey"), coldkey: key("coldkey") }
+    }
+
+    /// The hotkey's address.
+    pub(crate) fn hotkey(&self) -> Hotkey {
+        self.hotkey.address()
+    }
+
+    /// The coldkey's address, as a text.
+    pub(crate) fn coldkey(&self) -> String {
+        self.coldkey.address().to_string()
+    }
+
+    /// Writes the wallet `player` below `root`.
+    pub(crate) fn write(&self, root: &Path, player: &Player) -> Result<(), WalletsError> {
+        let folder = root.join(&player.name);
+        let hotkeys = folder.join("hotkeys");
+        make(&hotkeys).map_err(|source| WalletsError::Write { path: hotkeys.clone(), source })?;
+        write(&folder.join("coldkey"), &self.coldkey.private_file())?;
+        write(&folder.join("coldkeypub.txt"), &self.coldkey.public().to_string())?;
+        write(&hotkeys.join(HOTKEY), &self.hotkey.private_file())?;
+        write(&hotkeys.join(format!("{HOTKEY}pub.txt")), &self.hotkey.public().to_string())
+    }
+
+    /// What of them nobody may ever see.
+    pub(crate) fn secrets(&self, player: &str) -> impl Iterator<Item = Made> {
+        let keys = [("hotkey", self.hotkey.secret_hex()), ("coldkey", self.coldkey.secret_hex())];
+        keys.into_iter().flat_map(move |(name, texts)| {
+            texts.map(|text| Made { what: format!("the secret of {player}'s {name}"), text })
+        })
+    }
+}
+
+/// The hotkey that signs for a player, read as any program reads it.
+pub(crate) fn signer(root: &Path, player: &str) -> Result<KeyPair, WalletsError> {
+    Ok(Wallet::new(root, player)?.hotkey(HOTKEY)?)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), WalletsError> {
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        io::Write::write_all(&mut file, text.as_bytes())
+    };
+    write().map_err(|source| WalletsError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cast::Part;
+    use base::Uid;
+
+    #[test]
+    fn programs_read_the_wallets_that_are_written() {
+        let root = tempfile::tempdir().unwrap();
+        let player = Player { name: "miner-0".into(), part: Part::Miner, uid: Uid(4), stake: 0 };
+        let keys = Keys::new(42, &player.name);
+        keys.write(root.path(), &player).unwrap();
+        let wallet = Wallet::new(root.path(), "miner-0").unwrap();
+        assert_eq!(wallet.hotkey(HOTKEY).unwrap().hotkey(), keys.hotkey());
+        assert_eq!(wallet.hotkey_public(HOTKEY).unwrap(), keys.hotkey());
+        assert_eq!(wallet.coldkey_public().unwrap().to_string(), keys.coldkey());
+        assert_eq!(wallet.coldkey(None).unwrap().coldkey().to_string(), keys.coldkey());
+        assert_eq!(signer(root.path(), "miner-0").unwrap().hotkey(), keys.hotkey());
+    }
+
+    #[test]
+    fn the_private_key_alone_is_the_same_key() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = Keys::new(1, "x");
+        let mut file: serde_json::Value = serde_json::from_str(&keys.hotkey.private_file()).unwrap();
+        file["secretSeed"] = json!(null);
+        fs::create_dir_all(root.path().join("x/hotkeys")).unwrap();
+        write(&root.path().join("x/hotkeys/default"), &file.to_string()).unwrap();
+        assert_eq!(signer(root.path(), "x").unwrap().hotkey(), keys.hotkey());
+    }
+
+    #[test]
+    fn seeds_players_and_purposes_have_their_own_secrets() {
+        let all = [derive(1, "a", "x"), derive(2, "a", "x"), derive(1, "b", "x"), derive(1, "a", "y")];
+        let different: std::collections::BTreeSet<_> = all.into_iter().collect();
+        assert_eq!(different.len(), 4);
+    }
+}

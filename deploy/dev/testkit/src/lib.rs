@@ -1,0 +1,341 @@
+//! A stage for tests of one program: a chain that stands still until the test lets it go on, a bucket server, a small run
+//! with its data, the program's wallet and configuration. The program is a child process; all others are played by the test.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use testkit::{Setup, Stage};
+//!
+//! let stage = Stage::start(Setup::new("miner", "target/debug/miner")).await;
+//! std::fs::write(stage.path("miner.toml"), stage.configuration()).unwrap();
+//! let miner = stage.spawn(&["run"]);
+//! stage.reach(stage.heights(0).claims_close).await;
+//! stage.event("started", 1).await;
+//! miner.kill();
+//! # }
+//! ```
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+mod process;
+pub mod wallet;
+
+pub use process::{Running, assert_ends, end, quiet, replaced};
+
+use base::{BlockHash, Height, Netuid, Secret, Window};
+use bucket_server::{BucketConfig, Key, Server};
+use chain::wallet::KeyPair;
+use data::{Format, Options, Quiet, Report, TokenizerChoice, prepare};
+use devchain::{Config, Devchain, Genesis, Handle, Pace};
+use protocol::{
+    announcement::{Bucket, ReadCredentials},
+    clock::Heights,
+    model::{Layout, ModelSpec},
+    run_spec::{RunFile, RunSpec},
+};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+/// Guards against hanging; nothing is expected to take this long.
+pub const HANGS: Duration = Duration::from_secs(400);
+/// The first block of the run.
+pub const START: u32 = 30;
+/// Where the run takes place.
+pub const SUBNET: Netuid = Netuid(3);
+/// How often what others do is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+/// Secrets of the buckets, which may appear nowhere.
+const READ_SECRET: &str = "the-secret-of-the-reader-0123456789";
+const WRITE_SECRET: &str = "the-secret-of-the-writer-0123456789";
+
+/// What is on the stage.
+pub struct Setup<'a> {
+    /// What the program is called: so are its bucket and, with `.toml`, its configuration.
+    pub name: &'static str,
+    /// The program.
+    pub program: PathBuf,
+    /// Buckets of others.
+    pub others: &'a [&'a str],
+    /// Changes the beginning of the chain, whose neurons 1 to 3 are validators: [`development`] has their hotkeys, of Alice,
+    /// Bob and Charlie.
+    pub genesis: &'a dyn Fn(&mut Genesis),
+    /// Changes the run.
+    pub run: fn(&mut RunFile),
+    /// Changes how its data is made.
+    pub data: fn(Options) -> Options,
+}
+
+impl Setup<'_> {
+    /// A stage for a program, on which everything is as it comes.
+    pub fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
+        let program = program.into();
+        Self { name, program, others: &[], genesis: &|_| (), run: |_| (), data: |options| options }
+    }
+}
+
+/// Everything that a program needs.
+pub struct Stage {
+    /// Where all of it is; removed at the end.
+    pub folder: TempDir,
+    /// The chain.
+    pub chain: Devchain,
+    /// The buckets.
+    pub buckets: Server,
+    /// The run.
+    pub spec: RunSpec,
+    name: &'static str,
+    program: PathBuf,
+    /// No block above this is sealed but for a transaction.
+    limit: Arc<AtomicU32>,
+    pump: JoinHandle<()>,
+}
+
+impl Stage {
+    /// The chain stands still at its first blocks.
+    pub async fn start(setup: Setup<'_>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        wallet::wallet(&folder.path().join("wallets"));
+        let mut genesis = Genesis { stake_threshold: 1_000_000_000_000, ..Genesis::default() };
+        genesis.subnet.tempo = 60;
+        genesis.subnet.max_allowed_validators = 4;
+        (setup.genesis)(&mut genesis);
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            pace: Pace::Outside,
+            block_time_ms: 100,
+            genesis: Some(genesis),
+            ..Config::default()
+        };
+        let chain = Devchain::start(config).await.unwrap();
+        let names = [&[setup.name], setup.others].concat();
+        let buckets = serve(&folder.path().join("buckets"), &names).await;
+        let mut run = small_run();
+        (setup.run)(&mut run);
+        let report = dataset(&folder.path().join("data"), &run, setup.data);
+        let spec = launch(run, chain.genesis().0, &report);
+        fs::write(folder.path().join("run.toml"), RunFile::from(&spec).to_toml().unwrap()).unwrap();
+        let limit = Arc::new(AtomicU32::new(START - 1));
+        let pump = tokio::spawn(pump(chain.handle(), Arc::clone(&limit)));
+        let Setup { name, program, .. } = setup;
+        Self { folder, chain, buckets, spec, name, program, limit, pump }
+    }
+
+    /// When what happens in a window.
+    pub fn heights(&self, window: u64) -> Heights {
+        self.spec.clock().unwrap().heights(Window(window)).unwrap()
+    }
+
+    /// Blocks are sealed up to this one without a reason.
+    pub fn release(&self, height: Height) {
+        self.limit.store(u32::try_from(height.0).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The same, and waits for the last of them: what is sent afterwards gets into a later block.
+    pub async fn reach(&self, height: Height) {
+        self.release(height);
+        let mut blocks = self.chain.handle().heights();
+        let reached = blocks.wait_for(|newest| u64::from(*newest) >= height.0);
+        timeout(HANGS, reached).await.expect("the chain stands still").unwrap();
+    }
+
+    /// A file of the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The bucket of this name, as it is announced.
+    pub fn bucket(&self, name: &str) -> Bucket {
+        let key = credentials(&key("reader", name, READ_SECRET));
+        Bucket::s3(&format!("http://{}", self.buckets.address()), "local", name, Some(key)).unwrap()
+    }
+
+    /// What writes to the bucket of this name.
+    pub fn writer(&self, name: &str) -> ReadCredentials {
+        credentials(&key("writer", name, WRITE_SECRET))
+    }
+
+    /// The program's configuration, up to the table `[node]`, which more may follow.
+    pub fn configuration(&self) -> String {
+        let (chain, buckets, name) = (self.chain.url(), self.buckets.address(), self.name);
+        format!(
+            r#"[chain]
+endpoints = ["{chain}"]
+block_time = 60
+[wallet]
+folder = "wallets"
+hotkey = "trainer"
+[run]
+spec = "run.toml"
+[data]
+folder = "data"
+[bucket]
+endpoint = "http://{buckets}"
+region = "local"
+name = "{name}"
+read_access = "reader-{name}"
+read_secret = "{READ_SECRET}"
+write_access = "writer-{name}"
+write_secret = "{WRITE_SECRET}"
+allow_loopback = true
+[node]
+folder = "node"
+threads = 1
+device = "cpu"
+"#
+        )
+    }
+
+    /// The program with these words, its configuration and nothing of our environment.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).arg("--config").arg(self.path(&format!("{}.toml", self.name)));
+        quiet(&mut command);
+        command
+    }
+
+    /// Starts the program; its log is in a file.
+    pub fn spawn(&self, words: &[&str]) -> Running {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        Running(self.command(words).stderr(log).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// What the program has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The events of one kind, as JSON.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("node/events.jsonl")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|event| event["event"] == kind).collect()
+    }
+
+    /// Waits for as many events of a kind; the last one.
+    pub async fn event(&self, kind: &str, count: usize) -> Value {
+        let look = async {
+            loop {
+                let events = self.events(kind);
+                if let Some(event) = count.checked_sub(1).and_then(|last| events.get(last)) {
+                    return event.clone();
+                }
+                sleep(LOOK).await;
+            }
+        };
+        timeout(HANGS, look).await.unwrap_or_else(|_| panic!("no event {kind} {count}: {}", self.log()))
+    }
+
+    /// Waits until the bucket server's first fault has struck so often.
+    pub async fn strikes(&self, count: u64) {
+        let look = async {
+            while self.buckets.strikes().first().is_none_or(|strikes| *strikes < count) {
+                sleep(LOOK).await;
+            }
+        };
+        let waited = timeout(HANGS, look).await;
+        waited.unwrap_or_else(|_| panic!("the bucket is not asked: {}", self.log()));
+    }
+
+    /// No secret is in the log.
+    pub fn assert_no_secrets(&self) {
+        let log = self.log();
+        assert!(log.lines().count() > 3, "{log}");
+        process::assert_hides_secrets(&log);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
+
+/// The hotkey of a development account.
+pub fn development(name: &str) -> KeyPair {
+    KeyPair::development(&format!("//{name}//hotkey")).unwrap()
+}
+
+fn key(role: &str, bucket: &str, secret: &str) -> Key {
+    Key { id: format!("{role}-{bucket}"), secret: secret.to_owned() }
+}
+
+fn credentials(key: &Key) -> ReadCredentials {
+    ReadCredentials { access_key: Secret::new(&*key.id), secret: Secret::new(&*key.secret) }
+}
+
+/// Seals a block for each transaction, and up to the limit.
+async fn pump(handle: Handle, limit: Arc<AtomicU32>) {
+    loop {
+        let status = handle.status().await.unwrap().node;
+        if status.ready > 0 || status.height < limit.load(Ordering::SeqCst) {
+            handle.new_block(1).await.unwrap();
+        } else {
+            sleep(LOOK).await;
+        }
+    }
+}
+
+async fn serve(data: &Path, names: &[&str]) -> Server {
+    let bucket = |name: &&str| {
+        let (read, write) = (key("reader", name, READ_SECRET), key("writer", name, WRITE_SECRET));
+        BucketConfig { name: (*name).to_owned(), read, write }
+    };
+    let buckets = names.iter().map(bucket).collect();
+    Server::start(bucket_server::Config::local(data, buckets)).await.unwrap()
+}
+
+/// The tiny run with a smaller model, short sequences and two windows.
+fn small_run() -> RunFile {
+    let mut run = RunFile::parse(include_str!("../../../runs/tiny.toml")).unwrap();
+    run.model = ModelSpec {
+        vocab: 512,
+        hidden: 64,
+        layers: 2,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 32,
+        ffn: 128,
+        sequence: 16,
+        ..run.model
+    };
+    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (8, 8);
+    run.window.count = 2;
+    // Room for three votes, each in a block of its own.
+    (run.window.keys_close, run.window.seed, run.window.votes_close) = (4, 5, 15);
+    run
+}
+
+/// The text of this repository's own pages and licence.
+fn dataset(out: &Path, run: &RunFile, change: fn(Options) -> Options) -> Report {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let texts =
+        ["LICENSE-APACHE", "common/protocol/FORMATS.md", "README.md"].map(|page| root.join(page)).into();
+    let tokenizer = TokenizerChoice::Train { vocab: run.model.vocab, sample: 1 << 20 };
+    let options = Options::new(texts, out.to_owned(), tokenizer);
+    let format = Some(Format::Text);
+    let options = Options { sequence: run.train.sequence, held_out: 0.0, format, ..options };
+    prepare(&change(options), &mut Quiet).unwrap()
+}
+
+fn launch(mut file: RunFile, genesis: [u8; 32], data: &Report) -> RunSpec {
+    let layout = Layout::new(&file.model);
+    file.network.genesis = Some(BlockHash(genesis));
+    file.network.start_block = Some(Height(START.into()));
+    file.data.tokenizer = Some(data.tokenizer);
+    file.data.dataset = Some(data.dataset);
+    file.initial.root = Some(layout.state_root(&layout.initial(&file.initial.seed), 1));
+    file.complete().unwrap()
+}
