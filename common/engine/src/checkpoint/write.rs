@@ -131,7 +131,7 @@ fn write_part(path: &Path, part: &Tensors<'_>, values: &[f32]) -> Result<(), Che
         Ok((tensor.name.clone(), view))
     };
     let views = part.iter().map(view).collect::<Result<Vec<_>, CheckpointError>>()?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]); // Older `transformers` require it.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]); // For older `transformers`.
     serialize_to_file(views, Some(metadata), path).map_err(safetensors(path))?;
     sync(path)
 }
