@@ -1,7 +1,8 @@
-//! Where the tests of this crate, and the programs that use it, find libtorch when they start.
+//! Passes libtorch's folder to this crate's tests and to dependent programs, which need it when they start.
 
 fn main() {
-    // torch-sys knows it from LIBTORCH. A program's build script reads it on as DEP_ENGINE_LIBTORCH_LIB.
+    // torch-sys reads the folder from LIBTORCH. The build script of a program reads it as
+    // DEP_ENGINE_LIBTORCH_LIB.
     if let Ok(folder) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:libtorch_lib={folder}");
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");

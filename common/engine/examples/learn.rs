@@ -1,12 +1,13 @@
-//! Runs a network's loop in one process: no chain, no buckets, everything else as it is.
+//! Runs the loop of a network in one process, without a chain and without buckets.
 //!
 //! ```text
 //! cargo run -p engine --example learn -- --out /tmp/plays PLAYS...
 //! ```
 //!
-//! Texts become a dataset; in each window every miner trains on its own part of it, compresses and signs its update; all
-//! open all updates, make the outer step and must then hold the same state root. The loss on the held-out text is printed
-//! after each window. It ends with 1 if the loss has not fallen below `--most` of its start.
+//! The example makes a dataset from texts. In each window, each miner trains on its own part of the
+//! dataset, then compresses and signs its update. All miners open all updates and make the outer
+//! step. All must then have the same state root. After each window the example prints the loss on the
+//! held-out text. It exits with 1 if the final loss is above `--most` of the initial loss.
 
 use anyhow::{Context, Result, bail, ensure};
 use base::{
@@ -40,49 +41,49 @@ use std::{
 
 /// The share of the documents that is held out.
 const HELD_OUT_SHARE: f64 = 0.05;
-/// Sequences of the held-out text that the loss is measured on, at most.
+/// The largest number of held-out sequences for the loss.
 const HELD_OUT: u64 = 256;
 
-/// Trains a run's model with some miners in this process.
+/// Train a run's model with some miners in this process
 #[derive(Parser)]
 struct Arguments {
-    /// Texts: files or folders.
+    /// Texts: files or folders
     #[arg(required = true)]
     texts: Vec<PathBuf>,
-    /// The folder for the dataset; one that is there already is used again.
+    /// Folder for the dataset; an existing dataset is reused
     #[arg(long)]
     out: PathBuf,
-    /// What stands between documents, as in `\n\n### `; by default a file is one document.
+    /// Separator of documents, such as `\n\n### ` [default: each file is one document]
     #[arg(long)]
     separator: Option<String>,
-    /// Draws keys, assignments, initial parameters and the held-out documents: each number another story.
+    /// Seed for keys, assignments, initial parameters and the choice of held-out documents
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The run's file.
+    /// Run file
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/runs/tiny.toml"))]
     run: PathBuf,
-    /// How many miners there are.
+    /// Number of miners
     #[arg(long, default_value_t = 3)]
     miners: u8,
-    /// Windows; as many as the run has if it is left out.
+    /// Number of windows [default: the run's]
     #[arg(long)]
     windows: Option<u32>,
-    /// Threads of each miner.
+    /// Threads of each miner
     #[arg(long, default_value_t = 1)]
     threads: u32,
-    /// The share of its start that the held-out loss must have fallen below.
+    /// Fail if the held-out loss ends above this share of its initial value
     #[arg(long, default_value_t = 0.64)]
     most: f64,
-    /// Saves a checkpoint of the end in this folder.
+    /// Save a checkpoint of the final state in this folder
     #[arg(long)]
     save: Option<PathBuf>,
-    /// Writes into this file what the first miner chooses from in the last window, of all matrices as wide as the model:
-    /// f32, little endian, row after row. That is what `codec-bench --dump` reads.
+    /// Write the values of the first miner before compression in the last window, of all matrices as
+    /// wide as the model: f32, little endian, row after row. `codec-bench --dump` reads this file
     #[arg(long)]
     dump: Option<PathBuf>,
 }
 
-/// What all nodes know.
+/// The data that all nodes share.
 struct Run {
     file: RunFile,
     hash: RunHash,
@@ -93,7 +94,7 @@ struct Run {
     held_out: Batch,
 }
 
-/// A miner, with what it keeps from window to window.
+/// A miner, with its state from window to window.
 struct Miner {
     neuron: NeuronId,
     key: SigningKey,
@@ -102,7 +103,7 @@ struct Miner {
     medians: Option<Medians>,
 }
 
-/// What a miner made of a window.
+/// The result of a miner for one window.
 struct Made {
     sent: Vec<SparseTensor>,
     bytes: Vec<u8>,
@@ -128,7 +129,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// All windows; the held-out loss before and after them.
+/// Runs all windows. Returns the held-out loss before and after them.
 fn learn(run: &Run, miners: &mut [Miner], windows: u32, dump: Option<&Path>) -> Result<(f64, f64)> {
     let start = miners[0].model.loss(&run.held_out)?;
     println!("window  held-out  training  bytes/miner  ratio  tokens/s  state root");
@@ -153,7 +154,7 @@ fn learn(run: &Run, miners: &mut [Miner], windows: u32, dump: Option<&Path>) -> 
     Ok((start, end))
 }
 
-/// Everybody opens and applies everything; the state root that all end on.
+/// Lets all miners open and apply all updates. Returns the common state root.
 fn exchange(run: &Run, miners: &mut [Miner], window: Window, made: &[Made]) -> Result<String> {
     let expected = miners.iter_mut().map(|miner| miner.expected(run, window)).collect::<Result<Vec<_>>>()?;
     let open = |(made, expected): (&Made, &Expected)| {
@@ -182,13 +183,13 @@ fn report(run: &Run, window: Window, loss: f64, made: &[Made], took: Duration) {
     let tokens = run.file.train.samples() as f64 * f64::from(run.file.train.sequence) * count;
     let speed = tokens / took.as_secs_f64();
     print!("{window:>6}  {loss:>8.3}  {training:>8.3}  {bytes:>11.0}  {ratio:>4.0}x  {speed:>8.0}  ");
-    let _ = std::io::stdout().flush(); // The line's end follows at once.
+    let _ = std::io::stdout().flush(); // The end of the line follows immediately.
 }
 
 fn save(run: &Run, miner: &mut Miner, windows: u32, folder: &Path) -> Result<()> {
     let mut history = History::new(&run.hash);
     for window in (0..u64::from(windows)).map(Window) {
-        // Without a chain nobody votes.
+        // Without a chain there are no votes.
         history.push_record(WindowRecord { window, accepted: Vec::new(), voters: Vec::new() })?;
     }
     let (root, medians) = (miner.model.state_root()?, miner.medians.clone());
@@ -197,7 +198,7 @@ fn save(run: &Run, miner: &mut Miner, windows: u32, folder: &Path) -> Result<()>
 }
 
 impl Run {
-    /// Makes the dataset, or finds it made, and opens it.
+    /// Prepares the dataset, or reuses an existing one, and opens it.
     fn open(mut file: RunFile, arguments: &Arguments) -> Result<Self> {
         let Arguments { out, seed, .. } = arguments;
         file.initial.seed = drawn(*seed, &[&file.initial.seed.0]);
@@ -220,7 +221,7 @@ impl Run {
         let measured: Vec<u64> = (0..held_out.sequences().min(HELD_OUT)).collect();
         let spec = file.model;
         Ok(Self {
-            hash: RunHash::of(&[file.name.as_bytes()]), // Only a run on a chain has a spec with a hash of its own.
+            hash: RunHash::of(&[file.name.as_bytes()]), // Only a run on a chain has a spec with its own hash.
             layout: Arc::new(submission::Layout::new(&spec.tensors(), &file.sparse)?),
             seed: *seed,
             training: shards(Role::Training)?,
@@ -231,7 +232,7 @@ impl Run {
     }
 
     fn assign(&self, window: Window, miners: &[Miner]) -> Result<Assignments> {
-        let seed = BlockHash(drawn(self.seed, &[&window.0.to_le_bytes()]).0); // In place of a block's hash.
+        let seed = BlockHash(drawn(self.seed, &[&window.0.to_le_bytes()]).0); // Replaces the hash of a block.
         let neurons = miners.iter().map(|miner| miner.neuron);
         Ok(Assignments::new(&self.hash, window, seed, neurons, self.file.train.samples(), self.blocks)?)
     }
@@ -248,7 +249,7 @@ impl Miner {
         Ok(Self { neuron, key, model, error, medians: None })
     }
 
-    /// What its submission for a window must be.
+    /// Returns the requirements on the miner's submission for a window.
     fn expected(&mut self, run: &Run, window: Window) -> Result<Expected> {
         Ok(Expected {
             run: run.hash,
@@ -261,7 +262,7 @@ impl Miner {
         })
     }
 
-    /// Trains through a window and writes the submission.
+    /// Trains through a window and encodes the submission.
     fn make(&mut self, run: &Run, window: Window, assignments: &Assignments) -> Result<Made> {
         let (train, sparse) = (&run.file.train, &run.file.sparse);
         let sequences: Vec<u64> = assignments.of(&self.neuron)?.sequences().collect();
@@ -282,7 +283,7 @@ impl Miner {
         Ok(Made { sent, bytes, loss })
     }
 
-    /// Writes what was chosen from.
+    /// Writes the values from which the compression chose.
     fn dump(&self, run: &Run, file: &Path) -> Result<()> {
         let width = run.file.model.hidden as usize;
         let tensors = run.file.model.tensors();
@@ -293,7 +294,7 @@ impl Miner {
         Ok(())
     }
 
-    /// Keeps what was not sent for the next window.
+    /// Keeps the values that were not sent for the next window.
     fn settle(&mut self, run: &Run, sent: &[SparseTensor]) {
         let places = self.model.layout().iter().map(|(_, place)| place);
         for ((tensor, place), sent) in run.layout.tensors().iter().zip(places).zip(sent) {
@@ -302,18 +303,18 @@ impl Miner {
     }
 }
 
-/// A secret key for a miner of this process.
+/// Returns a secret key for a miner of this process.
 fn secret(seed: u64, name: u8) -> [u8; 64] {
     let mut secret = [0; 64];
     secret.copy_from_slice(
         &["scalar", "nonce"].map(|part| drawn(seed, &[part.as_bytes(), &[name]]).0).concat(),
     );
-    secret[0] &= 0xf8; // A multiple of 8, as these secrets are stored,
-    secret[31] &= 0x0f; // and below the group's order, 2^252 and a bit.
+    secret[0] &= 0xf8; // The stored form of these secrets is a multiple of 8,
+    secret[31] &= 0x0f; // below the order of the group, about 2^252.
     secret
 }
 
-/// 32 bytes that the seed draws for something.
+/// Derives 32 bytes from the seed and a label.
 fn drawn(seed: u64, of: &[&[u8]]) -> RunSeed {
     RunSeed::of(&[&[&seed.to_le_bytes()[..]], of].concat())
 }

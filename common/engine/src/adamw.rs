@@ -1,14 +1,14 @@
-//! AdamW (Loshchilov, Hutter 2019) over flat buffers, step for step as `torch.optim.AdamW`.
+//! AdamW (Loshchilov, Hutter 2019) over flat buffers. Each step equals a step of `torch.optim.AdamW`.
 
 use crate::layout::int;
 use protocol::train::AdamW;
 use std::ops::Range;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Values that are worked on at a time, so that the temporary tensors stay small: 64 MB each.
+/// The number of values processed at a time. It limits the temporary tensors to 64 MB each.
 const BLOCK: usize = 1 << 24;
 
-/// The optimizer's memory: two moving averages per parameter, and how many steps they have seen.
+/// The optimizer's state: two moving averages per parameter, and the number of steps that they include.
 #[derive(Debug)]
 pub(crate) struct Moments {
     pub(crate) first: Tensor,
@@ -16,24 +16,25 @@ pub(crate) struct Moments {
     pub(crate) steps: u64,
 }
 
-/// One step's numbers.
+/// The settings of one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) optimizer: AdamW,
     /// The learning rate.
     pub(crate) rate: f64,
-    /// What gradients are multiplied with before anything else: less than 1 where they are clipped.
+    /// The factor applied to gradients before anything else: less than 1 where they are clipped.
     pub(crate) scale: f64,
 }
 
 impl Moments {
-    /// The memory before the first step.
+    /// Creates the state before the first step.
     pub(crate) fn new(len: usize, device: Device) -> Result<Self, TchError> {
         let zeros = || Tensor::f_zeros([int(len)], (Kind::Float, device));
         Ok(Self { first: zeros()?, second: zeros()?, steps: 0 })
     }
 
-    /// Changes the parameters by one step along the gradient. `decayed` are the places that weight decay applies to.
+    /// Moves the parameters by one step along the gradient. Weight decay applies to the ranges in
+    /// `decayed`.
     pub(crate) fn step(
         &mut self,
         parameters: &Tensor,
@@ -60,7 +61,8 @@ impl Moments {
         block: Range<usize>,
         step: Step,
     ) -> Result<(), TchError> {
-        // Methods that end with `_` change a tensor and return it; what is changed here is a view of a longer one.
+        // Methods that end with `_` change a tensor and return it. Here they change a view of a
+        // longer tensor.
         let AdamW { beta1, beta2, epsilon, .. } = step.optimizer;
         let correction = |beta: f64| 1.0 - beta.powf(steps(self.steps));
         let gradient = cut(gradient, block.clone())?.f_mul_scalar(step.scale)?;
@@ -75,7 +77,8 @@ impl Moments {
     }
 }
 
-/// The length of a flat tensor: the root of the sum of its squares, summed up in f64 over blocks.
+/// Returns the norm of a flat tensor: the square root of the sum of its squares, summed up in f64
+/// over blocks.
 pub(crate) fn norm(flat: &Tensor) -> Result<f64, TchError> {
     let mut sum = 0.0;
     for block in blocks(flat.numel()) {
@@ -84,7 +87,7 @@ pub(crate) fn norm(flat: &Tensor) -> Result<f64, TchError> {
     Ok(sum.sqrt())
 }
 
-/// A part of a flat tensor, sharing its memory.
+/// Returns a part of a flat tensor as a view, which shares its memory.
 pub(crate) fn cut(flat: &Tensor, place: Range<usize>) -> Result<Tensor, TchError> {
     flat.f_narrow(0, int(place.start), int(place.len()))
 }
@@ -93,7 +96,7 @@ fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
     (0..len).step_by(BLOCK).map(move |start| start..len.min(start + BLOCK))
 }
 
-#[allow(clippy::cast_precision_loss)] // Steps beyond 2^53 do not occur.
+#[allow(clippy::cast_precision_loss)] // Step counts stay below 2^53.
 fn steps(count: u64) -> f64 {
     count as f64
 }
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
     use crate::{model::to_vec, start::init_torch};
 
-    /// The same in f64, for one parameter.
+    /// The same optimizer in f64, for one parameter.
     struct Reference {
         parameter: f64,
         first: f64,

@@ -1,40 +1,40 @@
-//! Sequences of tokens, checked before a model reads them.
+//! Batches: sequences of tokens, checked before a model reads them.
 
 use crate::layout::int;
 use protocol::model::ModelSpec;
 use std::ops::Range;
 use tch::{Device, TchError, Tensor};
 
-/// Sequences of the same length. Each token after a sequence's first is a target.
+/// Sequences of the same length. Each token after the first of a sequence is a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     tokens: Vec<u32>,
     sequence: usize,
 }
 
-/// Why tokens are no batch.
+/// The reason why tokens do not form a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// A sequence without a target.
-    #[error("sequences of {0} tokens: at least 2 are needed, since the last one has no target")]
+    #[error("sequences of {0} tokens: at least 2 are needed, since the last token has no target")]
     Short(usize),
-    /// No sequences, or a part of one.
-    #[error("{tokens} tokens are no whole number of sequences of {sequence}, from 1 on")]
+    /// No sequences, or an incomplete sequence.
+    #[error("cannot split {tokens} tokens into one or more whole sequences of {sequence}")]
     Uneven {
         /// Tokens given.
         tokens: usize,
         /// Tokens of a sequence.
         sequence: usize,
     },
-    /// A sequence longer than the model's positions.
+    /// A sequence that is longer than the model allows.
     #[error("sequences of {found} tokens: the model reads at most {most} (model.sequence)")]
     Long {
         /// Tokens of a sequence.
         found: usize,
-        /// Positions of the model.
+        /// The model's longest sequence.
         most: u32,
     },
-    /// A token that the model does not know.
+    /// A token outside the model's vocabulary.
     #[error(
         "token {found} at position {position} of sequence {sequence}: the vocabulary has {vocab} (model.vocab); \
          the data was made with another tokenizer"
@@ -46,10 +46,10 @@ pub enum BatchError {
         sequence: usize,
         /// The position within the sequence, from 0.
         position: usize,
-        /// Tokens of the vocabulary.
+        /// The size of the vocabulary.
         vocab: u32,
     },
-    /// Another number of sequences than a step takes.
+    /// Fewer sequences than a step takes.
     #[error("a batch of {found} sequences: a step takes at least {wanted} (train.batch)")]
     Few {
         /// Sequences given.
@@ -68,10 +68,10 @@ pub enum BatchError {
 }
 
 impl Batch {
-    /// Sequences of `sequence` tokens, one after the other.
+    /// Creates a batch from sequences of `sequence` tokens, stored one after the other.
     ///
     /// # Errors
-    /// There is no sequence, or the last one is not whole.
+    /// The sequences have fewer than 2 tokens, there is no sequence, or the last sequence is incomplete.
     pub fn new(tokens: Vec<u32>, sequence: usize) -> Result<Self, BatchError> {
         if sequence < 2 {
             return Err(BatchError::Short(sequence));
@@ -82,25 +82,25 @@ impl Batch {
         Ok(Self { tokens, sequence })
     }
 
-    /// How many sequences there are, at least 1.
+    /// Returns the number of sequences, at least 1.
     #[must_use]
     pub fn sequences(&self) -> usize {
         self.tokens.len() / self.sequence
     }
 
-    /// Tokens of each sequence, at least 2.
+    /// Returns the number of tokens of each sequence, at least 2.
     #[must_use]
     pub fn sequence(&self) -> usize {
         self.sequence
     }
 
-    /// All tokens.
+    /// Returns all tokens.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    /// Tokens that are predicted: all but each sequence's first.
+    /// Returns the number of targets: all tokens but the first of each sequence.
     #[must_use]
     pub fn targets(&self) -> usize {
         self.sequences() * (self.sequence - 1)
@@ -109,7 +109,7 @@ impl Batch {
     /// Checks that a model can read the batch.
     ///
     /// # Errors
-    /// Names the token or the length.
+    /// Names the token or the length that does not fit.
     pub fn check(&self, model: &ModelSpec) -> Result<(), BatchError> {
         if self.sequence > model.sequence as usize {
             return Err(BatchError::Long { found: self.sequence, most: model.sequence });
@@ -125,13 +125,13 @@ impl Batch {
         }
     }
 
-    /// Ranges of at most `size` sequences that cover the batch.
+    /// Returns ranges of at most `size` sequences that cover the batch.
     pub(crate) fn parts(&self, size: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let count = self.sequences();
         (0..count).step_by(size).map(move |start| start..count.min(start + size))
     }
 
-    /// Some of the sequences on a device: `[count, sequence]` of i64.
+    /// Copies some of the sequences to a device, as `[count, sequence]` of i64.
     pub(crate) fn tensor(&self, sequences: Range<usize>, device: Device) -> Result<Tensor, TchError> {
         let shape = [int(sequences.len()), int(self.sequence)];
         let tokens = &self.tokens[sequences.start * self.sequence..sequences.end * self.sequence];
@@ -149,8 +149,8 @@ mod tests {
     fn tokens_that_are_no_batch_are_refused() {
         let refuse = |count, sequence| Batch::new(vec![0; count], sequence).unwrap_err().to_string();
         assert!(refuse(4, 1).starts_with("sequences of 1 tokens: at least 2"));
-        assert_eq!(refuse(0, 4), "0 tokens are no whole number of sequences of 4, from 1 on");
-        assert_eq!(refuse(7, 4), "7 tokens are no whole number of sequences of 4, from 1 on");
+        assert_eq!(refuse(0, 4), "cannot split 0 tokens into one or more whole sequences of 4");
+        assert_eq!(refuse(7, 4), "cannot split 7 tokens into one or more whole sequences of 4");
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! Checkpoints: folders in Hugging Face's layout, with a manifest of our own beside.
+//! Checkpoints: folders in Hugging Face's layout, with a manifest of Muster's own.
 //!
 //! ```text
 //! config.json                        the model, as `transformers` reads it
 //! model-00001-of-00002.safetensors   parameters, f32, in the order of their names
-//! model.safetensors.index.json       which tensor is in which file
-//! muster.progress                    what belongs to the parameters: run, history, state root, last medians
-//! muster.json                        which run, window and state this is; size and hash of each file
+//! model.safetensors.index.json       the file of each tensor
+//! muster.progress                    the progress of the parameters: run, history, state root, last medians
+//! muster.json                        the run, window and state; size and hash of each file
 //! ```
 //!
-//! Our checkpoints load in `transformers`; a checkpoint made by `transformers` loads here, without a manifest, from
-//! f32, bf16 or f16, in one file or several. A folder appears under its name when all of it is on the disk.
+//! These checkpoints load in `transformers`. A checkpoint from `transformers` loads here without a
+//! manifest: f32, bf16 or f16, in one file or several. A folder gets its name only when all of its
+//! contents are on the disk.
 
 mod config;
 mod manifest;
@@ -31,38 +32,38 @@ const CONFIG: &str = "config.json";
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
 
-/// Why a checkpoint could not be read or written.
+/// The reason why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// A file that could not be read or written.
+    /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Something is there already.
-    #[error("{}: a checkpoint is never written over another; remove it or choose another folder", .0.display())]
+    /// A checkpoint folder that exists already.
+    #[error("{}: a checkpoint never overwrites another; remove it or choose another folder", .0.display())]
     Exists(PathBuf),
-    /// A file that is not JSON of the form that it should have.
+    /// A file that is not JSON of the expected form.
     #[error("{}: {source}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The place and the cause.
         source: serde_json::Error,
     },
-    /// A file that is not safetensors: cut off, most often.
-    #[error("{}: not a whole safetensors file ({source})", path.display())]
+    /// A file that is not complete safetensors: it is cut off, in most cases.
+    #[error("{}: not a complete safetensors file ({source})", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: SafeTensorError,
     },
-    /// A model that this engine cannot compute.
-    #[error("{}: {what} is {found}: this engine computes {expected}", path.display())]
+    /// A model that this engine does not support.
+    #[error("{}: {what} is {found}: this engine supports {expected}", path.display())]
     Unsupported {
         /// The configuration.
         path: PathBuf,
@@ -70,15 +71,15 @@ pub enum CheckpointError {
         what: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The supported value.
         expected: &'static str,
     },
-    /// Values that are no model.
+    /// A configuration that is not a valid model.
     #[error("{}: {source}", path.display())]
     Model {
         /// The configuration.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ModelError,
     },
     /// A checkpoint of another model.
@@ -93,7 +94,7 @@ pub enum CheckpointError {
         /// Its value in the run.
         expected: String,
     },
-    /// A tensor that is in no file.
+    /// A tensor that no file contains.
     #[error("{}: the tensor {name} is missing", path.display())]
     Missing {
         /// The file or folder.
@@ -113,72 +114,72 @@ pub enum CheckpointError {
         /// Its shape in the model.
         expected: Vec<usize>,
     },
-    /// A tensor of numbers that are not read.
-    #[error("{}: the tensor {name} is of {found:?}: F32, BF16 and F16 are read", path.display())]
+    /// A tensor of a number type that cannot be loaded.
+    #[error("{}: the tensor {name} has type {found:?}: only F32, BF16 and F16 can be read", path.display())]
     Kind {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Its kind.
+        /// Its number type.
         found: Dtype,
     },
     /// A file name that leads out of the folder.
-    #[error("{}: {name:?} is no name of a file beside it", path.display())]
+    #[error("{}: {name:?} is not the name of a file in the same folder", path.display())]
     Name {
         /// The file that names it.
         path: PathBuf,
         /// The name.
         name: String,
     },
-    /// A manifest that is none, or not that of these files.
+    /// A manifest that is not valid, or does not belong to these files.
     #[error("{}: {source}", path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ManifestError,
     },
-    /// What belongs to the parameters cannot be read.
+    /// A progress file that cannot be read.
     #[error("{}: {source}", path.display())]
     Progress {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ProgressError,
     },
-    /// A file that is not the one that the manifest names.
-    #[error("{}: the file differs from what the manifest says ({what}): fetch the checkpoint again", path.display())]
+    /// A file that differs from the manifest.
+    #[error("{}: the file differs from the manifest ({what}): download the checkpoint again", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
     },
-    /// libtorch could not copy the values.
+    /// An error of libtorch while it copied the values.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
 }
 
-/// Makes an error of a file.
+/// Returns a function that makes an error for this file.
 fn file(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
     let path = path.to_owned();
     |source| CheckpointError::File { path, source }
 }
 
-/// Makes an error of a JSON file.
+/// Returns a function that makes an error for this JSON file.
 fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> CheckpointError {
     let path = path.to_owned();
     |source| CheckpointError::Json { path, source }
 }
 
-/// Makes an error of a safetensors file.
+/// Returns a function that makes an error for this safetensors file.
 fn safetensors(path: &Path) -> impl FnOnce(SafeTensorError) -> CheckpointError {
     let path = path.to_owned();
     |source| CheckpointError::Safetensors { path, source }
 }
 
-/// The path of a file that another file names: it lies beside it.
+/// Returns the path of a file that another file names. Both lie in the same folder.
 fn beside(path: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
     let plain = Path::new(name).file_name().is_some_and(|last| last == name);
     match plain {

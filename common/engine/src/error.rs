@@ -1,40 +1,40 @@
-//! Why the engine could not do what it was asked.
+//! The error of the engine's operations.
 
 use crate::{batch::BatchError, checkpoint::CheckpointError, shards::ShardError, trial::TrialError};
 use codec::aggregate::AggregateError;
 use protocol::{model::ModelError, train::TrainError};
 use tch::TchError;
 
-/// Why the engine could not do what it was asked.
+/// The reason why an engine operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The model cannot exist.
+    /// A model spec that is not valid.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The training cannot be done.
+    /// A training spec that is not valid.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// An option outside of its range.
+    /// An option outside its range.
     #[error("engine.{what} is {found}: it must be {expected}")]
     Option {
         /// The option.
         what: &'static str,
         /// Its value.
         found: u64,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// A GPU that is not there.
+    /// A GPU that is not available.
     #[error(
-        "there is no GPU {wanted}: {found} can be used (a driver and a complete PyTorch 2.11.0 are needed)"
+        "cannot use GPU {wanted}: {found} are usable (a driver and a complete PyTorch 2.11.0 are needed)"
     )]
     Device {
-        /// Its number, from 0.
+        /// The number of the GPU, from 0.
         wanted: usize,
-        /// How many there are.
+        /// The number of usable GPUs.
         found: i64,
     },
-    /// The processor was told to round small numbers to zero, so that no two nodes would agree.
+    /// The CPU rounds denormal numbers to zero. Its results would differ from those of other nodes.
     #[error(
         "denormal numbers are flushed to zero on this thread: results would differ from those of other nodes"
     )]
@@ -59,43 +59,43 @@ pub enum EngineError {
         /// Steps of the window.
         wanted: u32,
     },
-    /// No outer step could be made.
+    /// An outer step that failed.
     #[error(transparent)]
     Aggregate(Box<AggregateError>),
-    /// The training diverged.
+    /// A training that diverged.
     #[error("inner step {step}: the {what} is {value}; the learning rate may be too high")]
     NotFinite {
         /// The inner step, counted over the run.
         step: u64,
-        /// What is not a number.
+        /// The quantity that is not finite.
         what: &'static str,
-        /// What it is instead.
+        /// Its value.
         value: f64,
     },
-    /// Somebody asked to stop.
+    /// A training that was interrupted on request.
     #[error("the training was interrupted at inner step {step}")]
     Interrupted {
-        /// The inner step that was not begun, counted over the run.
+        /// The first inner step that was not made, counted over the run.
         step: u64,
     },
-    /// libtorch refused: no memory, most often.
+    /// An error of libtorch: it is out of memory, in most cases.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] TchError),
-    /// The model's thread could not be started.
-    #[error("the model's thread could not be started: {0}")]
+    /// The model's thread did not start.
+    #[error("cannot start the model's thread: {0}")]
     Thread(std::io::Error),
     /// The model's thread has ended.
-    #[error("the model's thread has ended: the node must be restarted")]
+    #[error("the model's thread has ended: restart the node")]
     Stopped,
 }
 
 impl From<AggregateError> for EngineError {
     fn from(error: AggregateError) -> Self {
-        Self::Aggregate(Box::new(error)) // It is several times as large as the others.
+        Self::Aggregate(Box::new(error)) // Boxed, since it is several times as large as the other errors.
     }
 }
 
-/// What libtorch says, without the C++ frames below it.
+/// Returns the first line of libtorch's message, without the C++ stack frames below it.
 fn first_line(error: &TchError) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().to_owned()

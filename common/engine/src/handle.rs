@@ -1,4 +1,4 @@
-//! The model's thread, and how others reach it: by messages through a bounded channel.
+//! The model's thread and its handle: other threads send it messages through a bounded channel.
 
 use crate::{
     batch::Batch,
@@ -21,16 +21,17 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Messages that wait for the model at most; who sends another one waits.
+/// The largest number of messages that wait for the model. Further senders wait until there is room.
 const INBOX: usize = 4;
 
 /// One piece of work for the model's thread. It sends its own answer.
 type Message = Box<dyn FnOnce(&mut Model) + Send>;
 
-/// Reaches a model that lives on a thread of its own. The thread ends with the last handle.
+/// A handle to a model that lives on a thread of its own. The thread ends when the last handle is dropped.
 ///
-/// Bytes and numbers cross, tensors never do. Work is done in the order in which it was sent; work whose sender is gone
-/// is done nevertheless, except training, which [`Handle::interrupt`] ends between two inner steps.
+/// Bytes and numbers cross the channel, tensors never do. The thread does the work in the order of
+/// sending. It also does work whose sender is gone. [`Handle::interrupt`] ends a training between two
+/// inner steps.
 #[derive(Clone, Debug)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
@@ -39,23 +40,23 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Starts a thread with a model on it. Its parameters are all zero, until they are set or loaded.
+    /// Starts a thread with a model on it. The parameters are all zero, until they are set or loaded.
     ///
     /// # Errors
-    /// The spec or an option is out of range, the device is not there, or there is no memory.
+    /// The spec or an option is out of range, the device is not available, or memory runs out.
     pub async fn start(spec: ModelSpec, options: Options) -> Result<Self, EngineError> {
         spec.check()?;
         let (inbox, mut messages) = mpsc::channel::<Message>(INBOX);
         let (ready, is_ready) = oneshot::channel();
         let run = move || match Model::new(spec, options) {
             Ok(mut model) => {
-                let _ = ready.send(Ok(())); // Who started it may have gone; then there are no messages either.
+                let _ = ready.send(Ok(())); // If the caller is gone, there are no messages either.
                 while let Some(message) = messages.blocking_recv() {
                     message(&mut model);
                 }
             }
             Err(error) => {
-                let _ = ready.send(Err(error)); // Nobody else is to be told.
+                let _ = ready.send(Err(error)); // If the caller is gone, no other task needs the error.
             }
         };
         thread::Builder::new().name("model".to_owned()).spawn(run).map_err(EngineError::Thread)?;
@@ -63,29 +64,30 @@ impl Handle {
         Ok(Self { inbox, layout: Arc::new(Layout::new(&spec)), stop: Arc::default() })
     }
 
-    /// Where each tensor lies among the parameters.
+    /// Returns the place of each tensor among the parameters.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Runs a function on the model's thread: what has no method of its own here, as the state root or a checkpoint.
+    /// Runs a function on the model's thread. It serves operations without a method here, such as the
+    /// state root or a checkpoint.
     ///
     /// # Errors
-    /// What the function returns, or the thread has ended.
+    /// The function returns an error, or the thread has ended.
     pub async fn run<T: Send + 'static>(
         &self,
         f: impl FnOnce(&mut Model) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
         let (answer, is_answered) = oneshot::channel();
         let message = Box::new(move |model: &mut Model| {
-            let _ = answer.send(f(model)); // Who asked may have gone.
+            let _ = answer.send(f(model)); // The caller may be gone.
         });
         self.inbox.send(message).await.map_err(|_| EngineError::Stopped)?;
         is_answered.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// [`Model::with_parameters`] on the model's thread.
+    /// Calls [`Model::with_parameters`] on the model's thread.
     ///
     /// # Errors
     /// libtorch could not copy them, or the thread has ended.
@@ -96,7 +98,7 @@ impl Handle {
         self.run(|model| model.with_parameters(f)).await
     }
 
-    /// [`Model::train`] on the model's thread, until it is done or [interrupted](Self::interrupt).
+    /// Calls [`Model::train`] on the model's thread, until it is done or [interrupted](Self::interrupt).
     ///
     /// # Errors
     /// See [`Model::train`].
@@ -111,12 +113,12 @@ impl Handle {
         self.run(move |model| model.train(&train, first_step, batches, &stop)).await
     }
 
-    /// Ends a training between two inner steps: it fails with [`EngineError::Interrupted`].
+    /// Ends a training between two inner steps. The training fails with [`EngineError::Interrupted`].
     pub fn interrupt(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// The loss of each sequence of a batch, see [`Model::losses`].
+    /// Returns the loss of each sequence of a batch, see [`Model::losses`].
     ///
     /// # Errors
     /// See [`Model::losses`].
@@ -124,7 +126,8 @@ impl Handle {
         self.run(move |model| model.losses(&batch)).await
     }
 
-    /// The losses of each sequence of some batches after a step that is then undone, see [`Model::trial`].
+    /// Returns the losses of each sequence of some batches after a step, then undoes the step, see
+    /// [`Model::trial`].
     ///
     /// # Errors
     /// See [`Model::trial`] and [`Model::losses`].

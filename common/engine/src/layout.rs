@@ -1,20 +1,21 @@
-//! The flat buffers' layout, as libtorch wants to have it.
+//! The layout of the flat buffers, in libtorch's types.
 
 use base::tensor::Role;
 use protocol::model::Layout;
 use std::ops::Range;
 
-/// Sizes of the tensors.
+/// Returns the sizes of the tensors.
 pub(crate) fn sizes(layout: &Layout) -> Vec<i64> {
     layout.iter().map(|(tensor, _)| int(tensor.len())).collect()
 }
 
-/// Shapes of the tensors.
+/// Returns the shapes of the tensors.
 pub(crate) fn shapes(layout: &Layout) -> Vec<Vec<i64>> {
     layout.iter().map(|(tensor, _)| tensor.shape.iter().map(|&size| int(size)).collect()).collect()
 }
 
-/// The places of what weight decay applies to: all but the gains of the norms. Neighbours are joined.
+/// Returns the ranges that weight decay applies to: all parameters but the gains of the norms.
+/// Adjacent ranges are merged.
 pub(crate) fn decayed(layout: &Layout) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for (_, place) in layout.iter().filter(|(tensor, _)| tensor.role != Role::Norm) {
@@ -26,7 +27,7 @@ pub(crate) fn decayed(layout: &Layout) -> Vec<Range<usize>> {
     ranges
 }
 
-/// A size, as libtorch wants it.
+/// Converts a size to libtorch's type.
 pub(crate) fn int(size: usize) -> i64 {
     i64::try_from(size).expect("a checked model has at most 10^13 parameters")
 }

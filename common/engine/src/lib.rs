@@ -1,8 +1,9 @@
-//! The model on libtorch: passes, inner steps, sparse steps on trial, checkpoints.
+//! Runs the model on libtorch: forward and backward passes, inner steps, sparse trial steps, checkpoints.
 //!
-//! This is the only library crate that names libtorch. It knows nothing of the chain, of buckets or of who is paid: it
-//! is given parameters, tokens and steps, and answers with numbers and bytes. What all nodes must compute alike (initial
-//! parameters, the outer step, the state root) is `common`'s arithmetic, done on this crate's flat parameters.
+//! This is the only library crate that uses libtorch. It knows nothing of the chain, of buckets or of
+//! payments. It takes parameters, tokens and steps, and returns numbers and bytes. Some results must
+//! be identical on all nodes: the initial parameters, the outer step and the state root. `common`
+//! computes these, on this crate's flat parameters.
 //!
 //! A model belongs to one thread. [`Handle`] starts that thread and sends it work:
 //!
@@ -22,9 +23,9 @@
 //! # Ok::<(), engine::EngineError>(()) }).unwrap();
 //! ```
 //!
-//! Next: [`Model`] for what can be asked, [`Shards`] for where tokens come from, [`checkpoint`] for files.
-//! libtorch itself comes from `deploy/torch/setup`; programs are linked against its CPU half and load the CUDA half at
-//! their start if it is there, see [`init_torch`].
+//! Next: [`Model`] for all operations, [`Shards`] for the source of tokens, [`checkpoint`] for files.
+//! `deploy/torch/setup` installs libtorch. Programs link against its CPU half. At their start they
+//! load the CUDA half if it is installed, see [`init_torch`].
 
 mod adamw;
 mod batch;

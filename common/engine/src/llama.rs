@@ -1,10 +1,10 @@
-//! The forward pass: a decoder of the Llama family, as `transformers`' `LlamaForCausalLM` computes it.
+//! The forward pass: a decoder of the Llama family, equal to `LlamaForCausalLM` of `transformers`.
 
 use crate::rope::Rope;
 use protocol::model::{Layout, ModelSpec};
 use tch::{Device, Kind, TchError, Tensor};
 
-/// The structure of a model; its weights are given to each pass.
+/// The structure of a model. Each pass receives the weights.
 #[derive(Debug)]
 pub(crate) struct Llama {
     spec: ModelSpec,
@@ -12,11 +12,11 @@ pub(crate) struct Llama {
     embedding: usize,
     layers: Vec<Layer>,
     norm: usize,
-    /// The output matrix: the embedding where it is tied.
+    /// The output matrix: the embedding if the model is tied.
     output: usize,
 }
 
-/// The places of a layer's tensors in the order of all tensors.
+/// The indices of a layer's tensors in the list of all tensors.
 #[derive(Debug)]
 struct Layer {
     attention_norm: usize,
@@ -31,7 +31,7 @@ struct Layer {
 }
 
 impl Llama {
-    /// The structure of a checked model.
+    /// Creates the structure of a checked model.
     pub(crate) fn new(spec: ModelSpec, layout: &Layout, device: Device) -> Result<Self, TchError> {
         let place =
             |name: &str| layout.position(&format!("{name}.weight")).expect("the layout is of the same model");
@@ -60,7 +60,8 @@ impl Llama {
         })
     }
 
-    /// The logits of tokens: `[batch, length]` of i64 to `[batch, length, vocab]` in the weights' kind.
+    /// Returns the logits of tokens: `[batch, length]` of i64 to `[batch, length, vocab]` in the
+    /// weights' number type.
     ///
     /// `weights` are all tensors of the model, in order.
     pub(crate) fn logits(&self, weights: &[Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
@@ -76,7 +77,7 @@ impl Llama {
         linear(&self.rms_norm(&stream, &weights[self.norm])?, &weights[self.output])
     }
 
-    /// Causal attention with grouped queries: `[batch, length, hidden]` to the same.
+    /// Applies causal attention with grouped queries: `[batch, length, hidden]` to the same shape.
     fn attention(
         &self,
         layer: &Layer,
@@ -112,7 +113,7 @@ impl Llama {
     }
 }
 
-/// SwiGLU: `down(silu(gate(x)) * up(x))`.
+/// Applies SwiGLU: `down(silu(gate(x)) * up(x))`.
 fn feed_forward(layer: &Layer, weights: &[Tensor], input: &Tensor) -> Result<Tensor, TchError> {
     let gate = linear(input, &weights[layer.gate])?.f_silu()?;
     linear(&gate.f_mul(&linear(input, &weights[layer.up])?)?, &weights[layer.down])
@@ -122,7 +123,7 @@ fn linear(input: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
     input.f_linear(weight, None::<&Tensor>)
 }
 
-/// What the tokens after the first cost, in nats: `[batch, length - 1]`, f32.
+/// Returns the cross-entropy of each target in nats: `[batch, length]`, f32.
 pub(crate) fn nats(logits: &Tensor, targets: &Tensor) -> Result<Tensor, TchError> {
     let (batch, length) = targets.size2()?;
     let rows = logits.f_reshape([batch * length, -1])?.f_to_kind(Kind::Float)?;

@@ -1,4 +1,4 @@
-//! A model in memory: its parameters in one flat buffer, its losses, its gradients.
+//! A model in memory: its parameters in one flat buffer, its losses and its gradients.
 
 use crate::{
     adamw::Moments,
@@ -12,37 +12,37 @@ use crate::{
 use protocol::model::{Layout, ModelSpec};
 use tch::{Device, Kind, TchError, Tensor};
 
-/// How a node computes. Nothing here changes what is computed, only how fast and how precisely.
+/// The compute settings of a node. They change only speed and precision, not the computation itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Where the model lives.
+    /// The device of the model.
     pub place: Place,
-    /// The numbers that passes are computed with. Parameters, gradients and moments are f32 in any case.
+    /// The number format of forward and backward passes. Parameters, gradients and moments are always f32.
     pub compute: Compute,
-    /// Sequences that are computed at a time: memory grows with it, results differ by rounding only. At least 1.
+    /// Sequences computed at a time, at least 1. Memory grows with it. Results differ by rounding only.
     pub micro_batch: u32,
-    /// Threads of libtorch on the processor. 1 gives the same bytes again and again; at least 1.
+    /// CPU threads of libtorch, at least 1. With 1 thread, repeated computations give the same bytes.
     pub threads: u32,
 }
 
-/// The numbers that passes are computed with.
+/// The number format of forward and backward passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compute {
-    /// 32 bits.
+    /// 32-bit floats.
     #[default]
     F32,
-    /// bfloat16: half the memory of activations, and fast where the hardware has it.
+    /// bfloat16: halves the memory of activations, and is fast on hardware that supports it.
     Bf16,
 }
 
 impl Default for Options {
-    /// One thread, f32, 8 sequences at a time, on a GPU if there is one.
+    /// Returns the defaults: one thread, f32, 8 sequences at a time, on a GPU if there is one.
     fn default() -> Self {
         Self { place: Place::Auto, compute: Compute::F32, micro_batch: 8, threads: 1 }
     }
 }
 
-/// A model in memory. It belongs to one thread; [`Handle`](crate::Handle) is how others reach it.
+/// A model in memory. It belongs to one thread. Other threads reach it through [`Handle`](crate::Handle).
 #[derive(Debug)]
 pub struct Model {
     pub(crate) spec: ModelSpec,
@@ -50,7 +50,7 @@ pub struct Model {
     pub(crate) device: Device,
     /// All parameters, f32, in the order of the layout.
     pub(crate) parameters: Tensor,
-    /// There from the first inner step on.
+    /// AdamW's moments: `None` before the first inner step.
     pub(crate) moments: Option<Moments>,
     options: Options,
     llama: Llama,
@@ -59,10 +59,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model whose parameters are all zero, until they are set or loaded.
+    /// Creates a model whose parameters are all zero, until they are set or loaded.
     ///
     /// # Errors
-    /// The spec or an option is out of range, the device is not there, or there is no memory.
+    /// The spec or an option is out of range, the device is not available, or memory runs out.
     pub fn new(spec: ModelSpec, options: Options) -> Result<Self, EngineError> {
         spec.check()?;
         let device = options.place.device()?;
@@ -82,19 +82,19 @@ impl Model {
         })
     }
 
-    /// What the model is.
+    /// Returns the model's spec.
     #[must_use]
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }
 
-    /// Where each tensor lies among the parameters.
+    /// Returns the place of each tensor among the parameters.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// A copy of all parameters, f32 in the order of [`Layout`].
+    /// Returns a copy of all parameters, f32 in the order of [`Layout`].
     ///
     /// # Errors
     /// libtorch could not copy them.
@@ -102,9 +102,9 @@ impl Model {
         Ok(to_vec(&self.parameters)?)
     }
 
-    /// Lets a function read and change all parameters, f32 in the order of [`Layout`]: to set them, to apply the outer
-    /// step, to hash them. On the processor it works on the parameters themselves, on a GPU on a copy that is written
-    /// back.
+    /// Lets a function read and change all parameters, f32 in the order of [`Layout`]: to set them,
+    /// to apply the outer step, to hash them. On the CPU the function works on the parameters
+    /// themselves. On a GPU it works on a copy, which is then written back.
     ///
     /// # Errors
     /// libtorch could not copy them.
@@ -118,10 +118,10 @@ impl Model {
         Ok(result)
     }
 
-    /// What the model says of a batch: `[sequences, sequence, vocab]`, row-major.
+    /// Returns the logits of a batch: `[sequences, sequence, vocab]`, row-major.
     ///
     /// # Errors
-    /// The batch does not fit the model, or there is no memory.
+    /// The batch does not fit the model, or memory runs out.
     pub fn logits(&self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
         batch.check(&self.spec)?;
         let _guard = tch::no_grad_guard();
@@ -134,10 +134,10 @@ impl Model {
         Ok(values)
     }
 
-    /// The loss of each sequence of a batch: nats per target, summed up in f64.
+    /// Returns the loss of each sequence of a batch: nats per target, summed up in f64.
     ///
     /// # Errors
-    /// The batch does not fit the model, or there is no memory.
+    /// The batch does not fit the model, or memory runs out.
     pub fn losses(&self, batch: &Batch) -> Result<Vec<f64>, EngineError> {
         batch.check(&self.spec)?;
         let _guard = tch::no_grad_guard();
@@ -150,24 +150,26 @@ impl Model {
         Ok(losses)
     }
 
-    /// The loss of a batch: the mean of its sequences' losses.
+    /// Returns the loss of a batch: the mean of its sequences' losses.
     ///
     /// # Errors
-    /// The batch does not fit the model, or there is no memory.
-    #[allow(clippy::cast_precision_loss)] // A batch has less than 2^53 sequences.
+    /// The batch does not fit the model, or memory runs out.
+    #[allow(clippy::cast_precision_loss)] // A batch has fewer than 2^53 sequences.
     pub fn loss(&self, batch: &Batch) -> Result<f64, EngineError> {
         let losses = self.losses(batch)?;
         Ok(losses.iter().sum::<f64>() / losses.len() as f64)
     }
 
-    /// The loss of a batch and its gradient, accumulated over micro-batches: flat, f32, on the model's device.
+    /// Returns the loss of a batch and its gradient, accumulated over micro-batches. The gradient is
+    /// flat, f32, on the model's device.
     pub(crate) fn gradient(&self, batch: &Batch) -> Result<(f64, Tensor), EngineError> {
         batch.check(&self.spec)?;
         let leaf = self.parameters.f_detach()?.f_set_requires_grad(true)?;
         let mut sum: Option<Tensor> = None;
         let mut nats = 0.0;
         for part in batch.parts(self.micro_batch()) {
-            // One split of one leaf: its backward pass joins all gradients into one buffer in one go.
+            // All weights are one split of one leaf. The backward pass then writes all gradients into
+            // one buffer at once.
             let weights = self.weights(&leaf)?;
             let part = self.nats(&weights, &batch.tensor(part, self.device)?)?.f_sum(Kind::Float)?;
             let loss = part.f_div_scalar(int(batch.targets()))?;
@@ -178,26 +180,27 @@ impl Model {
                 Some(mut sum) => sum.f_add_(&gradient)?,
             });
         }
-        #[allow(clippy::cast_precision_loss)] // A batch has less than 2^53 targets.
+        #[allow(clippy::cast_precision_loss)] // A batch has fewer than 2^53 targets.
         let loss = nats / batch.targets() as f64;
         Ok((loss, sum.expect("a batch has at least one sequence")))
     }
 
-    /// What the tokens after the first cost: `[batch, length]` of tokens to `[batch, length - 1]` of nats.
+    /// Returns the cross-entropy of all tokens after the first: `[batch, length]` of tokens to
+    /// `[batch, length - 1]` of nats.
     fn nats(&self, weights: &[Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
         let (_, length) = tokens.size2()?;
         let logits = self.llama.logits(weights, &tokens.f_narrow(1, 0, length - 1)?)?;
         nats(&logits, &tokens.f_narrow(1, 1, length - 1)?)
     }
 
-    /// All tensors as views of a flat buffer, in the kind that is computed in.
+    /// Returns all tensors as views of a flat buffer, converted to the number format of the passes.
     fn weights(&self, flat: &Tensor) -> Result<Vec<Tensor>, TchError> {
         let flat = flat.f_to_kind(self.options.compute.kind())?;
         let parts = flat.f_split_with_sizes(&self.sizes[..], 0)?;
         parts.iter().zip(&self.shapes).map(|(part, shape)| part.f_reshape(&shape[..])).collect()
     }
 
-    /// Threads of our own arithmetic: as many as libtorch has.
+    /// Returns the number of threads for the arithmetic of `common`: the same as for libtorch.
     pub(crate) fn threads(&self) -> usize {
         self.options.threads as usize
     }
@@ -208,7 +211,7 @@ impl Model {
 }
 
 impl Options {
-    /// The number of threads, as libtorch wants it, once all options are known to be good.
+    /// Returns the number of threads in libtorch's type, after it has checked all options.
     fn threads(&self) -> Result<i32, EngineError> {
         for (what, found) in [("micro_batch", self.micro_batch), ("threads", self.threads)] {
             if found == 0 {
@@ -234,7 +237,7 @@ impl Compute {
     }
 }
 
-/// The values of a tensor, row-major.
+/// Returns the values of a tensor, row-major.
 pub(crate) fn to_vec<T: tch::kind::Element + Clone + Default>(tensor: &Tensor) -> Result<Vec<T>, TchError> {
     let mut values = vec![T::default(); tensor.numel()];
     tensor.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;

@@ -1,4 +1,5 @@
-//! Rotary positions (Su et al. 2021), in the arrangement of Hugging Face's Llama: a head's first half with its second.
+//! Rotary positions (Su et al. 2021), arranged as in Hugging Face's Llama: the first half of a head
+//! is paired with the second half.
 
 use protocol::model::ModelSpec;
 use tch::{Device, Kind, TchError, Tensor};
@@ -11,7 +12,7 @@ pub(crate) struct Rope {
 }
 
 impl Rope {
-    /// The tables, computed as `transformers` does, in f32.
+    /// Computes the tables in f32, with the operations of `transformers`.
     pub(crate) fn new(spec: &ModelSpec, device: Device) -> Result<Self, TchError> {
         let float = (Kind::Float, Device::Cpu);
         let exponents = Tensor::f_arange_start_step(0, i64::from(spec.head_dim), 2, float)?
@@ -23,13 +24,13 @@ impl Rope {
         Ok(Self { cos: angles.f_cos()?, sin: angles.f_sin()? })
     }
 
-    /// The tables for the first `length` positions, in the kind that is computed in.
+    /// Returns the tables for the first `length` positions, in the number type of the pass.
     pub(crate) fn first(&self, length: i64, kind: Kind) -> Result<Self, TchError> {
         let cut = |table: &Tensor| table.f_narrow(0, 0, length)?.f_to_kind(kind);
         Ok(Self { cos: cut(&self.cos)?, sin: cut(&self.sin)? })
     }
 
-    /// Turns queries or keys: `[batch, heads, length, head_dim]`.
+    /// Rotates queries or keys: `[batch, heads, length, head_dim]`.
     pub(crate) fn turn(&self, heads: &Tensor) -> Result<Tensor, TchError> {
         let halves = heads.f_chunk(2, -1)?;
         let [first, second] = &halves[..] else {

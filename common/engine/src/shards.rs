@@ -1,4 +1,4 @@
-//! Token files, mapped into memory: u16 or u32, little endian, nothing else in them.
+//! Token files, mapped into memory. They contain only tokens: u16 or u32, little endian.
 
 use crate::{
     batch::{Batch, BatchError},
@@ -12,8 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files of tokens, seen as sequences of one length. The sequences of the files are counted on from file to file; what
-/// is left at the end of a file is no sequence.
+/// Files of tokens, read as sequences of one length. Sequence numbers continue from file to file.
+/// Tokens left over at the end of a file belong to no sequence.
 #[derive(Debug)]
 pub struct Shards {
     files: Vec<Shard>,
@@ -25,14 +25,14 @@ pub struct Shards {
 struct Shard {
     path: PathBuf,
     bytes: Mmap,
-    /// Sequences in all files up to this one.
+    /// The number of sequences in all files up to and including this one.
     end: u64,
 }
 
-/// Why tokens could not be read.
+/// The reason why tokens cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
-    /// A file that could not be opened.
+    /// A file that cannot be opened.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -41,7 +41,7 @@ pub enum ShardError {
         source: io::Error,
     },
     /// A file that ends within a token.
-    #[error("{} has {bytes} bytes, no whole number of tokens of {width} bytes: it was cut off", path.display())]
+    #[error("{} is cut off: {bytes} bytes are not a whole number of {width}-byte tokens", path.display())]
     Uneven {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum ShardError {
         width: u64,
     },
     /// More or fewer files than the dataset's manifest lists.
-    #[error("{found} files of tokens are given: the manifest lists {expected}")]
+    #[error("found {found} token files: the manifest lists {expected}")]
     Files {
         /// Files given.
         found: usize,
@@ -59,7 +59,7 @@ pub enum ShardError {
         expected: usize,
     },
     /// A file of another length than the manifest's.
-    #[error("{} has {found} bytes, the manifest says {expected}: fetch or prepare it again", path.display())]
+    #[error("{} has {found} bytes, the manifest says {expected}: download or prepare it again", path.display())]
     Length {
         /// The file.
         path: PathBuf,
@@ -68,29 +68,29 @@ pub enum ShardError {
         /// Its length in the manifest.
         expected: u64,
     },
-    /// A block whose tokens are not the dataset's.
-    #[error("block {block} of {} is not the dataset's: fetch or prepare it again", path.display())]
+    /// A block whose tokens differ from the dataset's.
+    #[error("block {block} of {} differs from the dataset's: download or prepare it again", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
         /// The block in the file, from 0.
         block: usize,
     },
-    /// A sequence behind the last one.
-    #[error("sequence {found} of the data: there are {sequences}")]
+    /// A sequence number after the last sequence.
+    #[error("cannot read sequence {found}: the data has {sequences} sequences")]
     Outside {
         /// The sequence.
         found: u64,
-        /// How many there are.
+        /// The number of sequences.
         sequences: u64,
     },
-    /// What was asked for is no batch.
+    /// Sequences that do not form a batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
 }
 
 impl Shards {
-    /// Maps files of tokens. Their contents are not looked at yet.
+    /// Maps files of tokens. It does not read their contents yet.
     ///
     /// # Errors
     /// A file cannot be opened, or ends within a token.
@@ -112,10 +112,11 @@ impl Shards {
         Ok(Self { files, tokens, sequence })
     }
 
-    /// Maps the files of a dataset's shards of one role, in the manifest's order, and compares their lengths.
+    /// Maps the files of a dataset's shards of one role, in the manifest's order, and compares their
+    /// lengths.
     ///
     /// # Errors
-    /// A file is not there, or has another length; or there are not as many as shards.
+    /// A file is missing or has another length, or the number of files differs from the number of shards.
     pub fn of<P: AsRef<Path>>(
         manifest: &Manifest,
         role: Role,
@@ -138,7 +139,7 @@ impl Shards {
     /// Compares all blocks of a file with their hashes. It reads the whole file.
     ///
     /// # Errors
-    /// The first block that differs, is missing, or is one too many.
+    /// Names the first block that differs, is missing, or is surplus.
     pub fn verify(&self, file: usize, table: &BlockTable) -> Result<(), ShardError> {
         let Some(Shard { path, bytes, .. }) = self.files.get(file) else {
             return Err(ShardError::Files { found: self.files.len(), expected: file + 1 });
@@ -155,16 +156,16 @@ impl Shards {
         }
     }
 
-    /// How many sequences there are.
+    /// Returns the number of sequences.
     #[must_use]
     pub fn sequences(&self) -> u64 {
         self.files.last().map_or(0, |file| file.end)
     }
 
-    /// Some sequences, in the order given.
+    /// Reads some sequences into a batch, in the order given.
     ///
     /// # Errors
-    /// A sequence is not there, or none was asked for.
+    /// A sequence does not exist, or the list is empty.
     pub fn batch(&self, sequences: &[u64]) -> Result<Batch, ShardError> {
         let mut tokens = Vec::with_capacity(sequences.len() * self.sequence);
         for &sequence in sequences {
@@ -217,7 +218,7 @@ mod tests {
     use protocol::dataset::{self, block_hash};
     use std::fs;
 
-    /// A dataset of two shards to train on and one held out, and their files and tables.
+    /// Creates a dataset of two training shards and one held-out shard, with their files and tables.
     fn dataset(folder: &Path) -> (Manifest, Vec<PathBuf>, Vec<BlockTable>) {
         let mut manifest = Manifest {
             tokenizer: TokenizerHash([1; 32]),
@@ -255,10 +256,10 @@ mod tests {
         training.verify(1, &tables[1]).unwrap();
 
         let few = Shards::of(&manifest, Role::Training, &paths[..1]).unwrap_err().to_string();
-        assert_eq!(few, "1 files of tokens are given: the manifest lists 2");
+        assert_eq!(few, "found 1 token files: the manifest lists 2");
         let swapped = Shards::of(&manifest, Role::HeldOut, &paths[1..2]).unwrap_err().to_string();
         assert!(
-            swapped.contains("has 512 bytes, the manifest says 560: fetch or prepare it again"),
+            swapped.contains("has 512 bytes, the manifest says 560: download or prepare it again"),
             "{swapped}"
         );
     }
@@ -272,7 +273,7 @@ mod tests {
         fs::write(&paths[0], bytes).unwrap();
         let training = Shards::of(&manifest, Role::Training, &paths[..2]).unwrap();
         let error = training.verify(0, &tables[0]).unwrap_err().to_string();
-        assert!(error.starts_with("block 1 of ") && error.contains("is not the dataset's"), "{error}");
+        assert!(error.starts_with("block 1 of ") && error.contains("differs from the dataset's"), "{error}");
         assert!(matches!(training.verify(1, &tables[2]), Err(ShardError::Changed { block: 1, .. })));
         assert!(matches!(training.verify(2, &tables[2]), Err(ShardError::Files { found: 2, expected: 3 })));
     }
@@ -297,7 +298,7 @@ mod tests {
         let batch = shards.batch(&[2, 0, 1]).unwrap();
         assert_eq!((batch.tokens(), batch.sequence()), (&[7, 8, 65_535, 1, 2, 3, 4, 5, 6][..], 3));
         let error = shards.batch(&[0, 3]).unwrap_err().to_string();
-        assert_eq!(error, "sequence 3 of the data: there are 3");
+        assert_eq!(error, "cannot read sequence 3: the data has 3 sequences");
         assert!(matches!(shards.batch(&[]), Err(ShardError::Batch(BatchError::Uneven { .. }))));
         assert!(matches!(shards.batch(&[u64::MAX]), Err(ShardError::Outside { .. })));
     }
@@ -317,7 +318,7 @@ mod tests {
         let open = || Shards::open([&path], TokenType::U32, 2).unwrap_err().to_string();
         assert!(open().contains("shard-000.bin: No such file"), "{}", open());
         fs::write(&path, [0; 7]).unwrap();
-        assert!(open().contains("has 7 bytes, no whole number of tokens of 4 bytes"), "{}", open());
+        assert!(open().contains("is cut off: 7 bytes are not a whole number of 4-byte tokens"), "{}", open());
         assert!(matches!(Shards::open([&path], TokenType::U16, 1), Err(ShardError::Batch(_))));
     }
 }

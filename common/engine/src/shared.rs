@@ -1,4 +1,5 @@
-//! What all nodes compute alike, on this model's parameters: `common`'s functions, fed from the flat buffer.
+//! The computations that must give the same result on all nodes: `common`'s functions, applied to the
+//! flat parameters.
 
 use crate::{error::EngineError, model::Model};
 use base::digest::{RunSeed, StateRoot};
@@ -17,7 +18,7 @@ impl Model {
         self.with_parameters(|values| layout.initialize(&RunSeed(*seed), values))
     }
 
-    /// The parameters' state root, see [`base::state_root`].
+    /// Returns the parameters' state root, see [`base::state_root`].
     ///
     /// # Errors
     /// libtorch could not copy them.
@@ -26,11 +27,11 @@ impl Model {
         self.with_parameters(|values| layout.state_root(values, threads))
     }
 
-    /// Makes the outer step with the accepted submissions of a window, see [`outer_step`]: `last` are the medians that
-    /// the step before returned.
+    /// Applies the outer step of a window's accepted submissions, see [`outer_step`]. `last` are the
+    /// medians that the previous step returned.
     ///
     /// # Errors
-    /// The accepted set does not fit the model, or this machine's arithmetic differs.
+    /// The accepted set does not fit the model, or this machine's arithmetic differs from the protocol's.
     pub fn outer_step<B: AsRef<[u8]> + Sync>(
         &mut self,
         accepted: &[Submission<B>],

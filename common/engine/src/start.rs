@@ -1,25 +1,25 @@
-//! Starting libtorch: its CUDA half first, then a look at what the machine has.
+//! Starts libtorch: loads its CUDA half first, then counts the GPUs.
 
 use crate::{error::EngineError, raw};
 use std::{hint::black_box, sync::OnceLock};
 use tch::{Cuda, Device};
 
-/// Where a model computes.
+/// The device of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
-    /// The first GPU if there is one, else the processor.
+    /// The first GPU if there is one, else the CPU.
     #[default]
     Auto,
-    /// The processor.
+    /// The CPU.
     Cpu,
-    /// A GPU, from 0.
+    /// A GPU, numbered from 0.
     Gpu(usize),
 }
 
-/// Loads libtorch's CUDA half if it is there, once, and returns the number of GPUs that can be used.
+/// Loads libtorch's CUDA half once, if it is installed, and returns the number of usable GPUs.
 ///
-/// Everything in this crate goes through here before it calls libtorch: the first question about CUDA settles for the
-/// whole process whether there is any.
+/// All code in this crate calls this before it calls libtorch. The first query about CUDA decides for
+/// the whole process whether CUDA is available.
 pub fn init_torch() -> i64 {
     static GPUS: OnceLock<i64> = OnceLock::new();
     *GPUS.get_or_init(|| {
@@ -32,7 +32,7 @@ pub fn init_torch() -> i64 {
 }
 
 impl Place {
-    /// The device, as libtorch names it.
+    /// Returns the device in libtorch's type.
     pub(crate) fn device(self) -> Result<Device, EngineError> {
         let found = init_torch();
         match self {
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// Checks that this thread computes with denormal numbers, as IEEE 754 has them.
+/// Checks that this thread computes with denormal numbers, as IEEE 754 requires.
 pub(crate) fn check_denormals() -> Result<(), EngineError> {
     let half = black_box(f32::MIN_POSITIVE) * black_box(0.5);
     match black_box(half) * black_box(2.0) == f32::MIN_POSITIVE {

@@ -1,8 +1,8 @@
-//! What the tests of several files share.
+//! The helpers shared by the tests of several files.
 
 use protocol::model::ModelSpec;
 
-/// A model with grouped queries and an output matrix of its own, small enough to differentiate by hand.
+/// Returns a model with grouped queries and a separate output matrix, small enough for numeric checks.
 pub(crate) fn small() -> ModelSpec {
     ModelSpec {
         vocab: 40,

@@ -1,4 +1,5 @@
-//! A window of training: H inner steps from the shared parameters, and back to them with the pseudo-gradient.
+//! A window of training: H inner steps from the shared parameters, and the return to them with the
+//! pseudo-gradient.
 
 use crate::{
     adamw::{Moments, Step, norm},
@@ -11,36 +12,37 @@ use crate::{
 use protocol::train::TrainSpec;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What came of a window of training.
+/// The result of a window of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
-    /// The pseudo-gradient, f32 in the order of [`Layout`](crate::Layout): the parameters at the start of the window
-    /// minus those after the inner steps.
+    /// The pseudo-gradient, f32 in the order of [`Layout`](crate::Layout): the parameters at the
+    /// start of the window minus those after the inner steps.
     pub pseudo_gradient: Vec<f32>,
-    /// Each inner step, in order.
+    /// All inner steps, in order.
     pub steps: Vec<InnerStep>,
 }
 
 /// One inner step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InnerStep {
-    /// The mean loss of its batch before the step, in nats per target.
+    /// The mean loss of the step's batch before the step, in nats per target.
     pub loss: f64,
-    /// The norm of its gradient before clipping.
+    /// The norm of the gradient before clipping.
     pub norm: f64,
-    /// Its learning rate.
+    /// The learning rate.
     pub rate: f64,
 }
 
 impl Model {
-    /// Trains through one window and returns to the parameters that it began with, bit for bit, whatever happens.
+    /// Trains through one window, then restores the starting parameters bit for bit, even after an error.
     ///
-    /// `first_step` is the number of the window's first inner step in the run. AdamW's moments go on from window to
-    /// window. With one thread the same parameters, moments and batches give the same bytes.
+    /// `first_step` is the number of the window's first inner step in the run. AdamW's moments
+    /// continue from window to window. With one thread, the same parameters, moments and batches give
+    /// the same bytes.
     ///
     /// # Errors
-    /// The spec is out of range, the data ends or does not fit, the training diverges, `stop` was set, or there is no
-    /// memory. The moments have then seen the steps that were done.
+    /// The spec is out of range, the data ends or does not fit, the training diverges, `stop` was
+    /// set, or memory runs out. The moments then include the steps that were made.
     pub fn train(
         &mut self,
         train: &TrainSpec,
@@ -79,7 +81,7 @@ impl Model {
             let norm = norm(&gradient)?;
             check_finite(step, loss, norm)?;
             let rate = train.schedule.rate(step);
-            let scale = (train.clip / (norm + 1e-6)).min(1.0); // As torch clips: never longer than before.
+            let scale = (train.clip / (norm + 1e-6)).min(1.0); // Clipped as in torch: it never grows.
             let now = Step { optimizer: train.optimizer, rate, scale };
             moments.step(&self.parameters, &gradient, &decayed, now)?;
             tracing::debug!(target: "engine", step, loss, norm, rate, "inner step");
@@ -110,7 +112,8 @@ fn check_finite(step: u64, loss: f64, norm: f64) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Puts `kept` back into `parameters`, and what it was more than them into `kept`.
+/// Restores `parameters` from `kept`, and stores the difference (`kept` minus the old `parameters`)
+/// in `kept`.
 fn take_difference(kept: &mut [f32], parameters: &mut [f32]) {
     for (kept, parameter) in kept.iter_mut().zip(parameters) {
         let start = *kept;

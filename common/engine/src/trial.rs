@@ -1,4 +1,5 @@
-//! A sparse step on trial: applied to the f32 parameters, looked at, and undone to the last bit.
+//! Sparse trial steps: apply a step to the f32 parameters, evaluate the model, undo the step to the
+//! last bit.
 
 use crate::{error::EngineError, layout::int, model::Model};
 use codec::{
@@ -8,16 +9,16 @@ use codec::{
 use protocol::model::Layout;
 use tch::{TchError, Tensor};
 
-/// A step along some coordinates: `parameter -= change`, one rounding each.
+/// A step along some coordinates: `parameter -= change`, rounded once for each parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseStep {
-    /// Places among the flat parameters, each once.
+    /// Places among the flat parameters, without duplicates.
     places: Vec<i64>,
-    /// What is taken away there.
+    /// The value to subtract at each place.
     changes: Vec<f32>,
 }
 
-/// Why numbers are no step.
+/// The reason why numbers do not form a step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrialError {
     /// Lists of different lengths.
@@ -30,30 +31,30 @@ pub enum TrialError {
         /// Number of changes.
         changes: usize,
     },
-    /// A place that comes twice, or before a smaller one.
+    /// A place that occurs twice, or follows a larger one.
     #[error("place {found} of a sparse step follows place {before}: places must ascend")]
     Order {
         /// The place.
         found: u64,
-        /// The one before it.
+        /// The previous place.
         before: u64,
     },
     /// Another number of tensors than the model's.
-    #[error("a sparse step of {found} tensors: the model has {expected}")]
+    #[error("a sparse step has {found} tensors: the model has {expected}")]
     Tensors {
         /// Tensors given.
         found: usize,
         /// Tensors of the model.
         expected: usize,
     },
-    /// A tensor that was cut into other chunks.
-    #[error("what was sent of {0} is not cut into chunks as the model's tensor is")]
+    /// A tensor with other chunks than the model's.
+    #[error("tensor {0}: the chunks of the update differ from the model's")]
     Tensor(String),
-    /// A tensor that cannot be cut into chunks.
+    /// A tensor that cannot be divided into chunks.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
-    /// A place behind the last parameter.
-    #[error("place {found} of a sparse step: the model has {parameters} parameters")]
+    /// A place after the last parameter.
+    #[error("place {found} of a sparse step is out of range: the model has {parameters} parameters")]
     Outside {
         /// The place.
         found: u64,
@@ -63,10 +64,10 @@ pub enum TrialError {
 }
 
 impl SparseStep {
-    /// A step that takes `changes` away from the parameters at `places`.
+    /// Creates a step that subtracts `changes` from the parameters at `places`.
     ///
     /// # Errors
-    /// The places do not ascend, or there are not as many changes.
+    /// The places do not ascend, or the lists have different lengths.
     pub fn new(places: &[u64], changes: Vec<f32>) -> Result<Self, TrialError> {
         if places.len() != changes.len() {
             return Err(TrialError::Lengths { places: places.len(), changes: changes.len() });
@@ -79,12 +80,13 @@ impl SparseStep {
         Ok(Self { places: places.iter().map(place).collect::<Result<_, _>>()?, changes })
     }
 
-    /// A step along the update of one miner, as the outer step would make with it alone: for each tensor of the model, in
-    /// order, what was sent and the factor that clips it; `value x factor x rate`, each product rounded. `edge` is the
-    /// edge of a full chunk.
+    /// Creates a step along the update of one miner: the outer step that would result from this
+    /// update alone. `tensors` holds, for each tensor of the model in order, the sent values and the
+    /// factor that clips them. The change is `value x factor x rate`, and each product is rounded.
+    /// `edge` is the edge of a full chunk.
     ///
     /// # Errors
-    /// The tensors are not those of the model.
+    /// The tensors do not match the model's.
     pub fn along<'a>(
         layout: &Layout,
         edge: usize,
@@ -121,12 +123,13 @@ impl SparseStep {
 }
 
 impl Model {
-    /// Makes a step, lets a function look at the model, and undoes the step: only the coordinates that it touches are
-    /// saved and put back, with all their bits. A coordinate whose result would not be finite is left as it is, as in
-    /// the outer step.
+    /// Applies a step, lets a function evaluate the model, and undoes the step. Only the coordinates
+    /// of the step are saved and restored, with all their bits. A coordinate whose result would not
+    /// be finite stays unchanged, as in the outer step.
     ///
     /// # Errors
-    /// The step does not fit the model, the function fails, or there is no memory. The step is undone then as well.
+    /// The step does not fit the model, the function fails, or memory runs out. The step is undone in
+    /// all cases.
     pub fn trial<T>(
         &mut self,
         step: &SparseStep,

@@ -1,5 +1,5 @@
-//! One window of one miner: real text to a dataset, training, a submission, a bucket, and back, bit for bit.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+//! One window of one miner, bit for bit: text to dataset, training, submission, bucket, and back.
+#![allow(clippy::unwrap_used)] // A test that cannot continue stops here.
 
 use base::{
     BlockHash, Height, NeuronId, Secret, Window,
@@ -29,18 +29,18 @@ use std::{
 };
 use storage::{Bucket, Content, Floor, Limits, Put, Storage};
 
-/// So long that only a hanging test meets it.
+/// A limit that only a hanging test reaches.
 const LONG: Duration = Duration::from_secs(300);
 const FLOOR: Floor = Floor { bytes_per_second: 0, over: LONG };
 
-/// A secret key: a multiple of 8 below 2^255, and a nonce.
+/// Returns a signing key. Its secret is a multiple of 8 below 2^255, and a nonce.
 fn signing_key() -> SigningKey {
     let mut secret = [8; 64];
     secret[31] = 1;
     SigningKey::from_bytes(&secret).unwrap()
 }
 
-/// The tiny run with a smaller model and short sequences.
+/// Returns the tiny run with a smaller model and short sequences.
 fn run() -> RunFile {
     let text = include_str!("../../../deploy/runs/tiny.toml");
     let mut run = RunFile::parse(text).unwrap();
@@ -59,7 +59,7 @@ fn run() -> RunFile {
     run
 }
 
-/// The text of this repository's own pages and licence.
+/// Returns the paths of this repository's own pages and licence.
 fn texts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     ["LICENSE-APACHE", "common/protocol/FORMATS.md", "README.md"].map(|page| root.join(page)).into()
@@ -76,7 +76,7 @@ fn shards(out: &Path, run: &RunFile) -> (Shards, u64) {
     (Shards::of(&manifest, Role::Training, paths).unwrap(), manifest.training_blocks())
 }
 
-/// A node with the run's initial parameters.
+/// Creates a node with the run's initial parameters.
 fn node(run: &RunFile) -> Model {
     let options = Options { place: Place::Cpu, threads: 1, ..Options::default() };
     let mut model = Model::new(run.model, options).unwrap();
@@ -84,7 +84,7 @@ fn node(run: &RunFile) -> Model {
     model
 }
 
-/// What a miner uploads for its first window.
+/// Makes the object that a miner uploads for its first window.
 fn make(run: &RunFile, layout: &Layout, expected: &Expected, data: (&Shards, u64)) -> Vec<u8> {
     let (training, blocks) = data;
     let neurons = std::iter::once(expected.neuron);
@@ -105,7 +105,7 @@ fn make(run: &RunFile, layout: &Layout, expected: &Expected, data: (&Shards, u64
     encode(layout, &Header::new(expected, samples, layout), &sent, &signing_key()).unwrap()
 }
 
-/// The state after the window, for a node that was given the object.
+/// Returns the state root after the window, on a node that received the object.
 fn apply(run: &RunFile, layout: &Arc<Layout>, expected: &Expected, object: Vec<u8>) -> StateRoot {
     let accepted = Submission::open(object, Arc::clone(layout), expected).unwrap();
     let mut model = node(run);
@@ -113,7 +113,7 @@ fn apply(run: &RunFile, layout: &Arc<Layout>, expected: &Expected, object: Vec<u
     model.state_root().unwrap()
 }
 
-/// A bucket of its owner, and the same one as strangers read it.
+/// Starts a server with one bucket. Returns the owner's access and the access of other nodes.
 async fn bucket(folder: &Path) -> (Server, Bucket, Bucket) {
     let key = |kind: &str| Key { id: format!("miner-{kind}"), secret: format!("miner-{kind}-secret") };
     let config = BucketConfig { name: "miner".to_owned(), read: key("read"), write: key("write") };

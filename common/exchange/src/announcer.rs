@@ -1,10 +1,10 @@
-//! One's own commitment: bucket, claims and votes onto the chain.
+//! Writes the commitment of this node's hotkey to the chain: bucket, claims and votes.
 
 use base::{Height, Netuid, commitment::CommitmentError};
 use chain::{Client, CommitError, error::ReadError, wallet::KeyPair};
 use protocol::announcement::{self, Announcement, Bucket, Reading, Record};
 
-/// Writes the commitment of one hotkey.
+/// The writer of one hotkey's commitment.
 #[derive(Clone, Debug)]
 pub struct Announcer {
     client: Client,
@@ -14,27 +14,27 @@ pub struct Announcer {
     overwrite: bool,
 }
 
-/// Why something was not announced.
+/// The reason why an announcement failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnnounceError {
-    /// What stands in the commitment is not ours, and would be gone.
+    /// A commitment of other software, which the announcement would overwrite.
     #[error(
-        "the hotkey's commitment holds what other software wrote ({0}): use another hotkey, or allow it to be overwritten"
+        "cannot replace a commitment that other software wrote ({0}): use another hotkey, or allow overwriting"
     )]
     Foreign(String),
-    /// What stands there cannot be read.
+    /// A chain state that cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The fields do not fit.
+    /// Fields that do not fit into a commitment.
     #[error(transparent)]
     Fields(#[from] CommitmentError),
-    /// The chain did not take it.
+    /// A commitment that the chain did not accept.
     #[error(transparent)]
     Commit(#[from] CommitError),
 }
 
 impl AnnounceError {
-    /// May the same succeed later?
+    /// Returns whether a retry may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -46,23 +46,23 @@ impl AnnounceError {
 }
 
 impl Announcer {
-    /// For a hotkey whose bucket is this one.
+    /// Creates an announcer for a hotkey with this bucket.
     #[must_use]
     pub fn new(client: Client, netuid: Netuid, key: KeyPair, bucket: Bucket) -> Self {
         Self { client, netuid, key, bucket, overwrite: false }
     }
 
-    /// Whether what other software wrote may be overwritten.
+    /// Sets whether the announcer may overwrite a commitment of other software.
     #[must_use]
     pub fn overwrite(self, overwrite: bool) -> Self {
         Self { overwrite, ..self }
     }
 
-    /// Announces the bucket, unless the chain shows it already; a record of ours that stands beside it stays. The block
-    /// in which the commitment was set.
+    /// Announces the bucket, unless the chain shows it already. An existing claim or vote of this
+    /// hotkey stays. Returns the block in which the commitment was set.
     ///
     /// # Errors
-    /// The commitment is other software's, or the chain does not take it.
+    /// Other software wrote the commitment, or the chain does not accept it.
     pub async fn bucket(&self) -> Result<Height, AnnounceError> {
         let stands = self.read().await?;
         if let Some((height, reading)) = &stands
@@ -74,11 +74,11 @@ impl Announcer {
         self.write(stands, record).await
     }
 
-    /// Announces a claim or a vote, with the bucket beside it, unless the chain shows just that already. The block in
-    /// which it was set.
+    /// Announces a claim or a vote together with the bucket, unless the chain shows exactly that
+    /// already. Returns the block in which the commitment was set.
     ///
     /// # Errors
-    /// The commitment is other software's, this epoch's space is used up, or the chain does not take it.
+    /// Other software wrote the commitment, this epoch's space is used up, or the chain does not accept it.
     pub async fn record(&self, record: Record) -> Result<Height, AnnounceError> {
         let stands = self.read().await?;
         let ours = Announcement { bucket: self.bucket.clone(), record: Some(record) };
@@ -90,7 +90,7 @@ impl Announcer {
         self.write(stands, Some(record)).await
     }
 
-    /// What stands in the commitment, and since when.
+    /// Reads the current commitment and the block in which it was set.
     async fn read(&self) -> Result<Option<(Height, Reading)>, ReadError> {
         let (head, hotkey) = (self.client.finalized_hash().await?, self.key.hotkey());
         let commitments = self.client.at(head).commitments_of(self.netuid, &[hotkey]).await?;

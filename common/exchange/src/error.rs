@@ -1,4 +1,4 @@
-//! Why the chain does not say what was asked.
+//! The error of reading the chain.
 
 use base::Height;
 use chain::error::ReadError;
@@ -8,36 +8,36 @@ use protocol::{
     clock::ClockError,
 };
 
-/// Why the chain does not say what was asked.
+/// The reason why a query of the chain failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ExchangeError {
-    /// The chain could not be read.
+    /// A chain that cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The block is not final yet, so that nothing may be decided by it.
-    #[error("block {height} is not final yet: the finalized head is block {finalized}")]
+    /// A block that is not finalized yet, so that it cannot decide anything.
+    #[error("block {height} is not finalized yet: the newest finalized block is {finalized}")]
     NotFinal {
-        /// The block that was asked for.
+        /// The requested block.
         height: Height,
         /// The newest finalized block.
         finalized: Height,
     },
-    /// What a block says of the subnet cannot be.
+    /// A subnet state that is impossible.
     #[error("the chain contradicts itself: {0}")]
     Snapshot(#[from] SnapshotError),
-    /// The run has no such window.
+    /// A window that the run does not have.
     #[error(transparent)]
     Clock(#[from] ClockError),
-    /// A part of what decides a window is missing.
+    /// A window whose evidence is incomplete.
     #[error(transparent)]
     CannotDecide(#[from] CannotDecide),
-    /// The dataset is too small for the subnet's neurons.
+    /// A dataset that is too small for the subnet's neurons.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
 }
 
 impl ExchangeError {
-    /// May the same question have an answer later?
+    /// Returns whether the same query may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -47,7 +47,8 @@ impl ExchangeError {
         }
     }
 
-    /// Have the nodes forgotten the block's state? An archive node has it, and so may others who kept what they read.
+    /// Returns whether the chain's nodes have discarded the block's state. Archive nodes still have it.
+    /// Other participants that stored it may have it too.
     #[must_use]
     pub fn is_pruned(&self) -> bool {
         matches!(self, Self::Read(ReadError::Pruned(_)))

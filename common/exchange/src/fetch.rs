@@ -1,4 +1,4 @@
-//! Objects out of strangers' buckets: checked to the last bit, or not at all.
+//! Downloads objects from the buckets of other nodes, and returns only objects that are fully verified.
 
 mod checkpoint;
 mod error;
@@ -19,25 +19,26 @@ use scoring::score_log::{self, ScoreLog};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::{Bucket, Floor, Limits, Storage};
 
-/// What reading an object may cost, whatever its owner does. How many bytes it may have follows from what it is.
+/// The limits for the download of one object. The size limit follows from the kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// Time for an object, with all retries. A file of a checkpoint has the time on top that its bytes take at the floor.
+    /// Time for one object, with all retries. A file of a checkpoint has additional time: the time
+    /// that its bytes take at the floor.
     pub time: Duration,
-    /// How slow its bucket may be.
+    /// The lowest allowed speed of the bucket.
     pub floor: Floor,
 }
 
-/// What a miner claims, as far as it can be opened yet.
+/// The object that a miner claims, opened as far as possible.
 #[derive(Debug)]
 pub enum Claimed {
-    /// It was never sealed.
+    /// A submission that was never sealed.
     Open(Submission<Bytes>),
-    /// It waits for its key: [`Fetcher::unseal`].
+    /// A sealed submission that needs its key: [`Fetcher::unseal`].
     Sealed(Sealed),
 }
 
-/// Takes objects out of buckets. Clones share connections.
+/// Downloads objects from buckets. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     storage: Storage,
@@ -45,16 +46,18 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher that allows each object so much.
+    /// Creates a fetcher that applies these limits to each object.
     #[must_use]
     pub fn new(storage: Storage, limits: FetchLimits) -> Self {
         Self { storage, limits }
     }
 
-    /// What a miner claims, from its own bucket, opened with the key there if it is sealed.
+    /// Downloads the object that a miner claims from the miner's own bucket. A sealed object is
+    /// opened with the key from the same bucket.
     ///
     /// # Errors
-    /// It or its key is not to be had, not the claimed one, or not a submission as expected: [`FetchError::fault`].
+    /// The object or its key cannot be downloaded, has another hash than the claim, or is not a valid
+    /// submission: see [`FetchError::fault`].
     pub async fn submission(
         &self,
         state: &BlockState,
@@ -65,10 +68,11 @@ impl Fetcher {
         self.object_of(&expected.neuron, state, &claim.object, expected, layout).await
     }
 
-    /// What a miner claims, from its own bucket, before its key is asked for.
+    /// Downloads the object that a miner claims from the miner's own bucket, without its key.
     ///
     /// # Errors
-    /// It is not to be had, not the claimed one, or not a submission as expected: [`FetchError::fault`].
+    /// The object cannot be downloaded, has another hash than the claim, or is not a valid
+    /// submission: see [`FetchError::fault`].
     pub async fn claimed(
         &self,
         state: &BlockState,
@@ -79,10 +83,10 @@ impl Fetcher {
         self.claimed_of(&expected.neuron, state, &claim.object, expected, layout).await
     }
 
-    /// The bytes of the key of a sealed submission, from its miner's bucket. They have yet to be checked.
+    /// Downloads the key of a sealed submission from its miner's bucket. The bytes are not checked yet.
     ///
     /// # Errors
-    /// They are not to be had (yet).
+    /// The key cannot be downloaded. It may not be published yet.
     pub async fn key(&self, state: &BlockState, sealed: &Sealed) -> Result<Vec<u8>, FetchError> {
         self.key_of(&sealed.header().neuron, state, sealed).await
     }
@@ -90,17 +94,17 @@ impl Fetcher {
     /// Opens a sealed submission.
     ///
     /// # Errors
-    /// The key is not the one that it was sealed with, or what it opens to is no submission.
+    /// The submission was sealed with another key, or its contents are not a valid submission.
     pub async fn unseal(&self, sealed: Sealed, key: Vec<u8>) -> Result<Submission<Bytes>, FetchError> {
         let owner = sealed.header().neuron.hotkey;
         on_a_thread(owner, move || sealed.unseal(&key).map_err(not_as_expected(owner))).await
     }
 
-    /// An accepted object: from its miner's bucket, else from its custodians', else from another's who voted for it.
-    /// `state` is the one at `M_w`, `seed` the hash of block `D_w`.
+    /// Downloads an accepted object: from its miner's bucket, else from its custodians', else from
+    /// another voter's. `state` is the state at `M_w`. `seed` is the hash of block `D_w`.
     ///
     /// # Errors
-    /// Nobody has it now: [`FetchError::Nowhere`].
+    /// No source has the object now: [`FetchError::Nowhere`].
     pub async fn accepted(
         &self,
         state: &BlockState,
@@ -115,7 +119,7 @@ impl Fetcher {
             match self.object_of(&owner, state, &accepted.object, expected, layout).await {
                 Ok(submission) => return Ok(submission),
                 Err(error) => {
-                    tracing::debug!(target: "exchange", object = %accepted.object, %owner, %error, "not there");
+                    tracing::debug!(target: "exchange", object = %accepted.object, %owner, %error, "download failed");
                     failures.push((owner, error));
                 }
             }
@@ -123,10 +127,11 @@ impl Fetcher {
         Err(FetchError::Nowhere { object: accepted.object, failures })
     }
 
-    /// A validator's score log of a window: whole, unchanged and signed. What it states has yet to be replayed.
+    /// Downloads a validator's score log of a window: complete, unchanged and signed. Its statements
+    /// are not replayed yet.
     ///
     /// # Errors
-    /// It is not to be had, or is no such log.
+    /// The log cannot be downloaded, or is not valid.
     pub async fn score_log(
         &self,
         state: &BlockState,
@@ -141,10 +146,11 @@ impl Fetcher {
             .map_err(|source| FetchError::ScoreLog { owner: validator.hotkey, source })
     }
 
-    /// What a validator says was decided on a window. It is true if the history ends on the voted state with it.
+    /// Downloads a validator's record of a window's decision. It is true if the history with it ends
+    /// at the voted state.
     ///
     /// # Errors
-    /// It is not to be had, or is no such record.
+    /// The record cannot be downloaded, or is not valid.
     pub async fn record(
         &self,
         state: &BlockState,
@@ -159,7 +165,7 @@ impl Fetcher {
             .map_err(|source| FetchError::Record { owner: validator.hotkey, source })
     }
 
-    /// An object of a window, from anybody's bucket.
+    /// Downloads an object of a window from the bucket of any node.
     async fn object_of(
         &self,
         owner: &NeuronId,
@@ -206,7 +212,7 @@ impl Fetcher {
         self.small(state, owner, &key, bucket_layout::LARGEST_SEAL_KEY).await
     }
 
-    /// An object that fits into memory.
+    /// Downloads an object that fits into memory.
     async fn small(
         &self,
         state: &BlockState,
@@ -231,7 +237,7 @@ impl Fetcher {
     }
 }
 
-/// Who is asked for an accepted object, in turn.
+/// Returns the sources of an accepted object, in the order of use.
 fn sources(seed: BlockHash, accepted: &Accepted, voters: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
     let mut sources = vec![accepted.id];
     sources.extend(custodians(seed, &accepted.object, voters));
@@ -240,13 +246,13 @@ fn sources(seed: BlockHash, accepted: &Accepted, voters: &BTreeSet<NeuronId>) ->
     sources
 }
 
-/// The hash of what was found under the name of an object. Bytes that are not the claimed ones say nothing about who claimed
-/// them but that.
+/// Returns the hash of the bytes found under the name of an object. If it differs from the claimed
+/// hash, the bytes prove nothing else about the miner.
 fn found(bytes: &[u8]) -> ObjectHash {
     ObjectHash::of(&[&bytes[..bytes.len().saturating_sub(TRAILER_BYTES)]])
 }
 
-/// Opens what was claimed, as far as that goes without a key.
+/// Opens a claimed object as far as possible without a key.
 fn open(bytes: Vec<u8>, layout: Arc<Layout>, expected: &Expected) -> Result<Claimed, SubmissionError> {
     Ok(match expected.sealed {
         true => Claimed::Sealed(Sealed::open(bytes, layout, expected)?),
@@ -258,7 +264,7 @@ fn not_as_expected(owner: Hotkey) -> impl FnOnce(SubmissionError) -> FetchError 
     move |source| FetchError::Submission { owner, source }
 }
 
-/// Hashes, decrypts and checks on a thread on which that may take its time.
+/// Hashes, decrypts and checks on a thread for blocking work.
 async fn on_a_thread<T: Send + 'static>(
     owner: Hotkey,
     check: impl FnOnce() -> Result<T, FetchError> + Send + 'static,

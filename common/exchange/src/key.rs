@@ -3,7 +3,7 @@
 use base::signature::SigningKey;
 use chain::wallet::KeyPair;
 
-/// A hotkey's key, for signing submissions and score logs.
+/// Returns a hotkey's key for signing submissions and score logs.
 #[must_use]
 pub fn signing_key(key: &KeyPair) -> SigningKey {
     key.signing_key()

@@ -1,4 +1,4 @@
-//! The chain, block by block, and the windows that it decides.
+//! Reads the chain block by block, and decides windows from it.
 
 use crate::{BlockState, ExchangeError};
 use base::{BlockHash, Height, Netuid, NeuronId, Window};
@@ -15,12 +15,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// States that are remembered. A window needs four (assignment, incentives, claims, votes) and its seed.
+/// The number of states in the cache. A window needs four (assignment, incentives, claims, votes) and
+/// its seed.
 const STATES: usize = 24;
-/// Hashes of finalized blocks that are remembered: at 12 s a block those of 13 hours.
+/// The number of finalized block hashes in the cache: 13 hours at 12 s per block.
 const HASHES: usize = 4096;
 
-/// The chain as all nodes of a subnet read it. Clones share what they remember.
+/// The chain as all nodes of a subnet read it. Clones share one cache.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     client: Client,
@@ -28,12 +29,12 @@ pub struct Ledger {
     memory: Arc<Mutex<Memory>>,
 }
 
-/// What was read already. All of it is final, so none of it changes.
+/// The cache of previous reads. All of it is finalized, so it never changes.
 #[derive(Debug, Default)]
 struct Memory {
     finalized: Height,
     hashes: BTreeMap<Height, BlockHash>,
-    /// The last ones that were asked for, the newest at the end.
+    /// The most recently used states, the newest at the end.
     states: VecDeque<Arc<BlockState>>,
 }
 
@@ -42,16 +43,16 @@ struct Memory {
 pub struct WindowEvidence {
     /// The window's heights.
     pub heights: Heights,
-    /// At `D_w - 10`: the incentives that order the candidates.
+    /// The state at `D_w - 10`: the incentives that order the candidates.
     pub incentives: Arc<BlockState>,
-    /// At `D_w`: the claims.
+    /// The state at `D_w`: the claims.
     pub claims: Arc<BlockState>,
-    /// At `M_w`: the votes.
+    /// The state at `M_w`: the votes.
     pub votes: Arc<BlockState>,
 }
 
 impl WindowEvidence {
-    /// As [`decide`] reads it. `turnouts`: who voted in the last windows.
+    /// Returns the evidence for [`decide`]. `turnouts` holds the voters of the last windows.
     #[must_use]
     pub fn evidence<'a>(&'a self, turnouts: &'a BTreeMap<Window, BTreeSet<NeuronId>>) -> Evidence<'a> {
         Evidence {
@@ -64,30 +65,30 @@ impl WindowEvidence {
 }
 
 impl Ledger {
-    /// Of a subnet.
+    /// Creates a ledger for a subnet.
     #[must_use]
     pub fn new(client: Client, netuid: Netuid) -> Self {
         Self { client, netuid, memory: Arc::default() }
     }
 
-    /// The chain's client.
+    /// Returns the chain's client.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The subnet.
+    /// Returns the subnet.
     #[must_use]
     pub fn netuid(&self) -> Netuid {
         self.netuid
     }
 
-    /// Notes a block that [`chain::Blocks`] showed to be final, so that nobody has to ask for it again.
+    /// Stores a finalized block from [`chain::Blocks`] in the cache, so that it is not requested again.
     pub fn saw(&self, block: &Block) {
         self.with_memory(|memory| memory.note(block.height, block.hash));
     }
 
-    /// The height of the newest finalized block. Three requests.
+    /// Reads the height of the newest finalized block, with three requests.
     ///
     /// # Errors
     /// The chain cannot be read.
@@ -97,10 +98,10 @@ impl Ledger {
         Ok(block.height)
     }
 
-    /// The hash of a finalized block.
+    /// Returns the hash of a finalized block.
     ///
     /// # Errors
-    /// It is not final, or the chain cannot be read.
+    /// The block is not finalized, or the chain cannot be read.
     pub async fn hash(&self, height: Height) -> Result<BlockHash, ExchangeError> {
         if let Some(hash) = self.with_memory(|memory| memory.hashes.get(&height).copied()) {
             return Ok(hash);
@@ -121,10 +122,11 @@ impl Ledger {
         }
     }
 
-    /// The state after a finalized block. Five requests, or none if it was read lately.
+    /// Returns the state after a finalized block. It takes five requests, or none if the state is in
+    /// the cache.
     ///
     /// # Errors
-    /// The block is not final, its state is gone, or the chain cannot be read.
+    /// The block is not finalized, its state is pruned, or the chain cannot be read.
     pub async fn at(&self, height: Height) -> Result<Arc<BlockState>, ExchangeError> {
         if let Some(state) = self.with_memory(|memory| memory.recall(height)) {
             return Ok(state);
@@ -138,21 +140,21 @@ impl Ledger {
         Ok(state)
     }
 
-    /// The states that decide a window.
+    /// Reads the states that decide a window.
     ///
     /// # Errors
-    /// As [`Self::at`].
+    /// The errors of [`Self::at`].
     pub async fn evidence(&self, heights: &Heights) -> Result<WindowEvidence, ExchangeError> {
-        let votes = self.at(heights.votes_close).await?; // The newest: if it is not final, nothing else is asked for.
+        let votes = self.at(heights.votes_close).await?; // The newest first: unless it is final, stop.
         let incentives = self.at(heights.incentives).await?;
         let claims = self.at(heights.claims_close).await?;
         Ok(WindowEvidence { heights: *heights, incentives, claims, votes })
     }
 
-    /// What all nodes decide on a window; `history` goes up to it.
+    /// Decides a window with the result that all nodes get. `history` must reach this window.
     ///
     /// # Errors
-    /// As [`Self::at`]; or the run has no such window, or the history does not reach it.
+    /// The errors of [`Self::at`], or the run has no such window, or the history does not reach it.
     pub async fn decide(
         &self,
         spec: &RunSpec,
@@ -165,10 +167,11 @@ impl Ledger {
         Ok(decide(spec.id(), &spec.acceptance, &heights, &evidence)?)
     }
 
-    /// Who trains on what in a window, of a dataset with so many blocks to train on.
+    /// Returns the assignments of a window: each neuron's share of a dataset with `training_blocks`
+    /// training blocks.
     ///
     /// # Errors
-    /// As [`Self::at`]; or the run has no such window, or the dataset is too small.
+    /// The errors of [`Self::at`], or the run has no such window, or the dataset is too small.
     pub async fn assignments(
         &self,
         spec: &RunSpec,
@@ -180,7 +183,8 @@ impl Ledger {
         Ok(Assignments::new(&spec.hash(), window, seed.hash, neurons, samples, training_blocks)?)
     }
 
-    /// Memory is whole at any time, so that a panic elsewhere does not spoil it.
+    /// Calls a function with the cache. The cache is consistent at any time, so a panic of another
+    /// thread does not damage it.
     fn with_memory<T>(&self, with: impl FnOnce(&mut Memory) -> T) -> T {
         with(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }

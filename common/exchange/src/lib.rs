@@ -1,16 +1,21 @@
-//! What every node reads from chain and buckets, and how it writes there.
+//! Reads the chain and the buckets for all node types, and writes to them.
 //!
-//! A [`Ledger`] shows the chain's state after a block as the pure functions of `common` want it, and decides windows by
-//! them. A [`Fetcher`] takes objects out of strangers' buckets and hands on only what was checked to the last bit, or a
-//! [`FetchError`] that says whose fault it is. An [`Outbox`] and an [`Announcer`] are the way in the other direction:
-//! objects into one's own bucket, claims and votes onto the chain.
+//! A [`Ledger`] reads the chain's state after a block, in the form that the pure functions of
+//! `common` need, and decides windows with it. A [`Fetcher`] downloads objects from the buckets of
+//! other nodes. It returns only fully verified objects, or a [`FetchError`] that says who is at
+//! fault. An [`Outbox`] uploads objects to this node's own bucket. An [`Announcer`] writes claims and
+//! votes to the chain.
 //!
-//! Nothing is decided here that `common` decides, nothing is trained or measured, and nothing is waited for: a block
-//! that is not final is an error, for those to wait who know how long. There is no libtorch here; whoever only
-//! recomputes what others did reads the parameters of a checkpoint by [`read_parameters`].
+//! This crate decides nothing that `common` decides, and it neither trains nor evaluates. It also
+//! never waits: a block that is not finalized is an error, since only the caller knows how long to
+//! wait. The crate does not use libtorch. Programs that only recompute results read the parameters of
+//! a checkpoint with [`read_parameters`].
 //!
 //! ```no_run
-//! # async fn example(client: chain::Client, spec: protocol::run_spec::RunSpec) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(
+//! #     client: chain::Client,
+//! #     spec: protocol::run_spec::RunSpec,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! use base::Window;
 //! use protocol::history::History;
 //! use exchange::Ledger;
@@ -18,7 +23,8 @@
 //! let ledger = Ledger::new(client, spec.network.netuid);
 //! let mut history = History::new(&spec.hash());
 //! let decision = ledger.decide(&spec, &history, Window(0)).await?;
-//! println!("window 0: {} of {} candidates are applied", decision.applied().len(), decision.candidates.len());
+//! let (applied, candidates) = (decision.applied().len(), decision.candidates.len());
+//! println!("window 0: {applied} of {candidates} candidates are applied");
 //! history.push(&decision)?;
 //! # Ok(())
 //! # }

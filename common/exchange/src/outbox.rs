@@ -1,4 +1,4 @@
-//! Objects into one's own bucket, under the names where others look for them.
+//! Uploads objects to this node's own bucket, under the keys where other nodes expect them.
 
 use base::{
     Window,
@@ -15,35 +15,36 @@ use protocol::{
 use std::{path::Path, time::Duration};
 use storage::{Bucket, Content, Floor, Limits, Put, StorageError, Stored};
 
-/// How long an object may take; a file of a checkpoint has the time on top that it takes at a megabyte a second.
+/// The time limit for one object. A file of a checkpoint has additional time: its bytes at 1 MiB/s.
 const TIME: Duration = Duration::from_secs(600);
-/// A service that does not answer within this time is asked again.
+/// The lowest allowed speed: 64 KiB/s over 30 s. The request is repeated if the service does not answer
+/// within this time.
 const FLOOR: Floor = Floor { bytes_per_second: 64 << 10, over: Duration::from_secs(30) };
-/// Keys that are listed at a time.
+/// The number of keys in one listing.
 const PAGE: usize = 1000;
-/// Deletes under way at once.
+/// The number of concurrent deletes.
 const AT_ONCE: usize = 8;
 
-/// One's own bucket, in a run. Clones are cheap.
+/// This node's own bucket, in a run. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     bucket: Bucket,
     run: RunHash,
 }
 
-/// Why an object was not put, or old ones not deleted.
+/// The reason why an upload or a delete failed.
 #[derive(Debug, thiserror::Error)]
-#[error("one's own bucket: {0}")]
+#[error("cannot update this node's own bucket: {0}")]
 pub struct OutboxError(#[from] StorageError);
 
 impl OutboxError {
-    /// May the same succeed later?
+    /// Returns whether a retry may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.0.is_retryable()
     }
 
-    /// What the bucket says.
+    /// Returns the error of the bucket.
     #[must_use]
     pub fn storage(&self) -> &StorageError {
         &self.0
@@ -51,13 +52,13 @@ impl OutboxError {
 }
 
 impl Outbox {
-    /// Into a bucket that this node may write.
+    /// Creates an outbox for a bucket that this node may write.
     #[must_use]
     pub fn new(bucket: Bucket, run: RunHash) -> Self {
         Self { bucket, run }
     }
 
-    /// The bucket.
+    /// Returns the bucket.
     #[must_use]
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
@@ -67,10 +68,10 @@ impl Outbox {
         self.run.id()
     }
 
-    /// A submission: one's own, or as its custodian.
+    /// Uploads a submission: this node's own, or one that it stores as custodian.
     ///
     /// # Errors
-    /// The bucket does not take it.
+    /// The bucket does not accept it.
     pub async fn put_submission(
         &self,
         window: Window,
@@ -80,10 +81,11 @@ impl Outbox {
         self.put(&bucket_layout::submission(self.id(), window, object), bytes).await
     }
 
-    /// The key of a sealed submission: one's own once claims are closed, or as its custodian.
+    /// Uploads the key of a sealed submission: this node's own after claims are closed, or one that
+    /// it stores as custodian.
     ///
     /// # Errors
-    /// The bucket does not take it.
+    /// The bucket does not accept it.
     pub async fn put_key(
         &self,
         window: Window,
@@ -93,26 +95,26 @@ impl Outbox {
         self.put(&bucket_layout::seal_key(self.id(), window, object), Bytes::copy_from_slice(key)).await
     }
 
-    /// A signed score log.
+    /// Uploads a signed score log.
     ///
     /// # Errors
-    /// The bucket does not take it.
+    /// The bucket does not accept it.
     pub async fn put_score_log(&self, window: Window, bytes: Bytes) -> Result<Stored, OutboxError> {
         self.put(&bucket_layout::score_log(self.id(), window), bytes).await
     }
 
-    /// What was decided on a window.
+    /// Uploads the record of a window's decision.
     ///
     /// # Errors
-    /// The bucket does not take it.
+    /// The bucket does not accept it.
     pub async fn put_record(&self, record: &WindowRecord) -> Result<Stored, OutboxError> {
         self.put(&bucket_layout::record(self.id(), record.window), record.to_bytes(&self.run).into()).await
     }
 
-    /// All files of a checkpoint, then its manifest, then the pointer to it.
+    /// Uploads all files of a checkpoint, then its manifest, then the pointer to it.
     ///
     /// # Errors
-    /// The bucket does not take one of them. The pointer still names the checkpoint before.
+    /// The bucket does not accept one of them. The pointer then still names the previous checkpoint.
     pub async fn put_checkpoint(&self, folder: &Path, manifest: &Manifest) -> Result<Pointer, OutboxError> {
         let key = |file: &str| bucket_layout::checkpoint(self.id(), manifest.window, file);
         for part in &manifest.parts {
@@ -126,11 +128,12 @@ impl Outbox {
         Ok(pointer)
     }
 
-    /// Deletes submissions, their keys and checkpoints of windows before this one, but not the checkpoint that the pointer names;
-    /// never score logs or records. How many objects were deleted.
+    /// Deletes submissions, their keys and checkpoints of windows before this one, but not the
+    /// checkpoint that the pointer names. It never deletes score logs or records. Returns the number
+    /// of deleted objects.
     ///
     /// # Errors
-    /// The bucket does not list or delete them.
+    /// The bucket cannot list or delete them.
     pub async fn delete_before(&self, window: Window) -> Result<usize, OutboxError> {
         let newest = self.newest_checkpoint().await?;
         let submissions = self.delete(&bucket_layout::submissions(self.id()), |of| of < window).await?;
@@ -139,18 +142,18 @@ impl Outbox {
         Ok(submissions + keys_too + self.delete(&bucket_layout::checkpoints(self.id()), is_old).await?)
     }
 
-    /// The window of the checkpoint that the pointer names.
+    /// Returns the window of the checkpoint that the pointer names.
     async fn newest_checkpoint(&self) -> Result<Option<Window>, OutboxError> {
         let limits = Limits { bytes: bucket_layout::LARGEST_POINTER, time: TIME, floor: FLOOR };
         match self.bucket.get(&bucket_layout::checkpoint_pointer(self.id()), &limits).await {
-            // What cannot be read protects nothing: others cannot read it either.
+            // A pointer that cannot be read protects nothing: other nodes cannot read it either.
             Ok((bytes, _)) => Ok(Pointer::read(&bytes).ok().map(|pointer| pointer.window)),
             Err(StorageError::NotFound { .. } | StorageError::TooLarge { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Deletes what lies below a prefix and is of windows that are old.
+    /// Deletes all objects below a prefix whose windows are old. Returns their number.
     async fn delete(&self, prefix: &str, is_old: impl Fn(Window) -> bool) -> Result<usize, OutboxError> {
         let (mut after, mut deleted) = (None, 0);
         loop {

@@ -1,4 +1,4 @@
-//! The parameters of a checkpoint of ours, without libtorch.
+//! Reads the parameters of a Muster checkpoint, without libtorch.
 
 use base::digest::StateRoot;
 use protocol::{
@@ -15,61 +15,61 @@ use std::{
     thread,
 };
 
-/// Why the parameters of a checkpoint could not be read.
+/// The reason why the parameters of a checkpoint cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ParametersError {
-    /// A file could not be read.
+    /// A file that cannot be read.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file is larger than the model's can be.
-    #[error("{}: the file has more than {most} bytes, which no file of this model's checkpoint has", path.display())]
+    /// A file that is too large for this model.
+    #[error("{}: the file has more than {most} bytes, the limit for this model's checkpoint", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// What it may have.
+        /// The largest allowed size in bytes.
         most: u64,
     },
-    /// The manifest is none.
+    /// A manifest that is not valid.
     #[error("{}: {source}", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ManifestError,
     },
-    /// The progress is none.
+    /// A progress file that is not valid.
     #[error("{}: {source}", path.display())]
     Progress {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ProgressError,
     },
-    /// A file is not safetensors.
-    #[error("{}: not a whole safetensors file ({source})", path.display())]
+    /// A file that is not complete safetensors.
+    #[error("{}: not a complete safetensors file ({source})", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: SafeTensorError,
     },
-    /// A tensor of other numbers than f32: a checkpoint of other software.
-    #[error("{}: the tensor {name} is of {found:?}: the parameters of a run are F32", path.display())]
+    /// A tensor whose number type is not f32: other software made the checkpoint.
+    #[error("{}: the tensor {name} has type {found:?}: the parameters of a run are F32", path.display())]
     Kind {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Its kind.
+        /// Its number type.
         found: Dtype,
     },
-    /// A tensor that the model does not have, or in another shape, or twice.
-    #[error("{}: the tensor {name} of shape {found:?} is none of the run's model, or there twice", path.display())]
+    /// A tensor that the model does not have, or that has another shape, or that occurs twice.
+    #[error("{}: the tensor {name} of shape {found:?} is not in the run's model, or occurs twice", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum ParametersError {
         /// Its shape.
         found: Vec<usize>,
     },
-    /// A tensor that is in no file.
+    /// A tensor that no file contains.
     #[error("{}: the tensor {name} is missing", path.display())]
     Missing {
         /// The folder.
@@ -86,22 +86,22 @@ pub enum ParametersError {
         /// The tensor.
         name: String,
     },
-    /// The parameters are others than those that the checkpoint is said to be of.
+    /// Parameters whose state root differs from the checkpoint's progress.
     #[error("{}: the parameters have the state root {found}, the checkpoint's progress says {expected}", path.display())]
     OtherRoot {
         /// The folder.
         path: PathBuf,
-        /// As the progress has it.
+        /// The state root in the progress.
         expected: StateRoot,
-        /// As the parameters have it.
+        /// The state root of the parameters.
         found: StateRoot,
     },
 }
 
-/// Reads the parameters of a checkpoint, which have the state root that its progress names.
+/// Reads the parameters of a checkpoint, and checks that they have the state root in its progress.
 ///
 /// # Errors
-/// A file is missing, malformed or of another model, or the parameters are others.
+/// A file is missing, malformed or of another model, or the parameters have another state root.
 pub fn read_parameters(folder: &Path, layout: &Layout) -> Result<Vec<f32>, ParametersError> {
     let manifest = read_manifest(folder)?;
     let progress = read_progress(folder)?;
@@ -131,7 +131,7 @@ fn read_progress(folder: &Path) -> Result<Progress, ParametersError> {
     Progress::read(&bytes).map_err(|source| ParametersError::Progress { path, source })
 }
 
-/// A file's bytes.
+/// Reads a file of at most `most` bytes.
 fn read(path: &Path, most: u64) -> Result<Vec<u8>, ParametersError> {
     let fail = |source| ParametersError::File { path: path.to_owned(), source };
     let mut bytes = Vec::new();
@@ -142,7 +142,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, ParametersError> {
     }
 }
 
-/// Parameters that are being read, tensor by tensor.
+/// Parameters during reading, tensor by tensor.
 struct Values<'a> {
     layout: &'a Layout,
     values: Vec<f32>,
@@ -154,7 +154,7 @@ impl<'a> Values<'a> {
         Self { layout, values: vec![0.0; layout.len()], is_read: vec![false; layout.iter().len()] }
     }
 
-    /// Takes all tensors of a file.
+    /// Copies all tensors of a file.
     fn add(&mut self, path: &Path) -> Result<(), ParametersError> {
         let bytes = read(path, most_bytes(self.layout.len() as u64))?;
         let fail = |source| ParametersError::Safetensors { path: path.to_owned(), source };
@@ -168,7 +168,8 @@ impl<'a> Values<'a> {
         Ok(())
     }
 
-    /// Where a tensor belongs, once.
+    /// Returns the place of a tensor, and marks the tensor as read. A second call for the same tensor
+    /// fails.
     fn place(
         &mut self,
         path: &Path,

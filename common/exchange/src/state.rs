@@ -1,4 +1,4 @@
-//! The state of a subnet after one block, whole.
+//! The complete state of a subnet after one block.
 
 use base::{BlockHash, Height, Hotkey, NeuronId, Uid, Window, digest::RunId};
 use chain::{Commitments, Metagraph};
@@ -12,20 +12,20 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The state of a subnet after one finalized block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockState {
-    /// The block.
+    /// The height of the block.
     pub height: Height,
-    /// Its hash.
+    /// The hash of the block.
     pub hash: BlockHash,
     /// All neurons.
     pub metagraph: Metagraph,
-    /// What they announce.
+    /// The commitments of all neurons.
     pub commitments: Commitments,
-    /// Both, as acceptance reads them.
+    /// Metagraph and commitments, in the form that acceptance needs.
     pub snapshot: Snapshot,
 }
 
 impl BlockState {
-    /// Joins what was read after one block.
+    /// Creates the state from metagraph and commitments of the same block.
     ///
     /// # Errors
     /// A hotkey holds two uids.
@@ -46,45 +46,47 @@ impl BlockState {
         Ok(Self { height, hash, metagraph, commitments, snapshot })
     }
 
-    /// Who holds a hotkey, if it is registered.
+    /// Returns the neuron that holds a hotkey, if the hotkey is registered.
     #[must_use]
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<(NeuronId, Uid)> {
         let neuron = self.metagraph.by_hotkey(hotkey)?;
         Some((NeuronId { hotkey: neuron.hotkey, registered: neuron.registered }, neuron.uid))
     }
 
-    /// All neurons, in the order of uids: what [`Assignments`](protocol::assignment::Assignments) ask for.
+    /// Returns all neurons in the order of uids, as [`Assignments`](protocol::assignment::Assignments)
+    /// need them.
     #[must_use]
     pub fn neurons_by_uid(&self) -> Vec<NeuronId> {
         let neurons = self.metagraph.neurons.iter();
         neurons.map(|n| NeuronId { hotkey: n.hotkey, registered: n.registered }).collect()
     }
 
-    /// What a hotkey announces, and what else stands in its commitment.
+    /// Returns a hotkey's announcement, and the other contents of its commitment.
     #[must_use]
     pub fn reading(&self, hotkey: &Hotkey) -> Option<Reading> {
         Some(announcement::read(&self.commitments.of(hotkey)?.fields))
     }
 
-    /// The bucket that a hotkey announces.
+    /// Returns the bucket that a hotkey announces.
     #[must_use]
     pub fn bucket(&self, hotkey: &Hotkey) -> Option<Bucket> {
         Some(self.reading(hotkey)?.announcement?.bucket)
     }
 
-    /// The claims for a window of a run that stand.
+    /// Returns the claims for a window of a run that the commitments of this block contain.
     #[must_use]
     pub fn claims(&self, run: RunId, window: Window) -> BTreeMap<NeuronId, Claim> {
         self.snapshot.claims(run, window).collect()
     }
 
-    /// The votes on a window of a run that stand: set after `D_w`, by who may vote.
+    /// Returns the votes on a window of a run that were set after `D_w`, by neurons that may vote.
     #[must_use]
     pub fn votes(&self, run: RunId, heights: &Heights) -> BTreeMap<NeuronId, Vote> {
         self.snapshot.votes(run, heights).map(|(id, _, vote)| (id, *vote)).collect()
     }
 
-    /// Who voted for an accepted object, from the state that the quorum names: who must have had it.
+    /// Returns the voters for an accepted object whose votes name the quorum's state. These nodes must
+    /// have had the object.
     #[must_use]
     pub fn voters_for(
         &self,
@@ -101,7 +103,8 @@ impl BlockState {
         votes.filter(|(.., vote)| had(vote)).map(|(id, ..)| id).collect()
     }
 
-    /// Who may vote, in the order of hotkeys, each with its stake of 65535.
+    /// Returns the neurons that may vote, in the order of hotkeys, each with its stake (65535 for the
+    /// largest).
     #[must_use]
     pub fn permitted(&self) -> Vec<(NeuronId, u16)> {
         let neurons = self.snapshot.participants().map(|participant| participant.neuron);

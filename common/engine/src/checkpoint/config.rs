@@ -1,4 +1,4 @@
-//! `config.json`: the model, as `transformers` writes and reads it.
+//! `config.json`: the model, in the format of `transformers`.
 
 use super::{CONFIG, CheckpointError, file, json};
 use protocol::model::ModelSpec;
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The settings of `transformers`' `LlamaConfig` that a forward pass depends on. Others are ignored.
+/// The settings of `LlamaConfig` in `transformers` that affect a forward pass. Other settings are ignored.
 #[derive(Debug, Serialize, Deserialize)]
 struct Config {
     #[serde(default)]
@@ -23,12 +23,12 @@ struct Config {
     head_dim: Option<u32>,
     max_position_embeddings: u32,
     rms_norm_eps: f64,
-    /// Where versions before 5 have it.
+    /// The rope base, in versions before 5.
     rope_theta: Option<f64>,
-    /// Where versions before 5 have what turns positions into angles.
+    /// The scaling of positions, in versions before 5.
     #[serde(default, skip_serializing)]
     rope_scaling: Option<serde_json::Value>,
-    /// Where version 5 has both.
+    /// Both settings, in version 5.
     rope_parameters: Option<RopeParameters>,
     #[serde(default)]
     tie_word_embeddings: bool,
@@ -57,13 +57,13 @@ fn default_rope() -> String {
     "default".to_owned()
 }
 
-/// The base of Llama's rotary frequencies where a configuration names none, as `transformers` has it.
+/// The base of Llama's rotary frequencies if the configuration names none: the default of `transformers`.
 const DEFAULT_THETA: f64 = 10_000.0;
 
-/// The model of a checkpoint.
+/// Reads the model spec of a checkpoint.
 ///
 /// # Errors
-/// There is no configuration, or it is none of a model that this engine computes.
+/// The configuration is missing, or it describes a model that this engine does not support.
 pub(super) fn read(folder: &Path) -> Result<ModelSpec, CheckpointError> {
     let path = folder.join(CONFIG);
     let text = fs::read(&path).map_err(file(&path))?;
@@ -76,7 +76,7 @@ pub(super) fn read(folder: &Path) -> Result<ModelSpec, CheckpointError> {
     }
 }
 
-/// The bytes of a model's configuration.
+/// Returns the bytes of a model's `config.json`.
 pub(super) fn bytes(spec: &ModelSpec) -> Vec<u8> {
     let config = Config {
         architectures: vec!["LlamaForCausalLM".to_owned()],
@@ -105,7 +105,7 @@ pub(super) fn bytes(spec: &ModelSpec) -> Vec<u8> {
     serde_json::to_vec_pretty(&config).expect("texts and finite numbers are JSON")
 }
 
-/// Checks that a checkpoint's model computes the same as another. Its longest sequence may differ.
+/// Checks that a checkpoint's model equals the wanted one. The longest sequence may differ.
 pub(super) fn check_same(
     folder: &Path,
     found: &ModelSpec,
@@ -156,7 +156,7 @@ impl Config {
         }
     }
 
-    /// Refuses what would load and then compute something else.
+    /// Refuses a model that would load but compute something else.
     fn check(&self, path: &Path) -> Result<(), CheckpointError> {
         let refuse = |what, found: String, expected| {
             Err(CheckpointError::Unsupported { path: PathBuf::from(path), what, found, expected })
@@ -171,7 +171,7 @@ impl Config {
             return refuse("attention_bias or mlp_bias", "true".to_owned(), "layers without biases");
         }
         if let Some(scaling) = &self.rope_scaling {
-            return refuse("rope_scaling", scaling.to_string(), "positions as they are");
+            return refuse("rope_scaling", scaling.to_string(), "positions without scaling");
         }
         match &self.rope_parameters {
             Some(rope) if rope.rope_type != "default" => {

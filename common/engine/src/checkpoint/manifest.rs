@@ -1,4 +1,4 @@
-//! `muster.json` and `muster.progress` on the disk.
+//! The files `muster.json` and `muster.progress`.
 
 use super::{CheckpointError, beside, file};
 use protocol::{
@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-/// Makes the manifest of files in a folder.
+/// Creates the manifest of files in a folder.
 pub(super) fn make(
     folder: &Path,
     progress: &Progress,
@@ -22,10 +22,11 @@ pub(super) fn make(
     Manifest::new(progress, parts).map_err(|source| CheckpointError::Manifest { path, source })
 }
 
-/// Reads manifest and progress of a checkpoint and checks all files against them; `None` where there is no manifest.
+/// Reads the manifest and the progress of a checkpoint and checks all files against them. Returns
+/// `None` if there is no manifest.
 ///
 /// # Errors
-/// The manifest cannot be read, or a file is not the one that it names.
+/// The manifest cannot be read, or a file differs from it.
 pub fn check(folder: &Path) -> Result<Option<(Manifest, Progress)>, CheckpointError> {
     let path = folder.join(MANIFEST);
     if !path.exists() {
@@ -46,7 +47,7 @@ fn read_progress(path: &Path) -> Result<Progress, CheckpointError> {
     Progress::read(&read(path, progress::MOST_BYTES)?).map_err(wrong)
 }
 
-/// A file's bytes: one more than `most` where it is longer, which whoever parses them then refuses.
+/// Reads a file, at most `most` + 1 bytes. The parser refuses a file that is longer than `most`.
 fn read(path: &Path, most: usize) -> Result<Vec<u8>, CheckpointError> {
     let mut bytes = Vec::new();
     let opened = File::open(path).map_err(file(path))?;

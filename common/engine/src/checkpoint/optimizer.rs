@@ -1,4 +1,4 @@
-//! AdamW's moments in a file: what a miner needs to go on after a restart, beside the shared parameters.
+//! The file of AdamW's moments. With it and the shared parameters, a miner continues after a restart.
 
 use super::{CheckpointError, file, safetensors};
 use crate::{
@@ -18,10 +18,11 @@ const NAMES: [&str; 2] = ["adamw.first", "adamw.second"];
 const STEPS: &str = "adamw.steps";
 
 impl Model {
-    /// Saves AdamW's moments to a file, replacing it in one step. `false`: no step was made yet, nothing is written.
+    /// Saves AdamW's moments to a file, which it replaces atomically. Returns `false` and writes
+    /// nothing before the first step.
     ///
     /// # Errors
-    /// The file could not be written.
+    /// The file cannot be written.
     pub fn save_moments(&self, path: &Path) -> Result<bool, EngineError> {
         let Some(moments) = &self.moments else { return Ok(false) };
         let first = to_vec::<f32>(&moments.first)?;
@@ -74,7 +75,7 @@ fn values(
     Ok(bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect())
 }
 
-/// The bytes of a tensor of a given kind and length.
+/// Returns the bytes of a tensor, after it has checked type and length.
 fn find<'a>(
     path: &Path,
     tensors: &SafeTensors<'a>,

@@ -1,4 +1,4 @@
-//! Loading parameters from a folder.
+//! Loads parameters from a checkpoint folder.
 
 use super::{CheckpointError, INDEX, SINGLE, beside, check, config, file, json, safetensors};
 use crate::{adamw::cut, error::EngineError, layout::int, model::Model, raw};
@@ -15,29 +15,30 @@ use std::{
 };
 use tch::{Kind, Tensor};
 
-/// `model.safetensors.index.json`, as far as it is needed.
+/// The used part of `model.safetensors.index.json`.
 #[derive(Debug, Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
 impl Model {
-    /// The model of a checkpoint, from its `config.json`.
+    /// Reads the model spec of a checkpoint from its `config.json`.
     ///
     /// # Errors
-    /// There is none, or it is not of a model that this engine computes.
+    /// The file is missing, or it describes a model that this engine does not support.
     pub fn checkpoint_spec(folder: &Path) -> Result<ModelSpec, EngineError> {
         Ok(config::read(folder)?)
     }
 
-    /// Loads all parameters from a checkpoint of the same model, and returns its manifest and progress if it has them.
-    /// Its files are checked against the manifest before anything is changed. AdamW's moments stay as they are.
+    /// Loads all parameters from a checkpoint of the same model. Returns the manifest and the
+    /// progress if the checkpoint has them. It checks the files against the manifest before it
+    /// changes any parameter. AdamW's moments stay unchanged.
     ///
-    /// That the parameters have the progress's state root is the caller's to check, once they are loaded.
+    /// After the load, the caller must check that the parameters have the state root of the progress.
     ///
     /// # Errors
-    /// A file is missing, cut off or changed; the model differs; a tensor is missing or of another shape. Parameters
-    /// may have been replaced in part when a tensor cannot be read.
+    /// A file is missing, cut off or changed; the model differs; a tensor is missing or has another
+    /// shape. If a tensor cannot be read, some parameters may be replaced already.
     pub fn load(&mut self, folder: &Path) -> Result<Option<(Manifest, Progress)>, EngineError> {
         config::check_same(folder, &config::read(folder)?, &self.spec)?;
         let saved = check(folder)?;
@@ -61,7 +62,7 @@ impl Model {
     }
 }
 
-/// The safetensors files of a checkpoint, mapped.
+/// The safetensors files of a checkpoint, mapped into memory.
 struct Files(Vec<(PathBuf, Mmap)>);
 
 impl Files {
@@ -78,7 +79,7 @@ impl Files {
         Ok(Self(names.into_iter().map(map).collect::<Result<_, _>>()?))
     }
 
-    /// All tensors by name, with the file that each is in.
+    /// Returns all tensors by name, each with its file.
     fn tensors(&self) -> Result<BTreeMap<String, (&Path, TensorView<'_>)>, CheckpointError> {
         let mut all = BTreeMap::new();
         for (path, bytes) in &self.0 {
@@ -89,7 +90,7 @@ impl Files {
     }
 }
 
-/// The files that an index names, each once.
+/// Returns the files that an index names, without duplicates.
 fn names(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let text = fs::read(index).map_err(file(index))?;
     let listed: Index = serde_json::from_slice(&text).map_err(json(index))?;
@@ -118,7 +119,7 @@ fn find<'a>(
     }
 }
 
-/// A kind of number that parameters are read from.
+/// Returns libtorch's type for a safetensors type, or `None` if parameters cannot be loaded from it.
 fn kind(dtype: Dtype) -> Option<Kind> {
     match dtype {
         Dtype::F32 => Some(Kind::Float),

@@ -1,4 +1,4 @@
-//! Saving parameters to a folder.
+//! Saves parameters to a checkpoint folder.
 
 use super::{CONFIG, CheckpointError, INDEX, config, file, manifest, safetensors};
 use crate::{error::EngineError, model::Model};
@@ -17,7 +17,7 @@ use std::{
     path::Path,
 };
 
-/// `model.safetensors.index.json`.
+/// The contents of `model.safetensors.index.json`.
 #[derive(Serialize)]
 struct Index<'a> {
     metadata: Size,
@@ -32,11 +32,11 @@ struct Size {
 type Tensors<'a> = Vec<(&'a TensorSpec, Range<usize>)>;
 
 impl Model {
-    /// Saves all parameters to a new folder: files of about `part_bytes` each, the progress that belongs to them, and
-    /// the manifest.
+    /// Saves all parameters to a new folder: parameter files of about `part_bytes` each, the
+    /// progress, and the manifest.
     ///
     /// # Errors
-    /// The folder exists already, or could not be written; then nothing has its name.
+    /// The folder exists already or cannot be written. After a write error, no folder of this name exists.
     pub fn save(
         &mut self,
         folder: &Path,
@@ -59,7 +59,7 @@ impl Model {
     }
 }
 
-/// Lets `write` fill a folder under another name, and gives it its own when all is on the disk.
+/// Lets `write` fill a folder with a temporary name, and renames the folder when all of it is on the disk.
 fn into_place<T>(
     folder: &Path,
     write: impl FnOnce(&Path) -> Result<T, CheckpointError>,
@@ -71,7 +71,7 @@ fn into_place<T>(
     name.push(".partial");
     let partial = folder.with_file_name(name);
     if partial.exists() {
-        fs::remove_dir_all(&partial).map_err(file(&partial))?; // Left by a process that was killed.
+        fs::remove_dir_all(&partial).map_err(file(&partial))?; // A killed process left it.
     }
     fs::create_dir_all(&partial).map_err(file(&partial))?;
     let result = write(&partial).and_then(|result| {
@@ -80,7 +80,7 @@ fn into_place<T>(
         Ok(result)
     });
     if result.is_err() {
-        let _ = fs::remove_dir_all(&partial); // The first error is the one to tell.
+        let _ = fs::remove_dir_all(&partial); // The first error is the one to report.
     }
     result
 }
@@ -107,7 +107,7 @@ fn write_parts(
     Ok(names)
 }
 
-/// The tensors of each file, in order; a file ends before it would exceed its size.
+/// Returns the tensors of each file, in order. A file ends before it would exceed its size.
 fn parts(layout: &Layout, part_bytes: usize) -> Vec<Tensors<'_>> {
     let mut parts: Vec<Tensors<'_>> = Vec::new();
     let mut size = 0;
@@ -132,7 +132,7 @@ fn write_part(path: &Path, part: &Tensors<'_>, values: &[f32]) -> Result<(), Che
         Ok((tensor.name.clone(), view))
     };
     let views = part.iter().map(view).collect::<Result<Vec<_>, CheckpointError>>()?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]); // Older `transformers` insist on it.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]); // For older `transformers`.
     serialize_to_file(views, Some(metadata), path).map_err(safetensors(path))?;
     sync(path)
 }
@@ -142,7 +142,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     sync(path)
 }
 
-/// Waits until a file, or the names in a folder, are on the disk.
+/// Waits until the contents of a file or folder are on the disk.
 fn sync(path: &Path) -> Result<(), CheckpointError> {
     File::open(path).and_then(|opened| opened.sync_all()).map_err(file(path))
 }

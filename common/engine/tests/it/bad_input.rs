@@ -1,4 +1,4 @@
-//! What the engine refuses, in the words that a user sees.
+//! The inputs that the engine refuses, with the error texts that a user sees.
 
 use crate::support::{batches, filled, never, options, small, source, training};
 use engine::{Batch, EngineError, Model, Options, Place, init_torch};
@@ -52,7 +52,7 @@ fn a_gpu_that_is_not_there() {
     let wanted = usize::try_from(found).unwrap();
     let error = Model::new(small(), Options { place: Place::Gpu(wanted), ..options() }).unwrap_err();
     assert!(matches!(error, EngineError::Device { wanted: w, found: f } if (w, f) == (wanted, found)));
-    assert!(error.to_string().starts_with(&format!("there is no GPU {wanted}: {found} can be used")));
+    assert!(error.to_string().starts_with(&format!("cannot use GPU {wanted}: {found} are usable")));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Checkpoints in both directions, and files that are none.
+//! Checkpoints that are saved and loaded, and folders that are not valid checkpoints.
 
 use crate::support::{batches, bits, case, filled, never, options, small, source, training};
 use base::{
@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// At the start of window 7, after windows in which nobody voted.
+/// Returns the progress at the start of window 7, after windows without votes.
 fn saved() -> Progress {
     let run = RunHash([1; 32]);
     let mut history = History::new(&run);
@@ -30,14 +30,14 @@ fn saved() -> Progress {
     Progress { run, history, root: StateRoot([2; 32]), medians: Some(Medians(vec![0.5; 3])) }
 }
 
-/// Parts of 2000 bytes: several files.
+/// Saves a checkpoint in parts of 2000 bytes, which gives several files.
 fn save(model: &mut Model, folder: &Path) -> PathBuf {
     let checkpoint = folder.join("window-7");
     model.save(&checkpoint, &saved(), 2000).unwrap();
     checkpoint
 }
 
-/// Why a folder does not load.
+/// Returns the error of loading a folder.
 fn refuse(folder: &Path) -> String {
     Model::new(small(), options()).unwrap().load(folder).unwrap_err().to_string()
 }
@@ -62,7 +62,7 @@ fn a_checkpoint_comes_back_with_all_bits() {
     assert_eq!(names, ["window-7"], "nothing is left beside it");
 }
 
-/// The tensors of a folder: name to shape and bytes.
+/// Returns the tensors of a folder: name to shape and bytes.
 fn tensors(folder: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let parts = paths.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("model"));
@@ -76,8 +76,8 @@ fn tensors(folder: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
     all
 }
 
-/// What `transformers` wrote is what we write, so that it reads ours: the same tensors, and the same configuration
-/// wherever both say something.
+/// Checks that Muster saves what `transformers` saves, so that `transformers` can load it: the same
+/// tensors, and the same values for all settings that both configurations contain.
 #[test]
 fn checkpoints_are_those_of_transformers() {
     for name in ["grouped", "tied"] {
@@ -94,7 +94,7 @@ fn checkpoints_are_those_of_transformers() {
         let (ours, theirs) = (config(&ours), config(&theirs));
         let both = ours.iter().filter(|(key, _)| theirs.contains_key(*key));
         assert_eq!(both.clone().count(), 17, "{ours:?}");
-        // Numbers by value: 0.00001 and 1e-05 are the same one.
+        // Compare numbers by value: 0.00001 and 1e-05 are equal.
         both.for_each(|(key, value)| match value.as_f64() {
             Some(number) => assert_eq!(Some(number), theirs[key].as_f64(), "{name}: {key}"),
             None => assert_eq!(value, &theirs[key], "{name}: {key}"),
@@ -108,9 +108,10 @@ fn a_checkpoint_is_never_written_over_another() {
     let mut model = filled(options());
     let checkpoint = save(&mut model, folder.path());
     let error = model.save(&checkpoint, &saved(), 1 << 20).unwrap_err().to_string();
-    assert!(error.ends_with(
-        "window-7: a checkpoint is never written over another; remove it or choose another folder"
-    ));
+    assert!(
+        error
+            .ends_with("window-7: a checkpoint never overwrites another; remove it or choose another folder")
+    );
     let mut loaded = Model::new(small(), options()).unwrap();
     loaded.load(&checkpoint).unwrap();
 }
@@ -136,21 +137,20 @@ fn a_changed_file_is_named() {
     *flipped.last_mut().unwrap() ^= 1;
     fs::write(&part, flipped).unwrap();
     let name = part.file_name().unwrap().to_str().unwrap();
-    let expected = format!(
-        "{name}: the file differs from what the manifest says (its hash): fetch the checkpoint again"
-    );
+    let expected =
+        format!("{name}: the file differs from the manifest (its hash): download the checkpoint again");
     assert!(refuse(&checkpoint).ends_with(&expected), "{}", refuse(&checkpoint));
 
     fs::write(&part, &whole[..whole.len() - 1]).unwrap();
     assert!(refuse(&checkpoint).contains("(its length)"), "{}", refuse(&checkpoint));
 
-    // Without its manifest it is any safetensors file.
+    // Without a manifest, the safetensors parser finds the error.
     fs::remove_file(checkpoint.join(MANIFEST)).unwrap();
-    assert!(refuse(&checkpoint).contains("not a whole safetensors file"), "{}", refuse(&checkpoint));
+    assert!(refuse(&checkpoint).contains("not a complete safetensors file"), "{}", refuse(&checkpoint));
     for length in [0, 4, 60] {
         fs::write(&part, &whole[..length]).unwrap();
         assert!(
-            refuse(&checkpoint).contains("not a whole safetensors file"),
+            refuse(&checkpoint).contains("not a complete safetensors file"),
             "{length}: {}",
             refuse(&checkpoint)
         );
@@ -170,7 +170,7 @@ fn a_progress_of_another_window_is_refused() {
     fs::copy(elsewhere.join(PROGRESS), checkpoint.join(PROGRESS)).unwrap();
     assert!(refuse(&checkpoint).contains("muster.progress: the file differs"), "{}", refuse(&checkpoint));
 
-    // Even if the manifest names it.
+    // It is refused even if the manifest names it.
     let part = manifest.parts.iter().find(|part| part.file == PROGRESS).unwrap();
     edit(&checkpoint.join(MANIFEST), |manifest| {
         let parts = manifest["parts"].as_array_mut().unwrap();
@@ -199,8 +199,8 @@ fn configurations_of_other_models_are_refused() {
         refuse(&checkpoint)
     };
     for (key, value, expected) in [
-        ("model_type", "mistral".into(), "model_type is mistral: this engine computes llama"),
-        ("hidden_act", "gelu".into(), "hidden_act is gelu: this engine computes silu"),
+        ("model_type", "mistral".into(), "model_type is mistral: this engine supports llama"),
+        ("hidden_act", "gelu".into(), "hidden_act is gelu: this engine supports silu"),
         ("attention_bias", true.into(), "attention_bias or mlp_bias is true"),
         ("rope_scaling", serde_json::json!({"rope_type": "llama3"}), "rope_scaling is"),
         ("rope_parameters", serde_json::json!({"rope_type": "yarn"}), "rope_type is yarn"),
@@ -227,7 +227,7 @@ fn missing_and_misshapen_tensors_are_named() {
     fs::remove_file(checkpoint.join(MANIFEST)).unwrap();
     let index = checkpoint.join("model.safetensors.index.json");
 
-    // A file of the index holds the last norm; without that file the tensor is nowhere.
+    // One file of the index holds the last norm. Without that file, the tensor is missing.
     let listed = fs::read(&index).unwrap();
     edit(&index, |index| {
         let map = index["weight_map"].as_object_mut().unwrap();
@@ -239,9 +239,12 @@ fn missing_and_misshapen_tensors_are_named() {
 
     fs::write(&index, &listed).unwrap();
     edit(&index, |index| index["weight_map"]["model.norm.weight"] = "../elsewhere.safetensors".into());
-    assert!(refuse(&checkpoint).ends_with("\"../elsewhere.safetensors\" is no name of a file beside it"));
+    assert!(
+        refuse(&checkpoint)
+            .ends_with("\"../elsewhere.safetensors\" is not the name of a file in the same folder")
+    );
 
-    // One file with a tensor of another shape, and one of whole numbers.
+    // Try one file with a tensor of another shape, and one with a tensor of integers.
     fs::remove_file(&index).unwrap();
     let mut all = tensors(&checkpoint);
     let mut write = |shape: Vec<usize>, dtype| {
@@ -258,7 +261,10 @@ fn missing_and_misshapen_tensors_are_named() {
     let error = write(vec![4, 4], safetensors::Dtype::F32);
     assert!(error.contains("the tensor model.norm.weight has shape [4, 4], the model's has [16]"), "{error}");
     let error = write(vec![16], safetensors::Dtype::I32);
-    assert!(error.contains("the tensor model.norm.weight is of I32: F32, BF16 and F16 are read"), "{error}");
+    assert!(
+        error.contains("the tensor model.norm.weight has type I32: only F32, BF16 and F16 can be read"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -311,7 +317,7 @@ fn a_training_goes_on_from_saved_moments() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("moments.safetensors");
     let mut model = filled(options());
-    assert!(!model.save_moments(&path).unwrap(), "there are none yet");
+    assert!(!model.save_moments(&path).unwrap(), "no moments exist yet");
     model.train(&training(), 0, source(&batches(4, 2)), &never()).unwrap();
     assert!(model.save_moments(&path).unwrap());
     let expected = model.train(&training(), 4, source(&batches(4, 3)), &never()).unwrap();
@@ -338,7 +344,7 @@ fn moments_of_another_model_are_refused() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let error = model.load_moments(&path).unwrap_err().to_string();
-    assert!(error.contains("not a whole safetensors file"), "{error}");
+    assert!(error.contains("not a complete safetensors file"), "{error}");
     let error = model.load_moments(&case("tied").join("model.safetensors")).unwrap_err().to_string();
     assert!(error.ends_with("the tensor adamw.first is missing"), "{error}");
 }

@@ -73,6 +73,6 @@ fn a_thread_that_has_ended_is_an_error() {
             handle.run(|_: &mut Model| -> Result<(), _> { panic!("a test ends the model's thread") }).await;
         assert!(matches!(died, Err(EngineError::Stopped)));
         let error = handle.losses(batches(1, 4).remove(0)).await.unwrap_err();
-        assert_eq!(error.to_string(), "the model's thread has ended: the node must be restarted");
+        assert_eq!(error.to_string(), "the model's thread has ended: restart the node");
     });
 }

@@ -1,5 +1,5 @@
-//! The engine through its public functions: against `transformers`, through windows of training, with bad input.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+//! Tests of the engine's public functions: comparison with `transformers`, windows of training, bad input.
+#![allow(clippy::unwrap_used)] // A test that cannot continue stops here.
 
 mod bad_input;
 mod checkpoints;

@@ -1,4 +1,4 @@
-//! `deploy/torch/setup`, with a `pip` that downloads from a folder of its own.
+//! Tests of `deploy/torch/setup`, with a `pip` that downloads from a folder of the test.
 
 use std::{
     fs,
@@ -7,7 +7,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Stands in for `python3`: `pip download` does what `$PIP` says, everything else is Python's own work.
+/// A replacement for `python3`: `$PIP` decides what `pip download` does, everything else runs the
+/// real Python.
 const PYTHON: &str = r#"#!/bin/bash
 if [ "$1 $2" != '-m pip' ]; then exec "$REAL_PYTHON" "$@"; fi
 if [ "$3" = '--version' ]; then exit 0; fi
@@ -40,7 +41,7 @@ struct Machine {
     home: TempDir,
 }
 
-/// How a run of the script ended.
+/// The result of a run of the script.
 struct Run {
     code: Option<i32>,
     out: String,
@@ -66,7 +67,7 @@ impl Machine {
         self.home.path().join("muster/libtorch")
     }
 
-    /// The names in the cache, without the lock.
+    /// Returns the names in the cache, without the lock.
     fn cached(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.cache()) else { return vec![] };
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -90,7 +91,7 @@ impl Machine {
         Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// What pip was asked to do so far.
+    /// Returns the log of all downloads so far.
     fn downloads(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }

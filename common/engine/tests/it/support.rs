@@ -1,4 +1,4 @@
-//! What the tests share.
+//! The helpers shared by the tests.
 
 use engine::{Batch, Compute, Model, Options, Place, ShardError};
 use protocol::{
@@ -11,7 +11,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-/// A model with grouped queries and an output matrix of its own.
+/// Returns a model with grouped queries and a separate output matrix.
 pub(crate) fn small() -> ModelSpec {
     ModelSpec {
         vocab: 40,
@@ -28,7 +28,7 @@ pub(crate) fn small() -> ModelSpec {
     }
 }
 
-/// Four inner steps of six sequences of nine tokens.
+/// Returns a training of four inner steps, each of six sequences of nine tokens.
 pub(crate) fn training() -> TrainSpec {
     TrainSpec {
         inner_steps: 4,
@@ -52,7 +52,7 @@ pub(crate) fn options() -> Options {
     Options { place: Place::Cpu, compute: Compute::F32, micro_batch: 8, threads: 1 }
 }
 
-/// Numbers that look random and are always the same.
+/// Pseudorandom numbers, the same in every run.
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
@@ -61,14 +61,14 @@ impl Numbers {
         u32::try_from((self.0 >> 33) % u64::from(bound)).unwrap()
     }
 
-    /// About -1 to 1.
+    /// Returns a number from -1 to 1, approximately.
     #[allow(clippy::cast_precision_loss)] // 24 bits fit.
     pub(crate) fn float(&mut self) -> f32 {
         self.below(1 << 24) as f32 / 8_388_608.0 - 1.0
     }
 }
 
-/// A model of [`small`] with parameters of which none is special.
+/// Creates a model of [`small`] with parameters without special values.
 pub(crate) fn filled(options: Options) -> Model {
     let mut model = Model::new(small(), options).unwrap();
     let mut numbers = Numbers(1);
@@ -78,7 +78,7 @@ pub(crate) fn filled(options: Options) -> Model {
     model
 }
 
-/// Batches with a pattern that can be learned: tokens go up by the same step.
+/// Creates batches with a pattern that can be learned: tokens ascend by a constant step.
 pub(crate) fn batches(count: usize, seed: u64) -> Vec<Batch> {
     let train = training();
     let mut numbers = Numbers(seed);
@@ -90,7 +90,7 @@ pub(crate) fn batches(count: usize, seed: u64) -> Vec<Batch> {
     (0..count).map(|_| Batch::new(batch(), train.sequence as usize).unwrap()).collect()
 }
 
-/// The same, as a source of data.
+/// Returns batches as a source of data.
 pub(crate) fn source(batches: &[Batch]) -> impl Iterator<Item = Result<Batch, ShardError>> + Send + 'static {
     let batches: Vec<_> = batches.iter().cloned().map(Ok).collect();
     batches.into_iter()
@@ -100,12 +100,12 @@ pub(crate) fn never() -> AtomicBool {
     AtomicBool::new(false)
 }
 
-/// All bits of a model's parameters.
+/// Returns all bits of a model's parameters.
 pub(crate) fn bits(model: &mut Model) -> Vec<u32> {
     model.with_parameters(|values| values.iter().map(|value| value.to_bits()).collect()).unwrap()
 }
 
-/// A case that `transformers/make.py` made.
+/// Returns the folder of a case made by `transformers/make.py`.
 pub(crate) fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers").join(name)
 }

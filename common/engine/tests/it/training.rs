@@ -1,4 +1,4 @@
-//! Windows of training.
+//! Tests of windows of training.
 
 use crate::support::{batches, bits, filled, never, options, source, training};
 use engine::{Compute, EngineError, Options, ShardError};
@@ -52,7 +52,8 @@ fn accumulated_micro_batches_are_one_batch() {
             assert!((a.norm - b.norm).abs() < tolerance * a.norm, "{compute:?} {micro_batch}: {a:?} {b:?}");
         }
     }
-    // Adam's first step is the sign of the gradient wherever it is not tiny: the same up to rounding.
+    // Adam's first step is the sign of the gradient, unless the gradient is tiny. Both runs agree up
+    // to rounding.
     let (a, b) = (run(6, Compute::F32).pseudo_gradient, run(1, Compute::F32).pseudo_gradient);
     let far = a.iter().zip(&b).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
     assert!(far * 1000 < a.len(), "{far} of {}", a.len());
@@ -105,7 +106,7 @@ fn whatever_stops_a_training_the_parameters_are_as_before() {
 
     let broken = source(&batches(1, 2)).chain([Err(ShardError::Outside { found: 9, sequences: 7 })]);
     let broken = model.train(&training(), 0, broken, &never()).unwrap_err();
-    assert_eq!(broken.to_string(), "sequence 9 of the data: there are 7");
+    assert_eq!(broken.to_string(), "cannot read sequence 9: the data has 7 sequences");
 
     assert_eq!(bits(&mut model), before);
 }

@@ -1,4 +1,4 @@
-//! Logits, losses, gradients and steps of the optimizer against what `transformers` and torch computed.
+//! Logits, losses, gradients and optimizer steps, compared with the results of `transformers` and torch.
 
 use crate::support::{case, never, options, source};
 use engine::{Batch, Compute, Model, Options};
@@ -8,7 +8,7 @@ use protocol::{
 };
 use safetensors::{Dtype, SafeTensors};
 
-/// The model of a case with its weights, and what `transformers` computed with it.
+/// Loads the model of a case with its weights, and the results of `transformers` for it.
 fn load(name: &str, options: Options) -> (Model, Batch, Vec<u8>) {
     let folder = case(name);
     let mut model = Model::new(Model::checkpoint_spec(&folder).unwrap(), options).unwrap();
@@ -30,7 +30,7 @@ fn floats(bytes: &[u8], name: &str) -> Vec<f32> {
     tensor.data().as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect()
 }
 
-/// The largest difference, as a share of the largest value.
+/// Returns the largest difference, as a share of the largest value.
 fn difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
@@ -61,8 +61,9 @@ fn bf16_is_near() {
     }
 }
 
-/// Seen through one step of an optimizer that takes the gradient away as it is: no averages, and an epsilon that drowns
-/// the root, with a rate that makes up for it.
+/// Compares gradients through one step of an optimizer that subtracts the gradient unchanged. It
+/// keeps no averages. Its epsilon is so large that the square root does not matter, and the rate
+/// cancels the epsilon.
 #[test]
 fn gradients_are_those_of_transformers() {
     for name in ["grouped", "tied"] {
@@ -75,7 +76,7 @@ fn gradients_are_those_of_transformers() {
         let mut squares = 0.0f64;
         for (tensor, place) in layout.iter() {
             let wanted = floats(&expected, &format!("gradient.{}", tensor.name));
-            // The pseudo-gradient has lost what is small against the parameter that it was taken from.
+            // The pseudo-gradient lost the digits that are small compared with the parameter.
             let off = difference(&trained.pseudo_gradient[place], &wanted);
             assert!(off < 3e-5, "{name}: {}: {off}", tensor.name);
             squares += wanted.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();

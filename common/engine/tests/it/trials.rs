@@ -1,4 +1,4 @@
-//! Sparse steps on trial.
+//! Tests of sparse trial steps.
 
 use crate::support::{Numbers, batches, bits, filled, options};
 use codec::{
@@ -8,7 +8,7 @@ use codec::{
 };
 use engine::{EngineError, Model, SparseStep};
 
-/// A step along every third parameter.
+/// Creates a step along every third parameter.
 fn step(model: &Model) -> (Vec<u64>, Vec<f32>) {
     let mut numbers = Numbers(5);
     (0..model.layout().len() as u64).step_by(3).map(|place| (place, numbers.float() * 0.1)).unzip()
@@ -25,7 +25,7 @@ fn a_trial_sees_the_step_and_leaves_nothing() {
         model.trial(&SparseStep::new(&places, changes.clone()).unwrap(), |model| model.loss(batch)).unwrap();
     assert!((tried - before).abs() > 1e-4, "{before} {tried}");
 
-    // The same as writing it to the parameters.
+    // The result is the same as after a direct change of the parameters.
     let mut written = filled(options());
     let write = |values: &mut [f32]| {
         places
@@ -36,7 +36,7 @@ fn a_trial_sees_the_step_and_leaves_nothing() {
     written.with_parameters(write).unwrap();
     assert_eq!(written.loss(batch).unwrap().to_bits(), tried.to_bits());
 
-    // Bits that arithmetic does not keep come back as well.
+    // Bits that arithmetic does not preserve are restored as well.
     model.with_parameters(|values| odd.iter().zip(values).for_each(|(odd, value)| *value = *odd)).unwrap();
     let kept = bits(&mut model);
     let all: Vec<u64> = (0..model.layout().len() as u64).collect();
@@ -86,10 +86,13 @@ fn numbers_that_are_no_step_are_refused() {
     let len = model.layout().len() as u64;
     let outside = SparseStep::new(&[0, len], vec![0.1; 2]).unwrap();
     let error = model.trial(&outside, |_| Ok(())).unwrap_err().to_string();
-    assert_eq!(error, format!("place {len} of a sparse step: the model has {len} parameters"));
+    assert_eq!(
+        error,
+        format!("place {len} of a sparse step is out of range: the model has {len} parameters")
+    );
 }
 
-/// What a miner would send: half of the values of each chunk of 16.
+/// Compresses values as a miner would: it sends half of the values of each chunk of 16.
 fn sent(model: &Model) -> Vec<SparseTensor> {
     let spec = SparseSpec {
         chunk: 16,
@@ -142,7 +145,7 @@ fn updates_of_other_models_are_refused() {
         SparseStep::along(model.layout(), 4, tensors.into_iter().map(|tensor| (tensor, 1.0)), 1.0)
     };
     let few = step(sent.iter().skip(1).collect()).unwrap_err().to_string();
-    assert_eq!(few, format!("a sparse step of {} tensors: the model has {}", sent.len() - 1, sent.len()));
+    assert_eq!(few, format!("a sparse step has {} tensors: the model has {}", sent.len() - 1, sent.len()));
     let turned = step(sent.iter().rev().collect()).unwrap_err().to_string();
-    assert_eq!(turned, "what was sent of lm_head.weight is not cut into chunks as the model's tensor is");
+    assert_eq!(turned, "tensor lm_head.weight: the chunks of the update differ from the model's");
 }

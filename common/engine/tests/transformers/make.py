@@ -1,12 +1,12 @@
-"""Makes this folder: two small Llama models by Hugging Face's `transformers`, and what they compute.
+"""Creates this folder: two small Llama models from Hugging Face's `transformers`, and their results.
 
     python3 -m venv venv && venv/bin/pip install torch==2.11.0 transformers==5.23.0 safetensors numpy
     OMP_NUM_THREADS=1 venv/bin/python make.py
 
-Each case is a checkpoint as `save_pretrained` writes it, and `expected.safetensors`: tokens, logits, loss, all
+Each case is a checkpoint written by `save_pretrained`, and `expected.safetensors`: tokens, logits, loss, all
 gradients, and all parameters after three steps of torch's own AdamW with clipping (norms are not decayed).
 
-With the folder of a checkpoint as its argument it prints the logits of that checkpoint's model for tokens 1 2 3.
+If the argument is a checkpoint folder, prints the logits of that checkpoint's model for tokens 1 2 3.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = pathlib.Path(__file__).parent
 CASES = {
-    # Grouped queries, an output matrix of its own, two files.
+    # Grouped queries, a separate output matrix, two files.
     "grouped": dict(
         vocab_size=64, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=8, rope_theta=10000.0, rms_norm_eps=1e-5, max_position_embeddings=64,

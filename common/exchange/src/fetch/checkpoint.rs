@@ -1,4 +1,5 @@
-//! Checkpoints: downloaded file by file, each verified, and there when all of it is.
+//! Downloads checkpoints file by file. Each file is verified, and the folder appears only when it is
+//! complete.
 
 use super::{FetchError, Fetcher};
 use crate::BlockState;
@@ -18,10 +19,11 @@ use storage::{Bucket, Limits};
 use tokio::fs;
 
 impl Fetcher {
-    /// Where a validator's newest checkpoint is. Whether it is true say the votes on its window, which name its state.
+    /// Downloads the pointer to a validator's newest checkpoint. The pointer is true only if the
+    /// votes on its window name its state.
     ///
     /// # Errors
-    /// There is none, or it is of another run.
+    /// The pointer does not exist, or it is of another run.
     pub async fn checkpoint_pointer(
         &self,
         state: &BlockState,
@@ -38,14 +40,16 @@ impl Fetcher {
         }
     }
 
-    /// Downloads the checkpoint that a pointer names into a new folder, which appears when all of it is verified and on
-    /// the disk. `layout` is the run's model: a checkpoint larger than that is refused before its files are fetched.
+    /// Downloads the checkpoint of a pointer into a new folder, which appears when all files are
+    /// verified and on the disk. `layout` is the layout of the run's model. A checkpoint that is too
+    /// large for this model is refused before its files are downloaded.
     ///
-    /// Whether the parameters have the progress's state root is checked when they are read.
+    /// [`read_parameters`](crate::read_parameters) checks later that the parameters have the state
+    /// root of the progress.
     ///
     /// # Errors
-    /// A file is not to be had, or not the one that the manifest names; or the folder cannot be written or is there
-    /// already.
+    /// A file cannot be downloaded or differs from the manifest, or the folder exists already or cannot
+    /// be written.
     pub async fn checkpoint(
         &self,
         state: &BlockState,
@@ -62,7 +66,7 @@ impl Fetcher {
             Err(error) => Err(error),
         };
         if done.is_err() {
-            let _ = fs::remove_dir_all(&partial).await; // The first error is the one to tell.
+            let _ = fs::remove_dir_all(&partial).await; // The first error is the one to report.
         }
         done
     }
@@ -86,7 +90,7 @@ impl Fetcher {
         Ok((manifest, progress))
     }
 
-    /// The manifest that the pointer names, and its bytes.
+    /// Downloads the manifest that the pointer names. Returns it with its bytes.
     async fn manifest(&self, from: &Source<'_>, layout: &Layout) -> Result<(Manifest, Vec<u8>), FetchError> {
         let owner = from.owner;
         let got = from.bucket.get(&from.key(MANIFEST), &self.limits(bucket_layout::LARGEST_MANIFEST)).await;
@@ -109,7 +113,8 @@ impl Fetcher {
         got.map(|_| ()).map_err(|source| FetchError::Storage { owner: from.owner, source })
     }
 
-    /// A file may take the time on top that its bytes take at the floor, at 64 KiB a second if there is none.
+    /// Returns the limits for a file. They add the time that the bytes take at the floor, or at 64
+    /// KiB/s if the floor is lower.
     fn limits_of_part(&self, bytes: u64) -> Limits {
         let limits = self.limits(bytes);
         let slowest = limits.floor.bytes_per_second.max(64 << 10);
@@ -118,7 +123,7 @@ impl Fetcher {
     }
 }
 
-/// Where a checkpoint comes from.
+/// The source of a checkpoint.
 struct Source<'a> {
     owner: Hotkey,
     bucket: Bucket,
@@ -131,10 +136,10 @@ impl Source<'_> {
     }
 }
 
-/// Makes an empty folder beside the one that is to be.
+/// Creates an empty folder next to the target, under a temporary name.
 async fn begin(into: &Path) -> Result<PathBuf, FetchError> {
     if fs::try_exists(into).await.map_err(local(into))? {
-        let there = "a checkpoint is never written over another; remove it or choose another folder";
+        let there = "a checkpoint never overwrites another; remove it or choose another folder";
         return Err(local(into)(io::Error::new(io::ErrorKind::AlreadyExists, there)));
     }
     let mut name = into.file_name().unwrap_or_default().to_owned();
@@ -142,24 +147,24 @@ async fn begin(into: &Path) -> Result<PathBuf, FetchError> {
     let partial = into.with_file_name(name);
     match fs::remove_dir_all(&partial).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(local(&partial)(error)),
-        _ => {} // Left by a process that was killed.
+        _ => {} // A killed process may have left one.
     }
     fs::create_dir_all(&partial).await.map_err(local(&partial))?;
     Ok(partial)
 }
 
-/// Gives the folder its name, when all of it is on the disk.
+/// Renames the folder to its target when all of it is on the disk.
 async fn finish(partial: &Path, into: &Path) -> Result<(), FetchError> {
     sync(partial).await?;
     fs::rename(partial, into).await.map_err(local(into))
 }
 
 async fn read_progress(owner: Hotkey, path: &Path) -> Result<Progress, FetchError> {
-    let bytes = fs::read(path).await.map_err(local(path))?; // The manifest bounds it.
+    let bytes = fs::read(path).await.map_err(local(path))?; // The manifest limits its size.
     Progress::read(&bytes).map_err(|source| FetchError::Progress { owner, source })
 }
 
-/// Waits until a file, or the names in a folder, are on the disk.
+/// Waits until the contents of a file or folder are on the disk.
 async fn sync(path: &Path) -> Result<(), FetchError> {
     let opened = fs::File::open(path).await.map_err(local(path))?;
     opened.sync_all().await.map_err(local(path))

@@ -1,4 +1,4 @@
-//! Why an object could not be had, and whose fault that is.
+//! The errors of downloads, and the faults behind them.
 
 use base::{
     Hotkey, NeuronId,
@@ -11,117 +11,117 @@ use scoring::{gauntlet::Fault, score_log::ScoreLogError};
 use std::{io, path::PathBuf};
 use storage::StorageError;
 
-/// Why an object could not be had. `owner` is whose bucket was asked.
+/// The reason why an object could not be downloaded or used. `owner` is the hotkey whose bucket was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It announces no bucket.
+    /// An owner that announces no bucket.
     #[error("{owner} announces no bucket")]
     NoBucket {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
     },
-    /// The bucket does not give it.
-    #[error("from the bucket of {owner}: {source}")]
+    /// A bucket that does not serve the object.
+    #[error("cannot download from the bucket of {owner}: {source}")]
     Storage {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// Why.
+        /// The cause.
         source: StorageError,
     },
-    /// The bytes are others than those that were claimed.
-    #[error("{owner} has an object of hash {found} where {claimed} was claimed")]
+    /// Bytes that do not have the claimed hash.
+    #[error("the object of {owner} has hash {found}, but {claimed} was claimed")]
     Mismatch {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// The hash that was claimed.
+        /// The claimed hash.
         claimed: ObjectHash,
         /// The hash of the bytes.
         found: ObjectHash,
     },
-    /// The bytes are no submission as expected.
-    #[error("the object of {owner}: {source}")]
+    /// Bytes that are not the expected submission.
+    #[error("cannot use the object of {owner}: {source}")]
     Submission {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// What is wrong.
+        /// The cause.
         source: SubmissionError,
     },
-    /// Nobody who should have an accepted object gives it.
-    #[error("nobody gives the accepted object {object}: {}", list(failures))]
+    /// An accepted object that no source provides.
+    #[error("cannot download the accepted object {object}: {}", list(failures))]
     Nowhere {
         /// The object.
         object: ObjectHash,
-        /// Who was asked, in turn, and what came of it.
+        /// The nodes that were asked, in order, each with its error.
         failures: Vec<(NeuronId, FetchError)>,
     },
-    /// The bytes are no score log as expected.
-    #[error("the score log of {owner}: {source}")]
+    /// Bytes that are not the expected score log.
+    #[error("cannot use the score log of {owner}: {source}")]
     ScoreLog {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// What is wrong.
+        /// The cause.
         source: ScoreLogError,
     },
-    /// The bytes are no record of the window.
-    #[error("the record of {owner}: {source}")]
+    /// Bytes that are not a record of the window.
+    #[error("cannot use the window record of {owner}: {source}")]
     Record {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// What is wrong.
+        /// The cause.
         source: RecordError,
     },
-    /// The bytes are no pointer to a checkpoint.
-    #[error("the pointer to the newest checkpoint of {owner}: {source}")]
+    /// Bytes that are not a pointer to a checkpoint.
+    #[error("cannot use the checkpoint pointer of {owner}: {source}")]
     Pointer {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// What is wrong.
+        /// The cause.
         source: WireError,
     },
-    /// The pointer is of another run.
+    /// A pointer of another run.
     #[error("the newest checkpoint of {owner} is of run {found}, not {expected}")]
     OtherRun {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// The run that was asked for.
+        /// The requested run.
         expected: RunHash,
-        /// The pointer's.
+        /// The run of the pointer.
         found: RunHash,
     },
-    /// The manifest is not the one that the pointer names: it was replaced, or is being replaced.
-    #[error("the manifest of the checkpoint of {owner} is not the one that its pointer names")]
+    /// A manifest that differs from the pointer's: it was replaced, or is being replaced.
+    #[error("the checkpoint manifest of {owner} differs from the one that its pointer names")]
     OtherManifest {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
     },
-    /// The manifest is none that a checkpoint of this model can have.
-    #[error("the checkpoint of {owner}: {source}")]
+    /// A manifest that does not fit a checkpoint of this model.
+    #[error("cannot use the checkpoint of {owner}: {source}")]
     Manifest {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// What is wrong.
+        /// The cause.
         source: ManifestError,
     },
-    /// The progress in a checkpoint cannot be read.
-    #[error("the checkpoint of {owner}: {source}")]
+    /// A checkpoint progress that cannot be read.
+    #[error("cannot read the checkpoint of {owner}: {source}")]
     Progress {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
-        /// What is wrong.
+        /// The cause.
         source: ProgressError,
     },
-    /// A file of this machine cannot be written or read.
+    /// A local file or folder that cannot be written or read.
     #[error("{}: {source}", path.display())]
     Local {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The program is being stopped.
-    #[error("the object of {owner} is not checked: the program is being stopped")]
+    /// A check that ended because the program is stopping.
+    #[error("cannot check the object of {owner}: the program is stopping")]
     Stopped {
-        /// Who was asked.
+        /// The owner of the bucket.
         owner: Hotkey,
     },
 }
@@ -131,10 +131,11 @@ fn list(failures: &[(NeuronId, FetchError)]) -> String {
 }
 
 impl FetchError {
-    /// What its miner did wrong, if a claimed object could not be had by its fault; `None` if this node could not.
+    /// Returns the miner's fault if a claimed object could not be downloaded or used because of the
+    /// miner. Returns `None` if the cause is this node.
     ///
-    /// A bucket that does not answer is its owner's to keep running. If no bucket of a window answers, that is this
-    /// node's own trouble: see [`Self::is_unreachable`].
+    /// The owner of a bucket is responsible for its availability. If no bucket of a window answers,
+    /// the cause is this node's own connection: see [`Self::is_unreachable`].
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match self {
@@ -146,14 +147,15 @@ impl FetchError {
         }
     }
 
-    /// Whether no answer came from the bucket at all. From one bucket that is its owner's fault; from all of them it is
-    /// likely that this node is cut off, and nobody should be blamed.
+    /// Returns whether the bucket did not answer at all. If one bucket does not answer, that is its
+    /// owner's fault. If no bucket answers, this node is probably offline, and no miner should be
+    /// blamed.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Storage { source: StorageError::Unavailable { .. }, .. })
     }
 
-    /// May the same object be had from the same bucket later?
+    /// Returns whether a later download of the same object from the same bucket may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -184,8 +186,9 @@ fn storage_fault(error: &StorageError) -> Option<Fault> {
     }
 }
 
-/// A later version may be fine for a later program, so it is no proof of ill will. But it cannot be free of cost either:
-/// a rated miner could rest on its rating by uploading nothing else.
+/// Returns the fault of an invalid submission. A later version may be valid for a later program, so
+/// it is no proof of malice. But it must have a cost: otherwise a miner with a high rating could
+/// upload nothing else and keep its rating.
 fn submission_fault(error: &SubmissionError) -> Fault {
     match error {
         SubmissionError::State { .. } => Fault::WrongState,

@@ -1,4 +1,4 @@
-//! Buckets, claims and votes onto a development chain.
+//! Tests of bucket, claim and vote announcements on a development chain.
 
 use crate::{
     ledger::{Chain, claim_of},
@@ -18,7 +18,7 @@ fn record(window: u64) -> Record {
     Record::Claim(claim_of(RUN.id(), window, 1))
 }
 
-/// What the chain shows of the miner.
+/// Returns the miner's announcement on the chain.
 async fn shown(chain: &Chain) -> Option<Announcement> {
     let head = chain.ledger.finalized().await.unwrap();
     chain.ledger.at(head).await.unwrap().reading(&wallet(MINER).hotkey())?.announcement
@@ -49,7 +49,7 @@ async fn what_the_chain_shows_already_is_not_sent_again() {
     chain.stop().await;
 }
 
-/// Somebody who moves keeps what was said.
+/// Checks that a new bucket keeps the existing claim.
 #[tokio::test]
 async fn another_bucket_replaces_the_first_beside_the_claim() {
     let chain = Chain::start().await;
@@ -99,7 +99,7 @@ async fn a_used_up_budget_is_told_before_anything_is_sent() {
 #[tokio::test]
 async fn who_is_not_registered_is_refused_by_the_chain() {
     let chain = Chain::start().await;
-    let stranger = Announcer::new(chain.client.clone(), SUBNET, wallet("nobody"), announced_at(1));
+    let stranger = Announcer::new(chain.client.clone(), SUBNET, wallet("stranger"), announced_at(1));
     let error = chain.sealing(stranger.record(record(0))).await.unwrap_err();
     assert!(matches!(&error, AnnounceError::Commit(_)) && !error.is_retryable(), "{error}");
     let state = chain.ledger.at(Height(1)).await.unwrap();
@@ -111,7 +111,7 @@ fn announced_at(port: u16) -> protocol::announcement::Bucket {
     announced(([127, 0, 0, 1], port).into(), MINER)
 }
 
-/// The bucket that [`Chain::announcer`] announces.
+/// Returns the bucket that [`Chain::announcer`] announces.
 fn announcer_bucket() -> protocol::announcement::Bucket {
     announced_at(9000)
 }

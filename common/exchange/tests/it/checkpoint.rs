@@ -1,4 +1,4 @@
-//! Checkpoints: there and back, and everything that a bucket's owner may try.
+//! Tests of checkpoints: upload, download, and attacks by a bucket's owner.
 
 use crate::support::*;
 use base::{
@@ -43,7 +43,7 @@ fn progress(window: u64) -> Progress {
     Progress { run: RUN, history, root: flat().state_root(&values(), 1), medians }
 }
 
-/// The tensors from the first one on, as bytes.
+/// Tensors in order, as bytes.
 type Tensors = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
 
 fn tensors() -> Tensors {
@@ -67,7 +67,7 @@ fn part(folder: &Path, file: &str) -> Part {
     Part { file: file.to_owned(), bytes: bytes.len() as u64, blake3: *blake3::hash(&bytes).as_bytes() }
 }
 
-/// Names the files of a folder in its manifest.
+/// Writes progress and manifest of a folder. The manifest names all files.
 fn seal(folder: &Path, progress: &Progress) -> Manifest {
     fs::write(folder.join(PROGRESS), progress.to_bytes()).unwrap();
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -77,7 +77,7 @@ fn seal(folder: &Path, progress: &Progress) -> Manifest {
     manifest
 }
 
-/// A checkpoint of the start of a window, in two files.
+/// Saves a checkpoint of the start of a window, in two files.
 pub(crate) fn save(folder: &Path, window: u64) -> (PathBuf, Manifest) {
     let folder = folder.join(format!("window-{window}"));
     fs::create_dir(&folder).unwrap();
@@ -90,7 +90,7 @@ pub(crate) fn save(folder: &Path, window: u64) -> (PathBuf, Manifest) {
     (folder, manifest)
 }
 
-/// A checkpoint in a bucket, and a place to download it to.
+/// An uploaded checkpoint, and a folder for the download.
 struct Uploaded {
     buckets: Buckets,
     local: tempfile::TempDir,
@@ -117,7 +117,7 @@ impl Uploaded {
         fetcher.checkpoint(&state, &id(OWNER), &pointer, &flat(), into).await
     }
 
-    /// Why it does not come; nothing may be left.
+    /// Returns the error of the download, and checks that it leaves nothing behind.
     async fn refused(&self) -> FetchError {
         let error = self.download_to(&self.target()).await.unwrap_err();
         let left: Vec<_> =
@@ -130,7 +130,7 @@ impl Uploaded {
         self.buckets.put(OWNER, &bucket_layout::checkpoint(RUN.id(), Window(7), file), bytes).await;
     }
 
-    /// Another manifest, with a pointer to it.
+    /// Uploads another manifest, with a pointer to it.
     async fn replace_manifest(&self, manifest: &Manifest) {
         self.replace(MANIFEST, &manifest.to_bytes()).await;
         let key = bucket_layout::checkpoint_pointer(RUN.id());
@@ -282,11 +282,11 @@ async fn nothing_is_written_over_and_leftovers_are_replaced() {
     there.download_to(&there.target()).await.unwrap();
     assert!(!partial.exists() && !there.target().join("left.safetensors").exists());
     let error = there.download_to(&there.target()).await.unwrap_err();
-    assert!(error.to_string().contains("a checkpoint is never written over another"), "{error}");
+    assert!(error.to_string().contains("a checkpoint never overwrites another"), "{error}");
     assert_eq!(read_parameters(&there.target(), &flat()).unwrap(), values());
 }
 
-/// A checkpoint whose tensors were changed before it was sealed.
+/// Reads a checkpoint whose tensors were changed before its manifest was written.
 fn changed(change: impl FnOnce(&mut Tensors)) -> Result<Vec<f32>, ParametersError> {
     let folder = tempfile::tempdir().unwrap();
     let mut all = tensors();
@@ -319,10 +319,10 @@ fn files_that_are_none_are_named() {
     let whole = fs::read(folder.join(SECOND)).unwrap();
     for length in [0, 4, 60, whole.len() - 1] {
         fs::write(folder.join(SECOND), &whole[..length]).unwrap();
-        assert!(refused().contains("not a whole safetensors file"), "{length}: {}", refused());
+        assert!(refused().contains("not a complete safetensors file"), "{length}: {}", refused());
     }
     fs::copy(folder.join(FIRST), folder.join(SECOND)).unwrap();
-    assert!(refused().contains("or there twice"), "{}", refused());
+    assert!(refused().contains("or occurs twice"), "{}", refused());
     fs::write(folder.join(PROGRESS), "x").unwrap();
     assert!(refused().contains("muster.progress: the progress is malformed"), "{}", refused());
     fs::write(folder.join(MANIFEST), "x").unwrap();

@@ -1,4 +1,4 @@
-//! Submissions out of buckets: what is good comes, what is not is somebody's fault.
+//! Tests of submission downloads: good ones arrive, and each bad one has a fault.
 
 use crate::support::*;
 use base::{
@@ -23,7 +23,7 @@ fn claim(object: ObjectHash) -> Claim {
     Claim { run: RUN.id(), window: Window(3), object }
 }
 
-/// Uploads bytes under the name that is claimed for them, and fetches them as a validator does.
+/// Uploads bytes under the claimed name, and downloads them as a validator does.
 async fn exchange(
     buckets: &Buckets,
     object: ObjectHash,
@@ -42,7 +42,7 @@ async fn fetch(
     fetcher.submission(&buckets.quiet(), &claim(object), &expected(MINER), &layout()).await
 }
 
-/// The fault that bytes have when they are claimed by their hash.
+/// Returns the fault of bytes that are claimed by their own hash.
 async fn fault(buckets: &Buckets, bytes: &[u8]) -> (Fault, String) {
     let error = exchange(buckets, claimed(bytes), bytes).await.unwrap_err();
     (error.fault().unwrap(), error.to_string())
@@ -94,7 +94,7 @@ async fn what_is_no_submission_is_malformed() {
     assert_eq!(fault_of_forged, Fault::Malformed);
     assert!(error.contains("signature"), "{error}");
 
-    // Not for free: else a rated miner could rest on what it has.
+    // A later version has a cost: otherwise a miner with a rating could upload nothing else.
     let mut later = fine;
     later[1] = 2;
     assert_eq!(fault(&buckets, &later).await.0, Fault::Missing);
@@ -177,7 +177,8 @@ async fn who_announces_no_bucket_misses() {
     assert_eq!(error.fault(), Some(Fault::Missing));
 }
 
-/// Garbage on the wire is the bucket's doing, not what was claimed.
+/// Checks that bytes which change in transit are never accepted. The fault lies with the bucket, not
+/// with the claim.
 #[tokio::test]
 async fn bytes_that_change_on_the_way_do_not_pass() {
     let buckets = Buckets::start().await;
@@ -212,7 +213,7 @@ async fn below_the_floor_and_beyond_the_deadline_are_slow() {
     assert_eq!(error.fault(), Some(Fault::Slow));
 }
 
-/// Asks for the accepted object of the miner, for which all four validators have voted.
+/// Downloads the accepted object of the miner, for which all four validators voted.
 async fn accepted(buckets: &Buckets, object: ObjectHash) -> Result<Submission<Bytes>, FetchError> {
     let accepted = Accepted { id: id(MINER), object };
     let (state, expected) = (buckets.quiet(), expected(MINER));
@@ -244,7 +245,7 @@ async fn an_accepted_object_comes_from_whoever_has_it() {
     assert_eq!((*of, asked), (object, vec![MINER, custodians[0], custodians[1], custodians[2], other]));
     assert!(error.is_retryable() && error.fault().is_none(), "{error}");
 
-    // From the last to the first, each alone.
+    // Store it in one bucket at a time, from the last source to the first.
     for owner in [other, custodians[2], custodians[0], MINER] {
         buckets.outbox(owner).put_submission(Window(3), &object, bytes.clone().into()).await.unwrap();
         assert_eq!(accepted(&buckets, object).await.unwrap().bytes(), bytes, "{owner}");

@@ -1,4 +1,5 @@
-//! Windows on a development chain: what the ledger decides is what `common` decides from the same blocks.
+//! Tests of windows on a development chain: the ledger's decisions equal those of `common` from the
+//! same blocks.
 
 use crate::support::*;
 use base::{
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-/// Neurons of the chain: the genesis has stake for these validators.
+/// Neurons of the chain, with stake for the validators.
 mod devchain_genesis {
     use super::{Genesis, wallet};
 
@@ -40,7 +41,7 @@ mod devchain_genesis {
 const TAO: u64 = base::RAO_PER_TAO;
 const MINERS: [&str; 2] = ["miner-0", "miner-1"];
 const VALIDATORS: [&str; 3] = ["val-a", "val-b", "val-c"];
-/// Guards against hanging; nothing is expected to take this long.
+/// A limit that only a hanging test reaches.
 const HANGS: Duration = Duration::from_secs(240);
 
 pub(crate) struct Chain {
@@ -58,7 +59,7 @@ impl Chain {
         Self::start_with_space(1_000_000).await
     }
 
-    /// A chain that seals blocks only when told to.
+    /// Starts a chain that seals blocks only on request.
     pub(crate) async fn start_with_space(space: u32) -> Self {
         let mut genesis = Genesis { commitment_space: space, ..Genesis::default() };
         genesis.neurons.truncate(1);
@@ -103,12 +104,12 @@ impl Chain {
         self.advance(u32::try_from(height.0).unwrap() - head).await;
     }
 
-    /// Seals a block as soon as there is something to seal, until the future is done.
+    /// Seals a block as soon as a transaction waits, and runs the future to its end.
     pub(crate) async fn sealing<T>(&self, work: impl Future<Output = T>) -> T {
         self.sealing_when(1, work).await
     }
 
-    /// The same, with so many transactions in the block.
+    /// Seals a block as soon as this number of transactions waits, and runs the future to its end.
     async fn sealing_when<T>(&self, transactions: usize, work: impl Future<Output = T>) -> T {
         let handle = self.chain.handle();
         let seal = async {
@@ -128,7 +129,7 @@ impl Chain {
         self.sealing_when(records.len(), all).await;
     }
 
-    /// Twelve blocks a window, from block 30 on.
+    /// Returns a run of twelve blocks per window, from block 30 on.
     fn run(&self) -> RunSpec {
         let mut file: RunFile = tiny();
         file.window =
@@ -146,7 +147,7 @@ impl Chain {
         self.ledger.at(head).await.unwrap().neuron(&wallet(name).hotkey()).unwrap().0
     }
 
-    /// What `common` says of a block, from the client's own answers.
+    /// Returns the snapshot that `common` makes of a block, from the client's own answers.
     async fn snapshot(&self, height: Height) -> Snapshot {
         let hash = self.client.block_hash(height).await.unwrap();
         let at = self.client.at(hash);
@@ -162,7 +163,7 @@ impl Chain {
         Snapshot::new(height, hash, neurons, announced).unwrap()
     }
 
-    /// The decision by hand.
+    /// Returns the decision, computed directly with `common`.
     async fn decided(&self, spec: &RunSpec, heights: &Heights, history: &History) -> Decision {
         let incentives = self.snapshot(heights.incentives).await;
         let claims = self.snapshot(heights.claims_close).await;
@@ -189,7 +190,7 @@ async fn a_window_is_decided_as_common_decides_it() {
     let (run, mut history) = (spec.id(), History::new(&spec.hash()));
     let heights = spec.clock().unwrap().heights(Window(0)).unwrap();
 
-    // Both miners claim; nothing is known before it is final.
+    // Both miners claim. Nothing is decided before the block is final.
     chain.advance_to(Height(heights.first.0 + 2)).await;
     let claims = [0, 1].map(|n| (MINERS[n], Record::Claim(claim_of(run, 0, n as u8 + 1))));
     chain.announce(&claims).await;
@@ -207,7 +208,8 @@ async fn a_window_is_decided_as_common_decides_it() {
     assert_eq!(state.claims(run, Window(0)), claimed);
     assert!(state.claims(run, Window(1)).is_empty() && state.claims(RunId([1; 8]), Window(0)).is_empty());
 
-    // Two validators find both good, the third only the first candidate, of another state.
+    // Two validators find both candidates good. The third finds only the first one good, with another
+    // state.
     let truth = history.state(&spec.initial.root);
     let other = State([9; 32]);
     let votes = [
@@ -236,7 +238,7 @@ async fn a_window_is_decided_as_common_decides_it() {
     assert_eq!(permitted.len(), 3, "{permitted:?}");
     assert!(permitted.iter().all(|&(votes, stake)| votes && stake > 0), "{permitted:?}");
 
-    // The next window: nobody does anything, and that is decided as well.
+    // The next window is decided as well, although no neuron announces anything.
     history.push(&decision).unwrap();
     let next = spec.clock().unwrap().heights(Window(1)).unwrap();
     chain.advance_to(next.votes_close).await;
@@ -248,7 +250,7 @@ async fn a_window_is_decided_as_common_decides_it() {
     chain.stop().await;
 }
 
-/// A claim after `D_w` is none, and a vote before it is none either.
+/// Checks that claims after `D_w` and votes before it do not count.
 #[tokio::test]
 async fn claims_too_late_and_votes_too_early_do_not_stand() {
     let chain = Chain::start().await;
@@ -257,7 +259,7 @@ async fn claims_too_late_and_votes_too_early_do_not_stand() {
     let heights = spec.clock().unwrap().heights(Window(0)).unwrap();
     chain.advance_to(Height(heights.claims_close.0 - 1)).await;
     let early = vote(run, 0, Bits::default(), State([1; 32]));
-    chain.announce(&[(VALIDATORS[0], early)]).await; // In block D_w itself.
+    chain.announce(&[(VALIDATORS[0], early)]).await; // In block `D_w` itself.
     chain.announce(&[(MINERS[0], Record::Claim(claim_of(run, 0, 1)))]).await;
     chain.advance_to(heights.votes_close).await;
     let at = chain.ledger.at(heights.claims_close).await.unwrap();
@@ -314,7 +316,7 @@ async fn what_was_read_is_not_asked_for_again() {
     kept.saw(&block);
     chain.chain.shutdown().await;
 
-    // Without a chain: what was read lately is still known, to all clones.
+    // Without a chain, the cache of all clones still answers.
     assert_eq!(chain.ledger.at(Height(39)).await, Ok(last));
     assert_eq!(chain.ledger.hash(Height(40)).await, Ok(block.hash));
 }

@@ -1,4 +1,4 @@
-//! Score logs and records of windows.
+//! Tests of score logs and window records.
 
 use crate::support::*;
 use base::{

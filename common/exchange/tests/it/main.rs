@@ -1,4 +1,5 @@
-//! Chain and buckets through real sockets: a development chain, and a bucket server that breaks on demand.
+//! Tests of chain and buckets over real sockets: a development chain, and a bucket server with
+//! injected faults.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod announcer;

@@ -1,4 +1,4 @@
-//! What is kept in one's own bucket, and what is not.
+//! Tests of this node's own bucket: the objects that stay, and the objects that are deleted.
 
 use crate::{checkpoint::save, support::*};
 use base::{Window, digest::ObjectHash};
@@ -39,7 +39,7 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
     };
     assert!(left.iter().all(of_two), "{left:?}");
 
-    // The newest checkpoint stays, however old it is.
+    // The newest checkpoint stays, regardless of its age.
     assert_eq!(outbox.delete_before(Window(100)).await.unwrap(), 4);
     assert_eq!(buckets.keys(NAME, &bucket_layout::checkpoints(id)).await, left);
     assert_eq!(buckets.keys(NAME, &format!("{id}/scores/")).await.len(), 4);

@@ -1,4 +1,4 @@
-//! Sealed submissions out of buckets: nobody reads them without the one key that opens them.
+//! Tests of sealed submissions in buckets: only the right key opens them.
 
 use crate::support::*;
 use base::{Window, digest::ObjectHash};
@@ -15,7 +15,7 @@ fn expected_sealed() -> Expected {
     Expected { sealed: true, ..expected(MINER) }
 }
 
-/// A sealed submission of the miner, and what opens it.
+/// A sealed submission of the miner, and its key object.
 struct Parcel {
     bytes: Vec<u8>,
     opener: KeyObject,
@@ -69,12 +69,12 @@ async fn a_sealed_object_opens_with_its_key_and_is_missing_without() {
     assert!(error.is_retryable() && error.fault() == Some(Fault::Missing), "{error}");
     assert!(error.to_string().contains("/key/0000000003/"), "{error}");
 
-    let key = parcel.key(); // Signatures are random.
+    let key = parcel.key(); // Signatures are random, so make it once.
     parcel.reveal(&buckets, MINER, &key).await;
     let opened = fetch(&buckets, parcel.hash()).await.unwrap();
     let tensors = (0..opened.layout().tensors().len()).map(|number| opened.tensor(number).unwrap());
     assert_eq!(tensors.collect::<Vec<_>>(), sent());
-    // Who keeps it for others stores it as it was.
+    // A custodian stores it unchanged.
     assert_eq!(opened.stored(), (parcel.bytes.clone(), Some(&key)));
     assert_ne!(opened.bytes(), parcel.bytes);
 }

@@ -1,4 +1,4 @@
-//! Neurons with buckets, a small run, and what is uploaded in it.
+//! Test fixtures: neurons with buckets, a small run, and its objects.
 
 use base::{
     BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, Window,
@@ -21,7 +21,7 @@ use protocol::{
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use storage::{Bucket, Content, Floor, Put, Retry, Storage};
 
-/// So long that only a hanging test meets it.
+/// A limit that only a hanging test reaches.
 pub(crate) const LONG: Duration = Duration::from_secs(300);
 pub(crate) const FLOOR: Floor = Floor { bytes_per_second: 0, over: LONG };
 pub(crate) const LIMITS: FetchLimits = FetchLimits { time: LONG, floor: FLOOR };
@@ -29,7 +29,7 @@ pub(crate) const LIMITS: FetchLimits = FetchLimits { time: LONG, floor: FLOOR };
 pub(crate) const RUN: RunHash = RunHash([9; 32]);
 pub(crate) const SUBNET: Netuid = Netuid(3);
 
-/// Everybody who has a bucket.
+/// All owners of a bucket.
 pub(crate) const NAMES: [&str; 6] = ["miner-0", "miner-1", "val-a", "val-b", "val-c", "val-d"];
 
 pub(crate) fn wallet(name: &str) -> KeyPair {
@@ -40,7 +40,7 @@ pub(crate) fn id(name: &str) -> NeuronId {
     NeuronId { hotkey: wallet(name).hotkey(), registered: Height(7) }
 }
 
-/// A model of two thousand parameters.
+/// Returns a model of two thousand parameters.
 pub(crate) fn model() -> ModelSpec {
     ModelSpec {
         vocab: 40,
@@ -61,7 +61,7 @@ pub(crate) fn tiny() -> RunFile {
     RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap()
 }
 
-/// With all that a body can have: scales, a table of codes, codes.
+/// Returns a spec with all parts of a body: scales, a table of codes, codes.
 fn sparse() -> SparseSpec {
     SparseSpec { topk: 16, quantizer: Quantizer::SignCentroid, ..tiny().sparse }
 }
@@ -70,7 +70,7 @@ pub(crate) fn layout() -> Arc<Layout> {
     Arc::new(Layout::new(&model().tensors(), &sparse()).unwrap())
 }
 
-/// What everybody expects of a miner's submission.
+/// Returns the requirements on a miner's submission.
 pub(crate) fn expected(name: &str) -> Expected {
     Expected {
         run: RUN,
@@ -83,7 +83,7 @@ pub(crate) fn expected(name: &str) -> Expected {
     }
 }
 
-/// What every submission of these tests sends.
+/// Returns the tensors of each submission in these tests.
 pub(crate) fn sent() -> Vec<SparseTensor> {
     let layout = layout();
     let values = |len: usize| (0..len).map(|at| ((at * 37 % 101) as f32 - 50.0) * 1e-3).collect::<Vec<_>>();
@@ -93,13 +93,13 @@ pub(crate) fn sent() -> Vec<SparseTensor> {
         .collect()
 }
 
-/// A submission by the key of `name`, as `expected` says.
+/// Makes a submission with the key of `name`, as `expected` requires.
 pub(crate) fn make(name: &str, expected: &Expected) -> Vec<u8> {
     let layout = layout();
     encode(&layout, &Header::new(expected, 10, &layout), &sent(), &signing_key(&wallet(name))).unwrap()
 }
 
-/// The hash that whoever uploads these bytes has to claim.
+/// Returns the hash that the claim for these bytes must name.
 pub(crate) fn claimed(bytes: &[u8]) -> ObjectHash {
     ObjectHash::of(&[&bytes[..bytes.len().saturating_sub(96)]])
 }
@@ -144,7 +144,7 @@ impl Buckets {
         announced(self.server.address(), name)
     }
 
-    /// A bucket, from its owner's side.
+    /// Returns a bucket with its owner's access.
     pub(crate) fn own(&self, name: &str) -> Bucket {
         self.storage.own_bucket(&self.announced(name), &key(name, "writes")).unwrap()
     }
@@ -162,19 +162,19 @@ impl Buckets {
         self.own(name).put(key, Content::Bytes(Bytes::copy_from_slice(bytes)), &put).await.unwrap();
     }
 
-    /// What is in a bucket below a prefix.
+    /// Lists the keys in a bucket below a prefix.
     pub(crate) async fn keys(&self, name: &str, prefix: &str) -> Vec<String> {
         let listed = self.own(name).list(prefix, None, 1000, LONG).await.unwrap();
         listed.into_iter().map(|listed| listed.key).collect()
     }
 
-    /// What happens to all reads from a bucket.
+    /// Injects a fault into all reads from a bucket.
     pub(crate) fn inject(&self, name: &str, fault: Fault) {
         let rules = vec![Rule::always("GET", &format!("/{name}/"), fault)];
         self.server.inject(Plan { seed: 1, rules });
     }
 
-    /// The state of a subnet in which all of these announce their buckets, and `records` say something.
+    /// Returns a subnet state in which these names announce their buckets and `records`.
     pub(crate) fn state(&self, names: &[&str], records: &BTreeMap<&str, Record>) -> BlockState {
         let commitment = |name: &str| {
             let announcement =
@@ -196,7 +196,7 @@ impl Buckets {
         BlockState::new(Height(60), BlockHash([1; 32]), metagraph, commitments).unwrap()
     }
 
-    /// The same, where nobody says anything.
+    /// Returns the state in which all names announce only their buckets.
     pub(crate) fn quiet(&self) -> BlockState {
         self.state(&NAMES, &BTreeMap::new())
     }

@@ -1,5 +1,6 @@
-//! What stopped or misled whole networks before, one test for each weakness of Templar's that an object can carry: it goes the
-//! way that every object goes, through a bucket and the fetcher, and the state of the honest stays what it is without it.
+//! Attacks that stopped or misled whole networks, one test for each weakness of Templar that an
+//! object can carry. Each object takes the usual path through a bucket and the fetcher. The state of
+//! the honest nodes must stay the same as without the object.
 
 use crate::support::*;
 use base::{
@@ -25,12 +26,12 @@ use storage::Floor;
 
 const HONEST: &str = "miner-0";
 const HOSTILE: &str = "miner-1";
-/// Where the first tensor's bytes begin behind the table.
+/// Returns the offset of the first tensor's bytes, after the table.
 fn body() -> usize {
     HEADER_BYTES + 16 * layout().tensors().len()
 }
 
-/// The state root after the outer step on what was accepted.
+/// Returns the state root after the outer step with the accepted submissions.
 fn state_after(accepted: &[Submission<Bytes>]) -> StateRoot {
     let specs = model().tensors();
     let mut tensors: Vec<Vec<f32>> =
@@ -53,7 +54,7 @@ fn signed_again(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// A submission of the hostile miner, changed and signed again.
+/// Returns a submission of the hostile miner, changed and signed again.
 fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = make(HOSTILE, &expected(HOSTILE));
     change(&mut bytes);
@@ -74,14 +75,14 @@ async fn put(buckets: &Buckets, name: &str, object: &ObjectHash, bytes: &[u8]) {
     buckets.outbox(name).put_submission(Window(3), object, Bytes::copy_from_slice(bytes)).await.unwrap();
 }
 
-/// The honest state with the object beside an honest one: the same as without it, and the fault that the object is.
+/// Checks that the object does not change the honest state, and returns the error that refuses it.
 async fn refused(buckets: &Buckets, bytes: &[u8]) -> FetchError {
     let fine = make(HONEST, &expected(HONEST));
     put(buckets, HONEST, &claimed(&fine), &fine).await;
     let alone = state_after(&[fetch(buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await.unwrap()]);
 
     put(buckets, HOSTILE, &claimed(bytes), bytes).await;
-    // The hostile one first, as a peer of a lower uid is.
+    // The hostile miner comes first, like a peer with a lower uid.
     let hostile = fetch(buckets, &buckets.fetcher(), HOSTILE, claimed(bytes)).await;
     let honest = fetch(buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await;
     let accepted: Vec<_> = [hostile.as_ref().ok().cloned(), honest.ok()].into_iter().flatten().collect();
@@ -89,7 +90,7 @@ async fn refused(buckets: &Buckets, bytes: &[u8]) -> FetchError {
     hostile.unwrap_err()
 }
 
-/// Codes beyond the table that they index.
+/// Checks codes that exceed their table.
 #[tokio::test]
 async fn w1_codes_are_within_their_table() {
     let buckets = Buckets::start().await;
@@ -99,7 +100,7 @@ async fn w1_codes_are_within_their_table() {
     }
 }
 
-/// Values of another type than all others'.
+/// Checks values of another type than in all other submissions.
 #[tokio::test]
 async fn w2_values_have_one_type() {
     let buckets = Buckets::start().await;
@@ -109,7 +110,7 @@ async fn w2_values_have_one_type() {
     }
 }
 
-/// What is no submission at all, before an honest one of a higher uid.
+/// Checks bytes that are not a submission, before an honest submission of a higher uid.
 #[tokio::test]
 async fn w3_one_peers_garbage_costs_nobody_else() {
     let buckets = Buckets::start().await;
@@ -119,7 +120,7 @@ async fn w3_one_peers_garbage_costs_nobody_else() {
     }
 }
 
-/// A part of the model only.
+/// Checks a submission with only a part of the model.
 #[tokio::test]
 async fn w4_a_submission_of_some_tensors_is_none() {
     let buckets = Buckets::start().await;
@@ -132,7 +133,7 @@ async fn w4_a_submission_of_some_tensors_is_none() {
     assert_eq!(refused(&buckets, &half).await.fault(), Some(Fault::Malformed));
 }
 
-/// More bytes than any submission has, and shapes that ask for much memory.
+/// Checks an object that is larger than any submission, and shapes that require much memory.
 #[tokio::test]
 async fn w5_sizes_are_known_before_anything_is_downloaded() {
     let buckets = Buckets::start().await;
@@ -142,7 +143,7 @@ async fn w5_sizes_are_known_before_anything_is_downloaded() {
     assert!(refused(&buckets, &shape).await.to_string().contains("has the shape [4294967295, 4294967295]"));
 }
 
-/// A bucket that gives its bytes one by one.
+/// Checks a bucket that sends its bytes one by one.
 #[tokio::test]
 async fn w6_a_slow_bucket_keeps_nobody_waiting() {
     let buckets = Buckets::start().await;
@@ -160,14 +161,14 @@ async fn w6_a_slow_bucket_keeps_nobody_waiting() {
     assert_eq!(state_after(&[honest]), alone, "what has come is kept");
 }
 
-/// Another object for each reader, and yesterday's again.
+/// Checks another object for each reader, and a replay of an old object.
 #[tokio::test]
 async fn w7_one_claim_is_one_object_of_one_window() {
     let buckets = Buckets::start().await;
     let first = make(HOSTILE, &expected(HOSTILE));
     put(&buckets, HOSTILE, &claimed(&first), &first).await;
     let one = fetch(&buckets, &buckets.fetcher(), HOSTILE, claimed(&first)).await.unwrap();
-    let second = changed(|bytes| bytes[HEADER_BYTES - 136] += 1); // One sequence more, so another object.
+    let second = changed(|bytes| bytes[HEADER_BYTES - 136] += 1); // One more sequence gives another object.
     put(&buckets, HOSTILE, &claimed(&first), &second).await;
     let error = fetch(&buckets, &buckets.fetcher(), HOSTILE, claimed(&first)).await.unwrap_err();
     assert_eq!(error.fault(), Some(Fault::Mismatch), "{error}");
@@ -178,7 +179,7 @@ async fn w7_one_claim_is_one_object_of_one_window() {
     assert!(refused(&buckets, &replayed).await.to_string().contains("is from window 2, not 3"));
 }
 
-/// A copy of what another has uploaded.
+/// Checks a copy of another miner's upload.
 #[tokio::test]
 async fn w8_what_is_sealed_cannot_be_copied_in_time() {
     let buckets = Buckets::start().await;
@@ -198,7 +199,8 @@ async fn w8_what_is_sealed_cannot_be_copied_in_time() {
     };
     let alone = state_after(&[get(HONEST, claimed(&bytes)).await.unwrap()]);
 
-    // The ciphertext under the copycat's own name, with the key that the honest one has published since.
+    // The copycat uploads the ciphertext under its own name, with the key that the honest miner has
+    // published since.
     let mut copied = bytes.clone();
     let mine = make(HOSTILE, &expected(HOSTILE));
     copied[72..112].copy_from_slice(&mine[72..112]); // The neuron.
@@ -210,7 +212,8 @@ async fn w8_what_is_sealed_cannot_be_copied_in_time() {
     assert_eq!(state_after(&[get(HONEST, claimed(&bytes)).await.unwrap()]), alone);
 }
 
-/// Positions of a chunk that are there twice, or not in order: there is no way to write them, whatever bits they are made of.
+/// Checks positions of a chunk that repeat or are out of order: the format cannot express them,
+/// whatever its bits.
 #[tokio::test]
 async fn w10_positions_rise_whatever_is_sent() {
     let buckets = Buckets::start().await;
@@ -235,7 +238,7 @@ async fn w10_positions_rise_whatever_is_sent() {
     assert!(valid.len() > body() + 200 && taken < 27, "most changes are no submission");
 }
 
-/// A pickle, in the place of whatever a joining node reads.
+/// Checks a pickle in place of each object that a joining node reads.
 #[tokio::test]
 async fn w11_a_pickle_is_never_loaded() {
     const PICKLE: &[u8] = b"\x80\x04\x95\x1f\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94.";
@@ -250,7 +253,8 @@ async fn w11_a_pickle_is_never_loaded() {
     assert!(error.to_string().contains("another kind of object"), "{error}");
 }
 
-/// What is measured of a peer has the wrong length or type: here a validator's log, the only thing that others recompute.
+/// Checks a measurement of a peer with the wrong length or type. Here it is a validator's log, the
+/// only measurement that other nodes recompute.
 #[tokio::test]
 async fn w53_what_a_peer_says_of_itself_stops_nobody() {
     let buckets = Buckets::start().await;
@@ -264,7 +268,8 @@ async fn w53_what_a_peer_says_of_itself_stops_nobody() {
     assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
 }
 
-/// Parameters of the quantizer that are no numbers: refused whole, before anybody waits for anybody.
+/// Checks quantizer parameters that are not finite. The whole object is refused before any node waits
+/// for another.
 #[tokio::test]
 async fn w54_malformed_parameters_of_a_quantizer_are_refused_whole() {
     let buckets = Buckets::start().await;

@@ -117,7 +117,7 @@ async fn data_must_be_the_runs() {
     fs::write(&shard, bytes).unwrap();
     let (exit, said) = refused(&network, MINER, &[]).await;
     assert_eq!(exit, Exit::Usage);
-    assert!(said.starts_with("block 0 of ") && said.contains("is not the dataset's"), "{said}");
+    assert!(said.starts_with("block 0 of ") && said.contains("differs from the dataset's"), "{said}");
     network.chain.shutdown().await;
 }
 
