@@ -111,7 +111,7 @@ fn a_wrong_file_names_the_field() {
             "gather_peers = 40",
             "acceptance.gather_peers is 40: it must be 1 to 32, since a vote has 64 bits",
         ),
-        ("staleness = 0", "staleness = 1", "acceptance.staleness is 1: only 0 is built"),
+        ("staleness = 0", "staleness = 1", "acceptance.staleness is 1: only 0 is supported"),
         ("power = 1", "power = 9", "scoring.weights.power is 9: it must be 1, 2 or 3"),
         (
             "batch = 8",
