@@ -2,7 +2,7 @@
 //!
 //! | field | holds |
 //! |---|---|
-//!  0 | the [`Bucket`]: on Cloudflare R2 in Templar's 128 characters, elsewhere as provider, endpoint, region, name |
+//! | 0 | the [`Bucket`]: on Cloudflare R2 in Templar's 128 characters, elsewhere endpoint, region, name |
 //! | 1 | a [`Claim`] of a miner or a [`Vote`] of a validator, or nothing |
 //! | 2 | the read credentials of a bucket that is not on R2, or nothing |
 //!

@@ -65,7 +65,7 @@ pub enum NullWindow {
         voting: u64,
     },
     /// Too little of the stake that usually votes has voted.
-    #[error("no quorum: stake {voting} voted, more than half of the usual {expected} is needed")]
+    #[error("no quorum: the voting stake {voting} is not more than half of the usual {expected}")]
     NoQuorum {
         /// The counted stake.
         voting: u64,
@@ -73,7 +73,7 @@ pub enum NullWindow {
         expected: u64,
     },
     /// Less stake voted than the run's floor.
-    #[error("stake {voting} of {permitted} with a permit voted, less than the run's floor")]
+    #[error("the voting stake {voting} is below the run's floor: stake {permitted} has permits")]
     BelowFloor {
         /// The counted stake.
         voting: u64,

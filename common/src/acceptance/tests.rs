@@ -100,7 +100,7 @@ fn a_holder_of_most_stake_that_dies_stops_the_run_for_five_windows() {
             Ok(accepted) => stepped.push((window, accepted.len())),
             Err(null) => assert_eq!(
                 null.to_string(),
-                "no quorum: stake 15000 voted, more than half of the usual 75000 is needed"
+                "no quorum: the voting stake 15000 is not more than half of the usual 75000"
             ),
         }
     }
@@ -181,7 +181,7 @@ fn the_floor_is_enough_and_less_is_not() {
     };
     assert_eq!(last(3000).unwrap().len(), 1, "a tenth of all stake is the floor");
     let null = last(2999).unwrap_err();
-    assert_eq!(null.to_string(), "stake 5999 of 59999 with a permit voted, less than the run's floor");
+    assert_eq!(null.to_string(), "the voting stake 5999 is below the run's floor: stake 59999 has permits");
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub enum BucketError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// A bucket name that breaks the rules of S3.
-    #[error("invalid bucket name `{0}`: use 3 to 63 of a-z, 0-9, `-` and `.`, with a letter or digit at both ends")]
+    #[error("invalid bucket name `{0}`: use 3 to 63 of a-z, 0-9, `-`, `.`, a letter or digit at both ends")]
     Name(String),
     /// An invalid region.
     #[error("invalid region `{0}`: use 1 to 32 of a-z, 0-9 and `-`, like eu-central-1")]
@@ -150,7 +150,7 @@ impl Bucket {
         }
     }
 
-    /// Returns the credentials to read it. There are none if it is open to all.
+    /// Returns the credentials to read it, or `None` if it is open to all.
     #[must_use]
     pub fn credentials(&self) -> Option<&ReadCredentials> {
         self.credentials.as_ref()

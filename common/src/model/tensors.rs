@@ -1,24 +1,24 @@
-//! The tensors of a model: names, shapes, what each is for.
+//! The tensors of a model: names, shapes and roles.
 
 use super::ModelSpec;
 
 /// A parameter tensor, f32, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Its name in Hugging Face's Llama checkpoints, as `model.layers.0.mlp.up_proj.weight`.
+    /// Its name in Hugging Face's Llama checkpoints, like `model.layers.0.mlp.up_proj.weight`.
     pub name: String,
     /// Its dimensions: `[n]`, or `[output, input]` as `torch.nn.Linear` keeps them.
     pub shape: Vec<usize>,
-    /// What it does in the model.
+    /// Its role in the model.
     pub role: Role,
 }
 
-/// What a tensor does, as far as anything depends on it.
+/// The role of a tensor, as far as other code depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The gain of an RMSNorm: begins as 1, not decayed.
+    /// The gain of an RMSNorm. It begins as 1 and does not decay.
     Norm,
-    /// The embedding, or the output layer: one row per token.
+    /// The embedding or the output layer, with one row per token.
     Vocabulary,
     /// A matrix that writes to the residual stream (`o_proj`, `down_proj`).
     Residual,
@@ -27,13 +27,13 @@ pub enum Role {
 }
 
 impl TensorSpec {
-    /// Values of the tensor.
+    /// Returns the number of values of the tensor.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether the tensor has no values.
+    /// Checks whether the tensor has no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -41,7 +41,7 @@ impl TensorSpec {
 }
 
 impl ModelSpec {
-    /// The model's tensors, in the byte order of their names (`layers.10` comes before `layers.2`).
+    /// Returns the model's tensors, in the byte order of their names (`layers.10` comes before `layers.2`).
     #[must_use]
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let [vocab, hidden] = [self.vocab, self.hidden].map(|size| size as usize);
@@ -57,7 +57,7 @@ impl ModelSpec {
         tensors
     }
 
-    /// The tensors of one layer.
+    /// Returns the tensors of one layer.
     fn layer(&self, layer: u32) -> [TensorSpec; 9] {
         let [hidden, ffn, head_dim] = [self.hidden, self.ffn, self.head_dim].map(|size| size as usize);
         let queries = self.heads as usize * head_dim;
@@ -77,7 +77,7 @@ impl ModelSpec {
     }
 }
 
-/// A tensor of a module, which Hugging Face names `weight`.
+/// Creates the tensor of a module. Hugging Face names it `weight`.
 fn tensor(module: &str, shape: &[usize], role: Role) -> TensorSpec {
     TensorSpec { name: format!("{module}.weight"), shape: shape.to_vec(), role }
 }
