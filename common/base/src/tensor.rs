@@ -1,22 +1,22 @@
-//! Tensors of a model as the wire formats see them: name, shape, role.
+//! Describes a tensor of a model: name, shape, role.
 
 /// A parameter tensor, f32, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Its name in Hugging Face's Llama checkpoints, as `model.layers.0.mlp.up_proj.weight`.
+    /// Its name in Hugging Face's Llama checkpoints, like `model.layers.0.mlp.up_proj.weight`.
     pub name: String,
     /// Its dimensions: `[n]`, or `[output, input]` as `torch.nn.Linear` keeps them.
     pub shape: Vec<usize>,
-    /// What it does in the model.
+    /// Its role in the model.
     pub role: Role,
 }
 
-/// What a tensor does, as far as anything depends on it.
+/// The role of a tensor, as far as other code depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The gain of an RMSNorm: begins as 1, not decayed.
+    /// The gain of an RMSNorm. It begins as 1 and does not decay.
     Norm,
-    /// The embedding, or the output layer: one row per token.
+    /// The embedding or the output layer, with one row per token.
     Vocabulary,
     /// A matrix that writes to the residual stream (`o_proj`, `down_proj`).
     Residual,
@@ -25,13 +25,13 @@ pub enum Role {
 }
 
 impl TensorSpec {
-    /// Values of the tensor.
+    /// Returns the number of values of the tensor.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether the tensor has no values.
+    /// Checks whether the tensor has no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,7 +1,8 @@
-//! The arrows between the crates, what heavy dependencies may be named where, and where dependencies come from.
+//! Checks the arrows between the crates, the crates that may name heavy dependencies, and the
+//! sources of dependencies.
 //!
-//! The pure crates decide, adapters carry, programs wire. A crate that is not in these tables fails the test: whoever adds
-//! one says where it belongs.
+//! `common` decides, adapters carry, programs wire. A crate that is not in these tables fails the
+//! test: add each new crate to them.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use serde_json::Value;
@@ -72,8 +73,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What tests may use beyond that: a test of an adapter may start the thing that it adapts, and a test of a program compares
-/// its reference.
+/// The crates of the workspace that tests may use in addition. A test of an adapter may start the
+/// service behind it. A test of a program compares its reference page.
 const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("chain-metadata", &["cli"]),
     ("bucket-server", &["cli"]),
@@ -90,7 +91,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("devnet", &["cli"]),
 ];
 
-/// Dependencies that are named in few places, by the beginning of their names.
+/// Heavy dependencies by prefix of their names, and the crates that may name them.
 const NAMED_IN: &[(&str, &[&str])] = &[
     ("subxt", &["chain-metadata", "chain"]),
     ("frame-", &["chain-metadata", "devchain-runtime"]),
@@ -98,7 +99,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("sp-state-machine", &["devchain-runtime", "devchain"]),
     ("aws-", &["storage"]),
     ("s3s", &["bucket-server"]),
-    // The bench compares with libtorch's top-k, where a feature says so.
+    // The benchmark compares with libtorch's top-k if a feature is on.
     ("tch", &["engine", "codec-bench"]),
     ("torch-sys", &["engine", "codec-bench"]),
 ];
@@ -106,11 +107,11 @@ const NAMED_IN: &[(&str, &[&str])] = &[
 /// The crates that decide and do no I/O.
 const PURE: &[&str] = &["base", "codec", "scoring", "protocol"];
 
-/// Dependencies that the pure crates must do without, because they do no I/O.
+/// Dependencies that the pure crates must not have, because they do no I/O.
 const NOT_IN_PURE: &[&str] =
     &["tokio", "jsonrpsee", "hyper", "reqwest", "clap", "tracing-subscriber", "subxt"];
 
-/// Licences that a dependency may have; one of the alternatives that it offers is enough.
+/// Licences that a dependency may have. If it offers alternatives, one of them is enough.
 const LICENCES: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -131,7 +132,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// What `cargo metadata` says of the workspace and of all that it is built from on this platform.
+/// Reads `cargo metadata` of the workspace and all its dependencies on this platform.
 fn metadata() -> Value {
     let cargo = env!("CARGO");
     let version = Command::new(cargo).args(["version", "--verbose"]).output().unwrap();
@@ -147,7 +148,8 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
 
-/// The crates of the workspace: name to what its manifest lists, as (name, is for tests).
+/// Lists the crates of the workspace: from the name to the dependencies in its manifest, as (name,
+/// is for tests).
 fn members(metadata: &Value) -> BTreeMap<String, Vec<(String, bool)>> {
     let ids: BTreeSet<&str> =
         metadata["workspace_members"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -172,7 +174,7 @@ fn arrows_go_one_way() {
     let members = members(&metadata());
     let known: BTreeSet<_> = ARROWS.iter().map(|&(name, _)| name.to_owned()).collect();
     let found: BTreeSet<_> = members.keys().cloned().collect();
-    assert_eq!(found, known, "every crate of the workspace has its row in ARROWS");
+    assert_eq!(found, known, "every crate of the workspace must have its row in ARROWS");
     for (name, dependencies) in &members {
         let (always, in_tests) = (allowed(ARROWS, name), allowed(TEST_ARROWS, name));
         for (dependency, test) in dependencies.iter().filter(|(d, _)| known.contains(d)) {
@@ -196,7 +198,7 @@ fn heavy_dependencies_are_named_where_they_belong() {
         let forbidden = |d: &&(String, bool)| NOT_IN_PURE.contains(&d.0.as_str()) && !d.1;
         assert!(
             !PURE.contains(&name.as_str()) || !dependencies.iter().any(|d| forbidden(&d)),
-            "{name} does no I/O"
+            "{name} must do no I/O"
         );
     }
 }
@@ -210,7 +212,7 @@ fn dependencies_come_from_the_registry_under_known_licences() {
     let used: BTreeSet<_> = tree.lines().filter_map(|line| line.split_once('|')).collect();
     assert!(used.len() > 100, "only {} packages were seen", used.len());
     for (package, licence) in used {
-        // A package of the registry is named without a place.
+        // A package of the registry has no source in this output.
         let place =
             package.split_once(" (").map(|(_, place)| place.trim_end_matches(" (*)").trim_end_matches(')'));
         let ours = place.is_some_and(|place| Path::new(place).starts_with(root()));
@@ -222,12 +224,12 @@ fn dependencies_come_from_the_registry_under_known_licences() {
     }
 }
 
-/// Whether an SPDX expression offers a way to comply with allowed licences alone.
+/// Checks whether an SPDX expression can be satisfied with allowed licences alone.
 fn is_allowed(expression: &str) -> bool {
     let expression = expression.replace(['(', ')'], " ").replace('/', " OR ");
     let term = |term: &str| LICENCES.contains(&term.split(" WITH ").next().unwrap_or(term).trim());
-    // `AND` binds tighter than `OR`; with the parentheses gone this is stricter than the expression, never laxer,
-    // for the forms `(A OR B) AND C` that occur.
+    // `AND` binds tighter than `OR`. Without the parentheses, this is stricter than the expression
+    // and never laxer, for the forms `(A OR B) AND C` that occur.
     if expression.contains(" AND ") && expression.contains(" OR ") {
         let mut parts = expression.split(" AND ");
         return parts.all(|part| part.split(" OR ").any(term));
@@ -277,7 +279,7 @@ fn the_map_shows_every_crate() {
     }
 }
 
-/// All Markdown files of the checkout.
+/// Finds all Markdown files of the checkout.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -1,14 +1,14 @@
-//! What Muster writes into the fields of a commitment: where a neuron's bucket is, and its claim or vote.
+//! Encodes and decodes the fields of a commitment: a neuron's bucket, and its claim or vote.
 //!
 //! | field | holds |
 //! |---|---|
-//! | 0 | the [`Bucket`]: on Cloudflare R2 in Templar's 128 characters, elsewhere as provider, endpoint, region, name |
+//! | 0 | the [`Bucket`]: on Cloudflare R2 in Templar's 128 characters, elsewhere endpoint, region, name |
 //! | 1 | a [`Claim`] of a miner or a [`Vote`] of a validator, or nothing |
 //! | 2 | the read credentials of a bucket that is not on R2, or nothing |
 //!
-//! Every write replaces all fields, so an [`Announcement`] is always written whole. The bytes are in `FORMATS.md`.
-//! Reading never fails: what other software wrote is named as [`Ignored`] and left out, and so is what a later version
-//! of Muster may write. Whoever is about to write first asks [`Reading::would_overwrite`].
+//! Every write replaces all fields, so an [`Announcement`] is always written whole. `FORMATS.md`
+//! lists the bytes. Reading never fails. Fields of other software, or of a later version of Muster,
+//! are reported as [`Ignored`] and left out. Check [`Reading::would_overwrite`] before you write.
 //!
 //! ```
 //! use base::{Window, digest::{ObjectHash, RunId}};
@@ -45,7 +45,8 @@ use base::{
 /// The version of all fields that this code writes.
 pub const VERSION: u8 = 1;
 
-/// First bytes of our fields. None of them occurs in UTF-8, so no text of other software looks like one of ours.
+/// First bytes of Muster's fields. None of them occurs in UTF-8, so no text of other software looks
+/// like such a field.
 pub mod kind {
     /// A bucket that is not on Cloudflare R2.
     pub const BUCKET: u8 = 0xf8;
@@ -55,66 +56,67 @@ pub mod kind {
     pub const VOTE: u8 = 0xfa;
     /// Read credentials of a bucket that is not on Cloudflare R2.
     pub const CREDENTIALS: u8 = 0xfb;
-    /// Kept for session keys: keys that sign objects in place of the hotkey.
+    /// Reserved for session keys: keys that sign objects in place of the hotkey.
     pub const SESSION_KEY: u8 = 0xfc;
 }
 
-/// All that a neuron announces.
+/// The content of a neuron's commitment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// Where its objects are.
+    /// The bucket of its objects.
     pub bucket: Bucket,
-    /// What it says of a window, if anything.
+    /// Its claim or vote, if any.
     pub record: Option<Record>,
 }
 
-/// What was found in a commitment.
+/// The result of reading a commitment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// What is ours. Without a bucket nothing is.
+    /// The fields of Muster. Without a bucket there is no announcement.
     pub announcement: Option<Announcement>,
-    /// What is not, field by field.
+    /// The fields that were left out.
     pub ignored: Vec<Ignored>,
 }
 
-/// A field that is not read, and why.
+/// A field that was left out, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field {field} of the commitment is ignored: {why}")]
 pub struct Ignored {
     /// The field's place, from 0.
     pub field: usize,
-    /// Why.
+    /// The reason.
     pub why: FieldError,
 }
 
-/// Why a field is not read.
+/// The reason why a field was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
-    /// Its first byte is none of ours.
+    /// A first byte that is not one of Muster's.
     #[error("other software wrote it")]
     Foreign,
-    /// It is ours, but belongs elsewhere.
-    #[error("a field of kind {0:#04x} does not belong there")]
+    /// A field of Muster in the wrong place.
+    #[error("a field of kind {0:#04x} is in the wrong place")]
     Misplaced(u8),
-    /// A later version of Muster wrote it.
-    #[error("it is of version {0}, this program knows version {VERSION}")]
+    /// A field of a later version of Muster.
+    #[error("version {0} is unknown: this program reads version {VERSION}")]
     Version(u8),
-    /// Its bytes are not what its kind says.
+    /// Bytes that do not fit the field's kind.
     #[error(transparent)]
     Malformed(#[from] WireError),
-    /// It describes no bucket that could be used.
+    /// A bucket that cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// It gives credentials for no bucket, or a second set.
-    #[error("credentials, but not for a bucket of field 0 that needs them")]
+    /// Credentials without a bucket that needs them, or a second set.
+    #[error("the bucket of field 0 needs no credentials")]
     Unneeded,
 }
 
 impl Announcement {
-    /// The fields to write.
+    /// Encodes the fields to write.
     ///
     /// # Errors
-    /// Never for a bucket that was checked when it was made; the chain's bounds are checked again all the same.
+    /// None for a bucket that was checked when it was created. The chain's bounds are checked again
+    /// all the same.
     pub fn fields(&self) -> Result<Fields, CommitmentError> {
         let mut fields = vec![raw(self.bucket.write_location())?];
         let record = self.record.as_ref().map(Record::to_bytes);
@@ -129,26 +131,26 @@ impl Announcement {
     }
 }
 
-/// A field of as many bytes: the small kind if they fit.
+/// Encodes bytes as a field, of the small kind if they fit.
 fn raw(bytes: Vec<u8>) -> Result<Field, CommitmentError> {
     if bytes.len() <= MAX_RAW { Field::raw(bytes) } else { Field::big_raw(bytes) }
 }
 
 impl Reading {
-    /// Whether writing an announcement would destroy what other software wrote.
+    /// Checks whether writing an announcement would destroy a field of other software.
     #[must_use]
     pub fn would_overwrite(&self) -> bool {
         self.ignored.iter().any(|ignored| ignored.why == FieldError::Foreign)
     }
 
-    /// The claim or vote, if there is one.
+    /// Returns the claim or vote, if there is one.
     #[must_use]
     pub fn record(&self) -> Option<&Record> {
         self.announcement.as_ref()?.record.as_ref()
     }
 }
 
-/// Reads a commitment's fields.
+/// Decodes a commitment's fields.
 #[must_use]
 pub fn read(fields: &Fields) -> Reading {
     let mut reading = Reading::default();
@@ -175,8 +177,10 @@ pub fn read(fields: &Fields) -> Reading {
     reading
 }
 
-/// The bytes of a field that could be one of ours. `None` and empty fields are nothing; hashes, ciphertexts and flags
-/// are never ours, and read as foreign.
+/// Returns the bytes of a field that could be one of Muster's.
+///
+/// `None` and empty fields count as nothing. Hashes, ciphertexts and flags are never Muster's, and
+/// read as foreign.
 fn bytes(field: &Field) -> Option<&[u8]> {
     match field {
         Field::None => None,
@@ -194,7 +198,7 @@ fn read_location(bytes: &[u8]) -> Result<(Location, Option<ReadCredentials>), Fi
     }
 }
 
-/// Opens a field of ours: its kind, and a reader behind kind and version.
+/// Opens a field of Muster. Returns its kind, and a reader behind kind and version.
 fn open<'a>(bytes: &'a [u8], expected: &[u8]) -> Result<(u8, Reader<'a>), FieldError> {
     let mut reader = Reader::new(bytes);
     let found = reader.u8("the kind").map_err(|_| FieldError::Foreign)?;

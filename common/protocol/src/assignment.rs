@@ -1,9 +1,10 @@
-//! Who trains on what: blocks of 64 sequences, disjoint between the neurons of a window, new each window.
+//! Assigns data to the neurons of a window: disjoint blocks of 64 sequences, new in each window.
 //!
-//! One keyed permutation of all blocks belongs to each window, seeded by the hash of the block 10 before it. The neurons
-//! that are registered at that block take the first places in the order of uids, each as many blocks as its training
-//! needs; what is left is assigned to nobody. Everybody computes all of it, so a validator knows what a miner should
-//! have trained on, and takes its samples from there and from the rest under a seed that nobody knew while training.
+//! Each window has one keyed permutation of all blocks, seeded by the hash of the block 10 before
+//! it. The neurons that are registered at that block take the first places in the order of uids,
+//! each as many blocks as its training needs. The rest is unassigned. Every node computes all of
+//! it. So a validator knows on which data a miner should have trained. It draws samples from that
+//! data, and from the unassigned rest, under a seed that no miner knew while training.
 //!
 //! ```
 //! use base::{BlockHash, Height, Hotkey, NeuronId, Window, digest::RunHash};
@@ -26,54 +27,54 @@ pub struct Assignments {
     window: Window,
     blocks: Permutation,
     places: BTreeMap<NeuronId, u64>,
-    /// The first position of the permutation that belongs to nobody.
+    /// The first position of the permutation that is unassigned.
     unassigned: u64,
     samples: u64,
 }
 
-/// What one neuron trains on in a window.
+/// The data of one neuron in a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Assignment<'a> {
     of: &'a Assignments,
     place: u64,
 }
 
-/// Why there is no assignment.
+/// The reason why there is no assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssignmentError {
-    /// The dataset is too small to give every neuron its own.
+    /// A dataset that is too small to give every neuron its own data.
     #[error(
-        "window {window}: {neurons} neurons need {needed} blocks of 64 sequences, and some that nobody has, but the \
+        "window {window}: {neurons} neurons need {needed} blocks of 64 sequences, and at least one unassigned, but the \
          dataset has {blocks}: use a larger dataset or a smaller batch"
     )]
     TooFewBlocks {
         /// The window.
         window: Window,
-        /// Registered neurons.
+        /// The number of registered neurons.
         neurons: u64,
-        /// Blocks that they need.
+        /// The number of blocks that they need.
         needed: u64,
-        /// Blocks that there are.
+        /// The number of blocks in the dataset.
         blocks: u64,
     },
-    /// It was not registered when the window's data was given out.
+    /// A neuron that was not registered when the window's data was assigned.
     #[error(
-        "window {window}: {neuron} was not registered 10 blocks before the window: it has no data until the next"
+        "window {window}: {neuron} was not registered 10 blocks before the window: it gets data in the next window"
     )]
     NotRegistered {
         /// The window.
         window: Window,
-        /// Who asked.
+        /// The neuron without data.
         neuron: NeuronId,
     },
-    /// More samples are asked for than there are.
-    #[error("window {window}: {asked} samples are asked for, there are {there}")]
+    /// More samples than there are sequences.
+    #[error("window {window}: cannot draw {asked} samples from {there} sequences")]
     TooFewSamples {
         /// The window.
         window: Window,
-        /// Samples asked for.
+        /// The number of samples to draw.
         asked: u64,
-        /// Samples that there are.
+        /// The number of sequences to draw from.
         there: u64,
     },
 }
@@ -85,7 +86,7 @@ mod context {
     pub(super) const UNASSIGNED: &str = "muster v1 unassigned samples";
 }
 
-/// A key from everything that a permutation depends on.
+/// Derives a key from everything that a permutation depends on.
 fn key(context: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     parts.iter().for_each(|part| {
@@ -95,11 +96,13 @@ fn key(context: &str, parts: &[&[u8]]) -> [u8; 32] {
 }
 
 impl Assignments {
-    /// The assignments of a window.
+    /// Computes the assignments of a window.
     ///
-    /// `seed` is the hash of the block 10 before the window, `neurons_by_uid` those registered after that block in the order of
-    /// uids, `samples` the sequences that a neuron trains on ([`TrainSpec::samples`](crate::train::TrainSpec::samples)),
-    /// `blocks` those of the dataset ([`Manifest::training_blocks`](crate::dataset::Manifest::training_blocks)).
+    /// `seed` is the hash of the block 10 before the window. `neurons_by_uid` are the neurons
+    /// registered after that block, in the order of uids. `samples` is the number of sequences that
+    /// a neuron trains on ([`TrainSpec::samples`](crate::train::TrainSpec::samples)). `blocks` is
+    /// the number of training blocks in the dataset
+    /// ([`Manifest::training_blocks`](crate::dataset::Manifest::training_blocks)).
     ///
     /// # Errors
     /// The dataset has too few blocks.
@@ -125,27 +128,28 @@ impl Assignments {
         Ok(Self { window, blocks: Permutation::new(key, blocks), places, unassigned: needed, samples })
     }
 
-    /// What a neuron trains on.
+    /// Returns the data of a neuron.
     ///
     /// # Errors
-    /// It was not registered in time.
+    /// The neuron was not registered in time.
     pub fn of(&self, neuron: &NeuronId) -> Result<Assignment<'_>, AssignmentError> {
         let not_registered = AssignmentError::NotRegistered { window: self.window, neuron: *neuron };
         let place = *self.places.get(neuron).ok_or(not_registered)?;
         Ok(Assignment { of: self, place })
     }
 
-    /// Blocks for each neuron.
+    /// Returns the number of blocks for each neuron.
     fn blocks_each(&self) -> u64 {
         self.samples.div_ceil(BLOCK)
     }
 
-    /// Samples of what is assigned to nobody, the same for all neurons of the window: `count` different sequences.
+    /// Draws `count` different sequences from the unassigned data. They are the same for all
+    /// neurons of the window.
     ///
-    /// `seed` is the hash of block `S_w`, which nobody knew while training.
+    /// `seed` is the hash of block `S_w`, which no miner knew while training.
     ///
     /// # Errors
-    /// There are fewer.
+    /// There are fewer sequences.
     pub fn unassigned(&self, seed: BlockHash, count: u64) -> Result<Vec<u64>, AssignmentError> {
         let first = self.unassigned;
         let there = (self.blocks.len() - first).saturating_mul(BLOCK);
@@ -153,7 +157,7 @@ impl Assignments {
         self.sample(key, there, count, |sample| self.sequence(first + sample / BLOCK, sample % BLOCK))
     }
 
-    /// `count` of `there` samples, under a key.
+    /// Draws `count` of `there` samples under a key.
     fn sample(
         &self,
         key: [u8; 32],
@@ -168,7 +172,7 @@ impl Assignments {
         Ok((0..count).filter_map(|place| order.at(place)).map(sequence).collect())
     }
 
-    /// The sequence at a place of the block at a position of the permutation.
+    /// Returns the sequence at a place in the block at a position of the permutation.
     fn sequence(&self, position: u64, within: u64) -> u64 {
         let block = self.blocks.at(position).expect("positions were counted against the number of blocks");
         block * BLOCK + within
@@ -176,25 +180,26 @@ impl Assignments {
 }
 
 impl Assignment<'_> {
-    /// The blocks, in the order in which they are trained on. The last one is not used up where a block is more than
-    /// what is left.
+    /// Returns the blocks in the order of training. The last block is used in part if fewer
+    /// sequences are left.
     pub fn blocks(&self) -> impl Iterator<Item = u64> {
         let first = self.place * self.of.blocks_each();
         (first..first + self.of.blocks_each()).map(|position| self.of.sequence(position, 0) / BLOCK)
     }
 
-    /// The sequences, in the order in which they are trained on: sequence `i` is in batch `i / batch`.
+    /// Returns the sequences in the order of training: sequence `i` is in batch `i / batch`.
     pub fn sequences(&self) -> impl Iterator<Item = u64> {
         (0..self.of.samples).map(|sample| self.nth(sample))
     }
 
-    /// Samples of what a neuron says that it has trained on: `count` different ones of the first `trained` sequences.
+    /// Draws `count` different samples from the first `trained` sequences, which a neuron says that
+    /// it has trained on.
     ///
-    /// `seed` is the hash of block `S_w`, which nobody knew while training. A neuron that says that it did more than it
-    /// was asked to is sampled from what it was asked to do.
+    /// `seed` is the hash of block `S_w`, which no miner knew while training. If a neuron says that
+    /// it trained on more than was assigned, the samples come from the assigned sequences only.
     ///
     /// # Errors
-    /// There are fewer.
+    /// There are fewer sequences.
     pub fn samples(&self, seed: BlockHash, trained: u64, count: u64) -> Result<Vec<u64>, AssignmentError> {
         let place = self.place.to_le_bytes();
         let key = key(context::ASSIGNED, &[&self.of.window.0.to_le_bytes(), &seed.0, &place]);
@@ -252,7 +257,7 @@ mod tests {
         again.registered = Height(1000);
         let error = assignments.of(&again).unwrap_err();
         assert_eq!(error, AssignmentError::NotRegistered { window: Window(3), neuron: again });
-        assert!(error.to_string().ends_with("it has no data until the next"));
+        assert!(error.to_string().ends_with("it gets data in the next window"));
     }
 
     #[test]
@@ -264,7 +269,7 @@ mod tests {
         assert!(error.contains("8 neurons need 24 blocks of 64 sequences"), "{error}");
         assert!(new(25).is_ok());
         let few = new(25).unwrap().unassigned(BlockHash([4; 32]), 65).unwrap_err().to_string();
-        assert_eq!(few, "window 0: 65 samples are asked for, there are 64");
+        assert_eq!(few, "window 0: cannot draw 65 samples from 64 sequences");
         assert!(new(25).unwrap().of(&neurons(8)[0]).unwrap().samples(BlockHash([4; 32]), 30, 31).is_err());
     }
 

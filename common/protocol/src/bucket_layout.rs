@@ -1,15 +1,15 @@
-//! The keys of objects in buckets, and how large what lies there may be: each fact once.
+//! The keys and size limits of the objects in buckets.
 //!
 //! ```text
-//! {run id}/submission/{window}/{object hash}   of its miner, and of the custodians
-//! {run id}/key/{window}/{object hash}          the key of a sealed submission, where the submission is
+//! {run id}/submission/{window}/{object hash}   a submission, in the buckets of its miner and its custodians
+//! {run id}/key/{window}/{object hash}          the key of a sealed submission, beside the submission
 //! {run id}/scores/{window}                     a validator's score log
-//! {run id}/record/{window}                     what was decided on a window, by validators
+//! {run id}/record/{window}                     the decision on a window, stored by validators
 //! {run id}/checkpoint/{window}/{file}          the files of a checkpoint
-//! {run id}/checkpoint/latest                   which checkpoint is the newest, written last
+//! {run id}/checkpoint/latest                   the pointer to the newest checkpoint, written last
 //! ```
 //!
-//! Windows have ten digits, so that lists come in the order of windows.
+//! Windows have ten digits, so that lists are in the order of windows.
 
 use crate::{checkpoint, history::MOST_RECORD_OBJECT_BYTES};
 use base::{
@@ -27,71 +27,72 @@ pub const LARGEST_SEAL_KEY: u64 = KEY_BYTES as u64;
 pub const LARGEST_RECORD: u64 = MOST_RECORD_OBJECT_BYTES as u64;
 /// Most bytes of the pointer to a checkpoint.
 pub const LARGEST_POINTER: u64 = checkpoint::POINTER_BYTES as u64;
-/// Most bytes of a checkpoint's manifest. What the other files may have together says
-/// [`checkpoint::most_bytes`], and a submission [`submission::Layout::most_bytes`](codec::submission::Layout::most_bytes).
+/// Most bytes of a checkpoint's manifest. [`checkpoint::most_bytes`] limits all other files
+/// together, and [`submission::Layout::most_bytes`](codec::submission::Layout::most_bytes) limits a
+/// submission.
 pub const LARGEST_MANIFEST: u64 = checkpoint::MOST_MANIFEST_BYTES as u64;
 
-/// Of a submission, in its miner's bucket and in those of its custodians.
+/// Returns the key of a submission, in its miner's bucket and in those of its custodians.
 #[must_use]
 pub fn submission(run: RunId, window: Window, object: &ObjectHash) -> String {
     format!("{}{object}", submissions_of(run, window))
 }
 
-/// What the keys of a window's submissions begin with.
+/// Returns the prefix of the keys of a window's submissions.
 #[must_use]
 pub fn submissions_of(run: RunId, window: Window) -> String {
     format!("{}{window:010}/", submissions(run))
 }
 
-/// What the keys of all submissions begin with.
+/// Returns the prefix of the keys of all submissions.
 #[must_use]
 pub fn submissions(run: RunId) -> String {
     format!("{run}/submission/")
 }
 
-/// Of the key of a sealed submission.
+/// Returns the bucket key of a sealed submission's key.
 #[must_use]
 pub fn seal_key(run: RunId, window: Window, object: &ObjectHash) -> String {
     format!("{}{window:010}/{object}", seal_keys(run))
 }
 
-/// What the keys of all sealed submissions' keys begin with.
+/// Returns the bucket prefix of all seal keys.
 #[must_use]
 pub fn seal_keys(run: RunId) -> String {
     format!("{run}/key/")
 }
 
-/// Of a validator's score log.
+/// Returns the key of a validator's score log.
 #[must_use]
 pub fn score_log(run: RunId, window: Window) -> String {
     format!("{run}/scores/{window:010}")
 }
 
-/// Of the [record](crate::history::WindowRecord) of a window.
+/// Returns the key of the [record](crate::history::WindowRecord) of a window.
 #[must_use]
 pub fn record(run: RunId, window: Window) -> String {
     format!("{run}/record/{window:010}")
 }
 
-/// Of a file of the checkpoint of the state at the start of a window.
+/// Returns the key of a file of the checkpoint of the state at the start of a window.
 #[must_use]
 pub fn checkpoint(run: RunId, window: Window, file: &str) -> String {
     format!("{}{window:010}/{file}", checkpoints(run))
 }
 
-/// What the keys of all checkpoints begin with.
+/// Returns the prefix of the keys of all checkpoints.
 #[must_use]
 pub fn checkpoints(run: RunId) -> String {
     format!("{run}/checkpoint/")
 }
 
-/// Of the [pointer](checkpoint::Pointer) to the newest checkpoint.
+/// Returns the key of the [pointer](checkpoint::Pointer) to the newest checkpoint.
 #[must_use]
 pub fn checkpoint_pointer(run: RunId) -> String {
     format!("{}latest", checkpoints(run))
 }
 
-/// The window that a key names, if it begins with `prefix` and the window's ten digits.
+/// Returns the window that a key names, if the key begins with `prefix` and the window's ten digits.
 #[must_use]
 pub fn window(key: &str, prefix: &str) -> Option<Window> {
     let digits = key.strip_prefix(prefix)?.split('/').next()?;

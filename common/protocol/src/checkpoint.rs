@@ -1,8 +1,9 @@
-//! Checkpoints, without their files: the manifest that names them, and the pointer to the newest.
+//! The manifest and the pointer of a checkpoint, without its other files.
 //!
-//! A checkpoint is a folder in Hugging Face's layout with two files of our own: `muster.json`, the [`Manifest`], which
-//! names every other file with its size and hash, and `muster.progress`, the [`Progress`] whose parameters it holds.
-//! In a bucket a [`Pointer`] is written when all of it is there.
+//! A checkpoint is a folder in Hugging Face's layout with two extra files. `muster.json` is the
+//! [`Manifest`], which names every other file with its size and hash. `muster.progress` is the
+//! [`Progress`] of the saved parameters. In a bucket, a [`Pointer`] to the checkpoint is written
+//! after all of its files.
 
 use crate::progress::Progress;
 use base::{
@@ -13,11 +14,11 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The manifest's name in a checkpoint's folder.
+/// Name of the manifest in a checkpoint's folder.
 pub const MANIFEST: &str = "muster.json";
-/// The name of the file that holds the [`Progress`].
+/// Name of the file that holds the [`Progress`].
 pub const PROGRESS: &str = "muster.progress";
-/// What the files with parameters are named like at the end.
+/// Suffix of the files that hold parameters.
 pub const PARAMETERS: &str = ".safetensors";
 
 /// Most bytes of a manifest.
@@ -29,7 +30,7 @@ pub const MOST_NAME: usize = 128;
 /// Bytes of a [`Pointer`].
 pub const POINTER_BYTES: usize = 2 + 32 + 8 + 32 + 32;
 
-/// What a checkpoint may have beside the values of its parameters: names, shapes, configuration, progress.
+/// Allowance for the bytes beside the values of the parameters: names, shapes, configuration, progress.
 const BESIDE_VALUES: u64 = 32 << 20;
 
 /// The version of the manifest that this program writes and reads.
@@ -37,19 +38,19 @@ const VERSION: u32 = 1;
 /// The version of the pointer.
 const POINTER_VERSION: u8 = 1;
 
-/// A checkpoint: what it was saved from, and its files.
+/// The description of a checkpoint: its run, window and state, and its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The form of this file: 1.
+    /// The version of this file's form: 1.
     pub version: u32,
     /// The run.
     pub run: RunHash,
     /// The window that begins with these parameters.
     pub window: Window,
-    /// What votes on that window name.
+    /// The state that votes on that window name.
     pub state: State,
-    /// Its files, in the order of their names.
+    /// The files, in the order of their names.
     pub parts: Vec<Part>,
 }
 
@@ -57,61 +58,61 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// Its name in the folder: no path.
+    /// The file's name in the folder, without a path.
     pub file: String,
-    /// Its length.
+    /// The file's length.
     pub bytes: u64,
     /// BLAKE3 of its bytes.
     #[serde(with = "hex::serde")]
     pub blake3: [u8; 32],
 }
 
-/// Where the newest checkpoint of a bucket is.
+/// The pointer to the newest checkpoint of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pointer {
     /// The run.
     pub run: RunHash,
     /// The window that begins with its parameters.
     pub window: Window,
-    /// What votes on that window name.
+    /// The state that votes on that window name.
     pub state: State,
     /// BLAKE3 of the manifest's bytes.
     pub manifest: [u8; 32],
 }
 
-/// Why a text is no manifest, or not that of what it should be of.
+/// The reason why a manifest is invalid or does not belong to its checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// It is longer than any manifest.
+    /// A text longer than any manifest.
     #[error("the manifest has {0} bytes: at most {MOST_MANIFEST_BYTES} are read")]
     TooLong(usize),
-    /// It is not JSON of the form that it should have.
+    /// A text that is not JSON of the right form.
     #[error("the manifest cannot be read: {0}")]
     Json(String),
-    /// It is of a later version.
+    /// A manifest of another version.
     #[error("version {0} of the manifest: this program knows version {VERSION}")]
     Version(u32),
-    /// It names too many files.
+    /// A manifest with too many files.
     #[error("the manifest names {0} files: at most {MOST_PARTS}")]
     TooManyParts(usize),
-    /// A name that leads out of the folder, or that no file of a checkpoint has.
-    #[error("{0:?} is no name of a file of a checkpoint")]
+    /// A file name that leads out of the folder, or that no file of a checkpoint has.
+    #[error("{0:?} is not a valid name of a checkpoint's file")]
     Name(String),
-    /// The names are not in order, or one is there twice.
-    #[error("{0:?} is not in the order of names")]
+    /// Names that are out of order, or a name that is listed twice.
+    #[error("{0:?} is out of order or listed twice")]
     Order(String),
-    /// A file that every checkpoint has is not named.
+    /// A manifest without a file that every checkpoint has.
     #[error("the manifest does not name {0}")]
     Missing(&'static str),
-    /// The files are larger than those of the model can be.
-    #[error("the files have {found} bytes: those of a checkpoint of this model have at most {most}")]
+    /// Files larger than those of the model can be.
+    #[error("the files have {found} bytes: a checkpoint of this model has at most {most}")]
     TooLarge {
-        /// All files together.
+        /// The size of all files together.
         found: u64,
-        /// What they may have.
+        /// The largest allowed size.
         most: u64,
     },
-    /// The progress in it is of another state.
+    /// A progress of another state.
     #[error(
         "the manifest is of window {window}, state {state}: its progress is of window {found}, state {of}"
     )]
@@ -125,27 +126,27 @@ pub enum ManifestError {
         /// The progress's state.
         of: State,
     },
-    /// It is not the one that the pointer names.
-    #[error("the manifest is of window {found}, not of window {expected} as its pointer says")]
+    /// Another manifest than the one that the pointer names.
+    #[error("the manifest is of window {found}, but its pointer names window {expected}")]
     OtherPointer {
         /// The pointer's window.
         expected: Window,
-        /// The manifest's.
+        /// The manifest's window.
         found: Window,
     },
 }
 
-/// Most bytes of all files of a checkpoint of so many parameters.
+/// Returns the largest size in bytes of all files of a checkpoint with this number of parameters.
 #[must_use]
 pub fn most_bytes(parameters: u64) -> u64 {
     parameters.saturating_mul(4).saturating_add(BESIDE_VALUES)
 }
 
 impl Manifest {
-    /// The manifest of the files of a checkpoint, in any order.
+    /// Creates the manifest of a checkpoint from its files, in any order.
     ///
     /// # Errors
-    /// They are no checkpoint's.
+    /// The files do not form a checkpoint.
     pub fn new(progress: &Progress, mut parts: Vec<Part>) -> Result<Self, ManifestError> {
         parts.sort_unstable_by(|a, b| a.file.cmp(&b.file));
         let (run, window, state) = (progress.run, progress.window(), progress.state());
@@ -154,16 +155,16 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The file's bytes.
+    /// Encodes the bytes of the file.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("texts and numbers are JSON")
     }
 
-    /// Takes a manifest from outside.
+    /// Decodes a manifest and checks it.
     ///
     /// # Errors
-    /// It is none, of another version, or names what no checkpoint has.
+    /// The bytes are not a manifest, or one of another version, or it names a file that no checkpoint has.
     pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         if bytes.len() > MOST_MANIFEST_BYTES {
             return Err(ManifestError::TooLong(bytes.len()));
@@ -190,16 +191,17 @@ impl Manifest {
         self.part(PROGRESS).map(|_| ()).ok_or(ManifestError::Missing(PROGRESS))
     }
 
-    /// A file, by its name.
+    /// Returns the file of this name.
     #[must_use]
     pub fn part(&self, file: &str) -> Option<&Part> {
         self.parts.iter().find(|part| part.file == file)
     }
 
-    /// Checks that all files together are no larger than those of a model of so many parameters can be.
+    /// Checks that all files together are no larger than those of a model with this number of
+    /// parameters can be.
     ///
     /// # Errors
-    /// They are.
+    /// The files are larger.
     pub fn check_size(&self, parameters: u64) -> Result<(), ManifestError> {
         let most = most_bytes(parameters);
         let found = self.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
@@ -209,10 +211,10 @@ impl Manifest {
         }
     }
 
-    /// Checks that a progress is the one that the files were saved with.
+    /// Checks that the files were saved with this progress.
     ///
     /// # Errors
-    /// It is another one.
+    /// The progress is another one.
     pub fn check_progress(&self, progress: &Progress) -> Result<(), ManifestError> {
         let (window, state) = (self.window, self.state);
         let (found, of) = (progress.window(), progress.state());
@@ -223,8 +225,11 @@ impl Manifest {
     }
 }
 
-/// Whether a name is that of a file beside the manifest: letters, digits, `-`, `_` and `.`, not at its beginning, so
-/// that it is the same name on every system and in every bucket; and of a kind that nobody runs.
+/// Checks whether a name is that of a file beside the manifest.
+///
+/// It must consist of letters, digits, `-`, `_` and `.`, and not begin with `.`. So it is the same
+/// name on every system and in every bucket. It must also be of a known kind that no system
+/// executes.
 fn is_plain(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let known = name == PROGRESS || name.ends_with(".json") || name.ends_with(PARAMETERS);
@@ -232,14 +237,14 @@ fn is_plain(name: &str) -> bool {
 }
 
 impl Pointer {
-    /// To a checkpoint with this manifest.
+    /// Creates the pointer to the checkpoint with this manifest.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         let hash = *blake3::hash(&manifest.to_bytes()).as_bytes();
         Self { run: manifest.run, window: manifest.window, state: manifest.state, manifest: hash }
     }
 
-    /// The canonical bytes.
+    /// Encodes the canonical bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
@@ -248,10 +253,10 @@ impl Pointer {
         to.into_bytes()
     }
 
-    /// Reads canonical bytes, all of them.
+    /// Decodes canonical bytes, all of them.
     ///
     /// # Errors
-    /// They are no pointer.
+    /// The bytes are not a pointer.
     pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let mut from = Reader::new(bytes);
         open(&mut from, "the pointer to a checkpoint", kind::POINTER, POINTER_VERSION)?;
@@ -263,10 +268,10 @@ impl Pointer {
         Ok(Self { run, window, state, manifest })
     }
 
-    /// Checks that a manifest is the one that this names; its hash is the reader's to check.
+    /// Checks that this pointer names a manifest. The reader must check the manifest's hash.
     ///
     /// # Errors
-    /// It is another one.
+    /// The pointer names another manifest.
     pub fn check(&self, manifest: &Manifest) -> Result<(), ManifestError> {
         match (manifest.run, manifest.window, manifest.state) == (self.run, self.window, self.state) {
             true => Ok(()),
@@ -366,7 +371,7 @@ mod tests {
         assert!(matches!(Manifest::read(unknown.as_bytes()), Err(ManifestError::Json(_))));
     }
 
-    /// The largest manifest that is written is one that is read.
+    /// Checks that the largest manifest that can be written can be read.
     #[test]
     fn as_many_files_as_may_be_fit() {
         let names = (1..MOST_PARTS).map(|number| format!("model-{number:05}-of-{MOST_PARTS:05}.safetensors"));

@@ -1,8 +1,8 @@
-//! The window clock: what height means what in a run.
+//! The clock of a run: the windows and deadlines as block heights.
 //!
-//! A window is [`WindowSpec::blocks`] blocks, counted from the run's start block. What miners made in window `w` is
-//! exchanged in the first blocks of window `w + 1`, at heights that the run spec gives as offsets. Nodes act on
-//! finalized heights only; there is no other clock in Muster.
+//! A window is [`WindowSpec::blocks`] blocks, counted from the run's start block. The submissions
+//! of window `w` are exchanged in the first blocks of window `w + 1`, at heights that the run spec
+//! gives as offsets. Nodes act on finalized heights only. Muster has no other clock.
 //!
 //! ```
 //! use base::{Height, Window};
@@ -22,66 +22,70 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How many blocks before its use a value is read: incentives before `D_w`, the assignment's seed before the window.
+/// The number of blocks by which a value is read before its use: incentives before `D_w`, the
+/// assignment's seed before the window.
 ///
-/// At 12 s a block these are two minutes: final on every node before it is needed, and too recent to be known while
-/// the window before is being trained.
+/// At 12 s a block this is two minutes. The value is final on every node before it is needed. It
+/// becomes known only near the end of the previous window.
 pub const LEAD: u64 = 10;
 
 /// The lengths of a run, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowSpec {
-    /// Blocks of a window. Time for [`inner_steps`](crate::train::TrainSpec::inner_steps) and for the exchange.
+    /// Blocks of a window: the time for [`inner_steps`](crate::train::TrainSpec::inner_steps) and
+    /// for the exchange.
     pub blocks: u32,
-    /// Windows of the run: it ends after that many.
+    /// Windows of the run. The run ends after them.
     pub count: u32,
-    /// Offset of `D_w`, in blocks from the first block of `w + 1`: the last block in which a claim of `w` counts.
+    /// Offset of `D_w`, in blocks from the first block of `w + 1`. It is the last block in which a
+    /// claim of `w` counts.
     pub claims_close: u32,
-    /// Offset of `K_w`: the last block before which the keys of sealed submissions must be in the buckets.
+    /// Offset of `K_w`, before which the keys of sealed submissions must be in the buckets.
     pub keys_close: u32,
-    /// Offset of `S_w`: the block whose hash seeds the evaluation of `w`. After `K_w`, so that nobody knew it.
+    /// Offset of `S_w`, the block whose hash seeds the evaluation of `w`. It comes after `K_w`, so
+    /// that no miner knew it.
     pub seed: u32,
-    /// Offset of `M_w`: the last block in which a vote on `w` counts. The accepted set is read there.
+    /// Offset of `M_w`, the last block in which a vote on `w` counts. The accepted set is read there.
     pub votes_close: u32,
 }
 
-/// Why lengths make no clock, or a window is none of a run.
+/// The reason why lengths do not form a clock, or a window is not in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
     /// A window without blocks, or a run without windows.
     #[error("window.{0} is 0: a run has at least one window, of at least one block")]
     Zero(&'static str),
-    /// The offsets are out of order.
+    /// Offsets that are out of order.
     #[error("window.{earlier} ({at}) must come before window.{later} ({then})")]
     Order {
-        /// What comes first.
+        /// The field that must come first.
         earlier: &'static str,
         /// Its offset.
         at: u32,
-        /// What comes next.
+        /// The field that must come next.
         later: &'static str,
         /// Its offset.
         then: u32,
     },
-    /// The exchange is longer than a window.
+    /// An exchange longer than a window.
     #[error("window.votes_close ({votes_close}) leaves no block of the window ({blocks}) to train in")]
     NoTimeToTrain {
         /// The offset of the last vote.
         votes_close: u32,
-        /// The window.
+        /// The length of the window.
         blocks: u32,
     },
-    /// The run begins before there are blocks to seed it.
+    /// A run that begins before there are blocks to seed it.
     #[error(
         "the run starts at block {0}, but its seed is the hash {LEAD} blocks earlier: start at {LEAD} or later"
     )]
     TooEarly(Height),
-    /// The run ends beyond what heights can count.
-    #[error("a run from block {0} of that many windows has no last block")]
+    /// A run that ends beyond the largest height.
+    #[error("the run from block {0} is too long: its last block exceeds the largest height")]
     TooLong(Height),
-    /// The run has no such window.
-    #[error("window {window} is none of this run, which has windows 0 to {last}")]
+    /// A window that the run does not have.
+    #[error("window {window} is not in this run, which has windows 0 to {last}")]
     NoSuchWindow {
         /// The window.
         window: Window,
@@ -97,45 +101,45 @@ pub struct Clock {
     spec: WindowSpec,
 }
 
-/// The heights of one window. All of them name blocks, and "at" a block means: in the state after it.
+/// The heights of one window. All of them name blocks. "At" a block means: in the state after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heights {
     /// The window.
     pub window: Window,
-    /// Its hash seeds who trains on what in this window.
+    /// The block whose hash seeds the assignment of data in this window.
     pub assignment_seed: Height,
     /// The first block of the window.
     pub first: Height,
     /// The last block of the window.
     pub last: Height,
-    /// The incentives at this block order the candidates (`D_w` - 10).
+    /// The block whose incentives order the candidates (`D_w` - 10).
     pub incentives: Height,
     /// The last block in which a claim counts (`D_w`). Its hash breaks ties between candidates.
     pub claims_close: Height,
-    /// Keys must be in the buckets before this block (`K_w`).
+    /// The block before which keys must be in the buckets (`K_w`).
     pub keys_close: Height,
-    /// Its hash seeds the evaluation (`S_w`).
+    /// The block whose hash seeds the evaluation (`S_w`).
     pub seed: Height,
     /// The last block in which a vote counts (`M_w`).
     pub votes_close: Height,
 }
 
-/// Where a height lies in a run.
+/// The position of a height in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// Before the run's start block.
+    /// A block before the run's start block.
     Before {
-        /// Blocks until the run starts.
+        /// The number of blocks until the run starts.
         blocks: u64,
     },
-    /// Within a window.
+    /// A block within a window.
     Within {
         /// The window.
         window: Window,
         /// The block's place in it, from 0.
         offset: u32,
     },
-    /// After the last window, whose exchange may still be going on.
+    /// A block after the last window, whose exchange may still be going on.
     After {
         /// The block's place after it, from 0.
         offset: u64,
@@ -146,7 +150,7 @@ impl WindowSpec {
     /// Checks the order of the offsets.
     ///
     /// # Errors
-    /// Names the fields that do not fit together.
+    /// The fields do not fit together. The error names them.
     pub fn check(&self) -> Result<(), ClockError> {
         if self.blocks == 0 {
             return Err(ClockError::Zero("blocks"));
@@ -181,7 +185,7 @@ impl WindowSpec {
     /// Reads the six lengths, unchecked.
     ///
     /// # Errors
-    /// The input ends within them.
+    /// The input ends too early.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             blocks: from.u32("window.blocks")?,
@@ -195,7 +199,7 @@ impl WindowSpec {
 }
 
 impl Clock {
-    /// The clock of a run that starts at block `start`.
+    /// Creates the clock of a run that starts at block `start`.
     ///
     /// # Errors
     /// The lengths do not fit together, or the run begins too early or never ends.
@@ -208,28 +212,28 @@ impl Clock {
         start.0.checked_add(blocks).map(|_| Self { start, spec }).ok_or(ClockError::TooLong(start))
     }
 
-    /// The first block of the run.
+    /// Returns the first block of the run.
     #[must_use]
     pub fn start(&self) -> Height {
         self.start
     }
 
-    /// The lengths.
+    /// Returns the lengths.
     #[must_use]
     pub fn spec(&self) -> &WindowSpec {
         &self.spec
     }
 
-    /// The last window of the run.
+    /// Returns the last window of the run.
     #[must_use]
     pub fn last_window(&self) -> Window {
         Window(u64::from(self.spec.count) - 1)
     }
 
-    /// The heights of a window.
+    /// Returns the heights of a window.
     ///
     /// # Errors
-    /// The run has no such window.
+    /// The run does not have this window.
     pub fn heights(&self, window: Window) -> Result<Heights, ClockError> {
         let last = self.last_window();
         if window > last {
@@ -252,7 +256,7 @@ impl Clock {
         })
     }
 
-    /// Where a height lies.
+    /// Returns the position of a height.
     #[must_use]
     pub fn position(&self, height: Height) -> Position {
         let Some(since) = height.0.checked_sub(self.start.0) else {
@@ -267,7 +271,7 @@ impl Clock {
         Position::Within { window: Window(window), offset }
     }
 
-    /// The last window whose accepted set is known at a height (`M_w` has come), if any is.
+    /// Returns the last window whose accepted set is known at a height (`M_w` has come), if there is one.
     #[must_use]
     pub fn last_decided(&self, height: Height) -> Option<Window> {
         let blocks = u64::from(self.spec.blocks);
@@ -325,7 +329,7 @@ mod tests {
         );
         let beyond = ClockError::NoSuchWindow { window: Window(8), last: Window(7) };
         assert_eq!(tiny().heights(Window(8)), Err(beyond));
-        assert_eq!(beyond.to_string(), "window 8 is none of this run, which has windows 0 to 7");
+        assert_eq!(beyond.to_string(), "window 8 is not in this run, which has windows 0 to 7");
         assert!(tiny().heights(Window(u64::MAX)).is_err());
     }
 

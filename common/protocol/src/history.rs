@@ -1,8 +1,9 @@
-//! The history of a run: the chain of accepted sets, and the last windows of it.
+//! The history of a run: the chain of accepted sets, and the records of its last windows.
 //!
-//! `acc_w = H(acc_{w-1}, record of w)`, from `acc = H(run hash)` before the first window. A validator's vote on `w` names
-//! `state = H(root_w, acc_{w-1})`: the parameters and how they came about. Who joins takes the records of the last
-//! windows from anywhere, and knows that they are true when they end on the voted state.
+//! `acc_w = H(acc_{w-1}, record of w)`, from `acc = H(run hash)` before the first window. A
+//! validator's vote on `w` names `state = H(root_w, acc_{w-1})`: the parameters, and the accepted
+//! sets that led to them. A node that joins may take the records of the last windows from any
+//! source. They are true if they end on the voted state.
 
 mod record;
 
@@ -16,7 +17,7 @@ use base::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What a node remembers of a run beside the parameters.
+/// The part of a run that a node remembers beside the parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     next: Window,
@@ -27,9 +28,9 @@ pub struct History {
     turnouts: BTreeMap<Window, BTreeSet<NeuronId>>,
 }
 
-/// Why a window does not belong at the end of a history.
+/// The reason why a window does not belong at the end of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("window {found} does not follow in this history, which goes on with window {next}")]
+#[error("cannot append window {found}: the history goes on with window {next}")]
 pub struct HistoryError {
     /// The window that is due.
     pub next: Window,
@@ -38,21 +39,22 @@ pub struct HistoryError {
 }
 
 impl History {
-    /// Of a run that has not begun.
+    /// Creates the history of a run that has not begun.
     #[must_use]
     pub fn new(run: &RunHash) -> Self {
         Self::since(Accumulator::of(&[&run.0]), Window(0))
     }
 
-    /// Without any record, after the window before `next`.
+    /// Creates a history without records that goes on with window `next`.
     fn since(accumulator: Accumulator, next: Window) -> Self {
         let (before, records, turnouts) = (accumulator, VecDeque::new(), BTreeMap::new());
         Self { next, accumulator, before, records, turnouts }
     }
 
-    /// From a known point on: `accumulator` is the one before window `next`, and `records` follow it.
+    /// Creates a history from a known point: `accumulator` is the one before window `next`, and
+    /// `records` follow it.
     ///
-    /// Nothing is believed: compare [`Self::state`] with the state that a quorum names.
+    /// The input is not trusted: compare [`Self::state`] with the state that a quorum names.
     ///
     /// # Errors
     /// The records do not follow one another.
@@ -66,42 +68,44 @@ impl History {
         Ok(history)
     }
 
-    /// The first window that is not in it.
+    /// Returns the first window that is not in the history.
     #[must_use]
     pub fn next(&self) -> Window {
         self.next
     }
 
-    /// The chain of accepted sets up to the last window.
+    /// Returns the chain of accepted sets up to the last window.
     #[must_use]
     pub fn accumulator(&self) -> Accumulator {
         self.accumulator
     }
 
-    /// The chain of accepted sets before the first of [`Self::records`]: who has both can [`Self::resume`].
+    /// Returns the chain of accepted sets before the first of [`Self::records`]. With both, a node
+    /// can [`Self::resume`].
     #[must_use]
     pub fn before_records(&self) -> Accumulator {
         self.before
     }
 
-    /// Whether the records reach back as far as a decision may ask: [`MEMORY`] windows, or to the run's first.
+    /// Checks whether the records reach back as far as a decision may need: [`MEMORY`] windows, or
+    /// to the run's first.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.records.len() as u64 == self.next.0.min(MEMORY)
     }
 
-    /// What a vote on the next window names, given the parameters at its start.
+    /// Returns the state that a vote on the next window names, given the parameters at its start.
     #[must_use]
     pub fn state(&self, root: &StateRoot) -> State {
         State::of(&[&root.0, &self.accumulator.0])
     }
 
-    /// The last windows' records, oldest first: at most [`MEMORY`].
+    /// Returns the records of the last windows, oldest first: at most [`MEMORY`].
     pub fn records(&self) -> impl Iterator<Item = &WindowRecord> {
         self.records.iter()
     }
 
-    /// Who voted in the last windows: what [`Evidence`](crate::acceptance::Evidence) asks for.
+    /// Returns the voters of the last windows, for [`Evidence`](crate::acceptance::Evidence).
     #[must_use]
     pub fn turnouts(&self) -> &BTreeMap<Window, BTreeSet<NeuronId>> {
         &self.turnouts
@@ -115,7 +119,8 @@ impl History {
         self.push_record(WindowRecord::of(decision))
     }
 
-    /// Appends the record of a window, from a decision or from elsewhere: nothing is believed, see [`Self::resume`].
+    /// Appends the record of a window, from a decision or from elsewhere. It is not trusted, see
+    /// [`Self::resume`].
     ///
     /// # Errors
     /// It is not the next one.
@@ -138,7 +143,7 @@ impl History {
     }
 }
 
-/// The chain of accepted sets with one record more.
+/// Returns the chain of accepted sets with one more record.
 fn after(accumulator: Accumulator, record: &WindowRecord) -> Accumulator {
     let mut bytes = Writer::new();
     record.write(&mut bytes);

@@ -1,14 +1,16 @@
-//! The initial parameters of a run, the same bits on any machine.
+//! Computes the initial parameters of a run, with the same bits on any machine.
 //!
-//! Each tensor has its own stream of BLAKE3's extendable output, named by the run's seed and the tensor's name. A value
-//! is a sum of four uniform 16-bit integers, centred: an integer that f32 holds exactly, times one f32 factor. No
-//! logarithm, cosine or thread has a say, so torch is not asked.
+//! Each tensor has its own stream of BLAKE3's extendable output, named by the run's seed and the
+//! tensor's name. A value is a centred sum of four uniform 16-bit integers: an integer that f32
+//! holds exactly, times one f32 factor. The result does not depend on a logarithm, a cosine or a
+//! thread, so torch is not used.
 //!
-//! Scaling: norms are 1. Matrices have a standard deviation of sqrt(2 / (5 hidden)) (Nguyen, Salazar 2019,
-//! "Transformers without Tears"; GPT-NeoX-20B's), which is near the usual 0.02 at a width of 1000 and suits other widths,
-//! too: with 0.02, the tiny model of width 128 learns markedly slower. Those that write to the residual stream have
-//! 1 / sqrt(2 layers) of it, as in GPT-2, so that the stream's variance does not grow with depth. The sum of four
-//! uniforms is bell-shaped and ends at 3.46 standard deviations.
+//! Scaling: norms are 1. Matrices have a standard deviation of sqrt(2 / (5 hidden)) (Nguyen,
+//! Salazar 2019, "Transformers without Tears"; GPT-NeoX-20B's). That is near the usual 0.02 at a
+//! width of 1000, and it suits other widths, too: with 0.02, the tiny model of width 128 learns
+//! markedly slower. Matrices that write to the residual stream have 1 / sqrt(2 layers) of it, as in
+//! GPT-2, so the stream's variance does not grow with depth. The sum of four uniforms is
+//! bell-shaped and ends at 3.46 standard deviations.
 
 use crate::model::ModelSpec;
 use base::{tensor::Role, tensor::TensorSpec};
@@ -16,22 +18,22 @@ use base::{tensor::Role, tensor::TensorSpec};
 /// The BLAKE3 `derive_key` context of the streams.
 pub const CONTEXT: &str = "muster v1 initial parameters";
 
-/// Bytes of the stream for one value.
+/// Number of bytes of the stream for one value.
 const VALUE_BYTES: usize = 8;
-/// Values made at a time.
+/// Number of values made at a time.
 const PIECE: usize = 1024;
 
-/// One tensor's initial values, from any place on.
+/// The initial values of one tensor, readable from any position.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    /// The tensor's stream, or nothing for a tensor of ones.
+    /// The tensor's stream. `None` for a tensor of ones.
     reader: Option<blake3::OutputReader>,
-    /// What the centred sums are multiplied by.
+    /// The factor of the centred sums.
     factor: f32,
 }
 
 impl Stream {
-    /// The initial values of a tensor of `model`.
+    /// Creates the stream of a tensor of `model`.
     #[must_use]
     pub fn new(seed: &[u8; 32], model: &ModelSpec, tensor: &TensorSpec) -> Self {
         let deviation = match tensor.role {
@@ -44,7 +46,7 @@ impl Stream {
         Self { reader: Some(hasher.finalize_xof()), factor: (deviation / unit_deviation()) as f32 }
     }
 
-    /// Writes the values from number `first` of the tensor on.
+    /// Writes the values of the tensor from number `first` on.
     pub fn fill(&mut self, first: u64, values: &mut [f32]) {
         let Some(reader) = &mut self.reader else {
             values.fill(1.0);
@@ -62,14 +64,15 @@ impl Stream {
     }
 }
 
-/// Standard deviation of a matrix that does not write to the residual stream. Division and root are IEEE's, so it is the
-/// same on any machine.
+/// Returns the standard deviation of a matrix that does not write to the residual stream.
+///
+/// Division and root are IEEE's, so it is the same on any machine.
 #[must_use]
 pub fn deviation(model: &ModelSpec) -> f64 {
     (2.0 / (5.0 * f64::from(model.hidden))).sqrt()
 }
 
-/// The initial values of a tensor of `model`.
+/// Returns the initial values of a tensor of `model`.
 #[must_use]
 pub fn initial(seed: &[u8; 32], model: &ModelSpec, tensor: &TensorSpec) -> Vec<f32> {
     let mut values = vec![0.0; tensor.len()];
@@ -77,13 +80,15 @@ pub fn initial(seed: &[u8; 32], model: &ModelSpec, tensor: &TensorSpec) -> Vec<f
     values
 }
 
-/// Twice the sum of four 16-bit integers, less its mean: an even number of at most 262,140 on either side of 0.
+/// Returns twice the sum of four 16-bit integers, less its mean: an even number of at most 262,140
+/// on either side of 0.
 fn centred_sum(bytes: &[u8]) -> i32 {
     let uniforms = bytes.chunks_exact(2).map(|pair| i32::from(u16::from_le_bytes([pair[0], pair[1]])));
     2 * uniforms.sum::<i32>() - 4 * i32::from(u16::MAX)
 }
 
-/// The standard deviation of [`centred_sum`]: a uniform integer below n has a variance of (n^2 - 1) / 12.
+/// Returns the standard deviation of [`centred_sum`]: a uniform integer below n has a variance of
+/// (n^2 - 1) / 12.
 fn unit_deviation() -> f64 {
     let uniform = (65_536.0f64 * 65_536.0 - 1.0) / 12.0;
     (4.0 * 4.0 * uniform).sqrt()
@@ -100,7 +105,7 @@ mod tests {
         tiny().tensors().into_iter().find(|tensor| tensor.name == name).unwrap()
     }
 
-    /// The state root of the tiny model's initial parameters: whatever changes it changes every run.
+    /// Pins the state root of the tiny model's initial parameters. A change here changes every run.
     #[test]
     fn golden_hash_of_the_tiny_model() {
         let tensors = tiny().tensors();

@@ -1,7 +1,7 @@
-//! The model: a decoder of the Llama family, its tensors in Hugging Face's names, what they weigh.
+//! The model: a decoder of the Llama family, its tensors under Hugging Face's names, and its memory.
 //!
-//! The tensors of a run are a pure function of its [`ModelSpec`], always in the byte order of their names: submissions,
-//! state roots and checkpoints all count on that order and never carry another.
+//! The tensors of a run are a pure function of its [`ModelSpec`], always in the byte order of their
+//! names. Submissions, state roots and checkpoints all rely on that order and never carry another.
 
 mod layout;
 mod memory;
@@ -17,34 +17,34 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
-    /// Tokens of the vocabulary (`vocab_size`).
+    /// Size of the vocabulary in tokens (`vocab_size`).
     pub vocab: u32,
     /// Width of the residual stream (`hidden_size`).
     pub hidden: u32,
-    /// Decoder layers (`num_hidden_layers`).
+    /// Number of decoder layers (`num_hidden_layers`).
     pub layers: u32,
-    /// Query heads (`num_attention_heads`).
+    /// Number of query heads (`num_attention_heads`).
     pub heads: u32,
-    /// Key and value heads (`num_key_value_heads`); divides `heads`.
+    /// Number of key and value heads (`num_key_value_heads`). It divides `heads`.
     pub kv_heads: u32,
-    /// Width of a head (`head_dim`); even, since rotary positions turn pairs.
+    /// Width of a head (`head_dim`). It is even, since rotary positions turn pairs.
     pub head_dim: u32,
     /// Width of the feed-forward layer (`intermediate_size`).
     pub ffn: u32,
     /// Base of the rotary frequencies (`rope_theta`).
     pub rope_theta: f64,
-    /// Added to the mean square in RMSNorm (`rms_norm_eps`).
+    /// The number that RMSNorm adds to the mean square (`rms_norm_eps`).
     pub norm_eps: f64,
-    /// Whether the output layer is the embedding itself (`tie_word_embeddings`).
+    /// Use of the embedding as the output layer (`tie_word_embeddings`).
     pub tied: bool,
     /// Longest sequence in tokens (`max_position_embeddings`).
     pub sequence: u32,
 }
 
-/// Why values are no model.
+/// The reason why values do not describe a model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ModelError {
-    /// A size outside of its range.
+    /// A size outside its range.
     #[error("model.{what} is {found}: it must be {LEAST_SIZE} to {MOST_SIZE}")]
     Size {
         /// The field.
@@ -52,21 +52,21 @@ pub enum ModelError {
         /// Its value.
         found: u32,
     },
-    /// More layers than a name or a table is made for.
+    /// More layers than a model may have.
     #[error("model.layers is {0}: it must be 1 to {MOST_LAYERS}")]
     Layers(u32),
     /// Query heads that cannot share the key heads evenly.
-    #[error("model.heads is {heads}, which is no multiple of model.kv_heads, {kv_heads}")]
+    #[error("model.heads is {heads}, which is not a multiple of model.kv_heads, {kv_heads}")]
     Heads {
-        /// Query heads.
+        /// The number of query heads.
         heads: u32,
-        /// Key and value heads.
+        /// The number of key and value heads.
         kv_heads: u32,
     },
-    /// A head that does not consist of pairs.
+    /// A head of odd width, which does not consist of pairs.
     #[error("model.head_dim is {0}: it must be even, since rotary positions turn pairs")]
     OddHead(u32),
-    /// A number outside of its range.
+    /// A number outside its range.
     #[error("model.{what} is {found}: it must be finite and more than 0")]
     Number {
         /// The field.
@@ -81,18 +81,18 @@ pub enum ModelError {
 
 /// Smallest size of any dimension.
 pub const LEAST_SIZE: u32 = 1;
-/// Largest size of any dimension, so that no product of two overflows 64 bits: 16.8 million.
+/// Largest size of any dimension: 16.8 million. No product of two sizes overflows 64 bits.
 pub const MOST_SIZE: u32 = 1 << 24;
-/// Most layers; a bound for what parsers allocate. Llama 3 405B has 126.
+/// Most layers: a limit for the allocations of parsers. Llama 3 405B has 126.
 pub const MOST_LAYERS: u32 = 1024;
-/// Most parameters: 10^13, about 140 times Covenant-72B, so that bytes of any state fit 64 bits.
+/// Most parameters: 10^13, about 140 times Covenant-72B. The bytes of any state fit into 64 bits.
 pub const MOST_PARAMETERS: u64 = 10_000_000_000_000;
 
 impl ModelSpec {
-    /// Checks that the values make a model.
+    /// Checks that the values describe a model.
     ///
     /// # Errors
-    /// Names the field.
+    /// A value is wrong. The error names the field.
     pub fn check(&self) -> Result<(), ModelError> {
         let sizes = [
             ("vocab", self.vocab),
@@ -128,16 +128,16 @@ impl ModelSpec {
         }
     }
 
-    /// Parameters of the model; a tied output layer counts once.
+    /// Returns the number of parameters. A tied output layer counts once.
     ///
     /// # Panics
-    /// The spec was not checked and is larger than any checked one.
+    /// The spec was not checked and is larger than a checked one can be.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.count().try_into().expect("a checked model has at most 10^13 parameters")
     }
 
-    /// Parameters, without any bound.
+    /// Counts the parameters, without any limit.
     fn count(&self) -> u128 {
         let [vocab, hidden, layers, ffn] = [self.vocab, self.hidden, self.layers, self.ffn].map(u128::from);
         let [heads, kv_heads, head_dim] = [self.heads, self.kv_heads, self.head_dim].map(u128::from);
@@ -157,7 +157,7 @@ impl ModelSpec {
     /// Reads all values, unchecked.
     ///
     /// # Errors
-    /// The input ends within them, or `tied` is neither 0 nor 1.
+    /// The input ends too early, or `tied` is neither 0 nor 1.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             vocab: from.u32("model.vocab")?,
@@ -179,7 +179,7 @@ impl ModelSpec {
 pub(crate) mod tests {
     use super::*;
 
-    /// The model of the tiny run.
+    /// Returns the model of the tiny run.
     pub(crate) fn tiny() -> ModelSpec {
         ModelSpec {
             vocab: 4096,
@@ -196,7 +196,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Covenant-72B: Llama 3's 70B with the vocabulary of Gemma 3, untied.
+    /// Returns Covenant-72B: Llama 3's 70B with the vocabulary of Gemma 3, untied.
     fn covenant() -> ModelSpec {
         ModelSpec {
             vocab: 262_144,
@@ -233,7 +233,7 @@ pub(crate) mod tests {
         assert!(refuse(|s| s.ffn = MOST_SIZE + 1).contains("model.ffn is 16777217"));
         assert!(refuse(|s| s.layers = 0).contains("model.layers is 0"));
         assert!(refuse(|s| s.layers = 1025).contains("model.layers is 1025"));
-        assert!(refuse(|s| s.kv_heads = 3).contains("no multiple of model.kv_heads, 3"));
+        assert!(refuse(|s| s.kv_heads = 3).contains("not a multiple of model.kv_heads, 3"));
         assert!(refuse(|s| s.head_dim = 31).contains("model.head_dim is 31: it must be even"));
         assert!(refuse(|s| s.rope_theta = f64::NAN).contains("model.rope_theta is NaN"));
         assert!(refuse(|s| s.norm_eps = 0.0).contains("model.norm_eps is 0"));

@@ -1,10 +1,12 @@
 //! Keyed permutations of the numbers below `n`, one element at a time.
 //!
-//! A Feistel network over pairs `(a, b)` with `a, b < s`, where `s` is the smallest number with `s x s >= n`; results
-//! of `n` and above are walked on from (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). The round
-//! function is BLAKE3 under a key, so nobody can tell the result from a random permutation without the key.
+//! The permutation is a Feistel network over pairs `(a, b)` with `a, b < s`, where `s` is the
+//! smallest number with `s x s >= n`. A result of `n` or above goes through the network again
+//! (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). The round
+//! function is BLAKE3 under a key. Without the key, the result cannot be told from a random
+//! permutation.
 
-/// Rounds of the network. Four are enough against those who choose inputs; these are twice as many.
+/// Rounds of the network. Four are enough against attackers who choose inputs. This is twice as many.
 const ROUNDS: u8 = 8;
 
 /// A permutation of the numbers below [`Self::len`].
@@ -16,7 +18,7 @@ pub struct Permutation {
 }
 
 impl Permutation {
-    /// The permutation of the numbers below `length` under a key.
+    /// Creates the permutation of the numbers below `length` under a key.
     #[must_use]
     pub fn new(key: [u8; 32], length: u64) -> Self {
         let root = length.isqrt();
@@ -24,25 +26,26 @@ impl Permutation {
         Self { key, length, side }
     }
 
-    /// How many numbers it permutes.
+    /// Returns how many numbers it permutes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether there is nothing to permute.
+    /// Checks whether there is no number to permute.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Where `position` goes; nowhere if it is not below [`Self::len`].
+    /// Returns the image of `position`, or `None` if it is not below [`Self::len`].
     #[must_use]
     pub fn at(&self, position: u64) -> Option<u64> {
         if position >= self.length {
             return None;
         }
-        // The network permutes the larger square, so that walking on from a number below `length` comes back below it.
+        // The network permutes the larger square. So cycle walking from a number below `length`
+        // ends below it.
         let mut number = self.network(position);
         while number >= self.length {
             number = self.network(number);
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn positions_are_spread_evenly() {
-        // 1000 keys, where position 0 of 10 goes: each place about 100 times (standard deviation 9.5).
+        // Sends position 0 of 10 under 1000 keys: each place gets about 100 (standard deviation 9.5).
         let mut counts = [0u32; 10];
         for key in 0..1000u32 {
             let key = *blake3::hash(&key.to_le_bytes()).as_bytes();

@@ -1,8 +1,9 @@
-//! How far a node is in a run: all that it needs beside the parameters to go on.
+//! The progress of a node in a run: all that it needs beside the parameters to go on.
 //!
-//! It is what a journal keeps and a checkpoint carries. The parameters belong to it by their state root; the history
-//! and the root make the [`State`] that votes name, so that whoever takes it from a stranger knows whether it is true.
-//! The last medians follow from the accepted sets but are in no hash: a wrong one shows in the next state.
+//! A journal keeps it, and a checkpoint carries it. The parameters belong to it by their state
+//! root. The history and the root make the [`State`] that votes name, so a node that gets it from a
+//! stranger can check it. The last medians follow from the accepted sets but are in no hash: wrong
+//! ones show in the next state.
 
 use crate::{
     history::{History, HistoryError, MOST_RECORD_BYTES, WindowRecord},
@@ -27,67 +28,65 @@ const MOST_RECORDS: usize = crate::acceptance::MEMORY as usize;
 pub const MOST_BYTES: usize =
     2 + 32 + 32 + 32 + 8 + 2 + MOST_RECORDS * MOST_RECORD_BYTES + 1 + 4 + 8 * MOST_TENSORS;
 
-/// How far a node is: at the start of the window `history.next()`.
+/// The progress of a node at the start of the window `history.next()`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// The run.
     pub run: RunHash,
-    /// What was accepted until now.
+    /// The history of accepted sets until now.
     pub history: History,
     /// The state root of the parameters.
     pub root: StateRoot,
-    /// The medians of the last outer step, which the next one asks for; none before the first.
+    /// The medians of the last outer step, which the next one needs. `None` before the first.
     pub medians: Option<Medians>,
 }
 
-/// Why bytes are no progress.
+/// The reason why bytes are not a valid progress.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgressError {
-    /// They are malformed.
+    /// Malformed bytes.
     #[error("the progress is malformed: {0}")]
     Wire(#[from] WireError),
-    /// Its windows do not follow one another.
-    #[error("the progress does not hold together: {0}")]
+    /// Windows that do not follow one another.
+    #[error("the progress is inconsistent: {0}")]
     History(#[from] HistoryError),
-    /// It lacks records that the next decision may ask for.
-    #[error(
-        "the progress up to window {next} has {records} records of windows: that is not all that are remembered"
-    )]
+    /// A history without some of the records that the next decision may need.
+    #[error("the progress up to window {next} has only {records} of the records that a history remembers")]
     Incomplete {
         /// The window that it goes on with.
         next: Window,
-        /// Its records.
+        /// The number of its records.
         records: usize,
     },
-    /// It begins with window 0, but not with the run's beginning.
-    #[error("the progress begins as another run than {0} does")]
+    /// A progress that begins with window 0, but not with the run's beginning.
+    #[error("the progress does not begin like run {0}")]
     Beginning(RunHash),
 }
 
 impl Progress {
-    /// At the start of a run.
+    /// Creates the progress at the start of a run.
     #[must_use]
     pub fn initial(spec: &RunSpec) -> Self {
         let run = spec.hash();
         Self { run, history: History::new(&run), root: spec.initial.root, medians: None }
     }
 
-    /// The window that comes next: the parameters are those at its start.
+    /// Returns the next window. The parameters are those at its start.
     #[must_use]
     pub fn window(&self) -> Window {
         self.history.next()
     }
 
-    /// What a vote on that window names.
+    /// Returns the state that a vote on that window names.
     #[must_use]
     pub fn state(&self) -> State {
         self.history.state(&self.root)
     }
 
-    /// The canonical bytes.
+    /// Encodes the canonical bytes.
     ///
     /// # Panics
-    /// The medians are of more tensors than any model has.
+    /// There are medians of more tensors than any model has.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let records: Vec<&WindowRecord> = self.history.records().collect();
@@ -104,11 +103,12 @@ impl Progress {
         to.into_bytes()
     }
 
-    /// Reads canonical bytes, all of them. Nothing is believed: compare [`Self::state`] with the state that a quorum
-    /// names.
+    /// Decodes canonical bytes, all of them.
+    ///
+    /// The content is not trusted: compare [`Self::state`] with the state that a quorum names.
     ///
     /// # Errors
-    /// They are malformed, or lack what the next decision needs.
+    /// The bytes are malformed, or lack records that the next decision needs.
     pub fn read(bytes: &[u8]) -> Result<Self, ProgressError> {
         let mut from = Reader::new(bytes);
         open(&mut from, "the progress", kind::PROGRESS, VERSION)?;
@@ -151,7 +151,7 @@ fn read_medians(from: &mut Reader<'_>) -> Result<Option<Medians>, WireError> {
             match tensors as usize {
                 count if count <= MOST_TENSORS => Medians::read(from, count).map(Some),
                 _ => {
-                    let expected = "no model has so many tensors";
+                    let expected = "more tensors than any model has";
                     Err(WireError::Value { what, offset, found: tensors.into(), expected })
                 }
             }
@@ -173,7 +173,7 @@ mod tests {
         NeuronId { hotkey: Hotkey([name; 32]), registered: Height(7) }
     }
 
-    /// After so many windows, in each of which one miner was accepted and two voted.
+    /// Creates the progress after `windows` windows, in each of which one miner was accepted and two voted.
     fn progress(windows: u64, medians: Option<Vec<f64>>) -> Progress {
         let mut history = History::new(&RUN);
         for window in (0..windows).map(Window) {
@@ -183,7 +183,7 @@ mod tests {
         Progress { run: RUN, history, root: StateRoot([3; 32]), medians: medians.map(Medians) }
     }
 
-    /// The same bytes from now on: journals and checkpoints are made of them.
+    /// Pins the bytes: journals and checkpoints are made of them.
     #[test]
     fn golden_bytes() {
         let bytes = progress(2, Some(vec![0.5, 2.0])).to_bytes();
@@ -213,7 +213,8 @@ mod tests {
         assert_eq!(read.state(), far.state());
     }
 
-    /// A progress that was changed before it was written, so that its bytes are canonical.
+    /// Returns the error of reading bytes. Change a progress before it is written, so that its
+    /// bytes are canonical.
     fn refused(bytes: &[u8]) -> String {
         Progress::read(bytes).unwrap_err().to_string()
     }
@@ -225,7 +226,7 @@ mod tests {
 
         let mut other = bytes.clone();
         other[first] = 2;
-        assert!(refused(&other).contains("window 1 does not follow in this history"), "{}", refused(&other));
+        assert!(refused(&other).contains("cannot append window 1"), "{}", refused(&other));
 
         let mut many = bytes.clone();
         many[count] = 9;
@@ -237,16 +238,16 @@ mod tests {
 
         let mut elsewhere = progress(2, None).to_bytes();
         elsewhere[2 + 32 + 32] ^= 1;
-        assert!(refused(&elsewhere).contains("begins as another run"), "{}", refused(&elsewhere));
+        assert!(refused(&elsewhere).contains("does not begin like run"), "{}", refused(&elsewhere));
 
         let mut medians = bytes.clone();
         *medians.last_mut().unwrap() = 1;
         medians.extend(u32::MAX.to_le_bytes());
-        assert!(refused(&medians).contains("no model has so many tensors"), "{}", refused(&medians));
+        assert!(refused(&medians).contains("more tensors than any model has"), "{}", refused(&medians));
 
         let history = History::resume(Accumulator([1; 32]), Window(20), []).unwrap();
         let short = Progress { history, ..progress(0, None) };
-        assert!(refused(&short.to_bytes()).contains("up to window 20 has 0 records"));
+        assert!(refused(&short.to_bytes()).contains("up to window 20 has only 0 of the records"));
 
         let last = History::resume(Accumulator([1; 32]), Window(u64::MAX), []).unwrap();
         let last = Progress { history: last, ..progress(0, None) };

@@ -1,19 +1,21 @@
-//! Who keeps an accepted object for others: three of those who voted for it.
+//! Selects the three voters that store an accepted object.
 //!
-//! Everybody must be able to apply what was accepted, also when its miner's bucket is gone. So three of the voters put
-//! it into their buckets, drawn by the hash of block `D_w`: nobody knew them before the object was claimed, and everybody
-//! knows afterwards where to ask.
+//! Every node must be able to apply the accepted objects, even when a miner's bucket is gone. So
+//! three of the voters store each object in their buckets. The hash of block `D_w` draws them. No
+//! node knows them before the object is claimed, and afterwards every node knows where to ask.
 
 use base::{BlockHash, NeuronId, digest::ObjectHash};
 use std::collections::BTreeSet;
 
-/// How many keep an object; all voters, where there are fewer.
+/// The number of custodians of an object. If there are fewer voters, all of them store it.
 pub const CUSTODIANS: usize = 3;
 
 /// The BLAKE3 `derive_key` context of the draw.
 const CONTEXT: &str = "muster v1 custodians";
 
-/// The custodians of an accepted object, in the order in which they are asked for it. `seed` is the hash of block `D_w`.
+/// Returns the custodians of an accepted object, in the order in which they are asked for it.
+///
+/// `seed` is the hash of block `D_w`.
 #[must_use]
 pub fn custodians(seed: BlockHash, object: &ObjectHash, voters: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
     let mut drawn: Vec<NeuronId> = voters.iter().copied().collect();

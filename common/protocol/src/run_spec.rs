@@ -1,19 +1,23 @@
-//! The run spec: everything that all nodes of a training run must have in common.
+//! The run spec: all settings that the nodes of a training run must share.
 //!
-//! People write it as a TOML file ([`RunFile`]). What only the launch of a run can know (the chain, the start block, the
-//! hashes of data and initial parameters) may be left out of a file and is filled in then. A complete one is a
+//! It is written as a TOML file ([`RunFile`]). Some values are known only at the launch of a run:
+//! the chain, the start block, and the hashes of data and initial parameters. A file may leave them
+//! out, and the launch fills them in. A complete file is a [`RunSpec`]. Its canonical bytes have
+//! one hash, which names the run in every object and on chain.
 //! [`RunSpec`]: its canonical bytes have one hash, and the hash names the run in every object and on chain.
 //!
 //! ```
 //! use protocol::run_spec::{RunFile, RunSpecError};
 //!
-//! let file = RunFile::parse(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/runs/tiny.toml")))?;
+//! let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/runs/tiny.toml"));
+//! let file = RunFile::parse(text)?;
 //! let Err(RunSpecError::Incomplete { missing, .. }) = file.complete() else { panic!("tiny is a template") };
 //! assert_eq!(missing, "network.genesis, network.start_block, data.tokenizer, data.dataset, initial.root");
 //! # Ok::<(), RunSpecError>(())
 //! ```
 //!
-//! A run's rules can change by an [`Amendment`] only. Whether a run fits the live subnet says [`RunSpec::problems`].
+//! Only an [`Amendment`] can change a run's rules. [`RunSpec::problems`] checks whether a run fits
+//! the live subnet.
 
 mod amendment;
 mod bytes;
@@ -47,32 +51,32 @@ pub const MOST_NAME: usize = 64;
 /// A complete description of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSpec {
-    /// What people call it: 1 to 64 of a-z, 0-9, `-`, `.`.
+    /// The run's name: 1 to 64 of a-z, 0-9, `-`, `.`.
     pub name: String,
-    /// Where it takes place.
+    /// The chain and subnet.
     pub network: Network,
-    /// When what happens.
+    /// The lengths and deadlines of windows.
     pub window: WindowSpec,
-    /// What is trained.
+    /// The model.
     pub model: ModelSpec,
-    /// On what.
+    /// The data to train on.
     pub data: Data,
-    /// From where.
+    /// The initial parameters.
     pub initial: Initial,
-    /// How, within a window.
+    /// The training within a window.
     pub train: TrainSpec,
-    /// How updates are compressed and applied.
+    /// The compression and application of updates.
     pub sparse: SparseSpec,
-    /// Which updates are applied.
+    /// The rules that choose the updates to apply.
     pub acceptance: AcceptanceSpec,
-    /// How miners are scored and paid.
+    /// The scoring and payment of miners.
     pub scoring: ScoringSpec,
 }
 
-/// Where a run takes place.
+/// The chain and subnet of a run, and its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// The hash of the chain's first block: which chain it is.
+    /// The hash of the chain's first block. It identifies the chain.
     pub genesis: BlockHash,
     /// The subnet.
     pub netuid: Netuid,
@@ -80,7 +84,7 @@ pub struct Network {
     pub start_block: Height,
 }
 
-/// What a run is trained on.
+/// The data of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Data {
     /// The hash of the tokenizer's file.
@@ -89,55 +93,55 @@ pub struct Data {
     pub dataset: DatasetHash,
 }
 
-/// Where a run begins.
+/// The initial parameters of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Initial {
-    /// What the initial parameters are made from.
+    /// The seed of the initial parameters.
     pub seed: RunSeed,
-    /// Their state root, so that everybody notices wrong ones at once.
+    /// Their state root, so that every node notices wrong ones at once.
     pub root: StateRoot,
 }
 
-/// Why a text or bytes are no run spec.
+/// The reason why a text or bytes are not a valid run spec.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RunSpecError {
-    /// The file is no TOML, or has a field too many, too few, or of the wrong type.
-    #[error("the run's file cannot be read: {0}")]
+    /// A file that is not TOML, or has an unknown field, a missing field, or a field of the wrong type.
+    #[error("cannot read the run file: {0}")]
     Toml(String),
-    /// The bytes are no run spec.
+    /// Bytes that are not a run spec.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// The name has characters that a name has not.
+    /// A name with characters that are not allowed.
     #[error("name is `{0}`: it must be 1 to {MOST_NAME} of a-z, 0-9, `-` and `.`")]
     Name(String),
-    /// The windows do not fit together.
+    /// Windows that do not fit together.
     #[error(transparent)]
     Window(#[from] ClockError),
-    /// The model cannot be.
+    /// An invalid model.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The training cannot be.
+    /// Invalid training settings.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The compression cannot be.
+    /// Invalid compression settings.
     #[error(transparent)]
     Sparse(#[from] SparseError),
-    /// The rules of acceptance cannot be.
+    /// Invalid rules of acceptance.
     #[error(transparent)]
     Acceptance(#[from] AcceptanceError),
-    /// The rules of scoring cannot be.
+    /// Invalid rules of scoring.
     #[error(transparent)]
     Scoring(#[from] ScoringSpecError),
-    /// The model is not made for sequences of that length.
+    /// Sequences that are too long for the model.
     #[error("train.sequence is {train}: the model takes at most model.sequence, {model}")]
     Sequence {
-        /// Tokens of a sequence.
+        /// Tokens of a training sequence.
         train: u32,
         /// Most tokens that the model takes.
         model: u32,
     },
-    /// A miner is evaluated on more than it trains on.
+    /// A miner that is evaluated on more sequences than it trains on.
     #[error(
         "scoring.assigned_sequences is {asked}: a miner trains on {trained} in a window (inner_steps x batch)"
     )]
@@ -147,20 +151,20 @@ pub enum RunSpecError {
         /// Sequences that a miner trains on.
         trained: u64,
     },
-    /// The run is a plan, which nothing can train yet.
+    /// A run that is only a plan and cannot be trained yet.
     #[error("run `{name}` is a plan: {reason}")]
     Plan {
         /// The run.
         name: String,
-        /// Why it cannot be run.
+        /// The reason.
         reason: String,
     },
-    /// Fields that only the launch can know are not filled in.
+    /// A file without the values that are known only at the launch.
     #[error("run `{name}` is not complete: fill in {missing}")]
     Incomplete {
         /// The run.
         name: String,
-        /// The fields.
+        /// The missing fields.
         missing: String,
     },
 }
@@ -169,24 +173,24 @@ impl RunSpec {
     /// Reads a complete TOML file.
     ///
     /// # Errors
-    /// Names the field that is wrong, or those that are missing.
+    /// A field is wrong, or fields are missing. The error names them.
     pub fn parse(text: &str) -> Result<Self, RunSpecError> {
         RunFile::parse(text)?.complete()
     }
 
-    /// The run's hash: what objects name it by.
+    /// Returns the run's hash, by which objects name it.
     #[must_use]
     pub fn hash(&self) -> RunHash {
         RunHash::of(&[&self.to_bytes()])
     }
 
-    /// The run's short name: what commitments name it by.
+    /// Returns the run's short name, by which commitments name it.
     #[must_use]
     pub fn id(&self) -> RunId {
         self.hash().id()
     }
 
-    /// The run's clock.
+    /// Returns the run's clock.
     ///
     /// # Errors
     /// The spec was not checked, and its heights do not fit together.
@@ -197,7 +201,7 @@ impl RunSpec {
     /// Checks everything that can be checked without a chain.
     ///
     /// # Errors
-    /// Names the field.
+    /// A field is wrong. The error names it.
     pub fn check(&self) -> Result<(), RunSpecError> {
         self.clock()?;
         RunFile::from(self).check()

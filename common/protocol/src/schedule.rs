@@ -1,32 +1,32 @@
 //! Learning rates of the inner steps: warm-up, decay, hold, anneal.
 //!
-//! Inner steps are counted over the whole run, from 0: step `s` of window `w` is `w x H + s`. Windows without an outer
-//! step count as well, so that every node knows the rate without a history.
+//! Inner steps are counted over the whole run, from 0: step `s` of window `w` is `w x H + s`.
+//! Windows without an outer step count as well, so every node knows the rate without a history.
 
 use base::wire::{Reader, WireError, Writer};
 use serde::{Deserialize, Serialize};
 
 /// The learning rate of each inner step of a run.
 ///
-/// It rises over [`warmup_steps`](Self::warmup_steps) in a straight line to [`peak`](Self::peak), then falls as
-/// [`decay`](Self::decay) says over [`decay_steps`](Self::decay_steps) to [`floor`](Self::floor) of the peak, and stays
-/// there. A [`hold`](Self::hold) stops the fall for a while; an [`anneal`](Self::anneal) replaces all of it from its
-/// first step on.
+/// It rises linearly over [`warmup_steps`](Self::warmup_steps) to [`peak`](Self::peak). Then it
+/// falls over [`decay_steps`](Self::decay_steps) to [`floor`](Self::floor) of the peak, in the form
+/// of [`decay`](Self::decay), and stays there. A [`hold`](Self::hold) stops the fall for a while.
+/// An [`anneal`](Self::anneal) replaces all of it from its first step on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// The largest learning rate.
     pub peak: f64,
-    /// Inner steps until it is reached: step `s` of them has `(s + 1) / warmup_steps` of the peak.
+    /// Inner steps of the warm-up. Its step `s` has the rate `(s + 1) / warmup_steps` of the peak.
     pub warmup_steps: u64,
-    /// How the rate falls after that.
+    /// The form of the fall after the warm-up.
     pub decay: Decay,
     /// Inner steps of the fall. 0 for [`Decay::Constant`].
     #[serde(default)]
     pub decay_steps: u64,
-    /// Where the fall ends, as a share of the peak.
+    /// The end of the fall, as a share of the peak.
     pub floor: f64,
-    /// A time during which the fall stands still.
+    /// A phase in which the fall stands still.
     #[serde(default)]
     pub hold: Option<Hold>,
     /// The last phase of a run.
@@ -34,61 +34,61 @@ pub struct Schedule {
     pub anneal: Option<Anneal>,
 }
 
-/// How a learning rate falls from its peak.
+/// The form in which a learning rate falls from its peak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// Not at all.
+    /// No fall.
     Constant,
-    /// In a straight line.
+    /// A linear fall.
     Linear,
-    /// As the first half of a cosine.
+    /// The first half of a cosine.
     Cosine,
 }
 
-/// A time during which the fall stands still, and after which it goes on from where it was.
+/// A phase in which the fall stands still. After it, the fall goes on from the same rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hold {
-    /// The first inner step of it.
+    /// Its first inner step.
     pub start: u64,
-    /// How many inner steps it lasts.
+    /// Its number of inner steps.
     pub steps: u64,
 }
 
-/// The last phase: a new warm-up to a lower peak, then a straight line down.
+/// The last phase: a new warm-up to a lower peak, then a linear fall.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anneal {
-    /// The first inner step of it.
+    /// Its first inner step.
     pub start: u64,
-    /// Its peak, as a share of the schedule's.
+    /// Its peak, as a share of the schedule's peak.
     pub peak: f64,
     /// Inner steps until its peak.
     pub warmup_steps: u64,
     /// Inner steps from its peak to its floor.
     pub decay_steps: u64,
-    /// Where it ends, as a share of the schedule's peak.
+    /// Its end, as a share of the schedule's peak.
     pub floor: f64,
 }
 
-/// Why values are no schedule.
+/// The reason why values do not describe a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum ScheduleError {
-    /// A number outside of its range.
+    /// A number outside its range.
     #[error("train.schedule.{what} is {found}: it must be {expected}")]
     Range {
         /// The field.
         what: &'static str,
         /// Its value.
         found: f64,
-        /// What it may be.
+        /// The allowed range.
         expected: &'static str,
     },
     /// A count that does not fit the decay.
     #[error("train.schedule.decay_steps is {0}: a constant rate has 0, any other decay at least 1")]
     DecaySteps(u64),
-    /// A constant rate that has a floor below its peak.
+    /// A constant rate with a floor below its peak.
     #[error("train.schedule.floor is {0}: a constant rate has floor 1")]
     ConstantFloor(f64),
     /// An anneal without an end.
@@ -97,7 +97,7 @@ pub enum ScheduleError {
 }
 
 impl Schedule {
-    /// The learning rate of an inner step, counted from 0 over the whole run.
+    /// Returns the learning rate of an inner step, counted from 0 over the whole run.
     #[must_use]
     pub fn rate(&self, step: u64) -> f64 {
         match self.anneal {
@@ -106,7 +106,7 @@ impl Schedule {
         }
     }
 
-    /// The share of the peak, without the anneal.
+    /// Returns the share of the peak at a step, without the anneal.
     fn factor(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
             return share(step + 1, self.warmup_steps);
@@ -124,7 +124,7 @@ impl Schedule {
     /// Checks that the values fit together.
     ///
     /// # Errors
-    /// Names the field.
+    /// A value is wrong. The error names the field.
     pub fn check(&self) -> Result<(), ScheduleError> {
         range("peak", self.peak, self.peak > 0.0, "more than 0")?;
         range("floor", self.floor, is_share(self.floor), "0 to 1")?;
@@ -160,7 +160,7 @@ impl Schedule {
     /// Reads all values, unchecked.
     ///
     /// # Errors
-    /// The input ends within them, or a choice is not known.
+    /// The input ends too early, or contains an unknown choice.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             peak: from.f64("train.schedule.peak")?,
@@ -188,7 +188,7 @@ impl Decay {
             1 => Ok(Self::Linear),
             2 => Ok(Self::Cosine),
             found => {
-                Err(WireError::Value { what, offset, found: found.into(), expected: "a known way to fall" })
+                Err(WireError::Value { what, offset, found: found.into(), expected: "a known way to decay" })
             }
         }
     }
@@ -212,7 +212,7 @@ impl Anneal {
         })
     }
 
-    /// The share of the schedule's peak, `step` steps after the beginning.
+    /// Returns the share of the schedule's peak, `step` steps after the beginning.
     fn factor(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
             return self.peak * share(step + 1, self.warmup_steps);
@@ -228,12 +228,12 @@ fn range(what: &'static str, found: f64, fine: bool, expected: &'static str) -> 
     }
 }
 
-/// Whether a number is in 0 to 1. There is one zero: `-0.0` would give the same run another hash.
+/// Checks whether a number is in 0 to 1. There is only one zero: `-0.0` would give the same run another hash.
 fn is_share(number: f64) -> bool {
     (0.0..=1.0).contains(&number) && number.is_sign_positive()
 }
 
-/// `part` of `whole`, at most 1. All of it when there is nothing to go through.
+/// Returns the share `part` of `whole`, at most 1. It is 1 if `whole` is 0.
 #[allow(clippy::cast_precision_loss)] // Steps beyond 2^53 do not occur, and would round.
 fn share(part: u64, whole: u64) -> f64 {
     if part >= whole { 1.0 } else { part as f64 / whole as f64 }
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use proptest::{option, prelude::*};
 
-    /// Covenant-72B's, as its repository had it at the end.
+    /// Returns the schedule of Covenant-72B, as its repository had it at the end.
     fn covenant() -> Schedule {
         Schedule {
             peak: 1.2e-4,

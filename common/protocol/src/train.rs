@@ -1,20 +1,20 @@
-//! How a miner trains within a window: the inner steps, their optimizer and its learning rate.
+//! Training within a window: the inner steps, their optimizer and its learning rate.
 
 use crate::schedule::{Schedule, ScheduleError};
 use base::wire::{Reader, WireError, Writer};
 use serde::{Deserialize, Serialize};
 
-/// Training within a window, the same for all miners.
+/// The rules of training within a window. They are the same for all miners.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainSpec {
-    /// Inner steps in a window, `H`: optimizer steps between two exchanges.
+    /// Inner steps in a window, `H`: the optimizer steps between two exchanges.
     pub inner_steps: u32,
-    /// Sequences in a batch: what one inner step averages over. A miner may do more, never less.
+    /// Sequences in a batch, over which one inner step averages. A miner may use more, never fewer.
     pub batch: u32,
     /// Tokens in a sequence. The last one has no target, as in Templar.
     pub sequence: u32,
-    /// Largest norm of a gradient over all parameters; a longer one is scaled down to it.
+    /// Largest norm of a gradient over all parameters. A longer gradient is scaled down to it.
     pub clip: f64,
     /// The inner optimizer.
     pub optimizer: AdamW,
@@ -22,21 +22,21 @@ pub struct TrainSpec {
     pub schedule: Schedule,
 }
 
-/// AdamW (Loshchilov, Hutter 2019), decay decoupled from the gradient.
+/// AdamW (Loshchilov, Hutter 2019), with decay decoupled from the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdamW {
-    /// Decay of the gradient's moving average, in 0 to 1.
+    /// Decay of the gradient's moving average: at least 0, less than 1.
     pub beta1: f64,
-    /// Decay of the squared gradient's moving average, in 0 to 1.
+    /// Decay of the squared gradient's moving average: at least 0, less than 1.
     pub beta2: f64,
-    /// Added to the root of the second average, so that nothing is divided by zero.
+    /// The number added to the root of the second average, against division by zero.
     pub epsilon: f64,
-    /// Share of a parameter that a step at learning rate 1 takes away.
+    /// Share of a parameter that a step at learning rate 1 removes.
     pub weight_decay: f64,
 }
 
-/// Why values are no way to train.
+/// The reason why values do not describe a way to train.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TrainError {
     /// A count that must not be 0.
@@ -48,35 +48,36 @@ pub enum TrainError {
     /// A window of more samples than an object can name.
     #[error("train.inner_steps x train.batch is {0} sequences a window: at most {MOST_SAMPLES}")]
     TooMany(u64),
-    /// A number outside of its range.
+    /// A number outside its range.
     #[error("train.{what} is {found}: it must be {expected}")]
     Range {
         /// The field.
         what: &'static str,
         /// Its value.
         found: f64,
-        /// What it may be.
+        /// The allowed range.
         expected: &'static str,
     },
-    /// The learning rates do not fit together.
+    /// Learning rates that do not fit together.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
 }
 
-/// Most sequences that a miner is asked to train on in a window; a bound for what parsers allocate.
+/// Most sequences that a miner must train on in a window: a limit for the allocations of parsers.
 pub const MOST_SAMPLES: u64 = 1 << 32;
 
 impl TrainSpec {
-    /// Sequences that a miner trains on in a window: at least these, and assigned to it in advance.
+    /// Returns the number of sequences that a miner must train on in a window. They are assigned to
+    /// it in advance.
     #[must_use]
     pub fn samples(&self) -> u64 {
         u64::from(self.inner_steps) * u64::from(self.batch)
     }
 
-    /// Checks that every value is one that can be trained with.
+    /// Checks that every value can be used for training.
     ///
     /// # Errors
-    /// Names the field.
+    /// A value is wrong. The error names the field.
     pub fn check(&self) -> Result<(), TrainError> {
         for (what, count) in [("inner_steps", self.inner_steps), ("batch", self.batch)] {
             if count == 0 {
@@ -114,7 +115,7 @@ impl TrainSpec {
     /// Reads all values, unchecked.
     ///
     /// # Errors
-    /// The input ends within them, or a choice is not known.
+    /// The input ends too early, or contains an unknown choice.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             inner_steps: from.u32("train.inner_steps")?,
@@ -132,7 +133,9 @@ impl TrainSpec {
     }
 }
 
-/// Whether a number is in 0 to 1, less than 1. There is one zero: `-0.0` would give the same run another hash.
+/// Checks whether a number is at least 0 and less than 1.
+///
+/// There is only one zero: `-0.0` would give the same run another hash.
 fn is_share(number: f64) -> bool {
     (0.0..1.0).contains(&number) && number.is_sign_positive()
 }

@@ -1,8 +1,9 @@
-//! A model test of acceptance: random subnets, misbehaving in every way that the design names, and nodes that each read
-//! the chain for themselves.
+//! A model test of acceptance on random subnets that misbehave in every way that the design names.
 //!
-//! In every window each node that decides must decide what an independent wording of the rules says, in any order of
-//! reading; each node that lacks something must say so; and each node must learn whether its history is the majority's.
+//! Several nodes each read the chain for themselves. In every window, each node that decides must
+//! reach the decision of an independent version of the rules, in any order of reading. Each node
+//! that lacks a part of the evidence must say so. Each node must learn whether its history is the
+//! majority's.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 #[path = "acceptance_model/oracle.rs"]
@@ -31,7 +32,7 @@ const WINDOWS: u32 = 26;
 const SUBNETS: u64 = 400;
 const RUN: RunHash = RunHash([7; 32]);
 
-/// A node that remembers, and has applied something.
+/// A node with a history, which has applied updates.
 #[derive(Clone)]
 struct Node {
     history: History,
@@ -55,15 +56,15 @@ impl Node {
     }
 }
 
-/// How a validator behaves, by uid.
+/// The behaviour of a validator, by uid.
 #[derive(Clone, Copy)]
 struct Validator {
     alive: bool,
-    /// Follows the second history.
+    /// Whether it follows the second history.
     forked: bool,
 }
 
-/// What happened in all windows of all subnets: a test that never meets a case does not test it.
+/// The cases that occurred in all windows of all subnets. A test that never meets a case does not test it.
 type Met = BTreeMap<&'static str, u32>;
 
 struct Simulation {
@@ -108,7 +109,7 @@ impl Simulation {
         &mut self.world.random
     }
 
-    /// Registrations, swaps and epochs, at any block from the window's beginning to the last vote.
+    /// Schedules registrations, swaps and epochs, at any block from the window's beginning to the last vote.
     fn churn(&mut self, heights: &Heights) {
         let (first, last) = (heights.first.0 + 9, heights.votes_close.0);
         let uids = self.world.neurons.len() as u64;
@@ -127,7 +128,7 @@ impl Simulation {
         }
     }
 
-    /// Claims: in time, late, twice, for another window or run, overwritten, or none.
+    /// Schedules claims: in time, late, twice, for another window or run, overwritten, or none.
     fn claim(&mut self, heights: &Heights) {
         let (early, deadline) = (heights.last.0 - 2, heights.claims_close.0);
         for uid in self.world.validators..self.world.neurons.len() {
@@ -157,10 +158,11 @@ impl Simulation {
         }
     }
 
-    /// Votes: on time, late, early, twice, on candidates that do not exist, of one history or the other, or none.
+    /// Schedules votes: on time, late, early, twice, on candidates that do not exist, of either
+    /// history, or none.
     fn vote(&mut self, heights: &Heights, candidates: &[Candidate]) {
         let (opens, closes) = (heights.claims_close.0 + 1, heights.votes_close.0);
-        // A miner that withholds its object from all is found out by all.
+        // All validators notice a miner that withholds its object from all.
         let withheld: BTreeSet<usize> = (0..candidates.len()).filter(|_| self.random().percent(15)).collect();
         for uid in 0..self.validators.len() {
             let chance = if self.validators[uid].alive { 6 } else { 12 };
@@ -202,7 +204,7 @@ impl Simulation {
         }
     }
 
-    /// Votes that are cast before the claims are closed do not count: some vote on what they expect.
+    /// Schedules votes before the claims are closed, on expected candidates. They do not count.
     fn vote_early(&mut self, heights: &Heights) {
         for uid in 0..self.validators.len() {
             if self.random().percent(5) {
@@ -253,7 +255,7 @@ impl Simulation {
         decide(RUN.id(), &self.spec, heights, &evidence)
     }
 
-    /// Both nodes decide what the rules say, and learn where they stand.
+    /// Checks that both nodes decide as the rules say, and learn their standing.
     fn check_decisions(
         &self,
         heights: &Heights,
@@ -280,7 +282,7 @@ impl Simulation {
         decision
     }
 
-    /// A node without a part of the evidence says so, instead of deciding something else.
+    /// Checks that a node without a part of the evidence says so, instead of deciding something else.
     fn check_who_cannot(&mut self, heights: &Heights, snapshots: [&Snapshot; 3], met: &mut Met) {
         let window = heights.window;
         for (place, part) in [Part::Incentives, Part::Claims, Part::Votes].into_iter().enumerate() {
@@ -302,12 +304,12 @@ impl Simulation {
         }
     }
 
-    /// A node that takes the last records from another decides the same.
+    /// Checks that a node that takes the last records from another decides the same.
     fn check_joiner(&self, heights: &Heights, snapshots: [&Snapshot; 3]) {
         let full = &self.main.history;
         let records: Vec<_> = full.records().cloned().collect();
         let first = records[0].window;
-        // What it is given as the accumulator does not matter for the decision, only for where it stands.
+        // The accumulator that it is given does not matter for the decision, only for its standing.
         let history = History::resume(Accumulator([0xee; 32]), first, records).unwrap();
         let joiner = Node { history, root: self.main.root };
         let decision = self.decide(heights, &joiner, snapshots.map(Some));
@@ -315,7 +317,9 @@ impl Simulation {
         assert_ne!(joiner.state(), self.main.state(), "a wrong accumulator is noticed by the state");
     }
 
-    /// All nodes apply; at the fork one of them applies something else; who has diverged may resync.
+    /// Applies the decision on all nodes.
+    ///
+    /// At the fork, one of them applies something else. A node that has diverged may resync.
     fn go_on(&mut self, decision: &Decision, met: &mut Met) {
         let before = (self.main.state(), self.second.state());
         self.main.apply(decision);
@@ -345,7 +349,7 @@ impl Simulation {
     }
 }
 
-/// The case that a decision is.
+/// Returns the name of a decision's case.
 fn outcome(decision: &Decision) -> &'static str {
     match &decision.accepted {
         Ok(_) => "accepted",
@@ -354,7 +358,7 @@ fn outcome(decision: &Decision) -> &'static str {
         Err(NullWindow::NoQuorum { .. }) => "no quorum",
         Err(NullWindow::BelowFloor { .. }) => "below the floor",
         Err(NullWindow::OneVoter { .. }) => "one voter",
-        Err(NullWindow::NobodyAccepted) => "nobody accepted",
+        Err(NullWindow::NobodyAccepted) => "no candidate accepted",
     }
 }
 
@@ -378,7 +382,7 @@ fn every_node_decides_the_same_or_knows_that_it_cannot() {
         "no quorum",
         "below the floor",
         "one voter",
-        "nobody accepted",
+        "no candidate accepted",
         "joined without records",
         "the first history diverged",
         "the second history diverged",

@@ -1,4 +1,4 @@
-//! What README.md says of the runs' memory is what the code says.
+//! Checks that README.md names the memory of the runs as the code computes it.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use protocol::run_spec::RunFile;
@@ -14,7 +14,8 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// A row: the run, its parameters, and what a miner and a validator need with one sequence at a time.
+/// Formats a row: the run, its parameters, and the memory of a miner and a validator with one
+/// sequence at a time.
 fn row(root: &Path, name: &str) -> String {
     let file = root.join("deploy/runs").join(format!("{name}.toml"));
     let run = RunFile::parse(&fs::read_to_string(file).unwrap()).unwrap();
@@ -32,5 +33,5 @@ fn the_memory_of_each_run_is_in_the_readme() {
         RUNS.iter().map(|name| row(&root, name)).filter(|row| !readme.lines().any(|l| l == row)).collect();
     assert!(missing.is_empty(), "README.md lacks these rows:\n{}", missing.join("\n"));
     let files = fs::read_dir(root.join("deploy/runs")).unwrap().count();
-    assert_eq!(files, RUNS.len(), "each file in deploy/runs has its row");
+    assert_eq!(files, RUNS.len(), "each file in deploy/runs must have its row");
 }

@@ -204,7 +204,7 @@ fn configurations_of_other_models_are_refused() {
         ("attention_bias", true.into(), "attention_bias or mlp_bias is true"),
         ("rope_scaling", serde_json::json!({"rope_type": "llama3"}), "rope_scaling is"),
         ("rope_parameters", serde_json::json!({"rope_type": "yarn"}), "rope_type is yarn"),
-        ("num_attention_heads", 3.into(), "model.heads is 3, which is no multiple of model.kv_heads, 2"),
+        ("num_attention_heads", 3.into(), "model.heads is 3, which is not a multiple of model.kv_heads, 2"),
         (
             "vocab_size",
             41.into(),
@@ -280,7 +280,7 @@ fn manifests_of_other_versions_are_refused() {
         manifest["version"] = 1.into();
         manifest["parts"][0]["file"] = "/etc/passwd".into();
     });
-    assert!(refuse(&checkpoint).ends_with("\"/etc/passwd\" is no name of a file of a checkpoint"));
+    assert!(refuse(&checkpoint).ends_with("\"/etc/passwd\" is not a valid name of a checkpoint's file"));
     fs::write(&manifest, "{").unwrap();
     assert!(
         refuse(&checkpoint).contains("muster.json: the manifest cannot be read: EOF while parsing"),

@@ -1,4 +1,4 @@
-//! Who may be accepted: those who claimed in time, the best-paid first.
+//! Lists the candidates of a window: the neurons that claimed in time, the best-paid first.
 
 use super::{AcceptanceSpec, CannotDecide, Part, Snapshot};
 use crate::clock::Heights;
@@ -10,16 +10,16 @@ use base::{
 /// A neuron with a valid claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Who claimed.
+    /// The neuron that claimed.
     pub id: NeuronId,
-    /// The submission that was claimed.
+    /// The hash of the claimed submission.
     pub object: ObjectHash,
-    /// The incentive that ordered it, of 65535. Who has none yet is a newcomer.
+    /// The incentive that orders it, of 65535. A neuron with incentive 0 is a newcomer.
     pub incentive: u16,
 }
 
 impl Candidate {
-    /// Whether it has never earned anything.
+    /// Checks whether the neuron has no incentive yet.
     #[must_use]
     pub fn is_newcomer(&self) -> bool {
         self.incentive == 0
@@ -29,10 +29,11 @@ impl Candidate {
 /// The BLAKE3 `derive_key` context of the order among equals.
 const TIE_CONTEXT: &str = "muster v1 candidate order";
 
-/// The candidates of a window, in order: a vote's bit `i` is the one at place `i`.
+/// Returns the candidates of a window in order: bit `i` of a vote stands for the candidate at place
+/// `i`.
 ///
 /// # Errors
-/// A snapshot is of another block than the window needs.
+/// A snapshot is not of the block that the window needs.
 pub fn candidates(
     run: RunId,
     spec: &AcceptanceSpec,
@@ -55,7 +56,7 @@ pub fn candidates(
     Ok(candidates)
 }
 
-/// The place of a hotkey among equals: nobody knew it before the claims were closed.
+/// Returns the place of a hotkey among equals. It cannot be known before the claims are closed.
 fn tie(seed: BlockHash, hotkey: Hotkey) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(TIE_CONTEXT);
     hasher.update(&seed.0).update(hotkey.as_bytes());

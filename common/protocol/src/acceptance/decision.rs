@@ -1,4 +1,4 @@
-//! The decision on a window: what is applied, why not, or what is missing to know.
+//! Decides a window: the accepted set, the reason for a null window, or the missing evidence.
 
 use super::{
     AcceptanceSpec, MEMORY, Snapshot,
@@ -12,7 +12,7 @@ use base::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a node knows of a window and of those before it.
+/// The evidence of a node about a window and the windows before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     /// The state at `D_w - 10`.
@@ -21,76 +21,77 @@ pub struct Evidence<'a> {
     pub claims: Option<&'a Snapshot>,
     /// The state at `M_w`.
     pub votes: Option<&'a Snapshot>,
-    /// Who voted in the last [`MEMORY`] windows.
+    /// The voters of the last [`MEMORY`] windows.
     pub turnouts: &'a BTreeMap<Window, BTreeSet<NeuronId>>,
 }
 
-/// What is decided on a window. All who decide, decide this.
+/// The decision on a window. All nodes that can decide reach the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The window.
     pub window: Window,
-    /// What is applied, in the order of hotkeys; or why nothing is.
+    /// The submissions to apply, in the order of hotkeys, or the reason for a null window.
     pub accepted: Result<Vec<Accepted>, NullWindow>,
-    /// The state at the window's start that a quorum named: the one that the accepted set is applied to.
+    /// The state at the window's start that a quorum named. The accepted set is applied to it.
     pub state: Option<State>,
-    /// All candidates, in order: a vote's bit `i` is the one at place `i`.
+    /// All candidates, in order. Bit `i` of a vote stands for the candidate at place `i`.
     pub candidates: Vec<Candidate>,
-    /// Who voted.
+    /// The hotkeys that voted.
     pub turnout: BTreeSet<NeuronId>,
 }
 
-/// A submission that is applied.
+/// A submission to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Accepted {
-    /// Whose it is.
+    /// The neuron that made it.
     pub id: NeuronId,
-    /// The submission.
+    /// The hash of the submission.
     pub object: ObjectHash,
 }
 
-/// Why a window has no outer step. It counts all the same, and who voted in it is remembered.
+/// The reason why a window has no outer step. The window still counts, and its voters are
+/// remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NullWindow {
-    /// Nobody voted.
-    #[error("no vote stands")]
+    /// No vote stands.
+    #[error("no valid vote")]
     NoVotes,
-    /// The voters do not agree on what they have trained so far.
-    #[error("no state is named by more than half of the voting stake: the most is {largest} of {voting}")]
+    /// No state has more than half of the voting stake: the voters do not agree on the model.
+    #[error("no state has more than half of the voting stake: the largest has {largest} of {voting}")]
     NoMajorityState {
         /// The stake of the state with the most.
         largest: u64,
         /// All stake that voted.
         voting: u64,
     },
-    /// Too much of the stake that usually votes did not.
-    #[error("{voting} voted, which is not more than half of the {expected} that usually vote")]
+    /// Too little of the stake that usually votes has voted.
+    #[error("no quorum: the voting stake {voting} is not more than half of the usual {expected}")]
     NoQuorum {
-        /// The stake that counts.
+        /// The counted stake.
         voting: u64,
-        /// The stake that was expected.
+        /// The expected stake.
         expected: u64,
     },
-    /// Less stake than the run asks for.
-    #[error("{voting} of {permitted} permitted stake voted, which is less than the run's floor")]
+    /// Less stake voted than the run's floor.
+    #[error("the voting stake {voting} is below the run's floor: stake {permitted} has permits")]
     BelowFloor {
-        /// The stake that counts.
+        /// The counted stake.
         voting: u64,
-        /// The stake of all with a permit.
+        /// The stake of all hotkeys with a permit.
         permitted: u64,
     },
-    /// One voter alone, although others could have voted.
-    #[error("one voter alone, where {holders} hold permits")]
+    /// Only one hotkey voted, although others could have voted.
+    #[error("only one hotkey voted, but {holders} hold permits")]
     OneVoter {
-        /// Hotkeys with stake and permit.
+        /// The number of hotkeys with stake and permit.
         holders: usize,
     },
-    /// No candidate has the votes.
+    /// No candidate has enough votes.
     #[error("no candidate is accepted")]
     NobodyAccepted,
 }
 
-/// A part of what is needed to decide.
+/// A part of the evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The incentives that order the candidates.
@@ -101,15 +102,17 @@ pub enum Part {
     Votes,
 }
 
-/// Why a node cannot know what the others apply. It must not apply anything: it gets what is missing, or resyncs.
+/// The reason why a node cannot know what the others apply.
+///
+/// It must not apply anything. It gets the missing part, or resyncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotDecide {
-    /// The state after a block is not at hand: too early, or pruned.
-    #[error("window {window}: the state after block {height} ({part:?}) is not known")]
+    /// The state after a block is missing: it is too early, or the state was pruned.
+    #[error("window {window}: the state after block {height} ({part:?}) is missing")]
     Missing {
         /// The window.
         window: Window,
-        /// What is read there.
+        /// The part that is read there.
         part: Part,
         /// The block.
         height: Height,
@@ -119,39 +122,39 @@ pub enum CannotDecide {
     WrongBlock {
         /// The window.
         window: Window,
-        /// What is read there.
+        /// The part that is read there.
         part: Part,
-        /// The block that is due.
+        /// The block that is needed.
         expected: Height,
         /// The block that was given.
         found: Height,
     },
-    /// Who voted in an earlier window is not known.
-    #[error("window {window}: it is not known who voted in window {earlier}")]
+    /// The voters of an earlier window are not known.
+    #[error("window {window}: the voters of window {earlier} are not known")]
     NoTurnout {
         /// The window.
         window: Window,
-        /// The one before it.
+        /// The earlier window.
         earlier: Window,
     },
 }
 
-/// Where a node stands beside the others.
+/// The standing of a node beside the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It has what the stake majority has.
+    /// The node has the state of the stake majority.
     Agrees,
-    /// It has something else: it halts its training and resyncs.
+    /// The node has another state: it halts its training and resyncs.
     Diverged {
-        /// What the stake majority has.
+        /// The state of the stake majority.
         majority: State,
     },
-    /// The votes were not enough to say.
+    /// The votes are too few to tell.
     Unjudged,
 }
 
 impl Part {
-    /// The block that it is read after.
+    /// Returns the block after which this part is read.
     #[must_use]
     pub fn height(self, heights: &Heights) -> Height {
         match self {
@@ -170,7 +173,7 @@ impl Part {
         }
     }
 
-    /// The snapshot, if it is at hand and of the right block.
+    /// Returns the snapshot if it is present and of the right block.
     fn require<'a>(
         self,
         heights: &Heights,
@@ -184,7 +187,7 @@ impl Part {
 }
 
 impl Decision {
-    /// Where a node with this state at the window's start stands.
+    /// Returns the standing of a node that has the state `ours` at the window's start.
     #[must_use]
     pub fn standing(&self, ours: State) -> Standing {
         match self.state {
@@ -194,7 +197,7 @@ impl Decision {
         }
     }
 
-    /// What is applied: nothing, in a null window.
+    /// Returns the submissions to apply. In a null window the list is empty.
     #[must_use]
     pub fn applied(&self) -> &[Accepted] {
         self.accepted.as_deref().unwrap_or_default()
@@ -204,7 +207,7 @@ impl Decision {
 /// Decides a window.
 ///
 /// # Errors
-/// Names what is missing. Nothing may be applied then.
+/// A part of the evidence is missing. The error names it. Nothing may be applied then.
 pub fn decide(
     run: RunId,
     spec: &AcceptanceSpec,
@@ -227,7 +230,7 @@ pub fn decide(
     Ok(Decision { window: heights.window, accepted, state, candidates, turnout })
 }
 
-/// Who voted in each of the last windows.
+/// Returns the voters of each of the last [`MEMORY`] windows.
 fn last_turnouts(
     window: Window,
     turnouts: &BTreeMap<Window, BTreeSet<NeuronId>>,
@@ -236,7 +239,7 @@ fn last_turnouts(
     last.map(|earlier| turnouts.get(&earlier).ok_or(CannotDecide::NoTurnout { window, earlier })).collect()
 }
 
-/// The candidates that the votes accept, within the limits of the run.
+/// Returns the candidates that the votes accept, within the limits of the run.
 fn accept(
     spec: &AcceptanceSpec,
     candidates: &[Candidate],

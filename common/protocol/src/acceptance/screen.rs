@@ -1,27 +1,32 @@
-//! What an update must do to losses before a validator votes for it, in runs whose [`Screen`](super::Screen) is `loss`.
+//! Checks by how much an update lowers losses, before a validator votes for it.
+//!
+//! It applies to runs whose [`Screen`](super::Screen) is `loss`.
 
 use base::{Millionths, NeuronId};
 use std::collections::BTreeMap;
 
 /// The least share of the mean fall of the loss that an update must reach.
 ///
-/// A step in a random direction changes the loss a little, on all sequences alike, and in every second case for the
-/// better: no number of standard errors tells it from work. Its size does. In two runs of the tiny model
-/// (`deploy/up --keep --join-at 2 --adversary noise=1`, losses of the score logs), random updates lowered the loss by less than a
-/// hundredth of what a miner's did, that of one who had just joined by a quarter and more.
+/// A step in a random direction changes the loss a little, on all sequences alike, and every second
+/// time for the better. No number of standard errors tells such a step from work, but its size
+/// does. This was measured in two runs of the tiny model
+/// (`deploy/up --keep --join-at 2 --adversary noise=1`, losses of the score logs). Random updates
+/// lowered the loss by less than a hundredth of a miner's. The update of a miner that had just
+/// joined lowered it by a quarter and more.
 pub const LEAST_SHARE: f64 = 0.1;
 
-/// By how much an update lowers the losses of some sequences, in nats a token.
+/// The fall of the loss that an update causes on some sequences, in nats per token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fall {
     /// The mean over the sequences.
     pub mean: f64,
-    /// Its standard error; 0 for less than two sequences, which say nothing of chance.
+    /// Its standard error. It is 0 for fewer than two sequences, which say nothing about chance.
     pub error: f64,
 }
 
 impl Fall {
-    /// From the losses of the same sequences before and after a step along the update.
+    /// Computes the fall from the losses of the same sequences before and after a step along the
+    /// update.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a batch has less than 2^53 sequences")]
     pub fn between(before: &[f64], after: &[f64]) -> Self {
@@ -36,40 +41,44 @@ impl Fall {
     }
 }
 
-/// Why an update helps too little.
+/// The reason why an update helps too little.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Weak {
-    /// It may be chance.
+    /// The fall may be chance.
     #[error(
-        "it lowers the loss on unassigned data by {fall:.6} nats: more than 0 and at least {least:.6} are asked for"
+        "it lowers the loss on unassigned data by {fall:.6} nats: more than 0 and at least {least:.6} are needed"
     )]
     Chance {
-        /// By how much the loss falls, nats a token.
+        /// The fall of the loss, in nats per token.
         fall: f64,
-        /// The standard errors that are asked for.
+        /// The required fall: the standard error times the number of standard errors that the run
+        /// asks for.
         least: f64,
     },
-    /// Others do far more.
+    /// Other updates help far more.
     #[error(
-        "it lowers the loss on unassigned data by {fall:.6} nats: at least {least:.6} are asked for, {LEAST_SHARE} of what candidates do on average"
+        "it lowers the loss on unassigned data by {fall:.6} nats: at least {least:.6} are needed, {LEAST_SHARE} of the candidates' mean"
     )]
     Little {
-        /// By how much the loss falls, nats a token.
+        /// The fall of the loss, in nats per token.
         fall: f64,
-        /// [`LEAST_SHARE`] of the mean of all that are not [`Self::Chance`].
+        /// The required fall: [`LEAST_SHARE`] of the mean of all that are not [`Self::Chance`].
         least: f64,
     },
 }
 
-/// Who helps: whose update lowers the loss, by so many standard errors, and by [`LEAST_SHARE`] of the mean over all of whom that is
-/// true. The mean and not the median, so that many who do nothing do not lower what is asked for to nothing; one alone raises it
-/// beyond what others do, who do alike, only by doing more than nine times as much as all of them together.
+/// Checks for each miner whether its update helps.
+///
+/// An update helps if it lowers the loss by `errors` standard errors, and by [`LEAST_SHARE`] of the
+/// mean over all updates that pass the first test. The mean is used and not the median: otherwise
+/// many miners that do nothing could lower the required fall to nothing. One miner alone can push
+/// out others that do alike only by doing more than nine times as much as all of them together.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a window has less than 2^53 candidates")]
 pub fn screen(falls: &BTreeMap<NeuronId, Fall>, errors: Millionths) -> BTreeMap<NeuronId, Result<(), Weak>> {
     let certain = |fall: &Fall| {
         let least = errors.get() * fall.error;
-        // Not the other way round: what is no number does not lower the loss.
+        // Not the other way round: NaN does not lower the loss.
         let lowers = fall.mean > 0.0 && fall.mean >= least && fall.mean.is_finite();
         if lowers { Ok(fall.mean) } else { Err(Weak::Chance { fall: fall.mean, least }) }
     };
@@ -107,14 +116,14 @@ mod tests {
         assert!(Fall::between(&[], &[]).mean.is_nan());
     }
 
-    /// What validators measured of three miners, one that had just joined, and noise that lowers the loss.
+    /// Uses the falls that validators measured of three miners, of one that had just joined, and of noise.
     #[test]
     fn noise_that_goes_downhill_helps_too_little() {
         let found = screened(&falls(&[0.0898, 0.0971, 0.0956, 0.0242, 0.0002]), 2.0);
         assert_eq!(found[..4], [Ok(()); 4]);
         let least = 0.1 * (0.0898 + 0.0971 + 0.0956 + 0.0242 + 0.0002) / 5.0;
         assert_eq!(found[4], Err(Weak::Little { fall: 0.0002, least }));
-        // Also where it is in the majority; alone, it is the best there is.
+        // It also fails where it is in the majority. Alone, it is the best there is.
         let many: Vec<f64> = [0.09, 0.09].into_iter().chain([0.0002; 9]).collect();
         assert_eq!(screened(&falls(&many), 2.0).iter().filter(|found| found.is_ok()).count(), 2);
         assert_eq!(screened(&falls(&[0.0002, 0.0001]), 2.0), [Ok(()); 2]);

@@ -1,4 +1,4 @@
-//! What acceptance reads of the chain after one block.
+//! Holds the chain state after one block that acceptance reads.
 
 use crate::{
     announcement::{self, Claim, Record, Vote},
@@ -7,7 +7,7 @@ use crate::{
 use base::{BlockHash, Height, Hotkey, NeuronId, Window, commitment::Commitment, digest::RunId};
 use std::collections::BTreeMap;
 
-/// The state of a subnet after one finalized block, as far as acceptance depends on it.
+/// The part of a subnet's state after one finalized block that acceptance depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     height: Height,
@@ -15,32 +15,33 @@ pub struct Snapshot {
     participants: BTreeMap<Hotkey, Participant>,
 }
 
-/// What the metagraph says of a neuron.
+/// The metagraph's record of a neuron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeuronState {
-    /// Who it is.
+    /// The name of the neuron.
     pub id: NeuronId,
     /// Its share of the miners' reward, of 65535 (`Incentive`).
     pub incentive: u16,
     /// Its stake as it counts in votes, of 65535 for the largest (`StakeWeight`).
     pub stake: u16,
-    /// May it set weights on others? (`ValidatorPermit`)
+    /// Permission to set weights on other neurons (`ValidatorPermit`).
     pub permit: bool,
 }
 
-/// A neuron, and what it says of a window.
+/// A neuron, with its claim or vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// What the metagraph says of it.
+    /// The metagraph's record of it.
     pub neuron: NeuronState,
-    /// Its claim or vote, with the block in which it was set. One of an earlier registration of the hotkey is none.
+    /// Its claim or vote, with the block in which it was set. Those of an earlier registration of
+    /// the hotkey do not count.
     pub record: Option<(Height, Record)>,
 }
 
-/// Why states are none of a subnet.
+/// The reason why states do not describe a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// A hotkey holds two uids, which the chain does not allow.
+    /// A hotkey that holds two uids, which the chain does not allow.
     #[error("block {height}: hotkey {hotkey} is listed twice")]
     Duplicate {
         /// The block.
@@ -51,9 +52,11 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// The state after block `height`: the metagraph's neurons and the subnet's commitments, in any order.
+    /// Creates the state after block `height` from the metagraph's neurons and the subnet's
+    /// commitments, in any order.
     ///
-    /// Commitments of hotkeys that are not registered, and of other software, are left out.
+    /// It leaves out commitments of hotkeys that are not registered, and commitments of other
+    /// software.
     ///
     /// # Errors
     /// A hotkey is listed twice.
@@ -81,38 +84,39 @@ impl Snapshot {
         Ok(Self { height, hash, participants })
     }
 
-    /// The block.
+    /// Returns the number of the block.
     #[must_use]
     pub fn height(&self) -> Height {
         self.height
     }
 
-    /// The block's hash.
+    /// Returns the hash of the block.
     #[must_use]
     pub fn hash(&self) -> BlockHash {
         self.hash
     }
 
-    /// All neurons, in the order of hotkeys.
+    /// Returns all neurons, in the order of hotkeys.
     pub fn participants(&self) -> impl Iterator<Item = &Participant> {
         self.participants.values()
     }
 
-    /// The neuron of this name: not another registration of its hotkey.
+    /// Returns the neuron of this name. Another registration of its hotkey does not match.
     #[must_use]
     pub fn get(&self, id: &NeuronId) -> Option<&Participant> {
         self.participants.get(&id.hotkey).filter(|participant| participant.neuron.id == *id)
     }
 
-    /// The claims for a window of a run that stand, in the order of hotkeys.
+    /// Returns the claims for a window of a run that stand, in the order of hotkeys.
     pub fn claims(&self, run: RunId, window: Window) -> impl Iterator<Item = (NeuronId, Claim)> {
         let claim = move |participant: &Participant| participant.claim(run, window).copied();
         self.participants().filter_map(move |p| Some((p.neuron.id, claim(p)?)))
     }
 
-    /// The votes on a window of a run that stand, in the order of hotkeys: voter, stake, vote.
+    /// Returns the votes on a window of a run that stand, in the order of hotkeys: voter, stake,
+    /// vote.
     ///
-    /// They count if a quorum has their state, which [`decide`](super::decide) says.
+    /// They count if they name the state of a quorum. [`decide`](super::decide) finds that state.
     pub fn votes(&self, run: RunId, heights: &Heights) -> impl Iterator<Item = (NeuronId, u64, &Vote)> {
         let (window, after) = (heights.window, heights.claims_close);
         self.participants().filter_map(move |participant| {
@@ -123,7 +127,7 @@ impl Snapshot {
 }
 
 impl Participant {
-    /// Its claim for a window of a run.
+    /// Returns its claim for a window of a run.
     pub(super) fn claim(&self, run: RunId, window: Window) -> Option<&Claim> {
         match &self.record {
             Some((_, Record::Claim(claim))) if claim.run == run && claim.window == window => Some(claim),
@@ -131,7 +135,8 @@ impl Participant {
         }
     }
 
-    /// Its vote for a window of a run, if it was set after block `after` by a hotkey that may vote.
+    /// Returns its vote for a window of a run, if a hotkey that may vote set it after block
+    /// `after`.
     pub(super) fn vote(&self, run: RunId, window: Window, after: Height) -> Option<&Vote> {
         match &self.record {
             Some((set, Record::Vote(vote))) if *set > after && vote.run == run && vote.window == window => {
@@ -141,7 +146,7 @@ impl Participant {
         }
     }
 
-    /// The stake with which it may vote: none without a permit.
+    /// Returns the stake with which it may vote: 0 without a permit.
     pub(super) fn voice(&self) -> u64 {
         if self.neuron.permit { self.neuron.stake.into() } else { 0 }
     }

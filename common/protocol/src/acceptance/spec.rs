@@ -1,4 +1,4 @@
-//! What a run spec says about acceptance.
+//! Describes the rules of acceptance in a run spec.
 
 use crate::announcement::MOST_CANDIDATES;
 use base::{
@@ -7,48 +7,55 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How the submissions of a window are chosen: the same for every node of a run.
+/// The rules that choose the submissions of a window. They are the same for every node of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptanceSpec {
-    /// Most submissions that are applied in a window, `R` of the papers. Twice as many can be candidates.
+    /// Most submissions to apply in a window, `R` in the papers. There can be twice as many
+    /// candidates.
     pub gather_peers: u16,
-    /// Largest share of the accepted that may never have earned anything, 0 to 1. It bounds what fresh hotkeys can do.
+    /// Largest share of the accepted that may be newcomers, without any incentive yet, 0 to 1. It
+    /// limits fresh hotkeys.
     pub newcomer_share: Millionths,
-    /// What a validator checks before it votes for a submission.
+    /// The checks of a validator before it votes for a submission.
     pub screen: Screen,
-    /// By how many standard errors the loss on the screened batch must fall, at least 0. At 0 any fall will do; at 2 a mere
-    /// fluctuation passes once in 40 times instead of every second time, and an update that helps a little may be refused.
+    /// The number of standard errors by which the loss on the screened batch must fall, at least 0.
+    /// At 0 any fall is enough, and a mere fluctuation passes every second time. At 2 it passes
+    /// once in 40 times, and an update that helps a little may be refused.
     pub screen_errors: Millionths,
-    /// Whether submissions are sealed: encrypted until claims are closed, so that nobody can copy what others are about to claim.
+    /// Sealing of submissions: they are encrypted until claims are closed, so that no miner can
+    /// copy another's update.
     pub sealing: bool,
-    /// Least share of all permitted stake that must vote, 0 to 1. It keeps a few from going on alone.
+    /// Least share of all stake with a permit that must vote, 0 to 1. It stops a small group from
+    /// going on alone.
     pub vote_floor: Millionths,
-    /// Windows between training and application: 0, the exchange ends before the next window is trained. 1 is not built.
+    /// Windows between training and application. At 0 the exchange ends before the next window is
+    /// trained. 1 is not supported.
     pub staleness: u8,
 }
 
-/// What a validator checks before it votes for a submission.
+/// The checks of a validator before it votes for a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Screen {
-    /// That it matches its claim, is well-formed and was trained from the right state.
+    /// The submission matches its claim, is well-formed and was trained from the right state.
     Structure,
-    /// Besides, that it lowers the loss on a small seeded batch, by [`AcceptanceSpec::screen_errors`] and by
-    /// [`LEAST_SHARE`](super::LEAST_SHARE) of what candidates do on average.
+    /// In addition, it lowers the loss on a small seeded batch: by
+    /// [`AcceptanceSpec::screen_errors`], and by [`LEAST_SHARE`](super::LEAST_SHARE) of the
+    /// candidates' mean.
     Loss,
 }
 
-/// Most of [`AcceptanceSpec::screen_errors`]: beyond, nothing would ever pass.
+/// Largest [`AcceptanceSpec::screen_errors`]. With more, no update would ever pass.
 const MOST_SCREEN_ERRORS: u8 = 10;
 
-/// Why values are no rules of acceptance.
+/// The reason why values are not valid rules of acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptanceError {
-    /// Nobody could be accepted, or a vote has too few bits for the candidates.
+    /// Room for no submission at all, or more candidates than a vote has bits.
     #[error("acceptance.gather_peers is {0}: it must be 1 to {most}, since a vote has {MOST_CANDIDATES} bits", most = MOST_CANDIDATES / 2)]
     Peers(u16),
-    /// A share outside of its range.
+    /// A share outside its range.
     #[error("acceptance.{what} is {found}: it must be 0 to 1")]
     Share {
         /// The field.
@@ -56,22 +63,23 @@ pub enum AcceptanceError {
         /// Its value.
         found: Millionths,
     },
-    /// A number of standard errors outside of its range.
+    /// A number of standard errors outside its range.
     #[error("acceptance.screen_errors is {0}: it must be 0 to {MOST_SCREEN_ERRORS}")]
     ScreenErrors(Millionths),
-    /// Overlapped windows are not built yet.
-    #[error("acceptance.staleness is {0}: only 0 is built")]
+    /// Overlapped windows, which are not supported.
+    #[error("acceptance.staleness is {0}: only 0 is supported")]
     Staleness(u8),
 }
 
 impl AcceptanceSpec {
-    /// Candidates of a window: at most so many.
+    /// Returns the largest number of candidates of a window.
     #[must_use]
     pub fn most_candidates(&self) -> usize {
         2 * usize::from(self.gather_peers)
     }
 
-    /// How many newcomers may be accepted beside `proven` others, so that they are at most their share of all.
+    /// Returns how many newcomers may be accepted beside `proven` others, so that they are at most
+    /// their share of all.
     #[must_use]
     pub fn newcomers_beside(&self, proven: usize) -> usize {
         let share = self.newcomer_share.0.clamp(0, Millionths::ONE.0).unsigned_abs();
@@ -84,7 +92,7 @@ impl AcceptanceSpec {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// Names the field.
+    /// A value is outside its range. The error names the field.
     pub fn check(&self) -> Result<(), AcceptanceError> {
         if self.gather_peers == 0 || self.most_candidates() > MOST_CANDIDATES {
             return Err(AcceptanceError::Peers(self.gather_peers));
@@ -114,7 +122,7 @@ impl AcceptanceSpec {
     /// Reads all values, unchecked.
     ///
     /// # Errors
-    /// The input ends within them, or a choice is not known.
+    /// The input ends too early, or contains an unknown choice.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             gather_peers: from.u16("acceptance.gather_peers")?,
@@ -190,7 +198,7 @@ pub(crate) mod tests {
             refuse(|s| s.screen_errors = Millionths(10_000_001)),
             "acceptance.screen_errors is 10.000001: it must be 0 to 10"
         );
-        assert_eq!(refuse(|s| s.staleness = 1), "acceptance.staleness is 1: only 0 is built");
+        assert_eq!(refuse(|s| s.staleness = 1), "acceptance.staleness is 1: only 0 is supported");
     }
 
     #[test]

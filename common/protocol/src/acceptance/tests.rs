@@ -1,4 +1,4 @@
-//! Stories of windows. The rules as a whole are tried on random subnets in `tests/acceptance_model.rs`.
+//! Tests single windows. `tests/acceptance_model.rs` tests the rules as a whole on random subnets.
 
 use super::{spec::tests::twenty_peers, *};
 use crate::{
@@ -25,7 +25,7 @@ fn neuron(name: u8, incentive: u16, stake: u16) -> NeuronState {
     NeuronState { id, incentive, stake, permit: stake > 0 }
 }
 
-/// A neuron, and what it wrote in which block.
+/// A neuron, and its record with the block in which it was written.
 type Written = (NeuronState, Option<(Height, Record)>);
 
 fn snapshot(height: Height, written: &[Written]) -> Snapshot {
@@ -59,7 +59,7 @@ fn vote(heights: &Heights, good: Bits, state: State) -> Option<(Height, Record)>
     Some((heights.votes_close, Record::Vote(vote)))
 }
 
-/// Decides a window: these miners claim, these neurons have written this.
+/// Decides a window in which these miners claim, and these neurons have written these records.
 fn decision(
     window: u64,
     miners: &[NeuronState],
@@ -79,7 +79,7 @@ fn decision(
     decide(RUN, &twenty_peers(), &heights, &evidence).unwrap()
 }
 
-/// Names of the accepted.
+/// Returns the names of the accepted.
 fn names(decision: &Decision) -> Vec<u8> {
     decision.applied().iter().map(|accepted| accepted.id.hotkey.0[0]).collect()
 }
@@ -102,11 +102,12 @@ fn a_holder_of_most_stake_that_dies_stops_the_run_for_five_windows() {
             Ok(accepted) => stepped.push((window, accepted.len())),
             Err(null) => assert_eq!(
                 null.to_string(),
-                "15000 voted, which is not more than half of the 75000 that usually vote"
+                "no quorum: the voting stake 15000 is not more than half of the usual 75000"
             ),
         }
     }
-    // It still counts as missing while it voted in 4 of the last 8 windows, 7 to 10; back in window 20 it counts at once.
+    // It counts as missing while it voted in 4 of the last 8 windows, 7 to 10. Back in window 20,
+    // it counts at once.
     let windows: Vec<_> = stepped.iter().map(|(window, _)| *window).collect();
     assert_eq!(windows, (0..11).chain(16..24).collect::<Vec<_>>());
 }
@@ -142,7 +143,7 @@ fn half_is_not_more_than_half() {
     let split = decide(Bits(1), State([2; 32])).unwrap_err();
     assert_eq!(
         split.to_string(),
-        "no state is named by more than half of the voting stake: the most is 30 of 60"
+        "no state has more than half of the voting stake: the largest has 30 of 60"
     );
 }
 
@@ -153,7 +154,7 @@ fn a_vote_is_not_enough_where_two_hold_permits() {
     let miner = [neuron(50, 100, 0)];
     let one = |heights: &Heights| vec![(a, vote(heights, Bits(1), STATE)), (b, None)];
     let null = decision(0, &miner, one, &history).accepted.unwrap_err();
-    assert_eq!(null.to_string(), "one voter alone, where 2 hold permits");
+    assert_eq!(null.to_string(), "only one hotkey voted, but 2 hold permits");
     let only = |heights: &Heights| vec![(alone, vote(heights, Bits(1), STATE))];
     assert_eq!(names(&decision(0, &miner, only, &history)), [50]);
     let nobody = decision(0, &miner, |_| vec![(a, None)], &history);
@@ -182,7 +183,7 @@ fn the_floor_is_enough_and_less_is_not() {
     };
     assert_eq!(last(3000).unwrap().len(), 1, "a tenth of all stake is the floor");
     let null = last(2999).unwrap_err();
-    assert_eq!(null.to_string(), "5999 of 59999 permitted stake voted, which is less than the run's floor");
+    assert_eq!(null.to_string(), "the voting stake 5999 is below the run's floor: stake 59999 has permits");
 }
 
 #[test]
@@ -217,13 +218,13 @@ fn what_is_missing_is_named() {
         decide(RUN, &twenty_peers(), &heights, &evidence).unwrap_err().to_string()
     };
     let incentives = snapshot(heights.incentives, &[(miners[0], None)]);
-    assert_eq!(try_with(None, Some(&votes)), "window 9: the state after block 393 (Incentives) is not known");
+    assert_eq!(try_with(None, Some(&votes)), "window 9: the state after block 393 (Incentives) is missing");
     assert_eq!(
         try_with(Some(&claims), Some(&votes)),
         "window 9: Incentives must be read after block 393, not 403"
     );
-    assert_eq!(try_with(Some(&incentives), None), "window 9: the state after block 408 (Votes) is not known");
-    assert_eq!(try_with(Some(&incentives), Some(&votes)), "window 9: it is not known who voted in window 1");
+    assert_eq!(try_with(Some(&incentives), None), "window 9: the state after block 408 (Votes) is missing");
+    assert_eq!(try_with(Some(&incentives), Some(&votes)), "window 9: the voters of window 1 are not known");
 }
 
 #[test]

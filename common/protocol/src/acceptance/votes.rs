@@ -1,4 +1,4 @@
-//! The votes on a window: which count, and whether they are enough.
+//! Counts the votes on a window, and checks whether they are enough.
 
 use super::{AcceptanceSpec, NullWindow, REGULAR, Snapshot};
 use crate::{announcement::Bits, clock::Heights};
@@ -8,20 +8,22 @@ use base::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who voted on a window, in whatever way: a pure function of the state at `M_w`.
+/// Returns all hotkeys that voted on a window, for any state and any candidates. It is a pure
+/// function of the state at `M_w`.
 ///
-/// It is kept for [`MEMORY`](super::MEMORY) windows, to know whose stake is missing when it does not vote.
+/// The result is kept for [`MEMORY`](super::MEMORY) windows. It shows which stake is missing when
+/// it does not vote.
 #[must_use]
 pub fn turnout(run: RunId, heights: &Heights, votes: &Snapshot) -> BTreeSet<NeuronId> {
     votes.votes(run, heights).map(|(id, ..)| id).collect()
 }
 
-/// The votes that count: all name the same state.
+/// The votes that count. All of them name the same state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ballot {
     /// The state that they name.
     pub(super) state: State,
-    /// Stake and good candidates of each.
+    /// The stake of each vote, and the candidates that it found good.
     votes: Vec<(u64, Bits)>,
 }
 
@@ -29,7 +31,7 @@ impl Ballot {
     /// Counts the votes.
     ///
     /// # Errors
-    /// There are none, or no state has more than half of their stake.
+    /// There is no vote, or no state has more than half of the voting stake.
     pub(super) fn count(
         run: RunId,
         heights: &Heights,
@@ -53,22 +55,22 @@ impl Ballot {
         Ok(Self { state, votes: counted.map(|&(_, stake, vote)| (stake, vote.good)).collect() })
     }
 
-    /// The stake that votes.
+    /// Returns the stake that votes.
     pub(super) fn stake(&self) -> u64 {
         self.votes.iter().map(|(stake, _)| stake).sum()
     }
 
-    /// Whether more than half of it found a candidate good.
+    /// Checks whether more than half of it found a candidate good.
     pub(super) fn accepts(&self, candidate: usize) -> bool {
         let good: u64 =
             self.votes.iter().filter(|(_, bits)| bits.has(candidate)).map(|(stake, _)| stake).sum();
         2 * good > self.stake()
     }
 
-    /// Whether the votes are enough for a step.
+    /// Checks whether the votes are enough for an outer step.
     ///
     /// # Errors
-    /// Says what is missing.
+    /// The error names what is missing.
     pub(super) fn check_quorum(
         &self,
         spec: &AcceptanceSpec,
@@ -92,7 +94,8 @@ impl Ballot {
     }
 }
 
-/// The stake that is missed if it does not vote: that of all with a permit, or of those who vote regularly.
+/// Returns the stake that is expected to vote: that of all hotkeys with a permit, or of the regular
+/// voters.
 pub(super) fn expected_stake(votes: &Snapshot, turnouts: Option<&[&BTreeSet<NeuronId>]>) -> u64 {
     let is_regular = |id: &NeuronId| {
         turnouts.is_none_or(|turnouts| turnouts.iter().filter(|t| t.contains(id)).count() >= REGULAR)

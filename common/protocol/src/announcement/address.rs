@@ -1,37 +1,38 @@
-//! Which network addresses a bucket may have.
+//! Decides to which network addresses a node connects for a bucket.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where a bucket may be.
+/// The network addresses that a bucket may have.
 ///
-/// Anybody can announce any endpoint. A node that followed it into its own network would let strangers make requests
-/// there (to the metadata service of a cloud, to a router), so it connects to public addresses alone, and checks the
-/// address that it connects to, after the name was resolved.
+/// A neuron can announce any endpoint. A node that followed it into its own network would let
+/// strangers make requests there: to the metadata service of a cloud, or to a router. So a node
+/// connects to public addresses alone. It checks the address that it connects to, after the name
+/// was resolved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressPolicy {
-    /// On the public internet, over TLS.
+    /// Addresses on the public internet, over TLS.
     #[default]
     Public,
-    /// There, or on this machine: for development networks.
+    /// Also addresses of this machine: for development networks.
     PublicOrLoopback,
 }
 
-/// Why a node does not connect to an address.
+/// The reason why a node does not connect to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It is this machine.
+    /// An address of this machine.
     #[error("{0} is this machine: buckets on it are for development networks only")]
     Loopback(IpAddr),
-    /// It is not on the public internet.
-    #[error("{0} is not a public address: a bucket must be reachable by everybody")]
+    /// An address that is not on the public internet.
+    #[error("{0} is not a public address: every node must be able to reach a bucket")]
     NotPublic(IpAddr),
 }
 
 impl AddressPolicy {
-    /// Whether a node may connect to an address.
+    /// Checks whether a node may connect to an address.
     ///
     /// # Errors
-    /// Says why not.
+    /// The address is not allowed. The error says why.
     pub fn check(self, address: IpAddr) -> Result<(), AddressError> {
         let effective = effective(address);
         match (effective.is_loopback(), self) {
@@ -43,7 +44,7 @@ impl AddressPolicy {
     }
 }
 
-/// The address where packets end up: IPv4 within IPv6 is IPv4.
+/// Returns the address where packets end up: IPv4 within IPv6 is IPv4.
 fn effective(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let segments = v6.segments();
@@ -54,11 +55,12 @@ fn effective(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether an address is on the public internet, by IANA's registries of special addresses (RFC 6890 and successors).
+/// Checks whether an address is on the public internet, by IANA's registries of special addresses
+/// (RFC 6890 and successors).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !SPECIAL_V4.iter().any(|&(net, bits)| within_v4(v4, net, bits)),
-        // 2000::/3 is all that has been given out for the internet.
+        // 2000::/3 is the only range that has been given out for the internet.
         IpAddr::V6(v6) => {
             within_v6(v6, [0x2000, 0], 3) && !SPECIAL_V6.iter().any(|&(net, bits)| within_v6(v6, net, bits))
         }

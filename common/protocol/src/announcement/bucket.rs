@@ -1,11 +1,11 @@
-//! Buckets: where a neuron's objects are, and with which credentials everybody may read them.
+//! Buckets: the location of a neuron's objects, and the credentials to read them.
 
 use super::{Endpoint, EndpointError, FieldError, VERSION, endpoint, kind, open};
 use base::{Secret, wire::Writer};
 
-/// Characters of Templar's form: account, access key, secret.
+/// Number of characters in Templar's form: account, access key, secret.
 const R2_LENGTHS: [usize; 3] = [32, 32, 64];
-/// All of them.
+/// The sum of [`R2_LENGTHS`].
 const R2_TOTAL: usize = 128;
 /// The region that R2 takes for all buckets.
 const R2_REGION: &str = "auto";
@@ -18,22 +18,22 @@ const MOST_ACCESS_KEY: u16 = 128;
 /// Most characters of a secret.
 const MOST_SECRET: u16 = 256;
 
-/// A bucket that everybody can read.
+/// A bucket that every node can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     location: Location,
     credentials: Option<ReadCredentials>,
 }
 
-/// Where a bucket is.
+/// The location of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// On Cloudflare R2, in the bucket that is named like its account, as Templar's miners announced theirs.
+    /// A bucket on Cloudflare R2 that is named like its account, as Templar's miners announced theirs.
     R2 {
-        /// Cloudflare's account id: 32 hex digits. It is the bucket's name, too.
+        /// Cloudflare's account id: 32 hex digits. It is also the bucket's name.
         account: String,
     },
-    /// At any other service that speaks S3.
+    /// A bucket at any other service that speaks S3.
     S3 {
         /// The service.
         endpoint: Endpoint,
@@ -44,7 +44,7 @@ pub enum Location {
     },
 }
 
-/// A key that may read one bucket. It is public by design, and still not shown.
+/// A key that may read one bucket. It is public by design, but never printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadCredentials {
     /// The key's name.
@@ -53,38 +53,38 @@ pub struct ReadCredentials {
     pub secret: Secret,
 }
 
-/// Why values describe no bucket.
+/// The reason why values do not describe a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BucketError {
-    /// R2's account id has another form.
+    /// An R2 account id of another form.
     #[error("the R2 account `{0}` is not 32 hex digits in lower case")]
     Account(String),
-    /// A key has a length or characters that a key does not have. It is not shown.
+    /// A key of the wrong length or with wrong characters. The error does not show it.
     #[error("the bucket's {what} must be {expected} letters or digits; it has {length} characters")]
     Key {
-        /// Which key.
+        /// The name of the key.
         what: &'static str,
-        /// How long it should be.
+        /// The expected length.
         expected: &'static str,
-        /// How long it is.
+        /// The length found.
         length: usize,
     },
-    /// The endpoint is none.
+    /// An invalid endpoint.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The bucket's name breaks the rules of S3.
-    #[error("bucket name `{0}` is not one: 3 to 63 of a-z, 0-9, `-` and `.`, a letter or digit at both ends")]
+    /// A bucket name that breaks the rules of S3.
+    #[error("invalid bucket name `{0}`: use 3 to 63 of a-z, 0-9, `-`, `.`, a letter or digit at both ends")]
     Name(String),
-    /// The region is no word.
-    #[error("region `{0}` is not one: 1 to 32 of a-z, 0-9 and `-`, like eu-central-1")]
+    /// An invalid region.
+    #[error("invalid region `{0}`: use 1 to 32 of a-z, 0-9 and `-`, like eu-central-1")]
     Region(String),
 }
 
 impl Bucket {
-    /// A bucket on Cloudflare R2 that is named like its account.
+    /// Creates a bucket on Cloudflare R2 that is named like its account.
     ///
     /// # Errors
-    /// Names what is not in Templar's form.
+    /// A value is not in Templar's form. The error names it.
     pub fn r2(account: &str, access_key: &str, secret: &str) -> Result<Self, BucketError> {
         if !is_lower_hex(account, R2_LENGTHS[0]) {
             return Err(BucketError::Account(short(account)));
@@ -96,10 +96,10 @@ impl Bucket {
         Ok(Self { location: Location::R2 { account: account.into() }, credentials: Some(credentials) })
     }
 
-    /// A bucket at another service. Without credentials, everybody can read it without any.
+    /// Creates a bucket at another service. Without credentials it is readable by all.
     ///
     /// # Errors
-    /// Names what is wrong. Whether a node will connect there is [`Endpoint::check`]'s to say.
+    /// A value is invalid. [`Endpoint::check`] decides whether a node will connect there.
     pub fn s3(
         endpoint: &str,
         region: &str,
@@ -117,13 +117,13 @@ impl Bucket {
         Self { location, credentials }
     }
 
-    /// Where it is.
+    /// Returns its location.
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.location
     }
 
-    /// The service to connect to.
+    /// Returns the address of the service.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         match &self.location {
@@ -132,7 +132,7 @@ impl Bucket {
         }
     }
 
-    /// The region that requests are signed for.
+    /// Returns the region that requests are signed for.
     #[must_use]
     pub fn region(&self) -> &str {
         match &self.location {
@@ -141,7 +141,7 @@ impl Bucket {
         }
     }
 
-    /// The bucket's name.
+    /// Returns the name of the bucket.
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.location {
@@ -150,13 +150,13 @@ impl Bucket {
         }
     }
 
-    /// With what it is read, if it is not open to all.
+    /// Returns the credentials to read it, or `None` if it is open to all.
     #[must_use]
     pub fn credentials(&self) -> Option<&ReadCredentials> {
         self.credentials.as_ref()
     }
 
-    /// The bytes of field 0.
+    /// Encodes the bytes of field 0.
     pub(super) fn write_location(&self) -> Vec<u8> {
         match (&self.location, &self.credentials) {
             (Location::R2 { account }, Some(ReadCredentials { access_key, secret })) => {
@@ -171,7 +171,7 @@ impl Bucket {
         }
     }
 
-    /// The bytes of field 2, where there is one.
+    /// Encodes the bytes of field 2, if the bucket has one.
     pub(super) fn write_credentials(&self) -> Option<Vec<u8>> {
         let (Location::S3 { .. }, Some(credentials)) = (&self.location, &self.credentials) else {
             return None;
@@ -191,7 +191,7 @@ impl ReadCredentials {
     }
 }
 
-/// Reads Templar's form, if it is one: 128 letters and digits.
+/// Decodes Templar's form: 128 letters and digits. Returns `None` for another form.
 pub(super) fn read_r2(bytes: &[u8]) -> Option<Result<(Location, ReadCredentials), FieldError>> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() == R2_TOTAL)?;
     if !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -203,7 +203,7 @@ pub(super) fn read_r2(bytes: &[u8]) -> Option<Result<(Location, ReadCredentials)
     Some(bucket.and_then(|bucket| Ok((bucket.location, bucket.credentials.ok_or(FieldError::Foreign)?))))
 }
 
-/// Reads field 0 of a bucket that is not on R2.
+/// Decodes field 0 of a bucket that is not on R2.
 pub(super) fn read_location(bytes: &[u8]) -> Result<Location, FieldError> {
     let (_, mut from) = open(bytes, &[kind::BUCKET])?;
     let endpoint = from.text("the endpoint", most_endpoint())?;
@@ -213,7 +213,7 @@ pub(super) fn read_location(bytes: &[u8]) -> Result<Location, FieldError> {
     Ok(location(endpoint, region, name)?)
 }
 
-/// Reads field 2.
+/// Decodes field 2.
 pub(super) fn read_credentials(bytes: &[u8]) -> Result<ReadCredentials, FieldError> {
     let (_, mut from) = open(bytes, &[kind::CREDENTIALS])?;
     let access_key = Secret::new(from.text("the access key", MOST_ACCESS_KEY)?);
@@ -240,7 +240,7 @@ fn location(endpoint: &str, region: &str, name: &str) -> Result<Location, Bucket
     Ok(Location::S3 { endpoint, region: region.into(), name: name.into() })
 }
 
-/// Whether a bucket may have this name: it becomes a part of addresses and paths.
+/// Checks whether a bucket may have this name: it becomes a part of addresses and paths.
 fn is_name(text: &str) -> bool {
     let outer = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let inner = |b: u8| outer(b) || b == b'-' || b == b'.';
@@ -255,7 +255,8 @@ fn is_lower_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Checks a key without ever showing it. Keys of the services known are letters, digits and a few signs of base64.
+/// Checks a key without ever printing it. Keys of known services are letters, digits and a few
+/// signs of base64.
 fn check_key(
     what: &'static str,
     key: &str,
@@ -269,7 +270,7 @@ fn check_key(
     }
 }
 
-/// The beginning of a text, for messages.
+/// Returns the beginning of a text, for messages.
 fn short(text: &str) -> String {
     text.chars().take(80).collect()
 }
@@ -309,8 +310,8 @@ mod tests {
         };
         let fine = "https://s3.example.com";
         assert!(s3("s3.example.com", "auto", "abc", None).contains("must begin with https://"));
-        assert!(s3(fine, "", "abc", None).contains("region `` is not one"));
-        assert!(s3(fine, "US East", "abc", None).contains("region `US East` is not one"));
+        assert!(s3(fine, "", "abc", None).contains("invalid region ``"));
+        assert!(s3(fine, "US East", "abc", None).contains("invalid region `US East`"));
         for name in ["ab", "Abc", "-abc", "abc-", "a..b", "a/b", "a_b", &"a".repeat(64)] {
             assert!(s3(fine, "auto", name, None).contains("bucket name"), "{name}");
         }

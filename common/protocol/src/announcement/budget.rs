@@ -1,11 +1,11 @@
-//! The chain's budget for commitments: bytes per hotkey and epoch.
+//! The chain's budget for commitments, in bytes per hotkey and epoch.
 
 use base::commitment::MIN_COST;
 
-/// Bytes that the chain grants a hotkey for commitments in an epoch, and what it has used of them.
+/// The bytes that the chain grants a hotkey for commitments in an epoch, and the bytes used of them.
 ///
-/// Every write costs the bytes that its fields carry, at least [`MIN_COST`]; in the next epoch all of the space is
-/// there again. Source: `set_commitment` of the chain's pallet `Commitments`.
+/// Every write costs the bytes that its fields carry, at least [`MIN_COST`]. In the next epoch all
+/// of the space is free again. Source: `set_commitment` of the chain's pallet `Commitments`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Bytes per epoch (`Commitments.MaxSpace`; 3100 on Bittensor).
@@ -15,19 +15,19 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Bytes left in this epoch.
+    /// Returns the bytes left in this epoch.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.granted.saturating_sub(self.used)
     }
 
-    /// How often something of `cost` bytes can still be written in this epoch.
+    /// Returns how many writes of `cost` bytes still fit in this epoch.
     #[must_use]
     pub fn writes(&self, cost: u64) -> u64 {
         self.left() / cost.max(MIN_COST)
     }
 
-    /// The budget after a write, if there is space for it.
+    /// Returns the budget after a write, if there is space for it.
     #[must_use]
     pub fn after(&self, cost: u64) -> Option<Self> {
         let cost = cost.max(MIN_COST);

@@ -10,7 +10,8 @@ use std::{
 /// Most characters of an endpoint.
 pub(super) const MOST_CHARACTERS: usize = 128;
 
-/// An S3 service's address, in the one way to write it: scheme, host in lower case, port if it is not the scheme's.
+/// The address of an S3 service in its canonical form: scheme, host in lower case, port if it is
+/// not the scheme's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     tls: bool,
@@ -21,74 +22,75 @@ pub struct Endpoint {
 /// The host of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// A name, to be resolved; each address that it resolves to is checked before it is connected to.
+    /// A name. Each address that it resolves to is checked before a node connects to it.
     Name(String),
-    /// An address.
+    /// An IP address.
     Address(IpAddr),
 }
 
-/// Why a text is no endpoint, or none that a node uses.
+/// The reason why a text is not an endpoint that a node uses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It is longer than an endpoint may be.
+    /// A text longer than an endpoint may be.
     #[error("an endpoint has at most {MOST_CHARACTERS} characters, not {0}")]
     TooLong(usize),
-    /// It begins with no scheme that a bucket is read over.
+    /// A text that does not begin with https or http.
     #[error("endpoint `{0}` must begin with https:// (or http:// on this machine)")]
     Scheme(String),
-    /// It has a path, a query, a user or something else that does not belong there.
+    /// A text with a path, a query, a user or another part that an endpoint does not have.
     #[error("endpoint `{0}` must be only scheme, host and port, like https://s3.example.com")]
     Form(String),
-    /// Its host is neither a name nor an address.
+    /// A host that is neither a name nor an address.
     #[error("the host of endpoint `{0}` is neither a name nor an address")]
     Host(String),
-    /// Its port is no port.
+    /// A port outside 1 to 65535.
     #[error("the port of endpoint `{0}` is not in 1 to 65535")]
     Port(String),
-    /// It is written in another way than the canonical one.
+    /// A text that is not in canonical form.
     #[error("endpoint `{found}` must be written `{canonical}`")]
     NotCanonical {
-        /// As given.
+        /// The text as given.
         found: String,
-        /// As it should be.
+        /// The canonical text.
         canonical: String,
     },
-    /// It is not encrypted, and not on this machine.
+    /// An endpoint that is neither encrypted nor on this machine.
     #[error("endpoint `{0}` is not encrypted: use https")]
     Plain(String),
-    /// Its address is none that a node connects to.
+    /// An address that a node does not connect to.
     #[error(transparent)]
     Address(#[from] AddressError),
 }
 
 impl Endpoint {
-    /// A service under a name, over TLS, at the usual port.
+    /// Creates the endpoint of a name, over TLS, at the usual port.
     pub(super) fn https(name: String) -> Self {
         Self { tls: true, host: Host::Name(name), port: 443 }
     }
 
-    /// Whether it is reached over TLS.
+    /// Checks whether it is reached over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// The host.
+    /// Returns the host.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The TCP port.
+    /// Returns the TCP port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What can be checked before a name is resolved: encryption, and the address where there is no name.
+    /// Checks the endpoint as far as possible before its name is resolved: the encryption, and an
+    /// address instead of a name.
     ///
     /// # Errors
-    /// Says why a node does not use it.
+    /// A node does not use this endpoint. The error says why.
     pub fn check(&self, policy: AddressPolicy) -> Result<(), EndpointError> {
         let is_local = match &self.host {
             Host::Address(address) => {
@@ -152,7 +154,7 @@ fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|&port| port != 0)
 }
 
-/// Host and port of `host[:port]` or `[v6][:port]`.
+/// Splits `host[:port]` or `[v6][:port]` into host and port.
 fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     if text.starts_with('[') {
         let (host, rest) = text.split_at(text.find(']')? + 1);
@@ -171,13 +173,13 @@ fn parse_host(text: &str) -> Option<Host> {
     if let Ok(address) = text.parse() {
         return Some(Host::Address(IpAddr::V4(address)));
     }
-    // A last label of digits would be taken for an IPv4 address by some resolvers: `127.1`, `0x7f000001`.
+    // Some resolvers take a last label of digits for an IPv4 address: `127.1`, `0x7f000001`.
     let labels: Vec<&str> = text.split('.').collect();
     let numeric = labels.last().is_none_or(|last| last.starts_with(|c: char| c.is_ascii_digit()));
     (labels.iter().all(|label| is_label(label)) && !numeric).then(|| Host::Name(text.to_ascii_lowercase()))
 }
 
-/// Whether a text is a part of a host name (RFC 1123).
+/// Checks whether a text is a part of a host name (RFC 1123).
 fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     (1..=63).contains(&text.len())

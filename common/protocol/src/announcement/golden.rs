@@ -1,4 +1,4 @@
-//! The bytes of announcements, as they are on chain forever, and what is done with all other bytes.
+//! Tests the bytes of announcements, as they are on chain forever, and the handling of all other bytes.
 
 use super::*;
 use base::{
@@ -107,7 +107,7 @@ fn what_is_ours_but_cannot_be_read_says_why() {
     later[1] = 2;
     assert_eq!(
         refuse(vec![bucket(), raw(later).unwrap()]),
-        "field 1 of the commitment is ignored: it is of version 2, this program knows version 1"
+        "field 1 of the commitment is ignored: version 2 is unknown: this program reads version 1"
     );
     let longer = [claim().to_bytes(), vec![0]].concat();
     assert_eq!(
@@ -121,12 +121,12 @@ fn what_is_ours_but_cannot_be_read_says_why() {
     );
     assert_eq!(
         refuse(vec![raw(claim().to_bytes()).unwrap()]),
-        "field 0 of the commitment is ignored: a field of kind 0xf9 does not belong there"
+        "field 0 of the commitment is ignored: a field of kind 0xf9 is in the wrong place"
     );
     let keys = s3().write_credentials().unwrap();
     assert_eq!(
         refuse(vec![raw(r2().write_location()).unwrap(), Field::None, raw(keys).unwrap()]),
-        "field 2 of the commitment is ignored: credentials, but not for a bucket of field 0 that needs them"
+        "field 2 of the commitment is ignored: the bucket of field 0 needs no credentials"
     );
     let capitals = r2().write_location().to_ascii_uppercase();
     assert!(refuse(vec![raw(capitals).unwrap()]).contains("R2 account `0123456789ABCDEF"));

@@ -1,4 +1,4 @@
-//! Claims and votes: what a neuron says of a window on chain.
+//! Claims and votes: the on-chain records of a neuron about a window.
 
 use super::{FieldError, VERSION, kind, open};
 use base::{
@@ -8,55 +8,56 @@ use base::{
 };
 use std::fmt;
 
-/// Most candidates of a window: as many as a vote has bits.
+/// Most candidates of a window: the number of bits in a vote.
 pub const MOST_CANDIDATES: usize = 64;
 
-/// What field 1 of a commitment holds.
+/// The content of field 1 of a commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// Of a miner.
+    /// A miner's claim.
     Claim(Claim),
-    /// Of a validator.
+    /// A validator's vote.
     Vote(Vote),
 }
 
-/// A miner's record of what it uploads for a window.
+/// A miner's record of the submission that it uploads for a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The run.
     pub run: RunId,
-    /// The window that was trained.
+    /// The trained window.
     pub window: Window,
-    /// The submission's hash: it is fetched under this name, and nothing else counts.
+    /// The submission's hash. It is downloaded under this name, and no other object counts.
     pub object: ObjectHash,
 }
 
-/// A validator's record of which candidates of a window it found good.
+/// A validator's record of the candidates of a window that it found good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vote {
     /// The run.
     pub run: RunId,
-    /// The window that was voted on.
+    /// The window of the candidates.
     pub window: Window,
-    /// The candidates that match their claims, are valid, were trained from the right state and did not raise the loss.
+    /// The good candidates: they match their claims, are valid, were trained from the right state
+    /// and did not raise the loss.
     pub good: Bits,
-    /// The shared parameters at the window's start and all accepted sets before, as the validator has them.
+    /// The validator's state: the shared parameters at the window's start and all accepted sets before.
     pub state: State,
     /// The head of the validator's last score log.
     pub score_log: ScoreLogHead,
-    /// Shows that the validator held what it voted for.
+    /// The proof that the validator held the submissions that it voted for.
     pub possession: Possession,
 }
 
-/// A set of candidates: bit `i` is candidate `i`.
+/// A set of candidates: bit `i` stands for candidate `i`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Bits(pub u64);
 
 impl Bits {
-    /// The bits of these candidates.
+    /// Creates the set of these candidates.
     ///
     /// # Panics
-    /// A candidate is 64 or more; there are at most [`MOST_CANDIDATES`].
+    /// A candidate is 64 or more. There are at most [`MOST_CANDIDATES`].
     #[must_use]
     pub fn of(candidates: impl IntoIterator<Item = usize>) -> Self {
         Self(candidates.into_iter().fold(0, |bits, candidate| {
@@ -65,13 +66,13 @@ impl Bits {
         }))
     }
 
-    /// Whether a candidate is in the set.
+    /// Checks whether a candidate is in the set.
     #[must_use]
     pub fn has(self, candidate: usize) -> bool {
         candidate < MOST_CANDIDATES && self.0 >> candidate & 1 == 1
     }
 
-    /// Whether all bits are of the first `candidates`.
+    /// Checks whether all members are among the first `candidates`.
     #[must_use]
     pub fn is_within(self, candidates: usize) -> bool {
         candidates >= MOST_CANDIDATES || self.0 >> candidates == 0
@@ -84,10 +85,10 @@ impl fmt::Debug for Bits {
     }
 }
 
-/// A hash of everything that a validator voted for, keyed by its hotkey.
+/// A hash of all submissions that a validator voted for, keyed by its hotkey.
 ///
-/// Whoever copies another validator's bits without fetching the submissions cannot make it, and another validator's is
-/// of no use, because of the key. Auditors recompute it.
+/// A validator that copies another's bits without downloading the submissions cannot compute it.
+/// Another validator's hash is useless because of the key. Auditors recompute it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Possession(pub [u8; 32]);
 
@@ -95,7 +96,7 @@ impl Possession {
     /// The BLAKE3 `derive_key` context of the key.
     const CONTEXT: &'static str = "muster v1 possession";
 
-    /// Of the submissions that were voted for, in the order of candidates.
+    /// Hashes the submissions that were voted for, in the order of candidates.
     #[must_use]
     pub fn of<'a>(hotkey: Hotkey, voted: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let key = blake3::derive_key(Self::CONTEXT, hotkey.as_bytes());
@@ -114,7 +115,7 @@ impl fmt::Debug for Possession {
 }
 
 impl Record {
-    /// The run that it is about.
+    /// Returns the run that it is about.
     #[must_use]
     pub fn run(&self) -> RunId {
         match self {
@@ -123,7 +124,7 @@ impl Record {
         }
     }
 
-    /// The field's bytes.
+    /// Encodes the field's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
@@ -139,10 +140,10 @@ impl Record {
         to.into_bytes()
     }
 
-    /// Reads a field's bytes, all of them.
+    /// Decodes a field's bytes, all of them.
     ///
     /// # Errors
-    /// It is not a claim or vote of this version.
+    /// The bytes are not a claim or vote of this version.
     pub fn read(bytes: &[u8]) -> Result<Self, FieldError> {
         let (found, mut from) = open(bytes, &[kind::CLAIM, kind::VOTE])?;
         if found == kind::CLAIM {

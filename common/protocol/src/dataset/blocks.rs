@@ -14,38 +14,38 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockTable(Vec<DataBlockHash>);
 
-/// The hash of a block: of its tokens as they lie in the shard. The last block of a held-out shard may be short.
+/// Hashes the tokens of a block, as they lie in the shard. The last block of a held-out shard may be short.
 #[must_use]
 pub fn block_hash(tokens: &[u8]) -> DataBlockHash {
     DataBlockHash::of(&[tokens])
 }
 
 impl BlockTable {
-    /// A table of these blocks.
+    /// Creates a table of these hashes.
     #[must_use]
     pub fn new(blocks: Vec<DataBlockHash>) -> Self {
         Self(blocks)
     }
 
-    /// The hashes.
+    /// Returns the hashes.
     #[must_use]
     pub fn blocks(&self) -> &[DataBlockHash] {
         &self.0
     }
 
-    /// Whether these are the tokens of a block.
+    /// Checks whether these are the tokens of a block.
     #[must_use]
     pub fn verify(&self, block: usize, tokens: &[u8]) -> bool {
         self.0.get(block) == Some(&block_hash(tokens))
     }
 
-    /// What the manifest names it by.
+    /// Returns the hash by which the manifest names the table.
     #[must_use]
     pub fn hash(&self) -> BlockTableHash {
         BlockTableHash::of(&[&self.to_bytes()])
     }
 
-    /// The canonical bytes.
+    /// Encodes the canonical bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
@@ -56,10 +56,10 @@ impl BlockTable {
         to.into_bytes()
     }
 
-    /// Reads canonical bytes, all of them.
+    /// Decodes canonical bytes, all of them.
     ///
     /// # Errors
-    /// They are no table of this version, or end before or after its last hash.
+    /// The bytes are not a table of this version, or do not end with its last hash.
     pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let mut from = Reader::new(bytes);
         object::open(&mut from, "the block table", kind::BLOCK_TABLE, VERSION)?;

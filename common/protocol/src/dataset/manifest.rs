@@ -10,25 +10,25 @@ use base::{
 /// The version that this code writes and reads.
 const VERSION: u8 = 1;
 
-/// A dataset.
+/// The description of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The tokenizer that made the tokens.
     pub tokenizer: TokenizerHash,
-    /// Tokens are less than this.
+    /// The size of the vocabulary: every token is less than this.
     pub vocab: u32,
-    /// How a token is stored.
+    /// The form of a token.
     pub tokens: TokenType,
-    /// Tokens of a sequence: the run's.
+    /// Tokens of a sequence, as in the run.
     pub sequence: u32,
-    /// The shards: those to train on, then those that are held out.
+    /// The shards: the training shards, then the held-out shards.
     pub shards: Vec<Shard>,
 }
 
-/// How a token is stored, little endian.
+/// The form of a token, little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenType {
-    /// 2 bytes: vocabularies of up to 65,536.
+    /// 2 bytes, for vocabularies of up to 65,536.
     U16,
     /// 4 bytes.
     U32,
@@ -37,47 +37,47 @@ pub enum TokenType {
 /// A file of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// What it is for.
+    /// The shard's use.
     pub role: Role,
-    /// Its sequences; whole blocks of 64 in a shard to train on.
+    /// The number of sequences. A training shard has whole blocks of 64.
     pub sequences: u64,
     /// The hash of its block table.
     pub blocks: BlockTableHash,
 }
 
-/// What a shard is for.
+/// The use of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Miners train on it, validators evaluate on it.
+    /// Miners train on it, and validators evaluate on it.
     Training,
-    /// Nobody trains on it: it measures the run.
+    /// No miner trains on it. It measures the run.
     HeldOut,
 }
 
-/// Why values are no dataset.
+/// The reason why values do not describe a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// The bytes are no manifest.
+    /// Bytes that are not a manifest.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// The tokens do not fit their type.
+    /// A vocabulary that does not fit the type of the tokens.
     #[error("a vocabulary of {0} does not fit into tokens of 2 bytes")]
     Vocabulary(u32),
-    /// Sequences of no length.
-    #[error("a sequence of {0} tokens: it has at least 2")]
+    /// A sequence that is too short.
+    #[error("a sequence has {0} tokens: it needs at least 2")]
     Sequence(u32),
-    /// There is nothing to train on.
-    #[error("the dataset has no shard to train on")]
+    /// A dataset without a training shard.
+    #[error("the dataset has no training shard")]
     Empty,
-    /// More shards than a dataset has.
+    /// More shards than a dataset may have.
     #[error("the dataset has {0} shards: at most {MOST_SHARDS}")]
     TooManyShards(usize),
-    /// Shards to train on after those that are held out.
-    #[error("shard {0} is to be trained on, but follows one that is held out")]
+    /// A training shard after a held-out shard.
+    #[error("training shard {0} follows a held-out shard: put training shards first")]
     Order(usize),
-    /// A shard that cannot be assigned in blocks.
+    /// A training shard that cannot be assigned in blocks.
     #[error(
-        "shard {shard} has {sequences} sequences: one to train on has whole blocks of {BLOCK}, and at least one"
+        "shard {shard} has {sequences} sequences: a training shard has whole blocks of {BLOCK}, at least one"
     )]
     NotBlocks {
         /// The shard.
@@ -96,7 +96,7 @@ pub enum ManifestError {
 }
 
 impl TokenType {
-    /// Bytes of a token.
+    /// Returns the size of a token in bytes.
     #[must_use]
     pub fn bytes(self) -> u64 {
         match self {
@@ -105,7 +105,7 @@ impl TokenType {
         }
     }
 
-    /// The smallest type for a vocabulary.
+    /// Returns the smallest type for a vocabulary.
     #[must_use]
     pub fn for_vocabulary(vocab: u32) -> Self {
         if vocab <= 1 << 16 { Self::U16 } else { Self::U32 }
@@ -113,7 +113,7 @@ impl TokenType {
 }
 
 impl Shard {
-    /// Blocks of it; the last one of a held-out shard may be short.
+    /// Returns the number of blocks. The last block of a held-out shard may be short.
     #[must_use]
     pub fn block_count(&self) -> u64 {
         self.sequences.div_ceil(BLOCK)
@@ -121,30 +121,30 @@ impl Shard {
 }
 
 impl Manifest {
-    /// The shards to train on. Their sequences are numbered through, in this order: so block `b` of the dataset begins
-    /// with sequence `64 b`.
+    /// Returns the training shards. Their sequences are numbered through in this order, so block
+    /// `b` of the dataset begins with sequence `64 b`.
     pub fn training(&self) -> impl Iterator<Item = &Shard> {
         self.shards.iter().filter(|shard| shard.role == Role::Training)
     }
 
-    /// The shards that are held out.
+    /// Returns the held-out shards.
     pub fn held_out(&self) -> impl Iterator<Item = &Shard> {
         self.shards.iter().filter(|shard| shard.role == Role::HeldOut)
     }
 
-    /// Blocks that can be assigned.
+    /// Returns the number of blocks that can be assigned.
     #[must_use]
     pub fn training_blocks(&self) -> u64 {
         self.training().map(Shard::block_count).sum()
     }
 
-    /// Bytes of a shard's file.
+    /// Returns the size of a shard's file in bytes.
     #[must_use]
     pub fn shard_bytes(&self, shard: &Shard) -> u64 {
         shard.sequences * u64::from(self.sequence) * self.tokens.bytes()
     }
 
-    /// Where a block to train on lies: the shard's place in the list, and the block's place in the shard.
+    /// Finds a training block: returns the shard's place in the list, and the block's place in the shard.
     #[must_use]
     pub fn locate(&self, block: u64) -> Option<(usize, u64)> {
         let mut left = block;
@@ -157,16 +157,16 @@ impl Manifest {
         None
     }
 
-    /// What the run spec names it by.
+    /// Returns the hash by which the run spec names the dataset.
     #[must_use]
     pub fn hash(&self) -> DatasetHash {
         DatasetHash::of(&[&self.to_bytes()])
     }
 
-    /// Checks that it can be assigned from and verified.
+    /// Checks that the dataset can be assigned and verified.
     ///
     /// # Errors
-    /// Names what cannot.
+    /// A value is invalid. The error names it.
     pub fn check(&self) -> Result<(), ManifestError> {
         if self.tokens == TokenType::U16 && self.vocab > 1 << 16 {
             return Err(ManifestError::Vocabulary(self.vocab));
@@ -197,10 +197,10 @@ impl Manifest {
         }
     }
 
-    /// The canonical bytes.
+    /// Encodes the canonical bytes.
     ///
     /// # Panics
-    /// It has more than 2^32 shards, which [`Self::check`] refuses.
+    /// There are more than 2^32 shards, which [`Self::check`] refuses.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
@@ -213,10 +213,10 @@ impl Manifest {
         to.into_bytes()
     }
 
-    /// Reads canonical bytes, all of them, and checks what they say.
+    /// Decodes canonical bytes, all of them, and checks the values.
     ///
     /// # Errors
-    /// They are no manifest of this version, or one that cannot be used.
+    /// The bytes are not a manifest of this version, or the manifest cannot be used.
     pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         let mut from = Reader::new(bytes);
         object::open(&mut from, "the dataset's manifest", kind::DATASET, VERSION)?;
@@ -314,15 +314,15 @@ pub(crate) mod tests {
             error.to_string()
         };
         assert_eq!(refuse(|m| m.vocab = 70_000), "a vocabulary of 70000 does not fit into tokens of 2 bytes");
-        assert_eq!(refuse(|m| m.sequence = 1), "a sequence of 1 tokens: it has at least 2");
-        assert_eq!(refuse(|m| drop(m.shards.drain(..2))), "the dataset has no shard to train on");
+        assert_eq!(refuse(|m| m.sequence = 1), "a sequence has 1 tokens: it needs at least 2");
+        assert_eq!(refuse(|m| drop(m.shards.drain(..2))), "the dataset has no training shard");
         assert_eq!(
             refuse(|m| m.shards.swap(1, 2)),
-            "shard 2 is to be trained on, but follows one that is held out"
+            "training shard 2 follows a held-out shard: put training shards first"
         );
         assert_eq!(
             refuse(|m| m.shards[1].sequences = 100),
-            "shard 1 has 100 sequences: one to train on has whole blocks of 64, and at least one"
+            "shard 1 has 100 sequences: a training shard has whole blocks of 64, at least one"
         );
         assert!(refuse(|m| m.shards[0].sequences = 0).starts_with("shard 0 has 0 sequences"));
         assert!(refuse(|m| m.shards[2].sequences = u64::MAX).contains("at most 4194304 blocks"));

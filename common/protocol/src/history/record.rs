@@ -1,4 +1,4 @@
-//! The record of one window: what was applied, and who voted.
+//! The record of one window: its accepted set and its voters.
 
 use crate::{
     acceptance::{Accepted, Decision},
@@ -11,7 +11,8 @@ use base::{
     wire::{Reader, WireError, Writer},
 };
 
-/// Most voters of a window; a bound for what parsers allocate. The chain has at most 2048 uids on a subnet.
+/// Most voters of a window: a limit for the allocations of parsers. The chain has at most 2048 uids
+/// on a subnet.
 pub const MOST_VOTERS: usize = 4096;
 
 /// The version of the object that holds a record.
@@ -22,26 +23,27 @@ pub const MOST_RECORD_BYTES: usize =
 /// Most bytes of a record as an object: [`WindowRecord::to_bytes`].
 pub const MOST_RECORD_OBJECT_BYTES: usize = 2 + 32 + MOST_RECORD_BYTES;
 
-/// What a node keeps of a window for good.
+/// The part of a window that a node keeps for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowRecord {
     /// The window.
     pub window: Window,
-    /// What was applied, in the order of hotkeys; nothing in a null window.
+    /// The applied submissions, in the order of hotkeys. The list is empty in a null window.
     pub accepted: Vec<Accepted>,
-    /// Who voted, in the order of hotkeys.
+    /// The voters, in the order of hotkeys.
     pub voters: Vec<NeuronId>,
 }
 
 impl WindowRecord {
-    /// Of a decided window.
+    /// Creates the record of a decided window.
     #[must_use]
     pub fn of(decision: &Decision) -> Self {
         let voters = decision.turnout.iter().copied().collect();
         Self { window: decision.window, accepted: decision.applied().to_vec(), voters }
     }
 
-    /// The record as an object of a run, for those who come when the chain's nodes have forgotten the window.
+    /// Encodes the record as an object of a run, for nodes that join after the chain's nodes have
+    /// pruned the window.
     ///
     /// # Panics
     /// As [`Self::write`].
@@ -53,11 +55,13 @@ impl WindowRecord {
         to.into_bytes()
     }
 
-    /// Takes the record of a window of a run from outside. It is true if the history that it is pushed to ends on the
-    /// state that votes name, not because somebody shows it.
+    /// Decodes the record of a window of a run.
+    ///
+    /// The record is not trusted. It is true if the history that it is pushed to ends on the state
+    /// that votes name.
     ///
     /// # Errors
-    /// It is another object, or of another run or window.
+    /// The object is of another kind, or of another run or window.
     pub fn open(bytes: &[u8], run: &RunHash, window: Window) -> Result<Self, RecordError> {
         let mut from = Reader::new(bytes);
         open(&mut from, "the record of a window", kind::RECORD, VERSION)?;
@@ -92,7 +96,7 @@ impl WindowRecord {
     /// Reads a record.
     ///
     /// # Errors
-    /// The input ends within it, a list is too long, or it is not in strictly rising order.
+    /// The input ends too early, a list is too long, or a list is not in strictly rising order.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         let window = Window(from.u64("the window")?);
         let accepted = read_sorted(from, "the accepted", MOST_CANDIDATES, |from| {
@@ -103,26 +107,26 @@ impl WindowRecord {
     }
 }
 
-/// Why an object is not the record that was asked for.
+/// The reason why an object is not the expected record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// It is malformed.
+    /// Malformed bytes.
     #[error("the record of a window is malformed: {0}")]
     Wire(#[from] WireError),
-    /// From another run.
+    /// A record of another run.
     #[error("the record is from run {found}, not {expected}")]
     Run {
-        /// The run that was asked for.
+        /// The expected run.
         expected: RunHash,
-        /// The record's.
+        /// The record's run.
         found: RunHash,
     },
-    /// Of another window.
+    /// A record of another window.
     #[error("the record is of window {found}, not {expected}")]
     Window {
-        /// The window that was asked for.
+        /// The expected window.
         expected: Window,
-        /// The record's.
+        /// The record's window.
         found: Window,
     },
 }

@@ -1,4 +1,4 @@
-//! Where each tensor lies in one flat buffer of parameters, gradients or moments.
+//! Places all tensors in one flat buffer of parameters, gradients or moments.
 
 use super::ModelSpec;
 use crate::init::Stream;
@@ -19,7 +19,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a checked model.
+    /// Computes the layout of a checked model.
     #[must_use]
     pub fn new(spec: &ModelSpec) -> Self {
         let tensors = spec.tensors();
@@ -32,34 +32,34 @@ impl Layout {
         Self { spec: *spec, tensors, starts, len }
     }
 
-    /// The model.
+    /// Returns the model.
     #[must_use]
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }
 
-    /// Values of all tensors together.
+    /// Returns the number of values of all tensors together.
     #[must_use]
     #[allow(clippy::len_without_is_empty)] // A model has at least one parameter.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// The tensors with their places, in the order of their names.
+    /// Returns the tensors with their places, in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&TensorSpec, Range<usize>)> {
         self.tensors.iter().zip(&self.starts).map(|(tensor, &start)| (tensor, start..start + tensor.len()))
     }
 
-    /// The position of a tensor in the order.
+    /// Returns the position of a tensor in the order.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
         self.tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok()
     }
 
-    /// Each tensor's values, in order.
+    /// Splits a buffer into the values of each tensor, in order.
     ///
     /// # Panics
-    /// There are not as many values as the layout has.
+    /// The number of values differs from the layout's.
     pub fn split_mut<'a>(&self, values: &'a mut [f32]) -> Vec<&'a mut [f32]> {
         self.require(values);
         let mut rest = values;
@@ -67,10 +67,10 @@ impl Layout {
         self.iter().map(|(tensor, _)| next(tensor.len())).collect()
     }
 
-    /// The state root of parameters, hashed on so many threads.
+    /// Computes the state root of parameters, on this number of threads.
     ///
     /// # Panics
-    /// There are not as many values as the layout has.
+    /// The number of values differs from the layout's.
     #[must_use]
     pub fn state_root(&self, values: &[f32], threads: usize) -> StateRoot {
         self.require(values);
@@ -82,14 +82,14 @@ impl Layout {
     /// Writes the initial parameters of a run, see [`init`](crate::init).
     ///
     /// # Panics
-    /// There are not as many values as the layout has.
+    /// The number of values differs from the layout's.
     pub fn initialize(&self, seed: &RunSeed, values: &mut [f32]) {
         for ((tensor, _), values) in self.iter().zip(self.split_mut(values)) {
             Stream::new(&seed.0, &self.spec, tensor).fill(0, values);
         }
     }
 
-    /// The initial parameters of a run.
+    /// Returns the initial parameters of a run.
     #[must_use]
     pub fn initial(&self, seed: &RunSeed) -> Vec<f32> {
         let mut values = vec![0.0; self.len];
@@ -98,7 +98,7 @@ impl Layout {
     }
 
     fn require(&self, values: &[f32]) {
-        assert_eq!(values.len(), self.len, "values are those of the whole layout");
+        assert_eq!(values.len(), self.len, "the values must be those of the whole layout");
     }
 }
 

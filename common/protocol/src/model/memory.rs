@@ -1,36 +1,37 @@
-//! What a model weighs in memory.
+//! Estimates the memory that a model needs.
 
 use super::ModelSpec;
 
-/// Bytes that a node needs for a model, by what they are for. Everything but the activations is exact for f32.
+/// The bytes that a node needs for a model, by use. All of them but the activations are exact for f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryEstimate {
     /// The parameters.
     pub parameters: u64,
-    /// The parameters at the start of the window, which the pseudo-gradient is taken from; a miner's.
+    /// The parameters at the start of the window, from which the pseudo-gradient is computed. Miners only.
     pub start: u64,
-    /// The gradients; a miner's.
+    /// The gradients. Miners only.
     pub gradients: u64,
-    /// AdamW's two moments; a miner's.
+    /// AdamW's two moments. Miners only.
     pub moments: u64,
-    /// What was not sent yet; a miner's.
+    /// The error feedback. Miners only.
     pub error_feedback: u64,
-    /// What a forward pass keeps for the backward pass: an estimate for f32 without recomputation, attention by
-    /// blocks (no matrix of scores).
+    /// The activations that a forward pass keeps for the backward pass. This is an estimate for f32
+    /// without recomputation, and with attention by blocks (no matrix of scores).
     pub activations: u64,
 }
 
-/// Bytes of a value.
+/// Size of a value in bytes.
 const F32: u64 = 4;
 
 impl MemoryEstimate {
-    /// Bytes that a miner needs.
+    /// Returns the bytes that a miner needs.
     #[must_use]
     pub fn miner(&self) -> u64 {
         self.validator() + self.start + self.gradients + self.moments + self.error_feedback
     }
 
-    /// Bytes that a validator needs: it makes forward passes only, so its activations are less than this.
+    /// Returns the most bytes that a validator needs. It makes forward passes only, so its
+    /// activations are fewer.
     #[must_use]
     pub fn validator(&self) -> u64 {
         self.parameters.saturating_add(self.activations)
@@ -38,7 +39,7 @@ impl MemoryEstimate {
 }
 
 impl ModelSpec {
-    /// The memory for training on micro-batches of so many sequences of so many tokens.
+    /// Estimates the memory for training on micro-batches of `micro_batch` sequences of `sequence` tokens.
     #[must_use]
     pub fn memory(&self, micro_batch: u32, sequence: u32) -> MemoryEstimate {
         let parameters = self.parameters() * F32;
@@ -52,9 +53,11 @@ impl ModelSpec {
         }
     }
 
-    /// Bytes kept for the backward pass of so many tokens. Per layer and token: six vectors as wide as the residual
-    /// stream (two norms and their inputs, two sums), queries, keys, values and attention's result, four as wide as the
-    /// feed-forward layer; at the end the logits, their softmax and its gradient.
+    /// Returns the bytes kept for the backward pass of `tokens` tokens.
+    ///
+    /// Per layer and token these are: six vectors as wide as the residual stream (two norms and
+    /// their inputs, two sums); queries, keys, values and the result of attention; four vectors as
+    /// wide as the feed-forward layer. At the end come the logits, their softmax and its gradient.
     fn activations(&self, tokens: u64) -> u64 {
         let [vocab, hidden, layers, ffn] = [self.vocab, self.hidden, self.layers, self.ffn].map(u64::from);
         let [heads, kv_heads, head_dim] = [self.heads, self.kv_heads, self.head_dim].map(u64::from);

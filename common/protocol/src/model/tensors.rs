@@ -1,10 +1,10 @@
-//! The tensors of a model: names and shapes, computed from its spec.
+//! The tensors of a model: names, shapes and roles.
 
 use super::ModelSpec;
 use base::tensor::{Role, TensorSpec};
 
 impl ModelSpec {
-    /// The model's tensors, in the byte order of their names (`layers.10` comes before `layers.2`).
+    /// Returns the model's tensors, in the byte order of their names (`layers.10` comes before `layers.2`).
     #[must_use]
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let [vocab, hidden] = [self.vocab, self.hidden].map(|size| size as usize);
@@ -20,7 +20,7 @@ impl ModelSpec {
         tensors
     }
 
-    /// The tensors of one layer.
+    /// Returns the tensors of one layer.
     fn layer(&self, layer: u32) -> [TensorSpec; 9] {
         let [hidden, ffn, head_dim] = [self.hidden, self.ffn, self.head_dim].map(|size| size as usize);
         let queries = self.heads as usize * head_dim;
@@ -40,7 +40,7 @@ impl ModelSpec {
     }
 }
 
-/// A tensor of a module, which Hugging Face names `weight`.
+/// Creates the tensor of a module. Hugging Face names it `weight`.
 fn tensor(module: &str, shape: &[usize], role: Role) -> TensorSpec {
     TensorSpec { name: format!("{module}.weight"), shape: shape.to_vec(), role }
 }

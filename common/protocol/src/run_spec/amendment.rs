@@ -1,7 +1,7 @@
-//! Changes to a run's rules while it goes on: an append-only chain of amendments.
+//! Amendments: changes to a run's rules while it goes on, as an append-only chain.
 //!
-//! Only the format is here. Every object names the rules that it was made under: by the run's hash before the first
-//! amendment, and by the last amendment's hash after that.
+//! This module has the format only. Every object names the rules under which it was made: by the
+//! run's hash before the first amendment, and by the last amendment's hash after that.
 
 use base::{
     Window,
@@ -20,7 +20,7 @@ pub const MOST_DIFFERENCE: usize = 4096;
 pub struct Amendment {
     /// The run.
     pub run: RunHash,
-    /// The rules that it changes: the run's hash, or the amendment's before.
+    /// The rules that it changes: the hash of the run, or of the previous amendment.
     pub previous: RunHash,
     /// The first window under the new rules.
     pub effective: Window,
@@ -28,19 +28,19 @@ pub struct Amendment {
     pub difference: String,
 }
 
-/// Why bytes are no amendment, or none of these rules.
+/// The reason why bytes are not a valid amendment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmendmentError {
-    /// The bytes are no amendment.
+    /// Bytes that are not an amendment.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// The difference is longer than one may be.
+    /// A difference that is too long.
     #[error("the amendment's difference has {0} bytes: at most {MOST_DIFFERENCE}")]
     TooLong(usize),
 }
 
 impl Amendment {
-    /// The name of the rules with it.
+    /// Returns the name of the amended rules.
     ///
     /// # Errors
     /// The difference is too long.
@@ -48,7 +48,7 @@ impl Amendment {
         Ok(RunHash::of(&[&self.to_bytes()?]))
     }
 
-    /// The canonical bytes.
+    /// Encodes the canonical bytes.
     ///
     /// # Errors
     /// The difference is too long.
@@ -62,10 +62,10 @@ impl Amendment {
         Ok(to.into_bytes())
     }
 
-    /// Reads canonical bytes, all of them.
+    /// Decodes canonical bytes, all of them.
     ///
     /// # Errors
-    /// They are no amendment of this version.
+    /// The bytes are not an amendment of this version.
     pub fn read(bytes: &[u8]) -> Result<Self, AmendmentError> {
         let mut from = Reader::new(bytes);
         object::open(&mut from, "the amendment", kind::AMENDMENT, VERSION)?;

@@ -1,4 +1,4 @@
-//! The canonical bytes of a run spec.
+//! Encodes and decodes the canonical bytes of a run spec.
 
 use super::{Data, Initial, MOST_NAME, Network, RunSpec, RunSpecError};
 use crate::{acceptance::AcceptanceSpec, clock::WindowSpec, model::ModelSpec, train::TrainSpec};
@@ -13,11 +13,11 @@ use scoring::gauntlet::ScoringSpec;
 
 /// The version that this code writes and reads.
 const VERSION: u8 = 1;
-/// Zeros at the end: room for what a later version adds without moving anything.
+/// Number of zeros at the end: space for fields of a later version, so that no other field moves.
 const RESERVED: usize = 16;
 
 impl RunSpec {
-    /// The canonical bytes: what the run's hash is made from.
+    /// Encodes the canonical bytes, from which the run's hash is made.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
@@ -35,10 +35,10 @@ impl RunSpec {
         to.into_bytes()
     }
 
-    /// Reads canonical bytes, all of them, and checks what they say.
+    /// Decodes canonical bytes, all of them, and checks the values.
     ///
     /// # Errors
-    /// They are no run spec of this version, or one that cannot be run.
+    /// The bytes are not a run spec of this version, or the run cannot be run.
     pub fn read(bytes: &[u8]) -> Result<Self, RunSpecError> {
         let mut from = Reader::new(bytes);
         object::open(&mut from, "the run spec", kind::RUN_SPEC, VERSION)?;

@@ -1,4 +1,4 @@
-//! The file that people write, in which what only the launch can know may be left out.
+//! The TOML file of a run. It may leave out the values that are known only at the launch.
 
 use super::{Data, Initial, MOST_NAME, Network, RunSpec, RunSpecError};
 use crate::{
@@ -19,32 +19,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
-    /// What people call the run: 1 to 64 of a-z, 0-9, `-`, `.`.
+    /// The run's name: 1 to 64 of a-z, 0-9, `-`, `.`.
     pub name: String,
-    /// Why the run cannot be trained yet, if it cannot.
+    /// The reason why the run cannot be trained yet, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
-    /// Where it takes place.
+    /// The chain and subnet.
     pub network: NetworkFile,
-    /// When what happens, in blocks.
+    /// The lengths and deadlines of windows, in blocks.
     pub window: WindowSpec,
-    /// What is trained.
+    /// The model.
     pub model: ModelSpec,
-    /// On what.
+    /// The data to train on.
     pub data: DataFile,
-    /// From where.
+    /// The initial parameters.
     pub initial: InitialFile,
-    /// How, within a window.
+    /// The training within a window.
     pub train: TrainSpec,
-    /// How updates are compressed and applied.
+    /// The compression and application of updates.
     pub sparse: SparseSpec,
-    /// Which updates are applied.
+    /// The rules that choose the updates to apply.
     pub acceptance: AcceptanceSpec,
-    /// How miners are scored and paid.
+    /// The scoring and payment of miners.
     pub scoring: ScoringSpec,
 }
 
-/// Where a run takes place, as far as it is known.
+/// The chain and subnet of a run, and its start, as far as they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkFile {
@@ -58,7 +58,7 @@ pub struct NetworkFile {
     pub start_block: Option<Height>,
 }
 
-/// What a run is trained on, as far as it is known.
+/// The data of a run, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataFile {
@@ -70,11 +70,11 @@ pub struct DataFile {
     pub dataset: Option<DatasetHash>,
 }
 
-/// Where a run begins, as far as it is known.
+/// The initial parameters of a run, as far as they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitialFile {
-    /// What the initial parameters are made from: 32 bytes as hex.
+    /// The seed of the initial parameters: 32 bytes as hex.
     pub seed: RunSeed,
     /// Their state root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,28 +82,28 @@ pub struct InitialFile {
 }
 
 impl RunFile {
-    /// Reads a file and checks what is in it.
+    /// Reads a file and checks it.
     ///
     /// # Errors
-    /// Names the field that is wrong, with its line.
+    /// A field is wrong. The error names it, with its line.
     pub fn parse(text: &str) -> Result<Self, RunSpecError> {
         let file: Self = toml::from_str(text).map_err(|error| RunSpecError::Toml(error.to_string()))?;
         file.check()?;
         Ok(file)
     }
 
-    /// The file's text, without comments.
+    /// Encodes the file's text, without comments.
     ///
     /// # Errors
-    /// Never for a file that was parsed.
+    /// None for a file that was parsed.
     pub fn to_toml(&self) -> Result<String, RunSpecError> {
         toml::to_string(self).map_err(|error| RunSpecError::Toml(error.to_string()))
     }
 
-    /// The run spec, when nothing is left out.
+    /// Completes the run spec, if the file leaves nothing out.
     ///
     /// # Errors
-    /// The run is a plan, or names the fields that are missing.
+    /// The run is a plan, or fields are missing. The error names them.
     pub fn complete(self) -> Result<RunSpec, RunSpecError> {
         let name = self.name.clone();
         if let Some(reason) = self.plan {
@@ -132,11 +132,13 @@ impl RunFile {
         Ok(spec)
     }
 
-    /// The run that begins with block `start` of a chain, on a dataset: fills in what only the launch can know, the state
-    /// root of the initial parameters included, for which all of them are made once.
+    /// Launches the run, so that it begins with block `start` of a chain, on a dataset.
+    ///
+    /// This fills in the values that are known only at the launch. One of them is the state root of
+    /// the initial parameters, for which all parameters are computed once.
     ///
     /// # Errors
-    /// The run is a plan, or what comes out does not fit together.
+    /// The run is a plan, or the values do not fit together.
     pub fn launch(
         mut self,
         genesis: BlockHash,
@@ -154,7 +156,7 @@ impl RunFile {
         self.complete()
     }
 
-    /// Checks what is in the file.
+    /// Checks the values of the file.
     pub(super) fn check(&self) -> Result<(), RunSpecError> {
         let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
         if !(1..=MOST_NAME).contains(&self.name.len()) || !self.name.bytes().all(letter) {
@@ -169,7 +171,7 @@ impl RunFile {
         self.check_together()
     }
 
-    /// Checks what must fit across sections.
+    /// Checks the values that must fit across sections.
     fn check_together(&self) -> Result<(), RunSpecError> {
         let (train, model) = (self.train.sequence, self.model.sequence);
         if train > model {
@@ -183,7 +185,7 @@ impl RunFile {
     }
 }
 
-/// A value that the launch fills in; its name is noted if it is not there.
+/// Returns a value that the launch fills in. If it is missing, its name is added to `missing`.
 fn require<T: Default>(value: Option<T>, name: &'static str, missing: &mut Vec<&'static str>) -> T {
     value.unwrap_or_else(|| {
         missing.push(name);

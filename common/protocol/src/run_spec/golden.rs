@@ -1,4 +1,4 @@
-//! The run specs that ship with Muster, and what is refused.
+//! Tests the run specs that ship with Muster, and the refusal of invalid ones.
 
 use super::*;
 use crate::clock::LEAD;
@@ -13,7 +13,7 @@ const SHIPPED: [(&str, &str, u64); 5] = [
     ("covenant-72b", include_str!("../../../../deploy/runs/covenant-72b.toml"), 72_747_327_488),
 ];
 
-/// A file, launched on a network that does not exist.
+/// Launches a file on a network that does not exist.
 fn launched(text: &str) -> RunFile {
     let mut file = RunFile::parse(text).unwrap();
     file.network.genesis = Some(BlockHash([0x11; 32]));
@@ -112,7 +112,7 @@ fn a_wrong_file_names_the_field() {
             "gather_peers = 40",
             "acceptance.gather_peers is 40: it must be 1 to 32, since a vote has 64 bits",
         ),
-        ("staleness = 0", "staleness = 1", "acceptance.staleness is 1: only 0 is built"),
+        ("staleness = 0", "staleness = 1", "acceptance.staleness is 1: only 0 is supported"),
         ("power = 1", "power = 9", "scoring.weights.power is 9: it must be 1, 2 or 3"),
         (
             "batch = 8",
@@ -199,13 +199,13 @@ fn the_live_subnet_must_fit() {
     assert_eq!(problem(|l| l.netuid = Netuid(4)), "the run is on subnet 3, not 4: set the netuid of the run");
     assert_eq!(
         problem(|l| l.tempo = 360),
-        "windows of 30 blocks need 3500 bytes of commitments an epoch (tempo 360), the chain grants 3100: use longer \
+        "windows of 30 blocks need 3500 bytes of commitments an epoch (tempo 360), but the chain grants 3100: use longer \
          windows or a shorter tempo"
     );
-    assert!(problem(|l| l.permits = 0).contains("nobody could vote"));
+    assert!(problem(|l| l.permits = 0).contains("no vote counts"));
     // The last window has blocks 1210 to 1239; its votes close at 1248.
     assert_eq!(problem(|l| l.height = Height(1248)), "");
-    assert_eq!(problem(|l| l.height = Height(1249)), "the run ended with block 1239, the chain is at 1249");
+    assert_eq!(problem(|l| l.height = Height(1249)), "the run ended with block 1239; the chain is at 1249");
     let other = problem(|l| l.runs.push((RunId([9; 8]), 1)));
     assert_eq!(
         other,

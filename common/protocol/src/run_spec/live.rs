@@ -1,14 +1,14 @@
-//! Whether a run fits the subnet as it is now.
+//! Checks whether a run fits the subnet as it is now.
 
 use super::RunSpec;
 use crate::clock::Position;
 use base::{BlockHash, Height, Netuid, digest::RunId};
 use std::collections::BTreeMap;
 
-/// Bytes of the largest announcement that a node repeats each window: a bucket on R2 and a vote.
+/// Size in bytes of the largest announcement that a node writes in each window: a bucket on R2 and a vote.
 const VOTE_COST: u64 = 128 + 122;
 
-/// What the chain says of the subnet.
+/// The state of the subnet on chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSubnet {
     /// The hash of the chain's first block.
@@ -17,71 +17,71 @@ pub struct LiveSubnet {
     pub netuid: Netuid,
     /// The finalized block.
     pub height: Height,
-    /// Blocks between epochs, less one.
+    /// The number of blocks between epochs, less one.
     pub tempo: u16,
     /// Bytes that a hotkey may write as commitments in an epoch (`Commitments.MaxSpace`).
     pub commitment_space: u64,
-    /// Hotkeys with stake and permit.
+    /// The number of hotkeys with stake and permit.
     pub permits: usize,
-    /// The runs that permitted hotkeys voted for last, and the stake behind each.
+    /// The runs of the last votes of hotkeys with a permit, and the stake behind each run.
     pub runs: Vec<(RunId, u64)>,
 }
 
-/// Why a run does not fit the subnet.
+/// The reason why a run does not fit the subnet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LiveProblem {
-    /// It is another chain.
+    /// Another chain.
     #[error(
-        "the run is on the chain with genesis {expected}, this one has {found}: connect to the run's chain"
+        "the run is on the chain with genesis {expected}, but this one has {found}: connect to the run's chain"
     )]
     Chain {
-        /// The run's.
+        /// The run's chain.
         expected: BlockHash,
-        /// The one connected to.
+        /// The connected chain.
         found: BlockHash,
     },
-    /// It is another subnet.
+    /// Another subnet.
     #[error("the run is on subnet {expected}, not {found}: set the netuid of the run")]
     Subnet {
-        /// The run's.
+        /// The run's subnet.
         expected: Netuid,
-        /// The one asked for.
+        /// The given subnet.
         found: Netuid,
     },
-    /// A node cannot write a commitment each window.
+    /// Too little space to write a commitment in each window.
     #[error(
-        "windows of {blocks} blocks need {needed} bytes of commitments an epoch (tempo {tempo}), the chain grants \
+        "windows of {blocks} blocks need {needed} bytes of commitments an epoch (tempo {tempo}), but the chain grants \
          {granted}: use longer windows or a shorter tempo"
     )]
     CommitmentSpace {
-        /// Blocks of a window.
+        /// The number of blocks of a window.
         blocks: u32,
-        /// Bytes that a validator may need.
+        /// The bytes that a validator may need.
         needed: u64,
         /// The subnet's tempo.
         tempo: u16,
-        /// Bytes that the chain grants.
+        /// The bytes that the chain grants.
         granted: u64,
     },
-    /// Nobody may vote, so no window would have an outer step.
-    #[error("no hotkey of subnet {0} has stake and a permit: nobody could vote; stake to a validator first")]
+    /// A subnet without hotkeys that may vote, so no window would have an outer step.
+    #[error("no hotkey of subnet {0} has stake and a permit, so no vote counts: stake to a validator first")]
     NoPermits(Netuid),
-    /// The run is over.
-    #[error("the run ended with block {end}, the chain is at {height}")]
+    /// A run that is over.
+    #[error("the run ended with block {end}; the chain is at {height}")]
     Over {
         /// The last block of the last window.
         end: Height,
         /// The finalized block.
         height: Height,
     },
-    /// The stake majority trains something else.
+    /// Another run, which the stake majority trains.
     #[error("this is run {ours}, but {stake} of {voting} voting stake is in run {theirs}: use its run spec")]
     OtherRun {
         /// This run.
         ours: RunId,
-        /// The majority's.
+        /// The majority's run.
         theirs: RunId,
-        /// The stake in it.
+        /// The stake in the majority's run.
         stake: u64,
         /// All stake that votes.
         voting: u64,
@@ -89,7 +89,8 @@ pub enum LiveProblem {
 }
 
 impl RunSpec {
-    /// Everything that is wrong with taking part in this run on the subnet as it is now. Nothing, if it fits.
+    /// Lists all reasons against taking part in this run on the subnet as it is now. The list is
+    /// empty if the run fits.
     #[must_use]
     pub fn problems(&self, live: &LiveSubnet) -> Vec<LiveProblem> {
         let found = [
@@ -113,8 +114,8 @@ impl RunSpec {
         (expected != found).then_some(LiveProblem::Subnet { expected, found })
     }
 
-    /// A node writes once in each window, at any block of it: an epoch of `e` blocks touches at most
-    /// `(e - 1) / blocks + 2` windows.
+    /// Checks the space for commitments. A node writes once in each window, at any block of it. So
+    /// an epoch of `e` blocks touches at most `(e - 1) / blocks + 2` windows.
     fn check_space(&self, live: &LiveSubnet) -> Option<LiveProblem> {
         let (blocks, tempo, granted) = (self.window.blocks, live.tempo, live.commitment_space);
         let needed = (u64::from(tempo) / u64::from(blocks) + 2) * VOTE_COST;

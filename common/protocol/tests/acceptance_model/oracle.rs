@@ -1,5 +1,6 @@
-//! The rules once more, as the design words them, over everything that was ever written: slow, and written apart from
-//! the code under test.
+//! The rules of acceptance once more, as the design words them, over the whole log of the subnet.
+//!
+//! This version is slow, and written apart from the code under test.
 
 use crate::world::{World, Written, hash};
 use base::{
@@ -12,11 +13,11 @@ use protocol::{
     clock::{Clock, Heights},
 };
 
-/// What the rules say of a window.
+/// The result of the rules for a window.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ruling {
     pub(crate) candidates: Vec<NeuronId>,
-    /// Nothing in a null window.
+    /// Empty in a null window.
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) state: Option<State>,
 }
@@ -57,7 +58,7 @@ impl Oracle<'_> {
         Ruling { candidates: ids, accepted, state: Some(counted[0].vote.state) }
     }
 
-    /// Takes the last newcomer away until both limits hold.
+    /// Removes the last newcomer until both limits hold.
     fn limit(&self, chosen: &mut Vec<(NeuronId, Claim, u16)>, anybody_earns: bool) {
         chosen.truncate(usize::from(self.spec.gather_peers));
         loop {
@@ -71,7 +72,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// The last thing that a hotkey wrote, up to a block.
+    /// Returns the last record that a hotkey wrote, up to a block.
     fn last_written(&self, hotkey: Hotkey, block: u64) -> Option<&Written> {
         self.world.log.iter().rfind(|written| written.hotkey == hotkey && written.block <= block)
     }
@@ -89,7 +90,8 @@ impl Oracle<'_> {
                 claimed.push((neuron.id, claim, incentive));
             }
         }
-        // Best paid first, then by hash: an insertion sort, so that no sort key of the code under test is repeated.
+        // The best paid come first, then by hash. This is an insertion sort, so that it repeats no
+        // sort key of the code under test.
         let mut sorted: Vec<(NeuronId, Claim, u16)> = vec![];
         for candidate in claimed {
             let tie = |id: NeuronId| {
@@ -107,7 +109,7 @@ impl Oracle<'_> {
         sorted
     }
 
-    /// The vote of a neuron on a window, if it stands.
+    /// Returns the vote of a neuron on a window, if it stands.
     fn vote(&self, neuron: &NeuronState, heights: &Heights) -> Option<Vote> {
         let written = self.last_written(neuron.id.hotkey, heights.votes_close.0)?;
         let Some(Record::Vote(vote)) = written.record else { return None };
@@ -122,7 +124,7 @@ impl Oracle<'_> {
         metagraph.iter().any(|neuron| neuron.id == id && self.vote(neuron, &heights).is_some())
     }
 
-    /// The votes that count, if they are a quorum.
+    /// Returns the votes that count, if they are a quorum.
     fn quorum(&self, window: Window, heights: &Heights, candidates: usize) -> Option<Vec<Counted>> {
         let metagraph = &self.world.metagraphs[&heights.votes_close.0];
         let permitted: Vec<_> = metagraph.iter().filter(|neuron| neuron.permit && neuron.stake > 0).collect();

@@ -1,4 +1,4 @@
-//! A subnet that lives: neurons that register, swap hotkeys and lose their uids, and what they write.
+//! A simulated subnet: neurons register, swap hotkeys, lose their uids, and write records.
 
 use base::{
     BlockHash, Height, Hotkey, NeuronId,
@@ -10,7 +10,7 @@ use protocol::{
 };
 use std::collections::BTreeMap;
 
-/// Numbers that only look random: the same for the same seed.
+/// A generator of pseudo-random numbers: the same for the same seed.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -26,7 +26,7 @@ impl Random {
         self.next() % bound
     }
 
-    /// From `first` to `last`, both possible.
+    /// Draws a number from `first` to `last`, both included.
     pub(crate) fn within(&mut self, first: u64, last: u64) -> u64 {
         first + self.below(last + 1 - first)
     }
@@ -42,22 +42,22 @@ impl Random {
     }
 }
 
-/// What can happen in a block.
+/// An event in a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
-    /// The hotkey of a uid writes a record, or what other software writes.
+    /// A record, or text of other software, that the hotkey of a uid writes.
     Write(usize, Option<Record>),
-    /// A uid goes to a new hotkey.
+    /// A uid that goes to a new hotkey.
     Replace(usize),
-    /// A uid's hotkey loses it and registers again.
+    /// A hotkey that loses its uid and registers again.
     Return(usize),
-    /// A uid's owner moves to a new hotkey: the chain keeps the block of registration.
+    /// A uid whose owner moves to a new hotkey. The chain keeps the block of registration.
     Swap(usize),
-    /// An epoch: incentives, stakes and permits change.
+    /// An epoch, in which incentives, stakes and permits change.
     Epoch,
 }
 
-/// A record in the order of writing.
+/// A written record. The log keeps them in the order of writing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     pub(crate) block: u64,
@@ -69,16 +69,16 @@ pub(crate) struct Written {
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) neurons: Vec<NeuronState>,
-    /// The first so many uids are validators.
+    /// The number of validators, which have the first uids.
     pub(crate) validators: usize,
-    /// Everything that was ever written.
+    /// All records that were ever written.
     pub(crate) log: Vec<Written>,
-    /// The metagraph at the blocks that were looked at.
+    /// The metagraph after the blocks that were advanced to.
     pub(crate) metagraphs: BTreeMap<u64, Vec<NeuronState>>,
     commitments: BTreeMap<Hotkey, Commitment>,
     pending: Vec<(u64, Event)>,
     hotkeys: u64,
-    /// Stakes are small multiples of one another, so that halves occur.
+    /// Whether stakes are small multiples of one another, so that halves occur.
     even: bool,
 }
 
@@ -127,7 +127,7 @@ impl World {
         self.pending.push((block, event));
     }
 
-    /// Runs all blocks up to this one, and looks at the state after it.
+    /// Runs all blocks up to this one, and stores the metagraph after it.
     pub(crate) fn advance(&mut self, block: u64) {
         self.pending.sort_by_key(|(at, _)| *at);
         let due = self.pending.partition_point(|(at, _)| *at <= block);
@@ -178,7 +178,8 @@ impl World {
         self.log.push(Written { block, hotkey, record });
     }
 
-    /// The state after the block that was last looked at, as one node reads it: in any order.
+    /// Returns the state after a block as one node reads it: in any order. The block is the last
+    /// one advanced to.
     pub(crate) fn read(&mut self, block: u64) -> Snapshot {
         let mut neurons = self.metagraphs[&block].clone();
         let mut commitments: Vec<_> = self.commitments.clone().into_iter().collect();
@@ -189,7 +190,7 @@ impl World {
     }
 }
 
-/// The hash of a block.
+/// Returns the hash of a block.
 pub(crate) fn hash(block: u64) -> BlockHash {
     BlockHash(*blake3::hash(&block.to_le_bytes()).as_bytes())
 }
