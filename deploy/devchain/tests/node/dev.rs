@@ -150,16 +150,20 @@ async fn senseless_requests_are_refused() {
     let chain = start(paced()).await;
     let client = connect(&chain.url()).await;
     let cases = [
-        ("dev_newBlock", rpc_params![0], format!("0 blocks asked for; ask for 1 to {MAX_BLOCKS} at a time")),
+        (
+            "dev_newBlock",
+            rpc_params![0],
+            format!("cannot seal 0 blocks; ask for 1 to {MAX_BLOCKS} at a time"),
+        ),
         (
             "dev_fastForward",
             rpc_params![MAX_BLOCKS + 1],
-            format!("{} blocks asked for; ask for 1 to {MAX_BLOCKS} at a time", MAX_BLOCKS + 1),
+            format!("cannot seal {} blocks; ask for 1 to {MAX_BLOCKS} at a time", MAX_BLOCKS + 1),
         ),
         (
             "dev_setStorage",
             rpc_params![[["0x", "0x00"]]],
-            "a storage key of 0 bytes; keys have 1 to 1024 bytes".into(),
+            "invalid storage key of 0 bytes; keys have 1 to 1024 bytes".into(),
         ),
         (
             "dev_fault",
