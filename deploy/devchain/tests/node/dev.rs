@@ -103,7 +103,7 @@ async fn writes_that_the_runtime_cannot_live_with_are_dropped_with_their_block()
     ask::<u32>(&client, "dev_setStorage", rpc_params![[[key, "0x01".to_owned()]]]).await;
     let (code, message, _) = refusal(&client, "dev_newBlock", rpc_params![]).await;
     assert_eq!(code, 9000);
-    assert!(message.starts_with("block 1 cannot be made: Execution failed: "), "{message}");
+    assert!(message.starts_with("cannot build block 1: Execution failed: "), "{message}");
     let status: Value = ask(&client, "dev_newBlock", rpc_params![]).await;
     assert_eq!(status["height"], json!(1));
 }

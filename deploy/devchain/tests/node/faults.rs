@@ -218,6 +218,6 @@ async fn too_many_refusals_are_a_fault_that_cannot_be_set() {
     let refused = RefusedMethod { method: "a".into(), code: 1, message: String::new(), times: None };
     let change = FaultChange { refuse: Some(vec![refused; 65]), ..Default::default() };
     let message = chain.handle().fault(change).unwrap_err().to_string();
-    assert_eq!(message, "65 methods to refuse; refuse at most 64 at a time");
+    assert_eq!(message, "cannot refuse 65 methods; refuse at most 64 at a time");
     assert_eq!(chain.handle().status().await.unwrap().faults.refused, []);
 }

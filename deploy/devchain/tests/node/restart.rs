@@ -142,9 +142,9 @@ async fn a_record_out_of_its_place_is_refused() {
     let record = |n: usize| &whole[offsets[n]..offsets[n + 1]];
     let preamble = &whole[..12];
     let cases = [
-        ([preamble, record(0), record(2), record(3)].concat(), "is not the block after the one before it"),
+        ([preamble, record(0), record(2), record(3)].concat(), "is not the successor of the block before it"),
         ([preamble, record(1), record(2)].concat(), "comes before the genesis record"),
-        ([preamble, record(0), record(1), record(0)].concat(), "is a genesis record out of place"),
+        ([preamble, record(0), record(1), record(0)].concat(), "is a misplaced genesis record"),
     ];
     for (bytes, expected) in cases {
         fs::write(&path, bytes).unwrap();
@@ -157,8 +157,8 @@ async fn a_record_out_of_its_place_is_refused() {
 async fn other_files_are_refused_and_left_alone() {
     let (_folder, path) = place();
     let cases: [(&[u8], &str); 3] = [
-        (b"a letter to my mother", "is not a devchain log and was left as it is"),
-        (b"devchaos", "is not a devchain log and was left as it is"),
+        (b"a letter to my mother", "is not a devchain log and was left unchanged"),
+        (b"devchaos", "is not a devchain log and was left unchanged"),
         (b"devchain\x63\0\0\0", "has format version 99, this devchain reads version 1"),
     ];
     for (bytes, expected) in cases {
@@ -237,7 +237,7 @@ async fn what_is_no_regular_file_is_refused() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for path in [folder.path(), &pipe, Path::new("/dev/zero"), Path::new("/dev/full")] {
         let message = patiently(refused(logged(path))).await.to_string();
-        let expected = format!("{} is no regular file and was left as it is", path.display());
+        let expected = format!("{} is not a regular file and was left unchanged", path.display());
         assert!(message.starts_with(&expected), "{message}");
     }
 }
