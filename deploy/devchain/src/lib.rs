@@ -24,7 +24,7 @@
 //! # }
 //! ```
 //!
-//! Where to look next:
+//! Next, see:
 //! * [`Config`]: the settings.
 //! * [`Handle`]: control of a running chain.
 //! * `node`: the thread that owns the chain.

@@ -26,7 +26,7 @@ pub(super) struct Settings {
     /// Allow a --listen address that other machines reach.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", env = "DEVCHAIN_ALLOW_REMOTE")]
     allow_remote: Option<bool>,
-    /// Seal a block every so many milliseconds.
+    /// Set the block time (ms).
     #[arg(long, value_name = "MS", env = "DEVCHAIN_BLOCK_TIME_MS")]
     block_time_ms: Option<u64>,
     /// Choose when blocks are sealed.

@@ -1,4 +1,4 @@
-//! `dev_*`: the chain as a laboratory. The same operations as [`Handle`]'s.
+//! The `dev_*` methods: control of the chain for tests. They are the operations of [`Handle`].
 //!
 //! | method | parameters | answer |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | `dev_fault` | a [`FaultChange`] | the faults that are on |
 //! | `dev_status` | none | status and faults |
 //!
-//! They work on every connection; those to the path `/dev` are also free of faults.
+//! They work on every connection. Connections to the path `/dev` are also free of faults.
 
 use std::path::PathBuf;
 

@@ -236,7 +236,7 @@ async fn storage_subscriptions_tell_changes_only() {
         assert_eq!(next(&mut changes).await["changes"], json!([[NUMBER, value]]));
     }
     let (code, message, _) = refusal(&client, "state_subscribeStorage", rpc_params![]).await;
-    assert_eq!((code, message.as_str()), (-32602, "0 keys to watch; name 1 to 4096"));
+    assert_eq!((code, message.as_str()), (-32602, "cannot watch 0 keys; name 1 to 4096"));
 }
 
 #[tokio::test]
