@@ -1,10 +1,10 @@
-//! The command line: settings, their sources, messages and exit codes.
+//! Tests the command line: settings, their sources, messages and exit codes.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 
 use serde_json::{Value, json};
 
-/// Exit code, standard output and standard error of the binary.
+/// Runs the binary. Returns exit code, standard output and standard error.
 fn run(args: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_devchain"))
         .args(args)
@@ -210,7 +210,7 @@ fn a_full_device_is_a_failure_and_a_closed_pipe_is_none() {
             "{message}"
         );
 
-        // With nowhere to complain the exit code is the same.
+        // If standard error cannot be written either, the exit code is the same.
         let full = || fs::File::options().write(true).open("/dev/full").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_devchain"));
         let status = command.args(args).env_clear().stdout(full()).stderr(full()).status().unwrap();
