@@ -22,8 +22,8 @@ use crate::{
 /// The approximate size of the nodes in one record of a snapshot, in bytes.
 const SNAPSHOT_PART: usize = 1 << 20;
 
-/// The most answers of the metadata API that are cached. There is one per metadata version that clients
-/// ask for.
+/// The maximum number of cached answers of the metadata API. Clients ask for a few metadata
+/// functions and versions.
 const KEPT_ANSWERS: usize = 8;
 
 /// The reason why a chain could not be started.

@@ -35,7 +35,7 @@ pub const CONTROL_PATH: &str = "/dev";
 /// The longest delay or timed stall, in milliseconds: one hour.
 pub const MAX_FAULT_MS: u64 = 3_600_000;
 
-/// The most delayed chunks of a connection; the server waits while there are as many.
+/// The maximum number of delayed chunks of a connection; the server waits while there are as many.
 const LATE_CHUNKS: usize = 256;
 
 /// The size of a delayed chunk, in bytes.

@@ -16,7 +16,7 @@ use crate::{
 /// The capacity of the chain's inbox, in messages. A sender waits while it is full.
 pub(crate) const INBOX: usize = 1024;
 
-/// The most blocks that one call seals.
+/// The maximum number of blocks that one call seals.
 pub const MAX_BLOCKS: u32 = 100_000;
 
 /// The longest storage key that `set_storage` accepts, in bytes.

@@ -6,7 +6,7 @@
 //! but is damaged is dropped too; its bytes are kept in a file beside the log. Bytes handed to the
 //! kernel survive the process. To survive a power cut as well, use [`Sync::EveryBlock`].
 //!
-//! The file starts with eight bytes of magic and a version. Frames follow (see `frame`), each of them
+//! The file starts with eight bytes of magic and a version. Frames follow (see `frame`); each of them
 //! holds one record.
 
 mod frame;

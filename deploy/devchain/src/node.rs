@@ -32,7 +32,7 @@ use crate::{
     store::{Block, Extrinsic, Hash},
 };
 
-/// The most waiting messages that are served between two blocks.
+/// The maximum number of waiting messages that are served between two blocks.
 const TURN: usize = 256;
 
 /// The block time, the clock, and whether sealing is held.

@@ -41,16 +41,16 @@ use crate::faults::{self, CONTROL_PATH, Faults, Line, RefusalLayer};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The most connections; further ones are closed at once.
+    /// The maximum number of connections; further ones are closed at once.
     pub connections: u32,
-    /// The most subscriptions of one connection.
+    /// The maximum number of subscriptions of one connection.
     pub subscriptions: u32,
     /// The largest request, in bytes.
     pub request_bytes: u32,
     /// The largest response, in bytes.
     pub response_bytes: u32,
-    /// The most answers and notifications that are buffered for a client that does not read. After that
-    /// the client has to wait.
+    /// The maximum number of answers and notifications that are buffered for a client that does not
+    /// read. After that the client has to wait.
     pub buffered: u32,
     /// The foreign web pages that may use the chain, such as `https://polkadot.js.org`. Pages of this
     /// machine are always admitted. Programs need no entry.

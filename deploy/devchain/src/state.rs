@@ -136,7 +136,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").into()
 }
 
-/// Logs that the trie lacks a node, and treats the key as absent. This cannot happen: the store never
+/// Logs that the trie lacks a node, and treats the key as absent. It should not happen: the store never
 /// drops a node, and the log checks each root.
 fn broken<T>(error: String) -> Option<T> {
     tracing::error!(target: "devchain::state", %error, "state trie is incomplete");

@@ -34,7 +34,7 @@ pub mod pallet {
     pub trait Config: frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>> {
         /// The subnets.
         type Subnets: Subnets;
-        /// The most fields of a commitment.
+        /// The maximum number of fields of a commitment.
         #[pallet::constant]
         type MaxFields: Get<u32>;
     }

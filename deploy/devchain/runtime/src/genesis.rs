@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 
 /// One TAO (or alpha), in rao.
 const TAO: u64 = 1_000_000_000;
-/// The most neurons of a subnet. The chain stores vectors with one entry per uid.
+/// The maximum number of neurons of a subnet. The chain stores vectors with one entry per uid.
 const MAX_UIDS: u16 = 4096;
 
 /// The initial state of a chain. Amounts are in rao (10⁻⁹ TAO or alpha).
@@ -83,17 +83,17 @@ pub struct Subnet {
     pub owner_hotkey: Key,
     /// The number of blocks from one epoch to the next; 0 = no epochs.
     pub tempo: u16,
-    /// The most neurons.
+    /// The maximum number of neurons.
     pub max_allowed_uids: u16,
     /// The number of neurons out of immunity that replacement must keep.
     pub min_non_immune_uids: u16,
     /// The number of blocks for which a new neuron is immune, so that it is replaced last.
     pub immunity_period: u16,
-    /// The fewest weights that a validator may set.
+    /// The minimum number of weights that a validator may set.
     pub min_allowed_weights: u16,
     /// The largest share of one weight, in units of 1/65535.
     pub max_weights_limit: u16,
-    /// The fewest blocks between two weight settings of a validator.
+    /// The minimum number of blocks between two weight settings of a validator.
     pub weights_set_rate_limit: u64,
     /// The oldest version key that may set weights; 0 = any.
     pub weights_version_key: u64,
@@ -109,7 +109,7 @@ pub struct Subnet {
     pub bonds_penalty: u16,
     /// Whether Yuma 3 runs instead of Yuma 2.
     pub yuma3_on: bool,
-    /// The most validator permits.
+    /// The maximum number of validator permits.
     pub max_allowed_validators: u16,
     /// Whether new neurons may register.
     pub network_registration_allowed: bool,

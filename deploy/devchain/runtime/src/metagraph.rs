@@ -132,21 +132,21 @@ pub struct Metagraph {
     pub rho: Compact<u16>,
     /// The majority that consensus needs, in units of 1/65535.
     pub kappa: Compact<u16>,
-    /// The fewest weights that a validator may set.
+    /// The minimum number of weights that a validator may set.
     pub min_allowed_weights: Compact<u16>,
     /// The largest share of one weight, in units of 1/65535.
     pub max_weights_limit: Compact<u16>,
     /// The oldest version key that may set weights.
     pub weights_version: Compact<u64>,
-    /// The fewest blocks between two weight settings of a validator.
+    /// The minimum number of blocks between two weight settings of a validator.
     pub weights_rate_limit: Compact<u64>,
     /// The number of blocks without weights after which a validator is inactive.
     pub activity_cutoff: Compact<u64>,
-    /// The most validator permits.
+    /// The maximum number of validator permits.
     pub max_validators: Compact<u16>,
     /// The number of neurons.
     pub num_uids: Compact<u16>,
-    /// The most neurons.
+    /// The maximum number of neurons.
     pub max_uids: Compact<u16>,
     /// The price of a registration.
     pub burn: Compact<TaoBalance>,
@@ -172,9 +172,9 @@ pub struct Metagraph {
     pub adjustment_interval: Compact<u16>,
     /// The target number of registrations per interval.
     pub target_regs_per_interval: Compact<u16>,
-    /// The most registrations in a block.
+    /// The maximum number of registrations in a block.
     pub max_regs_per_block: Compact<u16>,
-    /// The fewest blocks between two axon announcements.
+    /// The minimum number of blocks between two axon announcements.
     pub serving_rate_limit: Compact<u64>,
     /// Whether weights must be committed and revealed.
     pub commit_reveal_weights_enabled: bool,

@@ -50,7 +50,7 @@ pub mod pallet {
     /// The number of neurons in a subnet.
     #[pallet::storage]
     pub type SubnetworkN<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery>;
-    /// The most neurons in a subnet.
+    /// The maximum number of neurons in a subnet.
     #[pallet::storage]
     pub type MaxAllowedUids<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<256>>;
     /// The number of neurons out of immunity that replacement must keep.
@@ -89,13 +89,13 @@ pub mod pallet {
 
     // Weights.
 
-    /// The fewest weights that a validator may set.
+    /// The minimum number of weights that a validator may set.
     #[pallet::storage]
     pub type MinAllowedWeights<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<1024>>;
     /// The largest share of one weight, in units of 1/65535.
     #[pallet::storage]
     pub type MaxWeightsLimit<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<65535>>;
-    /// The fewest blocks between two weight settings of a validator.
+    /// The minimum number of blocks between two weight settings of a validator.
     #[pallet::storage]
     pub type WeightsSetRateLimit<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery, ConstU64<100>>;
     /// The oldest version key that may set weights; 0 = any.
@@ -132,7 +132,7 @@ pub mod pallet {
     /// Whether Yuma 3 runs instead of Yuma 2.
     #[pallet::storage]
     pub type Yuma3On<T> = StorageMap<_, Blake2_128Concat, NetUid, bool, ValueQuery>;
-    /// The most validator permits.
+    /// The maximum number of validator permits.
     #[pallet::storage]
     pub type MaxAllowedValidators<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<128>>;
     /// The number of blocks since the last epoch.

@@ -26,7 +26,7 @@ pub struct EpochInput {
     pub stake_threshold: u64,
     /// The uid of the subnet owner's hotkey.
     pub owner_uid: Option<u16>,
-    /// The most validators that get a permit.
+    /// The maximum number of validators that get a permit.
     pub max_allowed_validators: u16,
     /// The majority that consensus needs, in units of 1/65535 of the active stake.
     pub kappa: u16,

@@ -16,7 +16,7 @@ use tower::Layer;
 
 use super::FaultError;
 
-/// The most methods that can be refused at a time.
+/// The maximum number of methods that can be refused at a time.
 pub(super) const MAX_REFUSED: usize = 64;
 
 /// A method that is answered with an error and not executed.

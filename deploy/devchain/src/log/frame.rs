@@ -2,7 +2,7 @@
 //! payload, the payload.
 //!
 //! ```text
-//! | length: u32 LE | check of length: u32 LE | check of payload: u64 LE | payload |
+//! | length: u32 LE | checksum of length: u32 LE | checksum of payload: u64 LE | payload |
 //! ```
 //! The length has its own checksum. It tells a damaged length from a write that was cut short: a reader
 //! must not discard all bytes after a damaged length. The checksums are xxHash64; they protect against

@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The most transactions, ready and future together. Substrate's default: 8192.
+    /// The maximum number of transactions, ready and future together. Substrate's default: 8192.
     pub count: usize,
-    /// The most bytes of all transactions. Substrate's default: 20 MiB.
+    /// The maximum number of bytes of all transactions. Substrate's default: 20 MiB.
     pub bytes: usize,
-    /// The most transactions of one account, and the largest distance of a nonce from the account's
-    /// current one.
+    /// The maximum number of transactions of one account, and the largest distance of a nonce from the
+    /// account's current one.
     pub per_account: usize,
     /// The number of blocks for which a transaction that left the pool (included, invalid, expired) is
     /// refused. Substrate bans for 30 minutes, which is 150 of Subtensor's blocks.
     pub ban_blocks: u32,
-    /// The most banned hashes that are remembered.
+    /// The maximum number of banned hashes that are remembered.
     pub banned: usize,
 }
 

@@ -2,12 +2,12 @@
 //!
 //! | method | parameters | answer |
 //! |---|---|---|
-//! | `dev_newBlock` | number of blocks, 1 if left out | status |
+//! | `dev_newBlock` | number of blocks, default 1 | status |
 //! | `dev_fastForward` | number of blocks | status |
 //! | `dev_hold`, `dev_release` | none | height |
 //! | `dev_setStorage` | list of `[key, value or null]`, hexadecimal | height at which it is written |
 //! | `dev_snapshot` | path of a new file on the chain's machine | null |
-//! | `dev_fault` | a [`FaultChange`] | the faults that are on |
+//! | `dev_fault` | a [`FaultChange`] | the active faults |
 //! | `dev_status` | none | status and faults |
 //!
 //! They work on every connection. Connections to the path `/dev` are also free of faults.

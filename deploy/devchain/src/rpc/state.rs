@@ -24,16 +24,16 @@ use crate::{
     store::{Block, Hash},
 };
 
-/// The most keys that one call lists, as in Substrate.
+/// The maximum number of keys that one call lists, as in Substrate.
 const MAX_PAGE: u32 = 1000;
 
-/// The most keys or pairs that the calls without pages list.
+/// The maximum number of keys or pairs that the calls without pages list.
 const MAX_LIST: usize = 100_000;
 
-/// The most blocks whose storage one `state_queryStorage` compares.
+/// The maximum number of blocks whose storage one `state_queryStorage` compares.
 const MAX_RANGE: usize = 10_000;
 
-/// The most keys that one `state_subscribeStorage` watches.
+/// The maximum number of keys that one `state_subscribeStorage` watches.
 const MAX_WATCHED: u32 = 4096;
 
 #[rpc(server)]

@@ -6,7 +6,7 @@ use jsonrpsee::{PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink, 
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// The most heights that are handled at once.
+/// The maximum number of heights that are handled at once.
 const STRIDE: u32 = 64;
 
 /// Follows the chain's height without gaps.

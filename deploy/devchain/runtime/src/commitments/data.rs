@@ -9,14 +9,14 @@ use scale_info::{
     build::{Fields, Variants},
 };
 
-/// The most fields in a commitment.
+/// The maximum number of fields in a commitment.
 pub type MaxFields = ConstU32<3>;
-/// The most bytes of a `BigRaw` field.
+/// The maximum number of bytes of a `BigRaw` field.
 pub type MaxBigRaw = ConstU32<512>;
-/// The most bytes of a timelocked field.
+/// The maximum number of bytes of a timelocked field.
 pub type MaxTimelocked = ConstU32<1024>;
 
-/// The most bytes of a `Raw…` field. The variant index of the longest one is larger by one.
+/// The maximum number of bytes of a `Raw…` field. The variant index of the longest one is larger by one.
 const MAX_RAW: usize = 128;
 
 /// One field of a commitment.

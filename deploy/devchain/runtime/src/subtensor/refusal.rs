@@ -9,7 +9,7 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 pub enum PoolRefusal {
     /// The signer's stake weight is below the threshold.
     StakeTooLow,
-    /// The signer's last weights are younger than the rate limit.
+    /// The signer's last weights are more recent than the rate limit allows.
     RateLimited,
 }
 

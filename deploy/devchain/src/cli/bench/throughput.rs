@@ -24,8 +24,7 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
 
 async fn registrations() -> anyhow::Result<Vec<Figure>> {
     let mut genesis = Genesis { neurons: Vec::new(), ..Genesis::default() };
-    // With the default burn settings each registration raises the price; the last ones could not be
-    // paid.
+    // Keep the price constant. With the default burn settings each registration raises it.
     (genesis.subnet.burn, genesis.subnet.max_burn) = (genesis.subnet.min_burn, genesis.subnet.min_burn);
     let chain = start(genesis).await?;
     let alice = network::pair("//Alice")?;
