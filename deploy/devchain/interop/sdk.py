@@ -1,4 +1,4 @@
-"""Tests Bittensor's own SDK: it signs and sends transfer, registration, commitment and weights."""
+"""Tests Bittensor's SDK: it sends transfer, registration, commitment, weights, and names refusals."""
 
 import asyncio
 import sys
