@@ -1,4 +1,4 @@
-//! Tells `devchain bench` how it was built.
+//! Passes the build profile and optimization level to `devchain bench`.
 
 fn main() {
     for variable in ["PROFILE", "OPT_LEVEL"] {

@@ -1,4 +1,4 @@
-// `@polkadot/api` connects, reads, follows heads, signs and sends.
+// Tests `@polkadot/api`: it connects, reads, follows heads, signs and sends.
 const assert = require('node:assert');
 const { ApiPromise, Keyring, WsProvider } = require('@polkadot/api');
 
@@ -9,7 +9,7 @@ async function main(url) {
   const keys = new Keyring({ type: 'sr25519', ss58Format: 42 });
   const [alice, miner] = [keys.addFromUri('//Alice'), keys.addFromUri('//interop//polkadot')];
 
-  // Sends, waits until it is final, and tells by which error it was refused, if it was.
+  // Sends a call and waits until it is final. Returns the name of the module error that refused it, if any.
   const send = (call, key) => new Promise((done, failed) => {
     call.signAndSend(key, ({ status, dispatchError, isError }) => {
       if (isError) return failed(new Error(`${call.method.method}: ${status}`));

@@ -1,4 +1,4 @@
-"""Bittensor's own SDK signs, sends and reads back: transfer, registration, commitment, weights, refusals by name."""
+"""Tests Bittensor's SDK: it sends transfer, registration, commitment, weights, and names refusals."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ NETUID = 3
 
 
 class Wallet:
-    """What the SDK asks of a wallet, around one key."""
+    """A wallet with one key, with the attributes that the SDK needs."""
 
     def __init__(self, uri):
         self.coldkey = self.hotkey = self.coldkeypub = Keypair.create_from_uri(uri)

@@ -1,4 +1,4 @@
-//! The chain: sealed blocks, their states, and the log that keeps them.
+//! The chain: sealed blocks, their states, and the log that keeps them on disk.
 
 #[cfg(test)]
 mod tests;
@@ -19,30 +19,31 @@ use crate::{
     store::{Block, Hash, Header, Store},
 };
 
-/// About how many bytes of nodes go into one record of a snapshot.
+/// The approximate size of the nodes in one record of a snapshot, in bytes.
 const SNAPSHOT_PART: usize = 1 << 20;
 
-/// How many answers of the metadata API are kept: each version of it is asked for again and again.
+/// The maximum number of cached answers of the metadata API. Clients ask for a few metadata
+/// functions and versions.
 const KEPT_ANSWERS: usize = 8;
 
-/// Why a chain could not be started.
+/// The reason why a chain could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
-    /// The genesis configuration makes no state.
+    /// The genesis values do not give a valid state.
     #[error("genesis configuration: {0}")]
     Genesis(#[from] devchain_runtime::genesis::GenesisError),
-    /// The log.
+    /// The log could not be opened or read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The log holds the chain of another genesis.
+    /// The log holds a chain with another genesis.
     #[error(
         "the log's chain has genesis {found:?}, the configured genesis values give {configured:?}; \
-         leave the genesis values away to go on with the log's chain, or give another --log"
+         omit the genesis values to continue the log's chain, or give another --log"
     )]
     OtherGenesis {
         /// The log's genesis hash.
         found: Hash,
-        /// The configured one.
+        /// The configured genesis hash.
         configured: Hash,
     },
     /// Another runtime wrote the log.
@@ -57,32 +58,32 @@ pub enum ChainError {
         /// This devchain's runtime.
         own: Box<RuntimeId>,
     },
-    /// The runtime does not work.
+    /// A call of the runtime failed.
     #[error(transparent)]
     Runtime(#[from] CallError),
 }
 
-/// Why a block was not sealed.
+/// The reason why a block was not sealed.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
-    /// It could not be made.
+    /// The block could not be built.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// It could not be kept, and so does not exist.
+    /// The block could not be appended to the log, and so does not exist.
     #[error(transparent)]
     Log(#[from] LogError),
 }
 
-/// What became of the transactions that a block tried.
+/// The outcome of the transactions that a block tried.
 pub(crate) struct Outcome {
     pub(crate) included: Vec<Hash>,
     pub(crate) rejected: Vec<Hash>,
 }
 
-/// Answers of the runtime by method and arguments.
+/// Cached answers of the runtime, by method and arguments.
 type Answers = HashMap<(String, Vec<u8>), Vec<u8>>;
 
-/// The chain.
+/// The chain: its blocks and states in memory, and its log.
 pub(crate) struct Chain {
     store: Store,
     log: Option<Log>,
@@ -91,9 +92,10 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Goes on with the log's chain, or starts one from `genesis` (the default genesis where it is none).
+    /// Continues the log's chain, or starts a new one from `genesis` (from the default genesis if it is
+    /// `None`).
     ///
-    /// Without a `log` the chain lives in memory only.
+    /// Without a `log` the chain exists in memory only.
     pub(crate) fn open(
         genesis: Option<&Genesis>,
         log: Option<(&Path, Sync)>,
@@ -140,17 +142,17 @@ impl Chain {
         self.log.as_ref().map(Log::path)
     }
 
-    /// The state after `block`.
+    /// Returns the state after `block`.
     pub(crate) fn state(&self, block: &Block) -> State<'_> {
         State::new(self.store.nodes(), block.header.state_root)
     }
 
-    /// The newest block's state.
+    /// Returns the newest block's state.
     pub(crate) fn best_state(&self) -> State<'_> {
         self.state(self.store.best())
     }
 
-    /// The newest block's timestamp, in milliseconds since 1970; 0 at genesis.
+    /// Returns the newest block's timestamp, in milliseconds since 1970; 0 at genesis.
     pub(crate) fn timestamp_ms(&self) -> u64 {
         let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
         let now = self.best_state().storage(&key);
@@ -159,8 +161,8 @@ impl Chain {
 
     /// Calls a runtime API function on the state after `block`.
     ///
-    /// The metadata is the same in every state, and making it takes longer than all else that a client asks at
-    /// connect, so it is made once.
+    /// Metadata is cached: it is the same in every state, and generating it takes longer than all other
+    /// calls of a connecting client.
     pub(crate) fn call(&self, block: &Block, method: &str, data: &[u8]) -> Result<Vec<u8>, CallError> {
         if !method.starts_with("Metadata_") {
             return self.state(block).call(method, data);
@@ -177,7 +179,7 @@ impl Chain {
         Ok(answer)
     }
 
-    /// Seals the next block: executes it, appends it to the log, and only then takes it in.
+    /// Seals the next block: executes it, appends it to the log, and only then adds it to the store.
     pub(crate) fn seal(&mut self, draft: Draft) -> Result<Outcome, BlockError> {
         let writes = draft.writes.clone();
         let Executed { block, nodes, included, rejected } =
@@ -190,21 +192,22 @@ impl Chain {
         Ok(Outcome { included, rejected })
     }
 
-    /// Forces the log to the disk.
+    /// Flushes the log to the disk.
     pub(crate) fn flush(&mut self) -> Result<(), LogError> {
         self.log.as_mut().map_or(Ok(()), Log::flush)
     }
 
-    /// Writes a log of the whole chain to `path`, which must not exist. The file appears when it is complete.
+    /// Writes a log of the whole chain to `path`, which must not exist. The file appears only when it
+    /// is complete.
     pub(crate) fn snapshot(&self, path: &Path) -> Result<(), LogError> {
         let io = |action| move |source| LogError::Io { path: path.into(), action, source };
-        // `create` below makes the file under a passing name; that the final name is free is checked here.
-        if path.try_exists().map_err(io("look at it"))? {
+        // The log is created under a temporary name below, so check here that the final name is free.
+        if path.try_exists().map_err(io("read its metadata"))? {
             return Err(io("create the snapshot")(std::io::ErrorKind::AlreadyExists.into()));
         }
         let part = path.with_added_extension("part");
         let written = self.write_snapshot(&part);
-        let named = written.and_then(|()| std::fs::rename(&part, path).map_err(io("name the snapshot")));
+        let named = written.and_then(|()| std::fs::rename(&part, path).map_err(io("rename the snapshot")));
         if named.is_err() {
             drop(std::fs::remove_file(&part));
         }
@@ -233,7 +236,7 @@ impl Chain {
     }
 }
 
-/// Builds the store from a log's records.
+/// Builds the store from the records of a log.
 #[derive(Default)]
 struct Loader {
     loaded: Option<(RuntimeId, Store)>,
@@ -253,17 +256,17 @@ impl Loader {
                 store.add_nodes(nodes);
                 Ok(())
             }
-            (Record::Genesis { .. }, _) => Err("is a genesis record out of place"),
+            (Record::Genesis { .. }, _) => Err("is a misplaced genesis record"),
             (_, None) => Err("comes before the genesis record"),
         }
     }
 
-    /// What was loaded, or none from an empty log.
+    /// Returns the loaded chain, or `None` if the log is empty.
     fn finish(self, log: &Log) -> Result<Option<(RuntimeId, Store)>, LogError> {
         let Some((runtime, store)) = self.loaded else { return Ok(None) };
-        // A snapshot that was cut short: genesis is there, its nodes are not.
+        // A snapshot that was cut short has a genesis record but lacks its nodes.
         if !store.nodes().contains(&store.genesis().header.state_root) {
-            let problem = "has no state";
+            let problem = "lacks the genesis state";
             return Err(LogError::Inconsistent { path: log.path().into(), offset: 0, problem });
         }
         Ok(Some((runtime, store)))
@@ -273,14 +276,14 @@ impl Loader {
 fn take_block(store: &mut Store, block: Block, nodes: Vec<Vec<u8>>) -> Result<(), &'static str> {
     let best = store.best();
     if block.header.parent_hash != best.hash || block.header.number != best.header.number + 1 {
-        return Err("is not the block after the one before it");
+        return Err("is not the successor of the block before it");
     }
     let root = block.header.state_root;
     store.push(block, nodes);
     if store.nodes().contains(&root) { Ok(()) } else { Err("lacks the root of its state") }
 }
 
-/// The header of block 0 and the trie nodes of its state.
+/// Returns the header of block 0 and the trie nodes of its state.
 fn genesis_block(storage: &Storage) -> (Header, Vec<Vec<u8>>) {
     let empty = Store::new(empty_header(), Vec::new());
     let state = State::new(empty.nodes(), empty_root());
@@ -299,7 +302,7 @@ fn empty_header() -> Header {
     }
 }
 
-/// The root of a trie without keys.
+/// Returns the root of an empty trie.
 fn empty_root() -> Hash {
     BlakeTwo256::trie_root(Vec::new(), seal::state_version())
 }

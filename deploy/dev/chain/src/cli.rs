@@ -1,4 +1,5 @@
-//! The command line: `run`, `bench`, `config show`, `genesis show`, and `reference`, which prints REFERENCE.md.
+//! The command line: `run`, `bench`, `config show`, `genesis show`, and `reference`, which prints
+//! REFERENCE.md.
 
 mod bench;
 mod layers;
@@ -45,18 +46,18 @@ enum Command {
     /// Print the reference page of this command line, in Markdown.
     #[command(hide = true)]
     Reference,
-    /// Measure what a chain costs; takes some seconds.
+    /// Measure the cost of a chain (takes a few seconds).
     Bench {
         /// Print as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// The settings of a chain.
+    /// Show the settings of a chain.
     Config {
         #[command(subcommand)]
         command: Show,
     },
-    /// The genesis values of a chain.
+    /// Show the genesis values of a chain.
     Genesis {
         #[command(subcommand)]
         command: Show,
@@ -65,7 +66,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Show {
-    /// Print the values that these settings give, and where each one came from.
+    /// Print the resulting values, and the source of each.
     Show {
         #[command(flatten)]
         settings: Box<Settings>,
@@ -75,7 +76,7 @@ enum Show {
     },
 }
 
-/// Carries out the command line of this process.
+/// Runs the command line of this process.
 pub(crate) fn run() -> Exit {
     let matches = without_empty_variables(Cli::command()).get_matches();
     let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
@@ -99,22 +100,22 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// An empty variable is an unset one.
+/// Treats an empty environment variable as unset.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| {
         let value = arg.get_env().and_then(std::env::var_os);
-        // There is no variable without a name.
+        // An empty name detaches the argument from its variable, since no variable has an empty name.
         if value.is_some_and(|value| value.is_empty()) { arg.env("").hide_env(true) } else { arg }
     });
     command.mut_subcommands(without_empty_variables)
 }
 
-/// The matches of the last subcommand, whose flags are the settings.
+/// Returns the matches of the last subcommand, whose flags are the settings.
 fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, matches)| innermost(matches))
 }
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -125,7 +126,7 @@ enum Failure {
     Io(#[from] io::Error),
     #[error("cannot write to the standard output: {0}")]
     Print(io::Error),
-    #[error("the chain stopped by itself; its log says why")]
+    #[error("the chain stopped unexpectedly; see the log messages above")]
     Stopped,
     #[error("bench: {0:#}")]
     Bench(#[from] anyhow::Error),
@@ -168,11 +169,11 @@ fn report(result: Result<(), Failure>) -> Exit {
 }
 
 fn complain(failure: &impl Display) {
-    // Where the standard error cannot be written either, the exit code has to do.
+    // If standard error cannot be written either, only the exit code is left.
     let _ = writeln!(io::stderr(), "devchain: {failure}");
 }
 
-/// Prints a text. A reader that has gone away is no failure, a full disk is one.
+/// Prints a text. A closed pipe is not an error; a full disk is.
 fn say(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -181,12 +182,12 @@ fn say(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Logs from `level` on, unless the environment variable `RUST_LOG` says otherwise.
+/// Logs to standard error from `level` up, unless the environment variable `RUST_LOG` is set.
 fn log_to_stderr(level: &str) {
     let default = format!("warn,devchain={level}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // A line that cannot be written is lost; telling of it on the same stream would panic.
+    // A line that cannot be written is lost. Reporting it on the same stream would panic.
     log.log_internal_errors(false).init();
 }
 

@@ -1,25 +1,29 @@
-//! The chain's clock: which timestamp the next block has.
+//! The chain's clock: computes the timestamp of the next block.
 
 use serde::{Deserialize, Serialize};
 
-/// Where block timestamps come from.
+/// The source of block timestamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Clock {
-    /// The machine's clock, never behind the parent plus the block time.
+    /// The machine's clock, but never earlier than the parent's timestamp plus the block time.
     #[default]
     Wall,
-    /// Exactly the parent plus the block time: two chains given the same calls have the same block hashes.
+    /// Exactly the parent's timestamp plus the block time. Two chains that get the same calls have the
+    /// same block hashes.
     Logical,
 }
 
-/// The first timestamp of a chain with a logical clock: 2025-01-01T00:00:00Z, in milliseconds.
+/// The first timestamp of a chain with a logical clock: 2025-01-01T00:00:00Z, in milliseconds since
+/// 1970.
 pub const LOGICAL_START_MS: u64 = 1_735_689_600_000;
 
-/// The timestamp of the block after one with timestamp `parent_ms` (0 at genesis). All values in milliseconds.
+/// Returns the timestamp of the block after one with timestamp `parent_ms` (0 at genesis). All values
+/// are in milliseconds.
 ///
-/// `wall_ms` is the machine's time, or none where blocks are sealed faster than they are due (fast-forward) or the
-/// clock is logical. Timestamps rise by at least `block_time_ms`, also while the machine's clock stands or runs back.
+/// `wall_ms` is the machine's time. It is `None` if blocks are sealed faster than they are due
+/// (fast-forward) or the clock is logical. Timestamps rise by at least `block_time_ms`, even if the
+/// machine's clock stands still or runs backwards.
 pub(crate) fn next_timestamp(parent_ms: u64, block_time_ms: u64, wall_ms: Option<u64>, start_ms: u64) -> u64 {
     if parent_ms == 0 {
         return wall_ms.unwrap_or(start_ms);
@@ -28,7 +32,7 @@ pub(crate) fn next_timestamp(parent_ms: u64, block_time_ms: u64, wall_ms: Option
     wall_ms.map_or(due, |wall| wall.max(due))
 }
 
-/// Milliseconds since 1970.
+/// Returns the machine's time in milliseconds since 1970.
 pub(crate) fn wall_ms() -> u64 {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since_1970.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! How a chain is set up.
+//! The settings of a chain.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{clock::Clock, log::Sync, pool, server};
 
-/// The longest block time: one day.
+/// The longest block time in milliseconds: one day.
 const MAX_BLOCK_TIME_MS: u64 = 86_400_000;
 
-/// Who decides when a block is sealed.
+/// The trigger that seals blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pace {
-    /// The block time.
+    /// The block time: one block per interval.
     #[default]
     Fixed,
-    /// Whoever calls `dev_newBlock` or `dev_fastForward`; `dev_release` changes to the block time.
+    /// Calls of `dev_newBlock` and `dev_fastForward` only; `dev_release` switches to the block time.
     Outside,
 }
 
@@ -25,26 +25,28 @@ pub enum Pace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The address to listen on; port 0 takes a free one. Default: 127.0.0.1:9944.
+    /// The address to listen on; port 0 picks a free one. Default: 127.0.0.1:9944.
     pub listen: SocketAddr,
-    /// Whether `listen` may be an address that other machines reach: whoever reaches it controls the chain. Default: no.
+    /// Whether `listen` may be an address that other machines reach. Any machine that reaches it
+    /// controls the chain. Default: no.
     pub allow_remote: bool,
-    /// Milliseconds from block to block, 1 to one day. Default: 1000.
+    /// The block time in milliseconds, 1 to one day. Default: 1000.
     pub block_time_ms: u64,
-    /// Who decides when a block is sealed. Default: the block time.
+    /// The trigger that seals blocks. Default: the block time.
     pub pace: Pace,
-    /// Where timestamps come from. Default: the machine's clock.
+    /// The source of block timestamps. Default: the machine's clock.
     pub clock: Clock,
-    /// The log's file; it is made when it does not exist. Default: none, the chain ends with the process.
+    /// The log's file, created if missing. Default: no log; the chain ends with the process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<PathBuf>,
-    /// When the log's bytes are forced to the disk. Default: at a clean shutdown.
+    /// The time at which the log is flushed to the disk. Default: at a clean shutdown.
     pub sync: Sync,
-    /// How many transactions wait at most.
+    /// The limits of the transaction pool.
     pub pool: pool::Limits,
-    /// Which clients may ask, and for how much at once.
+    /// The limits of the JSON-RPC server, and the web pages that it admits.
     pub rpc: server::Limits,
-    /// The genesis values. Default: those of the log if it holds a chain, else [`Genesis::default`].
+    /// The genesis values. Default: those of the log if it holds a chain, otherwise
+    /// [`Genesis::default`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub genesis: Option<Genesis>,
 }
@@ -66,29 +68,29 @@ impl Default for Config {
     }
 }
 
-/// A setting that makes no sense.
+/// An invalid setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Out of bounds.
+    /// The block time is out of bounds.
     #[error("block_time_ms is {0}; give 1 to {MAX_BLOCK_TIME_MS} (one day)")]
     BlockTime(u64),
-    /// Reachable from outside by accident.
+    /// The address is reachable from other machines, and `allow_remote` is off.
     #[error(
-        "listen is {0}, which other machines can reach, and whoever reaches it controls the chain; give a loopback address, or allow_remote = true"
+        "listen is {0}, which other machines can reach, and any of them could control the chain; give a loopback address, or set allow_remote = true"
     )]
     Remote(SocketAddr),
-    /// A limit of zero.
+    /// A limit is zero.
     #[error("{0} is 0; give at least 1")]
     Zero(&'static str),
-    /// Not the origin of a web page.
+    /// An entry of `rpc.origins` is not the origin of a web page.
     #[error(
-        "rpc.origins has `{0}`, which is no origin; give scheme, host and port only, as https://polkadot.js.org"
+        "rpc.origins has `{0}`, which is not an origin; give scheme, host and port only, as in https://polkadot.js.org"
     )]
     Origin(String),
 }
 
 impl Config {
-    /// Finds settings that make no sense, other than genesis values.
+    /// Checks all settings except the genesis values.
     pub fn check(&self) -> Result<(), ConfigError> {
         if !(1..=MAX_BLOCK_TIME_MS).contains(&self.block_time_ms) {
             return Err(ConfigError::BlockTime(self.block_time_ms));

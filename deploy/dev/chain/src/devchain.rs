@@ -1,4 +1,4 @@
-//! A running chain: its thread, its server, and how they start and stop.
+//! A running chain: its thread, its server, start and shutdown.
 
 use std::{io, net::SocketAddr, path::Path, time::Duration};
 
@@ -20,37 +20,38 @@ use crate::{
     store::Hash,
 };
 
-/// How long [`Devchain::shutdown`] waits for the chain's thread.
+/// The longest time that [`Devchain::shutdown`] waits for the chain's thread.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 
-/// Why a chain did not start.
+/// The reason why a chain did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration makes no sense.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Genesis, log or runtime.
+    /// The genesis, the log or the runtime is unusable.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     #[error(
         "cannot listen on {address}: {source}; is another devchain running there? Give another --listen, or port 0 for a free one"
     )]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The operating system's refusal.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// No thread to run it.
+    /// The chain's thread or its timer failed to start.
     #[error("cannot start the chain's thread: {0}")]
     Thread(io::Error),
-    /// Two methods of one name: a mistake in this crate.
-    #[error("the JSON-RPC methods do not fit together: {0}")]
+    /// Two methods have the same name (a bug in this crate).
+    #[error("internal: cannot merge the JSON-RPC methods: {0}")]
     Methods(#[from] jsonrpsee::server::RegisterMethodError),
 }
 
-/// A development chain in this process. Dropping it stops it; [`Devchain::shutdown`] also waits.
+/// A development chain in this process. Dropping it stops the chain; [`Devchain::shutdown`] also waits
+/// for the end.
 pub struct Devchain {
     handle: Handle,
     address: SocketAddr,
@@ -62,9 +63,10 @@ pub struct Devchain {
 }
 
 impl Devchain {
-    /// Starts a chain: reads its log, or makes its genesis, and listens.
+    /// Starts a chain: reads its log or creates its genesis, and listens.
     ///
-    /// Must be called inside a tokio runtime with its timer on; the server runs on it, the chain on a thread of its own.
+    /// Must be called inside a tokio runtime with timers enabled. The server runs on that runtime, the
+    /// chain on its own thread.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
         let (stop, stopped) = watch::channel(false);
@@ -83,44 +85,45 @@ impl Devchain {
         let thread = NodeThread { config, messages, best, stop: stopped.clone(), started, end };
         let builder = std::thread::Builder::new().name("devchain".into());
         builder.spawn(move || thread.run()).map_err(StartError::Thread)?;
-        let gone = || StartError::Thread(io::Error::other("it ended before it had started"));
+        let gone = || StartError::Thread(io::Error::other("it ended during its start"));
         let (genesis, torn) = start.await.map_err(|_| gone())??;
 
         let server = tokio::spawn(server::serve(listener, methods, rpc_limits, faults, stopped));
         Ok(Self { handle, address, genesis, torn, stop, server, ended })
     }
 
-    /// Where clients connect: `ws://host:port`.
+    /// Returns the URL for clients: `ws://host:port`.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
 
-    /// The address listened on.
+    /// Returns the address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The hash of block 0.
+    /// Returns the hash of block 0.
     pub fn genesis(&self) -> Hash {
         self.genesis
     }
 
-    /// What was dropped from the end of the log, if its last write had been cut short or is damaged.
+    /// Returns the tail that the start dropped from the log, if the last write was cut short or is
+    /// damaged.
     pub fn torn_tail(&self) -> Option<TornTail> {
         self.torn.clone()
     }
 
-    /// The way to the running chain.
+    /// Returns a handle that controls the running chain.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Stops the server and the chain, and waits until the log is on the disk.
+    /// Stops the server and the chain, and waits until the log is flushed to the disk.
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         drop(self.server.await);
         if tokio::time::timeout(SHUTDOWN_GRACE, self.ended).await.is_err() {
-            tracing::error!(target: "devchain", "the chain's thread does not end");
+            tracing::error!(target: "devchain", "the chain's thread did not end in time");
         }
     }
 }
@@ -129,7 +132,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
-/// What the chain's thread starts with.
+/// The inputs of the chain's thread.
 struct NodeThread {
     config: Config,
     messages: mpsc::Receiver<crate::node::Message>,
@@ -161,7 +164,7 @@ impl NodeThread {
         if let (Some(torn), Some(path)) = (&torn, chain.log_path()) {
             warn_of(torn, path);
         }
-        // The log is closed, and its lock gone, before anybody is told that the thread has ended.
+        // Close the log and release its lock before reporting that the thread has ended.
         timer.block_on(async {
             let node = Node::new(chain, Pool::new(config.pool), timing, best);
             if started.send(Ok((genesis, torn))).is_ok() {
@@ -177,11 +180,11 @@ fn warn_of(torn: &TornTail, log: &Path) {
     match kept {
         Some(kept) => tracing::warn!(
             target: "devchain", %path, dropped, offset, kept = %kept.display(),
-            "the log's last record is damaged; dropped it, and kept its bytes beside the log",
+            "dropped the log's last record: it is damaged; its bytes are kept in a file beside the log",
         ),
         None => tracing::warn!(
             target: "devchain", %path, dropped, offset,
-            "the log's last write had been cut short; dropped it",
+            "dropped the log's last write: it was cut short",
         ),
     }
 }

@@ -1,9 +1,10 @@
-//! Faults on demand: late answers, dropped connections, silence, refused methods.
+//! Injects network faults on demand: delayed answers, dropped connections, silence, refused methods.
 //!
-//! Every connection's bytes pass through [`carry`], which knows nothing of JSON-RPC: what it delays, withholds or
-//! cuts is what a client sees of a bad network or a hung node, pongs and subscriptions included. What a client sends
-//! is always read and carried out. Connections to the path [`CONTROL_PATH`] are never touched, so that faults can be
-//! set and cleared while they are on; so can [`crate::Handle::fault`]. Refusals alone know methods: see [`refuse`].
+//! The bytes of every connection pass through [`carry`], which knows nothing of JSON-RPC. It delays,
+//! withholds or cuts them. A client then sees a bad network or a hung node; this includes pongs and
+//! subscriptions. Requests from a client are always read and processed. Connections to the path
+//! [`CONTROL_PATH`] are never affected, so faults can be set and cleared through them at any time;
+//! [`crate::Handle::fault`] works too. Only refusals know methods: see [`refuse`].
 
 mod refuse;
 
@@ -28,79 +29,81 @@ pub(crate) use self::refuse::RefusalLayer;
 pub use self::refuse::RefusedMethod;
 use self::refuse::{MAX_REFUSED, RefusedMethods};
 
-/// The path of control connections, as in `ws://127.0.0.1:9944/dev`: faults do not touch them.
+/// The path of control connections, as in `ws://127.0.0.1:9944/dev`. Faults do not affect them.
 pub const CONTROL_PATH: &str = "/dev";
 
-/// The longest delay or timed stall: one hour.
+/// The longest delay or timed stall, in milliseconds: one hour.
 pub const MAX_FAULT_MS: u64 = 3_600_000;
 
-/// How many late chunks a connection may hold before the server has to wait.
+/// The maximum number of delayed chunks of a connection; the server waits while there are as many.
 const LATE_CHUNKS: usize = 256;
 
-/// The size of one such chunk, in bytes.
+/// The size of a delayed chunk, in bytes.
 const CHUNK: usize = 16 << 10;
 
-/// Changes to the faults that are on (`dev_fault`). What is left out stays as it is.
+/// A change of the active faults (`dev_fault`). Fields that are left out keep their state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct FaultChange {
-    /// End delay, stall and refusals, and let connections in, before the rest of this change is made.
+    /// Whether to end delay, stall, refusals and pending connection drops first, before the rest of
+    /// this change is applied.
     pub clear: bool,
-    /// Every byte to a client arrives this much later, in milliseconds; 0 ends it. Also holds for what is on its way.
+    /// The delay of every byte to a client, in milliseconds; 0 ends it. Also applies to bytes on their
+    /// way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// Cut connections.
+    /// The connections to cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop: Option<Drop>,
-    /// Accept connections and requests, and answer nothing.
+    /// The start or end of a stall: connections and requests are accepted, but nothing is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall: Option<Stall>,
-    /// Refuse these methods from now on, and no others; an empty list ends it. At most 64.
+    /// The methods to refuse from now on, and no others. An empty list ends the refusals. At most 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refuse: Option<Vec<RefusedMethod>>,
 }
 
-/// Which connections to cut.
+/// The connections to cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Drop {
-    /// All that are open now.
+    /// All connections that are open now.
     All,
-    /// The next so many that are opened, as soon as they are.
+    /// The next n new connections, as soon as they are opened.
     Next(u32),
 }
 
-/// For how long nothing is answered.
+/// The length of a stall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stall {
     /// Until it is cleared.
     On,
-    /// Not any more.
+    /// No stall.
     Off,
-    /// For so many milliseconds.
+    /// For this many milliseconds.
     Ms(u64),
 }
 
-/// The faults that are on now.
+/// The active faults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultStatus {
-    /// By how much bytes to a client are late, in milliseconds.
+    /// The delay of bytes to a client, in milliseconds.
     pub delay_ms: u64,
-    /// How many of the next connections will be cut.
+    /// The number of new connections that will be cut.
     pub drop_next: u32,
     /// Whether answers are withheld.
     pub stalled: bool,
-    /// The methods that are refused.
+    /// The refused methods.
     #[serde(default)]
     pub refused: Vec<RefusedMethod>,
 }
 
-/// A change that makes no sense.
+/// A fault change that is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
-    /// Too long a delay or stall.
+    /// The delay or stall is too long.
     #[error("{field} of {ms} ms is above the limit of {MAX_FAULT_MS} ms (one hour)")]
     TooLong {
         /// The field of the change.
@@ -108,17 +111,18 @@ pub enum FaultError {
         /// Its value, in milliseconds.
         ms: u64,
     },
-    /// Too many methods to refuse.
-    #[error("{0} methods to refuse; refuse at most {MAX_REFUSED} at a time")]
+    /// There are too many methods to refuse.
+    #[error("cannot refuse {0} methods; refuse at most {MAX_REFUSED} at a time")]
     Refused(usize),
 }
 
-/// What all connections look at.
+/// The fault state that all connections follow.
 #[derive(Clone, Copy, Default)]
 struct Network {
     delay: Duration,
     stall: Silence,
-    /// Connections opened before this many changes of it are cut.
+    /// The number of "drop all" changes so far. A connection that was opened before the latest one is
+    /// cut.
     cuts: u64,
 }
 
@@ -184,12 +188,12 @@ impl Faults {
         }
     }
 
-    /// What refuses the methods of a connection.
+    /// Returns the layer that refuses methods on a connection.
     pub(crate) fn refusals(&self, line: &Line) -> RefusalLayer {
         RefusalLayer { methods: self.refused.clone(), control: line.control() }
     }
 
-    /// Whether a connection that was just opened is to be cut; counts it.
+    /// Checks whether a newly opened connection must be cut, and counts it.
     pub(crate) fn cuts_newcomer(&self) -> bool {
         self.drop_next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
@@ -229,7 +233,7 @@ impl Line {
         Self { network, cuts_before, control: Arc::default() }
     }
 
-    /// Set once the connection turns out to be for control.
+    /// Returns the flag that is set once the connection turns out to be a control connection.
     pub(crate) fn control(&self) -> Arc<AtomicBool> {
         self.control.clone()
     }
@@ -238,8 +242,8 @@ impl Line {
         self.control.load(Ordering::SeqCst)
     }
 
-    /// Waits until what the server sent at `sent` may arrive: late by the delay of now, and not while answers are
-    /// withheld. The flag of a control connection is set before its first answer.
+    /// Waits until bytes that the server sent at `sent` may arrive: after the current delay, and not
+    /// during a stall. The flag of a control connection is set before its first answer.
     async fn may_arrive(&mut self, sent: Instant) {
         while !self.is_control() {
             let Network { delay, stall, .. } = *self.network.borrow_and_update();
@@ -254,12 +258,12 @@ impl Line {
                 None => self.network.changed().await,
             };
             if changed.is_err() {
-                return; // The server has stopped: no fault will ever change again.
+                return; // The server has stopped; no fault changes any more.
             }
         }
     }
 
-    /// Waits until the connection is to be cut.
+    /// Waits until the connection must be cut.
     async fn cut(mut self) {
         let cuts_before = self.cuts_before;
         let cut = self.network.wait_for(|network| network.cuts > cuts_before).await.is_ok();
@@ -273,7 +277,8 @@ impl Line {
     }
 }
 
-/// Carries bytes between a client's socket and the server's end until one side closes or the connection is cut.
+/// Carries bytes between a client's socket and the server's end, until one side closes or the
+/// connection is cut.
 pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
     let (mut from_client, mut to_client) = socket.into_split();
     let (mut from_server, mut to_server) = tokio::io::split(server);
@@ -305,7 +310,7 @@ pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
     tokio::select! {
         biased;
         () = cut => tracing::debug!(target: "devchain::faults", "connection cut"),
-        // A client that only stopped sending still gets what is on its way.
+        // A client that only stopped sending still receives the bytes on their way.
         Err(_) = requests => {}
         _ = async { tokio::try_join!(answers, deliveries) } => {}
     }

@@ -1,4 +1,4 @@
-//! The way to a running chain from the same process: all `dev_*` operations as async methods.
+//! The handle of a running chain in the same process: all `dev_*` operations as async methods.
 
 use std::path::{Path, PathBuf};
 
@@ -13,29 +13,29 @@ use crate::{
     store::{Block, Extrinsic, Hash},
 };
 
-/// How many messages may wait for the chain; who sends more waits as well.
+/// The capacity of the chain's inbox, in messages. A sender waits while it is full.
 pub(crate) const INBOX: usize = 1024;
 
-/// The most blocks that one call seals.
+/// The maximum number of blocks that one call seals.
 pub const MAX_BLOCKS: u32 = 100_000;
 
-/// The longest storage key that `set_storage` takes, in bytes.
+/// The longest storage key that `set_storage` accepts, in bytes.
 pub const MAX_KEY: usize = 1024;
 
-/// How many statuses of a transaction may wait for its watcher.
+/// The number of statuses of a transaction that are buffered for its watcher.
 const WATCHED_STATUSES: usize = 16;
 
-/// A chain that could not do what it was told.
+/// A control operation that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The chain has been shut down.
     #[error("the chain has stopped")]
     Stopped,
-    /// No or too many blocks asked for.
-    #[error("{0} blocks asked for; ask for 1 to {MAX_BLOCKS} at a time")]
+    /// The number of blocks is zero or too large.
+    #[error("cannot seal {0} blocks; ask for 1 to {MAX_BLOCKS} at a time")]
     BlockCount(u32),
-    /// A storage key that cannot be.
-    #[error("a storage key of {0} bytes; keys have 1 to {MAX_KEY} bytes")]
+    /// A storage key is empty or too long.
+    #[error("invalid storage key of {0} bytes; keys have 1 to {MAX_KEY} bytes")]
     KeyLength(usize),
     /// A block was not sealed.
     #[error(transparent)]
@@ -43,33 +43,34 @@ pub enum ControlError {
     /// A snapshot was not written.
     #[error("snapshot: {0}")]
     Snapshot(#[from] LogError),
-    /// A fault that cannot be set.
+    /// A fault was not set.
     #[error(transparent)]
     Fault(#[from] FaultError),
 }
 
-/// A transaction that was not taken in.
+/// A transaction that was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The chain has been shut down.
     #[error("the chain has stopped")]
     Stopped,
-    /// The pool or the runtime refused it.
+    /// The pool or the runtime refused the transaction.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
-/// Where the chain stands, with the faults that are on (`dev_status`).
+/// The status of the chain and its active faults (`dev_status`).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ChainStatus {
-    /// Chain and pool.
+    /// The status of the chain and the pool.
     #[serde(flatten)]
     pub node: NodeStatus,
-    /// The server's faults.
+    /// The active faults of the server.
     pub faults: FaultStatus,
 }
 
-/// A handle of a running chain. Clones are handles of the same chain. Once it has stopped, every call says so.
+/// A handle that controls a running chain. Clones control the same chain. After the chain has stopped,
+/// the async calls fail with `Stopped`.
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
@@ -82,7 +83,7 @@ impl Handle {
         Self { inbox, best, faults }
     }
 
-    /// Seals `count` blocks now, held or not. Their timestamps are those of blocks that are due.
+    /// Seals `count` blocks now, held or not. They get the timestamps of blocks that are due.
     pub async fn new_block(&self, count: u32) -> Result<NodeStatus, ControlError> {
         self.seal(count, Pace::Due).await
     }
@@ -92,20 +93,22 @@ impl Handle {
         self.seal(count, Pace::FastForward).await
     }
 
-    /// Seals no block by the block time until [`Handle::release`]. The height at which the chain stands.
+    /// Stops sealing at the block time until [`Handle::release`]. Returns the newest height.
     pub async fn hold(&self) -> Result<u32, ControlError> {
         self.ask(|reply| Message::Hold { held: true, reply }).await
     }
 
-    /// Seals blocks by the block time again, the first one a block time from now. The height.
+    /// Resumes sealing at the block time; the first block follows one block time from now. Returns the
+    /// newest height.
     pub async fn release(&self) -> Result<u32, ControlError> {
         self.ask(|reply| Message::Hold { held: false, reply }).await
     }
 
-    /// Writes raw storage at the start of the next block, whose height it returns.
+    /// Writes raw storage at the start of the next block. Returns the height of that block.
     ///
-    /// The writes are part of that block's state and are kept in the log. Nothing checks that the values decode. If
-    /// the runtime cannot make a block with them, they are dropped with that block.
+    /// The writes are part of that block's state and are kept in the log. The values are not checked;
+    /// they may be undecodable. If the runtime cannot build a block with them, they are dropped
+    /// together with that block.
     pub async fn set_storage(&self, writes: Vec<StorageWrite>) -> Result<u32, ControlError> {
         let lengths = writes.iter().map(|write| write.key.len());
         if let Some(length) = lengths.into_iter().find(|length| !(1..=MAX_KEY).contains(length)) {
@@ -114,44 +117,46 @@ impl Handle {
         self.ask(|reply| Message::Write { writes, reply }).await
     }
 
-    /// Writes a log of the chain as it stands to `path`, which must not exist; another devchain can start from it.
+    /// Writes a log of the chain as it is now to `path`, which must not exist. Another devchain can
+    /// start from it.
     pub async fn snapshot(&self, path: &Path) -> Result<(), ControlError> {
         let path = PathBuf::from(path);
         Ok(self.ask(|reply| Message::Snapshot { path, reply }).await??)
     }
 
-    /// Turns faults of the server on or off. Works whatever faults are on.
+    /// Turns faults of the server on or off. Works even while faults are active.
     pub fn fault(&self, change: FaultChange) -> Result<FaultStatus, ControlError> {
         Ok(self.faults.apply(change)?)
     }
 
-    /// Where the chain stands.
+    /// Returns the status of the chain.
     pub async fn status(&self) -> Result<ChainStatus, ControlError> {
         let node = self.read(Node::status).await?;
         Ok(ChainStatus { node, faults: self.faults.status() })
     }
 
-    /// The block at a height, if it is sealed.
+    /// Returns the block at a height, if it is sealed.
     pub async fn block(&self, height: u32) -> Result<Option<Block>, ControlError> {
         self.read(move |node| node.chain().store().by_height(height).cloned()).await
     }
 
-    /// The newest block's storage at `key`.
+    /// Reads the newest block's storage at `key`.
     pub async fn storage(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, ControlError> {
         self.read(move |node| node.chain().best_state().storage(&key)).await
     }
 
-    /// The newest height, and each one from now on.
+    /// Returns a channel that holds the newest height and receives each later one.
     pub fn heights(&self) -> watch::Receiver<u32> {
         self.best.clone()
     }
 
-    /// Gives a signed extrinsic to the pool; its hash.
+    /// Submits a signed extrinsic to the pool. Returns its hash.
     pub async fn submit(&self, extrinsic: Extrinsic) -> Result<Hash, SubmitError> {
         self.give(extrinsic, None).await
     }
 
-    /// Gives a signed extrinsic to the pool, and reports what becomes of it. The channel closes after the last status.
+    /// Submits a signed extrinsic to the pool. Returns its hash and a channel of its statuses, which
+    /// closes after the last one.
     pub async fn submit_and_watch(
         &self,
         extrinsic: Extrinsic,
@@ -160,13 +165,14 @@ impl Handle {
         Ok((self.give(extrinsic, Some(watcher)).await?, statuses))
     }
 
-    /// The transactions in the pool that the next block could hold, in the order in which it would.
+    /// Returns the transactions that are ready for the next block, in the order in which it would
+    /// include them.
     pub async fn pending(&self) -> Result<Vec<Extrinsic>, ControlError> {
         let ready = self.read(|node| node.pool().ready()).await?;
         Ok(ready.into_iter().map(|transaction| transaction.bytes).collect())
     }
 
-    /// Removes transactions from the pool; those that were there.
+    /// Removes transactions from the pool. Returns the hashes of those that were in it.
     pub async fn remove(&self, hashes: Vec<Hash>) -> Result<Vec<Hash>, ControlError> {
         self.ask(|reply| Message::Remove { hashes, reply }).await
     }
@@ -176,7 +182,7 @@ impl Handle {
         self.inbox.closed().await;
     }
 
-    /// Looks at the node on its own thread.
+    /// Reads from the node, on its own thread.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Node) -> T + Send + 'static,

@@ -1,12 +1,13 @@
-//! A development chain: Subtensor's interface in one small process, to be run, paced, broken and restarted by tests.
+//! A development chain: Subtensor's interface in one small process. Tests run, pace, break and restart
+//! it.
 //!
-//! What it is: a node around `devchain-runtime` (FRAME, natively compiled). It seals blocks by a block time or on
-//! demand, each final at once, keeps every state in memory and every block in an append-only log, and answers the
-//! JSON-RPC that subxt, `@polkadot/api` and Bittensor's SDK speak. The `dev_*` calls hold it, wind it forward, write
-//! its storage, copy it, and make its network fail.
+//! It is a node around `devchain-runtime` (FRAME, natively compiled). It seals blocks at a block time
+//! or on demand. Each block is final at once. It keeps every state in memory and appends every block to
+//! a log. It answers the JSON-RPC that subxt, `@polkadot/api` and Bittensor's SDK speak. The `dev_*`
+//! calls hold it, fast-forward it, write its storage, copy it, and inject network faults.
 //!
-//! What it is not: a network (one process, no peers, no forks), WebAssembly, or safe to expose: whoever reaches its
-//! socket controls it.
+//! It is not a network (one process, no peers, no forks) and not WebAssembly. It is not safe to expose:
+//! any client that reaches its socket controls it.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -23,8 +24,13 @@
 //! # }
 //! ```
 //!
-//! Where to look next: [`Config`] for the settings, [`Handle`] for what can be done to a running chain, `node` for the
-//! thread that owns it, `seal` for how a block is made, `log` for what is on the disk, `pool` for what waits.
+//! Next, see:
+//! * [`Config`]: the settings.
+//! * [`Handle`]: control of a running chain.
+//! * `node`: the thread that owns the chain.
+//! * `seal`: block building.
+//! * `log`: the file on disk.
+//! * `pool`: the waiting transactions.
 
 mod chain;
 mod clock;

@@ -1,11 +1,13 @@
 //! The append-only log on disk: one record for each sealed block, the first one for genesis.
 //!
-//! A block is appended before anybody is told of it. One record is one `write`, so a process killed at any instant
-//! leaves whole records and at most one that is cut short, which the next start drops with a warning (if it has its whole
-//! length and is damaged, its bytes are kept in a file beside the log). What has been
-//! handed to the kernel survives the process; what must survive a power cut as well needs [`Sync::EveryBlock`].
+//! A block is appended before any client learns of it. Each record is written with one `write`. So a
+//! process that is killed at any instant leaves whole records, followed by at most one record that is
+//! cut short. The next start drops that record with a warning. A last record that has its full length
+//! but is damaged is dropped too; its bytes are kept in a file beside the log. Bytes handed to the
+//! kernel survive the process. To survive a power cut as well, use [`Sync::EveryBlock`].
 //!
-//! The file starts with eight bytes of magic and a version, then come frames (see `frame`), each of one record.
+//! The file starts with eight bytes of magic and a version. Frames follow (see `frame`); each of them
+//! holds one record.
 
 mod frame;
 mod read;
@@ -27,44 +29,45 @@ pub use self::record::{RuntimeId, StorageWrite};
 /// The first bytes of a log.
 const MAGIC: [u8; 8] = *b"devchain";
 
-/// The version of the format, after the magic.
+/// The version of the format; it follows the magic.
 const VERSION: u32 = 1;
 
-/// Bytes before the first frame.
+/// The number of bytes before the first frame.
 const PREAMBLE_LEN: usize = MAGIC.len() + 4;
 
-/// When the log's bytes are forced to the disk.
+/// The time at which the log is flushed to the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sync {
-    /// At a clean shutdown and in snapshots. A killed process loses nothing; a power cut may lose the last blocks.
+    /// At a clean shutdown and in snapshots. A killed process loses nothing; a power cut may lose the
+    /// last blocks.
     #[default]
     AtClose,
-    /// After each block. A power cut loses nothing; a block costs what the disk's flush costs.
+    /// After each block. A power cut loses nothing; each block takes as long as a flush of the disk.
     EveryBlock,
 }
 
-/// Why a log could not be opened, read or written.
+/// The reason why a log could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("log {path}: cannot {action}: {source}")]
     Io {
         /// The log.
         path: PathBuf,
-        /// What was tried, as a verb.
+        /// The action that was tried, as a verb phrase.
         action: &'static str,
-        /// The refusal.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Another process has it open.
-    #[error("log {0} is in use by another devchain; stop that one, or give this one another --log")]
+    /// Another process has the log open.
+    #[error("log {0} is in use by another devchain; stop it, or give another --log")]
     InUse(PathBuf),
-    /// A folder, a device or a pipe.
-    #[error("{0} is no regular file and was left as it is; give another --log")]
+    /// The path is a folder, a device or a pipe.
+    #[error("{0} is not a regular file and was left unchanged; give another --log")]
     NoFile(PathBuf),
-    /// The file is something else.
-    #[error("{0} is not a devchain log and was left as it is; give another --log")]
+    /// The file is not a log.
+    #[error("{0} is not a devchain log and was left unchanged; give another --log")]
     Foreign(PathBuf),
     /// The file is a log of another format version.
     #[error(
@@ -73,36 +76,36 @@ pub enum LogError {
     Version {
         /// The log.
         path: PathBuf,
-        /// Its version.
+        /// The version in the file.
         found: u32,
     },
     /// A record that is not the last one is damaged.
     #[error(
-        "log {path}: the record at byte {offset} (after block {after}) is damaged and more follows it; restore the file from a copy or a snapshot, or remove it to start anew"
+        "log {path}: the record at byte {offset} (after block {after}) is damaged and more follows it; restore the file from a copy or a snapshot, or remove it to start a new chain"
     )]
     Damaged {
         /// The log.
         path: PathBuf,
-        /// Where the record starts.
+        /// The byte at which the record starts.
         offset: u64,
-        /// The last good height, or none before genesis.
+        /// The height of the last good block; `None` before genesis.
         after: Height,
     },
-    /// A record is whole and cannot follow those before it.
+    /// A record is whole but does not fit those before it.
     #[error(
-        "log {path}: the record at byte {offset} {problem}; restore the file from a copy or a snapshot, or remove it to start anew"
+        "log {path}: the record at byte {offset} {problem}; restore the file from a copy or a snapshot, or remove it to start a new chain"
     )]
     Inconsistent {
         /// The log.
         path: PathBuf,
-        /// Where the record starts.
+        /// The byte at which the record starts.
         offset: u64,
-        /// What is wrong with it.
+        /// The problem, as the predicate of the message.
         problem: &'static str,
     },
-    /// A record would be larger than a frame can hold.
+    /// A record is larger than a frame can hold.
     #[error(
-        "log {path}: a record of {size} bytes is above the limit of {} bytes; seal smaller blocks",
+        "log {path}: cannot append a record of {size} bytes, the limit is {} bytes; seal smaller blocks",
         frame::MAX_PAYLOAD
     )]
     TooLarge {
@@ -113,7 +116,7 @@ pub enum LogError {
     },
 }
 
-/// A height that may not exist yet, for messages.
+/// A height that may be absent, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Height(pub Option<u32>);
 
@@ -126,14 +129,15 @@ impl std::fmt::Display for Height {
     }
 }
 
-/// What dropping a torn tail took away.
+/// A torn tail that was dropped from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
-    /// Where the last whole record ended, and the file ends now.
+    /// The end of the last whole record, which is the new end of the file.
     pub offset: u64,
-    /// How many bytes were dropped.
+    /// The number of dropped bytes.
     pub dropped: u64,
-    /// Where they were kept: only if they are a complete record that is damaged, not one that was cut short.
+    /// The file that keeps the dropped bytes. Set only for a complete record that is damaged, not for
+    /// one that was cut short.
     pub kept: Option<PathBuf>,
 }
 
@@ -145,19 +149,20 @@ pub(crate) struct Log {
     sync: Sync,
 }
 
-/// Takes the records of a log one by one; an error says what is wrong with the record.
+/// A callback that receives the records of a log one by one. Its error is the problem with the record.
 pub(crate) type Visitor<'a> = &'a mut dyn FnMut(Record) -> Result<(), &'static str>;
 
 impl Log {
-    /// Opens the log at `path` and shows its records to `visit`, or makes a new one without records.
+    /// Opens the log at `path` and passes its records to `visit`, or creates a new log without records.
     ///
-    /// A torn tail is cut off and returned; a last record that is complete and damaged is kept beside the log.
+    /// A torn tail is cut off and returned. A last record that is complete but damaged is kept in a
+    /// file beside the log.
     pub(crate) fn open(
         path: &Path,
         sync: Sync,
         visit: Visitor<'_>,
     ) -> Result<(Self, Option<TornTail>), LogError> {
-        // Opening a device or a pipe may by itself have effects, or never end.
+        // Opening a device or a pipe may have side effects, or block forever.
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Err(LogError::NoFile(path.into()));
         }
@@ -179,7 +184,7 @@ impl Log {
         Ok((log, (end < length).then(|| TornTail { offset: end, dropped: length - end, kept })))
     }
 
-    /// Makes a log at `path`, which must not exist.
+    /// Creates a log at `path`, which must not exist.
     pub(crate) fn create(path: &Path, sync: Sync) -> Result<Self, LogError> {
         let options = OpenOptions::new().read(true).write(true).create_new(true).open(path);
         let file = options.map_err(io_error(path, "create it"))?;
@@ -188,7 +193,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Appends one record. On an error the log is as it was before.
+    /// Appends one record. After an error the log is as it was before.
     pub(crate) fn append(&mut self, record: &Record) -> Result<(), LogError> {
         let payload = record.encode();
         if payload.len() > frame::MAX_PAYLOAD {
@@ -198,7 +203,7 @@ impl Log {
         if self.sync == Sync::EveryBlock { self.flush() } else { Ok(()) }
     }
 
-    /// Forces everything to the disk.
+    /// Flushes the file to the disk.
     pub(crate) fn flush(&mut self) -> Result<(), LogError> {
         self.file.sync_data().map_err(io_error(&self.path, "flush it to the disk"))
     }
@@ -231,10 +236,11 @@ impl Log {
 }
 
 impl Drop for Log {
-    /// Gives the lock back by itself: a process forked meanwhile may hold a copy of the file for a moment longer.
+    /// Releases the lock explicitly. A process forked meanwhile may hold a copy of the file a moment
+    /// longer, and the lock with it.
     fn drop(&mut self) {
         if let Err(error) = self.file.unlock() {
-            tracing::warn!(target: "devchain::log", path = %self.path.display(), %error, "lock not given back");
+            tracing::warn!(target: "devchain::log", path = %self.path.display(), %error, "cannot release the lock");
         }
     }
 }
@@ -243,7 +249,7 @@ fn io_error(path: &Path, action: &'static str) -> impl Fn(io::Error) -> LogError
     move |source| LogError::Io { path: path.into(), action, source }
 }
 
-/// Copies what follows `offset` to a new file beside the log; its path.
+/// Copies the bytes after `offset` to a new file beside the log. Returns its path.
 fn keep_tail(log: &Path, file: &mut File, offset: u64) -> Result<PathBuf, LogError> {
     file.seek(SeekFrom::Start(offset)).map_err(io_error(log, "seek in it"))?;
     let (path, mut copy) = new_file_beside(log)?;
@@ -252,7 +258,7 @@ fn keep_tail(log: &Path, file: &mut File, offset: u64) -> Result<PathBuf, LogErr
     Ok(path)
 }
 
-/// The first of `LOG.damaged-1`, `LOG.damaged-2`, … that does not exist yet.
+/// Creates the first of `LOG.damaged-1`, `LOG.damaged-2`, … that does not exist yet.
 fn new_file_beside(log: &Path) -> Result<(PathBuf, File), LogError> {
     let mut number = 1_u32;
     loop {

@@ -1,4 +1,4 @@
-//! The command `devchain`: see `cli` for what it takes, and the library for what it does.
+//! The command `devchain`. Its command line is in `cli`; the work is done by the library.
 
 mod cli;
 

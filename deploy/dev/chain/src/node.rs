@@ -1,9 +1,10 @@
-//! The thread that owns the chain, and the messages that reach it.
+//! The thread that owns the chain, and its messages.
 //!
-//! Externalities are thread-local and the state has one writer, so one thread does all that touches the chain:
-//! [`Message`]s come in through a bounded inbox, [`Node::run`] carries them out one at a time. Blocks that are due
-//! come before messages, and after each block up to [`TURN`] waiting messages are served before the next, so that
-//! neither readers nor a long fast-forward keep the other waiting.
+//! Externalities are thread-local and the state has one writer, so one thread does everything that
+//! touches the chain. [`Message`]s arrive through a bounded inbox; [`Node::run`] processes them one at
+//! a time. A due block is sealed before messages are served. After each block, up to [`TURN`] waiting
+//! messages are served before the next block. So a long fast-forward does not block readers, and
+//! readers do not block it.
 
 mod message;
 mod watchers;
@@ -31,10 +32,10 @@ use crate::{
     store::{Block, Extrinsic, Hash},
 };
 
-/// How many waiting messages are served between two blocks.
+/// The maximum number of waiting messages that are served between two blocks.
 const TURN: usize = 256;
 
-/// How a node paces its blocks and tells the time.
+/// The block time, the clock, and whether sealing is held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) block_time: Duration,
@@ -48,13 +49,13 @@ impl Timing {
     }
 }
 
-/// All state of the thread.
+/// The state of the thread.
 pub(crate) struct Node {
     chain: Chain,
     pool: Pool,
     watchers: Watchers,
     timing: Timing,
-    /// Raw writes for the next block.
+    /// The raw storage writes for the next block.
     writes: Vec<StorageWrite>,
     jobs: VecDeque<SealJob>,
     next_due: Instant,
@@ -62,7 +63,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node that tells `best` each height that it reaches.
+    /// Creates a node that sends each new height to `best`.
     pub(crate) fn new(chain: Chain, pool: Pool, timing: Timing, best: watch::Sender<u32>) -> Self {
         best.send_replace(chain.store().best().header.number);
         let next_due = Instant::now() + timing.block_time;
@@ -78,7 +79,7 @@ impl Node {
         &self.pool
     }
 
-    /// Serves until `stop` changes or nobody can send any more, then flushes the log.
+    /// Serves until `stop` changes or no sender is left, then flushes the log.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
         loop {
             let is_due =
@@ -100,7 +101,7 @@ impl Node {
             tokio::task::yield_now().await;
         }
         if let Err(error) = self.chain.flush() {
-            tracing::error!(target: "devchain", %error, "log not flushed");
+            tracing::error!(target: "devchain", %error, "cannot flush the log");
         }
     }
 
@@ -131,7 +132,8 @@ impl Node {
         }
     }
 
-    /// The nonce for the account's next transaction, with those in the pool that are ready.
+    /// Returns the nonce for the account's next transaction. Counts the account's ready transactions in
+    /// the pool.
     pub(crate) fn next_nonce(&self, account: &AccountId32) -> Result<u32, crate::state::CallError> {
         Ok(self.pool.next_nonce(account, self.chain.best_state().nonce(account)?))
     }
@@ -160,7 +162,8 @@ impl Node {
         Ok(hash)
     }
 
-    /// Asks pool and runtime for a transaction; its account's nonce in the state.
+    /// Validates a transaction with the pool and the runtime. Also returns its account's nonce in the
+    /// state.
     fn check(&self, bytes: Extrinsic, hash: Hash) -> Result<(Transaction, u32), Refusal> {
         let best = self.chain.store().best();
         self.pool.check_unknown(&hash, best.header.number)?;
@@ -195,7 +198,7 @@ impl Node {
         }
     }
 
-    /// Seals the block that the block time asks for. A failure is logged, and tried again when the next one is due.
+    /// Seals the block that is due. Logs a failure; the next due block is another attempt.
     fn seal_due(&mut self) {
         self.next_due += self.timing.block_time;
         let now = Instant::now();
@@ -203,7 +206,7 @@ impl Node {
             self.next_due = now;
         }
         if let Err(error) = self.seal(Pace::Due) {
-            tracing::error!(target: "devchain", %error, "no block sealed");
+            tracing::error!(target: "devchain", %error, "cannot seal the block that is due");
         }
     }
 
@@ -215,7 +218,7 @@ impl Node {
         let draft = Draft { writes: self.writes.clone(), timestamp_ms, transactions: self.pool.ready() };
         let sealed = self.chain.seal(draft);
         if !matches!(sealed, Err(BlockError::Log(_))) {
-            // Writes that the runtime cannot live with must not stop the chain for ever.
+            // Drop writes that the runtime cannot process, so that they do not stop the chain forever.
             self.writes.clear();
         }
         let outcome = sealed?;
@@ -230,7 +233,8 @@ impl Node {
 
     fn settle(&mut self, height: u32, hash: Hash, included: &[Hash], rejected: &[Hash]) {
         let state = self.chain.best_state();
-        // The pool asks only for accounts that wait. One whose nonce cannot be read keeps its place.
+        // The pool asks only for accounts with waiting transactions. If a nonce cannot be read, the
+        // account keeps its place.
         let nonce_of = |account: &AccountId32| state.nonce(account).unwrap_or(0);
         let mut changes = self.pool.settle(height, hash, included, nonce_of);
         changes.extend(rejected.iter().flat_map(|hash| self.pool.reject(hash, height)));
@@ -238,7 +242,7 @@ impl Node {
     }
 }
 
-/// The account and nonce in a tag that `CheckNonce` provides: `(AccountId, u32)`.
+/// Decodes the account and nonce from a tag that `CheckNonce` provides: `(AccountId, u32)`.
 fn owner(tag: &[u8]) -> Option<(AccountId32, u32)> {
     DecodeAll::decode_all(&mut &tag[..]).ok()
 }

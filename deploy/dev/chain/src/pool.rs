@@ -1,11 +1,13 @@
-//! Transactions that wait for a block: a pure state machine, ordered by account and nonce.
+//! The transaction pool: a pure state machine, ordered by account and nonce.
 //!
-//! It decides, and does no I/O: whoever drives it asks the runtime for validity first, tells it each account's nonce
-//! and the height, and passes on the [`Change`]s that it returns. A transaction is *ready* when its account's nonces
-//! are all there up to its own, *future* otherwise. Refusals are those of a Substrate node (see `refusal`).
+//! It decides and does no I/O. Its driver asks the runtime for validity first, passes in each account's
+//! nonce and the height, and forwards the returned [`Change`]s. A transaction is *ready* if all nonces
+//! of its account up to its own are there, otherwise it is *future*. Refusals are those of a Substrate
+//! node (see `refusal`).
 //!
-//! Limits ([`Limits`]): a full pool drops the transaction of lowest priority in favour of one with a higher priority,
-//! always the last nonce of an account, so that no gap opens; a newcomer that is itself the lowest is refused.
+//! Limits ([`Limits`]): a full pool drops the transaction of lowest priority in favour of one with a
+//! higher priority. It always drops the last nonce of an account, so that no gap opens. A new
+//! transaction that has itself the lowest priority is refused.
 
 mod limits;
 mod refusal;
@@ -27,30 +29,31 @@ pub(crate) struct Transaction {
     pub(crate) hash: Hash,
     /// The signed extrinsic as it goes into a block.
     pub(crate) bytes: Extrinsic,
-    /// Who signed it.
+    /// The signer's account.
     pub(crate) account: AccountId32,
-    /// Its place among the account's transactions.
+    /// The transaction's position in the account's sequence.
     pub(crate) nonce: u32,
-    /// Higher goes first among accounts, and replaces lower with the same nonce.
+    /// The priority. Among accounts the higher one goes first; with the same nonce the higher one
+    /// replaces the lower one.
     pub(crate) priority: u64,
     /// The last height at which it may be included; `u32::MAX` without a mortal era.
     pub(crate) valid_until: u32,
 }
 
-/// What became of a transaction. Words of `author_extrinsicUpdate`.
+/// The status of a transaction, named as in `author_extrinsicUpdate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It waits for an earlier nonce.
+    /// Waits for an earlier nonce.
     Future,
-    /// It can go into the next block.
+    /// Can go into the next block.
     Ready,
-    /// It is in the block with this hash, which is final.
+    /// Included in the block with this hash, which is final.
     Included(Hash),
-    /// Another transaction with its nonce and a higher priority took its place.
+    /// Replaced by a transaction with the same nonce and a higher priority, which has this hash.
     Usurped(Hash),
-    /// The pool was full, or somebody removed it.
+    /// Dropped because the pool was full, or removed on request.
     Dropped,
-    /// The runtime refused it at block building, its era is over, or its nonce is used up.
+    /// Refused by the runtime at block building, or its era is over, or its nonce is used.
     Invalid,
 }
 
@@ -70,7 +73,7 @@ struct Entry {
     ready: bool,
 }
 
-/// The pool. See the module's text.
+/// The pool. See the module docs.
 pub(crate) struct Pool {
     limits: Limits,
     queues: BTreeMap<AccountId32, Queue>,
@@ -81,7 +84,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// An empty pool.
+    /// Creates an empty pool.
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -93,23 +96,25 @@ impl Pool {
         }
     }
 
-    /// How many transactions wait, ready and future.
+    /// Returns the number of transactions, ready and future.
     pub(crate) fn len(&self) -> usize {
         self.by_hash.len()
     }
 
-    /// How many transactions are ready.
+    /// Returns the number of ready transactions.
     pub(crate) fn ready_len(&self) -> usize {
         self.entries().filter(|entry| entry.ready).count()
     }
 
-    /// The nonce that the account's next transaction should have: after those that are ready.
+    /// Returns the nonce that the account's next transaction should have: the one after its ready
+    /// transactions.
     pub(crate) fn next_nonce(&self, account: &AccountId32, state_nonce: u32) -> u32 {
         let ready = self.queues.get(account).map_or(0, |queue| queue.ready().count());
         state_nonce.saturating_add(ready as u32)
     }
 
-    /// Refuses what is in the pool already, or was there lately. To be asked before the runtime is.
+    /// Refuses a transaction that is already in the pool, or was there recently. Call this before
+    /// asking the runtime.
     pub(crate) fn check_unknown(&self, hash: &Hash, height: u32) -> Result<(), Refusal> {
         if self.banned.get(hash).is_some_and(|until| height <= *until) {
             return Err(Refusal::Banned);
@@ -120,7 +125,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes a transaction in. `state_nonce` is its account's nonce in the newest state, at most the transaction's.
+    /// Adds a transaction. `state_nonce` is its account's nonce in the newest state; it is at most the
+    /// transaction's nonce.
     pub(crate) fn insert(
         &mut self,
         transaction: Transaction,
@@ -143,8 +149,8 @@ impl Pool {
         Ok(changes)
     }
 
-    /// The ready transactions in the order in which a block should try them: by priority, then by arrival, each
-    /// account's by nonce.
+    /// Returns the ready transactions in the order in which a block should try them. Accounts go by
+    /// priority, then by arrival; the transactions of an account go by nonce.
     pub(crate) fn ready(&self) -> Vec<Transaction> {
         let mut heads: std::collections::BinaryHeap<Head<'_>> =
             self.queues.values().filter_map(|queue| Head::of(queue.ready())).collect();
@@ -156,9 +162,10 @@ impl Pool {
         ordered
     }
 
-    /// A block at `height` was sealed with the transactions `included`; `nonce_of` reads its state.
+    /// Updates the pool after a block at `height` was sealed with the transactions `included`.
+    /// `nonce_of` reads nonces from its state.
     ///
-    /// Takes out what was included, what is too late and what expires, and promotes what became ready.
+    /// Removes included, outdated and expired transactions, and promotes those that became ready.
     pub(crate) fn settle(
         &mut self,
         height: u32,
@@ -183,13 +190,13 @@ impl Pool {
         changes
     }
 
-    /// The runtime refused a transaction while a block was built at `height`.
+    /// Removes a transaction that the runtime refused while a block was built at `height`.
     pub(crate) fn reject(&mut self, hash: &Hash, height: u32) -> Vec<Change> {
         self.ban(*hash, height);
         self.remove_as(hash, Status::Invalid)
     }
 
-    /// Somebody asked for its removal.
+    /// Removes a transaction on request.
     pub(crate) fn remove(&mut self, hash: &Hash) -> Vec<Change> {
         self.remove_as(hash, Status::Dropped)
     }
@@ -205,7 +212,7 @@ impl Pool {
         self.queues.values().flat_map(|queue| queue.waiting.values())
     }
 
-    /// The hash of the transaction that `new` replaces, if its nonce is taken.
+    /// Returns the hash of the transaction that `new` replaces, if its nonce is taken.
     fn replaceable(&self, new: &Transaction) -> Result<Option<Hash>, Refusal> {
         let Some(queue) = self.queues.get(&new.account) else { return Ok(None) };
         let Some(Entry { transaction: old, .. }) = queue.waiting.get(&new.nonce) else { return Ok(None) };
@@ -230,7 +237,8 @@ impl Pool {
         Ok(())
     }
 
-    /// The transaction of lowest priority among the last ones of all other accounts; of equals, the latest.
+    /// Returns the transaction to drop: the one of lowest priority among the last ones of all other
+    /// accounts. On a tie, the latest arrival.
     fn cheapest_other_than(&self, account: &AccountId32) -> Option<&Transaction> {
         let others = self.queues.iter().filter(|(owner, _)| *owner != account);
         let last = others.filter_map(|(_, queue)| queue.waiting.values().next_back());
@@ -256,7 +264,7 @@ impl Pool {
         Some(entry.transaction)
     }
 
-    /// Takes out what `account` can no longer have included: used nonces, ended eras.
+    /// Removes the account's transactions that can no longer be included: used nonces, expired eras.
     fn drop_late(&mut self, account: &AccountId32, next: u32, height: u32, changes: &mut Vec<Change>) {
         let Some(queue) = self.queues.get_mut(account) else { return };
         queue.next = next;
@@ -270,7 +278,7 @@ impl Pool {
         }
     }
 
-    /// Marks which of the account's transactions are ready, and reports those for which that changed.
+    /// Marks which transactions of the account are ready, and reports each one whose mark changed.
     fn refresh(&mut self, account: &AccountId32, changes: &mut Vec<Change>) {
         let Some(queue) = self.queues.get_mut(account) else { return };
         let mut expected = Some(queue.next);
@@ -298,7 +306,8 @@ impl Queue {
     }
 }
 
-/// The first ready transaction of an account, ordered by what a block takes first, and those after it.
+/// The first ready transaction of an account, ordered by what a block takes first, and the ready ones
+/// after it.
 struct Head<'a> {
     entry: &'a Entry,
     rest: Box<dyn Iterator<Item = &'a Entry> + 'a>,

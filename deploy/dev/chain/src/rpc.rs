@@ -1,8 +1,9 @@
-//! The JSON-RPC methods, by namespace, under the names and with the errors of a Substrate node.
+//! The JSON-RPC methods, by namespace, with the names and errors of a Substrate node.
 //!
-//! What subxt's legacy backend, `@polkadot/api` and Bittensor's SDK call is here. The names of the newer
-//! specification (`chainHead_v1_*`, `archive_v1_*`, `transaction_v1_*`) are not: clients that find none of them use
-//! these. Arguments and answers are documented where Substrate documents them; the `dev_*` methods in [`dev`].
+//! It has the methods that subxt's legacy backend, `@polkadot/api` and Bittensor's SDK call. It lacks
+//! those of the newer specification (`chainHead_v1_*`, `archive_v1_*`, `transaction_v1_*`); clients
+//! that do not find them use the older ones. Substrate documents the parameters and answers. The
+//! `dev_*` methods are documented in [`dev`].
 
 mod author;
 mod chain;
@@ -24,7 +25,7 @@ use self::{
 };
 use crate::handle::Handle;
 
-/// All methods of a chain.
+/// Registers all methods of a chain.
 pub(crate) fn methods(handle: &Handle) -> Result<Methods, RegisterMethodError> {
     let mut all = RpcModule::new(());
     all.merge(chain::Chain(handle.clone()).into_rpc())?;

@@ -1,7 +1,7 @@
-//! Makes the next block: initialize, timestamp, transactions, finalize.
+//! Builds the next block: initialize, timestamp, transactions, finalize.
 //!
-//! Each transaction runs in a storage transaction of its own. One that the runtime refuses, or panics on, leaves no
-//! trace in the block and does not stop the others.
+//! Each transaction runs in its own storage transaction. If the runtime refuses it or panics, the
+//! transaction leaves no trace in the block and does not stop the others.
 
 use std::collections::BTreeMap;
 
@@ -25,54 +25,52 @@ use crate::{
 /// The identifier of the timestamp in inherent data (`sp_timestamp::INHERENT_IDENTIFIER`).
 const TIMESTAMP: [u8; 8] = *b"timstap0";
 
-/// What the next block is made from.
+/// The inputs of the next block.
 pub(crate) struct Draft {
-    /// Raw storage writes before the block starts.
+    /// The raw storage writes before the block starts.
     pub(crate) writes: Vec<StorageWrite>,
-    /// Its timestamp, in milliseconds since 1970.
+    /// The block's timestamp, in milliseconds since 1970.
     pub(crate) timestamp_ms: u64,
-    /// What to try, in this order.
+    /// The transactions to try, in this order.
     pub(crate) transactions: Vec<Transaction>,
 }
 
-/// A block that is executed and not stored yet.
+/// A block that is executed but not stored yet.
 pub(crate) struct Executed {
     pub(crate) block: Block,
-    /// The trie nodes that it made.
+    /// The trie nodes that the block created.
     pub(crate) nodes: Vec<Vec<u8>>,
-    /// The transactions in it.
+    /// The transactions in the block.
     pub(crate) included: Vec<Hash>,
     /// The transactions that the runtime refused for good.
     pub(crate) rejected: Vec<Hash>,
 }
 
-/// Why there is no block.
+/// The reason why a block was not built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The runtime failed outside any transaction.
-    #[error("block {height} cannot be made: {source}")]
+    /// The runtime failed outside of any transaction.
+    #[error("cannot build block {height}: {source}")]
     Runtime {
-        /// The height it would have.
+        /// The height of the block.
         height: u32,
-        /// What failed.
+        /// The failed call.
         source: CallError,
     },
     /// The runtime refused the timestamp.
-    #[error("block {height} cannot be made: the runtime refuses its timestamp {timestamp_ms}: {reason}")]
+    #[error("cannot build block {height}: the runtime refuses its timestamp {timestamp_ms}: {reason}")]
     Timestamp {
-        /// The height it would have.
+        /// The height of the block.
         height: u32,
         /// The timestamp, in milliseconds since 1970.
         timestamp_ms: u64,
-        /// The runtime's words.
+        /// The runtime's reason.
         reason: String,
     },
-    /// The header names another state than the one computed.
-    #[error(
-        "block {height} cannot be made: its header names state root {named:?}, its state has {computed:?}"
-    )]
+    /// The header names another state root than the computed one.
+    #[error("cannot build block {height}: its header names state root {named:?}, its state has {computed:?}")]
     StateRoot {
-        /// The height it would have.
+        /// The height of the block.
         height: u32,
         /// The root in the header.
         named: Hash,
@@ -109,7 +107,7 @@ pub(crate) fn execute(parent: &Block, state: &State<'_>, draft: Draft) -> Result
     Ok(Executed { block: Block::new(header, run.body), nodes, included, rejected })
 }
 
-/// A block in the making.
+/// A block under construction.
 struct Run<'a, 'n> {
     state: &'a State<'n>,
     overlay: OverlayedChanges<BlakeTwo256>,
@@ -137,7 +135,7 @@ impl Run<'_, '_> {
         Ok(extrinsics.iter().map(Encode::encode).collect())
     }
 
-    /// Tries each transaction; those included and those refused for good.
+    /// Tries each transaction. Returns the included ones and those refused for good.
     fn transactions(&mut self, transactions: Vec<Transaction>) -> (Vec<Hash>, Vec<Hash>) {
         let (mut included, mut rejected) = (Vec::new(), Vec::new());
         for Transaction { hash, bytes, .. } in transactions {
@@ -154,7 +152,7 @@ impl Run<'_, '_> {
         (included, rejected)
     }
 
-    /// Applies one extrinsic and keeps what it did, unless it is refused.
+    /// Applies one extrinsic. Keeps its effects unless the runtime refuses it.
     fn apply(&mut self, extrinsic: Extrinsic) -> Result<ApplyExtrinsicResult, CallError> {
         let method = "BlockBuilder_apply_extrinsic";
         let depth = self.overlay.transaction_depth();
@@ -166,7 +164,7 @@ impl Run<'_, '_> {
             self.body.push(extrinsic);
             return result;
         }
-        // A panic leaves the storage layers of the runtime open above ours.
+        // After a panic, the runtime's own storage transactions are still open above this one.
         while self.overlay.transaction_depth() > depth {
             self.overlay.rollback_transaction().expect("the depth is above zero");
         }
@@ -179,11 +177,11 @@ impl Run<'_, '_> {
         state::answer(method, &bytes, "a header")
     }
 
-    /// The new state root, and the trie nodes that it needs beyond the parent's.
+    /// Returns the new state root and the trie nodes that the parent's state lacks.
     fn changes(&mut self) -> (Hash, Vec<Vec<u8>>) {
         let backend = self.state.backend();
         let changes = self.overlay.drain_storage_changes(backend, state_version());
-        let changes = changes.expect("draining has no way to fail once all storage transactions are closed");
+        let changes = changes.expect("draining cannot fail once all storage transactions are closed");
         (changes.transaction_storage_root, new_nodes(changes.transaction))
     }
 
@@ -192,19 +190,19 @@ impl Run<'_, '_> {
     }
 }
 
-/// Whether a refusal may be over in a later block.
+/// Checks whether the transaction may be valid in a later block.
 fn is_passing(error: &TransactionValidityError) -> bool {
     use TransactionValidityError::Invalid;
     matches!(error, Invalid(InvalidTransaction::ExhaustsResources | InvalidTransaction::Future))
 }
 
-/// How the runtime lays out its state trie.
+/// Returns the layout version of the runtime's state trie.
 pub(crate) fn state_version() -> StateVersion {
     devchain_runtime::VERSION.state_version()
 }
 
-/// The nodes that a trie update added, in an order that depends on them alone. Those that it would remove stay: the
-/// store is an archive.
+/// Returns the nodes that a trie update added, in a deterministic order. Nodes that the update would
+/// remove are kept, since the store is an archive.
 pub(crate) fn new_nodes(mut changes: PrefixedMemoryDB<BlakeTwo256>) -> Vec<Vec<u8>> {
     let added = changes.drain().into_values().filter(|(_, references)| *references > 0);
     let mut nodes: Vec<Vec<u8>> = added.map(|(node, _)| node).collect();

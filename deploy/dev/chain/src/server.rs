@@ -1,6 +1,7 @@
 //! The listening socket: JSON-RPC over WebSocket, and HTTP POST for scripts.
 //!
-//! Web pages of elsewhere are kept out (see `origin`). Limits of [`Limits`] are per server or connection; what is above them is refused, never queued without end.
+//! Foreign web pages are refused (see `origin`). The limits in [`Limits`] apply to the whole server or
+//! to each connection. Anything above them is refused; no queue grows without bound.
 
 mod origin;
 
@@ -36,22 +37,23 @@ use tower::{
 pub(crate) use self::origin::is_origin;
 use crate::faults::{self, CONTROL_PATH, Faults, Line, RefusalLayer};
 
-/// Which clients may ask, and for how much at once.
+/// The limits of the JSON-RPC server, and the web pages that it admits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Most connections; others are closed at once.
+    /// The maximum number of connections; further ones are closed at once.
     pub connections: u32,
-    /// Most subscriptions of one connection.
+    /// The maximum number of subscriptions of one connection.
     pub subscriptions: u32,
-    /// Largest request, in bytes.
+    /// The largest request, in bytes.
     pub request_bytes: u32,
-    /// Largest response, in bytes.
+    /// The largest response, in bytes.
     pub response_bytes: u32,
-    /// Most answers and notifications that may wait for a client that does not read; then it is made to wait.
+    /// The maximum number of answers and notifications that are buffered for a client that does not
+    /// read. After that the client has to wait.
     pub buffered: u32,
-    /// Web pages that may use the chain, as `https://polkadot.js.org`; those of this machine always may. Programs
-    /// need not be listed.
+    /// The foreign web pages that may use the chain, such as `https://polkadot.js.org`. Pages of this
+    /// machine are always admitted. Programs need no entry.
     pub origins: Vec<String>,
 }
 
@@ -76,22 +78,22 @@ impl Limits {
             .max_request_body_size(self.request_bytes)
             .max_response_body_size(self.response_bytes)
             .set_message_buffer_capacity(self.buffered)
-            // A client that vanished without a word keeps its place for about two minutes.
+            // A client that vanished without closing keeps its slot for about two minutes.
             .enable_ws_ping(PingConfig::new())
             .build()
     }
 }
 
-/// Bytes between the server and a connection's socket.
+/// The buffer between the server and a connection's socket, in bytes.
 const PIPE: usize = 64 << 10;
 
-/// How long open connections have to finish when the server stops.
+/// The time that open connections have to finish when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long to wait when no connection can be accepted (no file descriptors left).
+/// The pause after a connection could not be accepted (for example, no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// jsonrpsee's service of one connection, with methods that can be refused.
+/// The service of jsonrpsee for one connection, with refusable methods.
 type RpcService = TowerService<Stack<RefusalLayer, Identity>, Identity>;
 
 /// Serves `methods` on `listener` until `stop` changes.
@@ -116,7 +118,7 @@ pub(crate) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => socket,
                 Err(error) => {
-                    tracing::warn!(target: "devchain::server", %error, "no connection accepted");
+                    tracing::warn!(target: "devchain::server", %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -142,7 +144,7 @@ pub(crate) async fn serve(
     drop(tokio::time::timeout(GRACE, all_closed).await);
 }
 
-/// Serves one connection until either side closes it or it is cut.
+/// Serves one connection until either side closes it, or a fault cuts it.
 async fn connection(socket: TcpStream, door: Door<RpcService>, line: Line, stop: StopHandle) {
     drop(socket.set_nodelay(true));
     let (server_end, client_end) = tokio::io::duplex(PIPE);
@@ -154,7 +156,7 @@ async fn connection(socket: TcpStream, door: Door<RpcService>, line: Line, stop:
     tokio::join!(serving, faults::carry(socket, client_end, line));
 }
 
-/// Refuses web pages of elsewhere, and notes whether a connection is for control, before its first answer.
+/// Refuses foreign web pages. Marks a control connection before its first answer.
 #[derive(Clone)]
 struct Door<S> {
     service: S,
@@ -162,7 +164,7 @@ struct Door<S> {
     origins: Arc<[String]>,
 }
 
-/// What comes of a request.
+/// The future of an answer to a request.
 type Answer<E> = Pin<Box<dyn Future<Output = Result<HttpResponse, E>> + Send>>;
 
 impl<S, B> Service<HttpRequest<B>> for Door<S>
@@ -194,7 +196,7 @@ where
 }
 
 fn check_origin<B>(request: &HttpRequest<B>, allowed: &[String]) -> Result<(), origin::Stranger> {
-    // What is no text is neither an address nor an allowed origin.
+    // A header that is not text is neither an address nor an allowed origin.
     let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("(not text)"));
     let host = header("host").or(request.uri().authority().map(|authority| authority.as_str()));
     origin::check(host, header("origin"), allowed)

@@ -1,8 +1,10 @@
-//! Calls and signatures, for benches and for tests that need no client. The client proper is the crate `chain`.
+//! Encodes and signs calls, for benches and for tests that need no client. The real client is the crate
+//! `chain`.
 //!
-//! The layout is written out from extrinsic format 4 and the transaction extensions of Subtensor spec 461
-//! (CheckMortality, CheckNonce, ChargeTransactionPayment and CheckMetadataHash carry bytes, the others none), and not
-//! taken from the runtime's types, so that signing here and checking there are independent of each other.
+//! The layout follows extrinsic format 4 and the transaction extensions of Subtensor spec 461.
+//! (CheckMortality, CheckNonce, ChargeTransactionPayment and CheckMetadataHash carry bytes; the other
+//! extensions carry no bytes.) It is written out here and not taken from the runtime's types. So
+//! signing here and checking there are independent.
 
 use parity_scale_codec::{Compact, Encode};
 use sp_core::{Pair, crypto::AccountId32, sr25519};
@@ -11,32 +13,32 @@ use sp_runtime::generic::Era;
 
 use crate::store::{Extrinsic, Hash};
 
-/// Numbers of pallets.
+/// The indices of the pallets.
 const SYSTEM: u8 = 0;
 const SUBTENSOR_MODULE: u8 = 7;
 const COMMITMENTS: u8 = 18;
 
-/// What a signature is bound to besides the call.
+/// The terms that a signature covers besides the call.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// The chain's genesis hash.
     pub genesis: Hash,
     /// The nonce of the signer's account.
     pub nonce: u32,
-    /// In which blocks the transaction is valid.
+    /// The range of blocks in which the transaction is valid.
     pub era: Era,
-    /// The hash of the block in which `era` begins; the genesis hash without an end.
+    /// The hash of the block in which `era` begins; the genesis hash for an immortal transaction.
     pub era_start: Hash,
 }
 
 impl Terms {
-    /// Terms without an end.
+    /// Creates terms for a transaction that never expires.
     pub fn immortal(genesis: Hash, nonce: u32) -> Self {
         Self { genesis, nonce, era: Era::Immortal, era_start: genesis }
     }
 }
 
-/// The signed extrinsic that carries `call`, a SCALE-encoded `RuntimeCall`.
+/// Creates the signed extrinsic that carries `call`, a SCALE-encoded `RuntimeCall`.
 pub fn sign(call: &[u8], signer: &sr25519::Pair, terms: &Terms) -> Extrinsic {
     const TIP: Compact<u64> = Compact(0);
     const NO_METADATA_HASH: u8 = 0;
@@ -56,26 +58,26 @@ pub fn sign(call: &[u8], signer: &sr25519::Pair, terms: &Terms) -> Extrinsic {
     [head.encode(), carried, call.to_vec()].concat().encode()
 }
 
-/// The call `SubtensorModule.burned_register`; signed by the coldkey.
+/// Encodes the call `SubtensorModule.burned_register`. The coldkey signs it.
 pub fn burned_register(netuid: u16, hotkey: &AccountId32) -> Vec<u8> {
     (SUBTENSOR_MODULE, 7_u8, netuid, hotkey).encode()
 }
 
-/// The call `SubtensorModule.set_weights`; signed by the hotkey.
+/// Encodes the call `SubtensorModule.set_weights`. The hotkey signs it.
 pub fn set_weights(netuid: u16, uids: &[u16], weights: &[u16], version_key: u64) -> Vec<u8> {
     (SUBTENSOR_MODULE, 0_u8, netuid, uids, weights, version_key).encode()
 }
 
-/// The call `Commitments.set_commitment` with one field of up to 128 bytes, of which the rest is cut off; signed by
-/// the hotkey.
+/// Encodes the call `Commitments.set_commitment` with one field. Only the first 128 of `bytes` are
+/// used. The hotkey signs it.
 pub fn set_commitment(netuid: u16, bytes: &[u8]) -> Vec<u8> {
     let bytes = &bytes[..bytes.len().min(128)];
-    let raw = 1 + bytes.len() as u8; // The variants Raw0 to Raw128 of `Data` have the numbers 1 to 129.
+    let raw = 1 + bytes.len() as u8; // The variants Raw0 to Raw128 of `Data` have the indices 1 to 129.
     let fields = [&Compact(1_u32).encode()[..], &[raw], bytes].concat();
     [(COMMITMENTS, 0_u8, netuid).encode(), fields].concat()
 }
 
-/// The call `System.remark`; signed by whoever pays for it.
+/// Encodes the call `System.remark`. The account that pays for it signs it.
 pub fn remark(bytes: &[u8]) -> Vec<u8> {
     (SYSTEM, 0_u8, bytes).encode()
 }

@@ -1,8 +1,8 @@
 //! The state after one block: its storage, and the runtime's functions on it.
 //!
-//! The node knows the runtime through its runtime API alone (`api::dispatch`, by method name and SCALE bytes), as a
-//! Substrate node knows a wasm runtime. Here the runtime is native code, so a panic in it is caught and becomes an
-//! error of that call.
+//! The node uses the runtime only through its runtime API (`api::dispatch`, by method name and SCALE
+//! bytes), as a Substrate node uses a wasm runtime. Here the runtime is native code. A panic in it is
+//! caught and becomes an error of that call.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,13 +19,13 @@ use sp_state_machine::{Backend, Ext, IterArgs, OverlayedChanges, TrieBackend, Tr
 
 use crate::store::{Hash, Nodes};
 
-/// A call of the runtime that gave no answer.
+/// The reason why a call of the runtime failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The runtime has no such function.
     #[error("Exported method {0} is not found")]
     NoMethod(String),
-    /// The runtime panicked; bad input is one reason.
+    /// The runtime panicked. Bad input is one possible cause.
     #[error("Execution failed: {method} panicked: {message}")]
     Panicked {
         /// The runtime API function.
@@ -33,17 +33,17 @@ pub enum CallError {
         /// The panic's message.
         message: String,
     },
-    /// The answer is not of the type that the node expects.
-    #[error("{method} answered with something else than {expected}")]
+    /// The answer does not have the type that the node expects.
+    #[error("cannot decode the answer of {method}: expected {expected}")]
     Answer {
         /// The runtime API function.
         method: String,
-        /// What the node expects.
+        /// The expected content.
         expected: &'static str,
     },
 }
 
-/// Trie nodes seen from one root.
+/// The trie nodes below one root.
 pub(crate) struct State<'a> {
     backend: TrieBackend<&'a Nodes, BlakeTwo256>,
 }
@@ -57,17 +57,17 @@ impl<'a> State<'a> {
         &self.backend
     }
 
-    /// The value at `key`.
+    /// Reads the value at `key`.
     pub(crate) fn storage(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.backend.storage(key).unwrap_or_else(broken)
     }
 
-    /// The hash of the value at `key`.
+    /// Returns the hash of the value at `key`.
     pub(crate) fn storage_hash(&self, key: &[u8]) -> Option<Hash> {
         self.backend.storage_hash(key).unwrap_or_else(broken)
     }
 
-    /// Up to `count` keys that start with `prefix`, in order, after `start`.
+    /// Returns up to `count` keys that start with `prefix`, in order, after `start`.
     pub(crate) fn keys(&self, prefix: &[u8], start: Option<&[u8]>, count: usize) -> Vec<StorageKey> {
         let mut args = IterArgs::default();
         (args.prefix, args.start_at, args.start_at_exclusive) = (Some(prefix), start, true);
@@ -75,7 +75,7 @@ impl<'a> State<'a> {
         keys.filter_map(Result::ok).take(count).map(StorageKey).collect()
     }
 
-    /// Up to `count` keys that start with `prefix`, in order, with their values.
+    /// Returns up to `count` keys that start with `prefix`, in order, with their values.
     pub(crate) fn pairs(&self, prefix: &[u8], count: usize) -> Vec<(StorageKey, StorageData)> {
         let mut args = IterArgs::default();
         args.prefix = Some(prefix);
@@ -87,19 +87,20 @@ impl<'a> State<'a> {
             .collect()
     }
 
-    /// Calls a runtime API function. Its changes to the storage are lost.
+    /// Calls a runtime API function. Its changes to the storage are discarded.
     pub(crate) fn call(&self, method: &str, data: &[u8]) -> Result<Vec<u8>, CallError> {
         call(&mut OverlayedChanges::default(), &self.backend, method, data)
     }
 
-    /// What the runtime says of `extrinsic` in the block after `block`, whose state this is.
+    /// Asks the runtime for the validity of `extrinsic` in the block after `block`. This is the state
+    /// of `block`.
     pub(crate) fn validate(&self, extrinsic: &[u8], block: Hash) -> Result<TransactionValidity, CallError> {
-        // The extrinsic is encoded already, length prefix included.
+        // The extrinsic is already encoded, including its length prefix.
         let data = [&TransactionSource::External.encode(), extrinsic, &block.encode()].concat();
         self.ask("TaggedTransactionQueue_validate_transaction", &data, "a transaction validity")
     }
 
-    /// The nonce of the account's next transaction, pool apart.
+    /// Returns the nonce of the account's next transaction, without regard to the pool.
     pub(crate) fn nonce(&self, account: &AccountId32) -> Result<u32, CallError> {
         self.ask("AccountNonceApi_account_nonce", &account.encode(), "a nonce")
     }
@@ -125,7 +126,7 @@ pub(crate) fn call(
     }
 }
 
-/// Decodes the whole of a runtime's answer.
+/// Decodes the runtime's answer and rejects trailing bytes.
 pub(crate) fn answer<T: Decode>(method: &str, bytes: &[u8], expected: &'static str) -> Result<T, CallError> {
     T::decode_all(&mut &*bytes).map_err(|_| CallError::Answer { method: method.into(), expected })
 }
@@ -135,8 +136,8 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").into()
 }
 
-/// The trie lacks a node. The store never drops one and the log checks each root, so there is nobody to tell but the
-/// developer; the key reads as absent.
+/// Logs that the trie lacks a node, and treats the key as absent. It should not happen: the store never
+/// drops a node, and the log checks each root.
 fn broken<T>(error: String) -> Option<T> {
     tracing::error!(target: "devchain::state", %error, "state trie is incomplete");
     None

@@ -1,7 +1,7 @@
-//! What the chain has sealed so far, in memory: blocks by height, and every state trie node ever written.
+//! The sealed chain in memory: blocks by height, and every state trie node ever written.
 //!
-//! Nothing is deleted: the state of each block stays readable (an archive), and a node is found by the hash of
-//! its bytes alone, since a node that is never removed needs no reference count.
+//! Nothing is deleted. The state of each block stays readable (an archive). A node is found by the hash
+//! of its bytes alone: it is never removed, so it needs no reference count.
 
 use std::collections::HashMap;
 
@@ -12,16 +12,16 @@ use sp_state_machine::TrieBackendStorage;
 /// A block or node hash: BLAKE2b-256.
 pub type Hash = H256;
 
-/// A block header as Subtensor has it: `u32` height, BLAKE2b-256.
+/// A block header of Subtensor: `u32` height, BLAKE2b-256.
 pub type Header = generic::Header<u32, BlakeTwo256>;
 
-/// An extrinsic, SCALE-encoded with its length prefix, as it crosses the wire.
+/// An extrinsic, SCALE-encoded with its length prefix, as sent over the network.
 pub type Extrinsic = Vec<u8>;
 
-/// The encoded node of an empty trie. `sp-trie` never writes it out, yet reads it.
+/// The encoded node of an empty trie. `sp-trie` reads it but never writes it.
 const EMPTY_TRIE: &[u8] = &[0];
 
-/// State trie nodes by the hash of their bytes.
+/// The state trie nodes by the hash of their bytes.
 pub(crate) struct Nodes(HashMap<Hash, Box<[u8]>>);
 
 impl Nodes {
@@ -31,12 +31,12 @@ impl Nodes {
         nodes
     }
 
-    /// Whether the node with this hash is there.
+    /// Checks whether the node with this hash is stored.
     pub(crate) fn contains(&self, hash: &Hash) -> bool {
         self.0.contains_key(hash)
     }
 
-    /// All node bytes, in no order.
+    /// Returns the bytes of all nodes, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.values().map(|node| &node[..])
     }
@@ -59,7 +59,7 @@ pub struct Block {
     pub hash: Hash,
     /// The header.
     pub header: Header,
-    /// The extrinsics in their order, the timestamp's first. Empty in the genesis block.
+    /// The extrinsics in their order, the timestamp first. Empty in the genesis block.
     pub body: Vec<Extrinsic>,
 }
 
@@ -77,21 +77,21 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A store that holds the genesis block and `nodes`.
+    /// Creates a store with the genesis block and `nodes`.
     pub(crate) fn new(genesis: Header, nodes: Vec<Vec<u8>>) -> Self {
         let mut store = Self { nodes: Nodes::new(), blocks: Vec::new(), heights: HashMap::new() };
         store.push(Block::new(genesis, Vec::new()), nodes);
         store
     }
 
-    /// Adds the next block and the nodes that its execution made.
+    /// Adds the next block and the trie nodes that its execution created.
     pub(crate) fn push(&mut self, block: Block, nodes: Vec<Vec<u8>>) {
         self.add_nodes(nodes);
         self.heights.insert(block.hash, block.header.number);
         self.blocks.push(block);
     }
 
-    /// Adds nodes that belong to blocks not pushed yet.
+    /// Adds nodes of blocks that are pushed later.
     pub(crate) fn add_nodes(&mut self, nodes: Vec<Vec<u8>>) {
         for node in nodes {
             self.nodes.insert(node.into_boxed_slice());
@@ -102,7 +102,7 @@ impl Store {
         &self.nodes
     }
 
-    /// All blocks, genesis first.
+    /// Returns all blocks, genesis first.
     pub(crate) fn blocks(&self) -> &[Block] {
         &self.blocks
     }
@@ -111,7 +111,7 @@ impl Store {
         &self.blocks[0]
     }
 
-    /// The newest block. It is best and final at once.
+    /// Returns the newest block. It is both best and finalized.
     pub(crate) fn best(&self) -> &Block {
         self.blocks.last().unwrap_or(&self.blocks[0])
     }

@@ -1,4 +1,5 @@
-//! The pallet `Commitments`: what a hotkey announces on chain, at most three fields, each write replacing all.
+//! The pallet `Commitments`: the on-chain announcements of hotkeys. A commitment has at most three
+//! fields; each write replaces it as a whole.
 
 mod data;
 
@@ -8,7 +9,7 @@ pub use data::{
 };
 pub use pallet::*;
 
-/// The pallet proper.
+/// The pallet itself.
 #[frame_support::pallet]
 pub mod pallet {
     use super::{CommitmentInfo, Registration, UsageTracker};
@@ -17,23 +18,23 @@ pub mod pallet {
     use frame_system::pallet_prelude::*;
     use sp_core::crypto::AccountId32;
 
-    /// Bytes that a call costs at least, however small its fields.
+    /// The smallest cost of a call in bytes, however small its fields are.
     const MIN_COST: u64 = 100;
 
-    /// What the pallet asks the subnets.
+    /// The information about subnets that the pallet needs.
     pub trait Subnets {
-        /// Whether the hotkey holds a uid in the subnet.
+        /// Checks whether the hotkey has a uid in the subnet.
         fn is_registered(netuid: NetUid, hotkey: &AccountId32) -> bool;
-        /// How many epochs the subnet has run.
+        /// Returns the number of epochs that the subnet has run.
         fn epoch_index(netuid: NetUid) -> u64;
     }
 
-    /// Where the pallet asks about subnets, and its events.
+    /// The source of subnet information and the event type of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>> {
         /// The subnets.
         type Subnets: Subnets;
-        /// Fields of a commitment, at most.
+        /// The maximum number of fields of a commitment.
         #[pallet::constant]
         type MaxFields: Get<u32>;
     }
@@ -43,7 +44,7 @@ pub mod pallet {
     #[pallet::without_storage_info]
     pub struct Pallet<T>(_);
 
-    /// What a hotkey announces.
+    /// The commitment of a hotkey.
     #[pallet::storage]
     pub type CommitmentOf<T: Config> = StorageDoubleMap<
         _,
@@ -54,23 +55,24 @@ pub mod pallet {
         Registration<BlockNumberFor<T>>,
         OptionQuery,
     >;
-    /// Height of a hotkey's last write.
+    /// The height of a hotkey's last write.
     #[pallet::storage]
     pub type LastCommitment<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, AccountId32, BlockNumberFor<T>, OptionQuery>;
-    /// Timelocked fields that opened. This chain opens none, so the map stays empty; tools look for it all the same.
+    /// The revealed timelocked fields. This chain reveals none, so the map stays empty. Tools read it
+    /// anyway.
     #[pallet::storage]
     pub type RevealedCommitments<T> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, AccountId32, Vec<(Vec<u8>, u64)>, OptionQuery>;
-    /// Space that a hotkey has used of an epoch's.
+    /// The space that a hotkey has used in an epoch.
     #[pallet::storage]
     pub type UsedSpaceOf<T> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, AccountId32, UsageTracker, OptionQuery>;
-    /// Bytes that a hotkey may write in an epoch.
+    /// The bytes that a hotkey may write in an epoch.
     #[pallet::storage]
     pub type MaxSpace<T> = StorageValue<_, u32, ValueQuery, ConstU32<3100>>;
 
-    /// What happened.
+    /// The events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(fn deposit_event)]
     pub enum Event<T: Config> {
@@ -83,21 +85,21 @@ pub mod pallet {
         },
     }
 
-    /// Why a call was refused.
+    /// The reasons why a call was refused.
     #[pallet::error]
     pub enum Error<T> {
-        /// The signer holds no uid in the subnet.
+        /// The signer has no uid in the subnet.
         #[codec(index = 1)]
         AccountNotAllowedCommit,
-        /// The signer's bytes for this epoch are used up.
+        /// The signer has used up its bytes for this epoch.
         #[codec(index = 2)]
         SpaceLimitExceeded,
     }
 
-    /// What accounts can ask for.
+    /// The calls that accounts can make.
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Replaces the signer's commitment; signed by the hotkey, free of fees.
+        /// Replaces the signer's commitment. The hotkey signs; the call is free of fees.
         #[pallet::call_index(0)]
         #[pallet::weight((Weight::zero(), DispatchClass::Normal, Pays::No))]
         pub fn set_commitment(
@@ -121,7 +123,7 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        /// Charges the epoch's space; a new epoch starts from zero.
+        /// Charges the bytes to the epoch's space. A new epoch starts from zero.
         fn use_space(netuid: NetUid, who: &AccountId32, info: &CommitmentInfo) -> DispatchResult {
             let epoch = T::Subnets::epoch_index(netuid);
             let mut usage = UsedSpaceOf::<T>::get(netuid, who).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Transaction extensions in the order and under the names of the real chain.
+//! The transaction extensions, in the order and with the names of the real chain.
 
 mod nonce;
 mod passive;

@@ -1,4 +1,4 @@
-//! The state that a chain begins with, as a person writes it down.
+//! The initial state of a chain, in a form that people write.
 
 mod key;
 
@@ -19,26 +19,27 @@ use sp_runtime::BuildStorage;
 use sp_state_machine::BasicExternalities;
 use std::collections::BTreeSet;
 
-/// One TAO (or alpha) in rao.
+/// One TAO (or alpha), in rao.
 const TAO: u64 = 1_000_000_000;
-/// Neurons of a subnet, at most: uids are kept in vectors of this length on chain.
+/// The maximum number of neurons of a subnet. The chain stores vectors with one entry per uid.
 const MAX_UIDS: u16 = 4096;
 
-/// A chain's first state. Amounts are in rao (10⁻⁹ TAO or alpha).
+/// The initial state of a chain. Amounts are in rao (10⁻⁹ TAO or alpha).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Genesis {
-    /// Coldkeys and their free balances.
+    /// The coldkeys and their free balances.
     pub balances: Vec<Balance>,
     /// The subnet.
     pub subnet: Subnet,
-    /// Neurons registered from the start, in the order of their uids. The owner's hotkey is one of them if listed.
+    /// The neurons registered from the start, in the order of their uids. The owner's hotkey is one of
+    /// them if listed.
     pub neurons: Vec<Neuron>,
-    /// Stake weight that a hotkey needs to set weights, and to count in an epoch.
+    /// The stake weight that a hotkey needs to set weights and to count in an epoch.
     pub stake_threshold: u64,
-    /// What stake in the root network counts in a subnet, in units of 2⁻⁶⁴.
+    /// The factor for stake in the root network when it counts in a subnet, in units of 2⁻⁶⁴.
     pub tao_weight: u64,
-    /// Bytes of commitments that a hotkey may write in an epoch.
+    /// The bytes of commitments that a hotkey may write in an epoch.
     pub commitment_space: u32,
 }
 
@@ -48,7 +49,7 @@ pub struct Genesis {
 pub struct Balance {
     /// The coldkey.
     pub coldkey: Key,
-    /// Its free balance.
+    /// The free balance.
     pub rao: u64,
 }
 
@@ -56,133 +57,134 @@ pub struct Balance {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Neuron {
-    /// Its hotkey.
+    /// The hotkey.
     pub hotkey: Key,
-    /// The coldkey that owns it.
+    /// The coldkey that owns the hotkey.
     pub coldkey: Key,
-    /// Its alpha stake in the subnet.
+    /// The alpha stake in the subnet.
     #[serde(default)]
     pub stake: u64,
-    /// Whether it may set weights on others.
+    /// Whether the neuron may set weights on others.
     #[serde(default)]
     pub permit: bool,
 }
 
-/// The subnet and its parameters, under the chain's names in lower case.
+/// The subnet and its parameters. They have the chain's names in lower case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Subnet {
-    /// Its number.
+    /// The number of the subnet.
     pub netuid: u16,
-    /// Symbol of its token, which tools show beside amounts.
+    /// The symbol of its token, which tools show beside amounts.
     pub symbol: String,
-    /// Coldkey of its owner.
+    /// The coldkey of its owner.
     pub owner: Key,
-    /// Hotkey of its owner.
+    /// The hotkey of its owner.
     pub owner_hotkey: Key,
-    /// Blocks from one epoch to the next; 0 = none.
+    /// The number of blocks from one epoch to the next; 0 = no epochs.
     pub tempo: u16,
-    /// Neurons, at most.
+    /// The maximum number of neurons.
     pub max_allowed_uids: u16,
-    /// Neurons out of immunity that replacement leaves.
+    /// The number of neurons out of immunity that replacement must keep.
     pub min_non_immune_uids: u16,
-    /// Blocks for which a new neuron is replaced last.
+    /// The number of blocks for which a new neuron is immune, so that it is replaced last.
     pub immunity_period: u16,
-    /// Weights that a validator sets at least.
+    /// The minimum number of weights that a validator may set.
     pub min_allowed_weights: u16,
-    /// Largest share of one weight, in units of 1/65535.
+    /// The largest share of one weight, in units of 1/65535.
     pub max_weights_limit: u16,
-    /// Blocks between two settings of weights.
+    /// The minimum number of blocks between two weight settings of a validator.
     pub weights_set_rate_limit: u64,
-    /// Oldest version key that may set weights; 0 = any.
+    /// The oldest version key that may set weights; 0 = any.
     pub weights_version_key: u64,
     /// Whether weights must be committed and revealed.
     pub commit_reveal_weights_enabled: bool,
-    /// Blocks without new weights after which a validator counts as inactive.
+    /// The number of blocks without new weights after which a validator is inactive.
     pub activity_cutoff: u16,
-    /// Majority of consensus, in units of 1/65535.
+    /// The majority that consensus needs, in units of 1/65535.
     pub kappa: u16,
-    /// Weight of the old bonds, in millionths.
+    /// The weight of the old bonds, in millionths.
     pub bonds_moving_average: u64,
-    /// How far bonds follow clipped weights, in units of 1/65535.
+    /// The share of clipped weights in bonds, in units of 1/65535.
     pub bonds_penalty: u16,
-    /// Yuma 3 instead of Yuma 2.
+    /// Whether Yuma 3 runs instead of Yuma 2.
     pub yuma3_on: bool,
-    /// Validator permits, at most.
+    /// The maximum number of validator permits.
     pub max_allowed_validators: u16,
     /// Whether new neurons may register.
     pub network_registration_allowed: bool,
-    /// Price of a registration at the start.
+    /// The price of a registration at the start.
     pub burn: u64,
-    /// Lowest price.
+    /// The lowest price of a registration.
     pub min_burn: u64,
-    /// Highest price.
+    /// The highest price of a registration.
     pub max_burn: u64,
-    /// Blocks in which the price halves; 0 = it does not fall.
+    /// The number of blocks in which the price halves; 0 = the price does not fall.
     pub burn_half_life: u16,
-    /// Factor by which a registration raises the price.
+    /// The factor by which a registration raises the price.
     pub burn_increase_mult: FixedU128,
-    /// Alpha that each block adds to what the next epoch hands out.
+    /// The alpha that each block adds to the emission of the next epoch.
     pub emission_per_block: u64,
 }
 
-/// Why a genesis cannot be built.
+/// The reason why a genesis cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum GenesisError {
-    /// The root network is no subnet of this chain.
+    /// The subnet has the number of the root network.
     #[error("subnet.netuid is 0, the root network: choose 1 to 4095")]
     RootNetwork,
-    /// The storage index of mechanisms leaves 12 bits for the subnet.
+    /// The subnet's number is too large. The storage index of mechanisms leaves 12 bits for it.
     #[error("subnet.netuid is {0}: choose 1 to 4095")]
     NetuidTooLarge(u16),
-    /// More neurons than uids.
+    /// There are more neurons than uids.
     #[error("{neurons} neurons do not fit into subnet.max_allowed_uids = {uids}")]
     TooManyNeurons {
-        /// Neurons listed.
+        /// The number of listed neurons.
         neurons: usize,
-        /// Uids of the subnet.
+        /// The number of uids of the subnet.
         uids: u16,
     },
-    /// A subnet larger than the chain's vectors.
+    /// The subnet is larger than the chain's vectors.
     #[error("subnet.max_allowed_uids is {0}: choose at most {MAX_UIDS}")]
     TooManyUids(u16),
-    /// A hotkey listed twice.
+    /// A hotkey is listed twice.
     #[error("hotkey {0} is listed twice in neurons")]
     DuplicateHotkey(Key),
-    /// A coldkey listed twice.
+    /// A coldkey is listed twice.
     #[error("coldkey {0} is listed twice in balances")]
     DuplicateColdkey(Key),
-    /// A balance that the chain would remove at once.
+    /// A balance is so small that the chain would remove the account at once.
     #[error(
         "the balance of coldkey {coldkey} is {rao} rao, below the existential deposit of 500: raise or omit it"
     )]
     BalanceTooLow {
         /// The coldkey.
         coldkey: Key,
-        /// Its balance.
+        /// The balance.
         rao: u64,
     },
-    /// All balances together do not fit.
+    /// The sum of all balances is too large.
     #[error("the balances add up to more than {} rao", u64::MAX)]
     TotalBalance,
-    /// The stakes together do not fit.
+    /// The sum of all stakes is too large.
     #[error("the stakes add up to more than {} rao", u64::MAX)]
     TotalStake,
-    /// Price bounds the wrong way round.
+    /// The price bounds are in the wrong order.
     #[error("subnet.min_burn ({min}) is above subnet.max_burn ({max})")]
     BurnBounds {
-        /// Lowest price.
+        /// The lowest price.
         min: u64,
-        /// Highest price.
+        /// The highest price.
         max: u64,
     },
-    /// FRAME could not lay out the state.
-    #[error("the state cannot be laid out: {0}")]
+    /// FRAME could not build the state.
+    #[error("cannot build the genesis state: {0}")]
     Storage(String),
 }
 
 impl Default for Genesis {
-    /// Subnet 3 with its owner, three validators of falling stake, and eight coldkeys that can pay for miners.
+    /// Returns subnet 3 with its owner, three validators of decreasing stake, and eight coldkeys that
+    /// can pay for miners.
     fn default() -> Self {
         let validator = |name: &str, tao: u64| Neuron {
             hotkey: Key::dev(&format!("//{name}//hotkey")),
@@ -250,10 +252,9 @@ impl Default for Subnet {
 }
 
 impl Genesis {
-    /// The storage that a chain starts from.
+    /// Builds the storage that a chain starts from.
     ///
-    /// # Errors
-    /// Each names the field and the value that it cannot have.
+    /// # Errors Each error names the field and its invalid value.
     pub fn storage(&self) -> Result<Storage, GenesisError> {
         self.check()?;
         let balances =
@@ -298,7 +299,7 @@ impl Genesis {
         Ok(())
     }
 
-    /// Writes the pallets' state; runs inside externalities.
+    /// Writes the pallets' state. Must run inside externalities.
     fn write(&self) {
         subtensor::StakeThreshold::<Runtime>::put(self.stake_threshold);
         subtensor::TaoWeight::<Runtime>::put(self.tao_weight);
@@ -316,7 +317,7 @@ impl Genesis {
         subtensor::StakeWeight::<Runtime>::insert(netuid, self.stake_weights());
     }
 
-    /// Shares of the stake in units of 1/65535, as an epoch would store them.
+    /// Returns the shares of the stake in units of 1/65535, as an epoch would store them.
     fn stake_weights(&self) -> Vec<u16> {
         let total = u128::from(total(self.neurons.iter().map(|n| n.stake)).unwrap_or(u64::MAX)).max(1);
         let share = |stake: u64| (u128::from(stake) * u128::from(u16::MAX) / total) as u16;
@@ -360,8 +361,9 @@ impl Subnet {
     }
 }
 
-/// Stands where other chains keep their code: tools cache the metadata of a genesis hash and spec version, so a chain
-/// with other metadata must have another genesis hash.
+/// Returns the value of the storage key that holds the code on other chains: a hash of the metadata.
+/// Tools cache the metadata by genesis hash and spec version. So a chain with different metadata must
+/// have a different genesis hash.
 fn interface_fingerprint() -> Vec<u8> {
     let metadata: Vec<u8> = Runtime::metadata().into();
     sp_io::hashing::blake2_256(&metadata).to_vec()

@@ -1,11 +1,13 @@
-//! The runtime of the development chain: Subtensor's interface for miners and validators, natively compiled.
+//! The runtime of the development chain: Subtensor's interface for miners and validators, natively
+//! compiled.
 //!
-//! What it is: FRAME pallets named `SubtensorModule` and `Commitments` whose calls, storage, events and errors have the
-//! names, numbers, types and defaults of Subtensor spec 461, on top of the stock system, timestamp, balances and
-//! transaction-payment pallets. An epoch every tempo runs Yuma consensus.
+//! It has the FRAME pallets `SubtensorModule` and `Commitments`. Their calls, storage, events and
+//! errors have the names, indices, types and defaults of Subtensor spec 461. They build on the stock
+//! system, timestamp, balances and transaction-payment pallets. An epoch runs Yuma consensus once per
+//! tempo.
 //!
-//! What it is not: a node (see the crate `devchain`), WebAssembly, or all of Subtensor: staking, swaps, delegation,
-//! commit-reveal and the root network are left out.
+//! It is not a node (see the crate `devchain`), not WebAssembly, and not all of Subtensor: staking,
+//! swaps, delegation, commit-reveal and the root network are left out.
 //!
 //! ```
 //! use devchain_runtime::{Genesis, Runtime, subtensor::Tempo, types::NetUid};
@@ -18,8 +20,11 @@
 //! });
 //! ```
 //!
-//! Where to look next: [`yuma`] for the consensus, [`subtensor`] and [`commitments`] for the pallets, [`genesis`] for
-//! the state a chain begins with, [`runtime`] for how they are put together.
+//! Next, see:
+//! * [`yuma`]: the consensus.
+//! * [`subtensor`] and [`commitments`]: the pallets.
+//! * [`genesis`]: the initial state of a chain.
+//! * [`runtime`]: the composition of the pallets.
 
 pub mod commitments;
 pub mod extensions;

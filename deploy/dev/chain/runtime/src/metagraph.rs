@@ -1,6 +1,7 @@
-//! A subnet at a glance, in the shape that Bittensor's tools ask for.
+//! A summary of a subnet, in the form that Bittensor's tools request.
 //!
-//! What this chain has not (pools, identities, axons, collateral, registration by work) is zero, empty or `None`.
+//! Fields for features that this chain lacks (pools, identities, axons, collateral, registration by
+//! work) are zero, empty or `None`.
 
 use crate::{
     runtime::Runtime,
@@ -19,60 +20,60 @@ pub struct I96F32 {
     pub bits: i128,
 }
 
-/// What an owner tells of its subnet.
+/// The identity of a subnet, as set by its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct SubnetIdentityV3 {
-    /// Name.
+    /// The name.
     pub subnet_name: Vec<u8>,
-    /// Repository.
+    /// The repository.
     pub github_repo: Vec<u8>,
-    /// Contact.
+    /// The contact.
     pub subnet_contact: Vec<u8>,
-    /// Web page.
+    /// The web page.
     pub subnet_url: Vec<u8>,
-    /// Chat.
+    /// The Discord chat.
     pub discord: Vec<u8>,
-    /// Description.
+    /// The description.
     pub description: Vec<u8>,
-    /// Logo.
+    /// The logo.
     pub logo_url: Vec<u8>,
-    /// Anything else.
+    /// Any additional text.
     pub additional: Vec<u8>,
 }
 
-/// What a coldkey tells of itself.
+/// The identity of a coldkey, as set by its holder.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct ChainIdentityV2 {
-    /// Name.
+    /// The name.
     pub name: Vec<u8>,
-    /// Web page.
+    /// The web page.
     pub url: Vec<u8>,
-    /// Repository.
+    /// The repository.
     pub github_repo: Vec<u8>,
-    /// Picture.
+    /// The picture.
     pub image: Vec<u8>,
-    /// Chat.
+    /// The Discord chat.
     pub discord: Vec<u8>,
-    /// Description.
+    /// The description.
     pub description: Vec<u8>,
-    /// Anything else.
+    /// Any additional text.
     pub additional: Vec<u8>,
 }
 
-/// Where a neuron serves requests.
+/// The server address of a neuron.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct AxonInfo {
-    /// Height of the announcement.
+    /// The height of the announcement.
     pub block: u64,
-    /// Version of the server.
+    /// The version of the server.
     pub version: u32,
-    /// Address.
+    /// The IP address.
     pub ip: u128,
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// 4 or 6.
+    /// The version of the IP protocol, 4 or 6.
     pub ip_type: u8,
-    /// Protocol.
+    /// The transport protocol.
     pub protocol: u8,
     /// Unused.
     pub placeholder1: u8,
@@ -80,163 +81,163 @@ pub struct AxonInfo {
     pub placeholder2: u8,
 }
 
-/// The subnet; vectors have one entry a uid.
+/// A subnet. Vectors have one entry per uid.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Metagraph {
-    /// The subnet.
+    /// The number of the subnet.
     pub netuid: Compact<NetUid>,
-    /// Its name, UTF-8.
+    /// The name of the subnet, UTF-8.
     pub name: Vec<Compact<u8>>,
-    /// Symbol of its token, UTF-8.
+    /// The symbol of its token, UTF-8.
     pub symbol: Vec<Compact<u8>>,
-    /// Identity that the owner set.
+    /// The identity that the owner set.
     pub identity: Option<SubnetIdentityV3>,
-    /// Height at which the subnet was registered.
+    /// The height at which the subnet was registered.
     pub network_registered_at: Compact<u64>,
-    /// Hotkey of its owner.
+    /// The hotkey of its owner.
     pub owner_hotkey: AccountId32,
-    /// Coldkey of its owner.
+    /// The coldkey of its owner.
     pub owner_coldkey: AccountId32,
-    /// Height of this view.
+    /// The height of this summary.
     pub block: Compact<u64>,
-    /// Blocks from one epoch to the next.
+    /// The number of blocks from one epoch to the next.
     pub tempo: Compact<u16>,
-    /// Height of the last epoch.
+    /// The height of the last epoch.
     pub last_step: Compact<u64>,
-    /// Blocks since then.
+    /// The number of blocks since the last epoch.
     pub blocks_since_last_step: Compact<u64>,
-    /// TAO per block.
+    /// The TAO emission per block.
     pub subnet_emission: Compact<u64>,
-    /// Alpha in the pool.
+    /// The alpha in the pool.
     pub alpha_in: Compact<AlphaBalance>,
-    /// Alpha outside the pool.
+    /// The alpha outside the pool.
     pub alpha_out: Compact<AlphaBalance>,
-    /// TAO in the pool.
+    /// The TAO in the pool.
     pub tao_in: Compact<TaoBalance>,
-    /// Alpha per block to participants.
+    /// The alpha emission per block to participants.
     pub alpha_out_emission: Compact<AlphaBalance>,
-    /// Alpha per block to the pool.
+    /// The alpha emission per block to the pool.
     pub alpha_in_emission: Compact<AlphaBalance>,
-    /// TAO per block to the pool.
+    /// The TAO emission per block to the pool.
     pub tao_in_emission: Compact<TaoBalance>,
-    /// Alpha that the next epoch hands out.
+    /// The alpha emission of the next epoch.
     pub pending_alpha_emission: Compact<AlphaBalance>,
-    /// TAO that the root network awaits.
+    /// The TAO pending for the root network.
     pub pending_root_emission: Compact<TaoBalance>,
-    /// TAO traded.
+    /// The traded volume in TAO.
     pub subnet_volume: Compact<u128>,
-    /// Average price of alpha.
+    /// The moving average of the alpha price.
     pub moving_price: I96F32,
-    /// Steepness of trust.
+    /// The steepness of trust.
     pub rho: Compact<u16>,
-    /// Majority of consensus, in units of 1/65535.
+    /// The majority that consensus needs, in units of 1/65535.
     pub kappa: Compact<u16>,
-    /// Weights that a validator sets at least.
+    /// The minimum number of weights that a validator may set.
     pub min_allowed_weights: Compact<u16>,
-    /// Largest share of one weight, in units of 1/65535.
+    /// The largest share of one weight, in units of 1/65535.
     pub max_weights_limit: Compact<u16>,
-    /// Oldest version key.
+    /// The oldest version key that may set weights.
     pub weights_version: Compact<u64>,
-    /// Blocks between two settings of weights.
+    /// The minimum number of blocks between two weight settings of a validator.
     pub weights_rate_limit: Compact<u64>,
-    /// Blocks without weights after which a validator is inactive.
+    /// The number of blocks without weights after which a validator is inactive.
     pub activity_cutoff: Compact<u64>,
-    /// Validator permits, at most.
+    /// The maximum number of validator permits.
     pub max_validators: Compact<u16>,
-    /// Neurons.
+    /// The number of neurons.
     pub num_uids: Compact<u16>,
-    /// Neurons, at most.
+    /// The maximum number of neurons.
     pub max_uids: Compact<u16>,
-    /// Price of a registration.
+    /// The price of a registration.
     pub burn: Compact<TaoBalance>,
-    /// Difficulty of a registration by work.
+    /// The difficulty of a registration by work.
     pub difficulty: Compact<u64>,
-    /// Whether neurons may register.
+    /// Whether new neurons may register.
     pub registration_allowed: bool,
-    /// Whether they may by work.
+    /// Whether they may register by work.
     pub pow_registration_allowed: bool,
-    /// Blocks for which a new neuron is replaced last.
+    /// The number of blocks for which a new neuron is immune.
     pub immunity_period: Compact<u16>,
-    /// Lowest difficulty.
+    /// The lowest difficulty.
     pub min_difficulty: Compact<u64>,
-    /// Highest difficulty.
+    /// The highest difficulty.
     pub max_difficulty: Compact<u64>,
-    /// Lowest price.
+    /// The lowest price of a registration.
     pub min_burn: Compact<TaoBalance>,
-    /// Highest price.
+    /// The highest price of a registration.
     pub max_burn: Compact<TaoBalance>,
-    /// Smoothing of the difficulty.
+    /// The smoothing of the difficulty.
     pub adjustment_alpha: Compact<u64>,
-    /// Blocks between two adjustments.
+    /// The number of blocks between two adjustments.
     pub adjustment_interval: Compact<u16>,
-    /// Registrations aimed at in an interval.
+    /// The target number of registrations per interval.
     pub target_regs_per_interval: Compact<u16>,
-    /// Registrations in a block, at most.
+    /// The maximum number of registrations in a block.
     pub max_regs_per_block: Compact<u16>,
-    /// Blocks between two announcements of an axon.
+    /// The minimum number of blocks between two axon announcements.
     pub serving_rate_limit: Compact<u64>,
     /// Whether weights must be committed and revealed.
     pub commit_reveal_weights_enabled: bool,
-    /// Epochs from commit to reveal.
+    /// The number of epochs from commit to reveal.
     pub commit_reveal_period: Compact<u64>,
-    /// Whether the bonds average adapts.
+    /// Whether the weight of the old bonds adapts (liquid alpha).
     pub liquid_alpha_enabled: bool,
-    /// Its upper bound.
+    /// The upper bound of liquid alpha.
     pub alpha_high: Compact<u16>,
-    /// Its lower bound.
+    /// The lower bound of liquid alpha.
     pub alpha_low: Compact<u16>,
-    /// Weight of the old bonds, in millionths.
+    /// The weight of the old bonds, in millionths.
     pub bonds_moving_avg: Compact<u64>,
-    /// Hotkeys.
+    /// The hotkeys.
     pub hotkeys: Vec<AccountId32>,
-    /// Their coldkeys.
+    /// The coldkeys of the hotkeys.
     pub coldkeys: Vec<AccountId32>,
-    /// Identities of the coldkeys.
+    /// The identities of the coldkeys.
     pub identities: Vec<Option<ChainIdentityV2>>,
-    /// Announced axons.
+    /// The announced axons.
     pub axons: Vec<AxonInfo>,
-    /// Whether each set weights within the cutoff.
+    /// Whether each neuron set weights within the activity cutoff.
     pub active: Vec<bool>,
-    /// Validator permits.
+    /// The validator permits.
     pub validator_permit: Vec<bool>,
-    /// Pruning scores, retired.
+    /// The pruning scores (retired).
     pub pruning_score: Vec<Compact<u16>>,
-    /// Height of the last weights.
+    /// The height of the last weights.
     pub last_update: Vec<Compact<u64>>,
-    /// Alpha of the last epoch.
+    /// The alpha earned in the last epoch.
     pub emission: Vec<Compact<AlphaBalance>>,
-    /// Share of the validators' reward.
+    /// The share of the validators' reward.
     pub dividends: Vec<Compact<PerU16>>,
-    /// Share of the servers' reward.
+    /// The share of the servers' reward.
     pub incentives: Vec<Compact<PerU16>>,
-    /// Stake-weighted median weight.
+    /// The stake-weighted median weight.
     pub consensus: Vec<Compact<PerU16>>,
-    /// Trust, retired.
+    /// The trust (retired).
     pub trust: Vec<Compact<PerU16>>,
-    /// Rank, retired.
+    /// The rank (retired).
     pub rank: Vec<Compact<u16>>,
-    /// Height of registration.
+    /// The height of the registration.
     pub block_at_registration: Vec<Compact<u64>>,
-    /// Alpha stake in the subnet.
+    /// The alpha stake in the subnet.
     pub alpha_stake: Vec<Compact<AlphaBalance>>,
-    /// Stake in the root network.
+    /// The stake in the root network.
     pub tao_stake: Vec<Compact<TaoBalance>>,
-    /// Stake weight.
+    /// The stake weight.
     pub total_stake: Vec<Compact<TaoBalance>>,
-    /// TAO dividends of the last epoch.
+    /// The TAO dividends of the last epoch.
     pub tao_dividends_per_hotkey: Vec<(AccountId32, Compact<TaoBalance>)>,
-    /// Alpha dividends of the last epoch.
+    /// The alpha dividends of the last epoch.
     pub alpha_dividends_per_hotkey: Vec<(AccountId32, Compact<AlphaBalance>)>,
-    /// Collateral locked.
+    /// The locked collateral.
     pub collateral_locked: Vec<Compact<AlphaBalance>>,
-    /// Collateral asked for.
+    /// The required collateral.
     pub collateral_min: Vec<Compact<AlphaBalance>>,
-    /// Collateral earned.
+    /// The earned collateral.
     pub collateral_earned: Vec<Compact<AlphaBalance>>,
 }
 
 impl Metagraph {
-    /// The subnet in the current state, if it exists.
+    /// Returns the summary of a subnet in the current state, if the subnet exists.
     pub(crate) fn of(netuid: NetUid) -> Option<Self> {
         if !NetworksAdded::<Runtime>::get(netuid) {
             return None;
@@ -342,7 +343,7 @@ fn compact<V>(values: Vec<V>) -> Vec<Compact<V>> {
     values.into_iter().map(Compact).collect()
 }
 
-/// UTF-8 as the chain hands out texts: one compact integer a byte.
+/// Encodes a text as the chain does: one compact integer per UTF-8 byte.
 fn text(bytes: &[u8]) -> Vec<Compact<u8>> {
     bytes.iter().copied().map(Compact).collect()
 }

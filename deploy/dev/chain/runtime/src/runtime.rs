@@ -1,5 +1,5 @@
-//! The runtime: pallets under the numbers of the real chain, and how transactions are made of calls.
-#![allow(missing_docs)] // The macros make undocumented items beside the documented ones.
+//! The runtime: pallets under the indices of the real chain, and the layout of transactions.
+#![allow(missing_docs)] // The macros generate undocumented items.
 
 mod api;
 
@@ -34,22 +34,22 @@ use sp_runtime::{
 use sp_version::{RuntimeVersion, runtime_version};
 use std::borrow::Cow;
 
-/// Accounts are 32-byte public keys.
+/// An account: a 32-byte public key.
 pub type AccountId = AccountId32;
-/// Heights.
+/// A block height.
 pub type BlockNumber = u32;
-/// Transactions of an account, counted.
+/// The number of an account's transactions.
 pub type Nonce = u32;
-/// Hashes of blocks, of transactions and of the state.
+/// A hash of a block, a transaction or the state.
 pub type Hash = H256;
-/// Block headers.
+/// A block header.
 pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
-/// Transactions as they come in.
+/// A transaction as received.
 pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<MultiAddress<AccountId, ()>, RuntimeCall, MultiSignature, Extensions>;
-/// Blocks.
+/// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
-/// Runs blocks and transactions.
+/// The executor of blocks and transactions.
 pub type Executive = frame_executive::Executive<
     Runtime,
     Block,
@@ -58,7 +58,7 @@ pub type Executive = frame_executive::Executive<
     AllPalletsWithSystem,
 >;
 
-/// What a signer signs beside the call, in the chain's order.
+/// The transaction extensions, which a signature covers besides the call, in the chain's order.
 pub type Extensions = (
     (
         frame_system::CheckNonZeroSender<Runtime>,
@@ -79,7 +79,8 @@ pub type Extensions = (
     ),
 );
 
-/// The version that clients ask for: name and number of the Subtensor release whose interface this chain has.
+/// The runtime version that clients ask for. It has the name and number of the Subtensor release whose
+/// interface this chain has.
 #[runtime_version]
 pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("node-subtensor"),
@@ -103,24 +104,24 @@ construct_runtime!(
     }
 );
 
-/// The longest that a block's transactions may take, in reference time.
+/// The longest reference time of a block's transactions.
 const BLOCK_TIME_BUDGET: Weight = Weight::from_parts(4 * WEIGHT_REF_TIME_PER_SECOND, u64::MAX);
-/// Bytes of a block, at most.
+/// The largest size of a block, in bytes.
 const BLOCK_BYTES: u32 = 10 * 1024 * 1024;
-/// Part of a block that is open to ordinary transactions.
+/// The share of a block that is open to ordinary transactions.
 const NORMAL_SHARE: Perbill = Perbill::from_percent(75);
 
 parameter_types! {
-    /// The version as FRAME asks for it.
+    /// The version in the form that FRAME needs.
     pub const Version: RuntimeVersion = VERSION;
-    /// Limits on the time of a block.
+    /// The limits on the execution time of a block.
     pub Weights: BlockWeights = BlockWeights::with_sensible_defaults(BLOCK_TIME_BUDGET, NORMAL_SHARE);
-    /// Limits on the bytes of a block.
+    /// The limits on the size of a block.
     pub Length: BlockLength = BlockLength::builder()
         .max_length(BLOCK_BYTES)
         .modify_max_length_for_class(DispatchClass::Normal, |bytes| *bytes = NORMAL_SHARE * BLOCK_BYTES)
         .build();
-    /// Fees do not follow demand.
+    /// The fee multiplier. It is constant, so fees do not follow demand.
     pub FeeMultiplier: Multiplier = Multiplier::from_u32(1);
 }
 
@@ -172,7 +173,7 @@ impl pallet_balances::Config for Runtime {
     type WeightInfo = pallet_balances::weights::SubstrateWeight<Runtime>;
 }
 
-/// Fee of a transaction's time: half a rao per million picoseconds.
+/// The fee for a transaction's reference time: half a rao per million picoseconds.
 pub struct TimeFee;
 impl WeightToFee for TimeFee {
     type Balance = TaoBalance;
@@ -182,7 +183,7 @@ impl WeightToFee for TimeFee {
     }
 }
 
-/// One rao a byte.
+/// The fee for a transaction's length: one rao per byte.
 pub struct RaoPerByte;
 impl Get<TaoBalance> for RaoPerByte {
     fn get() -> TaoBalance {
@@ -209,7 +210,7 @@ impl commitments::Config for Runtime {
     type MaxFields = commitments::MaxFields;
 }
 
-/// Answers the commitments pallet from the subnets of `SubtensorModule`.
+/// The subnets of `SubtensorModule`, as the commitments pallet sees them.
 pub struct Subnets;
 impl commitments::Subnets for Subnets {
     fn is_registered(netuid: NetUid, hotkey: &AccountId) -> bool {

@@ -1,7 +1,7 @@
-//! The chain's own number types, named and shaped as in its metadata.
+//! The chain's own number types, with the names and type structure of its metadata.
 //!
-//! Subtensor wraps its integers in newtypes whose paths and structure are part of every storage and call hash. On the
-//! wire they are the bare integers.
+//! Subtensor wraps its integers in newtypes. Their paths and structure are part of every storage and
+//! call hash. They are encoded as the bare integers.
 
 mod arithmetic;
 mod fixed;
@@ -13,7 +13,7 @@ use scale_info::{Path, Type, TypeInfo, build::Fields};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Defines a newtype over an integer with the path that the chain's metadata gives it.
+/// Defines a newtype over an integer, with the path that the chain's metadata gives it.
 macro_rules! chain_integer {
     ($(#[$doc:meta])* $name:ident($inner:ty), $($segment:literal)::+) => {
         $(#[$doc])*
@@ -53,11 +53,11 @@ chain_integer! {
     NetUid(u16), "subtensor_runtime_common"
 }
 chain_integer! {
-    /// A mechanism within a subnet; Muster's subnets have one, number 0.
+    /// A mechanism within a subnet. Muster's subnets have one mechanism, number 0.
     MechId(u8), "subtensor_runtime_common"
 }
 chain_integer! {
-    /// `netuid + 4096 · mechanism`, the key of what is kept per mechanism.
+    /// The key of values kept per mechanism: `netuid + 4096 · mechanism`.
     NetUidStorageIndex(u16), "subtensor_runtime_common"
 }
 chain_integer! {
@@ -70,7 +70,7 @@ chain_integer! {
 }
 
 impl From<NetUid> for NetUidStorageIndex {
-    /// Mechanism 0 of a subnet.
+    /// Returns the index of mechanism 0 of a subnet.
     fn from(netuid: NetUid) -> Self {
         Self(netuid.0)
     }

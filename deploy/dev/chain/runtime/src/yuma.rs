@@ -1,86 +1,88 @@
-//! Yuma consensus: how stake-weighted weights become incentive, dividends, bonds and emission.
+//! Yuma consensus: computes incentive, dividends, bonds and emission from stake and weights.
 //!
-//! One pure function, [`epoch`], in the fixed point (I32F32) and the order of operations of Subtensor's own epoch,
-//! so that the integers that land in storage are those of the real chain.
+//! The pure function [`epoch`] uses the fixed point (I32F32) and the order of operations of Subtensor's
+//! own epoch. So the stored integers are those of the real chain.
 
 use fixed::types::{I32F32, I96F32};
 
-/// Matrix over the neurons of a subnet: `rows[i][j]`, validator `i`, server `j`.
+/// A matrix over the neurons of a subnet: `rows[i][j]` is validator `i`, server `j`.
 type Matrix = Vec<Vec<I32F32>>;
 
-/// A stored sparse row: `(uid, value)`, the value in units of 1/65535.
+/// A stored sparse row of `(uid, value)`. Values are in units of 1/65535.
 pub type SparseRow = Vec<(u16, u16)>;
 
-/// All that one epoch of one subnet reads. Vectors have one entry a uid.
+/// The inputs of one epoch of one subnet. Vectors have one entry per uid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EpochInput {
-    /// Height of the block in which the epoch runs.
+    /// The height of the epoch's block.
     pub block: u64,
-    /// Height of the block of the previous epoch; bonds to neurons registered in later blocks are dropped.
+    /// The height of the previous epoch's block. Bonds to neurons registered in later blocks are dropped.
     pub last_epoch: u64,
-    /// Blocks without new weights after which a validator counts as inactive.
+    /// The number of blocks without new weights after which a validator is inactive.
     pub activity_cutoff: u64,
-    /// Stake weight in rao (alpha plus the weighted root stake).
+    /// The stake weight in rao (alpha plus the weighted root stake).
     pub stake: Vec<u64>,
-    /// Stake in rao below which an entry counts as zero; the owner is exempt.
+    /// The stake in rao below which an entry counts as zero; the owner is exempt.
     pub stake_threshold: u64,
-    /// Uid of the subnet owner's hotkey.
+    /// The uid of the subnet owner's hotkey.
     pub owner_uid: Option<u16>,
-    /// How many validators get a permit.
+    /// The maximum number of validators that get a permit.
     pub max_allowed_validators: u16,
-    /// Majority that consensus needs, in units of 1/65535 of the active stake.
+    /// The majority that consensus needs, in units of 1/65535 of the active stake.
     pub kappa: u16,
-    /// How far bonds follow clipped rather than raw weights, in units of 1/65535.
+    /// The share of clipped weights, as opposed to raw weights, in bonds, in units of 1/65535.
     pub bonds_penalty: u16,
-    /// Weight of the old bonds, in millionths.
+    /// The weight of the old bonds, in millionths.
     pub bonds_moving_average: u64,
-    /// Yuma 3 (bonds as fixed proportions) instead of Yuma 2.
+    /// Whether Yuma 3 (bonds as fixed proportions) runs instead of Yuma 2.
     pub yuma3: bool,
-    /// Block of the last weights that each neuron set.
+    /// The block of each neuron's last weights.
     pub last_update: Vec<u64>,
-    /// Block at which each neuron was registered.
+    /// The block in which each neuron was registered.
     pub registered_at: Vec<u64>,
-    /// Validator permits in force in this epoch.
+    /// The validator permits of this epoch.
     pub permits: Vec<bool>,
-    /// Stored weights, row per validator.
+    /// The stored weights, one row per validator.
     pub weights: Vec<SparseRow>,
-    /// Stored bonds, row per validator.
+    /// The stored bonds, one row per validator.
     pub bonds: Vec<SparseRow>,
-    /// Emission that the epoch hands out, in rao.
+    /// The emission of the epoch, in rao.
     pub emission: u64,
 }
 
-/// All that one epoch stores. Vectors have one entry a uid; `u16` values are proportions in units of 1/65535, truncated.
+/// The stored outputs of one epoch. Vectors have one entry per uid. Values of type `u16` are
+/// proportions in units of 1/65535, truncated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EpochOutput {
     /// Whether the neuron set weights within the activity cutoff.
     pub active: Vec<bool>,
-    /// Permits of the next epoch.
+    /// The permits of the next epoch.
     pub permits: Vec<bool>,
-    /// Share of the network's stake.
+    /// The share of the network's stake.
     pub stake_weight: Vec<u16>,
-    /// Stake-weighted median weight.
+    /// The stake-weighted median weight.
     pub consensus: Vec<u16>,
-    /// Sum of a validator's weights after clipping.
+    /// The sum of a validator's weights after clipping.
     pub validator_trust: Vec<u16>,
-    /// Share of the servers' reward.
+    /// The share of the servers' reward.
     pub incentive: Vec<u16>,
-    /// Share of the validators' reward.
+    /// The share of the validators' reward.
     pub dividends: Vec<u16>,
-    /// Rao for serving.
+    /// The emission for serving, in rao.
     pub server_emission: Vec<u64>,
-    /// Rao for validating.
+    /// The emission for validating, in rao.
     pub validator_emission: Vec<u64>,
-    /// Rao for both.
+    /// The emission for both, in rao.
     pub emission: Vec<u64>,
-    /// Bonds: rows of those who get a permit; empty rows of those who lose theirs; other rows stay (`None`).
+    /// The bonds: the new row of a neuron that gets a permit, an empty row for one that loses its
+    /// permit, and `None` for all others, whose row stays.
     pub bonds: Vec<Option<SparseRow>>,
 }
 
 /// Runs one epoch: stake, permits, consensus, incentive, bonds, dividends, emission.
 ///
-/// Vectors shorter than the number of neurons (the length of `stake`) read as zero or `false`; entries of sparse rows
-/// that name no neuron are ignored.
+/// Vectors shorter than the number of neurons (the length of `stake`) are filled with zero or `false`.
+/// Entries of sparse rows with an unknown uid are ignored.
 #[must_use]
 pub fn epoch(input: &EpochInput) -> EpochOutput {
     let n = input.stake.len();
@@ -122,7 +124,7 @@ fn active(input: &EpochInput, n: usize) -> Vec<bool> {
     (0..n).map(fresh).collect()
 }
 
-/// Shares of the stake above the threshold; they sum to one, or all are zero.
+/// Returns the shares of the stake above the threshold. They sum to one, or all are zero.
 fn stake_shares(input: &EpochInput) -> Vec<I32F32> {
     let counts = |i: usize, rao: u64| rao >= input.stake_threshold || input.owner_uid == Some(i as u16);
     let kept: Vec<u64> =
@@ -135,7 +137,7 @@ fn stake_shares(input: &EpochInput) -> Vec<I32F32> {
     kept.into_iter().map(share).collect()
 }
 
-/// The stake that takes part: permitted and active, normalised again.
+/// Returns the stake that votes: that of permitted and active neurons, normalised again.
 fn voting_stake(input: &EpochInput, stake: &[I32F32], active: &[bool]) -> Vec<I32F32> {
     let votes = |i: usize| active[i] && permitted(input, i);
     normalised(stake.iter().enumerate().map(|(i, &s)| if votes(i) { s } else { I32F32::ZERO }).collect())
@@ -145,7 +147,8 @@ fn permitted(input: &EpochInput, uid: usize) -> bool {
     input.owner_uid == Some(uid as u16) || input.permits.get(uid).copied().unwrap_or(false)
 }
 
-/// The largest non-zero stakes, the higher uid first among equals; the owner always.
+/// Returns the next permits: the neurons with the largest non-zero stakes, and always the owner. On a
+/// tie the higher uid goes first.
 fn new_permits(input: &EpochInput, stake: &[I32F32]) -> Vec<bool> {
     let mut by_stake: Vec<usize> = (0..stake.len()).filter(|&i| stake[i] > I32F32::ZERO).collect();
     by_stake.sort_by_key(|&i| std::cmp::Reverse((stake[i], i)));
@@ -159,8 +162,8 @@ fn new_permits(input: &EpochInput, stake: &[I32F32]) -> Vec<bool> {
     permits
 }
 
-/// Weights that count: from permitted validators, on others than themselves (the owner excepted), set after the
-/// neuron they name was registered; rows sum to one.
+/// Returns the effective weights: those set by permitted validators on other neurons (the owner also on
+/// itself) after the named neuron was registered. Rows sum to one.
 fn effective_weights(input: &EpochInput, n: usize) -> Matrix {
     let counts = |i: usize, j: usize| {
         (i != j || input.owner_uid == Some(i as u16))
@@ -174,7 +177,8 @@ fn effective_weights(input: &EpochInput, n: usize) -> Matrix {
         .collect()
 }
 
-/// Per server, the largest weight that at least `kappa` of the voting stake supports; missing entries are zero.
+/// Returns, per server, the largest weight that at least `kappa` of the voting stake supports. Missing
+/// entries count as zero.
 fn consensus(weights: &Matrix, voting: &[I32F32], kappa: u16) -> Vec<I32F32> {
     let total: i128 = voting.iter().map(|s| i128::from(s.to_bits())).sum();
     (0..voting.len())
@@ -194,14 +198,14 @@ fn consensus(weights: &Matrix, voting: &[I32F32], kappa: u16) -> Vec<I32F32> {
         .collect()
 }
 
-/// What the bonds of an epoch come to.
+/// The new bonds of an epoch and the dividends from them.
 struct Bonding {
-    /// Bonds as proportions of one, as stored.
+    /// The bonds as proportions of one, as stored.
     stored: Matrix,
     dividends: Vec<I32F32>,
 }
 
-/// The row to store: the new one with a permit, an empty one for a lost permit, none otherwise.
+/// Returns the row to store: the new one with a permit, an empty one for a lost permit, `None` otherwise.
 fn kept_bonds(row: &[I32F32], permit: bool, permit_so_far: bool) -> Option<SparseRow> {
     match (permit, permit_so_far) {
         (true, _) => Some(sparse(row)),
@@ -210,7 +214,7 @@ fn kept_bonds(row: &[I32F32], permit: bool, permit_so_far: bool) -> Option<Spars
     }
 }
 
-/// Bonds as a moving average of column shares of weight times stake.
+/// Computes bonds as a moving average of column shares of weight times stake.
 fn bond_yuma2(input: &EpochInput, weights: &Matrix, voting: &[I32F32], incentive: &[I32F32]) -> Bonding {
     let old = normalise_columns(old_bonds(input, voting.len(), I32F32::from_num));
     let stakes = |(row, &s): (&Vec<I32F32>, &I32F32)| row.iter().map(|w| w.saturating_mul(s)).collect();
@@ -223,7 +227,7 @@ fn bond_yuma2(input: &EpochInput, weights: &Matrix, voting: &[I32F32], incentive
     }
 }
 
-/// Bonds as fixed proportions, each a moving average of the weight itself.
+/// Computes bonds as fixed proportions, each a moving average of the weight itself.
 fn bond_yuma3(input: &EpochInput, weights: &Matrix, voting: &[I32F32], incentive: &[I32F32]) -> Bonding {
     let old = old_bonds(input, voting.len(), proportion);
     let bonds = moving_average(input, weights, &old);
@@ -232,7 +236,7 @@ fn bond_yuma3(input: &EpochInput, weights: &Matrix, voting: &[I32F32], incentive
     Bonding { stored: bonds, dividends: normalised(earned) }
 }
 
-/// Stored bonds less those to neurons that registered since the last epoch.
+/// Returns the stored bonds, without those to neurons that registered since the last epoch.
 fn old_bonds(input: &EpochInput, n: usize, value: impl Fn(u16) -> I32F32) -> Matrix {
     let lasting = |j: usize| at(&input.registered_at, j) <= input.last_epoch;
     (0..n)
@@ -249,14 +253,15 @@ fn old_bonds(input: &EpochInput, n: usize, value: impl Fn(u16) -> I32F32) -> Mat
         .collect()
 }
 
-/// `alpha · new + (1 − alpha) · old`, entry by entry.
+/// Returns `alpha · new + (1 − alpha) · old`, entry by entry. Here `1 − alpha` is the weight of
+/// the old bonds.
 fn moving_average(input: &EpochInput, new: &Matrix, old: &Matrix) -> Matrix {
     let millions = I96F32::from_num(input.bonds_moving_average.min(1_000_000)) / I96F32::from_num(1_000_000);
     let keep = I32F32::saturating_from_num(millions);
     interpolate(old, new, I32F32::ONE.saturating_sub(keep))
 }
 
-/// Shares of the emission per neuron.
+/// The shares of the emission per neuron.
 struct EmissionShares {
     servers: Vec<I32F32>,
     validators: Vec<I32F32>,
@@ -264,7 +269,8 @@ struct EmissionShares {
 }
 
 impl EmissionShares {
-    /// Incentive and dividends over their common sum; where nobody earned anything, validators get `fallback`.
+    /// Divides incentive and dividends by their common sum. If the sum is zero, the validators get
+    /// `fallback`.
     fn new(incentive: &[I32F32], dividends: &[I32F32], fallback: &[I32F32]) -> Self {
         let combined: Vec<I32F32> =
             incentive.iter().zip(dividends).map(|(i, d)| i.saturating_add(*d)).collect();
@@ -278,7 +284,7 @@ impl EmissionShares {
     }
 }
 
-/// Shares times the emission, truncated to whole rao.
+/// Multiplies shares by the emission, truncated to whole rao.
 fn amounts(shares: &[I32F32], emission: u64) -> Vec<u64> {
     let emission = I96F32::from_num(emission);
     shares.iter().map(|&s| I96F32::from(s).saturating_mul(emission).saturating_to_num()).collect()
@@ -328,7 +334,7 @@ fn dot(a: &[I32F32], b: &[I32F32]) -> I32F32 {
     a.iter().zip(b).fold(I32F32::ZERO, |total, (x, y)| total.saturating_add(x.saturating_mul(*y)))
 }
 
-/// Values over their sum, or as they are where that is zero.
+/// Divides values by their sum, unless the sum is zero.
 fn normalised(mut values: Vec<I32F32>) -> Vec<I32F32> {
     let total = sum(&values);
     if total != I32F32::ZERO {
@@ -337,7 +343,7 @@ fn normalised(mut values: Vec<I32F32>) -> Vec<I32F32> {
     values
 }
 
-/// `Σ_i rows[i][j] · factors[i]` for each `j`.
+/// Returns `Σ_i rows[i][j] · factors[i]` for each `j`.
 fn mul_rows(rows: &Matrix, factors: &[I32F32]) -> Vec<I32F32> {
     let mut totals = vec![I32F32::ZERO; factors.len()];
     for (row, &factor) in rows.iter().zip(factors).filter(|(_, factor)| **factor != I32F32::ZERO) {
@@ -352,7 +358,7 @@ fn clip_columns(rows: &Matrix, limits: &[I32F32]) -> Matrix {
     rows.iter().map(|row| row.iter().zip(limits).map(|(value, limit)| *value.min(limit)).collect()).collect()
 }
 
-/// `(1 − ratio) · a + ratio · b`, entry by entry.
+/// Returns `(1 − ratio) · a + ratio · b`, entry by entry.
 fn interpolate(a: &Matrix, b: &Matrix, ratio: I32F32) -> Matrix {
     let rest = I32F32::ONE.saturating_sub(ratio);
     let mix = |(x, y): (&I32F32, &I32F32)| x.saturating_mul(rest).saturating_add(y.saturating_mul(ratio));
@@ -363,7 +369,7 @@ fn normalise_columns(rows: Matrix) -> Matrix {
     scale_columns(rows, sum)
 }
 
-/// Divides each column by what `scale` makes of it; columns whose scale is zero stay.
+/// Divides each column by the result of `scale` for it. A column with the result zero stays unchanged.
 fn scale_columns(mut rows: Matrix, scale: impl Fn(&[I32F32]) -> I32F32) -> Matrix {
     for j in 0..rows.len() {
         let column: Vec<I32F32> = rows.iter().map(|row| row[j]).collect();

@@ -1,6 +1,6 @@
-//! The pallets' behaviour, block by block, without a node.
+//! Tests the pallets block by block, without a node.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+#![allow(clippy::unwrap_used)] // A test that cannot continue must stop.
 
 use devchain_runtime::{
     AccountId, Executive, Genesis, Header, Runtime, RuntimeCall, RuntimeEvent,
@@ -26,7 +26,7 @@ fn key(path: &str) -> AccountId {
     path.parse::<Key>().unwrap().account().clone()
 }
 
-/// A chain after its first block.
+/// Creates a chain after its first block.
 fn chain(change: impl FnOnce(&mut Genesis)) -> TestExternalities {
     let mut genesis = Genesis::default();
     change(&mut genesis);
@@ -35,7 +35,7 @@ fn chain(change: impl FnOnce(&mut Genesis)) -> TestExternalities {
     chain
 }
 
-/// Begins each block up to `height`, as a node does.
+/// Starts each block up to `height`, as a node does.
 fn advance_to(height: u32) {
     while System::block_number() < height {
         let (number, parent) = (System::block_number() + 1, BlakeTwo256::hash_of(&System::block_number()));
@@ -121,7 +121,7 @@ fn registrations_are_refused_for_what_is_wrong_with_them() {
         assert_noop!(limited(9, 1), Refusal::SubnetNotExists);
         assert_noop!(limited(3, 99_999_999), Refusal::RegistrationPriceLimitExceeded);
         assert_noop!(register("//Alice", "//Bob//hotkey"), Refusal::HotKeyAlreadyRegisteredInSubNet);
-        assert_noop!(register("//Nobody", "//m"), Refusal::NotEnoughBalanceToStake);
+        assert_noop!(register("//Unfunded", "//m"), Refusal::NotEnoughBalanceToStake);
         assert_ok!(limited(3, 100_000_000));
 
         NetworkRegistrationAllowed::<Runtime>::insert(SUBNET, false);
@@ -151,7 +151,7 @@ fn a_full_subnet_replaces_the_neuron_that_earns_least() {
         assert_eq!(
             Uids::<Runtime>::get(SUBNET, key("//m6")),
             Some(3),
-            "the least among those out of immunity"
+            "the one with the least emission among those out of immunity"
         );
         assert_eq!(Uids::<Runtime>::get(SUBNET, key("//Charlie//hotkey")), None);
         assert!(!ValidatorPermit::<Runtime>::get(SUBNET)[3], "nothing is inherited");
@@ -259,7 +259,7 @@ fn an_epoch_turns_weights_into_scores_and_stake() {
             "{dividends:?}"
         );
         assert_eq!(dividends[4], 0);
-        // Twenty blocks at one alpha each, less what truncation loses.
+        // Twenty blocks at one alpha each, minus the losses of truncation.
         let paid: u64 = Emission::<Runtime>::get(SUBNET).iter().map(|alpha| alpha.0).sum();
         assert!((19_999_999_900..=20_000_000_000).contains(&paid), "{paid}");
         let stake = TotalHotkeyAlpha::<Runtime>::get(key("//m4"), SUBNET).0;

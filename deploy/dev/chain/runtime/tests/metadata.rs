@@ -1,6 +1,6 @@
-//! What this runtime describes as its own has, item by item, the hash that spec 461 gives it.
+//! Compares this runtime's metadata with spec 461: the hashes of all items that the runtime describes itself.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+#![allow(clippy::unwrap_used)] // A test that cannot continue must stop.
 
 use chain_metadata::{
     check::{ItemReport, Status},
@@ -10,7 +10,7 @@ use chain_metadata::{
 use devchain_runtime::Runtime;
 use std::fs;
 
-/// A runtime's metadata, as `chain-metadata` reads it.
+/// Reads a runtime's metadata with `chain-metadata`.
 macro_rules! metadata {
     (subtensor) => {{
         let path = concat!(
@@ -84,7 +84,7 @@ fn field_name(field: &scale_info::Field<scale_info::form::PortableForm>) -> Opti
 #[test]
 fn everything_that_muster_uses_is_there_and_equal() {
     let reports = chain_metadata::check::check(&metadata!(devchain));
-    // Errors that no call here raises are not listed; the numbers of the others are compared above.
+    // The list lacks errors that no call here raises. The indices of the others are compared above.
     let fits = |report: &&_| {
         matches!(report, ItemReport { status: Status::Equal, .. })
             || matches!(report, ItemReport { item: Item { kind: Kind::Errors, .. }, .. })

@@ -1,11 +1,12 @@
-//! Yuma consensus against two judges that are not ours: Subtensor's own vectors, and a second computation in `f64`
-//! written from the rules ([`oracle`]), over random networks.
+//! Tests Yuma consensus against two independent references: Subtensor's own vectors, and a second
+//! computation in `f64` over random networks, written from the rules ([`oracle`]).
 //!
-//! How exact: a stored integer must be one of those that the oracle's number, give or take what fixed point may have
-//! lost on the way to it ([`approx`]), truncates to. `tolerance_is_small` proves that this nearly always leaves one
-//! integer only. An epoch in which rounding decides a question of more or less is dropped, since its outcome jumps there:
-//! the stake behind a weight next to kappa, or two stakes next to each other at the border of the permitted. Equality
-//! that rounding does not touch stays in: equal stakes, and a weight that all the stake supports, at kappa 65535 too.
+//! The precision: the oracle has a bound for the losses of fixed point ([`approx`]). A stored integer
+//! must be a truncation of a number within that bound. `tolerance_is_small` proves that this nearly
+//! always leaves only one integer. An epoch in which rounding decides a comparison is dropped, since
+//! its result jumps there: the stake behind a weight is close to kappa, or two unequal stakes are close
+//! to each other at the limit of the permits. Equalities that rounding does not affect are kept: equal
+//! stakes, and a weight that all the stake supports, even at kappa 65535.
 
 #[path = "yuma/approx.rs"]
 mod approx;
@@ -28,7 +29,7 @@ use oracle::Expected;
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every integer that an epoch stores, over several epochs that carry permits and bonds.
+    /// Compares every integer that an epoch stores, over several epochs that carry permits and bonds.
     #[test]
     fn epochs_agree_with_the_oracle(history in history()) {
         for input in history.epochs() {
@@ -39,7 +40,7 @@ proptest! {
     }
 }
 
-/// Subtensor's own six epochs, within one unit of what it stored.
+/// Compares Subtensor's own six epochs; the results are within one unit of its stored values.
 #[test]
 fn six_epochs_of_subtensor() {
     let mut network = vectors::network();
@@ -74,8 +75,8 @@ fn six_epochs_of_subtensor() {
     }
 }
 
-/// The slack is less than a tenth of a unit, or 10^-6 of an emission, nearly everywhere; else the comparison would prove
-/// nothing.
+/// Checks that the slack is nearly always less than a tenth of a unit, or 10^-6 of an emission. With a
+/// larger slack the comparison would prove nothing.
 #[test]
 fn tolerance_is_small() {
     let mut runner = TestRunner::deterministic();
@@ -95,7 +96,8 @@ fn tolerance_is_small() {
     assert!(f64::from(loose) < 0.05 * f64::from(numbers), "{loose} of {numbers} compared numbers are loose");
 }
 
-/// Every number of an epoch that is stored and not bound to be zero, with the slack that still is small.
+/// Returns every stored number of an epoch that is not certain to be zero, with the largest slack that
+/// still counts as small.
 fn stored_numbers(expected: &Expected) -> Vec<(Approx, f64)> {
     let shares = [
         &expected.stake_weight,
@@ -110,7 +112,7 @@ fn stored_numbers(expected: &Expected) -> Vec<(Approx, f64)> {
     numbers.filter(|(number, _)| !number.is_nothing()).collect()
 }
 
-/// Compares all that an epoch stores.
+/// Compares all outputs of an epoch.
 fn compare(input: &EpochInput, output: &EpochOutput, expected: &Expected) -> Result<(), TestCaseError> {
     prop_assert_eq!(&output.active, &expected.active, "active");
     proportions("stake weight", &output.stake_weight, &expected.stake_weight)?;
@@ -153,8 +155,8 @@ fn integers(
     Ok(())
 }
 
-/// Who holds the next permit has his row stored, who loses his permit an empty one, and the others keep what they had.
-/// An entry that is not stored is zero.
+/// Checks the stored bonds. A neuron with the next permit has its row stored, one that loses its permit
+/// an empty row; the others keep their rows. An entry that is not stored is zero.
 fn bonds(input: &EpochInput, output: &EpochOutput, expected: &Expected) -> Result<(), TestCaseError> {
     prop_assert_eq!(output.bonds.len(), expected.bonds.len(), "bonds: one row a uid");
     for (uid, (row, expected)) in output.bonds.iter().zip(&expected.bonds).enumerate() {
@@ -165,7 +167,7 @@ fn bonds(input: &EpochInput, output: &EpochOutput, expected: &Expected) -> Resul
                 integers(&format!("bonds of uid {uid} on"), 65535.0, stored.into_iter(), expected)?;
             }
             (false, true, Some(row)) => {
-                prop_assert!(row.is_empty(), "bonds of uid {uid}, who loses his permit")
+                prop_assert!(row.is_empty(), "bonds of uid {uid}, which loses its permit")
             }
             (false, false, None) => (),
             (next, now, _) => prop_assert!(false, "uid {uid}, permit now {now}, next {next}: bonds {row:?}"),

@@ -8,7 +8,8 @@ fn draft(chain: &Chain) -> Draft {
     Draft { writes: Vec::new(), timestamp_ms, transactions: Vec::new() }
 }
 
-/// A chain of three blocks on disk, where its last record starts, and its folder.
+/// Creates a chain of three blocks on disk. Returns its folder, the log's path, and the offset of the
+/// last record.
 fn three_blocks() -> (tempfile::TempDir, PathBuf, u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
@@ -23,7 +24,7 @@ fn three_blocks() -> (tempfile::TempDir, PathBuf, u64) {
     (folder, path, last)
 }
 
-/// The heights in a log, without the cost of starting a runtime.
+/// Returns the newest height in a log, without starting a runtime.
 fn load(path: &Path) -> (u32, Option<TornTail>) {
     let mut loader = Loader::default();
     let (log, torn) = Log::open(path, Sync::AtClose, &mut |record| loader.take(record)).unwrap();
@@ -89,7 +90,7 @@ fn a_block_that_cannot_be_made_changes_nothing() {
     let (_folder, path, _) = three_blocks();
     let (mut chain, _) = Chain::open(None, Some((&path, Sync::AtClose))).unwrap();
     let (before, length) = (chain.store().best().hash, fs::metadata(&path).unwrap().len());
-    // The runtime panics when a block seems to have its timestamp already.
+    // The runtime panics if the block already seems to have its timestamp.
     let key = [twox_128(b"Timestamp"), twox_128(b"DidUpdate")].concat();
     let write = StorageWrite { key, value: Some(vec![1]) };
     let refused = chain.seal(Draft { writes: vec![write], ..draft(&chain) });

@@ -1,4 +1,5 @@
-//! `devchain bench`: what a chain costs, beside what it may cost. It measures and never judges.
+//! The command `devchain bench`: measures the cost of a chain and prints each figure beside its aim. It
+//! never fails because of a figure.
 
 mod child;
 mod connect;
@@ -16,16 +17,16 @@ use self::{
     report::{Figure, Report},
 };
 
-/// How many empty blocks are timed.
+/// The number of empty blocks that are timed.
 const IDLE_BLOCKS: usize = 1000;
 
-/// How long the chain is whose memory and restart are measured.
+/// The length of the chain whose memory and restart are measured, in blocks.
 const BLOCKS: u32 = 2000;
 
-/// How often a client connects.
+/// The number of connections that are timed.
 const CONNECTIONS: usize = 50;
 
-/// Measures all; the report.
+/// Measures everything and returns the report.
 pub(super) fn run(json: bool) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(measure())?;
@@ -41,7 +42,7 @@ async fn measure() -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// The time from asking for an empty block to its answer, log included.
+/// Measures the time from the request for an empty block to its answer, log included.
 async fn idle_block(log: &Path) -> anyhow::Result<Figure> {
     let chain = start(Genesis::default(), Some(log)).await?;
     let mut times = Vec::new();
@@ -54,7 +55,7 @@ async fn idle_block(log: &Path) -> anyhow::Result<Figure> {
     Ok(Figure::new("idle block, median of 1000", report::median_ms(times), "ms").aim(1.0))
 }
 
-/// Start, memory, restart and connections of a process with a whole subnet.
+/// Measures start, memory, restart and connections of a process with a full subnet.
 async fn process(folder: &Path) -> anyhow::Result<Vec<Figure>> {
     let (config, log) = (folder.join("config.toml"), folder.join("log"));
     network::write_config(&config)?;
@@ -81,7 +82,7 @@ async fn process(folder: &Path) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// A chain in this process that seals when told to.
+/// Starts a chain in this process that seals only on demand.
 async fn start(genesis: Genesis, log: Option<&Path>) -> anyhow::Result<Devchain> {
     let config = Config {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -93,13 +94,13 @@ async fn start(genesis: Genesis, log: Option<&Path>) -> anyhow::Result<Devchain>
     Ok(Devchain::start(config).await?)
 }
 
-/// A folder of its own, removed in the end.
+/// A temporary folder, removed when dropped.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
     fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("devchain-bench-{}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }
 }

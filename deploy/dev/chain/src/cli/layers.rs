@@ -1,11 +1,11 @@
-//! Settings in layers: default < file < environment < flag, and where each value came from.
+//! Settings in layers, with the source of each value: default < file < environment < flag.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use devchain::{Config, Genesis};
 use toml::{Table, Value};
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Default,
@@ -25,7 +25,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Settings that cannot be used.
+/// An error in the settings.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettingsError {
     #[error("cannot read the configuration file {path}: {source}")]
@@ -34,19 +34,19 @@ pub(super) enum SettingsError {
     File { path: PathBuf, source: toml::de::Error },
     #[error("{origin}: `{text}` is not {expected}")]
     Value { origin: Source, text: String, expected: &'static str },
-    #[error("{origin}: `{key}` cannot be set, since `{parent}` is not a table")]
+    #[error("{origin}: cannot set `{key}`, since `{parent}` is not a table")]
     NotATable { origin: Source, key: String, parent: String },
     #[error("{origin}: `{text}`: {problem}")]
     Entry { origin: Source, text: String, problem: String },
     #[error("configuration: {}", .0.to_string().trim_end().replace('\n', " "))]
     Merged(toml::de::Error),
-    #[error("the configuration cannot be written as TOML: {0}")]
+    #[error("cannot write the configuration as TOML: {0}")]
     Toml(#[from] toml::ser::Error),
-    #[error("the configuration cannot be written as JSON: {0}")]
+    #[error("cannot write the configuration as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// All values so far, and where each came from by its dotted key.
+/// All values so far, and the source of each by its dotted key.
 #[derive(Clone, Debug)]
 pub(super) struct Layers {
     values: Table,
@@ -54,25 +54,25 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// The defaults. Genesis values are there only once something sets one of them.
+    /// Creates the default layer. Genesis values are added only when something sets one of them.
     pub(super) fn new() -> Result<Self, SettingsError> {
         let mut layers = Self { values: Table::new(), sources: BTreeMap::new() };
         layers.merge("", Value::try_from(Config::default())?, &Source::Default)?;
         Ok(layers)
     }
 
-    /// Reads a file of settings.
+    /// Adds the settings of a file.
     pub(super) fn add_file(&mut self, path: PathBuf) -> Result<(), SettingsError> {
         let text = std::fs::read_to_string(&path)
             .map_err(|source| SettingsError::Read { path: path.clone(), source })?;
-        // Read by itself first: the error then names line and column.
+        // Parse the file on its own first, so that an error names line and column.
         let parsed: Result<(Config, Table), _> =
             toml::from_str(&text).and_then(|config| Ok((config, toml::from_str(&text)?)));
         let (_, table) = parsed.map_err(|source| SettingsError::File { path: path.clone(), source })?;
         self.merge("", Value::Table(table), &Source::File(path))
     }
 
-    /// Sets the value at a dotted key; a table is merged.
+    /// Sets the value at a dotted key. A table is merged.
     pub(super) fn merge(&mut self, key: &str, value: Value, source: &Source) -> Result<(), SettingsError> {
         if let Value::Table(table) = value {
             for (name, value) in table {
@@ -95,12 +95,12 @@ impl Layers {
         self.merge(key, Value::Array(list), source)
     }
 
-    /// The configuration that all layers give.
+    /// Returns the configuration that results from all layers.
     pub(super) fn config(self) -> Result<Config, SettingsError> {
         Value::Table(self.values).try_into().map_err(SettingsError::Merged)
     }
 
-    /// The values under a dotted key as TOML, each with where it came from.
+    /// Returns the values under a dotted key as TOML, each with its source in a comment.
     pub(super) fn to_toml(&self, under: &str) -> Result<String, SettingsError> {
         let values = self.complete()?;
         let mut text = String::new();
@@ -108,7 +108,7 @@ impl Layers {
         Ok(text)
     }
 
-    /// The values under a dotted key as JSON, and their sources by dotted key.
+    /// Returns the values under a dotted key as JSON, and their sources by dotted key.
     pub(super) fn to_json(&self, under: &str) -> Result<String, SettingsError> {
         let complete = self.complete()?;
         let values = if under.is_empty() { None } else { complete.values.get(under) };
@@ -120,14 +120,14 @@ impl Layers {
         Ok(text + "\n")
     }
 
-    /// With genesis values, whether something set one or not.
+    /// Adds the default genesis values, unless a layer has set some.
     fn complete(&self) -> Result<Self, SettingsError> {
         let mut complete = self.clone();
         complete.want_genesis("genesis.subnet")?;
         Ok(complete)
     }
 
-    /// Puts the default genesis below the first genesis value.
+    /// Inserts the default genesis before the first genesis value is set.
     fn want_genesis(&mut self, key: &str) -> Result<(), SettingsError> {
         if !key.starts_with("genesis.") || self.values.contains_key("genesis") {
             return Ok(());

@@ -1,8 +1,8 @@
-//! The reference page: the help of each command, as it is printed.
+//! Prints the reference page: the help of each command.
 
 use clap::Command;
 
-/// The page in Markdown.
+/// Returns the page in Markdown.
 pub(super) fn page(mut command: Command) -> String {
     command.build();
     let mut page =

@@ -1,20 +1,21 @@
-//! `devchain run`.
+//! The command `devchain run`.
 
 use devchain::{Config, Devchain};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, say};
 
-/// Runs a chain until a signal ends it.
+/// Runs a chain until a signal stops it.
 ///
-/// One thread serves clients, the chain has another: all that a development chain needs.
+/// One thread serves the clients, another one owns the chain. A development chain needs no more.
 pub(super) fn run(config: Config, json: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     log_panics();
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        // A start may take long: a log is read. Whatever has been read or cut off, the next start goes on from there.
+        // A start may take long, since it reads the log. A signal may stop it: the next start continues
+        // from the file as it is.
         let chain = tokio::select! {
             started = Devchain::start(config) => started?,
             _ = interrupt.recv() => return Ok(()),
@@ -32,7 +33,7 @@ pub(super) fn run(config: Config, json: bool) -> Result<(), Failure> {
     })
 }
 
-/// Prints the one line that says that the chain can be used.
+/// Prints the line that announces that the chain is ready.
 fn announce(chain: &Devchain, json: bool) -> Result<(), Failure> {
     let (url, genesis, height) = (chain.url(), chain.genesis(), *chain.handle().heights().borrow());
     let line = if json {
@@ -45,7 +46,8 @@ fn announce(chain: &Devchain, json: bool) -> Result<(), Failure> {
     say(&format!("{line}\n"))
 }
 
-/// Bad input can make the runtime panic, which is caught and answered: it is worth a line of the log, not a backtrace.
+/// Logs a panic of the runtime in one line, without a backtrace. Bad input can make the runtime panic;
+/// the panic is caught and the client gets an error.
 fn log_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

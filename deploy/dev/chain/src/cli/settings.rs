@@ -1,4 +1,4 @@
-//! The flags that set up a chain, and the environment variables beside them.
+//! The flags that configure a chain, and their environment variables.
 
 use std::{
     net::SocketAddr,
@@ -13,73 +13,76 @@ use toml::{Table, Value};
 
 use super::layers::{Layers, SettingsError, Source};
 
-/// Settings, each by flag; those of one value also by environment variable. Flags are stronger.
+/// The flags of all settings. Flags with a single value also have an environment variable. A flag
+/// overrides its variable.
 #[derive(Args)]
 pub(super) struct Settings {
-    /// File of settings in TOML; `devchain config show` prints one.
+    /// Read settings from this TOML file; `devchain config show` prints one.
     #[arg(long, value_name = "FILE", env = "DEVCHAIN_CONFIG")]
     config: Option<PathBuf>,
-    /// Address to listen on; port 0 takes a free one.
+    /// Listen on this address; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", env = "DEVCHAIN_LISTEN")]
     listen: Option<SocketAddr>,
-    /// Let --listen be an address that other machines reach.
+    /// Allow a --listen address that other machines reach.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", env = "DEVCHAIN_ALLOW_REMOTE")]
     allow_remote: Option<bool>,
-    /// Milliseconds from block to block.
+    /// Set the block time (ms).
     #[arg(long, value_name = "MS", env = "DEVCHAIN_BLOCK_TIME_MS")]
     block_time_ms: Option<u64>,
-    /// Who decides when a block is sealed.
+    /// Choose when blocks are sealed.
     #[arg(long, env = "DEVCHAIN_PACE")]
     pace: Option<PaceArg>,
-    /// Where timestamps come from.
+    /// Choose the source of block timestamps.
     #[arg(long, env = "DEVCHAIN_CLOCK")]
     clock: Option<ClockArg>,
-    /// File that keeps the chain; made when it does not exist.
+    /// Keep the chain in this file; create it if missing.
     #[arg(long, value_name = "FILE", env = "DEVCHAIN_LOG")]
     log: Option<PathBuf>,
-    /// When the file's bytes are forced to the disk.
+    /// Choose when the file is flushed to the disk.
     #[arg(long, env = "DEVCHAIN_SYNC")]
     sync: Option<SyncArg>,
-    /// Genesis: the subnet's number.
+    /// Genesis: set the subnet's number.
     #[arg(long, env = "DEVCHAIN_NETUID")]
     netuid: Option<u16>,
-    /// Genesis: blocks from epoch to epoch.
+    /// Genesis: set the number of blocks per epoch.
     #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_TEMPO")]
     tempo: Option<u16>,
-    /// Genesis: the subnet's largest number of neurons.
+    /// Genesis: set the subnet's largest number of neurons.
     #[arg(long, value_name = "UIDS", env = "DEVCHAIN_MAX_UIDS")]
     max_uids: Option<u16>,
-    /// Genesis: the smallest number of weights that can be set.
+    /// Genesis: set the smallest number of weights in one call.
     #[arg(long, value_name = "COUNT", env = "DEVCHAIN_MIN_WEIGHTS")]
     min_weights: Option<u16>,
-    /// Genesis: blocks that a validator waits between two settings of weights.
+    /// Genesis: set the number of blocks that a validator must wait between two weight settings.
     #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_WEIGHTS_RATE_LIMIT")]
     weights_rate_limit: Option<u64>,
-    /// Genesis: refuse plain weights; commit-reveal itself is not there.
+    /// Genesis: refuse plain weights (commit-reveal itself is not implemented).
     #[arg(long, num_args = 0..=1, default_missing_value = "true", env = "DEVCHAIN_COMMIT_REVEAL")]
     commit_reveal: Option<bool>,
-    /// Genesis: one more funded coldkey, an SS58 address or a path such as //Alice, and its TAO. May be repeated.
+    /// Genesis: fund one more coldkey, an SS58 address or a path such as //Alice, with this much TAO.
+    /// May be repeated.
     #[arg(long, value_name = "COLDKEY=TAO")]
     fund: Vec<String>,
-    /// Genesis: one more validator with its stake and a permit. May be repeated.
+    /// Genesis: add a validator with a permit and this stake in TAO. May be repeated.
     #[arg(long, value_name = "HOTKEY,COLDKEY,STAKE")]
     validator: Vec<String>,
-    /// Genesis: one more registered miner. May be repeated.
+    /// Genesis: add a registered miner. May be repeated.
     #[arg(long, value_name = "HOTKEY,COLDKEY")]
     miner: Vec<String>,
-    /// Any setting by its dotted key, as in `genesis.subnet.kappa=32767` or `rpc.connections=10`. May be repeated.
+    /// Set any setting by its dotted key, as in `genesis.subnet.kappa=32767` or `rpc.connections=10`.
+    /// May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
-/// Flag, dotted key, and the value if one is given.
+/// A flag, its dotted key, and its value if one is given.
 type SingleValue = (&'static str, &'static str, Option<Value>);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum PaceArg {
-    /// The block time.
+    /// At the block time.
     Fixed,
-    /// Whoever calls dev_newBlock or dev_fastForward.
+    /// On dev_newBlock and dev_fastForward only.
     Outside,
 }
 
@@ -87,7 +90,7 @@ enum PaceArg {
 enum ClockArg {
     /// The machine's clock.
     Wall,
-    /// Exactly one block time from block to block.
+    /// Exactly one block time after the parent.
     Logical,
 }
 
@@ -100,7 +103,7 @@ enum SyncArg {
 }
 
 impl Settings {
-    /// All layers, these flags on top.
+    /// Returns all layers, with these flags on top.
     pub(super) fn layers(&self, matches: &ArgMatches) -> Result<Layers, SettingsError> {
         let mut layers = Layers::new()?;
         if let Some(path) = &self.config {
@@ -126,7 +129,7 @@ impl Settings {
         Ok(layers)
     }
 
-    /// Flag, key and value of each setting of one value.
+    /// Returns flag, key and value of each setting with a single value.
     fn single_values(&self, matches: &ArgMatches) -> Result<[SingleValue; 13], SettingsError> {
         let log = self.log.as_deref().map(|path| log_path(path, matches)).transpose()?;
         let number = |flag, number: Option<u64>| {
@@ -158,7 +161,7 @@ impl Settings {
     }
 }
 
-/// Where the value of a flag came from, if it has one: the command line is stronger than the environment.
+/// Returns the source of a flag's value, if it has one. The command line overrides the environment.
 fn source_of(matches: &ArgMatches, flag: &'static str) -> Source {
     match matches.value_source(&flag.replace('-', "_")) {
         Some(ValueSource::EnvVariable) => {
@@ -168,7 +171,7 @@ fn source_of(matches: &ArgMatches, flag: &'static str) -> Source {
     }
 }
 
-/// None above what TOML's integers hold.
+/// Converts to a TOML integer; returns `None` above `i64::MAX`.
 fn integer(number: u64) -> Option<Value> {
     i64::try_from(number).ok().map(Value::Integer)
 }
@@ -182,12 +185,12 @@ fn too_large(flag: &'static str, number: u64, matches: &ArgMatches) -> SettingsE
     SettingsError::Value { origin: source_of(matches, flag), text: number.to_string(), expected }
 }
 
-/// A path in UTF-8, as a file of settings needs it.
+/// Returns the log's path as text; a settings file needs UTF-8.
 fn log_path(path: &Path, matches: &ArgMatches) -> Result<Value, SettingsError> {
     let wrong = || SettingsError::Value {
         origin: source_of(matches, "log"),
         text: path.to_string_lossy().into_owned(),
-        expected: "the name of a log, which must be UTF-8",
+        expected: "a valid log path; it must be UTF-8",
     };
     path.to_str().map(Value::from).ok_or_else(wrong)
 }
@@ -208,7 +211,7 @@ fn validator(text: &str) -> Result<Value, SettingsError> {
     let [hotkey, coldkey, stake] = parts[..] else {
         return Err(wrong("validator", text, "of the form HOTKEY,COLDKEY,STAKE"));
     };
-    let stake = rao("validator", text, stake, "one with an amount of TAO as its stake")?;
+    let stake = rao("validator", text, stake, "an entry with an amount of TAO as its stake")?;
     let neuron =
         [("hotkey", hotkey.into()), ("coldkey", coldkey.into()), ("stake", stake), ("permit", true.into())];
     entry::<Neuron>("validator", text, neuron)
@@ -220,7 +223,8 @@ fn miner(text: &str) -> Result<Value, SettingsError> {
     entry::<Neuron>("miner", text, [("hotkey", hotkey.into()), ("coldkey", coldkey.into())])
 }
 
-/// `key=value`. What is not TOML by itself is taken as text, so that paths and addresses need no quotes.
+/// Parses `key=value`. A value that is not TOML is taken as text, so paths and addresses need no
+/// quotes.
 fn assignment(text: &str) -> Result<(&str, Value), SettingsError> {
     let (key, value) = text.split_once('=').ok_or_else(|| wrong("set", text, "of the form KEY=VALUE"))?;
     let is_key =
@@ -235,10 +239,10 @@ fn assignment(text: &str) -> Result<(&str, Value), SettingsError> {
 
 fn rao(flag: &'static str, text: &str, tao: &str, expected: &'static str) -> Result<Value, SettingsError> {
     let amount = tao.parse::<Rao>().map_err(|_| wrong(flag, text, expected))?;
-    integer(amount.0).ok_or_else(|| wrong(flag, text, "one with at most 9223372036.854775807 TAO"))
+    integer(amount.0).ok_or_else(|| wrong(flag, text, "an entry with at most 9223372036.854775807 TAO"))
 }
 
-/// An entry of a genesis list, read once so that what is wrong in it is told of the flag.
+/// Builds an entry of a genesis list. Decodes it once, so that an error names the flag.
 fn entry<T: DeserializeOwned>(
     flag: &'static str,
     text: &str,

@@ -1,4 +1,5 @@
-//! The fault above the connection: methods of JSON-RPC that are refused, as by a node that is busy or limits rates.
+//! Refuses JSON-RPC methods, like a node that is busy or limits rates. This fault acts above the
+//! connection.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -15,20 +16,20 @@ use tower::Layer;
 
 use super::FaultError;
 
-/// The most methods that are refused at a time.
+/// The maximum number of methods that can be refused at a time.
 pub(super) const MAX_REFUSED: usize = 64;
 
-/// A method that is answered with an error, and not carried out.
+/// A method that is answered with an error and not executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct RefusedMethod {
-    /// Its name, as `state_call`.
+    /// The name of the method, such as `state_call`.
     pub method: String,
-    /// The error's code, as -32005.
+    /// The code of the error, such as -32005.
     pub code: i32,
-    /// The error's message.
+    /// The message of the error.
     pub message: String,
-    /// How many more calls of it are refused; all if none is given.
+    /// The number of calls that are still refused; all calls if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
 }
@@ -50,7 +51,7 @@ impl RefusedMethods {
         self.lock().clone()
     }
 
-    /// The error for a call of `method` if it is refused; counts it.
+    /// Returns the error for a call of `method` if it is refused, and counts the call.
     fn refuse(&self, method: &str) -> Option<ErrorObjectOwned> {
         let mut methods = self.lock();
         let at = methods.iter().position(|refused| refused.method == method && refused.times != Some(0))?;
@@ -64,16 +65,16 @@ impl RefusedMethods {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<RefusedMethod>> {
-        // Nothing under the lock leaves the list half changed.
+        // No code under the lock leaves the list half changed, so a poisoned lock is safe to use.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Puts the refusals before a connection's methods.
+/// Applies the refusals to the methods of a connection.
 #[derive(Clone)]
 pub(crate) struct RefusalLayer {
     pub(super) methods: RefusedMethods,
-    /// Set for a control connection, on which nothing is refused.
+    /// The flag of a control connection, on which nothing is refused.
     pub(super) control: Arc<AtomicBool>,
 }
 
@@ -85,7 +86,7 @@ impl<S> Layer<S> for RefusalLayer {
     }
 }
 
-/// A connection's methods behind the refusals.
+/// The methods of a connection behind the refusals.
 #[derive(Clone)]
 pub(crate) struct Refusing<S> {
     service: S,

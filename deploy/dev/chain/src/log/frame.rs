@@ -1,36 +1,39 @@
-//! The frames of the log: a length, a check of the length, a check of the payload, the payload.
+//! Encodes and reads the frames of the log: a length, a checksum of the length, a checksum of the
+//! payload, the payload.
 //!
 //! ```text
-//! | length: u32 LE | check of length: u32 LE | check of payload: u64 LE | payload |
+//! | length: u32 LE | checksum of length: u32 LE | checksum of payload: u64 LE | payload |
 //! ```
-//! The length has a check of its own, so that a damaged length is told apart from a write that was cut short: the
-//! first must not make a reader throw away all that follows. Checks are xxHash64, against accidents only.
+//! The length has its own checksum. It tells a damaged length from a write that was cut short: a reader
+//! must not discard all bytes after a damaged length. The checksums are xxHash64; they protect against
+//! accidents only.
 
 use std::io::{self, BufRead};
 
 use sp_crypto_hashing::twox_64;
 
-/// Bytes before a payload.
+/// The number of bytes before a payload.
 pub(crate) const HEAD_LEN: usize = 16;
 
-/// The largest payload, 256 MiB. A block holds at most 10 MiB of extrinsics; a snapshot writes nodes in parts.
+/// The largest payload, 256 MiB. A block holds at most 10 MiB of extrinsics; a snapshot writes its
+/// nodes in parts.
 pub(crate) const MAX_PAYLOAD: usize = 256 << 20;
 
-/// What a reader finds at the start of a frame.
+/// The result of reading a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// A whole frame: its payload.
+    /// The payload of a whole frame.
     Whole(Vec<u8>),
-    /// The bytes end inside a frame: a write that was cut short.
+    /// The bytes end inside the frame: the write was cut short.
     Torn,
-    /// The last frame, of the right length, with a payload that is not what was written: its pages did not all reach
-    /// the disk, or something changed it later.
+    /// The last frame, of full length, with a damaged payload. Some of its pages did not reach the
+    /// disk, or something changed it later.
     LastDamaged,
-    /// The bytes are not what was written.
+    /// The bytes differ from those that were written.
     Damaged,
 }
 
-/// `payload` with its head.
+/// Returns a frame: the head and `payload`.
 pub(crate) fn encode(payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_le_bytes();
     let mut frame = Vec::with_capacity(HEAD_LEN + payload.len());
@@ -41,14 +44,15 @@ pub(crate) fn encode(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Reads the frame at which `input` stands, `left` bytes before the end of the file.
+/// Reads the frame at the position of `input`, which is `left` bytes before the end of the file.
 pub(crate) fn read(input: &mut impl BufRead, left: u64) -> io::Result<Frame> {
     let Some(rest) = left.checked_sub(HEAD_LEN as u64) else { return Ok(Frame::Torn) };
     let mut head = [0; HEAD_LEN];
     input.read_exact(&mut head)?;
     let length = [head[0], head[1], head[2], head[3]];
     if head[4..8] != length_check(length) {
-        // A file that was grown before its contents reached the disk (power cut) ends in zeros.
+        // After a power cut, a file that was extended before its contents reached the disk ends in
+        // zeros.
         let is_grown = head == [0; HEAD_LEN] && only_zeros(input)?;
         return Ok(if is_grown { Frame::Torn } else { Frame::Damaged });
     }

@@ -1,4 +1,4 @@
-//! Reading a log, one record at a time: no more than one frame is in memory, whatever the file is.
+//! Reads a log, one record at a time. At most one frame is in memory, whatever the size of the file.
 
 use std::{
     fs::File,
@@ -14,20 +14,20 @@ use super::{
     io_error,
 };
 
-/// Bytes read at a time.
+/// The size of the read buffer, in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// What a log's file was found to hold.
+/// The result of reading a log's file.
 pub(super) struct Contents {
-    /// Where the last whole record ends; 0 where not even the preamble is whole.
+    /// The end of the last whole record; 0 if the preamble is incomplete.
     pub(super) end: u64,
     /// The file's length.
     pub(super) length: u64,
-    /// Whether what follows `end` is one complete record whose payload is damaged.
+    /// Whether the bytes after `end` are one complete record with a damaged payload.
     pub(super) is_damaged: bool,
 }
 
-/// Shows all whole records of `file`, which stands at its start, to `visit`.
+/// Passes all whole records of `file` to `visit`. The file must be at its start.
 pub(super) fn contents(path: &Path, file: &File, visit: Visitor<'_>) -> Result<Contents, LogError> {
     let length = file.metadata().map_err(io_error(path, "read it"))?.len();
     let mut input = BufReader::with_capacity(BUFFER, file);
@@ -53,7 +53,7 @@ pub(super) fn contents(path: &Path, file: &File, visit: Visitor<'_>) -> Result<C
             }
         };
         found.end += (frame::HEAD_LEN + payload.len()) as u64;
-        let record = Record::decode_all(&mut &payload[..]).map_err(|_| "is of no known kind");
+        let record = Record::decode_all(&mut &payload[..]).map_err(|_| "is of an unknown kind");
         height = record.as_ref().ok().and_then(Record::height).or(height);
         let visited = record.and_then(&mut *visit);
         visited.map_err(|problem| LogError::Inconsistent { path: path.into(), offset, problem })?;
@@ -61,7 +61,8 @@ pub(super) fn contents(path: &Path, file: &File, visit: Visitor<'_>) -> Result<C
     Ok(found)
 }
 
-/// Whether a whole preamble is there. A part of one is a log whose very first write was cut short.
+/// Checks whether a whole preamble is there. A partial one belongs to a log whose first write was cut
+/// short.
 fn preamble(path: &Path, input: &mut impl Read) -> Result<bool, LogError> {
     let mut bytes = Vec::with_capacity(PREAMBLE_LEN);
     input.take(PREAMBLE_LEN as u64).read_to_end(&mut bytes).map_err(io_error(path, "read it"))?;

@@ -1,4 +1,4 @@
-//! What can be asked of the node's thread.
+//! The messages to the node's thread.
 
 use std::path::PathBuf;
 
@@ -13,40 +13,40 @@ use crate::{
     store::{Extrinsic, Hash},
 };
 
-/// Where an answer goes.
+/// The sender of an answer.
 pub(crate) struct Reply<T>(oneshot::Sender<T>);
 
 impl<T> Reply<T> {
-    /// A reply, and where to wait for it.
+    /// Creates a reply and the receiver of its answer.
     pub(crate) fn new() -> (Self, oneshot::Receiver<T>) {
         let (sender, answer) = oneshot::channel();
         (Self(sender), answer)
     }
 
-    /// Answers. Who asked may be gone by then, which is no concern of the chain's.
+    /// Sends the answer. Ignores a caller that is gone.
     pub(crate) fn give(self, answer: T) {
         let _ = self.0.send(answer);
     }
 }
 
-/// Where a transaction's statuses go. One that lags by its whole buffer misses some.
+/// The channel of a transaction's statuses. A watcher whose buffer is full is dropped.
 pub(crate) type Watcher = mpsc::Sender<Status>;
 
-/// One message, carried out at once except for `Seal`.
+/// A message to the node. It is processed at once, except for `Seal`.
 pub(crate) enum Message {
-    /// Look at the chain.
+    /// Read from the node.
     Read(Box<dyn FnOnce(&Node) + Send>),
-    /// Take a transaction into the pool.
+    /// Add a transaction to the pool; answers with its hash.
     Submit { extrinsic: Extrinsic, watcher: Option<Watcher>, reply: Reply<Result<Hash, Refusal>> },
-    /// Remove transactions from the pool; answers with those that were there.
+    /// Remove transactions from the pool; answers with the hashes of those that were in it.
     Remove { hashes: Vec<Hash>, reply: Reply<Vec<Hash>> },
     /// Seal blocks one after the other.
     Seal(SealJob),
-    /// Seal no block by the block time, or again; answers with the height.
+    /// Stop or resume sealing at the block time; answers with the newest height.
     Hold { held: bool, reply: Reply<u32> },
-    /// Write raw storage at the start of the next block; answers with its height.
+    /// Write raw storage at the start of the next block; answers with that block's height.
     Write { writes: Vec<StorageWrite>, reply: Reply<u32> },
-    /// Copy the chain into a log that another devchain can start from.
+    /// Write a log of the chain that another devchain can start from.
     Snapshot { path: PathBuf, reply: Reply<Result<(), LogError>> },
 }
 
@@ -57,16 +57,16 @@ pub(crate) struct SealJob {
     pub(crate) reply: Reply<Result<NodeStatus, BlockError>>,
 }
 
-/// Which timestamps sealed blocks have.
+/// The rule for the timestamps of sealed blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// Those of blocks that are due now.
+    /// The timestamps of blocks that are due now.
     Due,
-    /// Each exactly one block time after its parent.
+    /// Exactly one block time after the parent.
     FastForward,
 }
 
-/// Where the chain stands (`dev_status`, less the faults).
+/// The status of the chain and the pool (`dev_status` without the faults).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {

@@ -1,4 +1,4 @@
-//! Who waits for news of which transaction.
+//! The watchers of transactions.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::{
     store::Hash,
 };
 
-/// Watchers by transaction. A transaction's are forgotten with its last status.
+/// The watchers by transaction. They are removed after the transaction's last status.
 #[derive(Default)]
 pub(crate) struct Watchers(HashMap<Hash, Vec<Watcher>>);
 
@@ -22,7 +22,7 @@ impl Watchers {
     pub(crate) fn tell(&mut self, changes: &[Change]) {
         for (hash, status) in changes {
             let Some(watchers) = self.0.get_mut(hash) else { continue };
-            // A full buffer belongs to a client that does not read: it is dropped as one that has gone.
+            // A full buffer belongs to a client that does not read. Drop it like a client that is gone.
             watchers.retain(|watcher| watcher.try_send(*status).is_ok());
             if is_last(status) {
                 self.0.remove(hash);

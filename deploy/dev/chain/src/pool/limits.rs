@@ -1,21 +1,22 @@
-//! How much the pool holds.
+//! The limits of the pool.
 
 use serde::{Deserialize, Serialize};
 
-/// Bounds of the pool, so that no client can make the process grow without end.
+/// The limits of the pool. They keep clients from making the process grow without bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Most transactions, ready and future together. Substrate's default: 8192.
+    /// The maximum number of transactions, ready and future together. Substrate's default: 8192.
     pub count: usize,
-    /// Most bytes of all transactions. Substrate's default: 20 MiB.
+    /// The maximum number of bytes of all transactions. Substrate's default: 20 MiB.
     pub bytes: usize,
-    /// Most transactions of one account, and how far ahead of the account's nonce one may be.
+    /// The maximum number of transactions of one account, and the largest distance of a nonce from the
+    /// account's current one.
     pub per_account: usize,
-    /// For how many blocks a transaction that left the pool (included, invalid, expired) is refused. Substrate bans
-    /// for 30 minutes, which is 150 of Subtensor's blocks.
+    /// The number of blocks for which a transaction that left the pool (included, invalid, expired) is
+    /// refused. Substrate bans for 30 minutes, which is 150 of Subtensor's blocks.
     pub ban_blocks: u32,
-    /// Most hashes that are remembered as banned.
+    /// The maximum number of banned hashes that are remembered.
     pub banned: usize,
 }
 
@@ -26,7 +27,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether a pool of `count` transactions with `bytes` in all is within the limits.
+    /// Checks whether a pool of `count` transactions with `bytes` in total is within the limits.
     pub(crate) fn admit(&self, count: usize, bytes: usize) -> bool {
         count <= self.count && bytes <= self.bytes
     }

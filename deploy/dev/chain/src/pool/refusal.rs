@@ -1,49 +1,49 @@
-//! Why the pool refuses a transaction, as a Substrate node says it.
+//! The reasons for which the pool refuses a transaction, in the words of a Substrate node.
 
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, UnknownTransaction};
 
 use crate::store::Hash;
 
-/// A refusal. Clients tell them apart by their JSON-RPC code, so code and text are those of Substrate's `author` RPC
-/// (substrate/client/rpc-api, `author/error.rs`).
+/// A refusal of the pool. Clients tell refusals apart by their JSON-RPC code. Code and text are
+/// therefore those of Substrate's `author` RPC (substrate/client/rpc-api, `author/error.rs`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The bytes are no extrinsic of this runtime.
+    /// The bytes are not an extrinsic of this runtime.
     #[error("Extrinsic has invalid format: {0}")]
     BadFormat(String),
-    /// The runtime panicked while it looked at the transaction.
+    /// The runtime panicked while it validated the transaction.
     #[error("Verification Error: {0}")]
     Verification(String),
-    /// The runtime says that it is invalid.
+    /// The runtime declares the transaction invalid.
     #[error("Invalid Transaction")]
     Invalid(InvalidTransaction),
-    /// The runtime cannot tell.
+    /// The runtime cannot determine the validity.
     #[error("Unknown Transaction Validity")]
     Unknown(UnknownTransaction),
-    /// It left the pool a short time ago.
+    /// The transaction left the pool a short time ago.
     #[error("Transaction is temporarily banned")]
     Banned,
-    /// It is in the pool already.
+    /// The transaction is already in the pool.
     #[error("Transaction Already Imported")]
     AlreadyImported(Hash),
-    /// Its nonce is taken by a transaction of the same or a higher priority.
+    /// The nonce is taken by a transaction of the same or a higher priority.
     #[error("Priority is too low: ({old} vs {new})")]
     TooLowPriority {
-        /// The priority of the one in the pool.
+        /// The priority of the transaction in the pool.
         old: u64,
-        /// The priority of the refused one.
+        /// The priority of the refused transaction.
         new: u64,
     },
     /// The pool is full.
     #[error("Immediately Dropped")]
     ImmediatelyDropped,
-    /// It has no account and nonce by which the pool could order it.
+    /// The validity has no account and nonce by which the pool could order the transaction.
     #[error("No tags provided")]
     NoTagsProvided,
 }
 
 impl Refusal {
-    /// The JSON-RPC error code.
+    /// Returns the JSON-RPC error code.
     pub fn code(&self) -> i32 {
         match self {
             Self::BadFormat(_) => 1001,
@@ -58,7 +58,7 @@ impl Refusal {
         }
     }
 
-    /// The JSON-RPC error data: what exactly is wrong.
+    /// Returns the JSON-RPC error data: the details of the refusal.
     pub fn data(&self) -> Option<String> {
         match self {
             Self::Invalid(InvalidTransaction::Custom(code)) => Some(format!("Custom error: {code}")),

@@ -4,7 +4,8 @@ fn account(name: u8) -> AccountId32 {
     AccountId32::new([name; 32])
 }
 
-/// Transaction `nonce` of account `name` with 100 bytes; its hash holds name, nonce and priority.
+/// Creates transaction `nonce` of account `name` with 100 bytes. Its hash holds name, nonce and
+/// priority.
 fn transaction(name: u8, nonce: u32, priority: u64) -> Transaction {
     let mut hash = Hash::repeat_byte(name);
     hash.0[1] = nonce as u8;
@@ -68,7 +69,7 @@ fn accounts_go_by_priority_then_by_arrival() {
         transaction(2, 1, 1),
         transaction(1, 1, 50),
     ]);
-    // Account 1's second transaction has the highest priority of all, yet waits for its first.
+    // The second transaction of account 1 has the highest priority of all, but must wait for the first.
     assert_eq!(ready_nonces(&pool), [(2, 0), (1, 0), (1, 1), (3, 0), (2, 1)]);
 }
 

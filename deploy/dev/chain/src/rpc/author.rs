@@ -1,4 +1,4 @@
-//! `author_*`: transactions for the pool.
+//! The `author_*` methods: transactions for the pool.
 
 use jsonrpsee::{
     PendingSubscriptionSink,
@@ -12,7 +12,7 @@ use sp_crypto_hashing::blake2_256;
 use super::{error::Result, subscription};
 use crate::{handle::Handle, pool::Status, store::Hash};
 
-/// A transaction to remove: its hash, or itself.
+/// A transaction to remove, by its hash or its bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum ExtrinsicOrHash {
@@ -20,7 +20,7 @@ pub(super) enum ExtrinsicOrHash {
     Extrinsic(Bytes),
 }
 
-/// A status as `author_extrinsicUpdate` carries it.
+/// A status in the form that `author_extrinsicUpdate` has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Update {
@@ -34,7 +34,8 @@ pub(super) enum Update {
 }
 
 impl Update {
-    /// A block is final as soon as it is there: included means both.
+    /// Converts a status. A block is final at once, so `Included` becomes both `InBlock` and
+    /// `Finalized`.
     fn of(status: Status) -> Vec<Self> {
         match status {
             Status::Future => vec![Self::Future],

@@ -1,4 +1,4 @@
-//! `chain_*`: blocks and headers.
+//! The `chain_*` methods: blocks and headers.
 
 use jsonrpsee::{
     PendingSubscriptionSink,
@@ -18,7 +18,7 @@ use crate::{
     store::{Block, Hash, Header},
 };
 
-/// One value or a list of them.
+/// A single value or a list of values.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum ListOrValue<T> {
@@ -26,7 +26,7 @@ pub(super) enum ListOrValue<T> {
     Value(T),
 }
 
-/// A height as a number, or in hexadecimal.
+/// A height as a number or a hexadecimal text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum NumberOrHex {
@@ -35,7 +35,7 @@ pub(super) enum NumberOrHex {
 }
 
 impl NumberOrHex {
-    /// The height, or the largest one, which no block has.
+    /// Returns the height. One above `u32::MAX` becomes `u32::MAX`, which no block has.
     fn height(&self) -> Result<u32> {
         let height = match self {
             Self::Number(number) => Some(*number),
@@ -107,7 +107,7 @@ impl Chain {
         Ok(self.0.read(find).await?)
     }
 
-    /// Blocks are final as soon as they are there, so all three kinds of heads are the same.
+    /// Follows new blocks. A block is final at once, so all three kinds of heads are the same.
     async fn follow(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
         let mut follower = Follower::from_best(self.0.heights());
         subscription::run(pending, async |sink| {

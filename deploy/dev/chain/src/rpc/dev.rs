@@ -1,16 +1,16 @@
-//! `dev_*`: the chain as a laboratory. The same operations as [`Handle`]'s.
+//! The `dev_*` methods: control of the chain for tests. They are the operations of [`Handle`].
 //!
 //! | method | parameters | answer |
 //! |---|---|---|
-//! | `dev_newBlock` | number of blocks, 1 if left out | status |
+//! | `dev_newBlock` | number of blocks, default 1 | status |
 //! | `dev_fastForward` | number of blocks | status |
 //! | `dev_hold`, `dev_release` | none | height |
 //! | `dev_setStorage` | list of `[key, value or null]`, hexadecimal | height at which it is written |
 //! | `dev_snapshot` | path of a new file on the chain's machine | null |
-//! | `dev_fault` | a [`FaultChange`] | the faults that are on |
+//! | `dev_fault` | a [`FaultChange`] | the active faults |
 //! | `dev_status` | none | status and faults |
 //!
-//! They work on every connection; those to the path `/dev` are also free of faults.
+//! They work on every connection. Connections to the path `/dev` are also free of faults.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! JSON-RPC errors as a Substrate node words them.
+//! The JSON-RPC errors, in the words of a Substrate node.
 
 use jsonrpsee::types::ErrorObjectOwned;
 
@@ -9,25 +9,25 @@ use crate::{
     store::Hash,
 };
 
-/// Substrate's code for all that goes wrong in `state_*`, but for a bad range and a bad count.
+/// The code of Substrate for all `state_*` errors except an invalid block range and an invalid count.
 const STATE: i32 = 4003;
 
-/// Substrate's code for a range of blocks that cannot be.
+/// The code of Substrate for an invalid block range.
 const BLOCK_RANGE: i32 = 4001;
 
-/// Substrate's code for a count above the limit.
+/// The code of Substrate for a count above the limit.
 const COUNT: i32 = 4002;
 
-/// Substrate's code for what goes wrong in `chain_*`.
+/// The code of Substrate for errors in `chain_*`.
 const CHAIN: i32 = 3000;
 
-/// Invalid params, of JSON-RPC itself.
+/// The code of JSON-RPC for invalid parameters.
 pub(super) const PARAMS: i32 = -32602;
 
-/// A `dev_*` call that failed.
+/// The code of a failed `dev_*` call.
 const DEV: i32 = 9000;
 
-/// The chain is being shut down.
+/// The code that reports that the chain is shutting down.
 const STOPPED: i32 = -32000;
 
 pub(super) type Result<T> = std::result::Result<T, ErrorObjectOwned>;

@@ -1,4 +1,4 @@
-//! `payment_*`: what a transaction costs.
+//! The `payment_*` methods: transaction fees.
 
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
 use parity_scale_codec::{Compact, Decode, Encode};
@@ -17,11 +17,11 @@ pub(super) trait PaymentApi {
     async fn fee_details(&self, extrinsic: Bytes, at: Option<Hash>) -> Result<Value>;
 }
 
-/// `RuntimeDispatchInfo`: weight (time and proof), class, fee in rao.
+/// The type `RuntimeDispatchInfo`: weight (time and proof), class, fee in rao.
 #[derive(Decode)]
 struct DispatchInfo(Compact<u64>, Compact<u64>, u8, u64);
 
-/// `FeeDetails`: base, length and weight fee in rao, if the sender pays one.
+/// The type `FeeDetails`: base, length and weight fee in rao, if the sender pays a fee.
 #[derive(Decode)]
 struct FeeDetails(Option<(u64, u64, u64)>);
 
@@ -54,7 +54,7 @@ impl PaymentApiServer for Payment {
             self.ask("TransactionPaymentApi_query_info", extrinsic, at).await?;
         let class = ["normal", "operational", "mandatory"].get(usize::from(class));
         let weight = json!({ "ref_time": time.0, "proof_size": proof.0 });
-        // Amounts are texts, since a number in JSON may lose digits.
+        // Amounts are strings, since a JSON number may lose digits.
         Ok(json!({ "weight": weight, "class": class, "partialFee": fee.to_string() }))
     }
 

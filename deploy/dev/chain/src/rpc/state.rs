@@ -1,4 +1,4 @@
-//! `state_*`: storage, runtime calls, metadata.
+//! The `state_*` methods: storage, runtime calls, metadata.
 
 use std::collections::HashMap;
 
@@ -24,16 +24,16 @@ use crate::{
     store::{Block, Hash},
 };
 
-/// The most keys that one call lists, as in Substrate.
+/// The maximum number of keys that one call lists, as in Substrate.
 const MAX_PAGE: u32 = 1000;
 
-/// The most keys or pairs that the calls without pages list.
+/// The maximum number of keys or pairs that the calls without pages list.
 const MAX_LIST: usize = 100_000;
 
-/// The most blocks whose storage one `state_queryStorage` compares.
+/// The maximum number of blocks whose storage one `state_queryStorage` compares.
 const MAX_RANGE: usize = 10_000;
 
-/// The most keys that one `state_subscribeStorage` watches.
+/// The maximum number of keys that one `state_subscribeStorage` watches.
 const MAX_WATCHED: u32 = 4096;
 
 #[rpc(server)]
@@ -105,11 +105,11 @@ pub(super) trait StateApi {
 
 pub(super) struct State(pub(super) Handle);
 
-/// The last seen values of some keys.
+/// The last seen values of keys.
 type Seen = HashMap<StorageKey, Option<StorageData>>;
 
 impl State {
-    /// Looks at the state of a block, the newest one unless another is named.
+    /// Reads the state of a block: the named one, or the newest.
     async fn at<T: Send + 'static>(
         &self,
         at: Option<Hash>,
@@ -124,7 +124,7 @@ fn find(node: &Node, at: Option<Hash>) -> Result<&Block> {
     at.map_or(Ok(store.best()), |hash| store.by_hash(&hash).ok_or_else(|| error::unknown_block(hash)))
 }
 
-/// The values of `keys` after `block` that are not those in `seen`, which is brought up to date.
+/// Returns the values of `keys` after `block` that differ from those in `seen`, and updates `seen`.
 fn changes(node: &Node, block: &Block, keys: &[StorageKey], seen: &mut Seen) -> StorageChangeSet<Hash> {
     let state = node.chain().state(block);
     let mut changes = Vec::new();
@@ -148,7 +148,7 @@ impl StateApiServer for State {
 
     async fn metadata(&self, at: Option<Hash>) -> Result<Bytes> {
         let opaque = self.call("Metadata_metadata".into(), Bytes(Vec::new()), at).await?;
-        // The runtime answers with bytes that are SCALE themselves.
+        // The runtime's answer is a byte vector that is itself SCALE-encoded.
         let metadata = Vec::<u8>::decode(&mut &opaque[..]);
         metadata.map(Bytes).map_err(|error| error::error(error::PARAMS, error.to_string()))
     }
@@ -171,7 +171,8 @@ impl StateApiServer for State {
             if let Some(value) = state.storage(&key.0) {
                 return Ok(Some(value.len() as u64));
             }
-            // No key of its own: the sum of all below it, as Substrate has it.
+            // Without a value at the key itself, Substrate returns the total size of all values below
+            // it.
             let sum = state.pairs(&key.0, MAX_LIST).iter().map(|(_, value)| value.0.len() as u64).sum();
             Ok(Some(sum).filter(|sum| *sum > 0))
         };
@@ -250,7 +251,7 @@ impl StateApiServer for State {
     ) -> SubscriptionResult {
         let keys = keys.unwrap_or_default();
         if keys.is_empty() || keys.len() > MAX_WATCHED as usize {
-            let message = format!("{} keys to watch; name 1 to {MAX_WATCHED}", keys.len());
+            let message = format!("cannot watch {} keys; name 1 to {MAX_WATCHED}", keys.len());
             pending.reject(error::error(error::PARAMS, message)).await;
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What all subscriptions have in common: they follow the height, and end when the client does.
+//! The common part of all subscriptions: they follow the height, and end when the client leaves.
 
 use std::ops::RangeInclusive;
 
@@ -6,10 +6,10 @@ use jsonrpsee::{PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink, 
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// The most heights that are handled in one go.
+/// The maximum number of heights that are handled at once.
 const STRIDE: u32 = 64;
 
-/// Follows the chain's height without leaving one out.
+/// Follows the chain's height without gaps.
 pub(super) struct Follower {
     heights: watch::Receiver<u32>,
     next: u32,
@@ -22,7 +22,7 @@ impl Follower {
         Self { heights, next }
     }
 
-    /// The next heights, once they are there; none when the chain has stopped.
+    /// Waits for new heights and returns them. Returns `None` after the chain has stopped.
     pub(super) async fn next(&mut self) -> Option<RangeInclusive<u32>> {
         let best = *self.heights.wait_for(|best| *best >= self.next).await.ok()?;
         let range = self.next..=best.min(self.next.saturating_add(STRIDE - 1));
@@ -31,13 +31,13 @@ impl Follower {
     }
 }
 
-/// Sends one item of a subscription; an error when the client has gone.
+/// Sends one item of a subscription. Fails if the client is gone.
 pub(super) async fn send(sink: &SubscriptionSink, item: &impl Serialize) -> SubscriptionResult {
     let message = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), item)?;
     Ok(sink.send(message).await?)
 }
 
-/// Runs `feed` on an accepted subscription until it or the client is done.
+/// Runs `feed` on an accepted subscription until `feed` ends or the client leaves.
 pub(super) async fn run(
     pending: PendingSubscriptionSink,
     feed: impl AsyncFnOnce(&SubscriptionSink) -> SubscriptionResult,
@@ -46,7 +46,8 @@ pub(super) async fn run(
     tokio::select! {
         biased;
         () = sink.closed() => {}
-        // An error here means that client or chain has gone: there is nobody to tell.
+        // An error here means that the client is gone or the chain has stopped. Nothing is left to
+        // report to.
         _ = feed(&sink) => {}
     }
     Ok(())

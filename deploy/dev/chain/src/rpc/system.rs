@@ -1,4 +1,4 @@
-//! `system_*`: what node and chain this is.
+//! The `system_*` methods: identity and health of the node and its chain.
 
 use std::str::FromStr;
 
@@ -86,7 +86,7 @@ impl SystemApiServer for System {
         Ok(vec!["Authority"])
     }
 
-    /// There is no peer-to-peer network, and so no identity in it.
+    /// Returns an empty identity: there is no peer-to-peer network.
     fn local_peer_id(&self) -> Result<&'static str> {
         Ok("")
     }

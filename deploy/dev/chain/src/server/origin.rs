@@ -1,23 +1,24 @@
-//! Who may talk to the server from a browser.
+//! Decides which requests from a browser are answered.
 //!
-//! A browser lets every web page open a WebSocket to this machine, and lets a page whose name was pointed at this
-//! machine's address (DNS rebinding) send any request. The first is known by its `Origin`, the second by its `Host`.
-//! Programs send no `Origin`, or that of the address they talk to.
+//! A browser lets every web page open a WebSocket to this machine; such a request is recognized by its
+//! `Origin`. It also lets a page whose name was pointed at this machine's address (DNS rebinding) send
+//! any request; such a request is recognized by its `Host`. Programs send no `Origin`, or that of the
+//! address they talk to.
 
 use std::net::IpAddr;
 
-/// Why a request is not answered; the text goes to the client.
+/// The reason why a request is refused. The client gets this text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stranger {
     #[error(
-        "Host is `{0}`: devchain answers to IP addresses and localhost only; use one of these in the URL\n"
+        "Host `{0}` is refused: devchain answers to IP addresses and localhost only; use one of these in the URL\n"
     )]
     Host(String),
-    #[error("Origin `{0}` may not use this devchain; add it to the setting rpc.origins to let it\n")]
+    #[error("Origin `{0}` may not use this devchain; add it to the setting rpc.origins to admit it\n")]
     Origin(String),
 }
 
-/// Refuses what comes from a web page that is neither of this machine nor among the `allowed` origins.
+/// Refuses requests from a web page that is neither of this machine nor among the `allowed` origins.
 pub(super) fn check(host: Option<&str>, origin: Option<&str>, allowed: &[String]) -> Result<(), Stranger> {
     if let Some(host) = host
         && !is_localhost(name(host))
@@ -37,7 +38,7 @@ pub(super) fn check(host: Option<&str>, origin: Option<&str>, allowed: &[String]
     Err(Stranger::Origin(origin.into()))
 }
 
-/// Whether a text can be an origin: `scheme://host`, perhaps with a port, or `null`.
+/// Checks whether a text is an origin: `scheme://host`, optionally with a port, or `null`.
 pub(crate) fn is_origin(text: &str) -> bool {
     let is_authority = |authority: &str| {
         !authority.is_empty() && !authority.contains(|c: char| c == '/' || c == '*' || c.is_whitespace())
@@ -54,7 +55,7 @@ fn address(authority: &str) -> Option<IpAddr> {
     name(authority).parse().ok()
 }
 
-/// `authority` without its port and without the brackets of an IPv6 address.
+/// Returns `authority` without its port, and without the brackets of an IPv6 address.
 fn name(authority: &str) -> &str {
     if let Some((address, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return address;

@@ -1,10 +1,10 @@
-//! The command line: settings, their sources, messages and exit codes.
+//! Tests the command line: settings, their sources, messages and exit codes.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 
 use serde_json::{Value, json};
 
-/// Exit code, standard output and standard error of the binary.
+/// Runs the binary. Returns exit code, standard output and standard error.
 fn run(args: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_devchain"))
         .args(args)
@@ -119,7 +119,7 @@ fn wrong_settings_are_usage_errors_that_name_them() {
         (&["--config", "/no/such/file"], "cannot read the configuration file /no/such/file"),
         (&["--set", "rpc.conections=1"], "unknown field `conections`"),
         (&["--set", "rpc"], "flag --set: `rpc` is not of the form KEY=VALUE"),
-        (&["--set", "listen.port=1"], "`listen.port` cannot be set, since `listen` is not a table"),
+        (&["--set", "listen.port=1"], "cannot set `listen.port`, since `listen` is not a table"),
         (&["--set", "block_time_ms=soon"], "invalid type: string \"soon\""),
         (&["--block-time-ms", "0"], "block_time_ms is 0; give 1 to"),
         (&["--listen", "0.0.0.0:9944"], "which other machines can reach"),
@@ -130,16 +130,19 @@ fn wrong_settings_are_usage_errors_that_name_them() {
         (&["--netuid", "0"], "subnet.netuid is 0, the root network"),
         (
             &["--set", "rpc.origins=[\"https://a.example/\"]"],
-            "rpc.origins has `https://a.example/`, which is no",
+            "rpc.origins has `https://a.example/`, which is not an origin",
         ),
         (
             &["--weights-rate-limit", "18446744073709551615"],
             "flag --weights-rate-limit: `18446744073709551615` is",
         ),
-        (&["--fund", "//Zoe=18446744073"], "flag --fund: `//Zoe=18446744073` is not one with at most"),
-        (&["--validator", "//A,//B,18446744073"], "is not one with at most 9223372036.854775807 TAO"),
+        (&["--fund", "//Zoe=18446744073"], "flag --fund: `//Zoe=18446744073` is not an entry with at most"),
+        (&["--validator", "//A,//B,18446744073"], "is not an entry with at most 9223372036.854775807 TAO"),
         (&["--fund", "xx=1"], "flag --fund: `xx=1`: 'xx' is neither"),
-        (&["--miner", "nobody,//M"], "'nobody' is neither an SS58 address nor the path of a development key"),
+        (
+            &["--miner", "unknown,//M"],
+            "'unknown' is neither an SS58 address nor the path of a development key",
+        ),
     ];
     for (args, expected) in cases {
         let (code, out, err) = run(&[&["config", "show"], args].concat(), &[]);
@@ -179,7 +182,7 @@ fn a_log_whose_name_is_no_text_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        message.contains("flag --log: `/tmp/\u{fffd}` is not the name of a log, which must be UTF-8"),
+        message.contains("flag --log: `/tmp/\u{fffd}` is not a valid log path; it must be UTF-8"),
         "{message}"
     );
 }
@@ -207,7 +210,7 @@ fn a_full_device_is_a_failure_and_a_closed_pipe_is_none() {
             "{message}"
         );
 
-        // With nowhere to complain the exit code is the same.
+        // If standard error cannot be written either, the exit code is the same.
         let full = || fs::File::options().write(true).open("/dev/full").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_devchain"));
         let status = command.args(args).env_clear().stdout(full()).stderr(full()).status().unwrap();

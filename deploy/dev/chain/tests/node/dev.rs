@@ -1,4 +1,4 @@
-//! The `dev_*` operations, over JSON-RPC and by handle.
+//! Tests the `dev_*` operations, over JSON-RPC and by handle.
 
 use devchain::{Config, ControlError, Devchain, LOGICAL_START_MS, MAX_BLOCKS, Pace, StorageWrite};
 use jsonrpsee::rpc_params;
@@ -40,7 +40,7 @@ async fn fast_forward_moves_the_clock_by_the_block_time() {
         let first = chain.handle().new_block(1).await.unwrap().timestamp_ms;
         let status = chain.handle().fast_forward(100).await.unwrap();
         assert_eq!((status.height, status.timestamp_ms), (101, first + 100 * 12_000), "{name} clock");
-        // The clock is now ahead of any wall clock, and still moves on.
+        // The clock is now ahead of any wall clock, and still advances.
         let next = chain.handle().new_block(1).await.unwrap().timestamp_ms;
         assert_eq!(next, first + 101 * 12_000, "{name} clock");
     }
@@ -49,7 +49,7 @@ async fn fast_forward_moves_the_clock_by_the_block_time() {
 #[tokio::test]
 async fn a_logical_clock_makes_equal_chains() {
     let (one, two) = (start(paced()).await, start(paced()).await);
-    // Signed once: two signatures of the same call differ.
+    // Sign only once: two signatures of the same call differ.
     let transaction = hex::decode(&remark(one.genesis(), 0)[2..]).unwrap();
     let mut hashes = Vec::new();
     for handle in [one.handle(), two.handle()] {
@@ -103,7 +103,7 @@ async fn writes_that_the_runtime_cannot_live_with_are_dropped_with_their_block()
     ask::<u32>(&client, "dev_setStorage", rpc_params![[[key, "0x01".to_owned()]]]).await;
     let (code, message, _) = refusal(&client, "dev_newBlock", rpc_params![]).await;
     assert_eq!(code, 9000);
-    assert!(message.starts_with("block 1 cannot be made: Execution failed: "), "{message}");
+    assert!(message.starts_with("cannot build block 1: Execution failed: "), "{message}");
     let status: Value = ask(&client, "dev_newBlock", rpc_params![]).await;
     assert_eq!(status["height"], json!(1));
 }
@@ -112,7 +112,7 @@ async fn writes_that_the_runtime_cannot_live_with_are_dropped_with_their_block()
 async fn another_chain_starts_from_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = folder.path().join("snapshot");
-    // In memory only: a snapshot needs no log.
+    // The chain is in memory only, since a snapshot needs no log.
     let chain = start(paced()).await;
     let client = connect(&chain.url()).await;
     chain.handle().submit(hex::decode(&remark(chain.genesis(), 0)[2..]).unwrap()).await.unwrap();
@@ -150,16 +150,20 @@ async fn senseless_requests_are_refused() {
     let chain = start(paced()).await;
     let client = connect(&chain.url()).await;
     let cases = [
-        ("dev_newBlock", rpc_params![0], format!("0 blocks asked for; ask for 1 to {MAX_BLOCKS} at a time")),
+        (
+            "dev_newBlock",
+            rpc_params![0],
+            format!("cannot seal 0 blocks; ask for 1 to {MAX_BLOCKS} at a time"),
+        ),
         (
             "dev_fastForward",
             rpc_params![MAX_BLOCKS + 1],
-            format!("{} blocks asked for; ask for 1 to {MAX_BLOCKS} at a time", MAX_BLOCKS + 1),
+            format!("cannot seal {} blocks; ask for 1 to {MAX_BLOCKS} at a time", MAX_BLOCKS + 1),
         ),
         (
             "dev_setStorage",
             rpc_params![[["0x", "0x00"]]],
-            "a storage key of 0 bytes; keys have 1 to 1024 bytes".into(),
+            "invalid storage key of 0 bytes; keys have 1 to 1024 bytes".into(),
         ),
         (
             "dev_fault",

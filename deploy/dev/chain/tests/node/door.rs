@@ -1,4 +1,5 @@
-//! Who is let in: programs and pages of this machine, and web pages that are listed.
+//! Tests which requests are answered: those of programs and pages of this machine, and of web pages
+//! that are listed.
 
 use std::net::SocketAddr;
 
@@ -9,7 +10,8 @@ use tokio::{
 
 use crate::support::*;
 
-/// The answer to a WebSocket handshake with these headers: its status line, and all that was read of it.
+/// Sends a WebSocket handshake with these headers. Returns the answer's status line, and all that was
+/// read of it.
 async fn handshake(address: SocketAddr, headers: &str) -> (String, String) {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

@@ -1,4 +1,4 @@
-//! Faults, as a client meets them.
+//! Tests the faults from the side of a client.
 
 use std::task::Poll;
 
@@ -20,7 +20,8 @@ async fn fault(client: &WsClient, change: Value) -> Value {
     ask(client, "dev_fault", rpc_params![change]).await
 }
 
-/// An ordinary client's question stays open while `change` is on, and is answered once it is undone.
+/// Checks that a normal client's request stays unanswered while `change` is active, and is
+/// answered after `undo`.
 async fn withholds_answers(change: Value, undo: Value) {
     let chain = start(paced()).await;
     let (client, control) = (connect(&chain.url()).await, control(&chain).await);
@@ -29,7 +30,7 @@ async fn withholds_answers(change: Value, undo: Value) {
     let question = client.request::<String, _>("system_chain", rpc_params![]);
     tokio::pin!(question);
     assert!(futures_poll(&mut question).await.is_pending());
-    // The control connection's answer comes after the question was sent, and before its answer.
+    // The control connection's answer arrives after the question was sent, and before its answer.
     let status: Value = ask(&control, "dev_newBlock", rpc_params![]).await;
     assert_eq!(status["height"], json!(1));
     assert!(futures_poll(&mut question).await.is_pending(), "{change} withholds the answer");
@@ -38,7 +39,7 @@ async fn withholds_answers(change: Value, undo: Value) {
     assert_eq!(patiently(question).await.unwrap(), "Muster devchain");
 }
 
-/// Polls once.
+/// Polls a future once.
 async fn futures_poll<F: Future>(future: &mut std::pin::Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
@@ -66,7 +67,7 @@ async fn a_timed_stall_ends_by_itself() {
     let stall = FaultChange { stall: Some(Stall::Ms(1000)), ..Default::default() };
     assert!(chain.handle().fault(stall).unwrap().stalled, "it is on");
     assert_eq!(ask::<String>(&client, "system_chain", rpc_params![]).await, "Muster devchain");
-    // Were nothing withheld, the answer would be here while the stall is still on.
+    // Without the stall, the answer would arrive while the stall is still active.
     assert!(!chain.handle().status().await.unwrap().faults.stalled, "the answer came after its end");
 }
 
@@ -84,10 +85,10 @@ async fn a_short_delay_keeps_the_order() {
     {
         let head = heads.next();
         tokio::pin!(head);
-        // The ordinary connection has been told of a block that others read: it is on its way.
+        // The normal connection has been sent a block that others can read; its head is on the way.
         assert_eq!(height(&control).await, 50);
         assert!(futures_poll(&mut head).await.is_pending(), "the delay is on");
-        // The shorter delay also holds for what is on its way.
+        // The shorter delay also applies to bytes on their way.
         assert_eq!(chain.handle().fault(delay(20)).unwrap().delay_ms, 20);
         assert_eq!(number(&patiently(head).await.unwrap().unwrap()["number"]), 1);
     }
@@ -148,7 +149,7 @@ async fn what_is_sent_into_a_stall_is_carried_out() {
     let request =
         tokio::spawn(async move { client.request::<Value, _>("dev_newBlock", rpc_params![]).await.unwrap() });
     patiently(heights.wait_for(|height| *height == 1)).await.unwrap();
-    assert!(!request.is_finished(), "the block is sealed, its answer is not there");
+    assert!(!request.is_finished(), "the block is sealed, but its answer has not arrived");
     chain.handle().fault(FaultChange { clear: true, ..Default::default() }).unwrap();
     assert_eq!(patiently(request).await.unwrap()["height"], json!(1));
 }
@@ -163,7 +164,7 @@ async fn a_refused_method_is_answered_with_the_given_error_until_it_is_cleared()
 
     let expected = (-32009, "server is busy".to_owned(), None);
     assert_eq!(refusal(&client, "dev_newBlock", rpc_params![]).await, expected);
-    assert_eq!(height(&client).await, 0, "it was not carried out, and other methods are answered");
+    assert_eq!(height(&client).await, 0, "it was not executed, and other methods are answered");
     let sealed: Value = ask(&control, "dev_newBlock", rpc_params![]).await;
     assert_eq!(sealed["height"], json!(1), "nothing is refused on a control connection");
 
@@ -218,6 +219,6 @@ async fn too_many_refusals_are_a_fault_that_cannot_be_set() {
     let refused = RefusedMethod { method: "a".into(), code: 1, message: String::new(), times: None };
     let change = FaultChange { refuse: Some(vec![refused; 65]), ..Default::default() };
     let message = chain.handle().fault(change).unwrap_err().to_string();
-    assert_eq!(message, "65 methods to refuse; refuse at most 64 at a time");
+    assert_eq!(message, "cannot refuse 65 methods; refuse at most 64 at a time");
     assert_eq!(chain.handle().status().await.unwrap().faults.refused, []);
 }

@@ -1,4 +1,4 @@
-//! SIGKILL of the real binary while it seals blocks.
+//! Tests SIGKILL of the real binary while it seals blocks.
 
 use std::{
     io::{BufRead, BufReader},
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// How often the chain is killed.
+/// The number of kills.
 const KILLS: u64 = 25;
 
 /// A devchain process, killed when dropped.
@@ -24,13 +24,13 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.0.kill();
         self.0.wait().unwrap();
     }
 }
 
-/// Starts the binary on a log; its process, and what it prints when it is ready.
+/// Starts the binary on a log. Returns the process and its ready line.
 fn spawn(log: &Path) -> (Process, Value) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_devchain"))
         .args(["run", "--json", "--listen", "127.0.0.1:0", "--pace", "outside", "--log"])
@@ -62,7 +62,7 @@ async fn a_chain_killed_in_mid_block_goes_on() {
         let at_start: Hash = serde_json::from_value(ready["genesis"].clone()).unwrap();
         assert_eq!(*genesis.get_or_insert(at_start), at_start);
 
-        // All that anybody was told of is still there.
+        // All data that any client was told of is still there.
         let height = height(&client).await;
         assert!(height >= acknowledged.last().map_or(0, |(height, _)| *height), "round {round}");
         if let Some((height, hash)) = acknowledged.last() {
@@ -72,11 +72,12 @@ async fn a_chain_killed_in_mid_block_goes_on() {
             ask(&client, "system_accountNextIndex", rpc_params![account("//Alice").to_string()]).await;
         assert!(stored >= nonce, "round {round}: {stored} transactions stored, {nonce} acknowledged");
 
-        // It goes on: a transaction is sealed.
+        // The chain continues: a transaction is sealed.
         submit_and_seal(&client, at_start, stored).await;
         nonce = stored + 1;
 
-        // Then it is killed among many blocks, at another one each time, with a call still open.
+        // Then it is killed between many blocks, with a call still open. The number of heads seen
+        // before differs each time.
         let mut heads: jsonrpsee::core::client::Subscription<Value> = client
             .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
             .await
@@ -94,7 +95,7 @@ async fn a_chain_killed_in_mid_block_goes_on() {
             answer = forward => panic!("50,000 blocks were sealed before 40 were told: {answer:?}"),
         };
         drop(process);
-        // A head names its parent, which is sealed for sure.
+        // A head names its parent, which is certainly sealed.
         let parent = last["parentHash"].as_str().unwrap().to_owned();
         acknowledged.push((number(&last["number"]) - 1, parent));
     }
@@ -127,7 +128,8 @@ async fn a_signal_ends_a_start_that_takes_long() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     drop(spawn(&log));
-    // Zeros that a file grown before a power cut ends in, more of them than can be read in minutes.
+    // A file that was extended before a power cut ends in zeros. There are more of them than can be
+    // read in minutes.
     let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
     file.set_len(1 << 42).unwrap();
     for signal in ["-INT", "-TERM"] {

@@ -1,6 +1,7 @@
-//! The node through real sockets, and the real binary. One test binary, since each one links the whole runtime.
+//! Tests the node through real sockets, and the real binary. There is only one test binary, since each
+//! one links the whole runtime.
 
-#![allow(clippy::unwrap_used, missing_docs)] // A test that cannot go on should stop here.
+#![allow(clippy::unwrap_used, missing_docs)] // A test that cannot continue must stop.
 
 mod command;
 mod dev;

@@ -1,4 +1,4 @@
-//! The log: restarts, torn tails, damage, other files.
+//! Tests the log: restarts, torn tails, damage, other files.
 
 use std::{
     fs,
@@ -13,14 +13,14 @@ fn logged(path: &Path) -> Config {
     Config { log: Some(path.into()), ..paced() }
 }
 
-/// A folder, and where the log is in it.
+/// Creates a folder. Returns it and the path of a log in it.
 fn place() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     (folder, path)
 }
 
-/// The log of a chain that has ended after so many blocks.
+/// Returns the log of a chain that has stopped after `blocks` blocks.
 async fn sealed(path: &Path, blocks: u32) -> Vec<u8> {
     let chain = start(logged(path)).await;
     chain.handle().new_block(blocks).await.unwrap();
@@ -28,7 +28,7 @@ async fn sealed(path: &Path, blocks: u32) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// The byte at which each record of a log starts, and its end. Frames: see `log/frame.rs`.
+/// Returns the offset of each record of a log, and its end. The frames are described in `log/frame.rs`.
 fn offsets(bytes: &[u8]) -> Vec<usize> {
     let mut offsets = vec![12];
     while *offsets.last().unwrap() < bytes.len() {
@@ -73,7 +73,7 @@ async fn a_torn_tail_is_dropped_and_the_chain_goes_on() {
     let [.., last, end] = offsets[..] else { panic!("genesis and three blocks") };
     assert_eq!((offsets.len(), end), (5, whole.len()));
 
-    // Every single byte is a unit test of `chain`; here is what a user sees.
+    // A unit test of `chain` covers every single byte; this test checks what a user sees.
     let copy = folder.path().join("copy");
     for cut in [last, last + 1, last + 15, last + 16, last + 17, (last + end) / 2, end - 1] {
         fs::write(&copy, &whole[..cut]).unwrap();
@@ -118,7 +118,8 @@ async fn damage_before_the_last_record_is_refused_and_left_alone() {
     let (_folder, path) = place();
     let whole = sealed(&path, 3).await;
     let offsets = offsets(&whole);
-    // The second block's record: its length, the check of it, its own check, its first and its last byte.
+    // The second block's record: its length, the checksum of the length, the checksum of the payload,
+    // its first and its last byte.
     let (start_of, end_of) = (offsets[2], offsets[3]);
     for at in [start_of, start_of + 5, start_of + 9, start_of + 16, end_of - 1] {
         let mut bytes = whole.clone();
@@ -142,9 +143,9 @@ async fn a_record_out_of_its_place_is_refused() {
     let record = |n: usize| &whole[offsets[n]..offsets[n + 1]];
     let preamble = &whole[..12];
     let cases = [
-        ([preamble, record(0), record(2), record(3)].concat(), "is not the block after the one before it"),
+        ([preamble, record(0), record(2), record(3)].concat(), "is not the successor of the block before it"),
         ([preamble, record(1), record(2)].concat(), "comes before the genesis record"),
-        ([preamble, record(0), record(1), record(0)].concat(), "is a genesis record out of place"),
+        ([preamble, record(0), record(1), record(0)].concat(), "is a misplaced genesis record"),
     ];
     for (bytes, expected) in cases {
         fs::write(&path, bytes).unwrap();
@@ -157,8 +158,8 @@ async fn a_record_out_of_its_place_is_refused() {
 async fn other_files_are_refused_and_left_alone() {
     let (_folder, path) = place();
     let cases: [(&[u8], &str); 3] = [
-        (b"a letter to my mother", "is not a devchain log and was left as it is"),
-        (b"devchaos", "is not a devchain log and was left as it is"),
+        (b"a letter to my mother", "is not a devchain log and was left unchanged"),
+        (b"devchaos", "is not a devchain log and was left unchanged"),
         (b"devchain\x63\0\0\0", "has format version 99, this devchain reads version 1"),
     ];
     for (bytes, expected) in cases {
@@ -200,7 +201,7 @@ async fn another_genesis_is_refused_by_hash() {
     };
     assert_eq!(found, genesis);
     assert_ne!(configured, genesis);
-    // The same values, or none, go on with it.
+    // With the same values, or without values, the chain continues.
     for values in [Some(own), None] {
         let chain = start(Config { genesis: values, ..logged(&path) }).await;
         assert_eq!(chain.genesis(), genesis);
@@ -237,7 +238,7 @@ async fn what_is_no_regular_file_is_refused() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for path in [folder.path(), &pipe, Path::new("/dev/zero"), Path::new("/dev/full")] {
         let message = patiently(refused(logged(path))).await.to_string();
-        let expected = format!("{} is no regular file and was left as it is", path.display());
+        let expected = format!("{} is not a regular file and was left unchanged", path.display());
         assert!(message.starts_with(&expected), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What clients read, and how they are refused.
+//! Tests the answers that clients get, and the refusals.
 
 use devchain::{Block, Hash};
 use jsonrpsee::{
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// `System.Number`, which changes with each block.
+/// The storage key of `System.Number`, which changes with each block.
 const NUMBER: &str = "0x26aa394eea5630e07c48ae0c9558cef702a5c1b19ab7a04f536c519aca4983ac";
 
-/// `System.Account`.
+/// The storage key prefix of `System.Account`.
 const ACCOUNTS: &str = "0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9";
 
 #[tokio::test]
@@ -57,11 +57,11 @@ async fn every_listed_method_exists_and_no_name_of_the_new_specification_is_list
         for new in ["chainHead", "chainSpec", "archive_", "transaction_"] {
             assert!(!name.starts_with(new), "{name} makes subxt leave its legacy backend");
         }
-        // Wrong arguments on purpose: no method may be unknown, whatever else it says.
+        // The arguments are wrong on purpose: no method may be unknown, whatever its answer is.
         let answer: Result<Value, _> =
             patiently(client.request(name, rpc_params![json!({ "no": "such" })])).await;
         if let Err(ClientError::Call(error)) = answer {
-            assert_ne!(error.code(), -32601, "{name} is listed and not there");
+            assert_ne!(error.code(), -32601, "{name} is listed but does not exist");
         }
     }
 }
@@ -190,7 +190,8 @@ async fn keys_come_in_pages() {
     assert_eq!(paged, all);
     let pairs: Vec<(String, String)> = ask(&client, "state_getPairs", rpc_params![ACCOUNTS]).await;
     assert_eq!(pairs.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), all);
-    // A start elsewhere is no reason to stop the chain: keys after it that have the prefix.
+    // A start key outside of the prefix must not stop the chain. It returns the keys after it that
+    // have the prefix.
     let page = async |start: &str| {
         ask::<Vec<String>>(&client, "state_getKeysPaged", rpc_params![ACCOUNTS, 1000, start]).await
     };
@@ -236,7 +237,7 @@ async fn storage_subscriptions_tell_changes_only() {
         assert_eq!(next(&mut changes).await["changes"], json!([[NUMBER, value]]));
     }
     let (code, message, _) = refusal(&client, "state_subscribeStorage", rpc_params![]).await;
-    assert_eq!((code, message.as_str()), (-32602, "0 keys to watch; name 1 to 4096"));
+    assert_eq!((code, message.as_str()), (-32602, "cannot watch 0 keys; name 1 to 4096"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! The helpers that the tests share.
 
 use std::{future::Future, time::Duration};
 
@@ -19,10 +19,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sp_core::{Pair, crypto::AccountId32, sr25519};
 
-/// Guards against hanging; no test depends on how long it is.
+/// The guard against hanging; no test depends on its length.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A chain that seals when told to, with block hashes that depend on nothing but the calls.
+/// Returns the settings of a chain that seals only on demand. Its block hashes depend on nothing
+/// but the calls.
 pub(crate) fn paced() -> Config {
     let listen = "127.0.0.1:0".parse().unwrap();
     Config { listen, pace: Pace::Outside, clock: Clock::Logical, ..Config::default() }
@@ -48,7 +49,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(client: &WsClient, method: &str, pa
     patiently(client.request(method, params)).await.unwrap_or_else(|error| panic!("{method}: {error}"))
 }
 
-/// Code, message and data of a refusal.
+/// Returns code, message and data of a refusal.
 pub(crate) async fn refusal(
     client: &WsClient,
     method: &str,
@@ -97,7 +98,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-/// A signed remark of `//Alice`, in hexadecimal.
+/// Returns a signed remark of `//Alice`, in hexadecimal.
 pub(crate) fn remark(genesis: Hash, nonce: u32) -> String {
     signed("//Alice", &sign::remark(b"muster"), genesis, nonce)
 }

@@ -1,4 +1,4 @@
-//! Transactions through the pool into blocks.
+//! Tests transactions on their way through the pool into blocks.
 
 use devchain::{
     Config, Devchain, Hash, Status,
@@ -10,7 +10,7 @@ use sp_runtime::generic::Era;
 
 use crate::support::*;
 
-/// A chain with one block, so that transactions have a timestamp to run at.
+/// Starts a chain with one block, so that transactions have a timestamp to run at.
 async fn chain(config: Config) -> (Devchain, WsClient) {
     let chain = start(config).await;
     chain.handle().new_block(1).await.unwrap();
@@ -80,7 +80,7 @@ fn hex_bytes(text: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_mortal_transaction_expires() {
-    // It waits behind a gap that nobody fills.
+    // The transaction waits behind a gap that is never filled.
     let (chain, _client) = chain(paced()).await;
     let handle = chain.handle();
     let era_start = handle.status().await.unwrap().node.hash;
@@ -116,7 +116,7 @@ async fn refusals_have_substrates_codes_and_texts() {
     assert_eq!(refuse(&other).await, invalid("Transaction is outdated"));
     let foreign = remark(Hash::repeat_byte(7), 1);
     assert_eq!(refuse(&foreign).await, invalid("Transaction has a bad signature"));
-    let poor = signed("//Nobody", &sign::remark(b"poor"), genesis, 0);
+    let poor = signed("//Unfunded", &sign::remark(b"poor"), genesis, 0);
     let unpaid = "Inability to pay some fees (e.g. account balance too low)";
     assert_eq!(refuse(&poor).await, invalid(unpaid));
 
@@ -163,7 +163,7 @@ async fn a_miner_registers_commits_and_a_validator_sets_weights() {
     let status = chain.handle().new_block(1).await.unwrap();
     assert_eq!((status.ready, status.future), (0, 0));
 
-    // The miner's hotkey has no money: commitments and weights are free.
+    // The miner's hotkey has no balance: commitments and weights are free.
     submit(&client, &signed("//miner", &sign::set_commitment(3, b"bucket"), genesis, 0)).await;
     submit(&client, &signed("//Alice//hotkey", &sign::set_weights(3, &[4], &[65535], 0), genesis, 0)).await;
     chain.handle().new_block(1).await.unwrap();

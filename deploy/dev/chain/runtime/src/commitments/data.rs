@@ -1,4 +1,5 @@
-//! The types of a commitment, in the chain's own encoding: the variant number of raw bytes is their length plus one.
+//! The types of a commitment, in the chain's own encoding. The variant index of raw bytes is their
+//! length plus one.
 
 use crate::types::TaoBalance;
 use frame_support::{BoundedVec, traits::ConstU32};
@@ -10,36 +11,36 @@ use scale_info::{
     build::{Fields, Variants},
 };
 
-/// Fields in a commitment, at most.
+/// The maximum number of fields in a commitment.
 pub type MaxFields = ConstU32<3>;
-/// Bytes of a `BigRaw` field, at most.
+/// The maximum number of bytes of a `BigRaw` field.
 pub type MaxBigRaw = ConstU32<512>;
-/// Bytes of a timelocked field, at most.
+/// The maximum number of bytes of a timelocked field.
 pub type MaxTimelocked = ConstU32<1024>;
 
-/// Bytes of a `Raw…` field, at most; also the variant number of the longest, less one.
+/// The maximum number of bytes of a `Raw…` field. The variant index of the longest one is larger by one.
 const MAX_RAW: usize = 128;
 
 /// One field of a commitment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
-    /// Nothing.
+    /// No data.
     None,
     /// Up to 128 bytes.
     Raw(BoundedVec<u8, ConstU32<{ MAX_RAW as u32 }>>),
-    /// A hash of data kept elsewhere, with the number of its algorithm (130 to 133).
+    /// A hash of data stored elsewhere. The variant index names its algorithm (130 to 133).
     Hash(HashKind, [u8; 32]),
-    /// Bytes that open at a drand round.
+    /// Bytes that can be decrypted after a drand round.
     TimelockEncrypted(Timelocked),
-    /// Asks the subnet to forget the bonds to this neuron.
+    /// A request that the subnet drop the bonds to this neuron.
     ResetBondsFlag,
     /// Up to 512 bytes.
     BigRaw(BoundedVec<u8, MaxBigRaw>),
-    /// Timelocked bytes that did not open.
+    /// Timelocked bytes that could not be decrypted.
     TimelockRevealFailed(Timelocked),
 }
 
-/// The hash algorithms that a field can name.
+/// The hash algorithms of a `Hash` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashKind {
     /// BLAKE2b, 256 bits.
@@ -57,7 +58,7 @@ pub enum HashKind {
 pub struct Timelocked {
     /// The ciphertext.
     pub encrypted: BoundedVec<u8, MaxTimelocked>,
-    /// The round whose signature opens it.
+    /// The round whose signature decrypts the bytes.
     pub reveal_round: u64,
 }
 
@@ -81,7 +82,7 @@ const BIG_RAW: u8 = 136;
 const TIMELOCK_REVEAL_FAILED: u8 = 137;
 
 impl Data {
-    /// Bytes that the field costs of an epoch's space.
+    /// Returns the bytes that the field charges to the epoch's space.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -95,7 +96,7 @@ impl Data {
         }
     }
 
-    /// Whether the field costs nothing.
+    /// Checks whether the field is free.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -205,29 +206,29 @@ impl TypeInfo for Data {
 /// The fields of a commitment.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, MaxEncodedLen)]
 pub struct CommitmentInfo {
-    /// At most three.
+    /// The fields, at most three.
     pub fields: BoundedVec<Data, MaxFields>,
 }
 
 /// A stored commitment.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct Registration<BlockNumber> {
-    /// Always zero.
+    /// The deposit; always zero.
     pub deposit: TaoBalance,
-    /// Height at which it was written.
+    /// The height of the write.
     pub block: BlockNumber,
     /// The fields.
     pub info: CommitmentInfo,
 }
 
-/// How much of an epoch's space a hotkey has used.
+/// The space that a hotkey has used in an epoch.
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, MaxEncodedLen,
 )]
 pub struct UsageTracker {
-    /// The epoch that `used_space` counts.
+    /// The epoch that `used_space` refers to.
     pub last_epoch: u64,
-    /// Bytes.
+    /// The used space, in bytes.
     pub used_space: u64,
 }
 

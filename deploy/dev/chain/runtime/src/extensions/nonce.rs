@@ -1,4 +1,5 @@
-//! Nonces by Subtensor's rule: hotkeys hold no balance, and may send calls that cost nothing all the same.
+//! Checks nonces by Subtensor's rule: hotkeys hold no balance, but may send calls that are free of
+//! fees.
 
 use crate::runtime::{AccountId, Nonce, Runtime, RuntimeCall, RuntimeOrigin};
 use frame_support::{dispatch::Pays, traits::OriginTrait};
@@ -13,8 +14,8 @@ use sp_runtime::{
     },
 };
 
-/// The signer's nonce. Differs from the stock extension in one rule: an account that does not exist is refused only if
-/// its call pays a fee.
+/// The extension that checks the signer's nonce. It differs from the stock extension in one rule: an
+/// account that does not exist is refused only if its call pays a fee.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckNonce(#[codec(compact)] pub Nonce);
 

@@ -1,5 +1,5 @@
-//! Extensions of the real chain that guard what this chain has not: they take their place in the encoding and let
-//! everything pass.
+//! Extensions of the real chain that protect features which this chain lacks. They take their place in
+//! the encoding and accept everything.
 
 use crate::runtime::RuntimeCall;
 use parity_scale_codec::{Decode, DecodeWithMemTracking, Encode};
@@ -27,16 +27,16 @@ macro_rules! passive {
 }
 
 passive! {
-    /// Guards the sudo key there; there is none here.
+    /// Protects the sudo key on the real chain; this chain has no sudo key.
     SudoTransactionExtension;
-    /// Guards shielded transactions there; there are none here.
+    /// Protects shielded transactions on the real chain; this chain has no shielded transactions.
     CheckShieldedTxValidity;
-    /// Orders drand pulses there; there are none here.
+    /// Orders drand pulses on the real chain; this chain has no drand pulses.
     DrandPriority;
 }
 
-/// Lets a signer bind the metadata that its device showed. This chain publishes no metadata hash, so only the mode
-/// "disabled" can be signed.
+/// Lets a signer bind the metadata that its device displayed. This chain publishes no metadata hash, so
+/// only the mode "disabled" can be signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckMetadataHash {
     mode: MetadataHashMode,
@@ -45,10 +45,10 @@ pub struct CheckMetadataHash {
 /// Whether a transaction binds the metadata hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub enum MetadataHashMode {
-    /// It does not.
+    /// The transaction does not bind the hash.
     #[default]
     Disabled,
-    /// It does.
+    /// The transaction binds the hash.
     Enabled,
 }
 

@@ -1,4 +1,4 @@
-//! What Subtensor's pool checks of its own calls before they are dispatched.
+//! Runs the pool's checks of Subtensor's own calls, before they are dispatched.
 
 use crate::{
     runtime::{Runtime, RuntimeCall, RuntimeOrigin},
@@ -13,7 +13,7 @@ use sp_runtime::{
     transaction_validity::{TransactionSource, ValidTransaction},
 };
 
-/// Refuses weights of a signer with too little stake, or too soon after its last.
+/// Refuses weights from a signer with too little stake, or too soon after its last weights.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubtensorTransactionExtension;
 

@@ -1,4 +1,4 @@
-//! Keys as a person names them.
+//! The keys in a genesis: accounts by address or by development path.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sp_core::{
@@ -15,7 +15,7 @@ pub struct Key {
     account: AccountId32,
 }
 
-/// A text that names no account.
+/// The error of a text that does not name an account.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{name}' is neither an SS58 address nor the path of a development key such as //Alice: {why}")]
 pub struct KeyError {
@@ -24,13 +24,13 @@ pub struct KeyError {
 }
 
 impl Key {
-    /// The account's public key.
+    /// Returns the account's public key.
     #[must_use]
     pub fn account(&self) -> &AccountId32 {
         &self.account
     }
 
-    /// A development key whose path is known to be one.
+    /// Returns the development key of a path that is known to be valid.
     pub(super) fn dev(path: &str) -> Self {
         path.parse().expect("a path of hard junctions names a development key")
     }
@@ -42,7 +42,7 @@ impl FromStr for Key {
     fn from_str(name: &str) -> Result<Self, KeyError> {
         let refuse = |why: String| KeyError { name: name.chars().take(64).collect(), why };
         let account = if name.starts_with("//") {
-            // Only a path, so that no secret phrase can end up in a genesis file.
+            // Accept only a path, so that no secret phrase can end up in a genesis file.
             development(name).map_err(refuse)?
         } else {
             AccountId32::from_ss58check(name).map_err(|error| refuse(format!("{error:?}")))?
@@ -51,9 +51,10 @@ impl FromStr for Key {
     }
 }
 
-/// The account at a path below the development phrase.
+/// Returns the account at a path below the development phrase.
 fn development(path: &str) -> Result<AccountId32, String> {
-    /// Making the root from its phrase takes milliseconds, and a genesis file may name hundreds of keys.
+    /// The root key. Deriving it from its phrase takes milliseconds, and a genesis file may name
+    /// hundreds of keys.
     static ROOT: LazyLock<sr25519::Pair> = LazyLock::new(|| {
         sr25519::Pair::from_phrase(DEV_PHRASE, None).expect("the development phrase is a phrase").0
     });

@@ -1,5 +1,5 @@
-//! The runtime's interface to the node and to clients: `state_call` by name.
-#![allow(missing_docs)] // The macros make undocumented items beside the documented ones.
+//! The runtime's API for the node and for clients: the functions of `state_call`.
+#![allow(missing_docs)] // The macros generate undocumented items.
 
 use super::{
     AccountId, Block, Executive, InherentDataExt, Nonce, Runtime, SubtensorModule, System,

@@ -1,9 +1,9 @@
-//! Default values of storage items, where the primitive `Const…` types do not serve.
+//! The default values of storage items that the primitive `Const…` types cannot express.
 
 use crate::types::{FixedU128, TaoBalance};
 use sp_core::{Get, crypto::AccountId32};
 
-/// `true`.
+/// The value `true`.
 pub struct True;
 impl Get<bool> for True {
     fn get() -> bool {
@@ -11,7 +11,7 @@ impl Get<bool> for True {
     }
 }
 
-/// The all-zero account, which stands for "none".
+/// The all-zero account, which means "no account".
 pub struct ZeroAccount;
 impl Get<AccountId32> for ZeroAccount {
     fn get() -> AccountId32 {
@@ -27,7 +27,7 @@ impl<const N: u64> Get<TaoBalance> for Rao<N> {
     }
 }
 
-/// 1.26, by which each registration raises the price.
+/// The factor 1.26, by which each registration raises the price.
 pub struct BurnBump;
 impl Get<FixedU128> for BurnBump {
     fn get() -> FixedU128 {
@@ -35,7 +35,7 @@ impl Get<FixedU128> for BurnBump {
     }
 }
 
-/// The mathematical bold tau, UTF-8.
+/// The mathematical bold tau, in UTF-8.
 pub struct Tau;
 impl Get<Vec<u8>> for Tau {
     fn get() -> Vec<u8> {

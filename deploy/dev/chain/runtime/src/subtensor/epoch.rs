@@ -1,4 +1,5 @@
-//! When a subnet's epoch is due, and what it reads and writes. The computation is [`crate::yuma::epoch`].
+//! Decides when a subnet's epoch is due, and loads and stores its data. The computation is
+//! [`crate::yuma::epoch`].
 
 use super::pallet::*;
 use crate::{
@@ -8,19 +9,19 @@ use crate::{
 use sp_core::crypto::AccountId32;
 use sp_runtime::PerU16;
 
-/// When the epochs of a subnet are due.
+/// The schedule of a subnet's epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Blocks from one epoch to the next; 0 = never.
+    /// The number of blocks from one epoch to the next; 0 = no epochs.
     pub tempo: u64,
-    /// Height of the last epoch.
+    /// The height of the last epoch.
     pub last: u64,
-    /// Height of an epoch that the owner has asked for; 0 = none.
+    /// The height of an epoch that the owner requested; 0 = no request.
     pub pending: u64,
 }
 
 impl Schedule {
-    /// Height of the next epoch, if the subnet has epochs at all.
+    /// Returns the height of the next epoch, if the subnet has epochs at all.
     #[must_use]
     pub fn next(&self) -> Option<u64> {
         let regular = self.last.saturating_add(self.tempo);
@@ -30,7 +31,7 @@ impl Schedule {
 }
 
 impl<T: Config> Pallet<T> {
-    /// One block of a subnet's life: emission piles up, and when the epoch is due it is handed out.
+    /// Processes one block of a subnet: accumulates emission, and runs the epoch if it is due.
     pub(super) fn step_subnet(netuid: NetUid) {
         let block = Self::current_block();
         let schedule = Self::schedule(netuid);
@@ -103,7 +104,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Adds what each neuron earned to its stake.
+    /// Adds each neuron's earnings to its stake.
     fn pay(netuid: NetUid, hotkeys: &[AccountId32], output: &EpochOutput) {
         for ((hotkey, served), validated) in
             hotkeys.iter().zip(&output.server_emission).zip(&output.validator_emission)
@@ -136,7 +137,8 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::IncentiveAlphaEmittedToMiners { netuid: index, emissions });
     }
 
-    /// A hotkey's stake weight in rao: its alpha in the subnet plus its stake in the root network times `TaoWeight`.
+    /// Returns a hotkey's stake weight in rao: its alpha in the subnet plus its stake in the root
+    /// network times `TaoWeight`.
     pub(crate) fn stake_of(hotkey: &AccountId32, netuid: NetUid) -> u64 {
         let alpha = TotalHotkeyAlpha::<T>::get(hotkey, netuid).0;
         let root = TotalHotkeyAlpha::<T>::get(hotkey, NetUid(0)).0;

@@ -1,10 +1,10 @@
-//! The registration price: it decays with every block and rises with every registration.
+//! The registration price. It decays with every block and rises with every registration.
 
 use super::pallet::*;
 use crate::types::{NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Lowers the price by one block's share of its half-life.
+    /// Lowers the price by one block's decay, so that it halves once per half-life.
     pub(super) fn decay_registration_price(netuid: NetUid) {
         let half_life = BurnHalfLife::<T>::get(netuid);
         if half_life > 0 && Self::current_block() > 1 {
@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
 
 const ONE_Q32: u64 = 1 << 32;
 
-/// The largest factor, in units of 2⁻³², whose `half_life`-th power is at most one half.
+/// Returns the largest factor, in units of 2⁻³², whose `half_life`-th power is at most one half.
 fn decay_factor_q32(half_life: u16) -> u64 {
     let (mut low, mut high) = (0, ONE_Q32);
     while high - low > 1 {
@@ -51,7 +51,7 @@ fn pow_q32(mut base: u64, mut exponent: u16) -> u64 {
     result
 }
 
-/// `value · factor`, the factor in units of 2⁻³², truncated.
+/// Returns `value · factor`, truncated. The factor is in units of 2⁻³².
 fn mul_q32(value: u64, factor: u64) -> u64 {
     ((u128::from(value) * u128::from(factor)) >> 32) as u64
 }
@@ -66,7 +66,7 @@ mod tests {
             let factor = decay_factor_q32(half_life);
             let mut price = 1_000_000_000_000_u64;
             (0..half_life).for_each(|_| price = mul_q32(price, factor));
-            // Each block truncates once; the factor itself is within 2⁻³² of the root.
+            // Each block truncates once. The factor itself is within 2⁻³² of the exact root.
             let slack = u64::from(half_life) * 1_000;
             assert!(price.abs_diff(500_000_000_000) <= slack, "{half_life}: {price}");
         }

@@ -1,20 +1,20 @@
-//! What the transaction pool refuses before a call is dispatched, with the numbers that clients see.
+//! The refusals of the transaction pool before a call is dispatched, with the numbers that clients see.
 
 use super::pallet::*;
 use sp_core::crypto::AccountId32;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 
-/// A refusal by the pool: `InvalidTransaction::Custom(number)`, which JSON-RPC reports under code 1010.
+/// A refusal by the pool: `InvalidTransaction::Custom(number)`. JSON-RPC reports it with code 1010.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolRefusal {
     /// The signer's stake weight is below the threshold.
     StakeTooLow,
-    /// The signer's last weights are younger than the rate limit.
+    /// The signer's last weights are more recent than the rate limit allows.
     RateLimited,
 }
 
 impl PoolRefusal {
-    /// The number in `Custom(n)`.
+    /// Returns the number in `Custom(n)`.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -31,7 +31,7 @@ impl From<PoolRefusal> for TransactionValidityError {
 }
 
 impl<T: Config> Pallet<T> {
-    /// What the pool checks of a signed call of this pallet: for weights, stake and rate limit.
+    /// Runs the pool's checks of a signed call of this pallet: stake and rate limit of weights.
     pub fn check_in_pool(signer: &AccountId32, call: &Call<T>) -> Result<(), PoolRefusal> {
         let Call::set_weights { netuid, .. } = call else { return Ok(()) };
         if !Self::has_stake_for_weights(signer, *netuid) {

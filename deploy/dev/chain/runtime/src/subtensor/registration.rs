@@ -1,4 +1,5 @@
-//! Registration: a coldkey burns the price, a hotkey gets a uid, the weakest neuron makes room.
+//! Registration: a coldkey burns the price and a hotkey gets a uid. In a full subnet it replaces the
+//! weakest neuron.
 
 use super::pallet::*;
 use crate::types::{AlphaBalance, NetUid, NetUidStorageIndex, TaoBalance};
@@ -49,7 +50,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Ties a new hotkey to its coldkey; a known one must be tied to this coldkey already.
+    /// Assigns a new hotkey to its coldkey. A known hotkey must already belong to this coldkey.
     fn own(coldkey: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         if !Owner::<T>::contains_key(hotkey) {
             Owner::<T>::insert(hotkey, coldkey);
@@ -58,14 +59,15 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The next unused uid, or that of the neuron that has to go.
+    /// Returns the next unused uid, or the uid of the neuron to replace.
     fn free_uid(netuid: NetUid) -> Option<u16> {
         let n = SubnetworkN::<T>::get(netuid);
         if n < MaxAllowedUids::<T>::get(netuid) { Some(n) } else { Self::neuron_to_prune(netuid) }
     }
 
-    /// The neuron with the least emission, the oldest and then the lowest uid among equals. Those out of their
-    /// immunity go first as long as more than the subnet's minimum of them is left; the owner's never goes.
+    /// Returns the neuron to replace: the one with the least emission. On a tie the oldest goes first,
+    /// then the lowest uid. The candidates are the neurons out of immunity if the subnet has more of
+    /// them than its minimum, otherwise the immune ones. The owner's neuron is never replaced.
     fn neuron_to_prune(netuid: NetUid) -> Option<u16> {
         let owner = SubnetOwnerHotkey::<T>::get(netuid);
         let emission = Emission::<T>::get(netuid);
@@ -84,7 +86,8 @@ impl<T: Config> Pallet<T> {
         candidates.into_iter().min().map(|(_, _, uid)| uid)
     }
 
-    /// Gives a uid to a hotkey: a new one at the end, or a used one whose former holder leaves without a trace.
+    /// Gives a uid to a hotkey: a new one at the end, or a used one. The former hotkey of a used uid
+    /// loses its membership, weights and bonds; the values of the uid are reset.
     pub(crate) fn seat(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
         if uid < SubnetworkN::<T>::get(netuid) {
             Self::unseat(netuid, uid);
@@ -119,7 +122,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Writes an entry of a vector with one entry a uid, growing it where it is short.
+/// Sets an entry of a vector with one entry per uid. Extends a vector that is too short.
 fn set_at<V: Clone + Default>(values: &mut Vec<V>, uid: u16, value: V) {
     let at = usize::from(uid);
     if values.len() <= at {

@@ -1,4 +1,5 @@
-//! Setting weights: the checks in the chain's order, then the row, scaled so that its largest value is 65535.
+//! Sets weights: runs the checks in the chain's order, then stores the row, scaled so that its largest
+//! value is 65535.
 
 use super::pallet::*;
 use crate::{
@@ -53,13 +54,13 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::WeightsSet(index, uid));
     }
 
-    /// Whether the hotkey's stake weight reaches the threshold; the subnet owner needs none.
+    /// Checks whether the hotkey's stake weight reaches the threshold. The subnet owner is exempt.
     pub(super) fn has_stake_for_weights(hotkey: &AccountId32, netuid: NetUid) -> bool {
         *hotkey == SubnetOwnerHotkey::<T>::get(netuid)
             || Self::stake_of(hotkey, netuid) >= StakeThreshold::<T>::get()
     }
 
-    /// Whether the neuron's last weights are old enough; weights never set pass.
+    /// Checks whether the neuron's last weights are old enough. A neuron that never set weights passes.
     pub(super) fn passes_weights_rate_limit(netuid: NetUid, uid: u16) -> bool {
         let updates = LastUpdate::<T>::get(NetUidStorageIndex::from(netuid));
         let last = updates.get(usize::from(uid)).copied().unwrap_or(0);
@@ -78,14 +79,14 @@ fn all_different(uids: &[u16]) -> bool {
     sorted.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// Whether no weight, as a share of all, is above `limit` / 65535.
+/// Checks whether each weight is at most `limit` / 65535 of the sum.
 fn within_limit(weights: &[u16], limit: u16) -> bool {
     let total: u64 = weights.iter().copied().map(u64::from).sum();
     let largest = u64::from(weights.iter().copied().max().unwrap_or(0));
     limit == u16::MAX || largest * u64::from(u16::MAX) <= total * u64::from(limit)
 }
 
-/// Weights scaled so that the largest is 65535, rounded to nearest; zeros stay zeros.
+/// Scales weights so that the largest is 65535, rounded to nearest. Zeros stay zeros.
 fn max_upscaled(weights: &[u16]) -> Vec<u16> {
     let largest = u32::from(weights.iter().copied().max().unwrap_or(0));
     let scale = |weight: u16| match largest {

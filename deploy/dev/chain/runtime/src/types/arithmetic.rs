@@ -1,4 +1,5 @@
-//! `TaoBalance` as the balances pallet's number type: what `AtLeast32BitUnsigned` asks of a `u64`, handed through.
+//! Makes `TaoBalance` the number type of the balances pallet. It implements the traits of
+//! `AtLeast32BitUnsigned` by delegation to `u64`.
 
 use super::TaoBalance;
 use sp_arithmetic::{
@@ -10,7 +11,7 @@ use sp_arithmetic::{
 };
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Rem, RemAssign, Shl, Shr, Sub, SubAssign};
 
-/// An operator and its assigning form.
+/// Implements an operator and its assigning form.
 macro_rules! operator {
     ($($trait:ident $method:ident, $assign:ident $assign_method:ident;)+) => {$(
         impl $trait for TaoBalance {

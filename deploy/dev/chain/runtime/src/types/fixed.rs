@@ -4,7 +4,7 @@ use parity_scale_codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::{Path, Type, TypeInfo, build::Fields};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// 2⁶⁴.
+/// The number of units per one, 2⁶⁴.
 const UNITS_PER_ONE: f64 = 18_446_744_073_709_551_616.0;
 
 /// A non-negative number in units of 2⁻⁶⁴.
@@ -27,13 +27,14 @@ pub struct FixedU128 {
 }
 
 impl FixedU128 {
-    /// The nearest number that an `f64` holds; negative ones and NaN become zero, large ones the largest.
+    /// Converts an `f64`, truncated to a whole number of units. Negative values and NaN become zero;
+    /// too large values become the largest number.
     #[must_use]
     pub const fn from_f64(value: f64) -> Self {
         Self { bits: (value * UNITS_PER_ONE) as u128 }
     }
 
-    /// `value` times this number, truncated and saturating.
+    /// Multiplies `value` by this number, truncated and saturating.
     #[must_use]
     pub fn scale(self, value: u64) -> u64 {
         let (whole, fraction) = (self.bits >> 64, self.bits & u128::from(u64::MAX));

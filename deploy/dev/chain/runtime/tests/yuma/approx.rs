@@ -1,19 +1,21 @@
-//! A number in plain `f64`, and how far a fixed-point computation of the same number may lie from it.
+//! Numbers in plain `f64`, with a bound for the error of a fixed-point computation of the same number.
 //!
-//! The pallet computes in I32F32 as Subtensor does: additions are exact, every multiplication and division drops what
-//! lies below 2^-32, and a division by something small magnifies what was dropped before it. `slack` carries that bound
-//! through the computation. So the tolerance of every compared integer follows from its own inputs: for most it is a
-//! ten-thousandth of a unit, and where a column holds next to no stake it grows as it must.
+//! The pallet computes in I32F32, as Subtensor does. Additions are exact. Every multiplication and
+//! division drops the part below 2^-32. A division by a small number magnifies the earlier losses.
+//! `slack` carries that bound through the computation. So the tolerance of each compared integer
+//! follows from its own inputs: mostly it is a ten-thousandth of a unit. In a column with almost no
+//! stake it grows as it must.
 
 use std::cmp::Ordering;
 use std::iter::Sum;
 use std::ops::{Add, Div, Mul, Sub};
 
-/// What one multiplication or division may lose: two roundings at 2^-32, since a formula can be written with one
-/// operation more or less.
+/// The largest loss of one multiplication or division: two roundings at 2^-32, since a formula can be
+/// written with one operation more or less.
 const ROUNDING: f64 = 2.0 / 4_294_967_296.0;
 
-/// `value` is exact but for `f64`; a fixed-point computation of it lies within `slack` of it.
+/// A number that is exact except for `f64` errors. A fixed-point computation of it lies within
+/// `slack` of `value`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Approx {
     pub(crate) value: f64,
@@ -21,12 +23,12 @@ pub(crate) struct Approx {
 }
 
 impl Approx {
-    /// A number that fixed point holds exactly: an integer, or a quotient that is one.
+    /// Creates a number that fixed point represents exactly: an integer, or a quotient that is an integer.
     pub(crate) fn exact(value: f64) -> Self {
         Self { value, slack: 0.0 }
     }
 
-    /// Nothing, and no rounding makes it something.
+    /// Checks whether the number is zero and no rounding can change that.
     pub(crate) fn is_nothing(self) -> bool {
         self.value == 0.0 && self.slack == 0.0
     }
@@ -39,12 +41,12 @@ impl Approx {
         self.either(other, f64::max, Ordering::Greater)
     }
 
-    /// Whether this is the larger one however both were rounded.
+    /// Checks whether this number is the larger one, regardless of rounding.
     pub(crate) fn surely_above(self, other: Self) -> bool {
         self.value - self.slack > other.value + other.slack
     }
 
-    /// Whether an integer is what remains of `self * scale` when its fraction is dropped.
+    /// Checks whether `stored` is `self * scale` with its fraction dropped.
     pub(crate) fn truncates_to(self, scale: f64, stored: u64) -> bool {
         if self.slack.is_infinite() {
             return true;
@@ -54,7 +56,7 @@ impl Approx {
         (lowest..=highest).contains(&(stored as f64))
     }
 
-    /// One of two numbers; where rounding could make either the one, the wider slack.
+    /// Picks one of two numbers. If rounding could change the choice, the result has the wider slack.
     fn either(self, other: Self, pick: fn(f64, f64) -> f64, wanted: Ordering) -> Self {
         let clear = (self.value - other.value).abs() > self.slack + other.slack;
         match (clear, self.value.total_cmp(&other.value) == wanted) {
@@ -94,7 +96,7 @@ impl Mul for Approx {
     }
 }
 
-/// Division of parts by their sum: nothing divided by anything, nothing included, is nothing.
+/// Divides parts by their sum. An exact zero divided by any number, zero included, is zero.
 impl Div for Approx {
     type Output = Self;
 

@@ -1,21 +1,22 @@
-//! Random networks and what happens to them from epoch to epoch.
+//! Generates random networks and the events between their epochs.
 //!
-//! Stakes are zero, equal, or between 100 and 100,000 TAO: a share of a network of 64 is at least 1.5e-5, which
-//! fixed point (2^-32 is 2.3e-10) still holds to five digits; zero stays zero and nothing else becomes it. Heights are drawn from a few
-//! hundred blocks around the epoch, so that the comparisons of heights meet equality.
+//! Stakes are zero, equal, or between 100 and 100,000 TAO. The share of a non-zero stake in a network
+//! of 64 is at least 1.5e-5. Fixed point (2^-32 is 2.3e-10) holds that to five digits; zero stays zero,
+//! and no other stake becomes zero. Heights are drawn from a few hundred blocks around the epoch, so
+//! that comparisons of heights also meet equal ones.
 
 use devchain_runtime::yuma::{EpochInput, EpochOutput, SparseRow, epoch};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Height of the first epoch.
+/// The height of the first epoch.
 const BLOCK: u64 = 10_000;
-/// Blocks back to which registrations and weights are drawn.
+/// The number of blocks back to which registrations and weights are drawn.
 const PAST: u64 = 300;
 const TAO: u64 = 1_000_000_000;
 
-/// A network before an epoch, and what happens before each of the following ones.
+/// A network before an epoch, and the events before each of the following epochs.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     first: EpochInput,
@@ -23,7 +24,7 @@ pub(crate) struct History {
     rest: Vec<Vec<Event>>,
 }
 
-/// Something that happens to one neuron in a block between those of two epochs.
+/// An event of one neuron, in a block between two epochs.
 #[derive(Clone, Debug)]
 enum Event {
     SetWeights { uid: Index, at: Index, row: SparseRow },
@@ -31,7 +32,8 @@ enum Event {
 }
 
 impl History {
-    /// The input of every epoch: each carries over what the pallet's epoch before it stored, as the chain does.
+    /// Returns the input of every epoch. Each carries over the outputs that the pallet stored in the
+    /// epoch before it, as the chain does.
     pub(crate) fn epochs(&self) -> Vec<EpochInput> {
         let mut inputs = vec![self.first.clone()];
         for events in &self.rest {
@@ -65,7 +67,7 @@ impl History {
     }
 }
 
-/// The same network a tempo later, with what the epoch stored.
+/// Returns the same network one tempo later, with the outputs of the epoch.
 pub(crate) fn following(last: &EpochInput, output: EpochOutput, tempo: u64) -> EpochInput {
     let stored = last.bonds.iter().zip(output.bonds);
     EpochInput {
@@ -77,7 +79,7 @@ pub(crate) fn following(last: &EpochInput, output: EpochOutput, tempo: u64) -> E
     }
 }
 
-/// Networks of 1 to 64 neurons over one to four epochs.
+/// Generates networks of 1 to 64 neurons over one to four epochs.
 pub(crate) fn history() -> impl Strategy<Value = History> {
     (1_usize..=64).prop_flat_map(|n| {
         let events = vec(vec(event(n), 0..=n), 0..=3);
@@ -106,7 +108,7 @@ prop_compose! {
         weights in vec(row(n), n),
         bonds in vec(row(n), n),
     ) -> EpochInput {
-        // Some set weights in the very block in which another registered.
+        // Some neurons set weights in the same block in which another one registered.
         let last_update = updated.iter().zip(&same).map(|(&height, same)| match same {
             Some(other) => registered_at[other.index(n)],
             None => height,
@@ -120,7 +122,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// A network's parameters, without its neurons.
+    /// Generates a network's parameters, without its neurons.
     fn rules(n: usize)(
         since in 1..PAST,
         activity_cutoff in prop_oneof![1..PAST, Just(5000)],
@@ -177,8 +179,8 @@ fn stake() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// A stored row: none, an eighth or three quarters of the uids in order, at times the neuron's own, and a number beyond
-/// the network.
+/// Generates a stored row. It has no uid, an eighth or three quarters of the uids, in order. It may
+/// include the neuron's own uid and one uid beyond the network.
 fn row(n: usize) -> impl Strategy<Value = SparseRow> {
     let value = prop_oneof![1 => Just(0), 2 => Just(u16::MAX), 6 => any::<u16>()];
     let eighths = prop_oneof![1 => Just(0), 3 => Just(1), 2 => Just(6)];

@@ -1,18 +1,19 @@
-//! Yuma consensus a second time: one epoch in plain `f64` on dense matrices, with no care for speed.
+//! Computes Yuma consensus a second time: one epoch in plain `f64` on dense matrices, without
+//! regard to speed.
 //!
-//! It follows the rules of Subtensor's epoch step by step and shares no code with `devchain_runtime::yuma`: what the two
-//! agree on, two readings of the rules agree on. It computes nothing in fixed point; it only keeps count of what fixed
-//! point may lose (see [`Approx`]). The one question that rounding must not decide, whether the stake behind a weight
-//! reaches kappa, is answered in integers.
+//! It follows the rules of Subtensor's epoch step by step and shares no code with
+//! `devchain_runtime::yuma`. If the two agree, two readings of the rules agree. It computes nothing in
+//! fixed point; it only tracks the possible losses of fixed point (see [`Approx`]). One question must
+//! not depend on rounding: whether the stake behind a weight reaches kappa. It is answered in integers.
 
 use devchain_runtime::yuma::{EpochInput, SparseRow};
 
 use super::approx::Approx;
 
-/// Dense `n x n` matrix, row per validator.
+/// A dense `n x n` matrix, one row per validator.
 type Matrix = Vec<Vec<Approx>>;
 
-/// What an epoch must come to, before anything is made a stored integer. Shares are in 0..=1.
+/// The expected results of an epoch, before the conversion to stored integers. Shares are in 0..=1.
 pub(crate) struct Expected {
     pub(crate) active: Vec<bool>,
     pub(crate) permits: Vec<bool>,
@@ -23,10 +24,11 @@ pub(crate) struct Expected {
     pub(crate) dividends: Vec<Approx>,
     pub(crate) server_share: Vec<Approx>,
     pub(crate) validator_share: Vec<Approx>,
-    /// In shares of 65535: columns max-upscaled (Yuma 2) or plain proportions (Yuma 3).
+    /// The bonds, in shares of 65535: max-upscaled columns (Yuma 2) or plain proportions (Yuma 3).
     pub(crate) bonds: Matrix,
-    /// Rounding decides a question of more or less, so nothing can be said about this epoch: the stake behind some weight
-    /// (but not all of the stake) is next to kappa, or a stake that gets a permit next to a smaller one that does not.
+    /// Whether rounding decides a comparison, so that the results of this epoch are uncertain. This is
+    /// so if the stake behind some weight (but not all of the stake) is close to kappa, or if a stake
+    /// that gets a permit is close to a smaller one that does not.
     pub(crate) too_close_to_call: bool,
 }
 
@@ -35,7 +37,7 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
     let n = input.stake.len();
     let owner = input.owner_uid.map(usize::from);
 
-    // 1. Who is active.
+    // 1. Active neurons.
     let active: Vec<bool> =
         input.last_update.iter().map(|&updated| updated + input.activity_cutoff >= input.block).collect();
 
@@ -118,7 +120,7 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
     };
     let dividends = normalized(&earned);
 
-    // 10. How the emission is divided.
+    // 10. Division of the emission.
     let total: Approx = incentive.iter().chain(&dividends).copied().sum();
     let (server_share, validator_share) = if total.value > 0.0 {
         (divided(&incentive, total), divided(&dividends, total))
@@ -143,8 +145,9 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
     }
 }
 
-/// The largest non-zero stakes, among equals the higher uid first (Subtensor drops the lowest of a stable ascending
-/// order), and the owner's uid always. Also returns the last uid in and the first out, unless their stakes are equal.
+/// Returns the next permits: the largest non-zero stakes, and always the owner's uid. On a tie the
+/// higher uid goes first (Subtensor drops the lowest of a stable ascending order). Also returns the
+/// last uid in and the first one out, unless their stakes are equal.
 fn next_permits(stake: &[u64], owner: Option<usize>, most: u16) -> (Vec<bool>, Option<(usize, usize)>) {
     let mut order: Vec<usize> = (0..stake.len()).filter(|&uid| stake[uid] > 0).collect();
     order.sort_by_key(|&uid| (stake[uid], uid));
@@ -155,9 +158,9 @@ fn next_permits(stake: &[u64], owner: Option<usize>, most: u16) -> (Vec<bool>, O
     (permits, border.filter(|&(last_in, first_out)| stake[last_in] != stake[first_out]))
 }
 
-/// The largest weight of a column that at least `kappa / 65535` of the voting stake supports, that is, has given or
-/// exceeded; 0 where nobody votes. Whether a weight is supported is decided in integers, so exactly. Also returns by
-/// what share of the stake the closest of these decisions fell.
+/// Returns the largest weight of a column that at least `kappa / 65535` of the voting stake supports; 0
+/// without votes. A stake supports a weight if it gave that weight or a larger one. The decision uses
+/// integers, so it is exact. Also returns the margin of the closest decision, as a share of the stake.
 fn weighted_median(column: &[Approx], votes: &[u64], kappa: u16) -> (Approx, f64) {
     let total: u128 = votes.iter().map(|&rao| u128::from(rao)).sum();
     let needed = u128::from(kappa) * total;
@@ -169,7 +172,7 @@ fn weighted_median(column: &[Approx], votes: &[u64], kappa: u16) -> (Approx, f64
         if behind * 65535 >= needed && weight.value > median.value {
             median = *weight;
         }
-        // That everybody supports a weight is beyond doubt, at any kappa.
+        // A weight that all the stake supports is certain, at any kappa.
         if behind < total {
             margin = margin.min((behind * 65535).abs_diff(needed) as f64 / (65535.0 * total as f64));
         }
@@ -177,7 +180,7 @@ fn weighted_median(column: &[Approx], votes: &[u64], kappa: u16) -> (Approx, f64
     (median, margin)
 }
 
-/// The sparse rows of the chain's storage as a matrix of the stored integers.
+/// Returns the sparse rows of the chain's storage as a matrix of the stored integers.
 fn dense(rows: &[SparseRow], n: usize) -> Matrix {
     let mut matrix = vec![vec![Approx::default(); n]; n];
     for (row, entries) in matrix.iter_mut().zip(rows) {
@@ -190,7 +193,7 @@ fn dense(rows: &[SparseRow], n: usize) -> Matrix {
     matrix
 }
 
-/// The stored bonds without those to neurons that have registered since the last epoch.
+/// Returns the stored bonds, without those to neurons that registered since the last epoch.
 fn dense_of_known(rows: &[SparseRow], registered_at: &[u64], last_epoch: u64) -> Matrix {
     let mut matrix = dense(rows, registered_at.len());
     for row in &mut matrix {
@@ -203,7 +206,7 @@ fn dense_of_known(rows: &[SparseRow], registered_at: &[u64], last_epoch: u64) ->
     matrix
 }
 
-/// Shares of whole numbers of rao.
+/// Returns the shares of whole amounts of rao.
 fn shares_of(rao: &[u64]) -> Vec<Approx> {
     normalized(&rao.iter().map(|&rao| Approx::exact(rao as f64)).collect::<Vec<_>>())
 }
@@ -220,7 +223,7 @@ fn normalized(values: &[Approx]) -> Vec<Approx> {
     divided(values, values.iter().copied().sum())
 }
 
-/// `(1 - share) * left + share * right`, entry by entry.
+/// Returns `(1 - share) * left + share * right`, entry by entry.
 fn blend(left: &Matrix, right: &Matrix, share: Approx) -> Matrix {
     let rest = Approx::exact(1.0) - share;
     let row = |(a, b): (&Vec<Approx>, &Vec<Approx>)| {

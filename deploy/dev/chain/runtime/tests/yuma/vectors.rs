@@ -1,18 +1,19 @@
-//! Six epochs of Subtensor's own unit test of bonds (`test_bonds`): eight neurons, uids 0 to 3 with stakes 1 to 4 and
-//! permits, kappa one half, bonds penalty 65535, bonds moving average 0.9, emission 1,000,000,000.
+//! Six epochs of Subtensor's own unit test of bonds (`test_bonds`). It has eight neurons; uids 0 to 3
+//! have stakes 1 to 4 and permits. Kappa is one half, the bonds penalty 65535, the bonds moving average
+//! 0.9, the emission 1,000,000,000.
 
 use devchain_runtime::yuma::{EpochInput, SparseRow};
 
-/// What an epoch stored there.
+/// The values that Subtensor stored in an epoch.
 pub(crate) struct Vector {
-    /// Who sets what before the epoch.
+    /// The weights set before the epoch, with the uid that sets them.
     pub(crate) change: Option<(usize, SparseRow)>,
-    /// Shares of uids 4 to 7.
+    /// The shares of uids 4 to 7.
     pub(crate) incentive: [f64; 4],
-    /// Shares of uids 0 to 3.
+    /// The shares of uids 0 to 3.
     pub(crate) dividends: [f64; 4],
     pub(crate) emission: [u64; 8],
-    /// The uid whose bonds are given, and those of uids 0 to 3 to it.
+    /// A uid, and the bonds of uids 0 to 3 to it.
     pub(crate) bonds: (usize, [u64; 4]),
 }
 
@@ -20,7 +21,7 @@ const RISING: [f64; 4] = [0.099_997_558_2, 0.200_001_220_7, 0.299_992_675_2, 0.4
 const NONE: [f64; 4] = [0.0; 4];
 const ALL_TO_7: [f64; 4] = [0.0, 0.0, 0.0, 1.0];
 
-/// The network before the first epoch.
+/// Returns the network before the first epoch.
 pub(crate) fn network() -> EpochInput {
     let row: SparseRow = vec![(4, 16_383), (5, 32_767), (6, 49_149), (7, 65_535)];
     EpochInput {
@@ -44,7 +45,7 @@ pub(crate) fn network() -> EpochInput {
     }
 }
 
-/// The epochs in order.
+/// Returns the epochs in order.
 pub(crate) fn vectors() -> [Vector; 6] {
     let only_itself = |uid: u16| Some((usize::from(uid), vec![(uid, u16::MAX)]));
     let servers = [49_998_779, 100_000_610, 149_996_337, 200_004_272];

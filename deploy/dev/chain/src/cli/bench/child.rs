@@ -1,4 +1,4 @@
-//! A devchain process of its own.
+//! A devchain in its own process.
 
 use std::{
     io::{BufRead, BufReader},
@@ -14,14 +14,14 @@ use jsonrpsee::{
     ws_client::{WsClient, WsClientBuilder},
 };
 
-/// The process, and where it listens. Killed when dropped.
+/// The process and its URL. Killed when dropped.
 pub(super) struct Child {
     process: std::process::Child,
     pub(super) url: String,
 }
 
 impl Child {
-    /// Starts this same program; the milliseconds until it was ready.
+    /// Starts this same program. Also returns the milliseconds until it was ready.
     pub(super) fn start(config: &Path, log: &Path) -> anyhow::Result<(Self, f64)> {
         let start = Instant::now();
         let mut process = Command::new(std::env::current_exe()?)
@@ -39,7 +39,7 @@ impl Child {
         BufReader::new(stdout).read_line(&mut line)?;
         let time = super::report::ms(start.elapsed());
         let ready: serde_json::Value =
-            serde_json::from_str(&line).context("the process did not get ready")?;
+            serde_json::from_str(&line).context("the process did not become ready")?;
         child.url = ready["url"].as_str().context("the ready line has no url")?.to_owned();
         Ok((child, time))
     }
@@ -50,19 +50,19 @@ impl Child {
         Ok(())
     }
 
-    /// Resident memory of the process, in megabytes of 10^6 bytes.
+    /// Returns the resident memory of the process, in megabytes of 10^6 bytes.
     pub(super) fn resident_mb(&self) -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))
-            .context("memory is read from /proc, which only Linux has")?;
+            .context("cannot read the memory use from /proc (Linux only)")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is not a number")?;
         Ok(kib * 1024.0 / 1e6)
     }
 
-    /// Ends it as a user would.
+    /// Stops the process with SIGTERM, as a user would.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
         let pid = self.process.id().to_string();
-        ensure!(Command::new("kill").arg(pid).status()?.success(), "the process could not be stopped");
+        ensure!(Command::new("kill").arg(pid).status()?.success(), "cannot stop the process");
         self.process.wait()?;
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Drop for Child {
     }
 }
 
-/// A client of the chain at `url`.
+/// Connects to the chain at `url`.
 pub(super) async fn client(url: &str) -> anyhow::Result<WsClient> {
     let patience = std::time::Duration::from_secs(300);
     Ok(WsClientBuilder::default().request_timeout(patience).build(url).await?)

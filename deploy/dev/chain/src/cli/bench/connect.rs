@@ -1,5 +1,5 @@
-//! What a client asks before it can work: connect, read metadata and version, read a value. The answers are received
-//! and not decoded: what decoding costs is the client's affair, and depends on the client.
+//! Measures the start of a client: connect, read metadata and version, read a value. The answers are
+//! received but not decoded, since the cost of decoding depends on the client.
 
 use std::time::Instant;
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::report;
 
-/// Milliseconds of one such start.
+/// The time of one such start, in milliseconds.
 pub(super) struct Connections {
-    /// Of the very first one, for which the metadata had to be made.
+    /// The first start; the chain has to generate its metadata for it.
     pub(super) first: f64,
-    /// The median of all.
+    /// The median of all starts.
     pub(super) median: f64,
 }
 

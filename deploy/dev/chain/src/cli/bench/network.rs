@@ -1,4 +1,4 @@
-//! A whole subnet: 256 neurons, 64 of them validators that weigh all.
+//! A full subnet for the benches: 256 neurons, 64 of them validators that set weights on all.
 
 use std::path::Path;
 
@@ -10,19 +10,19 @@ use jsonrpsee::{core::client::ClientT, rpc_params};
 use serde_json::{Value, json};
 use sp_core::{Pair, crypto::AccountId32, sr25519};
 
-/// Neurons of the subnet.
+/// The number of neurons of the subnet.
 pub(super) const NEURONS: u16 = 256;
 
-/// Validators among them, with the lowest uids.
+/// The number of validators among them; they have the lowest uids.
 pub(super) const VALIDATORS: u16 = 64;
 
-/// The number of the subnet.
+/// The number of the subnet (netuid).
 pub(super) const NETUID: u16 = 3;
 
 /// The address of the development key //Alice.
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
-/// The path of a neuron's hotkey.
+/// Returns the derivation path of a neuron's hotkey.
 pub(super) fn hotkey(uid: u16) -> String {
     format!("//bench//{uid}")
 }
@@ -35,8 +35,9 @@ pub(super) fn account(path: &str) -> anyhow::Result<AccountId32> {
     Ok(pair(path)?.public().into())
 }
 
-/// Genesis values of the subnet. Hotkeys are addresses, as in a real configuration: deriving 256 development keys
-/// from their paths would take longer than all the rest of a start.
+/// Creates the genesis values of the subnet. Hotkeys are given as addresses, as in a real
+/// configuration. To derive 256 development keys from their paths would take longer than the rest of a
+/// start.
 pub(super) fn genesis() -> anyhow::Result<Genesis> {
     let neuron = |uid| {
         let is_validator = uid < VALIDATORS;
@@ -54,7 +55,7 @@ pub(super) fn write_config(path: &Path) -> anyhow::Result<()> {
     Ok(std::fs::write(path, toml::to_string(&table)?)?)
 }
 
-/// The weights that a validator sets on all neurons, signed.
+/// Creates a signed transaction that sets a validator's weights on all neurons.
 pub(super) fn weights(genesis: Hash, validator: u16) -> anyhow::Result<Vec<u8>> {
     let uids: Vec<u16> = (0..NEURONS).collect();
     let weights: Vec<u16> = uids.iter().map(|uid| 1 + uid.wrapping_mul(7 + validator) % 1000).collect();
@@ -62,7 +63,7 @@ pub(super) fn weights(genesis: Hash, validator: u16) -> anyhow::Result<Vec<u8>> 
     Ok(sign::sign(&call, &pair(&hotkey(validator))?, &Terms::immortal(genesis, 0)))
 }
 
-/// Lets all validators of the chain at `url` set weights.
+/// Makes all validators of the chain at `url` set weights.
 pub(super) async fn set_weights(url: &str) -> anyhow::Result<()> {
     let client = super::child::client(url).await?;
     let genesis: Hash = client.request("chain_getBlockHash", rpc_params![0]).await?;

@@ -1,4 +1,4 @@
-//! Figures and how they are printed.
+//! The measured figures and their output.
 
 use std::{fmt::Write, time::Duration};
 
@@ -10,10 +10,10 @@ pub(super) struct Figure {
     name: &'static str,
     value: f64,
     unit: &'static str,
-    /// What it may be at most.
+    /// The largest acceptable value.
     #[serde(skip_serializing_if = "Option::is_none")]
     aim: Option<f64>,
-    /// Whether it is more than that.
+    /// Whether the value is above the aim.
     above: bool,
 }
 
@@ -27,7 +27,7 @@ impl Figure {
     }
 }
 
-/// All figures, and how the program was built.
+/// All figures, and the build settings of the program.
 #[derive(Serialize)]
 pub(super) struct Report {
     build: String,
@@ -61,7 +61,7 @@ impl Report {
         for Figure { name, value, unit, aim, above } in &self.figures {
             let above = if *above { ", ABOVE" } else { "" };
             let aim = aim.map_or_else(String::new, |aim| format!("   aim: at most {aim} {unit}{above}"));
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = writeln!(text, "{name:<57} {value:>9.2} {unit}{aim}");
         }
         text
@@ -72,7 +72,7 @@ pub(super) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// The median, in milliseconds.
+/// Returns the median, in milliseconds.
 pub(super) fn median_ms(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 2).copied().map_or(0.0, ms)

@@ -1,4 +1,4 @@
-//! How fast transactions go through the pool and into a block.
+//! Measures how fast transactions pass through the pool and into a block.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::{
     report::{Figure, ms},
 };
 
-/// Three kinds of transactions, each kind submitted over a socket and sealed in one block.
+/// Measures three kinds of transactions. Each kind is submitted over a socket and sealed in one block.
 pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
     let mut figures = registrations().await?;
     figures.extend(commitments_and_weights().await?);
@@ -24,7 +24,7 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
 
 async fn registrations() -> anyhow::Result<Vec<Figure>> {
     let mut genesis = Genesis { neurons: Vec::new(), ..Genesis::default() };
-    // At its usual rate the price would rise beyond all money.
+    // Keep the price constant. With the default burn settings each registration raises it.
     (genesis.subnet.burn, genesis.subnet.max_burn) = (genesis.subnet.min_burn, genesis.subnet.min_burn);
     let chain = start(genesis).await?;
     let alice = network::pair("//Alice")?;
@@ -45,7 +45,7 @@ async fn commitments_and_weights() -> anyhow::Result<Vec<Figure>> {
     for uid in 0..NEURONS {
         let call = sign::set_commitment(NETUID, &[7; 128]);
         let pair = network::pair(&network::hotkey(uid))?;
-        // A validator's first transaction is its weights.
+        // A validator's first transaction sets its weights.
         let nonce = u32::from(uid < VALIDATORS);
         commitments.push(sign::sign(&call, &pair, &Terms::immortal(chain.genesis(), nonce)));
     }
@@ -59,7 +59,7 @@ async fn commitments_and_weights() -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// A chain whose first block is there.
+/// Starts a chain and seals its first block.
 async fn start(genesis: Genesis) -> anyhow::Result<Devchain> {
     let chain = super::start(genesis, None).await?;
     chain.handle().new_block(1).await?;
