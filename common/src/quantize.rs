@@ -119,7 +119,10 @@ impl Values {
             }
             Self::SignCentroid { base, scales, codes } => {
                 check_scales(*base, scales.len(), chunks)?;
-                fine(scales.iter().all(CentroidChunk::is_ordered), "a small magnitude is larger than the large one")?;
+                fine(
+                    scales.iter().all(CentroidChunk::is_ordered),
+                    "a small magnitude is larger than the large one",
+                )?;
                 fine(codes.iter().all(|&code| code < 4), "a code is more than 3")
             }
             Self::Sign { base, magnitudes, codes } => {

@@ -107,7 +107,7 @@ pub const MOST_TOPK: u32 = 4096;
 macro_rules! tag {
     ($type:ident, $what:literal, $($name:ident = $number:literal),+) => {
         impl $type {
-            /// All variants, in the order of the declaration.
+            /// All variants, in the order of their numbers.
             pub const ALL: [Self; [$($number),+].len()] = [$(Self::$name),+];
 
             /// Returns its number on the wire.

@@ -127,7 +127,8 @@ impl SparseTensor {
         }
     }
 
-    /// Calls `visit(position, value)` for each value of a chunk, each value multiplied by `factor` and rounded once.
+    /// Calls `visit(position, value)` for each value of a chunk. Each value is multiplied by
+    /// `factor` and rounded once.
     pub fn visit_chunk(&self, chunk: usize, factor: f32, visit: impl FnMut(u16, f32)) {
         self.chunk_values(chunk).visit(self.chunk_positions(chunk), factor, visit);
     }
@@ -162,7 +163,8 @@ pub(crate) enum ChunkValues<'a> {
 }
 
 impl ChunkValues<'_> {
-    /// Calls `visit(position, value)` for each value, each multiplied by `factor` and rounded once.
+    /// Calls `visit(position, value)` for each value. Each value is multiplied by `factor` and
+    /// rounded once.
     #[inline]
     pub(crate) fn visit(self, positions: &[u16], factor: f32, mut visit: impl FnMut(u16, f32)) {
         match self {

@@ -1,4 +1,4 @@
-//! Who submissions are from.
+//! Creates the miners that sign the measured submissions.
 
 use common::{
     Height, NeuronId, Window,
@@ -7,7 +7,7 @@ use common::{
     submission::Expected,
 };
 
-/// The key of a miner, and what its open submissions have to be.
+/// Returns the key of a miner, and the requirements on its open submissions.
 pub(crate) fn sender(miner: u8) -> anyhow::Result<(SigningKey, Expected)> {
     let secret = schnorrkel::MiniSecretKey::from_bytes(&[miner; 32]).map_err(anyhow::Error::msg)?;
     let secret = secret.expand(schnorrkel::ExpansionMode::Ed25519);
