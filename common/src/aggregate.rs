@@ -177,8 +177,7 @@ fn factors(norms: &[f64], last: Option<f64>, spec: &SparseSpec) -> (Vec<f32>, f6
     (norms.iter().map(|&norm| factor(norm, reference)).collect(), median)
 }
 
-/// Returns the norms of the submissions' updates of a tensor, in order, computed on `threads`
-/// threads.
+/// Returns the norms of the submissions' updates of a tensor, in order, computed on `threads` threads.
 fn norms(encoded: &[Encoded<'_>], threads: usize) -> Result<Vec<f64>, AggregateError> {
     let part = |part: &[Encoded<'_>]| {
         let mut buffer = GroupBuffer::default();

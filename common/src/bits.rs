@@ -21,9 +21,8 @@ pub struct BitReader<'a> {
     position: usize,
 }
 
-/// The code for one of `count` equally likely numbers: `floor(log2 count)` bits, or one bit more
-/// for the larger numbers. This is truncated binary, in an order that suits reading from the lowest
-/// bit.
+/// The code for one of `count` equally likely numbers: `floor(log2 count)` bits, or one bit more for the
+/// larger numbers. This is truncated binary, in an order that suits reading from the lowest bit.
 #[derive(Clone, Copy, Debug)]
 struct Truncated {
     /// The number of bits that every number has.
@@ -65,8 +64,7 @@ impl<'a> BitWriter<'a> {
         Self { bytes, pending: 0, count: 0, written: 0 }
     }
 
-    /// Appends the lowest `count` bits of a number, at most 63. The number must have no higher
-    /// bits.
+    /// Appends the lowest `count` bits of a number, at most 63. The number must have no higher bits.
     #[inline]
     pub fn write(&mut self, bits: u64, count: u32) {
         debug_assert!(count < 64 && bits >> count == 0, "a number fits its bits");

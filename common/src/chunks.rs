@@ -47,8 +47,7 @@ impl Geometry {
     /// Creates the chunks of a tensor of this shape, with edges of at most `edge` (at least 1).
     ///
     /// # Errors
-    /// Fails if the shape is neither a vector's nor a matrix's, or if its number of values
-    /// overflows.
+    /// Fails if the shape is neither a vector's nor a matrix's, or if its number of values overflows.
     pub fn new(shape: &[usize], edge: usize) -> Result<Self, GeometryError> {
         let (rows, columns) = match *shape {
             [columns] => (1, columns),

@@ -5,8 +5,7 @@
 
 use crate::{chunks::Geometry, sparse::SparseTensor};
 
-/// Adds a window's pseudo-gradient to the error feedback: `e = beta e + delta`, each operation
-/// rounded once.
+/// Adds a window's pseudo-gradient to the error feedback: `e = beta e + delta`, each operation rounded once.
 ///
 /// # Panics
 /// Panics if the lengths differ.

@@ -1,10 +1,9 @@
 //! Encodes the positions of a chunk's values, in close to the fewest bits that any code can reach.
 //!
-//! A chunk is halved. The number of positions in its left half is written with a prefix code, made
-//! for positions that are equally likely to be in either half. Then each half is written in the
-//! same way. A part is not halved if it has at most 512 values, at most 32 positions, and fewer
-//! than 2^63 sets of that many positions. Instead, the number of its set among these sets is
-//! written.
+//! A chunk is halved. The number of positions in its left half is written with a prefix code, made for
+//! positions that are equally likely to be in either half. Then each half is written in the same way. A part
+//! is not halved if it has at most 512 values, at most 32 positions, and fewer than 2^63 sets of that many
+//! positions. Instead, the number of its set among these sets is written.
 //!
 //! 64 uniformly chosen positions of 4096 take 7.383 bits each. No code can use fewer than log2
 //! C(4096, 64) / 64 = 7.364. Each set has exactly one encoding. All bits decode to a set, unless a
@@ -73,8 +72,7 @@ const DEPTH: usize = 17;
 /// The tables behind all codes.
 struct Tables {
     binomials: Binomials,
-    /// The prefix code of the number of positions in the left half, for each total up to
-    /// [`MOST_CODED`].
+    /// The prefix code of the number of positions in the left half, for each total up to [`MOST_CODED`].
     halves: Vec<PrefixCode>,
 }
 
@@ -147,8 +145,7 @@ impl Halving {
         Ok(())
     }
 
-    /// Reads the positions of one chunk into `positions[first..]`, immediately or with the rest of
-    /// the batch.
+    /// Reads the positions of one chunk into `positions[first..]`, immediately or with the rest of the batch.
     #[inline]
     fn read_chunk(
         self,
@@ -201,8 +198,7 @@ impl Part {
         tables.binomials.sets(self.size, self.count).map_or(Kind::Halved, Kind::Ranked)
     }
 
-    /// Returns the number of values of the left half. For an odd size it has one more than the
-    /// right half.
+    /// Returns the number of values of the left half. For an odd size it has one more than the right half.
     fn left_size(self) -> u32 {
         self.size.div_ceil(2)
     }

@@ -2,19 +2,16 @@
 //! codes are in canonical form, with the bits of a code word from its highest on, as in DEFLATE
 //! (RFC 1951, 3.2.2).
 //!
-//! A code follows from its weights alone, so it need not be sent. It is complete: any bits decode
-//! to symbols.
+//! A code follows from its weights alone, so it need not be sent. It is complete: any bits decode to symbols.
 
 /// A prefix code of up to 256 symbols.
 #[derive(Clone, Debug)]
 pub struct PrefixCode {
     /// The largest number of bits of a symbol.
     most: u32,
-    /// The code word of each symbol that occurs, as written (the first bit lowest), and its number
-    /// of bits.
+    /// The code word of each symbol that occurs, as written (the first bit lowest), and its number of bits.
     symbols: Vec<Option<(u16, u8)>>,
-    /// For each value of the next `most` bits: the symbol that they begin with, and its number of
-    /// bits.
+    /// For each value of the next `most` bits: the symbol that they begin with, and its number of bits.
     lookup: Vec<(u8, u8)>,
 }
 
@@ -130,8 +127,7 @@ mod tests {
         weights.iter().zip(lengths).map(|(weight, length)| weight * u128::from(length.unwrap_or(0))).sum()
     }
 
-    /// Returns the least cost of any code of bounded length, by trying all lengths of a complete
-    /// code.
+    /// Returns the least cost of any code of bounded length, by trying all lengths of a complete code.
     fn least(weights: &[u128], most: u8) -> u128 {
         fn any(weights: &[u128], most: u8, room: u32, least: u8) -> Option<u128> {
             let Some((first, rest)) = weights.split_first() else {

@@ -27,8 +27,7 @@ use simd::{Copied, Reading, Tile};
 /// Values per row: a full chunk's edge, and four AVX-512 vectors.
 const ROW: usize = 64;
 
-/// The number of groups whose maxima bound the selection. More groups leave fewer candidates, and
-/// cost more.
+/// The number of groups whose maxima bound the selection. More groups leave fewer candidates, and cost more.
 const GROUPS: usize = 128;
 
 /// The most full chunks that are read together. This many side by side are runs of memory long
@@ -102,8 +101,7 @@ impl Selector {
         Self { simd, read: Copies::default(), later: Copies::default(), candidates: Candidates::default() }
     }
 
-    /// Writes the positions of the values of largest magnitude, ascending, until `positions` is
-    /// full.
+    /// Writes the positions of the values of largest magnitude, ascending, until `positions` is full.
     ///
     /// Among equal magnitudes the lower position is selected. NaN counts as 0, so it is selected
     /// last. An infinite value is selected first.
@@ -129,9 +127,8 @@ impl Selector {
         self.read.is_finite()
     }
 
-    /// Writes the positions and values of the largest values of the chunks that were read last.
-    /// Meanwhile reads the `next` chunks, if given. Returns whether all values of the next chunks
-    /// are finite.
+    /// Writes the positions and values of the largest values of the chunks that were read last. Meanwhile
+    /// reads the `next` chunks, if given. Returns whether all values of the next chunks are finite.
     pub(crate) fn choose<'a>(
         &mut self,
         slots: impl Iterator<Item = (&'a mut [u16], &'a mut [f32])>,
@@ -162,8 +159,7 @@ impl Copies {
         &self.values[chunk * self.padded()..][..self.size]
     }
 
-    /// Writes the positions of the largest values of a chunk. Meanwhile continues the given
-    /// `reading`.
+    /// Writes the positions of the largest values of a chunk. Meanwhile continues the given `reading`.
     fn choose(
         &self,
         chunk: usize,

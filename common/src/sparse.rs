@@ -64,8 +64,7 @@ pub enum Quantizer {
 pub enum Aggregation {
     /// The number of accepted submissions, as in SparseLoCo's equation.
     Mean,
-    /// The number of submissions that sent the coordinate, as in Templar. A single sender has full
-    /// weight.
+    /// The number of submissions that sent the coordinate, as in Templar. A single sender has full weight.
     SenderMean,
     /// The number of submissions that sent the coordinate, but at least this number.
     Shrunk(u32),

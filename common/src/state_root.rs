@@ -93,8 +93,7 @@ pub fn leaf(values: &[f32]) -> LeafHash {
     *hasher.finalize().as_bytes()
 }
 
-/// Computes the root of a state from its tensors in the byte order of their names, each with its
-/// hash.
+/// Computes the root of a state from its tensors in the byte order of their names, each with its hash.
 ///
 /// # Panics
 /// Panics if a name has more than 65,535 bytes, or a tensor more than 255 dimensions.

@@ -120,8 +120,7 @@ impl<B: AsRef<[u8]>> Submission<B> {
         &self.header
     }
 
-    /// Returns the hash that claims name. It covers all bytes before the digest, so not the
-    /// signature.
+    /// Returns the hash that claims name. It covers all bytes before the digest, so not the signature.
     #[must_use]
     pub fn hash(&self) -> ObjectHash {
         self.digest
@@ -148,8 +147,7 @@ impl<B: AsRef<[u8]>> Submission<B> {
     /// Decodes the sent values of a tensor, given its number in the layout.
     ///
     /// # Errors
-    /// Fails if the layout has no such tensor, or if the bytes have changed since the check (as a
-    /// file can).
+    /// Fails if the layout has no such tensor, or if the bytes have changed since the check (as a file can).
     pub fn tensor(&self, number: usize) -> Result<SparseTensor, SubmissionError> {
         let (tensor, body) = self.body(number)?;
         tensor.decode(body).map_err(|error| SubmissionError::tensor(tensor, error))

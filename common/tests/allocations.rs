@@ -76,8 +76,7 @@ fn allocations<T>(work: impl FnOnce() -> T) -> (u64, T) {
     (COUNT.with(Cell::get) - before, result)
 }
 
-/// Returns the most bytes that `work` holds at once on this thread, beyond those held before, and
-/// its result.
+/// Returns the most bytes that `work` holds at once on this thread, beyond those held before, and its result.
 fn most_held<T>(work: impl FnOnce() -> T) -> (i64, T) {
     let before = HELD.with(Cell::get);
     MOST.with(|most| most.set(before));
@@ -159,8 +158,7 @@ fn hostile_bodies_take_no_more_memory_than_true_ones() {
         for step in 0..300usize {
             let mut hostile = bytes[..bytes.len() - TRAILER_BYTES].to_vec();
             let length = hostile.len();
-            // Change bytes somewhere after the header and the table: from a few bytes to all that
-            // follow.
+            // Change bytes somewhere after the header and the table: from a few bytes to all that follow.
             let at = 304 + step * 7919 % (length - 304);
             let end = length.min(at + (1 << (step % 20)));
             hostile[at..end].iter_mut().enumerate().for_each(|(at, byte)| *byte ^= (at * step + 255) as u8);

@@ -231,6 +231,9 @@ fn what_is_refused_here_is_refused_there() {
                 }
             }
         }
-        assert!((40..400).contains(&refused), "some are rejected, some are other valid submissions: {refused}");
+        assert!(
+            (40..400).contains(&refused),
+            "some are rejected, some are other valid submissions: {refused}"
+        );
     }
 }

@@ -14,9 +14,8 @@ pub(super) struct Clipped<S> {
     pub(super) factor: f32,
 }
 
-/// The largest number of positions per sent value for a dense step: with at least one sent value
-/// per this many positions of a chunk, the step goes through all positions instead of the sent
-/// ones.
+/// The largest number of positions per sent value for a dense step: with at least one sent value per this
+/// many positions of a chunk, the step goes through all positions instead of the sent ones.
 const DENSE: usize = 8;
 
 /// Values per cache line.

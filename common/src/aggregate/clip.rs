@@ -46,8 +46,7 @@ impl Medians {
     }
 }
 
-/// Returns the Euclidean norm of the sent values: the energies of the chunks, added in a fixed
-/// tree.
+/// Returns the Euclidean norm of the sent values: the energies of the chunks, added in a fixed tree.
 #[must_use]
 pub fn norm(tensor: &SparseTensor) -> f64 {
     let mut energy = Pairwise::default();

@@ -39,8 +39,7 @@ impl Undo {
     /// Undoes the step. The parameters have the same bits as before it.
     ///
     /// # Panics
-    /// Panics if the parameters, the geometry or the update do not have the sizes of those of the
-    /// step.
+    /// Panics if the parameters, the geometry or the update do not have the sizes of those of the step.
     pub fn undo(self, parameters: &mut [f32], geometry: &Geometry, update: &SparseTensor) {
         assert_eq!(parameters.len(), geometry.len(), "parameters have the shape of their tensor");
         assert_eq!(self.saved.len(), update.positions().len(), "a step is undone with its own update");

@@ -29,8 +29,7 @@ impl Batch {
         Self { sets: [Ranked::default(); SETS], count: 0 }
     }
 
-    /// Adds a part's set, whose positions go to `positions[at..]`. Decodes the whole batch when it
-    /// is full.
+    /// Adds a part's set, whose positions go to `positions[at..]`. Decodes the whole batch when it is full.
     #[inline]
     pub(super) fn add(
         &mut self,

@@ -40,8 +40,7 @@ impl Binomials {
         Some(self.rows[count as usize][size as usize]).filter(|&sets| sets != u64::MAX)
     }
 
-    /// Returns the number of a set of rising positions, where `start` is the first possible
-    /// position.
+    /// Returns the number of a set of rising positions, where `start` is the first possible position.
     #[inline]
     pub(super) fn rank(&self, start: u32, positions: &[u16]) -> u64 {
         let terms = self.rows[1..].iter().zip(positions);

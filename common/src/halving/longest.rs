@@ -14,8 +14,7 @@ pub(super) fn bits(part: Part, tables: &Tables) -> usize {
     of_part(part, tables, halves(part.size, &longest)) as usize
 }
 
-/// Adds the parts of a size with up to `count` positions, and the smaller parts that they consist
-/// of.
+/// Adds the parts of a size with up to `count` positions, and the smaller parts that they consist of.
 fn fill(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     if longest.contains_key(&size) {
         return;
@@ -28,8 +27,7 @@ fn fill(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     longest.insert(size, bits);
 }
 
-/// Adds the halves of parts of a size with up to `count` positions, if any of these parts is
-/// halved.
+/// Adds the halves of parts of a size with up to `count` positions, if any of these parts is halved.
 fn fill_halves(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     let part = |count| Part { start: 0, size, count };
     if (0..=count).any(|count| matches!(part(count).kind(tables), Kind::Halved)) {

@@ -26,8 +26,7 @@ pub(super) struct Roots {
 /// The constants for one `k`.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
-    /// The amount to subtract from a logarithm: a float's exponent bias, minus the logarithm of
-    /// `k!`.
+    /// The amount to subtract from a logarithm: a float's exponent bias, minus the logarithm of `k!`.
     less: u64,
     /// `2^16 / k`.
     inverse: u64,

@@ -140,8 +140,7 @@ fn scales(centroids: [f64; 2], base: f32) -> CentroidChunk {
     CentroidChunk { small: small.min(large), large }
 }
 
-/// Writes the codes of a chunk: the nearer magnitude (the smaller one on a tie), with the value's
-/// sign.
+/// Writes the codes of a chunk: the nearer magnitude (the smaller one on a tie), with the value's sign.
 fn encode(chunk: &[f32], scale: CentroidChunk, base: f32, codes: &mut [u8]) {
     let [small, large, ..] = scale.levels(base).map(f64::from);
     let middle = (small + large) / 2.0;

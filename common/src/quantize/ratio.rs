@@ -1,8 +1,7 @@
 //! Encodes magnitudes as shares of a tensor's scale, 8 bits each.
 
-/// A share of a tensor's scale in 8 bits: 0, or `(16 + m) 2^(e - 20)` with `m` in the lower 4 bits
-/// and `e` in the upper 4. The relative step is at most 1/16, so the relative error is at most
-/// 1/32.
+/// A share of a tensor's scale in 8 bits: 0, or `(16 + m) 2^(e - 20)` with `m` in the lower 4 bits and `e` in
+/// the upper 4. The relative step is at most 1/16, so the relative error is at most 1/32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ratio(pub u8);
 

@@ -9,8 +9,7 @@
 use super::{PIECE, Ratio, Values, ratio};
 use crate::threads::for_each;
 
-/// The number of partial sums: every eighth value goes to the same one. Vectors add them side by
-/// side.
+/// The number of partial sums: every eighth value goes to the same one. Vectors add them side by side.
 const LANES: usize = 8;
 
 /// Quantizes the values that are sent of a tensor, `sent` of each chunk, on `threads` threads.

@@ -1,9 +1,8 @@
 //! Implements Templar's quantizer: four uniform bins of 1.5 standard deviations over a whole
 //! tensor, decoded as their means.
 //!
-//! Sums are computed in f64 in the fixed order of [`sum`], and rounded to f32 once. Templar's sums
-//! depend on the machine's vector width. Everything after the sums is the same f32 arithmetic as
-//! Templar's.
+//! Sums are computed in f64 in the fixed order of [`sum`], and rounded to f32 once. Templar's sums depend on
+//! the machine's vector width. Everything after the sums is the same f32 arithmetic as Templar's.
 
 use super::{PIECE, Values};
 use crate::threads::for_each;
@@ -12,8 +11,7 @@ use crate::threads::for_each;
 const BINS: f32 = 4.0;
 const RANGE: f32 = 6.0;
 
-/// The number of partial sums: every eighth value goes to the same one. Vectors add them side by
-/// side.
+/// The number of partial sums: every eighth value goes to the same one. Vectors add them side by side.
 const LANES: usize = 8;
 
 /// The sum and the number of the values in each bin.
@@ -77,9 +75,8 @@ fn statistics(values: &[f32], threads: usize) -> (f32, f32) {
     (shift, if scale.is_finite() && scale != 0.0 { scale } else { 1.0 })
 }
 
-/// Returns the sum of a function of all values: first over pieces of [`PIECE`] values, then over
-/// the pieces in order. Within a piece, every eighth value is summed in order, then these sums in
-/// order.
+/// Returns the sum of a function of all values: first over pieces of [`PIECE`] values, then over the pieces
+/// in order. Within a piece, every eighth value is summed in order, then these sums in order.
 fn sum(values: &[f32], threads: usize, term: impl Fn(f32) -> f64 + Sync) -> f64 {
     let mut pieces = vec![0.0; values.len().div_ceil(PIECE)];
     for_each(

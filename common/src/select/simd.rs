@@ -95,8 +95,7 @@ impl Tile {
         }
     }
 
-    /// Asserts that slices of these lengths hold the tile and its copy. The unsafe code relies on
-    /// this.
+    /// Asserts that slices of these lengths hold the tile and its copy. The unsafe code relies on this.
     fn check(self, values: usize, to: &Copied<'_>) {
         assert!(self.span().is_some_and(|span| span <= values), "{values} values do not hold {self:?}");
         let room = self.chunks.checked_mul(self.rows).and_then(|rows| rows.checked_mul(ROW));
@@ -312,8 +311,7 @@ mod avx2 {
         true
     }
 
-    /// Copies a row's vectors and updates the largest magnitudes of the groups that begin at
-    /// `group`.
+    /// Copies a row's vectors and updates the largest magnitudes of the groups that begin at `group`.
     ///
     /// # Safety
     /// The machine has AVX2; `copy` has room for a row.
@@ -454,8 +452,7 @@ mod avx512 {
         true
     }
 
-    /// Copies a row's vectors and updates the largest magnitudes of the groups that begin at
-    /// `group`.
+    /// Copies a row's vectors and updates the largest magnitudes of the groups that begin at `group`.
     ///
     /// # Safety
     /// The machine has AVX-512F; `copy` has room for a row.

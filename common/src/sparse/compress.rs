@@ -1,10 +1,9 @@
 //! Compresses tensors: selects the largest values of each chunk, and quantizes them.
 //!
-//! Error feedback is added in the pass that reads the values for selection, so memory is read once.
-//! Threads take pieces of tensors. The result does not depend on the number of threads. Besides the
-//! tensors and the result, the memory needed is that of the selected values, plus a few hundred KiB
-//! per thread. Only tensors of up to [`TOGETHER`] values are compressed at a time, which bounds the
-//! former.
+//! Error feedback is added in the pass that reads the values for selection, so memory is read once. Threads
+//! take pieces of tensors. The result does not depend on the number of threads. Besides the tensors and the
+//! result, the memory needed is that of the selected values, plus a few hundred KiB per thread. Only tensors
+//! of up to [`TOGETHER`] values are compressed at a time, which bounds the former.
 
 use super::{SparseSpec, SparseTensor};
 use crate::{
@@ -76,8 +75,7 @@ pub struct CompressAllError {
     pub source: CompressError,
 }
 
-/// Selects and quantizes the sent values of a tensor (its error feedback, in SparseLoCo), on one
-/// thread.
+/// Selects and quantizes the sent values of a tensor (its error feedback, in SparseLoCo), on one thread.
 ///
 /// # Errors
 /// Fails if a value is not finite, or so large that its quantized form would not be.
@@ -122,9 +120,8 @@ pub fn compress_all(
     Ok(made)
 }
 
-/// Returns the positions of the values of largest magnitude of each chunk, `topk` or all. This is
-/// the selection of [`compress_all`] alone, with these vectors and on `threads` threads. For
-/// measurements.
+/// Returns the positions of the values of largest magnitude of each chunk, `topk` or all. This is the
+/// selection of [`compress_all`] alone, with these vectors and on `threads` threads. For measurements.
 ///
 /// # Panics
 /// Panics if the number of values is not that of a tensor of this geometry.
@@ -149,8 +146,7 @@ fn check_length(found: usize, expected: usize) -> Result<(), CompressError> {
     if found == expected { Ok(()) } else { Err(CompressError::Length { found, expected }) }
 }
 
-/// Returns the first tensors that have no more than [`TOGETHER`] values together, at least one
-/// tensor.
+/// Returns the first tensors that have no more than [`TOGETHER`] values together, at least one tensor.
 fn together(tensors: &[Geometry]) -> &[Geometry] {
     let mut values = 0;
     let fits = tensors.iter().take_while(|tensor| {
@@ -385,8 +381,7 @@ mod tests {
         assert_eq!(compress(&mut error[1..]), "tensor 0: 151 values are given for a tensor of 152");
     }
 
-    /// Checks that each value is examined in any chunk: values are read along with the tile before
-    /// them.
+    /// Checks that each value is examined in any chunk: values are read along with the tile before them.
     #[test]
     fn what_is_not_finite_is_found_in_any_chunk() {
         let geometry = Geometry::new(&[128, 640], 64).unwrap();

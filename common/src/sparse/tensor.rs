@@ -2,8 +2,7 @@
 
 use crate::{chunks::Geometry, quantize::Values};
 
-/// The values that are sent of one tensor, with their positions. Each chunk sends the same number
-/// of values.
+/// The values that are sent of one tensor, with their positions. Each chunk sends the same number of values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseTensor {
     /// Values sent per chunk.
@@ -45,8 +44,7 @@ impl SparseTensor {
     /// values, or all if it is smaller.
     ///
     /// # Errors
-    /// Fails if positions are not ascending within their chunks, counts are wrong, or values are
-    /// not finite.
+    /// Fails if positions are not ascending within their chunks, counts are wrong, or values are not finite.
     pub fn new(
         geometry: &Geometry,
         topk: usize,
@@ -95,8 +93,7 @@ impl SparseTensor {
         &self.values
     }
 
-    /// Returns the codes of the values, chunk after chunk, or an empty slice if the values have no
-    /// codes.
+    /// Returns the codes of the values, chunk after chunk, or an empty slice if the values have no codes.
     #[must_use]
     pub fn codes(&self) -> &[u8] {
         match &self.values {
@@ -163,8 +160,7 @@ pub(crate) enum ChunkValues<'a> {
 }
 
 impl ChunkValues<'_> {
-    /// Calls `visit(position, value)` for each value. Each value is multiplied by `factor` and
-    /// rounded once.
+    /// Calls `visit(position, value)` for each value. Each value is multiplied by `factor` and rounded once.
     #[inline]
     pub(crate) fn visit(self, positions: &[u16], factor: f32, mut visit: impl FnMut(u16, f32)) {
         match self {

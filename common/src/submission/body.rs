@@ -1,9 +1,8 @@
 //! Encodes and decodes the bytes of a tensor: the quantizer's data per tensor, the lengths of its
 //! groups, the groups.
 //!
-//! A group begins with the parts of fixed length (scales, values). Then follow all its codes, then
-//! all its positions. Thus the norm of the sent values can be computed without decoding any
-//! position.
+//! A group begins with the parts of fixed length (scales, values). Then follow all its codes, then all its
+//! positions. Thus the norm of the sent values can be computed without decoding any position.
 
 use super::{
     BodyError, SubmissionError, TensorLayout,
@@ -113,8 +112,7 @@ fn read_base(from: &mut Reader<'_>) -> Result<f32, BodyError> {
 }
 
 impl<'a> TensorReader<'a> {
-    /// Splits the tensor that `bytes` begin with. Checks the quantizer's data and the lengths of
-    /// the groups.
+    /// Splits the tensor that `bytes` begin with. Checks the quantizer's data and the lengths of the groups.
     pub(crate) fn new(layout: &'a TensorLayout, bytes: &'a [u8]) -> Result<Self, BodyError> {
         let mut reader = Reader::new(bytes);
         let prefix = Prefix::read(layout, &mut reader)?;
@@ -218,8 +216,7 @@ impl<'a> TensorReader<'a> {
         if bits.is_padding() { Ok(()) } else { Err(BodyError::Padding(group)) }
     }
 
-    /// Returns the values of a chunk, given its number in the group. The buffer must hold that
-    /// group alone.
+    /// Returns the values of a chunk, given its number in the group. The buffer must hold that group alone.
     pub(crate) fn chunk_values<'b>(&self, chunk: usize, buffer: &'b GroupBuffer) -> ChunkValues<'b> {
         let range = self.range(chunk);
         match self.prefix {
@@ -245,8 +242,7 @@ impl<'a> TensorReader<'a> {
         chunk * self.layout.sent()..(chunk + 1) * self.layout.sent()
     }
 
-    /// Decodes one group after another, and calls `after` after each. Checks the code book at the
-    /// end.
+    /// Decodes one group after another, and calls `after` after each. Checks the code book at the end.
     fn each_group(
         &self,
         buffer: &mut GroupBuffer,

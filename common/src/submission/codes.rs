@@ -74,8 +74,7 @@ impl SymbolCounts {
 }
 
 impl CodeBook {
-    /// Creates the code book for a tensor with this number of values, from the frequencies of its
-    /// symbols.
+    /// Creates the code book for a tensor with this number of values, from the frequencies of its symbols.
     pub(super) fn new(counts: &SymbolCounts, values: usize) -> Self {
         if values < MANY_VALUES {
             return Self::of_codes(counts.codes());

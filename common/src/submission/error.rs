@@ -201,8 +201,7 @@ pub enum BodyError {
         /// The error in the positions.
         source: PositionsError,
     },
-    /// The positions end before the last byte of the group, or after it, or the padding bits are
-    /// not 0.
+    /// The positions end before the last byte of the group, or after it, or the padding bits are not 0.
     #[error("group {0}: its positions do not end in the last byte, followed by zeros")]
     Padding(usize),
     /// A level, a scale or a value is infinite or NaN, or a scale is negative.

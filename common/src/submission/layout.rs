@@ -67,8 +67,7 @@ impl Layout {
     /// # Errors
     /// Fails if a tensor is neither a vector nor a matrix, or is too large.
     pub fn new(tensors: &[TensorSpec], spec: &SparseSpec) -> Result<Self, LayoutError> {
-        // A model has many tensors of few shapes, and creating a `Halving` is slow: create one per
-        // shape.
+        // A model has many tensors of few shapes, and creating a `Halving` is slow: create one per shape.
         let mut halvings = BTreeMap::new();
         let mut halving =
             |size, sent| *halvings.entry((size, sent)).or_insert_with(|| Halving::new(size, sent));
@@ -94,8 +93,7 @@ impl Layout {
         HEADER_BYTES + self.tensors.len() * ENTRY_BYTES
     }
 
-    /// Returns the largest size of a submission, in bytes. This is exact: some submissions have
-    /// this size.
+    /// Returns the largest size of a submission, in bytes. This is exact: some submissions have this size.
     #[must_use]
     pub fn most_bytes(&self) -> u64 {
         let bodies = self.tensors.iter().map(|tensor| tensor.most_bytes()).sum::<u64>();
@@ -182,8 +180,7 @@ impl TensorLayout {
         (self.geometry.chunks() - group * each).min(each)
     }
 
-    /// Returns the number of bytes before the lengths of the groups: the quantizer's data per
-    /// tensor.
+    /// Returns the number of bytes before the lengths of the groups: the quantizer's data per tensor.
     pub(super) fn prefix_bytes(&self) -> usize {
         match self.quantizer {
             Quantizer::Templar => 16 + table_bytes(self.values()),

@@ -1,12 +1,10 @@
-//! Seals submissions: no node can read a sealed submission before the claims of its window are
-//! closed.
+//! Seals submissions: no node can read a sealed submission before the claims of its window are closed.
 //!
-//! Table and body of a sealed submission are encrypted with ChaCha20, under a key drawn for it
-//! alone. The header stays readable and commits to the hashes of the key and of the plaintext. So
-//! only one key opens the object, and it opens to only one body. The miner publishes the
-//! [`KeyObject`] between `D_w` and `K_w`. An object without one by `K_w` counts as a missing
-//! submission. Before that, a download of a sealed submission reveals only its miner and its
-//! length.
+//! Table and body of a sealed submission are encrypted with ChaCha20, under a key drawn for it alone. The
+//! header stays readable and commits to the hashes of the key and of the plaintext. So only one key opens the
+//! object, and it opens to only one body. The miner publishes the [`KeyObject`] between `D_w` and `K_w`. An
+//! object without one by `K_w` counts as a missing submission. Before that, a download of a sealed submission
+//! reveals only its miner and its length.
 //!
 //! The nonce is zero, since no key encrypts twice. ChaCha20 alone does not detect changes. The
 //! digest, which the claim names, and the hash of the plaintext detect them.

@@ -1,5 +1,4 @@
-//! Encodes and decodes the signs of a group: one bit per sign, uncompressed. Their entropy is 1
-//! bit.
+//! Encodes and decodes the signs of a group: one bit per sign, uncompressed. Their entropy is 1 bit.
 
 use super::BodyError;
 

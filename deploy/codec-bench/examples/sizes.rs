@@ -64,8 +64,7 @@ fn main() {
     }
 }
 
-/// Prints the bits of uniformly chosen positions: those of the largest of identically distributed
-/// values.
+/// Prints the bits of uniformly chosen positions: those of the largest of identically distributed values.
 fn positions(size: usize, count: usize) {
     let halving = Halving::new(size, count);
     let chunks = POSITIONS / count;

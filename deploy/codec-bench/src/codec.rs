@@ -150,8 +150,7 @@ impl Checked {
         verified &= selected == exactly.positions();
         let whole = exact.encode(&exactly)?;
         verified &= exact.decode(&whole)? == exactly;
-        // A submission with values of 32 bits: everything beyond 32 bits is positions and the
-        // header.
+        // A submission with values of 32 bits: everything beyond 32 bits is positions and the header.
         let index_bits = bits(whole.len(), &exactly) - 32.0;
         let mut codecs = Vec::new();
         for (name, quantizer) in QUANTIZERS {

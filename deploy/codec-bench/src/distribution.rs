@@ -66,8 +66,7 @@ impl Distribution {
     }
 }
 
-/// A generator of random numbers: SplitMix64, and normal numbers from pairs of its numbers (Box and
-/// Muller).
+/// A generator of random numbers: SplitMix64, and normal numbers from pairs of its numbers (Box and Muller).
 struct Draw {
     state: u64,
     /// The second number of a pair.

@@ -1,9 +1,7 @@
-//! `codec-bench`: measures the speed, the size and the error of the codec on this machine, in one
-//! run.
+//! `codec-bench`: measures the speed, the size and the error of the codec on this machine, in one run.
 //!
-//! For each distribution of values, all measurements take turns. Other load on the machine thus
-//! affects all of them alike. Compared figures are from the same run. `README.md` explains each
-//! figure.
+//! For each distribution of values, all measurements take turns. Other load on the machine thus affects all
+//! of them alike. Compared figures are from the same run. `README.md` explains each figure.
 
 mod codec;
 mod distribution;
@@ -44,18 +42,15 @@ struct Flags {
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
 
-    /// Use this many threads in the measurements with all threads. By default all cores of the
-    /// machine.
+    /// Use this many threads in the measurements with all threads. By default all cores of the machine.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
 
-    /// Select with these vectors: `portable`, `avx2` or `avx512`. By default the widest of the
-    /// machine.
+    /// Select with these vectors: `portable`, `avx2` or `avx512`. By default the widest of the machine.
     #[arg(long)]
     simd: Option<String>,
 
-    /// Measure this pseudo-gradient instead of the built-in recording: f32, little endian, row
-    /// after row.
+    /// Measure this pseudo-gradient instead of the built-in recording: f32, little endian, row after row.
     #[arg(long)]
     dump: Option<PathBuf>,
 
