@@ -1,15 +1,17 @@
-//! The state root: one hash of all shared parameters, made of parts that can be checked and compared alone.
+//! Computes the state root: one hash of all shared parameters, made of parts that can be checked
+//! and compared separately.
 //!
-//! A tensor's f32 bytes (little endian) are cut into leaves of 4 MiB. A leaf is hashed, a tensor is the hash of its
-//! leaves, and the root is the hash of each tensor's name, type, shape and hash in the order of names. Two nodes that
-//! differ find the leaf in which they do; a checkpoint is verified part by part. Together with the history of accepted
-//! sets the root makes the [`State`](crate::digest::State) that votes name.
+//! A tensor's f32 bytes (little endian) are cut into leaves of 4 MiB. Each leaf is hashed. A
+//! tensor's hash is the hash of its leaves' hashes. The root is the hash of each tensor's name,
+//! type, shape and hash, in the order of names. Two nodes that differ can find the leaf in which
+//! they differ. A checkpoint is verified part by part. The root and the history of accepted sets
+//! make up the [`State`](crate::digest::State) that votes name.
 
 use crate::{digest::StateRoot, tensor::TensorSpec, wire::Writer};
 
-/// Bytes of a leaf.
+/// Bytes per leaf.
 pub const LEAF_BYTES: usize = 4 << 20;
-/// Values of a leaf.
+/// Values per leaf.
 pub const LEAF_VALUES: usize = LEAF_BYTES / 4;
 
 /// The BLAKE3 `derive_key` context of leaves.
@@ -17,16 +19,16 @@ pub const LEAF_CONTEXT: &str = "muster v1 state leaf";
 /// The BLAKE3 `derive_key` context of tensors.
 pub const TENSOR_CONTEXT: &str = "muster v1 state tensor";
 
-/// The number that stands for f32 among the types of tensors.
+/// The number of f32 among tensor types.
 const F32: u8 = 1;
 
-/// Hash of a piece of a tensor's bytes.
+/// The hash of one leaf of a tensor.
 pub type LeafHash = [u8; 32];
 
 /// The hashes of a tensor's leaves, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TensorHash {
-    /// One per 4 MiB; none for a tensor without values.
+    /// One hash per 4 MiB; empty for a tensor without values.
     pub leaves: Vec<LeafHash>,
 }
 
@@ -37,7 +39,7 @@ impl TensorHash {
         Self { leaves: values.chunks(LEAF_VALUES).map(leaf).collect() }
     }
 
-    /// Hashes a tensor on so many threads (at least 1): the same hash.
+    /// Hashes a tensor on `threads` threads (0 counts as 1). The result is the same for any number.
     #[must_use]
     pub fn of_with_threads(values: &[f32], threads: usize) -> Self {
         let mut leaves = vec![[0; 32]; values.len().div_ceil(LEAF_VALUES)];
@@ -56,7 +58,7 @@ impl TensorHash {
         Self { leaves }
     }
 
-    /// The tensor's hash.
+    /// Returns the tensor's hash.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(TENSOR_CONTEXT);
@@ -66,7 +68,7 @@ impl TensorHash {
         *hasher.finalize().as_bytes()
     }
 
-    /// The number of the first leaf in which two tensors of one shape differ.
+    /// Returns the number of the first leaf in which two tensors of one shape differ.
     #[must_use]
     pub fn first_difference(&self, other: &Self) -> Option<usize> {
         let most = self.leaves.len().max(other.leaves.len());
@@ -77,7 +79,7 @@ impl TensorHash {
 /// Hashes a leaf: at most [`LEAF_VALUES`] values.
 #[must_use]
 pub fn leaf(values: &[f32]) -> LeafHash {
-    /// Values that are written as bytes at a time: 16 KiB, which stays in the first-level cache.
+    /// Values converted to bytes at a time: 16 KiB, which stays in the first-level cache.
     const PIECE: usize = 4096;
     let mut bytes = [0u8; PIECE * 4];
     let mut hasher = blake3::Hasher::new_derive_key(LEAF_CONTEXT);
@@ -91,10 +93,10 @@ pub fn leaf(values: &[f32]) -> LeafHash {
     *hasher.finalize().as_bytes()
 }
 
-/// The root of a state: its tensors in the byte order of their names, each with its hash.
+/// Computes the root of a state from its tensors in the byte order of their names, each with its hash.
 ///
 /// # Panics
-/// A name has more than 65,535 bytes, or a tensor more than 255 dimensions.
+/// Panics if a name has more than 65,535 bytes, or a tensor more than 255 dimensions.
 #[must_use]
 pub fn root<'a>(tensors: impl IntoIterator<Item = (&'a TensorSpec, &'a TensorHash)>) -> StateRoot {
     let mut writer = Writer::new();
@@ -118,7 +120,7 @@ mod tests {
         TensorSpec { name: name.to_owned(), shape: shape.to_vec(), role: Role::Matrix }
     }
 
-    /// A tensor of a little more than two leaves.
+    /// Returns values for a little more than two leaves.
     fn values() -> Vec<f32> {
         (0..2 * LEAF_VALUES + 3).map(|at| at as f32).collect()
     }

@@ -1,17 +1,19 @@
-//! The outer step: the accepted submissions of a window, applied to the shared parameters, the same bits everywhere.
+//! Computes the outer step: applies the accepted submissions of a window to the shared parameters,
+//! with the same bits on every machine.
 //!
-//! For each coordinate that somebody sent: the sum over the accepted submissions, in the order of hotkey bytes, of
-//! `value x clip factor`, divided by the [rule's](Aggregation) divisor, times the outer rate, subtracted from the
-//! parameter. Every operation is IEEE f32, rounded once and never fused. A coordinate that nobody sent is not written;
-//! where the result is not finite the parameter stays. Neither the number of threads nor the order in which
-//! submissions arrived has a say, and a machine whose arithmetic would differ (denormals flushed, another rounding)
-//! is found before anything is written.
+//! For each coordinate that was sent, the step sums `value x clip factor` over the accepted
+//! submissions, in the order of hotkey bytes. It divides the sum by the [rule's](Aggregation)
+//! divisor, multiplies it by the outer rate, and subtracts it from the parameter. Every operation
+//! is IEEE f32, rounded once and never fused. A coordinate that was not sent is not written. If the
+//! result is not finite, the parameter stays. Neither the number of threads nor the order of
+//! arrival of submissions affects the result. A machine with different arithmetic (flushed
+//! denormals, another rounding) is detected before anything is written.
 //!
 //! ```
 //! use base::{Hotkey, Height, NeuronId};
 //! use codec::{aggregate::{Update, step_tensor}, chunks::Geometry, sparse::*};
-//! # let spec = SparseSpec { chunk: 4096, topk: 64, codec: Codec::Halving, quantizer: Quantizer::Templar, beta: 0.95,
-//! #     outer_lr: 0.5, aggregation: Aggregation::Mean, clip_growth: 1.1 };
+//! # let spec = SparseSpec { chunk: 4096, topk: 64, codec: Codec::Halving, quantizer: Quantizer::Templar,
+//! #     beta: 0.95, outer_lr: 0.5, aggregation: Aggregation::Mean, clip_growth: 1.1 };
 //! let geometry = Geometry::new(&[4], spec.edge())?;
 //! let sent = compress(&[1.0, 1.0, 1.0, 1.0], &geometry, &spec)?;
 //! let neuron = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(0) };
@@ -44,55 +46,58 @@ use apply::{Clipped, Updates};
 use base::{Hotkey, NeuronId};
 use sent::Encoded;
 
-/// What one accepted submission sent of a tensor.
+/// The values that one accepted submission sent of a tensor.
 #[derive(Clone, Copy, Debug)]
 pub struct Update<'a> {
-    /// Who sent it.
+    /// The sender.
     pub neuron: NeuronId,
-    /// What was sent.
+    /// The sent values.
     pub tensor: &'a SparseTensor,
 }
 
-/// Why no outer step was made.
+/// An error in the outer step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AggregateError {
-    /// One hotkey twice, so the order of the sum is not defined.
+    /// One hotkey has two submissions, so the order of the sum is not defined.
     #[error("{0} has two submissions in the accepted set")]
     Twice(Hotkey),
-    /// The parameters are not the model's.
+    /// The parameters are not those of the model.
     #[error("{found} {what} are given: the model has {expected}")]
     Parameters {
-        /// Tensors, values or medians.
+        /// The counted thing: tensors, values, chunks or medians.
         what: &'static str,
-        /// How many are given.
+        /// The number given.
         found: usize,
-        /// How many there must be.
+        /// The number required.
         expected: usize,
     },
-    /// A submission of another model or spec.
-    #[error("the submission of {0} is not laid out as this run's are")]
+    /// A submission is of another model or spec.
+    #[error("the submission of {0} does not have this run's layout")]
     Layout(Hotkey),
-    /// A submission that no longer decodes.
+    /// A submission no longer decodes.
     #[error("the submission of {hotkey}: {source}")]
     Submission {
-        /// Who sent it.
+        /// The hotkey of the sender.
         hotkey: Hotkey,
-        /// What is wrong.
+        /// The error in the submission.
         source: SubmissionError,
     },
-    /// A thread whose arithmetic is not IEEE's default.
+    /// A thread's arithmetic is not IEEE's default.
     #[error(
         "this thread's floating-point arithmetic differs from IEEE's default ({0}): the outer step would differ"
     )]
     Arithmetic(&'static str),
 }
 
-/// Makes the outer step on all tensors, in the order of the layout; the median norms, which the next window's clipping
-/// asks for. Nothing was written if the accepted set or the parameters do not fit; after any other error the
-/// parameters are of no use.
+/// Applies the outer step to all tensors, in the order of the layout. Returns the median norms,
+/// which the next window's clipping needs.
+///
+/// If the accepted set or the parameters do not fit, nothing was written. After any other error, do
+/// not use the parameters.
 ///
 /// # Errors
-/// The accepted set, the parameters or this machine's arithmetic are not what they must be.
+/// Fails if the accepted set or the parameters do not fit the layout, if a submission no longer
+/// decodes, or if this machine's arithmetic is not IEEE's default.
 pub fn outer_step<B: AsRef<[u8]> + Sync>(
     parameters: &mut [&mut [f32]],
     accepted: &[Submission<B>],
@@ -135,10 +140,10 @@ pub fn outer_step<B: AsRef<[u8]> + Sync>(
     Ok(Medians(medians))
 }
 
-/// Makes the outer step on one tensor; the median of the updates' norms.
+/// Applies the outer step to one tensor. Returns the median of the updates' norms.
 ///
 /// # Errors
-/// As [`outer_step`].
+/// Fails as [`outer_step`] does.
 pub fn step_tensor(
     parameters: &mut [f32],
     geometry: &Geometry,
@@ -166,14 +171,14 @@ pub fn step_tensor(
     Ok(median)
 }
 
-/// What the updates of a tensor are multiplied by, and the median of their norms.
+/// Returns the clip factors of the updates of a tensor, and the median of their norms.
 fn factors(norms: &[f64], last: Option<f64>, spec: &SparseSpec) -> (Vec<f32>, f64) {
     let median = lower_median(norms);
     let reference = reference(median, last, spec.clip_growth);
     (norms.iter().map(|&norm| factor(norm, reference)).collect(), median)
 }
 
-/// The norms of what the submissions sent of a tensor, in their order, on so many threads.
+/// Returns the norms of the submissions' updates of a tensor, in order, computed on `threads` threads.
 fn norms(encoded: &[Encoded<'_>], threads: usize) -> Result<Vec<f64>, AggregateError> {
     let part = |part: &[Encoded<'_>]| {
         let mut buffer = GroupBuffer::default();
@@ -193,7 +198,7 @@ fn norms(encoded: &[Encoded<'_>], threads: usize) -> Result<Vec<f64>, AggregateE
     })
 }
 
-/// Checks a number of things.
+/// Checks that a count is the expected one.
 fn check_count(what: &'static str, found: usize, expected: usize) -> Result<(), AggregateError> {
     match found == expected {
         true => Ok(()),
@@ -201,7 +206,7 @@ fn check_count(what: &'static str, found: usize, expected: usize) -> Result<(), 
     }
 }
 
-/// Checks that no hotkey comes twice in an order of hotkeys.
+/// Checks that no hotkey occurs twice in an ordered sequence of hotkeys.
 fn check_order(hotkeys: impl Iterator<Item = Hotkey>) -> Result<(), AggregateError> {
     let mut last = None;
     for hotkey in hotkeys {

@@ -1,70 +1,70 @@
-//! Bits in bytes, the lowest bit of each byte first.
+//! Reads and writes bits in bytes, the lowest bit of each byte first.
 
 /// Appends bits to bytes.
 #[derive(Debug)]
 pub struct BitWriter<'a> {
     bytes: &'a mut Vec<u8>,
-    /// Bits that do not fill eight bytes yet.
+    /// The bits that do not fill eight bytes yet.
     pending: u64,
-    /// Their number, less than 64 between calls.
+    /// The number of pending bits, less than 64 between calls.
     count: u32,
-    /// Bits written in all.
+    /// The total number of bits written.
     written: usize,
 }
 
-/// Reads bits from bytes. Behind the last bit there are zeros, so that reading cannot fail; whoever has read everything
-/// asks [`overrun`](Self::overrun) once.
+/// Reads bits from bytes. After the last bit it reads zeros, so a read cannot fail. After the last
+/// read, call [`overrun`](Self::overrun) once to detect missing bits.
 #[derive(Clone, Debug)]
 pub struct BitReader<'a> {
     bytes: &'a [u8],
-    /// Bits read so far.
+    /// The number of bits read so far.
     position: usize,
 }
 
-/// How one of `count` equally likely numbers is written: `floor(log2 count)` bits, and for those that need it one more
-/// (truncated binary, in an order that suits bits read from the lowest).
+/// The code for one of `count` equally likely numbers: `floor(log2 count)` bits, or one bit more for the
+/// larger numbers. This is truncated binary, in an order that suits reading from the lowest bit.
 #[derive(Clone, Copy, Debug)]
 struct Truncated {
-    /// Bits that each number has.
+    /// The number of bits that every number has.
     bits: u32,
-    /// Numbers below this have no more.
+    /// Numbers below this have no extra bit.
     short: u64,
 }
 
 impl Truncated {
-    /// The code for numbers below `count`, which is 1 to 2^63 - 1.
+    /// Creates the code for numbers below `count`, which is 1 to 2^63 - 1.
     #[inline]
     fn new(count: u64) -> Self {
         let bits = count.ilog2();
         Self { bits, short: (2 << bits) - count }
     }
 
-    /// Bits of a number.
+    /// Returns the number of bits of a number's code.
     #[inline]
     fn bits_of(self, number: u64) -> u32 {
         self.bits + u32::from(number >= self.short)
     }
 
-    /// What the extra bit adds to a number.
+    /// Returns the value that the extra bit adds to a number.
     #[inline]
     fn step(self) -> u64 {
         (1 << self.bits) - self.short
     }
 }
 
-/// Bits that [`BitWriter::write_below`] writes.
+/// Returns the number of bits that [`BitWriter::write_below`] writes.
 #[must_use]
 pub fn bits_below(count: u64, number: u64) -> u32 {
     Truncated::new(count).bits_of(number)
 }
 
 impl<'a> BitWriter<'a> {
-    /// Appends after what `bytes` holds.
+    /// Creates a writer that appends to the contents of `bytes`.
     pub fn new(bytes: &'a mut Vec<u8>) -> Self {
         Self { bytes, pending: 0, count: 0, written: 0 }
     }
 
-    /// Appends the lowest `count` bits of a number that has no higher ones; at most 63.
+    /// Appends the lowest `count` bits of a number, at most 63. The number must have no higher bits.
     #[inline]
     pub fn write(&mut self, bits: u64, count: u32) {
         debug_assert!(count < 64 && bits >> count == 0, "a number fits its bits");
@@ -76,7 +76,7 @@ impl<'a> BitWriter<'a> {
             return;
         }
         self.bytes.extend_from_slice(&self.pending.to_le_bytes());
-        // What did not fit; nothing if all did.
+        // The bits that did not fit, or none if all did.
         self.pending = bits.checked_shr(64 - self.count).unwrap_or_default();
         self.count = filled - 64;
     }
@@ -94,7 +94,7 @@ impl<'a> BitWriter<'a> {
         }
     }
 
-    /// Fills the last byte with zeros; how many bits were written before.
+    /// Fills the last byte with zeros. Returns the number of bits written before that.
     pub fn finish(self) -> usize {
         let bytes = self.pending.to_le_bytes();
         self.bytes.extend_from_slice(&bytes[..self.count.div_ceil(8) as usize]);
@@ -103,19 +103,19 @@ impl<'a> BitWriter<'a> {
 }
 
 impl<'a> BitReader<'a> {
-    /// Reads from the beginning of `bytes`.
+    /// Creates a reader that starts at the beginning of `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    /// Bits read so far.
+    /// Returns the number of bits read so far.
     #[must_use]
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// The next 64 bits, lowest first.
+    /// Returns the next 64 bits, lowest first, without advancing.
     #[inline]
     #[must_use]
     pub fn window(&self) -> u64 {
@@ -126,7 +126,7 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next 64 bits where fewer than 16 bytes are left.
+    /// Returns the next 64 bits when fewer than 16 bytes are left.
     #[cold]
     fn last_window(&self) -> u64 {
         let rest = self.bytes.get(self.position / 8..).unwrap_or_default();
@@ -134,13 +134,14 @@ impl<'a> BitReader<'a> {
         (bits >> (self.position % 8)) as u64
     }
 
-    /// Goes on by so many bits.
+    /// Advances by `count` bits.
     #[inline]
     pub fn skip(&mut self, count: u32) {
         self.position += count as usize;
     }
 
-    /// Reads one of `count` equally likely numbers; `count` is 1 to 2^63 - 1. What is read is below it, whatever the bits.
+    /// Reads one of `count` equally likely numbers; `count` is 1 to 2^63 - 1. The result is below
+    /// `count`, whatever the bits are.
     #[inline]
     pub fn read_below(&mut self, count: u64) -> u64 {
         let code = Truncated::new(count);
@@ -151,13 +152,14 @@ impl<'a> BitReader<'a> {
         low + (long & window >> code.bits) * code.step()
     }
 
-    /// Whether more bits were read than there are.
+    /// Returns whether more bits were read than there are.
     #[must_use]
     pub fn overrun(&self) -> bool {
         self.position > self.bytes.len() * 8
     }
 
-    /// Whether what is left is less than a byte and all zeros: the padding of a whole number of bytes.
+    /// Returns whether less than a byte is left and all its bits are zeros. Such bits are the
+    /// padding to a whole number of bytes.
     #[must_use]
     pub fn is_padding(&self) -> bool {
         !self.overrun() && self.bytes.len() * 8 - self.position < 8 && self.window() == 0
@@ -178,7 +180,7 @@ mod tests {
         writer.write(0b111, 3);
         assert_eq!(writer.finish(), 9);
         assert_eq!(bytes, [0b1110_0001, 0b1]);
-        assert!(!BitReader::new(&[0, 0]).is_padding(), "a whole byte is no padding");
+        assert!(!BitReader::new(&[0, 0]).is_padding(), "a whole byte is not padding");
         assert!(!BitReader::new(&[0b10]).is_padding());
         assert!(BitReader::new(&[]).is_padding());
     }
@@ -197,7 +199,7 @@ mod tests {
                 bytes.resize(2, 0);
                 written.push((bits, bytes));
             }
-            // The code is complete: every 2^9 bits begin with exactly one of them.
+            // The code is complete: each sequence of 9 bits begins with exactly one code word.
             assert_eq!(written.iter().map(|(bits, _)| 512 >> bits).sum::<u64>(), 512, "{count}");
             written.sort_unstable();
             written.dedup();

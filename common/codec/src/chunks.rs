@@ -1,7 +1,8 @@
-//! Where the chunks of a tensor lie: blocks of a matrix, pieces of a vector.
+//! Maps the chunks of a tensor to places in it: blocks of a matrix, pieces of a vector.
 //!
-//! Templar's rules: the edge of a chunk is the largest divisor of the dimension that is at most 64, so that chunks
-//! tile the tensor without rest. Chunks are counted along the rows of blocks; positions in a chunk run along its rows.
+//! The rules are Templar's. The edge of a chunk is the largest divisor of the dimension that is at
+//! most 64, so chunks tile the tensor exactly. Chunks are counted along the rows of blocks.
+//! Positions in a chunk run along its rows.
 //!
 //! ```
 //! use codec::chunks::Geometry;
@@ -16,37 +17,37 @@
 use crate::select::Chunks;
 use std::ops::Range;
 
-/// How a tensor of one or two dimensions is cut into chunks.
+/// The division of a tensor of one or two dimensions into chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Values in a row of the tensor; a vector is one row.
+    /// Values per row of the tensor. A vector is one row.
     columns: usize,
-    /// Rows of a chunk; 1 for a vector.
+    /// Rows per chunk; 1 for a vector.
     height: usize,
-    /// Columns of a chunk.
+    /// Columns per chunk.
     width: usize,
-    /// Rows of chunks.
+    /// The number of rows of chunks.
     down: usize,
-    /// Chunks in a row of chunks.
+    /// Chunks per row of chunks.
     across: usize,
 }
 
-/// Why a tensor cannot be cut.
+/// An error from cutting a tensor into chunks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GeometryError {
-    /// Neither a vector nor a matrix.
+    /// The tensor is neither a vector nor a matrix.
     #[error("a tensor of {0} dimensions cannot be cut into chunks: only vectors and matrices can")]
     Rank(usize),
-    /// More values than are counted with.
+    /// The number of values overflows `usize`.
     #[error("a tensor of shape {0:?} has more values than can be counted")]
     TooLarge(Vec<usize>),
 }
 
 impl Geometry {
-    /// The chunks of a tensor of this shape, with edges of at most `edge` (at least 1).
+    /// Creates the chunks of a tensor of this shape, with edges of at most `edge` (at least 1).
     ///
     /// # Errors
-    /// The shape is neither a vector's nor a matrix's.
+    /// Fails if the shape is neither a vector's nor a matrix's, or if its number of values overflows.
     pub fn new(shape: &[usize], edge: usize) -> Result<Self, GeometryError> {
         let (rows, columns) = match *shape {
             [columns] => (1, columns),
@@ -62,81 +63,83 @@ impl Geometry {
         Ok(Self { columns, height, width, down, across: columns / width })
     }
 
-    /// Number of chunks.
+    /// Returns the number of chunks.
     #[must_use]
     pub fn chunks(&self) -> usize {
         self.down * self.across
     }
 
-    /// Values of a chunk.
+    /// Returns the number of values of a chunk.
     #[must_use]
     pub fn size(&self) -> usize {
         self.height * self.width
     }
 
-    /// Values in a row of a chunk.
+    /// Returns the number of values in a row of a chunk.
     #[must_use]
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Values of the tensor.
+    /// Returns the number of values of the tensor.
     #[must_use]
     pub fn len(&self) -> usize {
         self.chunks() * self.size()
     }
 
-    /// Whether the tensor has no values.
+    /// Returns whether the tensor has no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Values of a chunk that are sent when `topk` are to be: all of a small one.
+    /// Returns how many values of a chunk are sent for this `topk`: at most `topk`, and all of a
+    /// smaller chunk.
     #[must_use]
     pub fn sent(&self, topk: usize) -> usize {
         self.size().min(topk)
     }
 
-    /// Chunks side by side: what a [band](Self::band) holds.
+    /// Returns the number of chunks side by side, in one [band](Self::band).
     #[must_use]
     pub fn across(&self) -> usize {
         self.across
     }
 
-    /// Values of a band: one row of chunks, which is contiguous in the tensor.
+    /// Returns the number of values of a band. A band is one row of chunks, which is contiguous in
+    /// the tensor.
     #[must_use]
     pub fn band(&self) -> usize {
         self.height * self.columns
     }
 
-    /// Where a chunk's first value is in the tensor.
+    /// Returns the place of a chunk's first value in the tensor.
     #[must_use]
     pub fn origin(&self, chunk: usize) -> usize {
         let (row, column) = (chunk / self.across, chunk % self.across);
         row * self.band() + column * self.width
     }
 
-    /// Where a position of the chunk that begins at `origin` is in the tensor.
+    /// Returns the place in the tensor of a position of the chunk that begins at `origin`.
     #[must_use]
     pub fn coordinate(&self, origin: usize, position: usize) -> usize {
         origin + position / self.width * self.columns + position % self.width
     }
 
-    /// Where a row of the chunk that begins at `origin` is in the tensor.
+    /// Returns the places in the tensor of a row of the chunk that begins at `origin`.
     #[must_use]
     pub fn row(&self, origin: usize, row: usize) -> Range<usize> {
         let start = origin + row * self.columns;
         start..start + self.width
     }
 
-    /// So many chunks that lie side by side, to be read together.
+    /// Describes `count` chunks side by side, to be read together.
     pub(crate) fn run(&self, count: usize) -> Chunks {
         Chunks { count, height: self.height, width: self.width, stride: self.columns }
     }
 }
 
-/// The largest divisor of `size` that is at most `most`; 1 for 0.
+/// Returns the largest divisor of `size` that is at most `most`, or 1 if `size` is 0.
 fn divisor(size: usize, most: usize) -> usize {
     (1..=most.min(size)).rev().find(|edge| size.is_multiple_of(*edge)).unwrap_or(1)
 }

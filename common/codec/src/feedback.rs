@@ -1,11 +1,14 @@
-//! Error feedback: what was not sent is carried on (`e = beta e + delta`, minus what was sent once it is accepted).
+//! Keeps the error feedback: values that were not sent are carried over to later windows.
+//!
+//! Each window computes `e = beta e + delta`. Once a submission is accepted, the sent values are
+//! subtracted from `e`.
 
 use crate::{chunks::Geometry, sparse::SparseTensor};
 
-/// Adds a window's pseudo-gradient to what was not sent before: `e = beta e + delta`, each operation rounded once.
+/// Adds a window's pseudo-gradient to the error feedback: `e = beta e + delta`, each operation rounded once.
 ///
 /// # Panics
-/// The two are of different lengths.
+/// Panics if the lengths differ.
 pub fn accumulate(error: &mut [f32], pseudo_gradient: &[f32], beta: f32) {
     assert_eq!(error.len(), pseudo_gradient.len(), "a pseudo-gradient has the shape of its tensor");
     for (error, delta) in error.iter_mut().zip(pseudo_gradient) {
@@ -14,11 +17,11 @@ pub fn accumulate(error: &mut [f32], pseudo_gradient: &[f32], beta: f32) {
     }
 }
 
-/// Settles a window whose submission was accepted: subtracts what was sent, as receivers decode it. A window whose
-/// submission was not accepted needs nothing: all of it stays.
+/// Subtracts the sent values, as receivers decode them, after a submission was accepted. A rejected
+/// submission needs no call: its values stay in the error feedback.
 ///
 /// # Panics
-/// The error is not that of a tensor of this geometry.
+/// Panics if the length of `error` is not that of a tensor of this geometry.
 pub fn settle(error: &mut [f32], geometry: &Geometry, sent: &SparseTensor) {
     assert_eq!(error.len(), geometry.len(), "an error has the shape of its tensor");
     sent.for_each(geometry, |coordinate, value| error[coordinate] -= value);
@@ -32,7 +35,7 @@ mod tests {
 
     #[test]
     fn each_operation_is_rounded_once() {
-        // Fused, 0.1 * 3 - 0.3 would keep the rounding error of the product.
+        // A fused `0.1 * 3 - 0.3` would keep the rounding error of the product.
         let mut error = [3.0f32];
         accumulate(&mut error, &[-0.3], 0.1);
         assert_eq!(error[0].to_bits(), ((0.1f32 * 3.0) + -0.3).to_bits());

@@ -1,10 +1,13 @@
-//! Positions of a chunk's values, near the fewest bits that any code can do with.
+//! Encodes the positions of a chunk's values, in close to the fewest bits that any code can reach.
 //!
-//! A chunk is halved, and the number of positions in its left half is written in a prefix code made for the chance that
-//! each position is in either half with the same probability; then each half is written in the same way. A part
-//! of at most 512 values with fewer than 2^63 sets of as many positions is not halved: the number of its set among these
-//! is written. 64 uniformly chosen positions of 4096 take 7.383 bits each; no code can do with less than
-//! log2 C(4096, 64) / 64 = 7.364. There is one way to write each set, and any bits are a set.
+//! A chunk is halved. The number of positions in its left half is written with a prefix code, made for
+//! positions that are equally likely to be in either half. Then each half is written in the same way. A part
+//! is not halved if it has at most 512 values, at most 32 positions, and fewer than 2^63 sets of that many
+//! positions. Instead, the number of its set among these sets is written.
+//!
+//! 64 uniformly chosen positions of 4096 take 7.383 bits each. No code can use fewer than log2
+//! C(4096, 64) / 64 = 7.364. Each set has exactly one encoding. All bits decode to a set, unless a
+//! half would have more positions than values.
 
 mod batch;
 mod binomials;
@@ -19,60 +22,61 @@ use batch::Batch;
 use binomials::Binomials;
 use std::sync::LazyLock;
 
-/// Why bits are no positions.
+/// An error in encoded positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PositionsError {
-    /// More positions than one half of a part has values.
-    #[error("a half of {size} values is said to have {count} positions")]
+    /// A half of a part has fewer values than positions.
+    #[error("a half of {size} values cannot have {count} positions")]
     Half {
-        /// Values of the half.
+        /// The number of values of the half.
         size: u32,
-        /// Positions in it.
+        /// The number of positions in it.
         count: u32,
     },
 }
 
-/// How the positions of chunks of one size are written.
+/// The code for the positions of chunks of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halving {
-    /// Values of a chunk.
+    /// Values per chunk.
     size: u32,
-    /// Positions written of each chunk.
+    /// Positions per chunk.
     count: u32,
-    /// Most bits that they can take.
+    /// The largest number of bits that the positions of a chunk can take.
     most_bits: usize,
 }
 
-/// A part of a chunk, and how many positions it has.
+/// A part of a chunk and its number of positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Part {
     /// The first value.
     start: u32,
-    /// Values.
+    /// The number of values.
     size: u32,
-    /// Positions among them.
+    /// The number of positions among them.
     count: u32,
 }
 
-/// Most values of a part whose set is written as a number.
+/// The most values of a part whose set is written as a number.
 const MOST_RANKED: u32 = 512;
-/// Most positions of a part whose set is written as a number.
+/// The most positions of a part whose set is written as a number.
 const MOST_RANKED_COUNT: u32 = 32;
-/// Most positions of a part that is halved by a prefix code; those of larger ones are written as if any split were as likely.
+/// The most positions of a part whose split is written with a prefix code. For larger counts, all
+/// splits are written as equally likely.
 const MOST_CODED: u32 = 64;
-/// Most bits of such a code.
+/// The most bits of such a prefix code.
 const MOST_BITS: u32 = 10;
-/// Parts that wait while others are read: one for each halving of 2^16 values.
+/// The most parts that wait while others are read: one for each halving of 2^16 values.
 const DEPTH: usize = 17;
 
-/// What the code of all chunks is made of.
+/// The tables behind all codes.
 struct Tables {
     binomials: Binomials,
-    /// For each number of positions up to [`MOST_CODED`], the code of those in the left half.
+    /// The prefix code of the number of positions in the left half, for each total up to [`MOST_CODED`].
     halves: Vec<PrefixCode>,
 }
 
-/// The tables, made when they are used for the first time.
+/// The tables, created on first use.
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let code = |count: u32| {
         let weights = binomials::row(count);
@@ -82,7 +86,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 });
 
 impl Halving {
-    /// The code for `count` positions in chunks of `size` values (at most 65,536).
+    /// Creates the code for `count` positions in chunks of `size` values (at most 65,536).
     #[must_use]
     pub fn new(size: usize, count: usize) -> Self {
         let (size, count) = (size as u32, count.min(size) as u32);
@@ -90,18 +94,20 @@ impl Halving {
         Self { size, count, most_bits }
     }
 
-    /// Most bits that the positions of a chunk can take; there are positions that do.
+    /// Returns the largest number of bits that the positions of a chunk can take. Some positions do
+    /// take that many.
     #[must_use]
     pub fn most_bits(self) -> usize {
         self.most_bits
     }
 
-    /// The whole chunk.
+    /// Returns the part that is the whole chunk.
     fn whole(self) -> Part {
         Part { start: 0, size: self.size, count: self.count }
     }
 
-    /// Appends the positions of a chunk: as many as the code is for, ascending, in the chunk.
+    /// Appends the positions of a chunk: exactly the number that the code is for, ascending, within
+    /// the chunk.
     pub fn write(self, positions: &[u16], to: &mut BitWriter<'_>) {
         debug_assert_eq!(positions.len(), self.count as usize, "a chunk sends a fixed number of values");
         let tables = &*TABLES;
@@ -125,10 +131,10 @@ impl Halving {
         }
     }
 
-    /// Reads the positions of chunks, as many as `positions` has room for. Bits that are missing are read as zeros.
+    /// Reads the positions of chunks until `positions` is full. Missing bits are read as zeros.
     ///
     /// # Errors
-    /// The bits are no set: a half has fewer values than positions.
+    /// Fails if a half has fewer values than positions.
     pub fn read(self, from: &mut BitReader<'_>, positions: &mut [u16]) -> Result<(), PositionsError> {
         let tables = &*TABLES;
         let mut batch = Batch::new();
@@ -139,7 +145,7 @@ impl Halving {
         Ok(())
     }
 
-    /// Reads the positions of a chunk, which go to `positions[first..]` now or with the rest of the batch.
+    /// Reads the positions of one chunk into `positions[first..]`, immediately or with the rest of the batch.
     #[inline]
     fn read_chunk(
         self,
@@ -154,7 +160,7 @@ impl Halving {
         while let Some(part) = waiting.next() {
             match part.kind(tables) {
                 Kind::Known => {
-                    // All values, or none.
+                    // Either all values are positions, or no value is.
                     let these = &mut positions[at..at + part.count as usize];
                     these.iter_mut().zip(part.start..).for_each(|(slot, position)| *slot = position as u16);
                 }
@@ -173,13 +179,13 @@ impl Halving {
     }
 }
 
-/// How a part is written.
+/// The way in which a part is written.
 enum Kind {
-    /// Not at all: it has no positions, or only positions.
+    /// Writes nothing: all values are positions, or no value is.
     Known,
-    /// As the number of its set among so many.
+    /// Writes the number of its set; holds the number of possible sets.
     Ranked(u64),
-    /// In halves.
+    /// Writes its two halves.
     Halved,
 }
 
@@ -192,17 +198,17 @@ impl Part {
         tables.binomials.sets(self.size, self.count).map_or(Kind::Halved, Kind::Ranked)
     }
 
-    /// Values of the left half: one more than of the right one if they are not as many.
+    /// Returns the number of values of the left half. For an odd size it has one more than the right half.
     fn left_size(self) -> u32 {
         self.size.div_ceil(2)
     }
 
-    /// Values of the right half.
+    /// Returns the number of values of the right half.
     fn right_size(self) -> u32 {
         self.size / 2
     }
 
-    /// The halves, with so many positions in the left one.
+    /// Returns the halves, with `left` positions in the left one.
     #[inline]
     fn halves(self, left: u32) -> [Self; 2] {
         let middle = self.start + self.left_size();
@@ -212,7 +218,7 @@ impl Part {
         ]
     }
 
-    /// Fewest and most positions that the left half can have.
+    /// Returns the fewest and the most positions that the left half can have.
     fn range(self) -> (u32, u32) {
         (self.count.saturating_sub(self.right_size()), self.count.min(self.left_size()))
     }
@@ -233,7 +239,7 @@ impl Part {
         }
     }
 
-    /// Bits of the number of positions in the left half.
+    /// Returns the number of bits that the number of positions in the left half takes.
     fn left_bits(self, left: u32, tables: &Tables) -> u32 {
         let (least, most) = self.range();
         match tables.halves.get(self.count as usize) {
@@ -262,7 +268,7 @@ impl Part {
     }
 }
 
-/// The parts that are still to be written or read, the next one last.
+/// The parts that are still to be written or read. The next one is last.
 struct Waiting {
     parts: [Part; DEPTH],
     count: usize,
@@ -302,12 +308,12 @@ pub(crate) mod tests {
         (bytes, bits)
     }
 
-    /// Positions of a chunk, chosen uniformly.
+    /// Generates positions of a chunk, chosen uniformly.
     fn positions(size: usize, count: usize) -> impl Strategy<Value = Vec<u16>> {
         proptest::sample::subsequence((0..size).map(|at| at as u16).collect::<Vec<_>>(), count)
     }
 
-    /// Chunks of any size and density, and positions that are uniform or in one place.
+    /// Generates chunks of any size and density, with positions that are uniform or adjacent.
     fn any_positions() -> impl Strategy<Value = (usize, Vec<u16>)> {
         let chunk = (1usize..3000).prop_flat_map(|size| (Just(size), 0..=size));
         let chunk = prop_oneof![
@@ -323,7 +329,7 @@ pub(crate) mod tests {
         })
     }
 
-    /// Positions that take the most bits.
+    /// Returns positions that take the largest number of bits.
     pub(crate) fn longest(size: usize, count: usize) -> Vec<u16> {
         fn most(part: Part) -> usize {
             longest::bits(part, &TABLES)
@@ -364,7 +370,7 @@ pub(crate) mod tests {
         assert_eq!(Halving::new(0, 64).most_bits(), 0);
     }
 
-    /// On uniformly chosen positions, 64 of 4096: the bound is 7.364, the expectation 7.383.
+    /// Checks 64 uniformly chosen positions of 4096: the bound is 7.364, the expectation 7.383.
     #[test]
     fn positions_take_at_most_7_39_bits() {
         let (halving, chunks) = (Halving::new(4096, 64), 4000);
@@ -384,7 +390,7 @@ pub(crate) mod tests {
         assert!((7.364..=7.39).contains(&bits), "{bits}");
     }
 
-    /// All sets of small chunks: each has its own bits, and whatever bits there are belong to one.
+    /// Checks all sets of small chunks: each has its own bits, and any bits belong to one set.
     #[test]
     fn each_set_has_its_own_bits() {
         for size in 1..=10u32 {
@@ -407,7 +413,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_half_with_too_many_positions_is_refused() {
-        // 64 of 70: the left half has at least 29 of its 35, where the code has a word for none.
+        // 64 of 70: the left half has at least 29 positions in its 35 values. The code still has a
+        // code word for 0.
         let (bits, _) = TABLES.halves[64].bits(0).unwrap();
         let refused = Halving::new(70, 64).read(&mut BitReader::new(&bits.to_le_bytes()), &mut [0; 64]);
         assert_eq!(refused, Err(PositionsError::Half { size: 35, count: 64 }));
@@ -416,7 +423,7 @@ pub(crate) mod tests {
         assert_eq!(refused, Err(PositionsError::Half { size: 36, count: 64 }));
     }
 
-    /// Every number of two positions, and those of more at the edges of each step: what is guessed is corrected.
+    /// Checks numbers at the edges of each step of the last position: a wrong guess is corrected.
     #[test]
     fn numbers_are_sets() {
         let binomials = &TABLES.binomials;
@@ -458,7 +465,7 @@ pub(crate) mod tests {
             }
         }
 
-        /// Whatever is read is written with the same bits.
+        /// Checks that positions read from any bits are written with the same bits.
         #[test]
         fn any_bits_are_positions_or_refused(
             bytes in proptest::collection::vec(any::<u8>(), 0..2000),

@@ -1,28 +1,30 @@
-//! Prefix codes of bounded length: the best ones there are (package-merge: Larmore, Hirschberg 1990), in canonical form, with
-//! the bits of a code from its highest on, as DEFLATE has them (RFC 1951, 3.2.2).
+//! Builds optimal prefix codes of bounded length, by package-merge (Larmore, Hirschberg 1990). The
+//! codes are in canonical form, with the bits of a code word from its highest on, as in DEFLATE
+//! (RFC 1951, 3.2.2).
 //!
-//! A code follows from its weights alone, so that it need not be sent. It is complete: any bits are symbols.
+//! A code follows from its weights alone, so it need not be sent. It is complete: any bits decode to symbols.
 
 /// A prefix code of up to 256 symbols.
 #[derive(Clone, Debug)]
 pub struct PrefixCode {
-    /// Most bits of a symbol.
+    /// The largest number of bits of a symbol.
     most: u32,
-    /// The bits of each symbol that occurs, as they are written (the first one lowest), and their number.
+    /// The code word of each symbol that occurs, as written (the first bit lowest), and its number of bits.
     symbols: Vec<Option<(u16, u8)>>,
-    /// For any next `most` bits: the symbol that they begin with, and its number of bits.
+    /// For each value of the next `most` bits: the symbol that they begin with, and its number of bits.
     lookup: Vec<(u8, u8)>,
 }
 
 impl PrefixCode {
-    /// The code for symbols of these weights in which none has more than `most` bits (at most 15, and enough to tell the
-    /// symbols apart). Symbols of weight 0 do not occur.
+    /// Creates the code for symbols of these weights, with at most `most` bits per symbol. `most`
+    /// is at most 15, and enough to tell the symbols apart. Symbols of weight 0 do not occur.
     #[must_use]
     pub fn new(weights: &[u128], most: u32) -> Self {
         Self::of(&lengths(weights, most), most)
     }
 
-    /// The code with these lengths, if there is one that is complete; symbols without a length do not occur.
+    /// Creates the code with these lengths, if they make a complete code. Symbols without a length
+    /// do not occur.
     #[must_use]
     pub fn with_lengths(lengths: &[Option<u8>], most: u32) -> Option<Self> {
         let fits = lengths.iter().flatten().all(|&length| u32::from(length) <= most);
@@ -30,12 +32,12 @@ impl PrefixCode {
         (lengths.len() <= 256 && most < 16 && fits && room() == 1 << most).then(|| Self::of(lengths, most))
     }
 
-    /// The lengths of the symbols that occur.
+    /// Returns the length of each symbol, or `None` for a symbol that does not occur.
     pub fn lengths(&self) -> impl Iterator<Item = Option<u8>> {
         self.symbols.iter().map(|symbol| symbol.map(|(_, length)| length))
     }
 
-    /// The canonical code.
+    /// Creates the canonical code with these lengths.
     fn of(lengths: &[Option<u8>], most: u32) -> Self {
         debug_assert!(lengths.len() <= 256 && most < 16, "symbols have 8 bits, codes 15");
         let mut order: Vec<(u8, usize)> =
@@ -45,7 +47,8 @@ impl PrefixCode {
         let mut lookup = vec![(0, 0); 1 << most];
         let mut next = 0usize;
         for (length, symbol) in order {
-            // Codes as numbers of `most` bits rise: from the shortest to the longest, among equals from symbol to symbol.
+            // As numbers of `most` bits, code words rise from the shortest to the longest. Among
+            // equal lengths they rise from symbol to symbol.
             let code = reversed(next, most);
             symbols[symbol] = Some((code as u16, length));
             for rest in 0..1 << (most - u32::from(length)) {
@@ -56,7 +59,8 @@ impl PrefixCode {
         Self { most, symbols, lookup }
     }
 
-    /// A symbol's bits, the first one lowest, and their number; nothing if it does not occur.
+    /// Returns a symbol's code word, the first bit lowest, and its number of bits. Returns `None`
+    /// if the symbol does not occur.
     #[inline]
     #[must_use]
     pub fn bits(&self, symbol: usize) -> Option<(u64, u32)> {
@@ -64,7 +68,7 @@ impl PrefixCode {
         Some((bits.into(), count.into()))
     }
 
-    /// The symbol that bits begin with, and its number of bits.
+    /// Returns the symbol that `bits` begin with, and its number of bits.
     #[inline]
     #[must_use]
     pub fn symbol(&self, bits: u64) -> (usize, u32) {
@@ -73,23 +77,25 @@ impl PrefixCode {
     }
 }
 
-/// The bits of a number of `count` bits in the other order.
+/// Reverses the `count` bits of a number.
 fn reversed(number: usize, count: u32) -> usize {
     if count == 0 { 0 } else { number.reverse_bits() >> (usize::BITS - count) }
 }
 
-/// The lengths of the best code with at most `most` bits; none for a symbol that does not occur, 0 for the only one.
+/// Returns the lengths of the optimal code with at most `most` bits. A symbol that does not occur
+/// has no length. If only one symbol occurs, its length is 0.
 ///
-/// Round by round the coins (a symbol each) and the packages of the round before (pairs of its items, in order) are merged
-/// by weight, a coin before a package of the same weight and coins of the same weight in the order of symbols. Of the last
-/// round the first `2 (symbols - 1)` items are taken, of each round before it those in the packages taken. A
-/// symbol's length is the number of rounds in which its coin is taken.
+/// Each round merges two lists by weight: the coins (one per symbol) and the packages (pairs of
+/// adjacent items of the previous round). At equal weight a coin comes before a package, and coins
+/// keep the order of symbols. Of the last round, the first `2 (symbols - 1)` items are taken. Of
+/// each earlier round, the items in the taken packages are taken. A symbol's length is the number
+/// of rounds in which its coin is taken.
 fn lengths(weights: &[u128], most: u32) -> Vec<Option<u8>> {
     let mut coins: Vec<usize> = (0..weights.len()).filter(|&symbol| weights[symbol] > 0).collect();
     coins.sort_by_key(|&symbol| weights[symbol]);
     debug_assert!(coins.len() <= 1 << most, "there are enough codes");
     let round = |packages: &[u128]| {
-        // A coin is not a package; sorting is stable.
+        // `false` marks a coin, `true` a package. The sort is stable.
         let mut items: Vec<(u128, bool)> = coins.iter().map(|&coin| (weights[coin], false)).collect();
         items.extend(packages.iter().map(|&package| (package, true)));
         items.sort_by_key(|(weight, _)| *weight);
@@ -116,18 +122,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The weight of all symbols, each as often as it has bits.
+    /// Returns the sum of all weights, each multiplied by its symbol's number of bits.
     fn cost(weights: &[u128], lengths: &[Option<u8>]) -> u128 {
         weights.iter().zip(lengths).map(|(weight, length)| weight * u128::from(length.unwrap_or(0))).sum()
     }
 
-    /// The least cost of any code of bounded length, by trying all lengths that a complete code can have.
+    /// Returns the least cost of any code of bounded length, by trying all lengths of a complete code.
     fn least(weights: &[u128], most: u8) -> u128 {
         fn any(weights: &[u128], most: u8, room: u32, least: u8) -> Option<u128> {
             let Some((first, rest)) = weights.split_first() else {
                 return (room == 0).then_some(0);
             };
-            // Heavier symbols have no longer codes: weights fall.
+            // Heavier symbols never have longer codes, and weights fall here.
             let lengths = least..=most;
             let each = lengths.filter_map(|length| {
                 let room = room.checked_sub(1 << (most - length))?;

@@ -1,6 +1,8 @@
-//! Quantizers: from the values that are sent of a tensor to codes of 1 or 2 bits and what decodes them.
+//! Quantizes the values that are sent of a tensor: into codes of 1 or 2 bits, and the scales that
+//! decode them.
 //!
-//! All arithmetic is IEEE's basic operations in a fixed order, so that a quantizer's result is the same on any machine.
+//! All arithmetic uses basic IEEE operations in a fixed order, so a quantizer's result is the same
+//! on any machine.
 
 mod centroid;
 mod ratio;
@@ -12,48 +14,49 @@ pub use ratio::Ratio;
 
 use crate::sparse::{Quantizer, SparseTensorError};
 
-/// The values that are sent of a tensor, chunk after chunk, as they are written.
+/// The values that are sent of a tensor, chunk after chunk, in their encoded form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Four levels per tensor, and the number of a level for each value.
     Templar {
-        /// What each code stands for: the mean of its bin.
+        /// The decoded value of each code: the mean of its bin.
         levels: [f32; 4],
-        /// A code per value, 0 to 3.
+        /// One code per value, 0 to 3.
         codes: Vec<u8>,
     },
     /// A sign and one of two magnitudes per chunk.
     SignCentroid {
-        /// The scale of the tensor: magnitudes are shares of it.
+        /// The scale of the tensor. Magnitudes are shares of it.
         base: f32,
         /// The two magnitudes of each chunk.
         scales: Vec<CentroidChunk>,
-        /// A code per value: 1 is added for the larger magnitude, 2 for a negative sign.
+        /// One code per value: 1 is added for the larger magnitude, 2 for a negative sign.
         codes: Vec<u8>,
     },
     /// A sign, and one magnitude per chunk.
     Sign {
-        /// The scale of the tensor: magnitudes are shares of it.
+        /// The scale of the tensor. Magnitudes are shares of it.
         base: f32,
         /// The magnitude of each chunk.
         magnitudes: Vec<Ratio>,
-        /// A code per value: 1 for a negative sign, otherwise 0.
+        /// One code per value: 1 for a negative sign, otherwise 0.
         codes: Vec<u8>,
     },
-    /// The values as they are.
+    /// The unquantized values.
     F32(Vec<f32>),
 }
 
-/// Sent values that a thread takes at a time.
+/// The number of sent values that a thread takes at a time.
 const PIECE: usize = 16 << 10;
 
-/// Quantizes the values that are sent of a tensor, `sent` of each chunk (0 only if there are none), on one thread.
+/// Quantizes the values that are sent of a tensor, on one thread. `sent` values are sent of each
+/// chunk; it is 0 only if there are no values.
 #[must_use]
 pub fn quantize(quantizer: Quantizer, sent: usize, values: &[f32]) -> Values {
     quantize_on(1, quantizer, sent, values)
 }
 
-/// As [`quantize`], on so many threads.
+/// Quantizes as [`quantize`] does, on `threads` threads.
 pub(crate) fn quantize_on(threads: usize, quantizer: Quantizer, sent: usize, values: &[f32]) -> Values {
     match quantizer {
         Quantizer::Templar => templar::quantize(values, threads),
@@ -64,7 +67,7 @@ pub(crate) fn quantize_on(threads: usize, quantizer: Quantizer, sent: usize, val
 }
 
 impl Values {
-    /// Number of values.
+    /// Returns the number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -75,13 +78,13 @@ impl Values {
         }
     }
 
-    /// Whether there are no values.
+    /// Returns whether there are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The quantizer that makes such values.
+    /// Returns the quantizer that produces such values.
     #[must_use]
     pub fn quantizer(&self) -> Quantizer {
         match self {
@@ -92,7 +95,8 @@ impl Values {
         }
     }
 
-    /// What the codes of a chunk stand for; nothing for values without codes, or a chunk that is not there.
+    /// Returns the decoded values of a chunk's codes. Returns `None` for values without codes, or a
+    /// chunk that does not exist.
     #[must_use]
     pub fn levels(&self, chunk: usize) -> Option<[f32; 4]> {
         match self {
@@ -105,7 +109,7 @@ impl Values {
         }
     }
 
-    /// Checks that a quantizer could have made these values for so many chunks.
+    /// Checks that a quantizer could have produced these values for `chunks` chunks.
     pub(crate) fn check(&self, chunks: usize) -> Result<(), SparseTensorError> {
         let fine = |fine: bool, what| if fine { Ok(()) } else { Err(SparseTensorError::Value(what)) };
         match self {
@@ -115,7 +119,10 @@ impl Values {
             }
             Self::SignCentroid { base, scales, codes } => {
                 check_scales(*base, scales.len(), chunks)?;
-                fine(scales.iter().all(CentroidChunk::is_ordered), "a small magnitude is the larger one")?;
+                fine(
+                    scales.iter().all(CentroidChunk::is_ordered),
+                    "a small magnitude is larger than the large one",
+                )?;
                 fine(codes.iter().all(|&code| code < 4), "a code is more than 3")
             }
             Self::Sign { base, magnitudes, codes } => {
@@ -127,7 +134,7 @@ impl Values {
     }
 }
 
-/// Checks the scale of a tensor, and that so many of its chunks have one of their own as there are.
+/// Checks the scale of a tensor, and that each of its chunks has its own scale.
 fn check_scales(base: f32, found: usize, chunks: usize) -> Result<(), SparseTensorError> {
     if found != chunks {
         return Err(SparseTensorError::Count { what: "scales", found, expected: chunks });
@@ -145,7 +152,8 @@ mod tests {
         sparse::{Quantizer, SparseSpec, compress, tests::tiny},
     };
 
-    /// Bell-shaped values whose scale differs from chunk to chunk by powers of two from 1 to `spread`.
+    /// Returns bell-shaped values whose scale differs from chunk to chunk, by powers of two from 1
+    /// to `2^(spread - 1)`.
     fn bell(geometry: &Geometry, spread: u32) -> Vec<f32> {
         let mut stream = blake3::Hasher::new().finalize_xof();
         let mut draw = || {
@@ -167,7 +175,7 @@ mod tests {
         values
     }
 
-    /// The squared error of what is sent, relative to its square.
+    /// Returns the squared error of the sent values, relative to their square.
     fn error(quantizer: Quantizer, spread: u32) -> f64 {
         let geometry = Geometry::new(&[512, 512], 64).unwrap();
         let values = bell(&geometry, spread);
@@ -188,7 +196,7 @@ mod tests {
         assert!(centroid < 0.5 * templar && templar < 0.02, "{templar} {centroid}");
         assert!((0.9..1.1).contains(&(sign / templar)), "templar's codes are signs here: {templar} {sign}");
         assert_eq!(f32, 0.0);
-        // Where chunks differ, one scale for all of them costs a lot.
+        // If chunks differ, one scale for all of them costs a lot.
         let [templar, centroid, _, sign] = of(4);
         assert!(centroid < 0.1 * templar && sign < 0.1 * templar, "{templar} {centroid} {sign}");
     }

@@ -1,16 +1,18 @@
-//! The largest values of a chunk, exactly: what a full sort would choose, without the sort.
+//! Selects the largest values of a chunk, exactly: the result of a full sort, without the sort.
 //!
-//! A chunk is read once, and copied to where it can be read again soon. On the way, the largest magnitudes of some groups
-//! of its values are found. As many groups as are sent have as many maxima, so the `k`-th largest maximum is at most the
-//! `k`-th largest magnitude: few others reach it, and among these the choice is made exactly. Meanwhile the next chunks are
-//! read. The work is done by the widest vectors that the machine has ([`Simd`]); the choice is the same with any.
+//! A chunk is read once and copied to memory that is fast to read again. During that read, the
+//! largest magnitude of each of some groups of values is found. There are at least as many groups
+//! as values to select, so the `k`-th largest group maximum is at most the `k`-th largest
+//! magnitude. It bounds the selection: few other values reach it, and the exact selection runs
+//! among these. Meanwhile the next chunks are read. The work uses the widest vectors of the machine
+//! ([`Simd`]). The selection is the same with any.
 //!
 //! ```
 //! use codec::select::Selector;
 //!
 //! let mut positions = [0; 2];
 //! Selector::default().top_k(&[0.5, -3.0, 3.0, 1.0, -3.0], &mut positions);
-//! assert_eq!(positions, [1, 2], "among equal magnitudes the lower position");
+//! assert_eq!(positions, [1, 2], "the lower position wins among equal magnitudes");
 //! ```
 
 mod choose;
@@ -22,62 +24,62 @@ pub use simd::Simd;
 use choose::{Candidates, MOST, choose, choose_slowly};
 use simd::{Copied, Reading, Tile};
 
-/// Values of a row: a full chunk's edge, and four AVX-512 vectors.
+/// Values per row: a full chunk's edge, and four AVX-512 vectors.
 const ROW: usize = 64;
 
-/// Groups whose largest magnitudes bound the choice: more of them leave fewer candidates, and cost more.
+/// The number of groups whose maxima bound the selection. More groups leave fewer candidates, and cost more.
 const GROUPS: usize = 128;
 
-/// Most full chunks that are read together: so many side by side are long enough runs of memory to be read at its speed,
-/// and their copies stay in a second-level cache.
+/// The most full chunks that are read together. This many side by side are runs of memory long
+/// enough to be read at full speed, and their copies stay in a second-level cache.
 const TILE: usize = 8;
 
-/// The magnitude of infinity; larger keys belong to what is not a number.
+/// The magnitude of infinity as an integer. Larger ones belong to NaN.
 const INFINITY: u32 = f32::INFINITY.to_bits();
 
-/// All bits of a value but its sign.
+/// The bits of a value without its sign.
 const MAGNITUDE: u32 = 0x7fff_ffff;
 
-/// Chooses the largest values of one chunk after another; holds the memory for it.
+/// A selector of the largest values of one chunk after another. It holds the memory for that.
 #[derive(Clone, Debug)]
 pub struct Selector {
     simd: Simd,
     /// The chunks that were read last.
     read: Copies,
-    /// The ones that are read while it is chosen among these.
+    /// The chunks that are read while values are selected from `read`.
     later: Copies,
     candidates: Candidates,
 }
 
-/// Chunks, copied to where they can be read again soon.
+/// Copies of chunks, in memory that is fast to read again.
 #[derive(Clone, Debug, Default)]
 struct Copies {
-    /// Values of a chunk.
+    /// Values per chunk.
     size: usize,
-    /// The values of each chunk, then zeros up to whole rows.
+    /// The values of each chunk, padded with zeros to whole rows.
     values: Vec<f32>,
-    /// The largest magnitudes of the groups of each chunk.
+    /// The largest magnitude of each group, for each chunk.
     maxima: Vec<[u32; GROUPS]>,
 }
 
-/// What is read: values as they are, or the sum of what was not sent and a pseudo-gradient.
+/// The input of a read: plain values, or the sum of error feedback and a pseudo-gradient.
 #[derive(Debug)]
 pub(crate) enum Source<'a> {
-    /// These.
+    /// Plain values.
     Values(&'a [f32]),
-    /// `e = beta e + delta`, each operation rounded once.
+    /// The sum `e = beta e + delta`, each operation rounded once.
     Feedback {
-        /// What was not sent; when it is read, the sum.
+        /// The values that were not sent before. Reading replaces them with the sum.
         error: &'a mut [f32],
         /// The pseudo-gradient.
         pseudo_gradient: &'a [f32],
-        /// What is kept of the error.
+        /// The share of the error feedback that is kept.
         beta: f32,
     },
 }
 
-/// Chunks of a tensor that lie side by side: each has `height` rows of `width` values, a row is `stride` values after
-/// the one before it, a chunk `width` values after the one before it.
+/// Chunks of a tensor that lie side by side. Each has `height` rows of `width` values. A row begins
+/// `stride` values after the previous row, a chunk `width` values after the previous chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chunks {
     pub(crate) count: usize,
@@ -93,20 +95,19 @@ impl Default for Selector {
 }
 
 impl Selector {
-    /// A selector that uses these vectors.
+    /// Creates a selector that uses these vectors.
     #[must_use]
     pub fn new(simd: Simd) -> Self {
         Self { simd, read: Copies::default(), later: Copies::default(), candidates: Candidates::default() }
     }
 
-    /// Writes the positions of the values of largest magnitude, ascending, as many as `positions` has room for: at most
-    /// all of them.
+    /// Writes the positions of the values of largest magnitude, ascending, until `positions` is full.
     ///
-    /// Among equal magnitudes the lower position is taken. A value that is not a number counts as 0, so it is taken
-    /// last; an infinite one is taken first.
+    /// Among equal magnitudes the lower position is selected. NaN counts as 0, so it is selected
+    /// last. An infinite value is selected first.
     ///
     /// # Panics
-    /// There are fewer values than positions, or more than 65,536.
+    /// Panics if there are fewer values than positions, or more than 65,536 values.
     pub fn top_k(&mut self, values: &[f32], positions: &mut [u16]) {
         let chunks = Chunks { count: 1, height: 1, width: values.len(), stride: values.len() };
         self.read(Source::Values(values), chunks);
@@ -114,19 +115,20 @@ impl Selector {
         read.choose(0, *simd, &mut Reading::none(), candidates, positions);
     }
 
-    /// How many chunks of this size are best read together.
+    /// Returns the best number of chunks of this size to read together.
     pub(crate) fn together(size: usize) -> usize {
         (TILE * ROW * ROW / size.max(1)).max(1)
     }
 
-    /// Reads chunks, the first of which begins where the source does. Whether all values are finite.
+    /// Reads chunks, the first of which begins at the start of the source. Returns whether all
+    /// values are finite.
     pub(crate) fn read(&mut self, source: Source<'_>, chunks: Chunks) -> bool {
         simd::finish(self.simd, self.read.begin(source, chunks));
         self.read.is_finite()
     }
 
-    /// Writes the positions and values of the largest values of the chunks that were read last, and meanwhile reads those that
-    /// are next, if there are some. Whether all values of these are finite.
+    /// Writes the positions and values of the largest values of the chunks that were read last. Meanwhile
+    /// reads the `next` chunks, if given. Returns whether all values of the next chunks are finite.
     pub(crate) fn choose<'a>(
         &mut self,
         slots: impl Iterator<Item = (&'a mut [u16], &'a mut [f32])>,
@@ -152,12 +154,12 @@ impl Selector {
 }
 
 impl Copies {
-    /// The values of a chunk.
+    /// Returns the values of a chunk.
     fn values(&self, chunk: usize) -> &[f32] {
         &self.values[chunk * self.padded()..][..self.size]
     }
 
-    /// Writes the positions of the largest values of a chunk; meanwhile, something else may be read.
+    /// Writes the positions of the largest values of a chunk. Meanwhile continues the given `reading`.
     fn choose(
         &self,
         chunk: usize,
@@ -167,7 +169,7 @@ impl Copies {
         positions: &mut [u16],
     ) {
         let (size, padded) = (self.size, self.padded());
-        assert!(positions.len() <= size, "{} of {size} values are chosen", positions.len());
+        assert!(positions.len() <= size, "cannot choose {} of {size} values", positions.len());
         let (values, maxima) = (&self.values[chunk * padded..][..padded], &self.maxima[chunk]);
         if positions.len() == size {
             positions.iter_mut().zip(0..).for_each(|(position, at)| *position = at);
@@ -176,12 +178,13 @@ impl Copies {
         }
     }
 
-    /// Room for a chunk's values: whole rows.
+    /// Returns the room for a chunk's values: whole rows.
     fn padded(&self) -> usize {
         self.size.next_multiple_of(ROW)
     }
 
-    /// Begins to read chunks, in the place of those before. If their rows have another width than a tile's, it is done already.
+    /// Starts to read chunks, in place of the previous ones. If their rows are not as wide as a
+    /// tile's, all of them are read at once.
     fn begin<'a>(&'a mut self, source: Source<'a>, chunks: Chunks) -> Reading<'a> {
         self.size = chunks.height * chunks.width;
         assert!(self.size <= 1 << 16, "positions have 16 bits");
@@ -199,7 +202,7 @@ impl Copies {
         }
     }
 
-    /// Reads chunks whose rows have another width than a tile's.
+    /// Reads chunks whose rows are not as wide as a tile's.
     fn gather(&mut self, source: Source<'_>, chunks: Chunks) {
         let values = match source {
             Source::Values(values) => values,
@@ -223,12 +226,12 @@ impl Copies {
         }
     }
 
-    /// Whether all values are finite. If not, what is not a number now counts as 0.
+    /// Returns whether all values are finite. Replaces NaN by 0.
     fn is_finite(&mut self) -> bool {
         let largest = self.maxima.as_flattened().iter().fold(0, |most, &key| most.max(key));
         if largest > INFINITY {
             self.values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
-            // Maxima that may be of such values say nothing: without them, nothing is bounded.
+            // These maxima may come from NaN values. Zero maxima bound nothing.
             self.maxima.fill([0; GROUPS]);
         }
         largest < INFINITY
@@ -236,7 +239,7 @@ impl Copies {
 }
 
 impl Source<'_> {
-    /// How many values there are.
+    /// Returns the number of values.
     fn len(&self) -> usize {
         match self {
             Self::Values(values) => values.len(),
@@ -246,7 +249,7 @@ impl Source<'_> {
 }
 
 impl Chunks {
-    /// The tile that they are, if their rows are as wide as a tile's.
+    /// Returns these chunks as a tile, if their rows are as wide as a tile's.
     fn tile(self) -> Option<Tile> {
         let Self { count: chunks, height, width, stride } = self;
         match (height, width) {
@@ -258,7 +261,7 @@ impl Chunks {
         }
     }
 
-    /// The places of the rows of all chunks together.
+    /// Returns the places of the rows of all chunks together.
     fn rows(self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let Self { count, height, width, stride } = self;
         (0..height).map(move |row| row * stride..row * stride + count * width)

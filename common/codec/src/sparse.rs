@@ -1,4 +1,5 @@
-//! Sparse tensors: what a run says about compression and the outer step (SparseLoCo's choices), and what is sent.
+//! Provides sparse tensors, the values that are sent, and a run's settings of compression and the
+//! outer step (SparseLoCo's choices).
 
 mod compress;
 mod tensor;
@@ -10,47 +11,50 @@ pub use tensor::{SparseTensor, SparseTensorError};
 use base::wire::{Reader, WireError, Writer};
 use serde::{Deserialize, Serialize};
 
-/// How pseudo-gradients are compressed, and how the accepted ones are applied.
+/// The settings for compressing pseudo-gradients and applying the accepted ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparseSpec {
-    /// Values of a full chunk: 4096, a block of 64x64 of a matrix. A square.
+    /// Values per full chunk: 4096, a block of 64x64 of a matrix. Must be a square.
     pub chunk: u32,
-    /// Values that are sent of each chunk; smaller chunks are sent whole.
+    /// Values sent per chunk. Smaller chunks are sent whole.
     pub topk: u32,
-    /// How positions are written.
+    /// The encoding of positions.
     pub codec: Codec,
-    /// How values are written.
+    /// The encoding of values.
     pub quantizer: Quantizer,
-    /// Decay of the error feedback, in 0 to 1 (`e = beta e + delta`).
+    /// Decay of the error feedback, at least 0 and less than 1 (`e = beta e + delta`).
     pub beta: f32,
-    /// Rate of the outer step (the papers' alpha).
+    /// Learning rate of the outer step (the papers' alpha).
     pub outer_lr: f32,
-    /// What the sum over the accepted submissions is divided by.
+    /// The divisor of the sum over the accepted submissions.
     pub aggregation: Aggregation,
-    /// How much larger than the last window's median norm a tensor's reference norm may be, at least 1.
+    /// The most by which a tensor's reference norm may grow: at most this factor, at least 1, times
+    /// the last window's median norm.
     pub clip_growth: f64,
 }
 
-/// How the positions of a chunk are written.
+/// The encodings of the positions of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Codec {
-    /// Halves, and the numbers of sets in parts of the chunk ([`halving`](crate::positions)): 7.38 bits each at 64 of 4096.
+    /// Halves, and the numbers of sets in parts of the chunk ([`halving`](crate::positions)): 7.38
+    /// bits per position at 64 of 4096.
     Halving,
 }
 
-/// How the values that are sent are written.
+/// The encodings of the values that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantizer {
-    /// 2 bits: four uniform bins of 1.5 standard deviations per tensor, each decoded as its mean, as Templar has it.
+    /// 2 bits: four uniform bins of 1.5 standard deviations per tensor, each decoded as its mean,
+    /// as in Templar.
     Templar,
     /// 2 bits: a sign, and one of two magnitudes per chunk.
     SignCentroid,
     /// 1 bit: a sign, and one magnitude per chunk.
     Sign,
-    /// 32 bits: the values as they are. For tests and comparisons.
+    /// 32 bits: the unquantized values. For tests and comparisons.
     F32,
 }
 
@@ -58,53 +62,54 @@ pub enum Quantizer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aggregation {
-    /// The number of accepted submissions: SparseLoCo's equation.
+    /// The number of accepted submissions, as in SparseLoCo's equation.
     Mean,
-    /// The number of those that sent the coordinate: what Templar ran. Who is alone has full weight.
+    /// The number of submissions that sent the coordinate, as in Templar. A single sender has full weight.
     SenderMean,
-    /// The number of those that sent the coordinate, but at least this many.
+    /// The number of submissions that sent the coordinate, but at least this number.
     Shrunk(u32),
 }
 
-/// Why values are no compression.
+/// An error in the settings of compression.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SparseError {
-    /// A chunk that is no square, or too large for positions of 16 bits.
+    /// The chunk is not a square, or too large for positions of 16 bits.
     #[error("sparse.chunk is {0}: it must be the square of a number from 1 to {MOST_EDGE}")]
     Chunk(u32),
-    /// More values than a chunk has, or than are to be sent of any.
+    /// The number of sent values is 0, larger than a chunk, or larger than allowed.
     #[error("sparse.topk is {topk}: it must be 1 to {most} (sparse.chunk, and at most {MOST_TOPK})")]
     TopK {
         /// Values sent per chunk.
         topk: u32,
-        /// Most values that may be sent.
+        /// The most values that may be sent.
         most: u32,
     },
-    /// A number outside of its range.
+    /// A number is outside its range.
     #[error("sparse.{what} is {found}: it must be {expected}")]
     Range {
         /// The field.
         what: &'static str,
         /// Its value.
         found: f64,
-        /// What it may be.
+        /// The allowed range.
         expected: &'static str,
     },
 }
 
-/// Largest edge of a chunk: positions are less than 65,536.
+/// The largest edge of a chunk. Positions are less than 65,536.
 pub const MOST_EDGE: u32 = 256;
-/// Most values sent of a chunk: what a layout takes to be made grows with the square of it, a tenth of a second at this.
+/// The most values sent per chunk. The time to create a layout grows with the square of this
+/// number: a tenth of a second at the limit.
 pub const MOST_TOPK: u32 = 4096;
 
-/// Declares an enum's number on the wire.
+/// Declares the numbers of an enum's variants on the wire.
 macro_rules! tag {
     ($type:ident, $what:literal, $($name:ident = $number:literal),+) => {
         impl $type {
-            /// All choices, by their numbers.
+            /// All variants, in the order of their numbers.
             pub const ALL: [Self; [$($number),+].len()] = [$(Self::$name),+];
 
-            /// The number that stands for it in bytes.
+            /// Returns its number on the wire.
             #[must_use]
             pub fn id(self) -> u8 {
                 match self {
@@ -112,10 +117,10 @@ macro_rules! tag {
                 }
             }
 
-            /// Reads its number.
+            /// Reads the number of a variant.
             ///
             /// # Errors
-            /// The input has ended, or the number is not known.
+            /// Fails if the input has ended, or the number is unknown.
             pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
                 let offset = from.offset();
                 match from.u8($what)? {
@@ -129,7 +134,7 @@ macro_rules! tag {
 tag!(Codec, "the codec", Halving = 1);
 tag!(Quantizer, "the quantizer", Templar = 1, SignCentroid = 2, F32 = 3, Sign = 4);
 
-/// A choice that this version does not know.
+/// Creates the error for a number that this version does not know.
 fn unknown(what: &'static str, offset: usize, found: u8) -> WireError {
     WireError::Value { what, offset, found: found.into(), expected: "this version does not know it" }
 }
@@ -158,16 +163,16 @@ impl Aggregation {
 }
 
 impl SparseSpec {
-    /// Edge of a full chunk, 64.
+    /// Returns the edge of a full chunk: 64 for 4096 values.
     #[must_use]
     pub fn edge(&self) -> usize {
         self.chunk.isqrt() as usize
     }
 
-    /// Checks that the values make a compression.
+    /// Checks that all settings are in their ranges.
     ///
     /// # Errors
-    /// Names the field.
+    /// Fails with the name of the first wrong field.
     pub fn check(&self) -> Result<(), SparseError> {
         let edge = self.chunk.isqrt();
         if !(1..=MOST_EDGE).contains(&edge) || edge * edge != self.chunk {
@@ -193,7 +198,7 @@ impl SparseSpec {
         }
     }
 
-    /// Appends all values.
+    /// Appends all settings.
     pub fn write(&self, to: &mut Writer) {
         to.u32(self.chunk).u32(self.topk).u8(self.codec.id()).u8(self.quantizer.id());
         to.f32(self.beta).f32(self.outer_lr);
@@ -201,10 +206,10 @@ impl SparseSpec {
         to.f64(self.clip_growth);
     }
 
-    /// Reads all values, unchecked.
+    /// Reads all settings without checking their ranges.
     ///
     /// # Errors
-    /// The input ends within them, or a choice is not known.
+    /// Fails if the input ends too early, or a choice is unknown.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             chunk: from.u32("sparse.chunk")?,
@@ -223,7 +228,7 @@ impl SparseSpec {
 pub(crate) mod tests {
     use super::*;
 
-    /// The compression of the tiny run.
+    /// Returns the settings of the tiny run.
     pub(crate) fn tiny() -> SparseSpec {
         SparseSpec {
             chunk: 4096,

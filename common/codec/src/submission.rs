@@ -1,12 +1,14 @@
-//! Submissions: what a miner uploads for a window.
+//! Encodes, checks and decodes submissions: a miner's upload for a window.
 //!
-//! A submission is a [`Header`] that says whose it is and what it was trained from, a table of tensors, the chosen
-//! values of every chunk, a digest and the miner's signature. `FORMATS.md` has the layout byte by byte, `CODEC.md` says
-//! why it is that. A [`Layout`] follows from the run spec alone; with it the largest possible size is known before
-//! anything is downloaded ([`Layout::most_bytes`]), and [`Submission::open`] checks every byte in the memory of one
-//! group: whoever holds a `Submission` holds one that decodes.
+//! A submission consists of a [`Header`] that names its miner and the state it was trained from, a
+//! table of tensors, the selected values of every chunk, a digest, and the miner's signature.
+//! `FORMATS.md` specifies the layout byte by byte, and `CODEC.md` gives the reasons. A [`Layout`]
+//! follows from the run spec alone. It gives the largest possible size before anything is
+//! downloaded ([`Layout::most_bytes`]). [`Submission::open`] checks every byte in the memory of one
+//! group, so every `Submission` value decodes.
 //!
-//! There is one way to write a submission: each bit that is changed makes it another's, unsigned or malformed.
+//! Each submission has exactly one encoding. A change of any bit makes it a different submission,
+//! unsigned, or malformed.
 
 mod body;
 mod codes;
@@ -36,25 +38,25 @@ pub(crate) use body::{GroupBuffer, TensorReader};
 use seal::Opener;
 use std::sync::Arc;
 
-/// The context that submissions are signed under.
+/// The signature context of submissions.
 pub const SIGNATURE_CONTEXT: &str = "muster v1 submission";
 /// Bytes after the body: digest and signature.
 pub const TRAILER_BYTES: usize = 32 + SIGNATURE_BYTES;
 
-/// What a submission must be to count: the same for all nodes, from the chain and the run spec.
+/// The requirements on a submission, the same for all nodes, from the chain and the run spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The run.
     pub run: RunHash,
-    /// The spec in force: the run's hash as long as nothing was amended.
+    /// The spec in force: the run's hash until an amendment.
     pub spec: RunHash,
-    /// Who claimed it.
+    /// The neuron that claimed it.
     pub neuron: NeuronId,
     /// The window of the claim.
     pub window: Window,
     /// The state at the start of that window.
     pub base: State,
-    /// Sequences that must have been trained on at least.
+    /// The fewest sequences that it must have been trained on.
     pub least_samples: u64,
     /// Whether the run's submissions are sealed.
     pub sealed: bool,
@@ -67,18 +69,19 @@ pub struct Submission<B> {
     layout: Arc<Layout>,
     header: Header,
     digest: ObjectHash,
-    /// Where each tensor begins, and the end of the last.
+    /// The start of each tensor, and the end of the last.
     offsets: Vec<usize>,
-    /// What opened it, if it was sealed. `bytes` are then the opened ones.
+    /// The key object and key that opened it, if it was sealed. `bytes` are then the opened ones.
     opener: Option<Opener>,
 }
 
 impl<B: AsRef<[u8]>> Submission<B> {
-    /// Checks a submission that is not [`Sealed`]: that it is the expected one, unchanged, signed, and well-formed to the last
-    /// bit.
+    /// Checks a submission that is not [`Sealed`]: it must be the expected one, unchanged, signed,
+    /// and well-formed to the last bit.
     ///
     /// # Errors
-    /// Says which run, window, hotkey or state it is from if it is from another; otherwise what is wrong and where.
+    /// Fails with the run, window, hotkey or state of the submission if it is not the expected one,
+    /// otherwise with the defect and its place.
     pub fn open(bytes: B, layout: Arc<Layout>, expected: &Expected) -> Result<Self, SubmissionError> {
         let (header, digest) = check(bytes.as_ref(), &layout, expected)?;
         match header.seal {
@@ -87,7 +90,7 @@ impl<B: AsRef<[u8]>> Submission<B> {
         }
     }
 
-    /// Checks the body of an object of which the rest is checked.
+    /// Checks the body of an object whose other parts are already checked.
     fn checked(
         bytes: B,
         layout: Arc<Layout>,
@@ -100,7 +103,8 @@ impl<B: AsRef<[u8]>> Submission<B> {
         Ok(Self { bytes, layout, header, digest, offsets, opener })
     }
 
-    /// The object as it lies in buckets, and the bytes of its key object if it is sealed there.
+    /// Returns the object in the form stored in buckets, and the bytes of its key object if it is
+    /// sealed there.
     #[must_use]
     pub fn stored(&self) -> (Vec<u8>, Option<&[u8; KEY_BYTES]>) {
         let bytes = self.bytes.as_ref();
@@ -110,55 +114,55 @@ impl<B: AsRef<[u8]>> Submission<B> {
         }
     }
 
-    /// Who made it, for which window, from which state.
+    /// Returns the header: the miner, the window, and the base state.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The hash that claims name: of all bytes before it, so not of the signature.
+    /// Returns the hash that claims name. It covers all bytes before the digest, so not the signature.
     #[must_use]
     pub fn hash(&self) -> ObjectHash {
         self.digest
     }
 
-    /// What the run spec says about its layout.
+    /// Returns its layout, which follows from the run spec.
     #[must_use]
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
-    /// Its bytes, opened if they were sealed.
+    /// Returns its bytes, decrypted if they were sealed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_ref()
     }
 
-    /// What holds its bytes.
+    /// Returns the owner of its bytes.
     #[must_use]
     pub fn object(&self) -> &B {
         &self.bytes
     }
 
-    /// Decodes what was sent of a tensor, by its number in the layout.
+    /// Decodes the sent values of a tensor, given its number in the layout.
     ///
     /// # Errors
-    /// The layout has no such tensor, or the bytes are not those that were checked (a file that has changed).
+    /// Fails if the layout has no such tensor, or if the bytes have changed since the check (as a file can).
     pub fn tensor(&self, number: usize) -> Result<SparseTensor, SubmissionError> {
         let (tensor, body) = self.body(number)?;
         tensor.decode(body).map_err(|error| SubmissionError::tensor(tensor, error))
     }
 
-    /// What decodes a tensor group by group.
+    /// Returns a reader that decodes a tensor group by group.
     ///
     /// # Errors
-    /// As [`tensor`](Self::tensor).
+    /// Fails as [`tensor`](Self::tensor) does.
     pub(crate) fn reader(&self, number: usize) -> Result<TensorReader<'_>, SubmissionError> {
         let (tensor, body) = self.body(number)?;
         TensorReader::new(tensor, body).map_err(|error| SubmissionError::tensor(tensor, error))
     }
 
-    /// A tensor's layout and bytes.
+    /// Returns a tensor's layout and bytes.
     fn body(&self, number: usize) -> Result<(&TensorLayout, &[u8]), SubmissionError> {
         let Some(tensor) = self.layout.tensors().get(number) else {
             let expected = self.layout.tensors().len();
@@ -169,7 +173,7 @@ impl<B: AsRef<[u8]>> Submission<B> {
     }
 }
 
-/// Checks all of an object but its table and body: that it is the expected one, unchanged and signed.
+/// Checks an object except its table and body: it must be the expected one, unchanged and signed.
 fn check(all: &[u8], layout: &Layout, expected: &Expected) -> Result<(Header, ObjectHash), SubmissionError> {
     if all.len() as u64 > layout.most_bytes() {
         return Err(SubmissionError::TooLarge { bytes: all.len() as u64, most: layout.most_bytes() });
@@ -185,7 +189,7 @@ fn check(all: &[u8], layout: &Layout, expected: &Expected) -> Result<(Header, Ob
     Ok((header, digest))
 }
 
-/// Parts what is signed from digest and signature.
+/// Splits the signed bytes from digest and signature.
 fn split_trailer(all: &[u8]) -> Result<(&[u8], &[u8; TRAILER_BYTES]), SubmissionError> {
     let whole = WireError::Truncated {
         what: "the digest and the signature",
@@ -196,7 +200,7 @@ fn split_trailer(all: &[u8]) -> Result<(&[u8], &[u8; TRAILER_BYTES]), Submission
     all.split_last_chunk().filter(|(signed, _)| signed.len() >= HEADER_BYTES).ok_or(whole.into())
 }
 
-/// Checks digest and signature.
+/// Checks digest and signature. Returns the digest.
 fn check_trailer(
     signed: &[u8],
     trailer: &[u8; TRAILER_BYTES],
@@ -213,7 +217,7 @@ fn check_trailer(
     Ok(found)
 }
 
-/// Checks the table and the body; where each tensor begins, and where the last ends.
+/// Checks the table and the body. Returns the start of each tensor, and the end of the last.
 fn check_body(signed: &[u8], layout: &Layout) -> Result<Vec<usize>, SubmissionError> {
     let mut table = Reader::new(signed);
     table.raw("the header", HEADER_BYTES)?;

@@ -1,9 +1,9 @@
-//! Work on several threads, the results of which do not depend on how many there are.
+//! Runs work on several threads. The results do not depend on the number of threads.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Calls `work` for each item, on so many threads, each with its own state. Which thread takes an item is not known, so
-/// what `work` writes must depend on the item alone.
+/// Calls `work` for each item, on `threads` threads, each with its own state. Any thread may take
+/// any item, so the output of `work` must depend on the item alone.
 pub(crate) fn for_each<T: Send, S>(
     items: impl ExactSizeIterator<Item = T> + Send,
     threads: usize,

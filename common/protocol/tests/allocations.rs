@@ -1,4 +1,5 @@
-//! Hot loops do not allocate per chunk: sixteen times the chunks cost a few allocations more, by which buffers grow.
+//! Checks that hot loops do not allocate per chunk: sixteen times the chunks cost only a few more
+//! allocations, as buffers grow.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 #![allow(unsafe_code)] // A global allocator that counts is an unsafe trait.
 
@@ -19,14 +20,14 @@ use std::{
 };
 use submissions::{SENDER, expected, layout, sign};
 
-/// Counts the allocations of each thread, and what it holds.
+/// An allocator that counts the allocations of each thread and the bytes that it holds.
 struct Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
-    /// Bytes that are allocated now. What another thread allocated may be freed here.
+    /// The bytes allocated now. A thread may free memory that another thread allocated.
     static HELD: Cell<i64> = const { Cell::new(0) };
-    /// The most bytes that were allocated at once.
+    /// The most bytes allocated at once.
     static MOST: Cell<i64> = const { Cell::new(0) };
 }
 
@@ -68,14 +69,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The allocations that `work` makes on this thread.
+/// Returns the number of allocations that `work` makes on this thread, and its result.
 fn allocations<T>(work: impl FnOnce() -> T) -> (u64, T) {
     let before = COUNT.with(Cell::get);
     let result = work();
     (COUNT.with(Cell::get) - before, result)
 }
 
-/// The most bytes that `work` holds at once on this thread, beyond what was held before.
+/// Returns the most bytes that `work` holds at once on this thread, beyond those held before, and its result.
 fn most_held<T>(work: impl FnOnce() -> T) -> (i64, T) {
     let before = HELD.with(Cell::get);
     MOST.with(|most| most.set(before));
@@ -83,12 +84,12 @@ fn most_held<T>(work: impl FnOnce() -> T) -> (i64, T) {
     (MOST.with(Cell::get) - before, result)
 }
 
-/// A run's layout for a matrix of `bands` x 4 chunks.
+/// Returns a run's layout for a matrix of `bands` x 4 chunks.
 fn matrix(quantizer: Quantizer, bands: usize) -> Arc<Layout> {
     layout(quantizer, [64, 4096], &[&[64 * bands, 256]])
 }
 
-/// The allocations of each step for a matrix of `bands` x 4 chunks.
+/// Returns the number of allocations of each step for a matrix of `bands` x 4 chunks.
 fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 8] {
     let (layout, expected) = (matrix(quantizer, bands), expected(&SENDER, false));
     let (spec, neuron) = (*layout.spec(), expected.neuron);
@@ -138,8 +139,8 @@ fn hot_loops_do_not_allocate_per_chunk() {
     }
 }
 
-/// Whatever a signed body says, checking it takes no more memory than a true one of the run, and decoding and adding little
-/// more than the parameters.
+/// Checks hostile bodies with valid signatures. Checking one takes no more memory than an honest
+/// body of the run. Decoding and adding take little more than the parameters.
 #[test]
 fn hostile_bodies_take_no_more_memory_than_true_ones() {
     for quantizer in Quantizer::ALL {
@@ -157,7 +158,7 @@ fn hostile_bodies_take_no_more_memory_than_true_ones() {
         for step in 0..300usize {
             let mut hostile = bytes[..bytes.len() - TRAILER_BYTES].to_vec();
             let length = hostile.len();
-            // Somewhere behind the header and the table: other bytes, from a few to all that follow.
+            // Change bytes somewhere after the header and the table: from a few bytes to all that follow.
             let at = 304 + step * 7919 % (length - 304);
             let end = length.min(at + (1 << (step % 20)));
             hostile[at..end].iter_mut().enumerate().for_each(|(at, byte)| *byte ^= (at * step + 255) as u8);

@@ -1,5 +1,6 @@
-//! A second decoder of submissions, `decoder/submission.py`, which knows nothing but `FORMATS.md`: it reads the same
-//! positions and values from golden files and from submissions of any spec, and refuses what this crate refuses.
+//! Compares this crate with a second decoder of submissions, `decoder/submission.py`, which was
+//! written from `FORMATS.md` alone. Both must read the same positions and values from golden files
+//! and from submissions of any spec, and must reject the same inputs.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 #[allow(dead_code)] // Other tests need more of them.
@@ -20,7 +21,7 @@ use std::{
 };
 use submissions::{SENDER, expected, layout, sign};
 
-/// What a decoder finds in a tensor.
+/// A tensor as decoded by either decoder.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Decoded {
     positions: Vec<u16>,
@@ -28,7 +29,7 @@ struct Decoded {
     values: Vec<u32>,
 }
 
-/// What the second decoder makes of a file.
+/// The second decoder's answer for a file.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Answer {
@@ -36,7 +37,7 @@ enum Answer {
     Error { error: String },
 }
 
-/// Chance that is the same in each run.
+/// A random number generator with the same sequence in each run.
 struct Chance(u64);
 
 impl Chance {
@@ -52,7 +53,7 @@ impl Chance {
     }
 }
 
-/// A layout, and the shapes that it is for.
+/// A layout and the shapes that it is for.
 #[derive(Clone)]
 struct Case {
     layout: Arc<Layout>,
@@ -66,7 +67,7 @@ impl Case {
         Self { layout, shapes: shapes.iter().map(|shape| shape.to_vec()).collect() }
     }
 
-    /// A submission of what is chosen of random values.
+    /// Returns a submission that compresses random values.
     fn compressed(&self, chance: &mut Chance) -> Vec<u8> {
         let tensors = self.layout.tensors().iter().map(|tensor| {
             let values: Vec<f32> = (0..tensor.geometry().len()).map(|_| chance.value()).collect();
@@ -75,7 +76,7 @@ impl Case {
         self.written(&tensors.collect::<Vec<_>>())
     }
 
-    /// A submission of random positions and codes, some of which crowd together.
+    /// Returns a submission of random positions and codes. Some positions crowd together.
     fn drawn(&self, chance: &mut Chance) -> Vec<u8> {
         let tensors = self.layout.tensors().iter().map(|tensor| {
             let (geometry, sent) = (tensor.geometry(), tensor.sent());
@@ -119,7 +120,7 @@ impl Case {
             .unwrap()
     }
 
-    /// What this crate finds in a submission; nothing if it is refused.
+    /// Decodes a submission with this crate. Returns `None` if it is rejected.
     fn decoded(&self, bytes: &[u8]) -> Option<Vec<Decoded>> {
         let submission = Submission::open(bytes, Arc::clone(&self.layout), &expected(&SENDER, false)).ok()?;
         let tensors = (0..self.shapes.len()).map(|number| {
@@ -133,7 +134,7 @@ impl Case {
     }
 }
 
-/// What the second decoder makes of submissions.
+/// Decodes submissions with the second decoder.
 fn second_decoder(cases: &[(Case, Vec<u8>)]) -> Vec<Answer> {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decoder/submission.py");
@@ -160,13 +161,13 @@ fn second_decoder(cases: &[(Case, Vec<u8>)]) -> Vec<Answer> {
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Both decoders find the same.
+/// Asserts that both decoders find the same.
 fn agree(cases: &[(Case, Vec<u8>)]) {
     let answers = second_decoder(cases);
     assert_eq!(answers.len(), cases.len());
     for ((case, bytes), answer) in cases.iter().zip(answers) {
         let found = case.decoded(bytes).unwrap();
-        // Not by assert_eq, which would print all of it.
+        // Not `assert_eq`, which would print all of it.
         assert!(answer == Answer::Tensors(found), "{:?} of {:?}", case.layout.spec(), case.shapes);
     }
 }
@@ -199,7 +200,7 @@ fn submissions_of_any_spec_are_read_alike() {
         add(1024, 1000, &[&[96, 64]]);
         add(65_536, 333, &[&[256, 512]]);
         add(1, 1, &[&[9, 5]]);
-        // So many values that there is a table of symbols.
+        // Enough values for a table of symbols.
         add(4096, 64, &[&[1024, 2112]]);
         add(65_536, 3000, &[&[256, 256]]);
     }
@@ -214,7 +215,7 @@ fn what_is_refused_here_is_refused_there() {
         let bytes = case.drawn(&mut chance);
         let changed = (0..400).map(|_| {
             let mut bytes = bytes.clone();
-            // Behind the header, which says whose it is.
+            // Skip the header, which identifies the miner.
             let bit = 8 * 288 + chance.below((bytes.len() - TRAILER_BYTES - 288) * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
             (case.clone(), sign(&bytes[..bytes.len() - TRAILER_BYTES]))
@@ -230,6 +231,9 @@ fn what_is_refused_here_is_refused_there() {
                 }
             }
         }
-        assert!((40..400).contains(&refused), "some are refused, some are other submissions: {refused}");
+        assert!(
+            (40..400).contains(&refused),
+            "some are rejected, some are other valid submissions: {refused}"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Memory beside what is given: compression needs a 16th of the tensors, opening and adding submissions a fixed amount for
-//! each, parsers what the bytes that are there can fill, whatever lengths they state.
+//! Checks the memory needed besides the inputs. Compression needs a 16th of the tensors. Opening
+//! and adding submissions need a fixed amount each. Parsers need no more than the existing bytes
+//! can fill, whatever lengths these state.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 #![allow(unsafe_code)] // A global allocator that counts is an unsafe trait.
 
@@ -32,7 +33,7 @@ use std::{
     },
 };
 
-/// Counts the bytes that are in use, and the most that were.
+/// An allocator that counts the bytes in use and their maximum.
 struct Counting;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -60,14 +61,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test at a time: all of a process's memory is counted.
+/// A lock that runs one test at a time, since all of the process's memory is counted.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is made, and the most bytes that were in use meanwhile beside those that were before.
+/// Returns the result of `work`, and the most bytes in use meanwhile beyond those in use before.
 fn needed<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = IN_USE.load(Relaxed);
     MOST.store(before, Relaxed);
@@ -78,7 +79,7 @@ fn needed<T>(work: impl FnOnce() -> T) -> (T, usize) {
 #[test]
 fn compression_needs_a_16th_of_the_tensors() {
     let _alone = alone();
-    // As in a model: matrices, and vectors which are sent whole.
+    // As in a model: matrices, and vectors, which are sent whole.
     let shapes: [&[usize]; 6] = [&[2048, 1024], &[1024], &[1024, 1024], &[256, 4096], &[1024], &[4096, 1024]];
     let tensors = shapes.map(|shape| Geometry::new(shape, 64).unwrap());
     let count: usize = tensors.iter().map(Geometry::len).sum();
@@ -96,7 +97,8 @@ fn compression_needs_a_16th_of_the_tensors() {
     }
 }
 
-/// Sixteen submissions of a tensor of 4 and of 16 MiB: what is needed beside them and the parameters is the same.
+/// Checks sixteen submissions of a tensor of 4 and of 16 MiB: the memory needed besides them and
+/// the parameters is the same.
 #[test]
 fn opening_and_adding_need_a_fixed_amount() {
     const PEERS: usize = 16;
@@ -124,7 +126,7 @@ fn opening_and_adding_need_a_fixed_amount() {
                 let mut parameters = values.clone();
                 let (_, adding) =
                     needed(|| outer_step(&mut [&mut parameters], &accepted, None, threads).unwrap());
-                // Groups of 4096 values of each submission, sums of a chunk.
+                // Groups of 4096 values of each submission, and the sums of a chunk.
                 let most = threads * PEERS * 4096 * 8 + (1 << 20);
                 assert!(adding <= most, "{quantizer:?}, {rows} rows, {threads} threads: {adding} of {most}");
             }
@@ -132,7 +134,7 @@ fn opening_and_adding_need_a_fixed_amount() {
     }
 }
 
-/// A parser, and a valid input of it.
+/// A parser and a valid input for it.
 type Parser = (&'static str, Vec<u8>, fn(&[u8]));
 
 fn parsers() -> Vec<Parser> {
@@ -182,7 +184,7 @@ fn parsers() -> Vec<Parser> {
 fn stated_lengths_take_no_memory_before_their_bytes_are_there() {
     let _alone = alone();
     for (name, valid, parse) in parsers() {
-        parse(&valid); // What is made once and for all is made.
+        parse(&valid); // This creates everything that is created only once.
         let check = |bytes: &[u8], change: &dyn std::fmt::Display| {
             let ((), needed) = needed(|| parse(bytes));
             let most = 64 * valid.len() + (512 << 10);

@@ -1,5 +1,5 @@
-//! The arithmetic of the outer step, chunk by chunk: all updates of a chunk are added before the next one, while its sums
-//! are in the fastest cache.
+//! Implements the arithmetic of the outer step, chunk by chunk: all updates of a chunk are added
+//! before the next chunk, while its sums are in the fastest cache.
 
 use super::{AggregateError, check_arithmetic, sent::Sent};
 use crate::{
@@ -8,31 +8,33 @@ use crate::{
     submission::GroupBuffer,
 };
 
-/// An update and what its values are multiplied by.
+/// An update and its clip factor.
 pub(super) struct Clipped<S> {
     pub(super) sent: S,
     pub(super) factor: f32,
 }
 
-/// From one value to so many positions of a chunk on, all positions are gone through instead of those that were sent.
+/// The largest number of positions per sent value for a dense step: with at least one sent value per this
+/// many positions of a chunk, the step goes through all positions instead of the sent ones.
 const DENSE: usize = 8;
 
-/// Values in a line of the cache.
+/// Values per cache line.
 const CACHE_LINE: usize = 16;
 
-/// What a thread needs for a chunk, all zero between chunks.
+/// The buffers of a thread for one chunk, all zero between chunks.
 struct Sums {
-    /// The sum of what was sent of each position.
+    /// The sum of the sent values of each position.
     sums: Vec<f32>,
-    /// By how many it was sent; signed, as processors turn such numbers into floats faster.
+    /// The number of senders of each position. Signed, since processors convert signed integers to
+    /// floats faster.
     senders: Vec<i32>,
 }
 
-/// How a sum becomes a step.
+/// The rule that turns a sum into a step.
 #[derive(Clone, Copy)]
 struct Rule {
     aggregation: Aggregation,
-    /// Accepted submissions.
+    /// The number of accepted submissions.
     accepted: f32,
     rate: f32,
 }
@@ -40,11 +42,11 @@ struct Rule {
 /// The updates of a tensor, in their order.
 pub(super) struct Updates<'a, S> {
     pub(super) clipped: &'a [Clipped<S>],
-    /// Chunks that are decoded together.
+    /// The number of chunks that are decoded together.
     pub(super) chunks_per_group: usize,
 }
 
-/// Applies the updates on so many threads.
+/// Applies the updates on `threads` threads.
 pub(super) fn apply<S: Sent>(
     parameters: &mut [f32],
     geometry: &Geometry,
@@ -54,7 +56,7 @@ pub(super) fn apply<S: Sent>(
 ) -> Result<(), AggregateError> {
     let accepted = updates.clipped.len() as f32;
     let rule = Rule { aggregation: spec.aggregation, accepted, rate: spec.outer_lr };
-    // A band is a row of chunks, contiguous in memory: threads share nothing.
+    // A band is a row of chunks, contiguous in memory, so threads share nothing.
     let bands = parameters.len() / geometry.band().max(1);
     let share = bands.div_ceil(threads.max(1)).max(1);
     if share >= bands {
@@ -71,7 +73,7 @@ pub(super) fn apply<S: Sent>(
     })
 }
 
-/// Applies the updates to the bands that `parameters` holds, from number `first` on.
+/// Applies the updates to the bands in `parameters`, the first of which has the number `first`.
 fn apply_bands<S: Sent>(
     parameters: &mut [f32],
     first: usize,
@@ -111,8 +113,8 @@ fn apply_bands<S: Sent>(
     Ok(())
 }
 
-/// Reads a line of the cache after the other of a chunk: its rows are too short, and too far from each other, for a
-/// processor to see that they will be read.
+/// Reads the cache lines of a chunk one after another. The chunk's rows are too short, and too far
+/// apart, for a processor to predict the reads.
 fn read_ahead(parameters: &[f32], geometry: &Geometry, chunk: usize) {
     let origin = geometry.origin(chunk);
     let mut bits = 0;
@@ -124,7 +126,7 @@ fn read_ahead(parameters: &[f32], geometry: &Geometry, chunk: usize) {
 }
 
 impl Rule {
-    /// What the sum of so many senders is divided by.
+    /// Returns the divisor for the sum of `senders` senders.
     #[inline]
     fn divisor(self, senders: i32) -> f32 {
         match self.aggregation {
@@ -135,8 +137,8 @@ impl Rule {
     }
 }
 
-/// A parameter after the step along a sum: three operations, each rounded. It stays as it is where nobody sent anything and
-/// where the result would not be finite.
+/// Returns a parameter after a step: three operations, each rounded. The parameter stays if it has
+/// no sender, or if the result would not be finite.
 #[inline]
 fn stepped(parameter: f32, sum: f32, senders: i32, divisor: f32, rate: f32) -> f32 {
     let result = parameter - sum / divisor * rate;
@@ -148,7 +150,7 @@ impl Sums {
         Self { sums: vec![0.0; size], senders: vec![0; size] }
     }
 
-    /// Adds what an update sends of a chunk.
+    /// Adds the values that an update sends of a chunk.
     #[inline]
     fn add(&mut self, positions: &[u16], values: ChunkValues<'_>, factor: f32) {
         values.visit(positions, factor, |position, value| {
@@ -157,7 +159,7 @@ impl Sums {
         });
     }
 
-    /// Steps along what was sent of some positions of a chunk, and forgets it.
+    /// Applies the sums of some positions of a chunk, and resets them.
     fn step(
         &mut self,
         positions: &[u16],
@@ -168,20 +170,22 @@ impl Sums {
     ) {
         for position in positions.iter().map(|&position| usize::from(position)) {
             let sum = std::mem::take(&mut self.sums[position]);
-            // Not for a second time.
+            // Zero after the first visit, so a second visit changes nothing.
             let senders = std::mem::take(&mut self.senders[position]);
             let parameter = &mut parameters[geometry.coordinate(origin, position)];
             *parameter = stepped(*parameter, sum, senders, rule.divisor(senders), rule.rate);
         }
     }
 
-    /// Steps along what was sent of any position of a chunk, and forgets it: the same as for those positions alone.
+    /// Applies the sums of all positions of a chunk, and resets them. The result is the same as
+    /// with [`step`](Self::step) for the sent positions.
     fn step_all(&mut self, parameters: &mut [f32], geometry: &Geometry, origin: usize, rule: Rule) {
         let width = geometry.width();
         let rows = self.sums.chunks_exact_mut(width).zip(self.senders.chunks_exact_mut(width));
         for (row, (sums, senders)) in rows.enumerate() {
             let parameters = &mut parameters[geometry.row(origin, row)];
-            // The rule is chosen outside of the loop over a row, so that there is one loop of plain arithmetic for each.
+            // The rule is chosen outside the loop over a row, so that each rule has its own loop of
+            // plain arithmetic.
             match rule.aggregation {
                 Aggregation::Mean => step_row(parameters, sums, senders, rule.rate, |_| rule.accepted),
                 Aggregation::SenderMean => step_row(parameters, sums, senders, rule.rate, |n| n as f32),
@@ -193,7 +197,7 @@ impl Sums {
     }
 }
 
-/// Steps along a row of a chunk, and forgets the sums.
+/// Applies the sums of a row of a chunk, and resets them.
 #[inline]
 fn step_row(
     parameters: &mut [f32],

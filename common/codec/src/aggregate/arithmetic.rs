@@ -1,24 +1,26 @@
-//! Whether this thread computes as IEEE 754 says by default.
+//! Checks that this thread computes as IEEE 754 specifies by default.
 //!
-//! Libraries change that silently: torch's `set_flush_denormal`, or a shared library linked with fast-math, which sets
-//! the x86 MXCSR of the thread that loads it. Threads inherit it from the thread that makes them.
+//! Libraries change this silently: torch's `set_flush_denormal`, or a shared library linked with
+//! fast-math, which sets the x86 MXCSR of the thread that loads it. New threads inherit it from the
+//! thread that creates them.
 
 use super::AggregateError;
 use std::hint::black_box;
 
-/// Checks that denormals are neither flushed nor taken for zero, and that results are rounded to nearest, ties to even.
+/// Checks that denormals are neither flushed nor treated as zero, and that results are rounded to
+/// nearest, ties to even.
 ///
 /// # Errors
-/// Names what differs.
+/// Fails with the difference.
 pub fn check_arithmetic() -> Result<(), AggregateError> {
     let probes = [
         (black_box(f32::MIN_POSITIVE) * 0.5, 0x0040_0000, "denormal results are flushed to zero"),
-        (black_box(f32::from_bits(1)) * 2.0, 2, "denormal operands are taken for zero"),
+        (black_box(f32::from_bits(1)) * 2.0, 2, "denormal operands are treated as zero"),
         (black_box(1.0) + black_box(f32::EPSILON) * 0.5, 0x3f80_0000, "ties are not rounded to even"),
         (black_box(1.0) + black_box(f32::EPSILON) * 0.75, 0x3f80_0001, "results are rounded down"),
         (black_box(-1.0) - black_box(f32::EPSILON) * 0.25, 0xbf80_0000, "results are rounded away from zero"),
     ];
-    // Bits, since a comparison of numbers would take denormals for zero as well.
+    // Compare bits, since a comparison of numbers would treat denormals as zero as well.
     match probes.into_iter().find(|(result, bits, _)| result.to_bits() != *bits) {
         Some((_, _, what)) => Err(AggregateError::Arithmetic(what)),
         None => Ok(()),
@@ -41,8 +43,8 @@ mod tests {
     fn with_mxcsr(bits: u32) -> Result<(), AggregateError> {
         use std::arch::asm;
         let (mut saved, mut result) = (0u32, Ok(()));
-        // SAFETY: both only move the register's value from and to a variable of this frame, and its old value is back
-        // before anything but the probes is computed.
+        // SAFETY: both only move the register's value from and to a variable of this frame. The old
+        // value is restored before anything but the probes is computed.
         unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut saved, options(nostack)) };
         let changed = saved | bits;
         unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const changed, options(nostack)) };
@@ -58,7 +60,7 @@ mod tests {
         let (flush, zero, down, up) = (1 << 15, 1 << 6, 1 << 13, 1 << 14);
         for (bits, what) in [
             (flush, "denormal results are flushed to zero"),
-            (zero, "denormal operands are taken for zero"),
+            (zero, "denormal operands are treated as zero"),
             (down, "results are rounded down"),
             (up, "ties are not rounded to even"),
             (down | up, "results are rounded down"),

@@ -1,15 +1,16 @@
-//! Clipping: no submission moves a tensor further than the median one does.
+//! Clips updates: no submission moves a tensor further than the median submission does.
 
 use crate::sparse::SparseTensor;
 use base::wire::{Reader, WireError, Writer};
 
-/// The lower median of the accepted updates' norms, one per tensor. The next window's clipping asks for them; they
-/// follow from the accepted set alone, so who joins later computes them from the last one.
+/// The lower median of the accepted updates' norms, one per tensor. The next window's clipping
+/// needs them. They follow from the accepted set alone, so a node that joins later computes them
+/// from the last accepted set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Medians(pub Vec<f64>);
 
 impl Medians {
-    /// Appends their number and bits.
+    /// Appends their number and their bits.
     pub fn write(&self, to: &mut Writer) {
         to.u32(self.0.len().try_into().expect("a model has fewer tensors than 2^32"));
         self.0.iter().for_each(|&median| {
@@ -17,10 +18,10 @@ impl Medians {
         });
     }
 
-    /// Reads the medians of so many tensors.
+    /// Reads the medians of `tensors` tensors.
     ///
     /// # Errors
-    /// There are more or fewer, or one is no norm.
+    /// Fails if there are more or fewer medians, or if one is not a norm.
     pub fn read(from: &mut Reader<'_>, tensors: usize) -> Result<Self, WireError> {
         let what = "the number of medians";
         let offset = from.offset();
@@ -43,7 +44,7 @@ impl Medians {
     }
 }
 
-/// The Euclidean norm of what was sent: the energies of the chunks, added in a fixed tree.
+/// Returns the Euclidean norm of the sent values: the energies of the chunks, added in a fixed tree.
 #[must_use]
 pub fn norm(tensor: &SparseTensor) -> f64 {
     let mut energy = Pairwise::default();
@@ -51,7 +52,7 @@ pub fn norm(tensor: &SparseTensor) -> f64 {
     energy.total().sqrt()
 }
 
-/// The median of the norms, the lower of two; 0 of none.
+/// Returns the median of the norms, the lower one of two, or 0 if there are no norms.
 #[must_use]
 pub fn lower_median(norms: &[f64]) -> f64 {
     let mut sorted = norms.to_vec();
@@ -59,8 +60,9 @@ pub fn lower_median(norms: &[f64]) -> f64 {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
-/// What norms are clipped to: the median, but at most `growth` times the last window's. It is the last window's median
-/// that counts, not what it was clipped to: one window of small updates holds back one window, not all that follow.
+/// Returns the reference that norms are clipped to: the median, but at most `growth` times the last
+/// window's median. `last` is the median itself, not the reference of that window. Thus one window
+/// of small updates limits only the next window, not all later ones.
 #[must_use]
 pub fn reference(median: f64, last: Option<f64>, growth: f64) -> f64 {
     match last {
@@ -69,14 +71,14 @@ pub fn reference(median: f64, last: Option<f64>, growth: f64) -> f64 {
     }
 }
 
-/// What the values of an update are multiplied by, rounded once.
+/// Returns the factor for the values of an update, rounded once.
 #[must_use]
 pub fn factor(norm: f64, reference: f64) -> f32 {
     if norm == 0.0 || reference == 0.0 { 1.0 } else { (reference / norm).min(1.0) as f32 }
 }
 
-/// A sum in a fixed tree: of any `2^n` terms in sequence that begin at a multiple of `2^n`, each half is added by
-/// itself first; what is left over at the end is added from the smallest part up.
+/// A sum in a fixed tree. For each run of `2^n` terms that begins at a multiple of `2^n`, each half
+/// is summed first. The incomplete runs at the end are added from the smallest up.
 pub(super) struct Pairwise {
     /// Sums of `2^n` terms that wait for their other half.
     waiting: [f64; 64],
@@ -97,7 +99,7 @@ impl Pairwise {
         self.count += 1;
     }
 
-    /// The sum of all terms.
+    /// Returns the sum of all terms.
     pub(super) fn total(&self) -> f64 {
         let levels = (0..64).filter(|level| self.count >> level & 1 == 1);
         levels.fold(0.0, |sum, level| self.waiting[level] + sum)
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same tree, from the top.
+    /// Computes the same tree, from the top.
     fn tree(terms: &[f64]) -> f64 {
         match terms.len() {
             0 => 0.0,

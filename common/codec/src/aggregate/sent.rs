@@ -1,4 +1,4 @@
-//! What an update sends of a tensor: decoded, or decoded group by group as it is asked for.
+//! Provides the sent values of an update: decoded already, or decoded group by group on demand.
 
 use super::{AggregateError, clip::Pairwise};
 use crate::{
@@ -7,16 +7,16 @@ use crate::{
 };
 use base::Hotkey;
 
-/// What an update sends of a tensor, chunk by chunk.
+/// The values that an update sends of a tensor, chunk by chunk.
 pub(super) trait Sent: Sync {
-    /// Makes the chunks of a group ready in a buffer that holds nothing else.
+    /// Decodes the chunks of a group into a buffer, which then holds nothing else.
     fn decode(&self, group: usize, buffer: &mut GroupBuffer) -> Result<(), AggregateError>;
 
-    /// A chunk's positions and values, by its number in the group that the buffer holds.
+    /// Returns a chunk's positions and values, given its number in the group that the buffer holds.
     fn chunk<'b>(&'b self, chunk: usize, buffer: &'b GroupBuffer) -> (&'b [u16], ChunkValues<'b>);
 }
 
-/// A decoded tensor is one group.
+/// A decoded tensor counts as one group.
 impl Sent for &SparseTensor {
     fn decode(&self, _: usize, _: &mut GroupBuffer) -> Result<(), AggregateError> {
         Ok(())
@@ -44,7 +44,8 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// The norm of what was sent, as [`norm`](super::norm) of the decoded tensor: without decoding any position.
+    /// Returns the norm of the sent values, equal to [`norm`](super::norm) of the decoded tensor.
+    /// Decodes no position.
     pub(super) fn norm(&self, buffer: &mut GroupBuffer) -> Result<f64, AggregateError> {
         let mut energy = Pairwise::default();
         for group in 0..self.tensor.groups() {

@@ -1,4 +1,4 @@
-//! The outer step against a plain computation of it, and whatever must not matter.
+//! Compares the outer step with a plain computation, and checks everything that must not affect it.
 
 use super::*;
 use crate::{
@@ -25,7 +25,7 @@ fn neuron(hotkey: u8) -> NeuronId {
     NeuronId { hotkey: Hotkey([hotkey; 32]), registered: Height(1) }
 }
 
-/// Values of every kind that an update can have.
+/// Generates values of every kind that an update can have.
 fn value() -> impl Strategy<Value = f32> {
     prop_oneof![
         4 => -2.0f32..2.0,
@@ -35,12 +35,12 @@ fn value() -> impl Strategy<Value = f32> {
     ]
 }
 
-/// Values of every kind, none too large for a quantizer.
+/// Generates values of every kind, except those too large for a quantizer.
 fn modest() -> impl Strategy<Value = f32> {
     value().prop_map(|value| value.clamp(-1e30, 1e30))
 }
 
-/// Parameters of every kind, infinite and not a number too.
+/// Generates parameters of every kind, including infinite ones and NaN.
 fn parameter() -> impl Strategy<Value = f32> {
     prop_oneof![4 => -2.0f32..2.0, 1 => any::<u32>().prop_map(f32::from_bits)]
 }
@@ -57,7 +57,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// The outer step as the design says it, coordinate by coordinate.
+/// Computes the outer step as the design defines it, coordinate by coordinate.
 fn plain(
     parameters: &mut [f32],
     geometry: &Geometry,
@@ -100,7 +100,8 @@ fn plain(
     }
 }
 
-/// Templar's aggregation of one block of 64, made by running its code: three peers with norms 5, 10 and 1.
+/// Compares with Templar's aggregation of one block of 64, made by running its code: three peers
+/// with norms 5, 10 and 1.
 #[test]
 fn golden_vector_of_templar() {
     let geometry = Geometry::new(&[8, 8], 8).unwrap();
@@ -163,7 +164,7 @@ proptest! {
     ) {
         let geometry = Geometry::new(&[24, 16], 8).unwrap();
         let spec = SparseSpec { chunk: 64, topk: 5, quantizer, outer_lr: rate, aggregation: rule, ..tiny() };
-        // Values too large for a quantizer are nothing that is sent.
+        // Values too large for a quantizer are never sent.
         let tensors: Vec<_> = values.iter().filter_map(|values| compress(values, &geometry, &spec).ok()).collect();
         let mut updates: Vec<_> =
             tensors.iter().zip(1..).map(|(tensor, at)| Update { neuron: neuron(at), tensor }).collect();
@@ -189,7 +190,7 @@ fn shapes() -> Vec<TensorSpec> {
     vec![tensor("a", &[16, 24]), tensor("b", &[11]), tensor("c", &[0, 4]), tensor("d", &[4, 4])]
 }
 
-/// A submission of `seed`'s hotkey with these values, written and opened.
+/// Returns a submission of `seed`'s hotkey with these values, encoded and opened.
 fn submission(layout: &Arc<Layout>, seed: u8, values: &[Vec<f32>]) -> Submission<Vec<u8>> {
     let key = key(seed);
     let expected = Expected {
@@ -211,7 +212,7 @@ fn submission(layout: &Arc<Layout>, seed: u8, values: &[Vec<f32>]) -> Submission
     Submission::open(bytes, Arc::clone(layout), &expected).unwrap()
 }
 
-/// Values for all tensors.
+/// Generates values for all tensors.
 fn all(values: impl Strategy<Value = f32> + 'static) -> impl Strategy<Value = Vec<Vec<f32>>> {
     let values = values.boxed();
     let lengths: Vec<usize> = shapes().iter().map(TensorSpec::len).collect();
@@ -220,7 +221,7 @@ fn all(values: impl Strategy<Value = f32> + 'static) -> impl Strategy<Value = Ve
     vectors
 }
 
-/// The state root of the parameters after an outer step.
+/// Returns the state root of the parameters after an outer step.
 fn root_after(
     start: &[Vec<f32>],
     accepted: &[Submission<Vec<u8>>],
@@ -237,7 +238,8 @@ fn root_after(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Two nodes with the same accepted set hold the same state root, for any threads and order of arrival.
+    /// Checks that two nodes with the same accepted set have the same state root, for any number of
+    /// threads and any order of arrival.
     #[test]
     fn the_same_accepted_set_gives_the_same_root(
         start in all(parameter()),
@@ -259,7 +261,7 @@ proptest! {
             prop_assert_eq!(&root_after(&start, &accepted, None, threads), &(expected.clone(), medians.clone()));
             prop_assert_eq!(&root_after(&start, &accepted, Some(&medians), threads), &next);
         }
-        // The same norms as in the last window are not clipped any further.
+        // Norms equal to those of the last window are not clipped further.
         prop_assert_eq!(&next.0, &expected);
     }
 }
@@ -281,6 +283,6 @@ fn accepted_sets_that_do_not_fit_are_named() {
     assert_eq!(refuse(4, &same[..1], Some(&few)), "1 medians are given: the model has 4");
     let other = Arc::new(Layout::new(&shapes(), &SparseSpec { chunk: 64, topk: 5, ..tiny() }).unwrap());
     let mixed = [one, submission(&other, 2, &values)];
-    assert!(refuse(4, &mixed, None).contains("is not laid out as this run's are"));
+    assert!(refuse(4, &mixed, None).contains("does not have this run's layout"));
     assert_eq!(parameters, values, "nothing was written");
 }

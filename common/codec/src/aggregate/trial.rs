@@ -1,4 +1,4 @@
-//! A step along one update that is taken back exactly: what a validator evaluates.
+//! Applies a single update and undoes it exactly, for a validator's evaluation.
 
 use crate::{chunks::Geometry, sparse::SparseTensor};
 
@@ -8,12 +8,13 @@ pub struct Undo {
     saved: Vec<f32>,
 }
 
-/// Steps along one update: subtracts `value x factor x rate`, each product rounded, from every coordinate that it sends,
-/// as an outer step with this update alone would. Where the result is not finite the parameter stays.
+/// Applies one update: subtracts `value x factor x rate`, each product rounded, from every
+/// coordinate that it sends. An outer step with this update alone would do the same. If a result is
+/// not finite, the parameter stays.
 ///
 /// # Panics
-/// The parameters are not those of a tensor of this geometry.
-#[must_use = "the step stays unless it is taken back"]
+/// Panics if the number of parameters is not that of a tensor of this geometry.
+#[must_use = "the step stays unless it is undone"]
 pub fn trial_step(
     parameters: &mut [f32],
     geometry: &Geometry,
@@ -35,10 +36,10 @@ pub fn trial_step(
 }
 
 impl Undo {
-    /// Takes the step back: the same bits as before it.
+    /// Undoes the step. The parameters have the same bits as before it.
     ///
     /// # Panics
-    /// The parameters, geometry or update are not those of the step.
+    /// Panics if the parameters, the geometry or the update do not have the sizes of those of the step.
     pub fn undo(self, parameters: &mut [f32], geometry: &Geometry, update: &SparseTensor) {
         assert_eq!(parameters.len(), geometry.len(), "parameters have the shape of their tensor");
         assert_eq!(self.saved.len(), update.positions().len(), "a step is undone with its own update");

@@ -1,26 +1,26 @@
-//! Sets that are decoded together: each position depends on the ones after it, so a processor is kept busy by those of
-//! other sets.
+//! Decodes several sets together. Each position of a set depends on the ones after it, so
+//! interleaving independent sets keeps the processor busy.
 
 use super::{MOST_RANKED_COUNT, Part, binomials::Binomials};
 
-/// Sets of a batch.
+/// The number of sets in a batch.
 const SETS: usize = 64;
 
-/// Numbers of sets that were read, and where their positions go.
+/// The numbers of the sets that were read, and the places for their positions.
 pub(super) struct Batch {
     sets: [Ranked; SETS],
     count: usize,
 }
 
-/// A set as a number.
+/// A set in the form of its number.
 #[derive(Clone, Copy, Default)]
 struct Ranked {
     rank: u64,
-    /// Where its positions begin among those of the chunk.
+    /// The index of its first position in the output.
     at: u32,
     /// The first value of its part.
     start: u16,
-    /// Positions.
+    /// The number of positions.
     count: u16,
 }
 
@@ -29,7 +29,7 @@ impl Batch {
         Self { sets: [Ranked::default(); SETS], count: 0 }
     }
 
-    /// Adds a part's set, whose positions go to `positions[at..]`; decodes all if there is no more room.
+    /// Adds a part's set, whose positions go to `positions[at..]`. Decodes the whole batch when it is full.
     #[inline]
     pub(super) fn add(
         &mut self,
@@ -47,9 +47,10 @@ impl Batch {
         }
     }
 
-    /// Writes the positions of all sets.
+    /// Writes the positions of all sets and empties the batch.
     pub(super) fn decode(&mut self, binomials: &Binomials, positions: &mut [u16]) {
-        // From the most positions to the fewest, so that those with a `k`-th position are in front.
+        // Sorts the sets from the most positions to the fewest, so that those with a `k`-th
+        // position are in front.
         let sets = &self.sets[..self.count];
         let (mut at_least, mut most) = ([0; MOST_RANKED_COUNT as usize + 2], 0);
         for set in sets {

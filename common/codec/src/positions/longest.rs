@@ -1,20 +1,20 @@
-//! The most bits that the positions of a chunk can take.
+//! Computes the largest number of bits that the positions of a chunk can take.
 
 use super::{Kind, Part, Tables};
 use crate::bits::bits_below;
 use std::collections::BTreeMap;
 
-/// For parts of a size, by their number of positions: the most bits that these can take.
+/// For each size of a part and each number of positions: the largest number of bits.
 type Longest = BTreeMap<u32, Vec<u32>>;
 
-/// The most bits that a part can take.
+/// Returns the largest number of bits that a part can take.
 pub(super) fn bits(part: Part, tables: &Tables) -> usize {
     let mut longest = Longest::new();
     fill_halves(part.size, part.count, tables, &mut longest);
     of_part(part, tables, halves(part.size, &longest)) as usize
 }
 
-/// Adds parts of a size with up to so many positions, and the smaller ones that they consist of.
+/// Adds the parts of a size with up to `count` positions, and the smaller parts that they consist of.
 fn fill(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     if longest.contains_key(&size) {
         return;
@@ -27,7 +27,7 @@ fn fill(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     longest.insert(size, bits);
 }
 
-/// Adds the halves of parts of a size with up to so many positions, if any of these parts is halved.
+/// Adds the halves of parts of a size with up to `count` positions, if any of these parts is halved.
 fn fill_halves(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     let part = |count| Part { start: 0, size, count };
     if (0..=count).any(|count| matches!(part(count).kind(tables), Kind::Halved)) {
@@ -36,16 +36,16 @@ fn fill_halves(size: u32, count: u32, tables: &Tables, longest: &mut Longest) {
     }
 }
 
-/// What is known of the halves of parts of a size.
+/// Returns the entries for the left and right halves of parts of a size.
 fn halves(size: u32, longest: &Longest) -> [&[u32]; 2] {
     [size.div_ceil(2), size / 2].map(|half| longest.get(&half).map_or(&[][..], Vec::as_slice))
 }
 
-/// The most bits that a part can take, those of its halves being known.
+/// Returns the largest number of bits that a part can take, given those of its halves.
 fn of_part(part: Part, tables: &Tables, [lefts, rights]: [&[u32]; 2]) -> u32 {
     match part.kind(tables) {
         Kind::Known => 0,
-        // The last number has as many bits as any.
+        // No number has more bits than the last one.
         Kind::Ranked(sets) => bits_below(sets, sets - 1),
         Kind::Halved => {
             let (least, most) = part.range();

@@ -1,40 +1,41 @@
-//! Guesses of `n` from `C(n, k)`, which is about `(n - (k - 1) / 2)^k / k!`: by logarithms from small tables. What is
-//! guessed is corrected by whoever asks, so the tables have a say in how long that takes and in nothing else.
+//! Guesses `n` from `C(n, k)`, which is about `(n - (k - 1) / 2)^k / k!`, by logarithms from small
+//! tables. The caller corrects each guess, so the tables affect only the speed, never the result.
 
 use super::MOST_RANKED_COUNT;
 
-/// Bits of a number behind its first one that its logarithm is looked up by.
+/// Bits after a number's first bit that index the table of logarithms.
 const LOG_BITS: u32 = 8;
-/// Fraction bits of logarithms.
+/// Fraction bits of a logarithm.
 const FRACTION: u32 = 11;
-/// Fraction bits that a power is looked up by.
+/// Fraction bits that index the table of powers.
 const POWER_BITS: u32 = 9;
 /// Fraction bits of a power.
 const PRECISION: u32 = 16;
 
-/// What [`Root`]s are made of.
+/// The tables behind each [`Root`].
 #[derive(Debug)]
 pub(super) struct Roots {
-    /// Logarithms of 1 to 2.
+    /// Logarithms of numbers from 1 to 2.
     logs: [u16; 1 << LOG_BITS],
-    /// Powers of 2 of 0 to 1.
+    /// Powers of 2 with exponents from 0 to 1.
     powers: [u32; 1 << POWER_BITS],
-    /// By `k`.
+    /// The constants by `k`.
     terms: Vec<Terms>,
 }
 
-/// What is special about a `k`.
+/// The constants for one `k`.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
-    /// What is to be subtracted from logarithms: a float's exponent bias, less the logarithm of `k!`.
+    /// The amount to subtract from a logarithm: a float's exponent bias, minus the logarithm of `k!`.
     less: u64,
     /// `2^16 / k`.
     inverse: u64,
-    /// What is added to the root, in 128ths: `(k - 1) / 2`, less a half so that the guess is rather too small.
+    /// The amount to add to the root, in 128ths: `(k - 1) / 2`, minus a half so that the guess
+    /// tends to be too small.
     shift: u64,
 }
 
-/// The root for a `k`.
+/// The `k`-th root estimate for one `k`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Root<'a> {
     roots: &'a Roots,
@@ -62,17 +63,17 @@ impl Roots {
         }
     }
 
-    /// The root for a `k` of at least 2.
+    /// Returns the root estimate for a `k` of at least 2.
     pub(super) fn of(&self, k: usize) -> Root<'_> {
         Root { roots: self, terms: self.terms[k] }
     }
 }
 
 impl Root<'_> {
-    /// About the largest `n` with `C(n, k) <= number`.
+    /// Estimates the largest `n` with `C(n, k) <= number`.
     #[inline]
     pub(super) fn guess(self, number: u64) -> usize {
-        // The bits of a float are its exponent and what is behind its first bit.
+        // A float consists of its exponent and the bits after its first bit.
         let bits = ((number | 1) as i64 as f64).to_bits();
         let behind = bits >> (52 - LOG_BITS) & ((1 << LOG_BITS) - 1);
         let log = (bits >> 52 << FRACTION) + u64::from(self.roots.logs[behind as usize]);

@@ -1,9 +1,11 @@
-//! A sign and one of two magnitudes per chunk: of [`BINS`] ways to part the chunk's magnitudes into small and large, the
-//! means of the one with the least squared error. The bins are even in the logarithm, so that few large values among
-//! many do not spoil them; on what is sent of bell-shaped values, the error is within 0.2 % of that of all ways.
+//! Quantizes each value to a sign and one of two magnitudes per chunk. The chunk's magnitudes are
+//! split into small and large at one of [`BINS`] places. The two magnitudes are the means of the
+//! split with the least squared error. The bins are even in the logarithm, so that few large values
+//! among many do not spoil them. On values sent of bell-shaped data, the error is within 0.2 % of
+//! the best of all splits.
 //!
-//! A magnitude is written in 8 bits as a share of the tensor's scale ([`Ratio`]), so a chunk of 64 values costs 0.25
-//! bits per value on top of its 2-bit codes.
+//! A magnitude is written in 8 bits as a share of the tensor's scale ([`Ratio`]). A chunk of 64
+//! values thus costs 0.25 bits per value on top of its 2-bit codes.
 
 use super::{PIECE, Ratio, Values, ratio};
 use crate::threads::for_each;
@@ -13,28 +15,28 @@ use crate::threads::for_each;
 pub struct CentroidChunk {
     /// The magnitude of small values.
     pub small: Ratio,
-    /// The magnitude of large values, at least that of small ones.
+    /// The magnitude of large values, at least that of small values.
     pub large: Ratio,
 }
 
-/// Bins of a chunk's magnitudes; a power of two.
+/// The number of bins of a chunk's magnitudes; a power of two.
 const BINS: usize = 32;
-/// All bits of a value but its sign.
+/// The bits of a value without its sign.
 const MAGNITUDE: u32 = 0x7fff_ffff;
 
-/// Added to a code for the larger magnitude.
+/// The summand of a code for the larger magnitude.
 const LARGE: u8 = 1;
-/// Added to a code for a negative sign.
+/// The summand of a code for a negative sign.
 const NEGATIVE: u8 = 2;
 
 impl CentroidChunk {
-    /// Whether the large magnitude is not the smaller one.
+    /// Returns whether the large magnitude is at least the small one.
     #[must_use]
     pub fn is_ordered(&self) -> bool {
         self.small <= self.large
     }
 
-    /// What the four codes stand for, with the tensor's scale.
+    /// Returns the decoded values of the four codes, for the tensor's scale `base`.
     #[must_use]
     pub fn levels(&self, base: f32) -> [f32; 4] {
         let (small, large) = (self.small.value() * base, self.large.value() * base);
@@ -42,7 +44,7 @@ impl CentroidChunk {
     }
 }
 
-/// Quantizes the values that are sent of a tensor, `sent` of each chunk, on so many threads.
+/// Quantizes the values that are sent of a tensor, `sent` of each chunk, on `threads` threads.
 pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
     let sent = sent.max(1);
     let (chunks, piece) = (values.len() / sent, PIECE.div_ceil(sent));
@@ -80,9 +82,9 @@ pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
     Values::SignCentroid { base, scales, codes }
 }
 
-/// The means of the small and of the large magnitudes of a chunk.
+/// Returns the means of the small and of the large magnitudes of a chunk.
 fn centroids(chunk: &[f32]) -> [f64; 2] {
-    // Magnitudes are ordered as signed integers, which all vectors compare.
+    // Magnitudes have the same order as signed integers, which all vectors can compare.
     let magnitude = |value: &f32| (value.to_bits() & MAGNITUDE) as i32;
     let least =
         chunk.iter().map(magnitude).fold(i32::MAX, |least, key| if key < least { key } else { least });
@@ -98,15 +100,16 @@ fn centroids(chunk: &[f32]) -> [f64; 2] {
     bins.part()
 }
 
-/// How many magnitudes each bin has, and their sum.
+/// The number of magnitudes in each bin, and their sum.
 struct Bins {
     counts: [f64; BINS],
     sums: [f64; BINS],
 }
 
 impl Bins {
-    /// The means of the small and of the large magnitudes, parted between two bins: those of the most variance between
-    /// them, so of the least squared error. The mean of all, twice, if only one bin is used.
+    /// Returns the means of the small and of the large magnitudes, split between two bins. The
+    /// split has the most variance between its parts, so the least squared error. If only one bin
+    /// is used, returns the mean of all, twice.
     fn part(mut self) -> [f64; 2] {
         for bin in 1..BINS {
             self.counts[bin] += self.counts[bin - 1];
@@ -116,7 +119,7 @@ impl Bins {
         let mut gains = [0.0; BINS];
         for ((gain, small), below) in gains.iter_mut().zip(self.counts).zip(self.sums) {
             let (distance, parts) = (below * count - total * small, small * (count - small));
-            // Nothing is between a part without magnitudes and the other.
+            // An empty part gains nothing.
             *gain = distance * distance / if parts < 1.0 { f64::INFINITY } else { parts };
         }
         let (mut best, mut most) = (None, 0.0);
@@ -131,17 +134,18 @@ impl Bins {
     }
 }
 
-/// A chunk's magnitudes as shares of the scale.
+/// Converts a chunk's magnitudes to shares of the scale.
 fn scales(centroids: [f64; 2], base: f32) -> CentroidChunk {
     let [small, large] = centroids.map(|centroid| Ratio::of(centroid, base));
     CentroidChunk { small: small.min(large), large }
 }
 
-/// Writes the codes of a chunk: the magnitude that is nearer, the smaller of two as near, with the value's sign.
+/// Writes the codes of a chunk: the nearer magnitude (the smaller one on a tie), with the value's sign.
 fn encode(chunk: &[f32], scale: CentroidChunk, base: f32, codes: &mut [u8]) {
     let [small, large, ..] = scale.levels(base).map(f64::from);
     let middle = (small + large) / 2.0;
-    // The largest f32 that is not above the middle: a value is above one if it is above the other.
+    // `bound` is the largest f32 that is not above the middle. A value is above `bound` exactly if
+    // it is above the middle.
     let nearest = middle as f32;
     let bound = if f64::from(nearest) > middle { nearest.next_down() } else { nearest };
     for (code, value) in codes.iter_mut().zip(chunk) {
@@ -155,7 +159,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Values as decoded.
+    /// Returns the decoded values.
     fn decoded(sent: usize, values: &[f32]) -> Vec<f32> {
         let quantized = quantize(sent, values, 1);
         quantized.check(values.len() / sent).unwrap();

@@ -1,12 +1,12 @@
-//! Magnitudes as shares of a tensor's scale, 8 bits each.
+//! Encodes magnitudes as shares of a tensor's scale, 8 bits each.
 
-/// A share of a tensor's scale in 8 bits: 0, or `(16 + m) 2^(e - 20)` with 4 bits of `m` below 4 bits of `e`; the step
-/// is at most 1/16, so the error at most 1/32.
+/// A share of a tensor's scale in 8 bits: 0, or `(16 + m) 2^(e - 20)` with `m` in the lower 4 bits and `e` in
+/// the upper 4. The relative step is at most 1/16, so the relative error is at most 1/32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ratio(pub u8);
 
 impl Ratio {
-    /// The share, exact: it has 5 significant bits.
+    /// Returns the share. It is exact, since it has 5 significant bits.
     #[must_use]
     pub fn value(self) -> f32 {
         let (exponent, mantissa) = (self.0 >> 4, self.0 & 15);
@@ -17,7 +17,7 @@ impl Ratio {
         f32::from(16 + mantissa) * power
     }
 
-    /// The share nearest to a number; the smaller of two that are as near.
+    /// Returns the share nearest to a number, or the smaller of two equally near shares.
     #[must_use]
     pub fn nearest(share: f64) -> Self {
         if (2f64.powi(-15)..1.0).contains(&share) {
@@ -40,13 +40,13 @@ impl Ratio {
         if down <= up { below } else { Self(low) }
     }
 
-    /// The share that a magnitude is of a scale; 0 of a scale of 0.
+    /// Returns the share of `base` that a magnitude is, or 0 if `base` is 0.
     pub(super) fn of(magnitude: f64, base: f32) -> Self {
         if base == 0.0 { Self(0) } else { Self::nearest(magnitude / f64::from(base)) }
     }
 }
 
-/// A tensor's scale: such that the largest share, 31/32, is its largest magnitude.
+/// Returns a tensor's scale, chosen so that the largest share, 31/32, is its largest magnitude.
 pub(super) fn base(magnitudes: impl Iterator<Item = f64>) -> f32 {
     ((magnitudes.fold(0.0, f64::max) * 32.0 / 31.0) as f32).min(f32::MAX)
 }

@@ -1,17 +1,18 @@
-//! A sign for each value and one magnitude per chunk, the mean of its values' magnitudes: of all it has the least squared
-//! error (signSGD with a scale, Karimireddy et al. 2019, there for whole tensors). What error feedback sends has piled up
-//! below the threshold of selection, so it is nearly of one magnitude.
+//! Quantizes each value to its sign, with one magnitude per chunk: the mean of the chunk's
+//! magnitudes. This mean has the least squared error of all single magnitudes (signSGD with a
+//! scale, Karimireddy et al. 2019, there for whole tensors). Values that error feedback sends have
+//! piled up below the threshold of selection, so they are nearly of one magnitude.
 //!
-//! A magnitude is written in 8 bits as a share of the tensor's scale ([`Ratio`]), so a chunk of 64 values costs 0.125
-//! bits per value on top of its signs.
+//! A magnitude is written in 8 bits as a share of the tensor's scale ([`Ratio`]). A chunk of 64
+//! values thus costs 0.125 bits per value on top of its signs.
 
 use super::{PIECE, Ratio, Values, ratio};
 use crate::threads::for_each;
 
-/// Sums of every eighth value are taken apart: vectors add them side by side.
+/// The number of partial sums: every eighth value goes to the same one. Vectors add them side by side.
 const LANES: usize = 8;
 
-/// Quantizes the values that are sent of a tensor, `sent` of each chunk, on so many threads.
+/// Quantizes the values that are sent of a tensor, `sent` of each chunk, on `threads` threads.
 pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
     let sent = sent.max(1);
     let (chunks, piece) = (values.len() / sent, PIECE.div_ceil(sent));
@@ -37,13 +38,14 @@ pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
 }
 
 impl Ratio {
-    /// The magnitude that this share of a tensor's scale is.
+    /// Returns the magnitude that this share of a tensor's scale is.
     #[must_use]
     pub fn magnitude(self, base: f32) -> f32 {
         self.value() * base
     }
 
-    /// What the two codes of a chunk of this magnitude stand for, with the tensor's scale; there are no others.
+    /// Returns the decoded values of the two codes of a chunk of this magnitude, for the tensor's
+    /// scale `base`. The other two entries are unused.
     #[must_use]
     pub fn signs(self, base: f32) -> [f32; 4] {
         let magnitude = self.magnitude(base);
@@ -51,7 +53,8 @@ impl Ratio {
     }
 }
 
-/// The mean of the magnitudes of a chunk: sums of every eighth one in their order, then the sum of these.
+/// Returns the mean of the magnitudes of a chunk: the sum of every eighth magnitude in order, then
+/// the sum of these sums.
 fn mean(chunk: &[f32]) -> f64 {
     let mut lanes = [0.0; LANES];
     let (whole, rest) = chunk.as_chunks::<LANES>();

@@ -1,19 +1,20 @@
-//! Templar's quantizer: four uniform bins of 1.5 standard deviations over a whole tensor, decoded as their means.
+//! Implements Templar's quantizer: four uniform bins of 1.5 standard deviations over a whole
+//! tensor, decoded as their means.
 //!
-//! Sums are taken in f64 in a fixed order, that of [`sum`], and rounded to f32 once, where Templar's depend on the
-//! machine's vector width; everything after them is the same f32 arithmetic.
+//! Sums are computed in f64 in the fixed order of [`sum`], and rounded to f32 once. Templar's sums depend on
+//! the machine's vector width. Everything after the sums is the same f32 arithmetic as Templar's.
 
 use super::{PIECE, Values};
 use crate::threads::for_each;
 
-/// Bins, and the number of standard deviations that they cover together.
+/// The number of bins, and the number of standard deviations that they cover together.
 const BINS: f32 = 4.0;
 const RANGE: f32 = 6.0;
 
-/// Sums of every eighth value are taken apart: vectors add them side by side.
+/// The number of partial sums: every eighth value goes to the same one. Vectors add them side by side.
 const LANES: usize = 8;
 
-/// The sum and the number of the values of each bin.
+/// The sum and the number of the values in each bin.
 type Bins = [(f64, u32); 4];
 
 /// Quantizes the values that are sent of a tensor.
@@ -32,12 +33,12 @@ pub(super) fn quantize(values: &[f32], threads: usize) -> Values {
     Values::Templar { levels: bins.map(|(sum, count)| mean(sum, count.into()) + shift), codes }
 }
 
-/// Writes the codes of some values; their bins.
+/// Writes the codes of some values. Returns their bins.
 fn encode(values: &[f32], shift: f32, scale: f32, codes: &mut [u8]) -> Bins {
     for (code, value) in codes.iter_mut().zip(values) {
         *code = self::code(value - shift, scale);
     }
-    // Bins of every fourth value are summed apart, so that a sum need not wait for the one before it.
+    // Every fourth value has its own bins, so that an addition need not wait for the previous one.
     let mut lanes = [Bins::default(); 4];
     let add_to = |bins: &mut Bins, value: f32, code: u8| {
         let (sum, count) = &mut bins[usize::from(code & 3)];
@@ -56,12 +57,12 @@ fn encode(values: &[f32], shift: f32, scale: f32, codes: &mut [u8]) -> Bins {
     lanes.iter().fold(Bins::default(), add)
 }
 
-/// Both together.
+/// Adds two sets of bins.
 fn add(bins: Bins, other: &Bins) -> Bins {
     std::array::from_fn(|bin| (bins[bin].0 + other[bin].0, bins[bin].1 + other[bin].1))
 }
 
-/// The mean of the values and the width of a bin.
+/// Returns the mean of the values and the width of a bin.
 fn statistics(values: &[f32], threads: usize) -> (f32, f32) {
     let count = values.len() as f64;
     let shift = mean(sum(values, threads, f64::from), count);
@@ -74,8 +75,8 @@ fn statistics(values: &[f32], threads: usize) -> (f32, f32) {
     (shift, if scale.is_finite() && scale != 0.0 { scale } else { 1.0 })
 }
 
-/// The sum of a function of all values: pieces of [`PIECE`] values in their order; in a piece, the sums of every eighth
-/// value in their order.
+/// Returns the sum of a function of all values: first over pieces of [`PIECE`] values, then over the pieces
+/// in order. Within a piece, every eighth value is summed in order, then these sums in order.
 fn sum(values: &[f32], threads: usize, term: impl Fn(f32) -> f64 + Sync) -> f64 {
     let mut pieces = vec![0.0; values.len().div_ceil(PIECE)];
     for_each(
@@ -95,15 +96,16 @@ fn sum(values: &[f32], threads: usize, term: impl Fn(f32) -> f64 + Sync) -> f64 
     pieces.iter().sum()
 }
 
-/// The bin of a centred value: ties of the rounding go to the even number, as in torch.
+/// Returns the bin of a centred value. Rounding ties go to the even number, as in torch.
 fn code(centred: f32, scale: f32) -> u8 {
-    // At 2^23 the distance between numbers is 1: adding it rounds, and machines without an instruction for it do it too.
+    // At 2^23 adjacent f32 values are 1 apart, so adding it rounds to an integer. This also works
+    // on machines without a rounding instruction.
     const WHOLE: f32 = 8_388_608.0;
     let bin = (centred / scale + BINS / 2.0).clamp(0.0, BINS - 1.0);
     (bin + WHOLE).to_bits() as u8 & 3
 }
 
-/// A mean; 0 of nothing.
+/// Returns the mean, or 0 if `count` is 0.
 fn mean(sum: f64, count: f64) -> f32 {
     if count == 0.0 { 0.0 } else { (sum / count) as f32 }
 }
@@ -120,7 +122,7 @@ mod tests {
         }
     }
 
-    /// Made by running Templar's `compress.py` under torch 2.8.0.
+    /// Compares with a vector made by running Templar's `compress.py` under torch 2.8.0.
     #[test]
     fn golden_vector_of_templar() {
         let values = [-4.0, -2.5, -1.5, 1.5, 2.0, 3.0, -3.5, 5.0];

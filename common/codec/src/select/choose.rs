@@ -1,25 +1,26 @@
-//! The choice among the keys of a chunk: a bound that few reach, then exactly among those.
+//! Selects among the keys of a chunk: first finds a bound that few keys reach, then selects exactly
+//! among those.
 
 use super::{GROUPS, ROW, portable::magnitude};
 
-/// Most candidates among which the choice is made by counting; chunks with more of them, most values of which are equal,
-/// go another way.
+/// The most candidates for selection by counting. Chunks with more candidates, mostly of equal
+/// values, use partial sorting instead.
 pub(super) const MOST: usize = 1024;
 
-/// Keys of which whole multiples are counted.
+/// The unit of counting: keys are counted in whole multiples of this.
 pub(super) const VECTOR: usize = 16;
 
-/// How often the interval that holds the bound is halved.
+/// The number of times that the interval of the bound is halved.
 const HALVINGS: usize = 7;
 
-/// Memory for the choice.
+/// The memory for a selection.
 #[derive(Clone, Debug)]
 pub(super) struct Candidates {
     /// The candidates' keys.
     keys: Box<[u32; MOST + ROW]>,
     /// Their positions, ascending.
     positions: Box<[u16; MOST + ROW]>,
-    /// All keys, where they are chosen among by partial sorting.
+    /// All keys, for selection by partial sorting.
     all: Vec<u32>,
 }
 
@@ -29,19 +30,22 @@ impl Default for Candidates {
     }
 }
 
-/// What is done with vectors, where there are some.
+/// The operations that use vectors where the machine has them.
 pub(super) struct Kernels<AtLeast, Spread, Count> {
-    /// A bit for each value of a row whose magnitude is at least a bound.
+    /// Returns a bit for each value of a row: whether its magnitude is at least a bound.
     pub(super) at_least: AtLeast,
-    /// Writes the numbers of a row's set bits, added to the number of its first one; what is after them does not matter.
+    /// Writes the numbers of a row's set bits, added to the number of its first value. The
+    /// positions after them are unspecified.
     pub(super) spread: Spread,
-    /// How many keys are at least a bound; whole vectors of [`VECTOR`] keys.
+    /// Returns how many keys are at least a bound. Takes whole vectors of [`VECTOR`] keys.
     pub(super) count: Count,
 }
 
-/// Writes the positions of the largest values, fewer than there are. Whether it did: not if too many may be among them.
+/// Writes the positions of the largest values. Returns `false`, without a result, if too many
+/// values or positions are involved for this method.
 ///
-/// `values` are whole rows, `maxima` the largest magnitudes of groups of them. Inlined into callers that have vectors.
+/// `values` are whole rows with more values than `positions`, and `maxima` are the largest
+/// magnitudes of groups of them. Inlined into callers that have vectors.
 #[inline(always)]
 pub(super) fn choose(
     values: &[f32],
@@ -67,7 +71,7 @@ pub(super) fn choose(
     true
 }
 
-/// A key that at least `k` of the maxima reach, and not many more.
+/// Returns a key that at least `k` of the maxima reach, and not many more.
 #[inline(always)]
 fn bound(maxima: &[u32; GROUPS], k: usize, count: impl Fn(&[[u32; VECTOR]], u32) -> usize) -> u32 {
     let (least, most) =
@@ -83,7 +87,8 @@ fn bound(maxima: &[u32; GROUPS], k: usize, count: impl Fn(&[[u32; VECTOR]], u32)
 }
 
 impl Candidates {
-    /// Collects what reaches the bound, in order; how many. Nothing if there are too many.
+    /// Collects the values that reach the bound, in order, and returns their number. Returns `None`
+    /// if there are too many.
     #[inline(always)]
     fn collect(
         &mut self,
@@ -104,13 +109,14 @@ impl Candidates {
         for (key, &position) in self.keys.iter_mut().zip(&self.positions[..found]) {
             *key = magnitude(values[usize::from(position)]);
         }
-        // Counting takes whole vectors; zeros reach nothing.
+        // Counting takes whole vectors. Zeros reach no bound.
         self.keys[found..found + VECTOR].fill(0);
         Some(found)
     }
 
-    /// What the `k` largest candidates reach, and how many of those that are equal to it are among them, if not all. It is
-    /// in `range`, the lower end of which all candidates reach.
+    /// Returns the key that the `k` largest candidates reach. If not all candidates equal to it are
+    /// selected, also returns the number of those that are. The key is in `range`; all candidates
+    /// reach its lower end.
     #[inline(always)]
     fn threshold(
         &self,
@@ -134,7 +140,8 @@ impl Candidates {
         (low, (reach_low > k).then_some(k - reach_high))
     }
 
-    /// Writes the positions of candidates that reach the threshold; of those equal to it, only the first `ties`.
+    /// Writes the positions of the candidates that reach the threshold. Of those equal to it,
+    /// writes only the first `ties`.
     #[inline(always)]
     fn write(&self, found: usize, threshold: u32, ties: Option<usize>, positions: &mut [u16]) {
         let mut chosen = [0; 2 * GROUPS];
@@ -157,7 +164,8 @@ impl Candidates {
     }
 }
 
-/// Writes the positions of the largest values, by partial sorting: for small chunks, for many sent, for many equal values.
+/// Writes the positions of the largest values, by partial sorting. For small chunks, for many
+/// selected values, and for many equal values.
 pub(super) fn choose_slowly(values: &[f32], candidates: &mut Candidates, positions: &mut [u16]) {
     let k = positions.len();
     if k == 0 {

@@ -1,8 +1,8 @@
-//! What the vectors of [`simd`](super::simd) do, without them.
+//! Implements the loops of [`simd`](super::simd) without explicit vectors.
 
 use super::{GROUPS, MAGNITUDE, ROW, choose::VECTOR};
 
-/// `e = beta e + delta`, each operation rounded once.
+/// Computes `e = beta e + delta`, each operation rounded once.
 #[inline]
 pub(super) fn accumulate(error: &mut [f32], delta: &[f32], beta: f32) {
     for (error, delta) in error.iter_mut().zip(delta) {
@@ -11,14 +11,15 @@ pub(super) fn accumulate(error: &mut [f32], delta: &[f32], beta: f32) {
     }
 }
 
-/// A value's magnitude as an integer of the same order: positive floats are ordered like their bits. It is less than
-/// 2^31, so it is ordered as a signed integer too, which all vectors compare.
+/// Returns a value's magnitude as an integer of the same order: positive floats are ordered like
+/// their bits. The integer is less than 2^31, so it has the same order as a signed integer, which
+/// all vectors can compare.
 #[inline(always)]
 pub(super) fn magnitude(value: f32) -> u32 {
     value.to_bits() & MAGNITUDE
 }
 
-/// Keeps the largest magnitudes of the groups; that of a row's first value is `group`.
+/// Updates the largest magnitude of each group. The row's first value belongs to `group`.
 #[inline]
 pub(super) fn keep_largest(values: &[f32], group: usize, maxima: &mut [u32; GROUPS]) {
     let (first, rest) = values.split_at((GROUPS - group).min(values.len()));
@@ -27,7 +28,7 @@ pub(super) fn keep_largest(values: &[f32], group: usize, maxima: &mut [u32; GROU
     maxima.iter_mut().zip(rest).for_each(keep);
 }
 
-/// A bit for each value of a row whose magnitude is at least `bound`.
+/// Returns a bit for each value of a row: whether its magnitude is at least `bound`.
 #[inline]
 pub(super) fn at_least(values: &[f32; ROW], bound: u32) -> u64 {
     let mut bits = 0;
@@ -37,10 +38,11 @@ pub(super) fn at_least(values: &[f32; ROW], bound: u32) -> u64 {
     bits
 }
 
-/// Candidates of a row that are written whether there are so many or not: few branches for few of them.
+/// Candidates of a row that are always written, even if there are fewer. This saves branches in
+/// rows with few candidates.
 const AHEAD: usize = 4;
 
-/// Writes the numbers of the set bits, added to `first`; what is after them does not matter.
+/// Writes the numbers of the set bits, added to `first`. The positions after them are unspecified.
 #[inline(always)]
 pub(super) fn spread(mut bits: u64, first: u16, positions: &mut [u16; ROW]) {
     let mut write = |position: &mut u16| {
@@ -59,7 +61,7 @@ pub(super) fn spread(mut bits: u64, first: u16, positions: &mut [u16; ROW]) {
     }
 }
 
-/// How many keys are at least `bound`.
+/// Returns how many keys are at least `bound`.
 #[inline(always)]
 pub(super) fn count(keys: &[[u32; VECTOR]], bound: u32) -> usize {
     let reached = |key: &u32| u32::from(*key as i32 >= bound as i32);

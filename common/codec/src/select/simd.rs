@@ -1,7 +1,9 @@
-//! The loops over all values of a chunk, with the widest vectors that the machine has: the only `unsafe` code here.
+//! Implements the loops over all values of a chunk, with the widest vectors that the machine has.
+//! This is the only `unsafe` code of this crate.
 //!
-//! Two things make it unsafe. Vectors are loaded and stored through pointers: each safe function first asserts that all
-//! rows lie within its slices. And instructions must exist: a [`Simd`] is only made by asking the machine.
+//! Two things make it unsafe. First, vectors are loaded and stored through pointers: each safe
+//! function first asserts that all rows lie within its slices. Second, the instructions must exist:
+//! a [`Simd`] is only created after asking the machine.
 #![allow(unsafe_code)]
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
     portable,
 };
 
-/// The vectors that are used.
+/// The vector instructions in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simd(Kind);
 
@@ -27,7 +29,7 @@ impl Simd {
     /// No vectors beyond those that every machine of this architecture has.
     pub const PORTABLE: Self = Self(Kind::Portable);
 
-    /// All that this machine has, the widest last.
+    /// Returns all kinds of vectors that this machine has, the widest last.
     #[must_use]
     pub fn available() -> Vec<Self> {
         let mut found = vec![Self::PORTABLE];
@@ -48,13 +50,13 @@ impl Simd {
         found
     }
 
-    /// The widest that this machine has.
+    /// Returns the widest vectors that this machine has.
     #[must_use]
     pub fn best() -> Self {
         Self::available().pop().unwrap_or(Self::PORTABLE)
     }
 
-    /// Its name: `portable`, `avx2`, `avx512`.
+    /// Returns the name: `portable`, `avx2` or `avx512`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -67,7 +69,8 @@ impl Simd {
     }
 }
 
-/// Chunks side by side: of each, rows of [`ROW`] values, each row `stride` values after the one before it.
+/// Full-width chunks side by side. Each has `rows` rows of [`ROW`] values. Each row begins `stride`
+/// values after the previous one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub(super) chunks: usize,
@@ -75,16 +78,16 @@ pub(super) struct Tile {
     pub(super) stride: usize,
 }
 
-/// What is copied of a tile.
+/// The copy of a tile.
 pub(super) struct Copied<'a> {
     /// The values of each chunk, one chunk after the other.
     pub(super) values: &'a mut [f32],
-    /// The largest magnitudes of its groups, for each chunk.
+    /// The largest magnitude of each group, for each chunk.
     pub(super) maxima: &'a mut [[u32; GROUPS]],
 }
 
 impl Tile {
-    /// Values from the first to the last one; nothing if they cannot be counted.
+    /// Returns the number of values from the first to the last one, or `None` on overflow.
     fn span(self) -> Option<usize> {
         match self.rows.checked_sub(1) {
             Some(last) => last.checked_mul(self.stride)?.checked_add(self.chunks.checked_mul(ROW)?),
@@ -92,7 +95,7 @@ impl Tile {
         }
     }
 
-    /// Asserts that slices of these lengths hold the tile and its copy: what the unsafe code relies on.
+    /// Asserts that slices of these lengths hold the tile and its copy. The unsafe code relies on this.
     fn check(self, values: usize, to: &Copied<'_>) {
         assert!(self.span().is_some_and(|span| span <= values), "{values} values do not hold {self:?}");
         let room = self.chunks.checked_mul(self.rows).and_then(|rows| rows.checked_mul(ROW));
@@ -101,44 +104,46 @@ impl Tile {
     }
 }
 
-/// A tile that is being read: its rows are copied, and the largest magnitudes of its groups are found, one row of a chunk after
-/// the other, while it is chosen among those that were read before. So memory is not idle meanwhile.
+/// A tile that is being read. Its rows are copied and the largest magnitudes of its groups are
+/// found, one row of a chunk at a time. This happens while values are selected from the chunks read
+/// before, so memory is not idle meanwhile.
 pub(super) struct Reading<'a> {
     source: Source<'a>,
     tile: Tile,
     to: Copied<'a>,
-    /// The row that is next, of the first chunk.
+    /// The next row, in the first chunk.
     row: Row,
-    /// Its number in the chunk.
+    /// The row's number in the chunk.
     number: usize,
-    /// The chunk that is next.
+    /// The next chunk.
     chunk: usize,
 }
 
 /// A row of a chunk.
 #[derive(Clone, Copy, Default)]
 struct Row {
-    /// Its place in the values.
+    /// The row's place in the values.
     at: usize,
-    /// Its place in the copy.
+    /// The row's place in the copy.
     to: usize,
-    /// The place of what is read some rows later.
+    /// The place of a row that is read some rows later, for prefetching.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     ahead: usize,
-    /// Its chunk.
+    /// The row's chunk.
     chunk: usize,
-    /// The group of its first value.
+    /// The group of the row's first value.
     group: usize,
 }
 
-/// How many rows ahead memory is asked for.
+/// The number of rows by which prefetching runs ahead.
 const AHEAD: usize = 2;
 
-/// How many groups a row is shifted against the one before it, so that one large column does not hold all maxima.
+/// The number of groups by which each row is shifted against the previous one. Thus one large
+/// column does not hold all maxima.
 const SHIFT: usize = 16;
 
 impl<'a> Reading<'a> {
-    /// The first row is next. The tile begins where the source does.
+    /// Starts to read at the first row. The tile begins where the source does.
     pub(super) fn new(source: Source<'a>, tile: Tile, to: Copied<'a>) -> Self {
         tile.check(source.len(), &to);
         to.maxima.fill([0; GROUPS]);
@@ -147,26 +152,27 @@ impl<'a> Reading<'a> {
         reading
     }
 
-    /// Nothing to be read.
+    /// Creates a reading of nothing.
     pub(super) fn none() -> Self {
         let tile = Tile { chunks: 0, rows: 0, stride: 0 };
         Self::new(Source::Values(&[]), tile, Copied { values: &mut [], maxima: &mut [] })
     }
 
-    /// The first chunk's row of this number. All places are within slices, so nothing overflows; those ahead are only asked for.
+    /// Returns the row with this number of the first chunk. All places are within slices, so
+    /// nothing overflows. Places ahead are only prefetched.
     #[inline(always)]
     fn first(&self, number: usize) -> Row {
         let Tile { chunks, rows, stride } = self.tile;
         let ahead = match number.wrapping_add(AHEAD) {
             later if later < rows => later.wrapping_mul(stride),
-            // Past the last row, those of the tile to the right, which is next.
+            // After the last row come the rows of the tile to the right, which is next.
             later => later.wrapping_sub(rows).wrapping_mul(stride).wrapping_add(chunks.wrapping_mul(ROW)),
         };
         let (at, to) = (number.wrapping_mul(stride), number.wrapping_mul(ROW));
         Row { at, to, ahead, chunk: 0, group: number.wrapping_mul(SHIFT) % GROUPS }
     }
 
-    /// The next row, in the order of memory; nothing after the last one.
+    /// Returns the next row, in the order of memory, or `None` after the last one.
     #[inline(always)]
     fn next(&mut self) -> Option<Row> {
         if self.number >= self.tile.rows || self.tile.chunks == 0 {
@@ -189,7 +195,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Reads what is left of a tile.
+/// Reads the rest of a tile.
 pub(super) fn finish(simd: Simd, mut reading: Reading<'_>) {
     match simd.0 {
         Kind::Portable => {
@@ -216,7 +222,8 @@ pub(super) fn finish(simd: Simd, mut reading: Reading<'_>) {
     }
 }
 
-/// [`choose`](super::choose::choose) with these vectors; meanwhile, reads what is next, as far as it comes.
+/// Calls [`choose`](super::choose::choose) with these vectors. Meanwhile continues to read
+/// `reading`, as far as it gets.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub(super) fn choose(
     simd: Simd,
@@ -241,20 +248,21 @@ pub(super) fn choose(
     }
 }
 
-/// Asks for the row of a chunk at this place.
+/// Prefetches the row of a chunk at this place.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn prefetch(values: *const f32, place: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // The last value of each line's worth: where rows begin within a line, its end is in the next one.
+    // Ask for the last value of each cache line's worth: if a row begins inside a cache line, its
+    // end is in the next line.
     let row = values.wrapping_add(place).wrapping_add(15);
     for line in 0..ROW / 16 {
-        // SAFETY: it is a hint, which does not fault wherever it points.
+        // SAFETY: a prefetch is a hint and does not fault, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(line * 16).cast()) };
     }
 }
 
-/// 8 values at a time.
+/// Loops over 8 values at a time.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::{Candidates, GROUPS, Kernels, ROW, Reading, Row, Source, VECTOR, prefetch};
@@ -264,7 +272,7 @@ mod avx2 {
     /// Values of a vector.
     const LANES: usize = 8;
 
-    /// Reads the next row; whether there was one.
+    /// Reads the next row. Returns whether there was one.
     ///
     /// # Safety
     /// The machine has AVX2.
@@ -272,7 +280,8 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn read(reading: &mut Reading<'_>) -> bool {
         let Some(Row { at, to: copy, ahead, chunk, group }) = reading.next() else { return false };
-        // SAFETY: the tile lies within its source, and there is room for it: this was asserted when the reading began.
+        // SAFETY: the tile lies within its source, and the copy has room for it. This was asserted
+        // when the reading began.
         unsafe {
             let maxima = reading.to.maxima.get_unchecked_mut(chunk);
             let copy = reading.to.values.as_mut_ptr().add(copy);
@@ -302,7 +311,7 @@ mod avx2 {
         true
     }
 
-    /// Copies a row's vectors, and keeps the largest magnitudes of the groups that begin at `group`.
+    /// Copies a row's vectors and updates the largest magnitudes of the groups that begin at `group`.
     ///
     /// # Safety
     /// The machine has AVX2; `copy` has room for a row.
@@ -314,7 +323,8 @@ mod avx2 {
             let values = take(vector);
             let key = _mm256_and_si256(_mm256_castps_si256(values), magnitude);
             let most = maxima.as_mut_ptr().wrapping_add(group.wrapping_add(vector * LANES) % GROUPS);
-            // SAFETY: groups are counted in whole vectors, so one begins at this place; the copy has room for a row.
+            // SAFETY: groups are counted in whole vectors, so a vector begins at this place. The
+            // copy has room for a row.
             unsafe {
                 _mm256_storeu_ps(copy.add(vector * LANES), values);
                 _mm256_storeu_si256(most.cast(), _mm256_max_epu32(_mm256_loadu_si256(most.cast()), key));
@@ -322,11 +332,11 @@ mod avx2 {
         }
     }
 
-    /// A bit for each value of a row whose magnitude is at least `bound`.
+    /// Returns a bit for each value of a row: whether its magnitude is at least `bound`.
     #[target_feature(enable = "avx2")]
     fn at_least(values: &[f32; ROW], bound: u32) -> u64 {
         let magnitude = _mm256_set1_epi32(MAGNITUDE as i32);
-        // Magnitudes are ordered as signed integers too; the bound less 1 may be -1.
+        // Magnitudes have the same order as signed integers. `bound - 1` may be -1.
         let below = _mm256_set1_epi32((bound as i32).wrapping_sub(1));
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         let mut bits = 0;
@@ -339,14 +349,14 @@ mod avx2 {
             };
             let low = _mm256_packs_epi32(reached(0), reached(1));
             let high = _mm256_packs_epi32(reached(2), reached(3));
-            // Packing works on halves of vectors: the quarters are put in order after it.
+            // Packing works on halves of vectors, so the quarters are reordered afterwards.
             let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
             bits |= u64::from(_mm256_movemask_epi8(bytes) as u32) << (half * ROW / 2);
         }
         bits
     }
 
-    /// [`choose`](generic) with these instructions.
+    /// Calls [`choose`](generic) with these instructions.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
         reading: &mut Reading<'_>,
@@ -355,7 +365,7 @@ mod avx2 {
         candidates: &mut Candidates,
         positions: &mut [u16],
     ) -> bool {
-        // The closures have the instructions of the function around them.
+        // The closures inherit the instructions of the enclosing function.
         let kernels = Kernels {
             at_least: |values: &[f32; ROW], bound| at_least(values, bound),
             spread: |bits, first, positions: &mut [u16; ROW]| {
@@ -368,7 +378,7 @@ mod avx2 {
         generic(values, maxima, candidates, positions, kernels)
     }
 
-    /// How many keys are at least `bound`.
+    /// Returns how many keys are at least `bound`.
     #[target_feature(enable = "avx2,popcnt")]
     fn count(keys: &[[u32; VECTOR]], bound: u32) -> usize {
         let below = _mm256_set1_epi32((bound as i32).wrapping_sub(1));
@@ -383,7 +393,7 @@ mod avx2 {
     }
 }
 
-/// 16 values at a time.
+/// Loops over 16 values at a time.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use super::{Candidates, GROUPS, Kernels, ROW, Reading, Row, Source, VECTOR, prefetch};
@@ -403,7 +413,7 @@ mod avx512 {
         numbers
     };
 
-    /// Reads the next row; whether there was one.
+    /// Reads the next row. Returns whether there was one.
     ///
     /// # Safety
     /// The machine has AVX-512F.
@@ -411,7 +421,8 @@ mod avx512 {
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn read(reading: &mut Reading<'_>) -> bool {
         let Some(Row { at, to: copy, ahead, chunk, group }) = reading.next() else { return false };
-        // SAFETY: the tile lies within its source, and there is room for it: this was asserted when the reading began.
+        // SAFETY: the tile lies within its source, and the copy has room for it. This was asserted
+        // when the reading began.
         unsafe {
             let maxima = reading.to.maxima.get_unchecked_mut(chunk);
             let copy = reading.to.values.as_mut_ptr().add(copy);
@@ -441,7 +452,7 @@ mod avx512 {
         true
     }
 
-    /// Copies a row's vectors, and keeps the largest magnitudes of the groups that begin at `group`.
+    /// Copies a row's vectors and updates the largest magnitudes of the groups that begin at `group`.
     ///
     /// # Safety
     /// The machine has AVX-512F; `copy` has room for a row.
@@ -453,7 +464,8 @@ mod avx512 {
             let values = take(vector);
             let key = _mm512_and_si512(_mm512_castps_si512(values), magnitude);
             let most = maxima.as_mut_ptr().wrapping_add(group.wrapping_add(vector * LANES) % GROUPS);
-            // SAFETY: groups are counted in whole vectors, so one begins at this place; the copy has room for a row.
+            // SAFETY: groups are counted in whole vectors, so a vector begins at this place. The
+            // copy has room for a row.
             unsafe {
                 _mm512_storeu_ps(copy.add(vector * LANES), values);
                 _mm512_storeu_si512(most.cast(), _mm512_max_epu32(_mm512_loadu_si512(most.cast()), key));
@@ -461,7 +473,7 @@ mod avx512 {
         }
     }
 
-    /// A bit for each value of a row whose magnitude is at least `bound`.
+    /// Returns a bit for each value of a row: whether its magnitude is at least `bound`.
     #[target_feature(enable = "avx512f")]
     fn at_least(values: &[f32; ROW], bound: u32) -> u64 {
         let (bound, magnitude) = (_mm512_set1_epi32(bound as i32), _mm512_set1_epi32(MAGNITUDE as i32));
@@ -476,7 +488,7 @@ mod avx512 {
         bits
     }
 
-    /// [`choose`](generic) with these instructions.
+    /// Calls [`choose`](generic) with these instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
     pub(super) fn choose(
         reading: &mut Reading<'_>,
@@ -485,7 +497,7 @@ mod avx512 {
         candidates: &mut Candidates,
         positions: &mut [u16],
     ) -> bool {
-        // The closures have the instructions of the function around them.
+        // The closures inherit the instructions of the enclosing function.
         let kernels = Kernels {
             at_least: |values: &[f32; ROW], bound| at_least(values, bound),
             spread: |bits, first, positions: &mut [u16; ROW]| {
@@ -517,7 +529,7 @@ mod avx512 {
         }
     }
 
-    /// How many keys are at least `bound`.
+    /// Returns how many keys are at least `bound`.
     #[target_feature(enable = "avx512f,popcnt")]
     fn count(keys: &[[u32; VECTOR]], bound: u32) -> usize {
         let bound = _mm512_set1_epi32(bound as i32);

@@ -1,10 +1,10 @@
-//! Each implementation against a full sort.
+//! Compares each implementation of selection with a full sort.
 
 use super::*;
 use crate::chunks::Geometry;
 use proptest::prelude::*;
 
-/// The same choice by a full sort.
+/// Selects by a full sort.
 fn by_sorting(values: &[f32], k: usize) -> Vec<u16> {
     let mut order: Vec<u16> = (0..values.len()).map(|position| position as u16).collect();
     let size = |position: u16| {
@@ -17,7 +17,7 @@ fn by_sorting(values: &[f32], k: usize) -> Vec<u16> {
     order
 }
 
-/// Asserts that all implementations choose as a full sort does.
+/// Asserts that all implementations select as a full sort does.
 fn check(values: &[f32], k: usize) {
     let expected = by_sorting(values, k);
     for simd in Simd::available() {
@@ -27,7 +27,7 @@ fn check(values: &[f32], k: usize) {
     }
 }
 
-/// Whole numbers of 32 bits that look random.
+/// Returns a generator of pseudo-random 32-bit integers.
 fn stream(seed: u64) -> impl FnMut() -> u32 {
     let mut state = seed | 1;
     move || {
@@ -36,7 +36,7 @@ fn stream(seed: u64) -> impl FnMut() -> u32 {
     }
 }
 
-/// Values of which many are equal, zero, denormal, infinite or no number.
+/// Generates values of which many are equal, zero, denormal, infinite or NaN.
 fn value() -> impl Strategy<Value = f32> {
     prop_oneof![
         4 => -2.0f32..2.0,
@@ -47,15 +47,15 @@ fn value() -> impl Strategy<Value = f32> {
     ]
 }
 
-/// Makes a chunk that is hard: from a position and a random number, a value.
+/// A generator of a hard chunk: a value from a position and a random number.
 type Make = fn(usize, u32) -> f32;
 
 const HARD: [Make; 13] = [
     // Zeros.
     |_, _| 0.0,
-    // One value.
+    // One value everywhere.
     |_, _| -1.5,
-    // All bits.
+    // Any bits.
     |_, random| f32::from_bits(random),
     // Whole numbers.
     |_, random| random as f32 - 2_147_483_648.0,
@@ -67,7 +67,7 @@ const HARD: [Make; 13] = [
     |_, random| f32::from_bits(random % 300),
     // Infinities.
     |_, random| if random % 40 == 0 { f32::INFINITY } else { 1.0 },
-    // No numbers.
+    // NaN.
     |_, random| if random % 3 == 0 { f32::NAN } else { random as f32 },
     // Rising.
     |at, _| at as f32,
@@ -114,8 +114,8 @@ fn each_position_of_a_full_chunk_can_be_chosen_alone_and_in_a_tie() {
     }
 }
 
-/// Chunks of tensors are read where they lie, with or without a sum, some at a time and while it is chosen among those before; bits
-/// are those of the plain sum.
+/// Checks that chunks of tensors are read correctly in place: with or without a sum, several at a
+/// time, and while values are selected from the chunks before. The bits are those of the plain sum.
 #[test]
 fn chunks_of_tensors_are_read_and_summed_alike() {
     let shapes: [&[usize]; 6] = [&[64, 64], &[128, 1280], &[192, 576], &[100, 130], &[64 * 5], &[7, 64]];

@@ -1,9 +1,9 @@
-//! From tensors to what is sent of them: the largest values of each chunk, quantized.
+//! Compresses tensors: selects the largest values of each chunk, and quantizes them.
 //!
-//! Error feedback is added in the pass that reads the values to choose from, so that memory is read once. Threads take
-//! pieces of tensors; what they make does not depend on how many there are. Besides the tensors and the result, the
-//! memory that is needed is that of the chosen values, of which tensors are taken together only so many as
-//! [`TOGETHER`] says, and a few hundred KiB for each thread.
+//! Error feedback is added in the pass that reads the values for selection, so memory is read once. Threads
+//! take pieces of tensors. The result does not depend on the number of threads. Besides the tensors and the
+//! result, the memory needed is that of the selected values, plus a few hundred KiB per thread. Only tensors
+//! of up to [`TOGETHER`] values are compressed at a time, which bounds the former.
 
 use super::{SparseSpec, SparseTensor};
 use crate::{
@@ -17,42 +17,45 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Values of tensors that are compressed together: their chosen ones have 4 MiB when 64 of 4096 are sent.
+/// The most values of tensors that are compressed together. Their selected values take 4 MiB when
+/// 64 of 4096 are sent.
 const TOGETHER: usize = 64 << 20;
 
-/// Values of a piece, which one thread takes: 2 MiB, so that there are many, or one row of chunks if that is more.
+/// Values per piece, the work of one thread: 2 MiB, so that there are many pieces. A piece is one
+/// row of chunks if that is more.
 const PIECE: usize = 512 << 10;
 
-/// What is compressed: the values of all tensors, one tensor after the other.
+/// The input of compression: the values of all tensors, one tensor after the other.
 #[derive(Debug)]
 pub enum Source<'a> {
-    /// These values.
+    /// Plain values.
     Values(&'a [f32]),
-    /// What was not sent before, to which a window's pseudo-gradient is added first: `e = beta e + delta`.
+    /// The error feedback, to which a window's pseudo-gradient is added first:
+    /// `e = beta e + delta`.
     Feedback {
-        /// What was not sent; afterwards, the sum.
+        /// The values not sent before. Compression replaces them with the sum.
         error: &'a mut [f32],
         /// The pseudo-gradient.
         pseudo_gradient: &'a [f32],
     },
 }
 
-/// Why a tensor cannot be compressed.
+/// An error from compressing a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompressError {
-    /// A value that is infinite or no number: training has diverged.
+    /// A value is infinite or NaN: training has diverged.
     #[error("the value at {coordinate} is not finite: training has diverged")]
     NotFinite {
-        /// Its place in the tensor.
+        /// The place of the value in the tensor.
         coordinate: usize,
     },
-    /// Values so large that their quantized form is not finite.
+    /// The values are so large that their quantized form is not finite.
     #[error("values of magnitude up to {largest} are too large to quantize: training has diverged")]
     TooLarge {
-        /// The largest magnitude, as text so that the error is comparable.
+        /// The largest magnitude, as text so that the error can be compared.
         largest: String,
     },
-    /// The slice is not the tensor's.
+    /// The number of values is not that of the tensor.
     #[error("{found} values are given for a tensor of {expected}")]
     Length {
         /// Values given.
@@ -62,20 +65,20 @@ pub enum CompressError {
     },
 }
 
-/// Why tensors cannot be compressed: the first one that cannot.
+/// An error from compressing several tensors: the first tensor that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("tensor {tensor}: {source}")]
 pub struct CompressAllError {
     /// The number of the tensor.
     pub tensor: usize,
-    /// Why it cannot.
+    /// The reason.
     pub source: CompressError,
 }
 
-/// Chooses and quantizes what is sent of a tensor (its error feedback, in SparseLoCo), on one thread.
+/// Selects and quantizes the sent values of a tensor (its error feedback, in SparseLoCo), on one thread.
 ///
 /// # Errors
-/// A value is not finite, or so large that its quantized form would not be.
+/// Fails if a value is not finite, or so large that its quantized form would not be.
 pub fn compress(
     values: &[f32],
     geometry: &Geometry,
@@ -88,13 +91,14 @@ pub fn compress(
     Ok(made.remove(0))
 }
 
-/// Chooses and quantizes what is sent of all tensors, which have these geometries, on so many threads; the result is
-/// the same for any number of them. With [`Source::Feedback`], this is all that a miner does between training and
-/// encoding.
+/// Selects and quantizes the sent values of all tensors with these geometries, on `threads`
+/// threads. The result is the same for any number of threads. With [`Source::Feedback`], this is
+/// all that a miner does between training and encoding.
 ///
 /// # Errors
-/// A value is not finite, or so large that its quantized form would not be; or there are more or fewer values than the
-/// tensors have. The error feedback is of no use then: a part of the pseudo-gradient was added.
+/// Fails if a value is not finite, or so large that its quantized form would not be. Fails if the
+/// number of values is not that of the tensors. After an error, do not use the error feedback: only
+/// a part of the pseudo-gradient was added.
 pub fn compress_all(
     source: Source<'_>,
     tensors: &[Geometry],
@@ -116,11 +120,11 @@ pub fn compress_all(
     Ok(made)
 }
 
-/// The positions of the values of largest magnitude of each chunk, `topk` or all: what [`compress_all`] chooses, alone,
-/// with these vectors and on so many threads. For measurements.
+/// Returns the positions of the values of largest magnitude of each chunk, `topk` or all. This is the
+/// selection of [`compress_all`] alone, with these vectors and on `threads` threads. For measurements.
 ///
 /// # Panics
-/// The values are not those of a tensor of this geometry.
+/// Panics if the number of values is not that of a tensor of this geometry.
 #[must_use]
 pub fn select(values: &[f32], tensor: &Geometry, topk: usize, simd: Simd, threads: usize) -> Vec<u16> {
     assert_eq!(values.len(), tensor.len(), "values have the shape of their tensor");
@@ -142,7 +146,7 @@ fn check_length(found: usize, expected: usize) -> Result<(), CompressError> {
     if found == expected { Ok(()) } else { Err(CompressError::Length { found, expected }) }
 }
 
-/// The first tensors, at least one, that have no more than [`TOGETHER`] values.
+/// Returns the first tensors that have no more than [`TOGETHER`] values together, at least one tensor.
 fn together(tensors: &[Geometry]) -> &[Geometry] {
     let mut values = 0;
     let fits = tensors.iter().take_while(|tensor| {
@@ -152,31 +156,31 @@ fn together(tensors: &[Geometry]) -> &[Geometry] {
     &tensors[..fits.count().max(1)]
 }
 
-/// The values that are chosen of a tensor.
+/// The selected values of a tensor.
 struct Chosen {
     positions: Vec<u16>,
     values: Vec<f32>,
 }
 
 impl Chosen {
-    /// Room for so many values of each chunk.
+    /// Creates room for `sent` values of each chunk.
     fn none(tensor: &Geometry, sent: usize) -> Self {
         let count = tensor.chunks() * sent;
         Self { positions: vec![0; count], values: vec![0.0; count] }
     }
 }
 
-/// Some rows of chunks of a tensor, and what is chosen of them.
+/// Some rows of chunks of a tensor, with room for their selected values.
 struct Piece<'a> {
     geometry: Geometry,
     source: Source<'a>,
-    /// Values sent of each chunk.
+    /// Values sent per chunk.
     sent: usize,
     positions: &'a mut [u16],
     values: &'a mut [f32],
 }
 
-/// Compresses tensors, and appends them to those before.
+/// Compresses tensors and appends the results to `made`.
 fn compress_together(
     mut source: Source<'_>,
     tensors: &[Geometry],
@@ -217,7 +221,7 @@ fn compress_together(
 }
 
 impl<'a> Source<'a> {
-    /// How many values there are, and of what is added to them.
+    /// Returns the number of values, and of the pseudo-gradient's values.
     fn lengths(&self) -> [usize; 2] {
         match self {
             Self::Values(values) => [values.len(); 2],
@@ -225,7 +229,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The values as they are.
+    /// Returns the values.
     fn values(&self) -> &[f32] {
         match self {
             Self::Values(values) => values,
@@ -233,7 +237,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The same, for a shorter time.
+    /// Reborrows the source for a shorter lifetime.
     fn reborrow(&mut self) -> Source<'_> {
         match self {
             Self::Values(values) => Source::Values(values),
@@ -241,7 +245,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The first so many values, and the others.
+    /// Splits the source into the first `at` values and the others.
     fn split(self, at: usize) -> (Self, Self) {
         match self {
             Self::Values(values) => {
@@ -257,7 +261,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// What a selector reads from a place on.
+    /// Returns the source for a selector that starts at a place.
     fn from(&mut self, place: usize, beta: f32) -> select::Source<'_> {
         match self {
             Self::Values(values) => select::Source::Values(&values[place..]),
@@ -271,7 +275,7 @@ impl<'a> Source<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// A tensor in pieces.
+    /// Splits a tensor into pieces.
     fn all(geometry: Geometry, sent: usize, source: Source<'a>, chosen: &'a mut Chosen) -> Vec<Self> {
         let bands = (PIECE / geometry.band().max(1)).max(1);
         let share = (bands * geometry.across() * sent).max(1);
@@ -287,7 +291,7 @@ impl<'a> Piece<'a> {
         slots.filter_map(piece).collect()
     }
 
-    /// Chooses what is sent of the piece. Whether all its values are finite.
+    /// Selects the sent values of the piece. Returns whether all its values are finite.
     fn choose(mut self, selector: &mut Selector, beta: f32) -> bool {
         let Self { geometry, sent, .. } = self;
         let chunks = self.positions.len() / sent;
@@ -306,7 +310,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// The chunks that are read together: some that lie side by side.
+/// Returns the ranges of chunks that are read together. The chunks of a range lie side by side.
 fn runs(chunks: usize, geometry: &Geometry) -> impl Iterator<Item = Range<usize>> + use<> {
     let (across, together) = (geometry.across(), Selector::together(geometry.size()));
     let mut start = 0;
@@ -318,7 +322,7 @@ fn runs(chunks: usize, geometry: &Geometry) -> impl Iterator<Item = Range<usize>
     })
 }
 
-/// The first value that is not finite: its tensor, and its place there.
+/// Returns the tensor and the place of the first value that is not finite.
 fn not_finite(values: &[f32], tensors: &[Geometry]) -> (usize, usize) {
     let mut from = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
     for (number, tensor) in tensors.iter().enumerate() {
@@ -330,7 +334,7 @@ fn not_finite(values: &[f32], tensors: &[Geometry]) -> (usize, usize) {
     (0, from)
 }
 
-/// The largest magnitude, for people.
+/// Returns the largest magnitude as text.
 fn largest(values: &[f32]) -> String {
     format!("{:e}", values.iter().fold(0.0f32, |most, value| most.max(value.abs())))
 }
@@ -377,7 +381,7 @@ mod tests {
         assert_eq!(compress(&mut error[1..]), "tensor 0: 151 values are given for a tensor of 152");
     }
 
-    /// Values are read with the tile before them: each is looked at, wherever it is.
+    /// Checks that each value is examined in any chunk: values are read along with the tile before them.
     #[test]
     fn what_is_not_finite_is_found_in_any_chunk() {
         let geometry = Geometry::new(&[128, 640], 64).unwrap();
@@ -404,7 +408,7 @@ mod tests {
         }
     }
 
-    /// Values of which many are equal, and some denormal.
+    /// Returns values of which many are equal, and some are denormal.
     fn noise(seed: u64, count: usize) -> Vec<f32> {
         let mut state = seed | 1;
         let mut draw = || {

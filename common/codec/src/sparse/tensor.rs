@@ -1,32 +1,32 @@
-//! What is sent of one tensor, decoded.
+//! Holds the sent values of one tensor, decoded.
 
 use crate::{chunks::Geometry, quantize::Values};
 
-/// The values that are sent of one tensor: as many of each chunk, with their positions.
+/// The values that are sent of one tensor, with their positions. Each chunk sends the same number of values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseTensor {
-    /// Values of each chunk.
+    /// Values sent per chunk.
     pub(crate) sent: usize,
-    /// Positions of the values in their chunks, chunk after chunk, ascending in each.
+    /// The positions of the values in their chunks, chunk after chunk, ascending in each.
     pub(crate) positions: Vec<u16>,
     /// The values, in the same order.
     pub(crate) values: Values,
 }
 
-/// Why positions and values are no sparse tensor.
+/// An error in the positions or values of a sparse tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SparseTensorError {
-    /// Not as many positions or values as the tensor's chunks send.
-    #[error("{found} {what} are given: {expected} are sent of this tensor")]
+    /// The number of positions, values or scales does not fit the tensor's chunks.
+    #[error("{found} {what} are given: this tensor sends {expected}")]
     Count {
-        /// Positions, values or scales.
+        /// The counted thing: positions, values or scales.
         what: &'static str,
-        /// How many there are.
+        /// The number given.
         found: usize,
-        /// How many there must be.
+        /// The number required.
         expected: usize,
     },
-    /// A position that is not after the one before it, or not in the chunk.
+    /// A position is not after the previous one, or not in the chunk.
     #[error("position {position} of chunk {chunk} is out of order or outside of the chunk")]
     Position {
         /// The chunk.
@@ -34,16 +34,17 @@ pub enum SparseTensorError {
         /// The position.
         position: u16,
     },
-    /// A value that no quantizer makes.
-    #[error("the values are not what a quantizer makes: {0}")]
+    /// No quantizer produces such a value.
+    #[error("no quantizer produces these values: {0}")]
     Value(&'static str),
 }
 
 impl SparseTensor {
-    /// A sparse tensor of known positions and values: of each chunk of `geometry`, `topk` values or all.
+    /// Creates a sparse tensor from positions and values. Each chunk of `geometry` has `topk`
+    /// values, or all if it is smaller.
     ///
     /// # Errors
-    /// Positions are not ascending in their chunks, counts are wrong, or values are not finite.
+    /// Fails if positions are not ascending within their chunks, counts are wrong, or values are not finite.
     pub fn new(
         geometry: &Geometry,
         topk: usize,
@@ -68,31 +69,31 @@ impl SparseTensor {
         Ok(Self { sent, positions, values })
     }
 
-    /// Values sent of each chunk.
+    /// Returns the number of values sent per chunk.
     #[must_use]
     pub fn sent(&self) -> usize {
         self.sent
     }
 
-    /// Number of chunks.
+    /// Returns the number of chunks.
     #[must_use]
     pub fn chunks(&self) -> usize {
         self.positions.len() / self.sent.max(1)
     }
 
-    /// Positions of the values in their chunks, chunk after chunk.
+    /// Returns the positions of the values in their chunks, chunk after chunk.
     #[must_use]
     pub fn positions(&self) -> &[u16] {
         &self.positions
     }
 
-    /// The values, chunk after chunk.
+    /// Returns the values, chunk after chunk.
     #[must_use]
     pub fn values(&self) -> &Values {
         &self.values
     }
 
-    /// The codes of the values, chunk after chunk; none where values have no codes.
+    /// Returns the codes of the values, chunk after chunk, or an empty slice if the values have no codes.
     #[must_use]
     pub fn codes(&self) -> &[u8] {
         match &self.values {
@@ -103,13 +104,13 @@ impl SparseTensor {
         }
     }
 
-    /// The positions of one chunk.
+    /// Returns the positions of one chunk.
     #[must_use]
     pub fn chunk_positions(&self, chunk: usize) -> &[u16] {
         &self.positions[chunk * self.sent..(chunk + 1) * self.sent]
     }
 
-    /// The values of one chunk.
+    /// Returns the values of one chunk.
     pub(crate) fn chunk_values(&self, chunk: usize) -> ChunkValues<'_> {
         let range = chunk * self.sent..(chunk + 1) * self.sent;
         match &self.values {
@@ -123,7 +124,8 @@ impl SparseTensor {
         }
     }
 
-    /// Calls `visit(position, value)` for each value of a chunk, each value multiplied by `factor` and rounded once.
+    /// Calls `visit(position, value)` for each value of a chunk. Each value is multiplied by
+    /// `factor` and rounded once.
     pub fn visit_chunk(&self, chunk: usize, factor: f32, visit: impl FnMut(u16, f32)) {
         self.chunk_values(chunk).visit(self.chunk_positions(chunk), factor, visit);
     }
@@ -138,27 +140,27 @@ impl SparseTensor {
         }
     }
 
-    /// The sum of the squares of a chunk's values, in f64: from counts of the levels where values have levels, so that
-    /// it does not depend on the order of the values.
+    /// Returns the sum of the squares of a chunk's values, in f64. If values have levels, it is
+    /// computed from the counts of the levels, so it does not depend on the order of the values.
     #[must_use]
     pub fn chunk_energy(&self, chunk: usize) -> f64 {
         self.chunk_values(chunk).energy()
     }
 }
 
-/// What the values of a chunk are made from.
+/// The encoded values of a chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChunkValues<'a> {
-    /// What codes stand for, and a code for each value.
+    /// The decoded value of each code, and a code for each value.
     Coded([f32; 4], &'a [u8]),
-    /// The magnitude of all, and a code for each value: 1 for a negative one.
+    /// The magnitude of all values, and a code for each value: 1 for a negative one.
     Signed(f32, &'a [u8]),
-    /// The values.
+    /// The unquantized values.
     Plain(&'a [f32]),
 }
 
 impl ChunkValues<'_> {
-    /// Calls `visit(position, value)` for each value, each multiplied by `factor` and rounded once.
+    /// Calls `visit(position, value)` for each value. Each value is multiplied by `factor` and rounded once.
     #[inline]
     pub(crate) fn visit(self, positions: &[u16], factor: f32, mut visit: impl FnMut(u16, f32)) {
         match self {
@@ -177,8 +179,8 @@ impl ChunkValues<'_> {
         }
     }
 
-    /// The sum of the squares, in f64: from counts of the levels where values have levels, so that it does not depend on
-    /// the order of the values.
+    /// Returns the sum of the squares, in f64. If values have levels, it is computed from the
+    /// counts of the levels, so it does not depend on the order of the values.
     #[inline]
     pub(crate) fn energy(self) -> f64 {
         match self {
@@ -192,17 +194,17 @@ impl ChunkValues<'_> {
     }
 }
 
-/// The sum of the squares of so many values of one magnitude.
+/// Returns the sum of the squares of `count` values of one magnitude.
 #[inline]
 pub(crate) fn signed_energy(magnitude: f32, count: usize) -> f64 {
     count as f64 * square(magnitude)
 }
 
-/// How often each 2-bit code occurs.
+/// Counts each 2-bit code.
 fn count_codes(codes: &[u8]) -> [u32; 4] {
     let (eights, rest) = codes.as_chunks();
     let mut counts = [0; 4];
-    // As many eights as keep the counts of a byte below 256.
+    // At most 255 groups of eight at a time, so that the counts in a byte stay below 256.
     for eights in eights.chunks(255) {
         let part = eights.iter().fold([0; 3], |sum, eight| count_in_bytes(sum, u64::from_le_bytes(*eight)));
         let [odd, high, three] = part.map(sum_of_bytes);
@@ -215,19 +217,19 @@ fn count_codes(codes: &[u8]) -> [u32; 4] {
     counts
 }
 
-/// Adds, byte by byte, whether a code is odd, whether it is at least 2, and whether it is 3.
+/// Adds three counts in each byte: of odd codes, of codes of at least 2, and of codes 3.
 fn count_in_bytes([odd, high, three]: [u64; 3], eight: u64) -> [u64; 3] {
     let ones = u64::MAX / 255;
     let (low_bits, high_bits) = (eight & ones, eight >> 1 & ones);
     [odd + low_bits, high + high_bits, three + (low_bits & high_bits)]
 }
 
-/// The sum of a number's bytes.
+/// Returns the sum of a number's bytes.
 fn sum_of_bytes(bytes: u64) -> u32 {
     bytes.to_le_bytes().iter().map(|&byte| u32::from(byte)).sum()
 }
 
-/// The square of an f32, exact in f64.
+/// Returns the square of an f32, exact in f64.
 fn square(value: f32) -> f64 {
     f64::from(value) * f64::from(value)
 }

@@ -1,7 +1,8 @@
-//! The bytes of a tensor: what its quantizer keeps per tensor, the lengths of its groups, the groups.
+//! Encodes and decodes the bytes of a tensor: the quantizer's data per tensor, the lengths of its
+//! groups, the groups.
 //!
-//! A group is what its chunks have in common length (scales, values), then all its codes, then all its positions. So the
-//! norm of what was sent is known without any position.
+//! A group begins with the parts of fixed length (scales, values). Then follow all its codes, then all its
+//! positions. Thus the norm of the sent values can be computed without decoding any position.
 
 use super::{
     BodyError, SubmissionError, TensorLayout,
@@ -26,19 +27,19 @@ pub(crate) struct GroupBuffer {
     values: Vec<f32>,
 }
 
-/// The bytes of a tensor, taken apart into groups.
+/// The bytes of a tensor, split into groups.
 #[derive(Debug)]
 pub(crate) struct TensorReader<'a> {
     layout: &'a TensorLayout,
     prefix: Prefix,
     /// The lengths of the codes and of the positions of each group.
     lengths: Vec<[u16; 2]>,
-    /// Where each group begins, and where the last one ends.
+    /// The start of each group, and the end of the last.
     starts: Vec<usize>,
     bytes: &'a [u8],
 }
 
-/// What a quantizer keeps per tensor.
+/// The data that a quantizer stores per tensor.
 #[derive(Debug)]
 enum Prefix {
     Templar([f32; 4], CodeBook),
@@ -77,7 +78,7 @@ impl Prefix {
         }
     }
 
-    /// What codes are read by, if they are in a prefix code.
+    /// Returns the code book, if codes are in a prefix code.
     fn book(&self) -> Option<&CodeBook> {
         match self {
             Self::Templar(_, book) | Self::SignCentroid(_, book) => Some(book),
@@ -85,7 +86,7 @@ impl Prefix {
         }
     }
 
-    /// The values of all decoded groups.
+    /// Converts the contents of all decoded groups to values.
     fn values(&self, buffer: GroupBuffer) -> Values {
         match *self {
             Self::Templar(levels, _) => Values::Templar { levels, codes: buffer.codes },
@@ -98,12 +99,12 @@ impl Prefix {
     }
 }
 
-/// A number that is finite.
+/// Returns the number if it is finite.
 fn finite(value: f32, what: &'static str) -> Result<f32, BodyError> {
     if value.is_finite() { Ok(value) } else { Err(BodyError::NotFinite(what)) }
 }
 
-/// The scale of a tensor.
+/// Reads the scale of a tensor.
 fn read_base(from: &mut Reader<'_>) -> Result<f32, BodyError> {
     let what = "the scale of the tensor";
     let base = finite(from.f32(what)?, what)?;
@@ -111,11 +112,11 @@ fn read_base(from: &mut Reader<'_>) -> Result<f32, BodyError> {
 }
 
 impl<'a> TensorReader<'a> {
-    /// Takes the tensor apart that `bytes` begin with: checks what it keeps per tensor and the lengths of its groups.
+    /// Splits the tensor that `bytes` begin with. Checks the quantizer's data and the lengths of the groups.
     pub(crate) fn new(layout: &'a TensorLayout, bytes: &'a [u8]) -> Result<Self, BodyError> {
         let mut reader = Reader::new(bytes);
         let prefix = Prefix::read(layout, &mut reader)?;
-        // The table is there before room is made for what it says.
+        // The bytes of the table must exist before memory is reserved for its contents.
         let mut table = Reader::new(reader.raw("the lengths of the groups", 4 * layout.groups())?);
         let mut lengths = Vec::with_capacity(layout.groups());
         let mut starts = Vec::with_capacity(layout.groups() + 1);
@@ -135,27 +136,27 @@ impl<'a> TensorReader<'a> {
         Ok(Self { layout, prefix, lengths, starts, bytes })
     }
 
-    /// Number of groups.
+    /// Returns the number of groups.
     pub(crate) fn groups(&self) -> usize {
         self.lengths.len()
     }
 
-    /// An error within the bytes of the tensor.
+    /// Wraps an error within the bytes of the tensor.
     pub(crate) fn error(&self, source: BodyError) -> SubmissionError {
         SubmissionError::tensor(self.layout, source)
     }
 
-    /// Bytes of the tensor.
+    /// Returns the number of bytes of the tensor.
     fn length(&self) -> usize {
         self.starts.last().copied().unwrap_or_default()
     }
 
-    /// Values of a group.
+    /// Returns the number of values of a group.
     fn count(&self, group: usize) -> usize {
         self.layout.group_chunks(group) * self.layout.sent()
     }
 
-    /// The bytes of a group: what is of fixed length, codes, positions.
+    /// Returns the bytes of a group: the parts of fixed length, the codes, the positions.
     fn group(&self, group: usize) -> (&'a [u8], &'a [u8], &'a [u8]) {
         let bytes = &self.bytes[self.starts[group]..self.starts[group + 1]];
         let (fixed, rest) = bytes.split_at(self.layout.fixed_bytes(self.layout.group_chunks(group)));
@@ -163,7 +164,7 @@ impl<'a> TensorReader<'a> {
         (fixed, codes, positions)
     }
 
-    /// Decodes the values of a group, but not where they are.
+    /// Decodes the values of a group, but not their positions.
     pub(crate) fn read_values(&self, group: usize, to: &mut GroupBuffer) -> Result<(), BodyError> {
         let (fixed, codes, _) = self.group(group);
         match self.layout.quantizer() {
@@ -182,8 +183,8 @@ impl<'a> TensorReader<'a> {
         }
     }
 
-    /// Calls `add` with the sum of the squares of each chunk of a group: as [`SparseTensor::chunk_energy`], without
-    /// decoding any position.
+    /// Calls `add` with the sum of the squares of each chunk of a group, as
+    /// [`SparseTensor::chunk_energy`] computes it. Decodes no position.
     pub(crate) fn read_energies(
         &self,
         group: usize,
@@ -192,7 +193,7 @@ impl<'a> TensorReader<'a> {
     ) -> Result<(), BodyError> {
         let chunks = self.layout.group_chunks(group);
         if let Prefix::Sign(base) = self.prefix {
-            // Signs have no say.
+            // Signs do not affect squares.
             let (fixed, ..) = self.group(group);
             let magnitudes = fixed[..chunks].iter().map(|&share| Ratio(share).magnitude(base));
             magnitudes.for_each(|magnitude| add(signed_energy(magnitude, self.layout.sent())));
@@ -204,7 +205,7 @@ impl<'a> TensorReader<'a> {
         Ok(())
     }
 
-    /// Decodes where the values of a group are.
+    /// Decodes the positions of the values of a group.
     pub(crate) fn read_positions(&self, group: usize, to: &mut GroupBuffer) -> Result<(), BodyError> {
         let (_, _, bytes) = self.group(group);
         let mut bits = BitReader::new(bytes);
@@ -215,7 +216,7 @@ impl<'a> TensorReader<'a> {
         if bits.is_padding() { Ok(()) } else { Err(BodyError::Padding(group)) }
     }
 
-    /// The values of a chunk of the only group that a buffer holds, by its number in the group.
+    /// Returns the values of a chunk, given its number in the group. The buffer must hold that group alone.
     pub(crate) fn chunk_values<'b>(&self, chunk: usize, buffer: &'b GroupBuffer) -> ChunkValues<'b> {
         let range = self.range(chunk);
         match self.prefix {
@@ -230,17 +231,18 @@ impl<'a> TensorReader<'a> {
         }
     }
 
-    /// The positions of a chunk of the only group that a buffer holds, by its number in the group.
+    /// Returns the positions of a chunk, given its number in the group. The buffer must hold that
+    /// group alone.
     pub(crate) fn chunk_positions<'b>(&self, chunk: usize, buffer: &'b GroupBuffer) -> &'b [u16] {
         &buffer.positions[self.range(chunk)]
     }
 
-    /// The values of a chunk of a group among those of the group.
+    /// Returns the range of a chunk's values among those of its group.
     fn range(&self, chunk: usize) -> Range<usize> {
         chunk * self.layout.sent()..(chunk + 1) * self.layout.sent()
     }
 
-    /// Decodes group after group, and calls `after` behind each.
+    /// Decodes one group after another, and calls `after` after each. Checks the code book at the end.
     fn each_group(
         &self,
         buffer: &mut GroupBuffer,
@@ -274,7 +276,8 @@ impl TensorLayout {
         }
     }
 
-    /// Checks the tensor that `bytes` begin with, in the memory of one group and of the lengths of all; its length.
+    /// Checks the tensor that `bytes` begin with. Needs the memory of one group and of the lengths
+    /// of all groups. Returns the tensor's length.
     pub(super) fn check(&self, bytes: &[u8], buffer: &mut GroupBuffer) -> Result<usize, BodyError> {
         let reader = TensorReader::new(self, bytes)?;
         buffer.clear();
@@ -303,7 +306,7 @@ impl TensorLayout {
         }
     }
 
-    /// The book for the codes of the tensor.
+    /// Creates the code book for the codes of the tensor.
     fn book(&self, codes: &[u8]) -> CodeBook {
         let mut counts = SymbolCounts::default();
         let group = self.chunks_per_group() * self.sent();
@@ -311,7 +314,7 @@ impl TensorLayout {
         CodeBook::new(&counts, self.values())
     }
 
-    /// Appends the bytes of a group; the lengths of its codes and of its positions.
+    /// Appends the bytes of a group. Returns the lengths of its codes and of its positions.
     fn write_group(
         &self,
         group: usize,
@@ -348,7 +351,7 @@ impl TensorLayout {
 }
 
 impl Prefix {
-    /// Appends what the quantizer keeps per tensor.
+    /// Appends the quantizer's data of the tensor.
     fn write(&self, to: &mut Vec<u8>) {
         match self {
             Self::Templar(levels, _) => levels.iter().for_each(|level| to.extend(level.to_le_bytes())),
@@ -373,7 +376,7 @@ fn read_scales(group: usize, bytes: &[u8], to: &mut Vec<CentroidChunk>) -> Resul
     Ok(())
 }
 
-/// Decodes values as they are.
+/// Decodes unquantized values.
 fn read_values(bytes: &[u8], to: &mut Vec<f32>) -> Result<(), BodyError> {
     let mut reader = Reader::new(bytes);
     while reader.left() > 0 {

@@ -1,7 +1,9 @@
-//! The 2-bit codes of a tensor: four to a symbol, symbols in a prefix code that follows from how often they occur.
+//! Encodes and decodes the 2-bit codes of a tensor. Four codes form a symbol. Symbols are written
+//! in a prefix code that follows from their frequencies.
 //!
-//! Symbols say more than codes one by one: where the scale differs from chunk to chunk, small values stand beside small
-//! ones. A tensor of many values therefore has a table of its symbols, a small one only of its codes.
+//! Symbols compress better than single codes: if the scale differs from chunk to chunk, small
+//! values stand beside small ones. A tensor of many values therefore has a table of its symbols, a
+//! small tensor only a table of its codes.
 
 use super::BodyError;
 use crate::{
@@ -10,38 +12,40 @@ use crate::{
 };
 use base::wire::Reader;
 
-/// Most bits of a symbol.
+/// The most bits of a symbol.
 const MOST_BITS: u32 = 12;
-/// Symbols that 64 bits hold at least.
+/// The number of symbols that 64 bits hold at least.
 const AT_ONCE: usize = (64 / MOST_BITS) as usize;
-/// From so many values on a tensor has a table of its symbols.
+/// The number of values from which a tensor has a table of its symbols.
 pub(super) const MANY_VALUES: usize = 1 << 15;
 /// Bytes of a table of codes.
 const CODE_TABLE_BYTES: usize = 4;
 /// Bytes of a table of symbols.
 const SYMBOL_TABLE_BYTES: usize = 128;
 
-/// How often each symbol of a tensor occurs.
+/// The number of times that each symbol of a tensor occurs.
 #[derive(Clone, Debug)]
 pub(crate) struct SymbolCounts([u64; 256]);
 
-/// What a tensor says about its symbols.
+/// The table in a tensor that defines its prefix code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Table {
-    /// How often each code occurs, in 255ths of the most frequent one: 0 only if it does not occur.
+    /// The frequency of each code, in 255ths of the most frequent one. It is 0 only if the code
+    /// does not occur.
     Codes([u8; CODE_TABLE_BYTES]),
-    /// The length of each symbol plus 1, or 0 if it does not occur, two to a byte, the first one lowest.
+    /// The length of each symbol plus 1, or 0 if it does not occur. Two lengths to a byte, the
+    /// first one lowest.
     Symbols([u8; SYMBOL_TABLE_BYTES]),
 }
 
-/// How the codes of a tensor are written.
+/// The encoding of a tensor's codes: its table and its prefix code.
 #[derive(Clone, Debug)]
 pub(super) struct CodeBook {
     table: Table,
     symbols: PrefixCode,
 }
 
-/// Bytes of the table of a tensor of so many values.
+/// Returns the number of bytes of the table of a tensor with this number of values.
 pub(super) fn table_bytes(values: usize) -> usize {
     if values < MANY_VALUES { CODE_TABLE_BYTES } else { SYMBOL_TABLE_BYTES }
 }
@@ -58,7 +62,7 @@ impl SymbolCounts {
         symbols(codes).for_each(|symbol| self.0[usize::from(symbol)] += 1);
     }
 
-    /// How often each code occurs, in 255ths of the most frequent one.
+    /// Returns the frequency of each code, in 255ths of the most frequent one.
     fn codes(&self) -> [u8; 4] {
         let mut counts = [0; 4];
         for (symbol, &count) in (0..=u8::MAX).zip(&self.0) {
@@ -70,7 +74,7 @@ impl SymbolCounts {
 }
 
 impl CodeBook {
-    /// The book for a tensor of so many values, from how often their symbols occur.
+    /// Creates the code book for a tensor with this number of values, from the frequencies of its symbols.
     pub(super) fn new(counts: &SymbolCounts, values: usize) -> Self {
         if values < MANY_VALUES {
             return Self::of_codes(counts.codes());
@@ -83,10 +87,10 @@ impl CodeBook {
         Self { table: Table::Symbols(table), symbols }
     }
 
-    /// Reads the table of a tensor of so many values.
+    /// Reads the table of a tensor with this number of values.
     ///
     /// # Errors
-    /// It is cut off, or no table of a prefix code.
+    /// Fails if the table is truncated, or does not define a prefix code.
     pub(super) fn read_table(values: usize, from: &mut Reader<'_>) -> Result<Self, BodyError> {
         let what = "the table of the codes";
         if values < MANY_VALUES {
@@ -102,7 +106,8 @@ impl CodeBook {
         Ok(Self { table: Table::Symbols(table), symbols })
     }
 
-    /// The book for codes of these weights: a symbol's weight is the product of its codes'.
+    /// Creates the code book for codes of these weights. A symbol's weight is the product of its
+    /// codes' weights.
     fn of_codes(weights: [u8; CODE_TABLE_BYTES]) -> Self {
         let weight = |code: u8| u128::from(weights[usize::from(code)]);
         let products: Vec<u128> =
@@ -118,15 +123,16 @@ impl CodeBook {
         }
     }
 
-    /// Checks that the book is the one for a tensor of such symbols.
+    /// Checks that this is the code book for a tensor with these symbols.
     ///
     /// # Errors
-    /// It has another table.
+    /// Fails if the symbols give another table.
     pub(super) fn check(&self, counts: &SymbolCounts, values: usize) -> Result<(), BodyError> {
         if Self::new(counts, values).table == self.table { Ok(()) } else { Err(BodyError::Table) }
     }
 
-    /// Appends the codes of a group: as symbols in their prefix code, or as bytes where these are no more.
+    /// Appends the codes of a group: as symbols in their prefix code, or as plain bytes if these
+    /// are not longer.
     pub(super) fn write(&self, codes: &[u8], to: &mut Vec<u8>) {
         let bits_of =
             |symbol: u8| self.symbols.bits(symbol.into()).expect("the book is made for these codes");
@@ -146,7 +152,7 @@ impl CodeBook {
     /// Appends the `count` codes of a group, decoded from exactly their bytes.
     ///
     /// # Errors
-    /// The bytes are not what [`write`](Self::write) makes of any codes.
+    /// Fails if [`write`](Self::write) would never produce these bytes.
     pub(super) fn read(
         &self,
         group: usize,
@@ -168,7 +174,8 @@ impl CodeBook {
         if fine && filled { Ok(()) } else { Err(BodyError::Codes(group)) }
     }
 
-    /// Decodes symbols; how many bits they have, if these end with zeros up to a byte.
+    /// Decodes symbols. Returns the number of their bits, or `None` if they are not followed by
+    /// zeros up to the next byte.
     fn read_symbols(&self, bytes: &[u8], slots: &mut [[u8; 4]]) -> Option<usize> {
         let mut reader = BitReader::new(bytes);
         for slots in slots.chunks_mut(AT_ONCE) {
@@ -184,7 +191,8 @@ impl CodeBook {
         reader.is_padding().then(|| reader.position())
     }
 
-    /// Takes bytes for symbols; how many bits their prefix code has, if it has them all.
+    /// Reads plain bytes as symbols. Returns the number of bits that they have in the prefix code,
+    /// or `None` if it lacks a symbol.
     fn read_bytes(&self, bytes: &[u8], slots: &mut [[u8; 4]]) -> Option<usize> {
         slots.iter_mut().zip(bytes).try_fold(0, |bits, (slot, &symbol)| {
             *slot = spread(symbol);
@@ -193,7 +201,8 @@ impl CodeBook {
     }
 }
 
-/// The symbols of the codes of a group, the first code lowest; the last code fills up the last symbol.
+/// Returns the symbols of the codes of a group, the first code lowest. The last code fills up the
+/// last symbol.
 fn symbols(codes: &[u8]) -> impl Iterator<Item = u8> {
     codes.chunks(4).map(|codes| {
         let code = |at: usize| codes.get(at).or(codes.last()).map_or(0, |code| code & 3);
@@ -201,7 +210,7 @@ fn symbols(codes: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// The codes of a symbol.
+/// Returns the codes of a symbol.
 fn spread(symbol: u8) -> [u8; 4] {
     let symbol = u32::from(symbol);
     ((symbol | symbol << 6 | symbol << 12 | symbol << 18) & 0x0303_0303).to_le_bytes()
@@ -212,14 +221,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The book for these codes of one group.
+    /// Creates the code book for these codes of one group.
     fn book(codes: &[u8], values: usize) -> CodeBook {
         let mut counts = SymbolCounts::default();
         counts.add(codes);
         CodeBook::new(&counts, values)
     }
 
-    /// Codes of which some are frequent.
+    /// Generates codes of which some are frequent.
     fn codes() -> impl Strategy<Value = Vec<u8>> {
         let code = prop_oneof![8 => Just(1u8), 4 => Just(3u8), 1 => 0u8..4];
         prop_oneof![
@@ -279,13 +288,13 @@ mod tests {
             assert_eq!(refused, if first == 0x22 { Ok(()) } else { Err(BodyError::Table) }, "{first:#x}");
         }
         let small = CodeBook::read_table(1, &mut Reader::new(&[0; 4])).unwrap();
-        assert_eq!(small.read(0, &[0], 4, &mut Vec::new()), Err(BodyError::Codes(0)), "no code has a weight");
+        assert_eq!(small.read(0, &[0], 4, &mut Vec::new()), Err(BodyError::Codes(0)), "all weights are zero");
         assert_eq!(small.read(0, &[], 0, &mut Vec::new()), Ok(()));
     }
 
     #[test]
     fn what_goes_together_takes_fewer_bits() {
-        // Runs of 32 equal codes: one by one they have 1 bit each, by fours 0.25.
+        // Runs of 32 equal codes take 1 bit per code one by one, and 0.25 bits per code in fours.
         let codes: Vec<u8> = (0..MANY_VALUES).map(|at| (at / 32 % 2) as u8).collect();
         let length = |values| {
             let mut bytes = Vec::new();

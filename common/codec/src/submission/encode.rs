@@ -1,24 +1,24 @@
-//! Writing a submission.
+//! Encodes submissions.
 
 use super::{HEADER_BYTES, Header, Layout, SIGNATURE_CONTEXT, SealKey, TRAILER_BYTES, TensorLayout};
 use crate::sparse::SparseTensor;
 use base::{Hotkey, digest::ObjectHash, signature::SigningKey, wire::Writer};
 
-/// Why tensors make no submission.
+/// An error from encoding a submission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// Another number of tensors than the model has.
+    /// The number of tensors is not the model's.
     #[error("{found} tensors are given: the model has {expected}")]
     Tensors {
-        /// Those given.
+        /// The number of tensors given.
         found: usize,
-        /// Those of the model.
+        /// The number of tensors of the model.
         expected: usize,
     },
-    /// A tensor that is not what the run spec makes of the model's.
-    #[error("what is given for tensor {tensor} was not compressed from it by this run's spec")]
+    /// A sparse tensor is not a compression of the model's tensor under the run spec.
+    #[error("the values given for tensor {tensor} were not compressed from it by this run's spec")]
     Tensor {
-        /// Its name.
+        /// The tensor's name.
         tensor: String,
     },
     /// The key is not that of the header's hotkey.
@@ -26,16 +26,16 @@ pub enum EncodeError {
     Key {
         /// The header's hotkey.
         header: Hotkey,
-        /// The key's.
+        /// The key's hotkey.
         key: Hotkey,
     },
 }
 
-/// Writes and signs a submission; `tensors` in the order of the layout. All bytes but the signature (the last 64)
-/// follow from the arguments.
+/// Encodes and signs a submission. `tensors` are in the order of the layout. All bytes except the
+/// signature (the last 64) are determined by the arguments.
 ///
 /// # Errors
-/// The tensors are not those of the layout, or the key is not the hotkey's.
+/// Fails if the tensors are not those of the layout, or the key is not the hotkey's.
 pub fn encode(
     layout: &Layout,
     header: &Header,
@@ -46,11 +46,11 @@ pub fn encode(
     Ok(assemble(&Header { seal: None, ..*header }, &content, key))
 }
 
-/// Writes, seals and signs a submission. It is of no use to anybody without a [`KeyObject`](super::KeyObject) with this
-/// `seal`, which must be a new one.
+/// Encodes, seals and signs a submission. No node can read it without a
+/// [`KeyObject`](super::KeyObject) that holds this `seal`. Use a new `seal` for each submission.
 ///
 /// # Errors
-/// As [`encode`].
+/// Fails as [`encode`] does.
 pub fn encode_sealed(
     layout: &Layout,
     header: &Header,
@@ -63,7 +63,7 @@ pub fn encode_sealed(
     Ok(assemble(&Header { seal: Some(seal), ..*header }, &content, key))
 }
 
-/// Table and body.
+/// Encodes table and body.
 fn content(
     layout: &Layout,
     header: &Header,
@@ -88,7 +88,7 @@ fn content(
     Ok(content)
 }
 
-/// Puts the header before table and body, and signs them.
+/// Puts the header before table and body, and adds digest and signature.
 fn assemble(header: &Header, content: &[u8], key: &SigningKey) -> Vec<u8> {
     let length = HEADER_BYTES + content.len() + TRAILER_BYTES;
     let mut writer = Writer::new();
@@ -103,7 +103,7 @@ fn assemble(header: &Header, content: &[u8], key: &SigningKey) -> Vec<u8> {
 }
 
 impl TensorLayout {
-    /// Checks that a sparse tensor is one of this layout.
+    /// Checks that a sparse tensor fits this layout.
     fn check_sparse(&self, sparse: &SparseTensor) -> Result<(), EncodeError> {
         let geometry = self.geometry();
         let count = sparse.positions().len() == geometry.chunks() * self.sent();

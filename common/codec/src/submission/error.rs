@@ -1,4 +1,4 @@
-//! Why an object is not the submission that it should be.
+//! Defines the errors of submissions.
 
 use super::{KeyError, TensorLayout, VERSION};
 use crate::positions::PositionsError;
@@ -9,16 +9,16 @@ use base::{
     wire::WireError,
 };
 
-/// Why an object is not the submission that it should be.
+/// An error in a submission: the object is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmissionError {
-    /// Another kind of object.
-    #[error("the object is no submission: its kind is {0:#04x}")]
+    /// The object is of another kind.
+    #[error("the object is not a submission: its kind is {0:#04x}")]
     Kind(u8),
-    /// A version that this program does not read.
+    /// This program does not read the version.
     #[error("the submission has version {0}, this program reads version {VERSION}: update it")]
     Version(u8),
-    /// More bytes than any submission of this run has.
+    /// The object has more bytes than any submission of this run.
     #[error("the object has {bytes} bytes: a submission of this run has at most {most}")]
     TooLarge {
         /// Its length.
@@ -26,15 +26,15 @@ pub enum SubmissionError {
         /// The largest possible length.
         most: u64,
     },
-    /// Cut off, or followed by something.
-    #[error("the submission says that it has {stated} bytes: the object has {found}")]
+    /// The object is truncated, or has extra bytes at the end.
+    #[error("the header states {stated} bytes: the object has {found}")]
     Length {
-        /// As the header has it.
+        /// The length in the header.
         stated: u64,
-        /// As it is.
+        /// The actual length.
         found: u64,
     },
-    /// From another run.
+    /// The submission is from another run.
     #[error("the submission is from run {found}, not {expected}")]
     Run {
         /// The run of this node.
@@ -42,7 +42,7 @@ pub enum SubmissionError {
         /// The submission's.
         found: RunHash,
     },
-    /// Made under another spec of the run.
+    /// The submission was made under another spec of the run.
     #[error("the submission was made under spec {found}: {expected} is in force")]
     Spec {
         /// The spec in force.
@@ -50,7 +50,7 @@ pub enum SubmissionError {
         /// The submission's.
         found: RunHash,
     },
-    /// From another window.
+    /// The submission is from another window.
     #[error("the submission is from window {found}, not {expected}")]
     Window {
         /// The window of the claim.
@@ -58,15 +58,15 @@ pub enum SubmissionError {
         /// The submission's.
         found: Window,
     },
-    /// From another hotkey, or another registration of it.
+    /// The submission is from another hotkey, or another registration of it.
     #[error("the submission is from hotkey {found}, not {expected}")]
     Neuron {
-        /// Who claimed it.
+        /// The neuron that claimed it.
         expected: NeuronId,
-        /// Who the submission says made it.
+        /// The neuron in the submission's header.
         found: NeuronId,
     },
-    /// Trained from another state.
+    /// The submission was trained from another state.
     #[error("the submission was trained from state {found}: this window began with {expected}")]
     State {
         /// The state at the start of the window.
@@ -74,51 +74,52 @@ pub enum SubmissionError {
         /// The submission's.
         found: State,
     },
-    /// Trained on too little.
-    #[error("the submission was trained on {found} sequences: at least {least} are asked for")]
+    /// The submission was trained on too few sequences.
+    #[error("the submission was trained on {found} sequences: the run requires at least {least}")]
     Samples {
-        /// What the run spec asks for.
+        /// The number that the run spec requires.
         least: u64,
-        /// What the submission says.
+        /// The number in the submission's header.
         found: u64,
     },
-    /// Written in another way than the run spec says.
+    /// The submission uses another codec or quantizer than the run.
     #[error("the submission's {what} is number {found}: the run's is {expected}")]
     Codec {
-        /// Codec or quantizer.
+        /// The field: codec or quantizer.
         what: &'static str,
         /// The submission's.
         found: u8,
         /// The run's.
         expected: u8,
     },
-    /// A byte that is kept free is not 0.
+    /// A reserved byte is not 0.
     #[error("the byte at offset {offset} is reserved and must be 0")]
     Reserved {
-        /// Where it stands.
+        /// The offset of the byte.
         offset: usize,
     },
-    /// Sealed in a run whose submissions are open, or open in a run whose submissions are sealed.
+    /// The submission is sealed in a run whose submissions are open, or open in a run whose
+    /// submissions are sealed.
     #[error("the submission is {}: this run's are {}", sealing(*sealed), sealing(!*sealed))]
     Sealing {
         /// Whether it is sealed.
         sealed: bool,
     },
-    /// Sealed, and its key is not given.
+    /// The submission is sealed, and no key was given.
     #[error("the submission is sealed: it cannot be read without its key")]
     Locked,
     /// The key does not open it.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// It opens to something else than its header says.
+    /// The submission opens to a body with another hash than its header states.
     #[error("the submission opens to a body of hash {found}: its header says {stated}")]
     Plaintext {
-        /// As the header has it.
+        /// The hash in the header.
         stated: PlaintextHash,
-        /// As it is.
+        /// The actual hash.
         found: PlaintextHash,
     },
-    /// Another number of tensors than the model has.
+    /// The number of tensors is not the model's.
     #[error("the submission has {found} tensors: the model has {expected}")]
     Tensors {
         /// The submission's.
@@ -126,27 +127,27 @@ pub enum SubmissionError {
         /// The model's.
         expected: usize,
     },
-    /// A tensor of another shape than the model's.
+    /// A tensor has another shape than the model's.
     #[error("tensor {tensor} has the shape {found:?}: the model's is {expected:?}")]
     Shape {
-        /// Its name.
+        /// The tensor's name.
         tensor: String,
         /// Rows (0 for a vector) and columns in the table.
         found: [u32; 2],
-        /// Those of the model.
+        /// Rows and columns in the model.
         expected: [u32; 2],
     },
-    /// A tensor that the table looks for elsewhere.
-    #[error("tensor {tensor} is said to begin at offset {stated}: it begins at {found}")]
+    /// The table states another offset for a tensor.
+    #[error("the table puts tensor {tensor} at offset {stated}: it begins at {found}")]
     Offset {
-        /// Its name.
+        /// The tensor's name.
         tensor: String,
-        /// As the table has it.
+        /// The offset in the table.
         stated: u64,
-        /// The end of what is before it.
+        /// The actual offset: the end of the previous tensor.
         found: u64,
     },
-    /// Bytes were changed after they were hashed.
+    /// The bytes were changed after they were hashed.
     #[error("the submission's digest is {stated}, that of its bytes {found}: it was changed")]
     Digest {
         /// The digest in the submission.
@@ -154,59 +155,59 @@ pub enum SubmissionError {
         /// The digest of its bytes.
         found: ObjectHash,
     },
-    /// Not signed by who it says it is from.
-    #[error("the submission's signature does not stand: {0}")]
+    /// The signature is not one of the hotkey in the header.
+    #[error("the submission's signature is invalid: {0}")]
     Signature(#[from] SignatureError),
-    /// The values of a tensor are malformed.
+    /// The bytes of a tensor are malformed.
     #[error("tensor {tensor}: {source}")]
     Body {
-        /// Its name.
+        /// The tensor's name.
         tensor: String,
-        /// What is wrong.
+        /// The error in its bytes.
         source: BodyError,
     },
-    /// It ends too early or too late.
+    /// The submission ends too early or too late.
     #[error("the submission is malformed: {0}")]
     Wire(#[from] WireError),
 }
 
-/// Why the bytes of a tensor are malformed. Groups are counted from 0.
+/// An error in the bytes of a tensor. Groups are counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// The bytes end before the tensor does.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// Codes or positions of a group that are longer than any can be.
-    #[error("group {group}: a part is said to have {stated} bytes: it has at most {most}")]
+    /// The codes or positions of a group are longer than possible.
+    #[error("group {group}: the table states {stated} bytes for a part: the most is {most}")]
     GroupLength {
         /// The group.
         group: usize,
         /// The length of its codes or its positions, in the table.
         stated: u16,
-        /// What those of any group of as many chunks have at most.
+        /// The most for a group of this number of chunks.
         most: usize,
     },
-    /// Codes that are not written in the one way that they are to be.
-    #[error("group {0}: its codes are written in another way than the only one there is")]
+    /// The codes are not in their only valid encoding.
+    #[error("group {0}: its codes are not in canonical form")]
     Codes(usize),
-    /// A table that is not the one of the tensor's codes.
-    #[error("the table of the codes is not the one that follows from them")]
+    /// The table is not the one that the tensor's codes give.
+    #[error("the table of the codes does not match the codes")]
     Table,
-    /// Positions that cannot be read.
+    /// The positions cannot be decoded.
     #[error("group {group}: {source}")]
     Positions {
         /// The group.
         group: usize,
-        /// What is wrong.
+        /// The error in the positions.
         source: PositionsError,
     },
-    /// Positions that end before their bytes do or after them, or bits behind them that are not 0.
-    #[error("group {0} does not end with its positions and zeros up to the next byte")]
+    /// The positions end before the last byte of the group, or after it, or the padding bits are not 0.
+    #[error("group {0}: its positions do not end in the last byte, followed by zeros")]
     Padding(usize),
-    /// A level, a scale or a value that is infinite or no number, or a negative scale.
-    #[error("{0} is not finite, or a negative scale")]
+    /// A level, a scale or a value is infinite or NaN, or a scale is negative.
+    #[error("{0} is not finite, or is a negative scale")]
     NotFinite(&'static str),
-    /// The smaller magnitude of a chunk is the larger one.
+    /// The small magnitude of a chunk is larger than its large one.
     #[error("group {0}: the small magnitude of a chunk is larger than its large one")]
     Magnitudes(usize),
 }
@@ -216,12 +217,13 @@ fn sealing(sealed: bool) -> &'static str {
 }
 
 impl SubmissionError {
-    /// An error within a tensor's bytes.
+    /// Creates the error for a defect in a tensor's bytes.
     pub(super) fn tensor(tensor: &TensorLayout, source: BodyError) -> Self {
         Self::Body { tensor: tensor.name().to_owned(), source }
     }
 
-    /// Whether the object may be fine for a newer program: to be ignored, not held against its maker.
+    /// Returns whether the object may be valid for a newer program. Such an object is ignored, and
+    /// not held against its miner.
     #[must_use]
     pub fn is_unknown_version(&self) -> bool {
         matches!(self, Self::Version(_))

@@ -1,4 +1,5 @@
-//! The header: the first 288 bytes, which say what a submission is before anything of it is decoded.
+//! Reads, writes and checks the header: the first 288 bytes, which describe a submission before any
+//! of it is decoded.
 
 use super::{Expected, Seal, SubmissionError};
 use crate::sparse::SparseSpec;
@@ -10,45 +11,45 @@ use base::{
 
 /// The first byte of every submission.
 pub const KIND: u8 = 0xe4;
-/// The version of the format that this program writes, and the only one that it reads.
+/// The version of the format that this program writes. It reads no other.
 pub const VERSION: u8 = 1;
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 288;
 
-/// Bytes kept free behind the kinds of codec, quantizer and sealing.
+/// Reserved bytes after codec, quantizer and sealing.
 const FREE_AFTER_SEALING: usize = 3;
-/// Bytes kept free behind the samples: audit root.
+/// Reserved bytes after the samples, for an audit root.
 const FREE_AFTER_SAMPLES: usize = 32;
-/// Bytes kept free behind the hashes of a seal.
+/// Reserved bytes after the hashes of a seal.
 const FREE_AFTER_SEAL: usize = 20;
 
-/// Who made a submission, for which window, from which state.
+/// The header of a submission: its miner, its window, its base state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The run that it is for.
     pub run: RunHash,
     /// The spec in force when it was made.
     pub spec: RunHash,
-    /// Who made it.
+    /// The miner.
     pub neuron: NeuronId,
     /// The window in which it was trained.
     pub window: Window,
     /// The state that it was trained from.
     pub base: State,
-    /// Sequences that it was trained on: the first so many of those assigned.
+    /// The number of sequences that it was trained on: the first ones of those assigned.
     pub samples: u64,
-    /// How positions are written; [`Codec::id`](crate::sparse::Codec::id).
+    /// The encoding of positions; [`Codec::id`](crate::sparse::Codec::id).
     pub codec: u8,
-    /// How values are written; [`Quantizer::id`](crate::sparse::Quantizer::id).
+    /// The encoding of values; [`Quantizer::id`](crate::sparse::Quantizer::id).
     pub quantizer: u8,
-    /// Tensors of the body.
+    /// The number of tensors in the body.
     pub tensors: u32,
-    /// How table and body are encrypted, if they are.
+    /// The seal of table and body, if they are encrypted.
     pub seal: Option<Seal>,
 }
 
 impl Header {
-    /// The header of a submission as expected, trained on so many sequences.
+    /// Creates the header of a submission that meets `expected`, trained on `samples` sequences.
     #[must_use]
     pub fn new(expected: &Expected, samples: u64, layout: &super::Layout) -> Self {
         Self {
@@ -65,7 +66,7 @@ impl Header {
         }
     }
 
-    /// Appends the header of an object of `length` bytes in all.
+    /// Appends the header of an object of `length` bytes in total.
     pub(super) fn write(&self, length: u64, to: &mut Writer) {
         to.u8(KIND).u8(VERSION).u8(self.codec).u8(self.quantizer);
         to.u8(self.seal.is_some().into()).raw(&[0; FREE_AFTER_SEALING]);
@@ -80,7 +81,7 @@ impl Header {
     /// Reads the header of an object of `length` bytes.
     ///
     /// # Errors
-    /// It is no submission, of another version, or of another length than it says.
+    /// Fails if it is not a submission, has another version, or states another length.
     pub fn read(from: &mut Reader<'_>, length: u64) -> Result<Self, SubmissionError> {
         match from.u8("the kind")? {
             KIND => {}
@@ -152,7 +153,7 @@ impl Header {
     }
 }
 
-/// Reads what a seal commits to; zeros, where there is none.
+/// Reads the hashes of a seal, or zeros if there is no seal.
 fn read_seal(from: &mut Reader<'_>, is_sealed: bool) -> Result<Option<Seal>, SubmissionError> {
     if !is_sealed {
         return zeros(from, 2 * 32).map(|()| None);
@@ -161,7 +162,7 @@ fn read_seal(from: &mut Reader<'_>, is_sealed: bool) -> Result<Option<Seal>, Sub
     Ok(Some(Seal { key, plaintext: PlaintextHash(from.array("the hash of the plaintext")?) }))
 }
 
-/// Reads bytes that are kept free, all zero in this version.
+/// Reads reserved bytes, all zero in this version.
 fn zeros(from: &mut Reader<'_>, count: usize) -> Result<(), SubmissionError> {
     let start = from.offset();
     match from.raw("the reserved bytes", count)?.iter().position(|&byte| byte != 0) {

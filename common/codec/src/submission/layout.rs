@@ -1,4 +1,4 @@
-//! What a run spec says about the bytes of its submissions.
+//! Computes the layout of a run's submissions from its run spec.
 
 use super::{HEADER_BYTES, SubmissionError, TRAILER_BYTES, codes::table_bytes, signs::sign_bytes};
 use crate::{
@@ -12,23 +12,24 @@ use base::{
 };
 use std::collections::BTreeMap;
 
-/// Most chunks of a group: groups begin at whole bytes, so each can be decoded alone.
+/// The most chunks per group. Groups begin at whole bytes, so each can be decoded separately.
 pub const GROUP_CHUNKS: usize = 64;
 
-/// Most values of a group of more than one chunk: so many decoded groups, one of each submission, fit into memory.
+/// The most values of a group of more than one chunk. One decoded group of every submission must
+/// fit into memory at once.
 pub const GROUP_VALUES: usize = 1 << 15;
 
 /// Bytes of a tensor's entry in the table: rows, columns, offset.
 const ENTRY_BYTES: usize = 4 + 4 + 8;
 
-/// The tensors of a run's submissions and how they are written.
+/// The tensors of a run's submissions and their encoding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     spec: SparseSpec,
     tensors: Vec<TensorLayout>,
 }
 
-/// How one tensor is written.
+/// The encoding of one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorLayout {
     name: String,
@@ -36,26 +37,26 @@ pub struct TensorLayout {
     shape: [u32; 2],
     geometry: Geometry,
     quantizer: Quantizer,
-    /// Values sent of each chunk.
+    /// Values sent per chunk.
     sent: usize,
     halving: Halving,
 }
 
-/// Why tensors cannot be written.
+/// An error from laying out tensors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// A tensor that cannot be cut into chunks.
+    /// A tensor cannot be cut into chunks.
     #[error("tensor {name}: {source}")]
     Geometry {
-        /// Its name.
+        /// The tensor's name.
         name: String,
-        /// Why not.
+        /// The reason.
         source: GeometryError,
     },
-    /// A dimension of more than 32 bits.
-    #[error("tensor {name} has a dimension of {size}: at most 4294967295")]
+    /// A dimension has more than 32 bits.
+    #[error("tensor {name} has a dimension of {size}: the most is 4294967295")]
     Dimension {
-        /// Its name.
+        /// The tensor's name.
         name: String,
         /// The dimension.
         size: usize,
@@ -63,12 +64,12 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// The layout for a model's tensors, in their order. The spec is one that was checked.
+    /// Creates the layout for a model's tensors, in their order. The spec must have been checked.
     ///
     /// # Errors
-    /// A tensor is neither a vector nor a matrix, or too large.
+    /// Fails if a tensor is neither a vector nor a matrix, or is too large.
     pub fn new(tensors: &[TensorSpec], spec: &SparseSpec) -> Result<Self, LayoutError> {
-        // A model has many tensors of few shapes, and what a shape's positions can take at most is not found at once.
+        // A model has many tensors of few shapes, and creating a `Halving` is slow: create one per shape.
         let mut halvings = BTreeMap::new();
         let mut halving =
             |size, sent| *halvings.entry((size, sent)).or_insert_with(|| Halving::new(size, sent));
@@ -77,31 +78,31 @@ impl Layout {
         Ok(Self { spec: *spec, tensors })
     }
 
-    /// The choices of the run.
+    /// Returns the run's settings of compression.
     #[must_use]
     pub fn spec(&self) -> &SparseSpec {
         &self.spec
     }
 
-    /// The tensors, in their order.
+    /// Returns the tensors, in their order.
     #[must_use]
     pub fn tensors(&self) -> &[TensorLayout] {
         &self.tensors
     }
 
-    /// Where the first tensor begins: after header and table.
+    /// Returns the offset of the first tensor: after header and table.
     pub(super) fn body_offset(&self) -> usize {
         HEADER_BYTES + self.tensors.len() * ENTRY_BYTES
     }
 
-    /// The largest size of a submission, in bytes. It is reached, so it is no estimate.
+    /// Returns the largest size of a submission, in bytes. This is exact: some submissions have this size.
     #[must_use]
     pub fn most_bytes(&self) -> u64 {
         let bodies = self.tensors.iter().map(|tensor| tensor.most_bytes()).sum::<u64>();
         (self.body_offset() + TRAILER_BYTES) as u64 + bodies
     }
 
-    /// Values that a submission sends.
+    /// Returns the number of values that a submission sends.
     #[must_use]
     pub fn values(&self) -> u64 {
         self.tensors.iter().map(|tensor| tensor.values() as u64).sum()
@@ -129,59 +130,59 @@ impl TensorLayout {
         Ok(Self { name, shape, geometry, quantizer: spec.quantizer, sent, halving })
     }
 
-    /// The tensor's name.
+    /// Returns the tensor's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its chunks.
+    /// Returns its division into chunks.
     #[must_use]
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
 
-    /// How its values are written.
+    /// Returns the encoding of its values.
     #[must_use]
     pub fn quantizer(&self) -> Quantizer {
         self.quantizer
     }
 
-    /// Values sent of each chunk.
+    /// Returns the number of values sent per chunk.
     #[must_use]
     pub fn sent(&self) -> usize {
         self.sent
     }
 
-    /// Values that are sent of it.
+    /// Returns the number of values sent of it.
     pub(super) fn values(&self) -> usize {
         self.geometry.chunks() * self.sent
     }
 
-    /// How its positions are written.
+    /// Returns the encoding of its positions.
     pub(super) fn halving(&self) -> Halving {
         self.halving
     }
 
-    /// Chunks of a group.
+    /// Returns the number of chunks per group.
     #[must_use]
     pub fn chunks_per_group(&self) -> usize {
         (GROUP_VALUES / self.sent.max(1)).clamp(1, GROUP_CHUNKS)
     }
 
-    /// Number of groups.
+    /// Returns the number of groups.
     #[must_use]
     pub fn groups(&self) -> usize {
         self.geometry.chunks().div_ceil(self.chunks_per_group())
     }
 
-    /// Chunks of one of the groups: the last one may have fewer.
+    /// Returns the number of chunks of one group. The last group may have fewer.
     pub(super) fn group_chunks(&self, group: usize) -> usize {
         let each = self.chunks_per_group();
         (self.geometry.chunks() - group * each).min(each)
     }
 
-    /// Bytes before the lengths of the groups: what the quantizer keeps per tensor.
+    /// Returns the number of bytes before the lengths of the groups: the quantizer's data per tensor.
     pub(super) fn prefix_bytes(&self) -> usize {
         match self.quantizer {
             Quantizer::Templar => 16 + table_bytes(self.values()),
@@ -191,7 +192,7 @@ impl TensorLayout {
         }
     }
 
-    /// Bytes of so many chunks that are always as many.
+    /// Returns the number of bytes of the parts of fixed length of `chunks` chunks.
     pub(super) fn fixed_bytes(&self, chunks: usize) -> usize {
         match self.quantizer {
             Quantizer::Templar => 0,
@@ -201,8 +202,8 @@ impl TensorLayout {
         }
     }
 
-    /// Most bytes of the codes of so many chunks of a group, where these are in a prefix code: those of codes that are
-    /// written as they are.
+    /// Returns the most bytes of the codes of `chunks` chunks of a group, if codes are in a prefix
+    /// code. This is the length of codes written as plain bytes.
     pub(super) fn most_code_bytes(&self, chunks: usize) -> usize {
         match self.quantizer {
             Quantizer::Templar | Quantizer::SignCentroid => (chunks * self.sent).div_ceil(4),
@@ -210,17 +211,17 @@ impl TensorLayout {
         }
     }
 
-    /// Most bytes of the positions of so many chunks of a group.
+    /// Returns the most bytes of the positions of `chunks` chunks of a group.
     pub(super) fn most_position_bytes(&self, chunks: usize) -> usize {
         (chunks * self.halving.most_bits()).div_ceil(8)
     }
 
-    /// Most bytes of a group of so many chunks.
+    /// Returns the most bytes of a group of `chunks` chunks.
     fn most_group_bytes(&self, chunks: usize) -> usize {
         self.fixed_bytes(chunks) + self.most_code_bytes(chunks) + self.most_position_bytes(chunks)
     }
 
-    /// Most bytes of the tensor.
+    /// Returns the most bytes of the tensor.
     fn most_bytes(&self) -> u64 {
         let (chunks, each) = (self.geometry.chunks(), self.chunks_per_group());
         let groups = chunks / each * self.most_group_bytes(each) + self.most_group_bytes(chunks % each);
@@ -232,7 +233,7 @@ impl TensorLayout {
         to.u32(self.shape[0]).u32(self.shape[1]).u64(offset);
     }
 
-    /// Reads the tensor's entry in the table, which must be its shape and where it begins.
+    /// Reads the tensor's entry in the table, which must state its shape and its offset.
     pub(super) fn check_entry(&self, from: &mut Reader<'_>, offset: u64) -> Result<(), SubmissionError> {
         let found = [from.u32("the rows of a tensor")?, from.u32("the columns of a tensor")?];
         if found != self.shape {

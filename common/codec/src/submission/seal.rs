@@ -1,12 +1,13 @@
-//! Sealing: a submission that nobody can read before the claims of its window are closed.
+//! Seals submissions: no node can read a sealed submission before the claims of its window are closed.
 //!
-//! Table and body of a sealed submission are encrypted with ChaCha20 under a key that is drawn for it alone. The header
-//! stays readable and commits to the hashes of the key and of the plaintext: there is one key that opens the object, and
-//! one body that it opens to. The miner publishes the [`KeyObject`] between `D_w` and `K_w`; an object without one by
-//! then is a missing submission. Whoever downloads a sealed submission earlier learns who made it and how long it is.
+//! Table and body of a sealed submission are encrypted with ChaCha20, under a key drawn for it alone. The
+//! header stays readable and commits to the hashes of the key and of the plaintext. So only one key opens the
+//! object, and it opens to only one body. The miner publishes the [`KeyObject`] between `D_w` and `K_w`. An
+//! object without one by `K_w` counts as a missing submission. Before that, a download of a sealed submission
+//! reveals only its miner and its length.
 //!
-//! The nonce is zero, since no key encrypts twice. ChaCha20 alone does not notice changes; the digest, which the claim
-//! names, and the hash of the plaintext do.
+//! The nonce is zero, since no key encrypts twice. ChaCha20 alone does not detect changes. The
+//! digest, which the claim names, and the hash of the plaintext detect them.
 
 use super::{Expected, HEADER_BYTES, Header, Layout, Submission, SubmissionError, TRAILER_BYTES, check};
 use base::{
@@ -26,14 +27,14 @@ use std::{fmt, sync::Arc};
 pub const KEY_VERSION: u8 = 1;
 /// Bytes of a key object: kind, version, run, neuron, window, object, key, signature.
 pub const KEY_BYTES: usize = 2 + 32 + 40 + 8 + 32 + 32 + SIGNATURE_BYTES;
-/// The context that key objects are signed under.
+/// The signature context of key objects.
 pub const KEY_SIGNATURE_CONTEXT: &str = "muster v1 key object";
 
 /// The key of a sealed submission: 32 bytes of the operating system's randomness, used once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealKey([u8; 32]);
 
-/// What the header of a sealed submission commits to.
+/// The commitment in the header of a sealed submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
     /// The hash of the key.
@@ -42,31 +43,31 @@ pub struct Seal {
     pub plaintext: PlaintextHash,
 }
 
-/// What opens a sealed submission: its key, signed by who made it.
+/// The object that opens a sealed submission: its key, signed by its miner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyObject {
     /// The run.
     pub run: RunHash,
-    /// Who sealed the submission.
+    /// The neuron that sealed the submission.
     pub neuron: NeuronId,
     /// The window that it is for.
     pub window: Window,
-    /// The sealed submission, as its claim names it.
+    /// The hash of the sealed submission, as its claim names it.
     pub object: ObjectHash,
     /// The key.
     pub key: SealKey,
 }
 
-/// Why an object is not the key of a sealed submission.
+/// An error in the key object of a sealed submission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Of another length.
-    #[error("the key object has {0} bytes: it has {KEY_BYTES}")]
+    /// The length is wrong.
+    #[error("the key object has {0} bytes: it must have {KEY_BYTES}")]
     Length(usize),
-    /// It is no key object, or of an unknown version.
+    /// The object is not a key object, or has an unknown version.
     #[error("the key object is malformed: {0}")]
     Wire(#[from] WireError),
-    /// From another run.
+    /// The key object is from another run.
     #[error("the key object is from run {found}, not {expected}")]
     Run {
         /// The submission's.
@@ -74,7 +75,7 @@ pub enum KeyError {
         /// The key's.
         found: RunHash,
     },
-    /// For another window.
+    /// The key object is for another window.
     #[error("the key object is for window {found}, not {expected}")]
     Window {
         /// The submission's.
@@ -82,54 +83,55 @@ pub enum KeyError {
         /// The key's.
         found: Window,
     },
-    /// From another hotkey, or another registration of it.
+    /// The key object is from another hotkey, or another registration of it.
     #[error("the key object is from hotkey {found}, not {expected}")]
     Neuron {
-        /// Who made the submission.
+        /// The neuron that made the submission.
         expected: NeuronId,
-        /// Who the key object says it is from.
+        /// The neuron that the key object names.
         found: NeuronId,
     },
-    /// For another submission.
+    /// The key object is for another submission.
     #[error("the key object is for submission {found}, not {expected}")]
     Object {
-        /// The submission at hand.
+        /// The submission to open.
         expected: ObjectHash,
-        /// The one that the key object names.
+        /// The submission that the key object names.
         found: ObjectHash,
     },
-    /// Another key than the one that the submission commits to.
+    /// The submission commits to another key.
     #[error("the key has the hash {found}: the submission was sealed with the key of hash {expected}")]
     Key {
-        /// As the submission's header has it.
+        /// The hash in the submission's header.
         expected: KeyHash,
-        /// That of the key.
+        /// The hash of the key.
         found: KeyHash,
     },
-    /// Not signed by who made the submission.
-    #[error("the key object's signature does not stand: {0}")]
+    /// The signature is not one of the submission's miner.
+    #[error("the key object's signature is invalid: {0}")]
     Signature(#[from] SignatureError),
 }
 
 impl SealKey {
-    /// A key of 32 random bytes, which must come from the operating system and be used for one submission only.
+    /// Creates a key from 32 random bytes. They must come from the operating system and be used for
+    /// one submission only.
     #[must_use]
     pub fn new(random: [u8; 32]) -> Self {
         Self(random)
     }
 
-    /// What headers commit to.
+    /// Returns the hash that headers commit to.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(&[&self.0])
     }
 
-    /// Encrypts, or decrypts again.
+    /// Encrypts or decrypts; the two are the same operation.
     fn apply(&self, bytes: &mut [u8]) {
         ChaCha20::new(&self.0.into(), &[0; 12].into()).apply_keystream(bytes);
     }
 
-    /// Encrypts table and body in place; what the header must say.
+    /// Encrypts table and body in place. Returns the seal for the header.
     pub(super) fn seal(&self, content: &mut [u8]) -> Seal {
         let seal = Seal { key: self.hash(), plaintext: PlaintextHash::of(&[content]) };
         self.apply(content);
@@ -144,7 +146,7 @@ impl fmt::Debug for SealKey {
 }
 
 impl KeyObject {
-    /// The object as it lies in buckets.
+    /// Signs the key object. Returns its bytes in the form stored in buckets.
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> [u8; KEY_BYTES] {
         let mut writer = Writer::new();
@@ -160,10 +162,11 @@ impl KeyObject {
         bytes
     }
 
-    /// Reads a key object, and checks that it is the one of this submission.
+    /// Reads a key object and checks that it belongs to this submission.
     ///
     /// # Errors
-    /// Says what it is for if it is for something else; otherwise what is wrong with it.
+    /// Fails with the actual run, window, neuron or submission if it belongs to another, otherwise
+    /// with the defect.
     fn open(
         bytes: &[u8; KEY_BYTES],
         submission: &Header,
@@ -207,7 +210,8 @@ impl KeyObject {
     }
 }
 
-/// A sealed submission whose key is not known yet: the expected one, unchanged and signed; what is in it, nobody knows.
+/// A sealed submission whose key is not known yet. It is the expected one, unchanged and signed.
+/// Its contents are unknown.
 #[derive(Clone, Debug)]
 pub struct Sealed {
     bytes: Vec<u8>,
@@ -218,23 +222,23 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Checks what can be checked before the key is known.
+    /// Checks everything that can be checked before the key is known.
     ///
     /// # Errors
-    /// As [`Submission::open`], or the submission is not sealed.
+    /// Fails as [`Submission::open`] does, or if the submission is not sealed.
     pub fn open(bytes: Vec<u8>, layout: Arc<Layout>, expected: &Expected) -> Result<Self, SubmissionError> {
         let (header, digest) = check(&bytes, &layout, expected)?;
         let seal = header.seal.ok_or(SubmissionError::Sealing { sealed: false })?;
         Ok(Self { bytes, layout, header, seal, digest })
     }
 
-    /// Who made it, for which window, from which state.
+    /// Returns the header: the miner, the window, and the base state.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The hash that claims name.
+    /// Returns the hash that claims name.
     #[must_use]
     pub fn hash(&self) -> ObjectHash {
         self.digest
@@ -243,7 +247,8 @@ impl Sealed {
     /// Decrypts it in place with the bytes of its [`KeyObject`], and checks the rest.
     ///
     /// # Errors
-    /// They are no key of this submission, or what it opens to is not what the header says, or malformed.
+    /// Fails if the bytes are not the key object of this submission. Fails if the decrypted
+    /// contents are malformed, or do not match the header.
     pub fn unseal<B: AsRef<[u8]> + From<Vec<u8>>>(
         mut self,
         key: &[u8],
@@ -262,13 +267,13 @@ impl Sealed {
     }
 }
 
-/// Table and body of an object that is long enough to have them.
+/// Returns table and body of an object, or nothing if it is too short to have them.
 fn content(object: &mut [u8]) -> &mut [u8] {
     let end = object.len().saturating_sub(TRAILER_BYTES).max(HEADER_BYTES);
     object.get_mut(HEADER_BYTES..end).unwrap_or_default()
 }
 
-/// What opened a submission.
+/// The key and the key object that opened a submission.
 #[derive(Clone, Debug)]
 pub(super) struct Opener {
     key: SealKey,
@@ -276,12 +281,12 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    /// The bytes of the key object.
+    /// Returns the bytes of the key object.
     pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.object
     }
 
-    /// The object as it was before it was opened.
+    /// Returns the object in its sealed form.
     pub(super) fn seal_again(&self, opened: &[u8]) -> Vec<u8> {
         let mut sealed = opened.to_vec();
         self.key.apply(content(&mut sealed));

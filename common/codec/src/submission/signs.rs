@@ -1,13 +1,13 @@
-//! The signs of a group: a bit for each, as they are. Their entropy is 1 bit.
+//! Encodes and decodes the signs of a group: one bit per sign, uncompressed. Their entropy is 1 bit.
 
 use super::BodyError;
 
-/// Bytes of so many signs.
+/// Returns the number of bytes of `count` signs.
 pub(super) const fn sign_bytes(count: usize) -> usize {
     count.div_ceil(8)
 }
 
-/// Appends signs, 0 or 1 each: the first one lowest, the last byte filled up with zeros.
+/// Appends signs, each 0 or 1: the first one lowest, the last byte padded with zeros.
 pub(super) fn write_signs(codes: &[u8], to: &mut Vec<u8>) {
     let (eights, rest) = codes.as_chunks();
     to.extend(eights.iter().map(pack));
@@ -21,7 +21,7 @@ pub(super) fn write_signs(codes: &[u8], to: &mut Vec<u8>) {
 /// Appends the `count` signs of a group, decoded from exactly their bytes.
 ///
 /// # Errors
-/// What fills up the last byte is not zeros.
+/// Fails if the padding of the last byte is not zeros.
 pub(super) fn read_signs(
     group: usize,
     bytes: &[u8],
@@ -37,15 +37,16 @@ pub(super) fn read_signs(
     if filled { Ok(()) } else { Err(BodyError::Codes(group)) }
 }
 
-/// Eight signs in a byte.
+/// Packs eight signs into a byte.
 fn pack(signs: &[u8; 8]) -> u8 {
-    // Sign `i` is bit `8 i`: a factor of `2^(56 - 7 i)` makes it bit `56 + i`, and no two products meet below.
+    // Sign `i` is bit `8 i`. A factor of `2^(56 - 7 i)` moves it to bit `56 + i`, and no two
+    // products overlap below.
     (u64::from_le_bytes(*signs).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
-/// The eight signs of a byte.
+/// Unpacks the eight signs of a byte.
 fn spread(byte: u8) -> [u8; 8] {
-    // Halves of the bits move apart until each has a byte.
+    // Move halves of the bits apart until each bit has its own byte.
     let bits = u64::from(byte);
     let bits = (bits | bits << 28) & 0x0000_000f_0000_000f;
     let bits = (bits | bits << 14) & 0x0003_0003_0003_0003;

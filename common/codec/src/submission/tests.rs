@@ -1,4 +1,4 @@
-//! Submissions there and back, and everything that is none.
+//! Tests submissions: round trips, and the rejection of all other objects.
 
 use super::*;
 use crate::{
@@ -25,7 +25,8 @@ fn expected() -> Expected {
     }
 }
 
-/// A few tensors of odd shapes: a matrix of several chunks, a vector, a small one, one without values.
+/// Returns a few tensors of odd shapes: a matrix of several chunks, a vector, a small tensor, a
+/// tensor without values.
 fn shapes() -> Vec<TensorSpec> {
     let tensor = |name: &str, shape: &[usize]| TensorSpec {
         name: name.to_owned(),
@@ -40,7 +41,7 @@ fn small(quantizer: Quantizer) -> Arc<Layout> {
     Arc::new(Layout::new(&shapes(), &spec).unwrap())
 }
 
-/// Values that look like a pseudo-gradient: zero-mean, some much larger than others.
+/// Returns values like those of a pseudo-gradient: zero-mean, some much larger than others.
 fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -63,7 +64,7 @@ fn written(layout: &Layout, seed: u64) -> Vec<u8> {
     encode(layout, &header, &tensors(layout, seed), &key(7)).unwrap()
 }
 
-/// Makes digest and signature fit again after a change.
+/// Renews digest and signature after a change.
 fn signed_again(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len() - TRAILER_BYTES);
     let digest = ObjectHash::of(&[&bytes]);
@@ -170,7 +171,7 @@ fn a_submission_from_elsewhere_is_refused_by_what_differs() {
     assert!(refuse(|e| e.base = State([0; 32])).starts_with("the submission was trained from state 0303"));
     assert!(refuse(|e| e.spec = RunHash([2; 32])).starts_with("the submission was made under spec 0101"));
     let samples = refuse(|e| e.least_samples = 161);
-    assert_eq!(samples, "the submission was trained on 160 sequences: at least 161 are asked for");
+    assert_eq!(samples, "the submission was trained on 160 sequences: the run requires at least 161");
 }
 
 #[test]
@@ -183,7 +184,7 @@ fn what_is_no_submission_is_named() {
         open(&bytes, &layout).unwrap_err()
     };
     let message = |change: &dyn Fn(&mut Vec<u8>)| refuse(change).to_string();
-    assert_eq!(message(&|b| b[0] = 0xe1), "the object is no submission: its kind is 0xe1");
+    assert_eq!(message(&|b| b[0] = 0xe1), "the object is not a submission: its kind is 0xe1");
     assert_eq!(
         message(&|b| b[1] = 2),
         "the submission has version 2, this program reads version 1: update it"
@@ -199,10 +200,7 @@ fn what_is_no_submission_is_named() {
     }
     let length = bytes.len();
     let longer = message(&|b| b.push(0));
-    assert_eq!(
-        longer,
-        format!("the submission says that it has {length} bytes: the object has {}", length + 1)
-    );
+    assert_eq!(longer, format!("the header states {length} bytes: the object has {}", length + 1));
     assert!(message(&|b| b.truncate(20)).contains("the submission is malformed: the run"));
     assert!(message(&|b| b.clear()).contains("the kind: 1 bytes are needed"));
     let most = layout.most_bytes();
@@ -213,7 +211,7 @@ fn what_is_no_submission_is_named() {
     );
     assert!(message(&|b| b[300] ^= 1).contains("it was changed"));
     let forged = message(&|b| *b.last_mut().unwrap() ^= 1);
-    assert!(forged.starts_with("the submission's signature does not stand"), "{forged}");
+    assert!(forged.starts_with("the submission's signature is invalid"), "{forged}");
 }
 
 #[test]
@@ -231,19 +229,19 @@ fn malformed_bodies_are_named_even_when_signed() {
         message(&|b| b[HEADER_BYTES] = 17),
         "tensor a has the shape [17, 24]: the model's is [16, 24]"
     );
-    assert!(message(&|b| b[HEADER_BYTES + 8] ^= 1).starts_with("tensor a is said to begin at offset"));
+    assert!(message(&|b| b[HEADER_BYTES + 8] ^= 1).starts_with("the table puts tensor a at offset"));
     let level = message(&|b| b[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes()));
-    assert_eq!(level, "tensor a: a level of the tensor is not finite, or a negative scale");
-    // Levels, weights of the codes, lengths of codes and of positions, codes, positions.
+    assert_eq!(level, "tensor a: a level of the tensor is not finite, or is a negative scale");
+    // Layout: levels, weights of the codes, lengths of codes and of positions, codes, positions.
     let weight = message(&|b| b[start + 19] ^= 1);
     assert!(weight.contains("codes"), "{weight}");
-    let longest = "tensor a: group 0: a part is said to have";
+    let longest = "tensor a: group 0: the table states";
     assert!(message(&|b| b[start + 21] = 1).starts_with(longest));
     assert!(message(&|b| b[start + 23] = 1).starts_with(longest));
     let codes = message(&|b| b[start + 20] -= 1);
-    assert_eq!(codes, "tensor a: group 0: its codes are written in another way than the only one there is");
+    assert_eq!(codes, "tensor a: group 0: its codes are not in canonical form");
     let positions = message(&|b| b[start + 22] -= 1);
-    assert_eq!(positions, "tensor a: group 0 does not end with its positions and zeros up to the next byte");
+    assert_eq!(positions, "tensor a: group 0: its positions do not end in the last byte, followed by zeros");
 }
 
 #[test]
@@ -260,18 +258,20 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
             .contains("the scale of the tensor is not finite")
     );
     assert!(
-        centroid(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or a negative scale")
+        centroid(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or is a negative scale")
     );
     let order = centroid(&|b| (b[12], b[13]) = (9, 8));
     assert_eq!(order, "tensor a: group 0: the small magnitude of a chunk is larger than its large one");
     let sign = |change: &dyn Fn(&mut [u8])| message(Quantizer::Sign, change);
-    assert!(sign(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or a negative scale"));
-    // Scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs, which leave 4 bits.
-    assert_eq!(sign(&|b| b[4] = 1), "tensor a: group 0: a part is said to have 1 bytes: it has at most 0");
+    assert!(
+        sign(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or is a negative scale")
+    );
+    // Layout: scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs, which leave 4 bits.
+    assert_eq!(sign(&|b| b[4] = 1), "tensor a: group 0: the table states 1 bytes for a part: the most is 0");
     let filler = sign(&|b| b[8 + 6 + 4] |= 0x80);
-    assert_eq!(filler, "tensor a: group 0: its codes are written in another way than the only one there is");
+    assert_eq!(filler, "tensor a: group 0: its codes are not in canonical form");
     let infinite = message(Quantizer::F32, &|b| b[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes()));
-    assert_eq!(infinite, "tensor a: a value is not finite, or a negative scale");
+    assert_eq!(infinite, "tensor a: a value is not finite, or is a negative scale");
 }
 
 #[test]
@@ -287,12 +287,13 @@ fn what_is_not_the_layouts_is_not_written() {
     let mut swapped = good.clone();
     swapped.swap(0, 1);
     let message = refuse(&header, &swapped, key(7));
-    assert_eq!(message, "what is given for tensor a was not compressed from it by this run's spec");
+    assert_eq!(message, "the values given for tensor a were not compressed from it by this run's spec");
     let other = tensors(&small(Quantizer::F32), 1);
     assert!(refuse(&header, &other, key(7)).contains("tensor a"));
 }
 
-/// What takes the most bytes of a tensor: the longest positions, and codes that are better written as they are.
+/// Returns the tensor that takes the most bytes: the longest positions, and codes that are shorter
+/// as plain bytes.
 fn longest(tensor: &TensorLayout) -> SparseTensor {
     let (geometry, sent) = (tensor.geometry(), tensor.sent());
     let positions = positions::tests::longest(geometry.size(), sent).repeat(geometry.chunks());
@@ -358,10 +359,11 @@ fn tensors_that_cannot_be_laid_out_are_named() {
         Layout::new(&[tensor], &tiny()).unwrap_err().to_string()
     };
     assert!(refuse(&[2, 2, 2]).starts_with("tensor x: a tensor of 3 dimensions"));
-    assert_eq!(refuse(&[1, 1 << 33]), "tensor x has a dimension of 8589934592: at most 4294967295");
+    assert_eq!(refuse(&[1, 1 << 33]), "tensor x has a dimension of 8589934592: the most is 4294967295");
 }
 
-/// Submissions as this version writes them; the files hold the whole object, signature included.
+/// Compares with submissions as this version writes them. The files hold the whole object,
+/// including the signature.
 #[test]
 fn golden_files() {
     let files: [&[u8]; 4] = [
@@ -439,7 +441,7 @@ proptest! {
     }
 }
 
-/// A sealed submission, and what opens it.
+/// Returns a sealed submission and its key object.
 fn sealed(layout: &Layout, random: u8) -> (Vec<u8>, KeyObject) {
     let header = Header::new(&expected(), 160, layout);
     let seal = SealKey::new([random; 32]);
@@ -463,12 +465,12 @@ fn what_is_sealed_opens_to_what_was_sealed() {
         let opened = unseal(&bytes, &opener, &layout).unwrap();
         assert_eq!(decoded(&opened), tensors(&layout, 1));
         assert_eq!(opened.stored(), (bytes.clone(), Some(&opener)));
-        // Nothing of table and body can be seen, and the rest is the open submission's.
+        // Table and body are unreadable. The rest equals the open submission.
         let open = written(&layout, 1);
         assert_eq!(bytes.len(), open.len());
         let (hidden, plain) = (&bytes[HEADER_BYTES..], &open[HEADER_BYTES..]);
         let same = hidden.iter().zip(plain).filter(|(a, b)| a == b).count();
-        assert!(same * 10 < plain.len(), "{same} of {} bytes are as they were", plain.len());
+        assert!(same * 10 < plain.len(), "{same} of {} bytes are unchanged", plain.len());
         assert_eq!(
             opened.bytes()[HEADER_BYTES..open.len() - TRAILER_BYTES],
             open[HEADER_BYTES..open.len() - TRAILER_BYTES]
@@ -516,7 +518,7 @@ fn keys_of_something_else_are_refused_by_name() {
     let foreign = unseal(&bytes, &opener.sign(&key(8)), &layout).unwrap_err();
     assert!(matches!(foreign, SubmissionError::Key(KeyError::Signature(_))), "{foreign}");
     let short = unseal(&bytes, &opener.sign(&key(7))[1..], &layout).unwrap_err();
-    assert_eq!(short.to_string(), "the key object has 209 bytes: it has 210");
+    assert_eq!(short.to_string(), "the key object has 209 bytes: it must have 210");
     assert_eq!(format!("{:?}", opener.key), format!("SealKey(of hash {expected})"), "keys are not shown");
 }
 

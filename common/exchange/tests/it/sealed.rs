@@ -95,7 +95,7 @@ async fn keys_that_do_not_belong_to_it_are_refused_by_name() {
         ),
         (parcel.signed(&KeyObject { window: Window(4), ..opener.clone() }), "is for window 4, not 3"),
         (parcel.signed(&other.opener), "is for submission"),
-        (foreign, "signature does not stand"),
+        (foreign, "signature is invalid"),
     ];
     for (key, says) in keys {
         parcel.reveal(&buckets, MINER, &key).await;
@@ -103,7 +103,7 @@ async fn keys_that_do_not_belong_to_it_are_refused_by_name() {
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
     }
-    for (bytes, says) in [(&[][..], "has 0 bytes: it has 210"), (&[7; 210], "another kind of object")] {
+    for (bytes, says) in [(&[][..], "has 0 bytes: it must have 210"), (&[7; 210], "another kind of object")] {
         buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &parcel.hash()), bytes).await;
         let error = fetch(&buckets, parcel.hash()).await.unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

@@ -1,9 +1,9 @@
 """A second decoder of submissions, written from FORMATS.md with Python's standard library alone.
 
-Reads lines of JSON from its input, each {"file": path, "chunk": values of a full chunk, "topk": values sent of each,
-"shapes": [[rows, columns] or [columns] of each tensor, in the order of their names]}. Writes for each a line of JSON: for
-each tensor {"positions": [...], "values": [bits of f32, ...]}, or {"error": what is wrong}. It checks the digest, that
-there is one way to write what it reads, but no signature.
+Reads lines of JSON from its input: {"file": path, "chunk": values of a full chunk, "topk": values sent of each chunk,
+"shapes": [[rows, columns] or [columns] of each tensor, in the order of their names]}. For each, writes a line of JSON:
+a list with {"positions": [...], "values": [bits of f32, ...]} for each tensor, or {"error": the defect}. It checks the
+digest, and that the encoding is the only valid one. It does not check the signature.
 """
 
 import json
@@ -18,7 +18,7 @@ TEMPLAR, SIGN_CENTROID, F32, SIGN = 1, 2, 3, 4
 
 
 class Malformed(Exception):
-    """The bytes are no submission."""
+    """The bytes are not a submission."""
 
 
 def check(fine, what):
@@ -89,7 +89,7 @@ def derive_key(context, data):
 
 
 class Bits:
-    """The bits of bytes, the lowest of each byte first."""
+    """Reads the bits of bytes, the lowest bit of each byte first."""
 
     def __init__(self, data):
         self.data, self.position = data, 0
@@ -98,7 +98,7 @@ class Bits:
         first, last = self.position // 8, -(-(self.position + count) // 8)
         bits = int.from_bytes(self.data[first:last], "little") >> self.position % 8
         self.position += count
-        check(self.position <= 8 * len(self.data), "the bits end")
+        check(self.position <= 8 * len(self.data), "the bits end too early")
         return bits & (1 << count) - 1
 
     def below(self, count):
@@ -118,11 +118,11 @@ class Bits:
 
     def end(self):
         left = 8 * len(self.data) - self.position
-        check(left < 8 and self.take(left) == 0, "the padding is not zeros up to a byte")
+        check(left < 8 and self.take(left) == 0, "the padding is not zeros up to the next byte")
 
 
 def lengths_of(weights, most):
-    """The lengths of the best prefix code: package-merge."""
+    """Returns the lengths of the optimal prefix code, by package-merge."""
     coins = sorted((weight, symbol) for symbol, weight in enumerate(weights) if weight)
     rounds = [[(weight, True) for weight, _ in coins]]
     for _ in range(most - 1):
@@ -140,7 +140,7 @@ def lengths_of(weights, most):
 
 
 def canonical(lengths):
-    """From (length, bits) to the symbol."""
+    """Returns a map from (length, bits) to the symbol."""
     code, bits, last = {}, 0, 0
     for length, symbol in sorted((length, symbol) for symbol, length in enumerate(lengths) if length is not None):
         bits <<= length - last
@@ -202,7 +202,7 @@ def lengths_of_weights(weights):
 
 
 class Codes:
-    """How the codes of a tensor are written."""
+    """The encoding of a tensor's codes: its table and its prefix code."""
 
     def __init__(self, table):
         self.table = table
@@ -211,7 +211,7 @@ class Codes:
         else:
             self.lengths = [length - 1 if length else None for pair in table for length in (pair & 15, pair >> 4)]
             room = sum(1 << 12 - length for length in self.lengths if length is not None and length <= 12)
-            check(room == 1 << 12 and max(length or 0 for length in self.lengths) <= 12, "the table is no code")
+            check(room == 1 << 12 and max(length or 0 for length in self.lengths) <= 12, "the table does not define a prefix code")
         self.code = canonical(self.lengths)
         self.counts = [0] * 256
 
@@ -225,9 +225,9 @@ class Codes:
             bits.end()
         check(all(self.lengths[symbol] is not None for symbol in read), "a symbol has no code")
         bits = sum(self.lengths[symbol] for symbol in read)
-        check(len(data) == min(symbols, -(-bits // 8)), "the codes are written in another way")
+        check(len(data) == min(symbols, -(-bits // 8)), "the codes are not in canonical form")
         codes = [code for symbol in read for code in codes_of(symbol)]
-        check(symbols_of(codes[:count]) == read, "the last symbol is filled up in another way")
+        check(symbols_of(codes[:count]) == read, "the last symbol is not filled up with the last code")
         for symbol in read:
             self.counts[symbol] += 1
         return codes[:count]
@@ -240,7 +240,7 @@ class Codes:
         else:
             lengths = [0 if length is None else length + 1 for length in lengths_of(self.counts, 12)]
             table = bytes(lengths[at] | lengths[at + 1] << 4 for at in range(0, 256, 2))
-        check(table == self.table, "the table is not that of the codes")
+        check(table == self.table, "the table of the codes does not match the codes")
 
 
 # Tensors
@@ -269,7 +269,7 @@ class Reader:
         self.data, self.offset = data, 0
 
     def take(self, count):
-        check(self.offset + count <= len(self.data), "the bytes end")
+        check(self.offset + count <= len(self.data), "the bytes end too early")
         self.offset += count
         return self.data[self.offset - count : self.offset]
 
@@ -322,20 +322,20 @@ def read_tensor(reader, shape, chunk, topk, quantizer):
 def read_submission(data, chunk, topk, shapes):
     check(len(data) >= HEADER_BYTES + TRAILER_BYTES, "the object is too short")
     kind, version, codec, quantizer = data[:4]
-    check((kind, version, codec) == (0xE4, 1, 1), "the kind, the version or the codec is another")
-    check(quantizer in (TEMPLAR, SIGN_CENTROID, F32, SIGN), "the quantizer is not known")
+    check((kind, version, codec) == (0xE4, 1, 1), "the kind, the version or the codec is wrong")
+    check(quantizer in (TEMPLAR, SIGN_CENTROID, F32, SIGN), "the quantizer is unknown")
     check(not any(data[4:8]) and not any(data[160:276]), "reserved bytes are not zero")
     tensors, length = struct.unpack("<IQ", data[276:HEADER_BYTES])
-    check((tensors, length) == (len(shapes), len(data)), "the number of tensors or the length is another")
+    check((tensors, length) == (len(shapes), len(data)), "the number of tensors or the length is wrong")
     signed = data[:-TRAILER_BYTES]
-    check(derive_key(b"muster v1 object", signed) == data[-TRAILER_BYTES:-64], "the digest is another")
+    check(derive_key(b"muster v1 object", signed) == data[-TRAILER_BYTES:-64], "the digest is wrong")
     reader = Reader(signed)
     reader.take(HEADER_BYTES)
     table = [struct.unpack("<IIQ", reader.take(ENTRY_BYTES)) for _ in shapes]
     decoded = []
     for shape, entry in zip(shapes, table):
         expected = (*shape, reader.offset) if len(shape) == 2 else (0, *shape, reader.offset)
-        check(entry == expected, "the table is another")
+        check(entry == expected, "the table is wrong")
         decoded.append(read_tensor(reader, shape, chunk, topk, quantizer))
     check(reader.offset == len(signed), "bytes follow the last tensor")
     return decoded

@@ -1,7 +1,8 @@
-//! What positions cost in a run that was recorded, and what they would cost if their code knew the windows before: the figures
-//! of `common/codec/CODEC.md`.
+//! Measures the cost of positions in a recorded run, and their cost under a code that knows the
+//! previous windows: the figures of `common/codec/CODEC.md`.
 //!
-//! `cargo run -p codec-bench --example history -- FOLDER`, where `deploy/up --keep` left its run.
+//! `cargo run -p codec-bench --example history -- FOLDER`, with the folder in which
+//! `deploy/up --keep` left its run.
 #![allow(clippy::unwrap_used)] // A measurement that cannot go on should stop here.
 
 use base::{Window, wire::Reader};
@@ -19,21 +20,22 @@ use std::{
     sync::Arc,
 };
 
-/// Sent of each tensor: by miner, then by window.
+/// The sent values of each tensor, by miner, then by window.
 type Sent = BTreeMap<PathBuf, BTreeMap<Window, Vec<SparseTensor>>>;
 
-/// What is known of a coordinate before its window.
+/// A function that maps the knowledge about a coordinate to a number.
 type Context = fn(&Known, usize) -> usize;
 
-/// What the windows before say about the coordinates of a tensor, for one miner.
+/// The knowledge from previous windows about the coordinates of a tensor, for one miner.
 struct Known {
-    /// Whether it sent this in the last window.
+    /// Whether the miner sent the coordinate in the last window.
     own: Vec<bool>,
-    /// Whether it did in the window before that.
+    /// Whether the miner sent it in the window before that.
     own_earlier: Vec<bool>,
-    /// How many of all miners sent this in the last window.
+    /// The number of all miners that sent it in the last window.
     all: Vec<u8>,
-    /// How many of all miners sent of this row of this chunk in the last window, and of this column.
+    /// The number of values that all miners sent of its row of the chunk in the last window, and of
+    /// its column.
     lines: [Vec<u8>; 2],
 }
 
@@ -69,7 +71,7 @@ fn main() {
     }
 }
 
-/// All submissions of the miners' buckets, opened and decoded.
+/// Opens and decodes all submissions in the miners' buckets.
 fn read(folder: &Path, spec: &RunSpec, layout: &Arc<Layout>) -> Sent {
     let buckets = fs::read_dir(folder.join("buckets")).unwrap().map(|entry| entry.unwrap().path());
     let mut sent = Sent::new();
@@ -88,7 +90,7 @@ fn read(folder: &Path, spec: &RunSpec, layout: &Arc<Layout>) -> Sent {
     sent
 }
 
-/// A submission of whomever it says.
+/// Opens a submission of the miner that its header names.
 fn open(bytes: Vec<u8>, opener: &[u8], layout: &Arc<Layout>) -> (Window, Vec<SparseTensor>) {
     let header = Header::read(&mut Reader::new(&bytes), bytes.len() as u64).unwrap();
     let expected = Expected {
@@ -108,7 +110,8 @@ fn open(bytes: Vec<u8>, opener: &[u8], layout: &Arc<Layout>) -> (Window, Vec<Spa
     (header.window, tensors.collect())
 }
 
-/// Positions of all tensors that are not sent whole, and their bits as they are written.
+/// Returns the number of positions of all tensors that are not sent whole, and their bits in the
+/// codec's encoding.
 fn cost(layout: &Layout, sent: &Sent) -> (usize, usize) {
     let (mut count, mut bits, mut bytes) = (0, 0, Vec::new());
     for tensors in sent.values().flat_map(BTreeMap::values) {
@@ -130,14 +133,15 @@ fn is_chosen(tensor: &codec::submission::TensorLayout) -> bool {
     tensor.sent() < tensor.geometry().size()
 }
 
-/// Bits of a position under the best code that knows of each coordinate what `context` says, and how often coordinates of which
-/// this is known are sent: the entropy of whether each coordinate is sent, from the third window on. That each chunk sends as many is not
-/// used; it is worth about 0.06 bits without any context.
+/// Returns the bits per position under the best code that knows `context` of each coordinate, and
+/// how often coordinates with this context are sent. This is the entropy of whether each coordinate
+/// is sent, from the third window on. The fixed number of positions per chunk is not used. It is
+/// worth about 0.06 bits without any context.
 fn entropy(layout: &Layout, sent: &Sent, context: Context) -> f64 {
     let (mut bits, mut positions) = (0.0, 0u64);
     let windows: Vec<Window> = sent.values().next().unwrap().keys().copied().collect();
     for (number, tensor) in layout.tensors().iter().enumerate().filter(|(_, tensor)| is_chosen(tensor)) {
-        // Of each context: coordinates, and those that were sent.
+        // For each context: the number of coordinates, and of those that were sent.
         let mut counts = BTreeMap::<usize, [u64; 2]>::new();
         for before in windows.windows(3) {
             let all = all(tensor, number, sent, before[1]);
@@ -162,7 +166,7 @@ fn entropy(layout: &Layout, sent: &Sent, context: Context) -> f64 {
     bits / positions as f64
 }
 
-/// Whether each value was sent, chunk after chunk.
+/// Returns whether each value was sent, chunk after chunk.
 fn is_sent(tensor: &codec::submission::TensorLayout, sent: &SparseTensor) -> Vec<bool> {
     let size = tensor.geometry().size();
     let mut is = vec![false; sent.chunks() * size];
@@ -172,7 +176,7 @@ fn is_sent(tensor: &codec::submission::TensorLayout, sent: &SparseTensor) -> Vec
     is
 }
 
-/// How many miners sent each value in a window.
+/// Returns the number of miners that sent each value in a window.
 fn all(tensor: &codec::submission::TensorLayout, number: usize, sent: &Sent, window: Window) -> Vec<u8> {
     let mut all = vec![0; tensor.geometry().len()];
     for miner in sent.values() {
@@ -182,7 +186,7 @@ fn all(tensor: &codec::submission::TensorLayout, number: usize, sent: &Sent, win
     all
 }
 
-/// For each value: how many were sent of its row of the chunk, and of its column.
+/// Returns, for each value, the numbers of sent values of its row of the chunk and of its column.
 fn lines(tensor: &codec::submission::TensorLayout, all: &[u8]) -> [Vec<u8>; 2] {
     let (size, width) = (tensor.geometry().size(), tensor.geometry().width());
     [|at: usize, width: usize| at / width, |at: usize, width: usize| at % width].map(|line| {

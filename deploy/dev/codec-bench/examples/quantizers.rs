@@ -1,7 +1,8 @@
-//! What quantizers lose and cost on what is sent of values: the figures of `common/codec/COMPRESSION.md`.
+//! Measures the error and the size of quantizers on the sent values: the figures of
+//! `common/codec/COMPRESSION.md`.
 //!
-//! `cargo run -p codec-bench --example quantizers [-- FILE COLUMNS]`, where the file has recorded values: f32, little
-//! endian.
+//! `cargo run -p codec-bench --example quantizers [-- FILE COLUMNS]`, where the file has recorded
+//! values: f32, little endian.
 #![allow(clippy::unwrap_used)] // A measurement that cannot go on should stop here.
 
 #[path = "../src/distribution.rs"]
@@ -17,7 +18,7 @@ use codec::{
 use distribution::Distribution;
 use std::{collections::BTreeMap, path::Path};
 
-/// Values sent of each chunk.
+/// Values sent per chunk.
 const SENT: usize = 64;
 const ROWS: usize = 2048;
 const COLUMNS: usize = 8192;
@@ -36,7 +37,8 @@ fn main() {
     }
 }
 
-/// Prints a row for each quantizer: bits of a code as it is and as its entropy, bits of what its chunk says, the error.
+/// Prints a row for each quantizer: the bits of a plain code, its entropy, the bits of its chunk's
+/// scales, and the error.
 fn study(name: &str, values: &[f32], columns: usize) {
     let geometry = Geometry::new(&[values.len() / columns, columns], 64).unwrap();
     let spec = SparseSpec {
@@ -79,7 +81,7 @@ fn study(name: &str, values: &[f32], columns: usize) {
     }
 }
 
-/// A quantizer that nodes have.
+/// Prints the row of a quantizer that nodes have.
 fn of_nodes(name: &str, quantizer: Quantizer, chunk_bits: f64, values: &[f32]) {
     let quantized = quantize(quantizer, SENT, values);
     let (Values::Templar { codes, .. } | Values::SignCentroid { codes, .. } | Values::Sign { codes, .. }) =
@@ -92,7 +94,7 @@ fn of_nodes(name: &str, quantizer: Quantizer, chunk_bits: f64, values: &[f32]) {
     row(name, codes_of, chunk_bits, codes, values, levels);
 }
 
-/// A quantizer of a sign and some magnitudes for each chunk, the nearest of which is taken.
+/// Prints the row of a quantizer with a sign and the nearest of some magnitudes per chunk.
 fn per_chunk(name: &str, values: &[f32], chunk_bits: f64, levels: impl Fn(&[f32]) -> Vec<f64>) {
     let (mut codes, mut decoded) = (Vec::new(), Vec::new());
     for chunk in values.chunks(SENT) {
@@ -127,7 +129,7 @@ fn row(
     println!("| {name} | {raw:.2} | {bits:.3} | {scales:.3} | {together:.3} | {:.5} |", error / total);
 }
 
-/// Bits of a code, if codes follow each other independently.
+/// Returns the bits of a code, if codes follow each other independently.
 fn entropy(codes: &[u8]) -> f64 {
     let mut counts = BTreeMap::new();
     codes.iter().for_each(|code| *counts.entry(code).or_insert(0.0) += 1.0);
@@ -139,7 +141,7 @@ fn mean(chunk: &[f32]) -> f64 {
     chunk.iter().map(|value| f64::from(value.abs())).sum::<f64>() / chunk.len() as f64
 }
 
-/// A number with so many bits of mantissa below the first, to the nearest.
+/// Rounds a number to `mantissa` bits after its first bit.
 fn rounded(value: f64, mantissa: u32) -> f64 {
     if value == 0.0 {
         return 0.0;
@@ -148,14 +150,14 @@ fn rounded(value: f64, mantissa: u32) -> f64 {
     (value / unit).round() * unit
 }
 
-/// The magnitudes of least squared error, by Lloyd's algorithm from quantiles until it rests.
+/// Returns the magnitudes of least squared error, by Lloyd's algorithm.
 fn centroids(chunk: &[f32], count: usize) -> Vec<f64> {
     let mut sorted: Vec<f64> = chunk.iter().map(|value| f64::from(value.abs())).collect();
     sorted.sort_by(f64::total_cmp);
     lloyd(&sorted, count)
 }
 
-/// The same over a whole tensor, of magnitudes as shares of their chunk's mean.
+/// Returns the same for a whole tensor, with magnitudes as shares of their chunk's mean.
 fn shape(values: &[f32], count: usize) -> Vec<f64> {
     let share = |chunk: &[f32]| {
         let mean = mean(chunk).max(f64::MIN_POSITIVE);
@@ -166,7 +168,7 @@ fn shape(values: &[f32], count: usize) -> Vec<f64> {
     lloyd(&shares, count)
 }
 
-/// Lloyd's algorithm on ascending numbers, from several starts; the best.
+/// Runs Lloyd's algorithm on ascending numbers from several starts, and returns the best result.
 fn lloyd(sorted: &[f64], count: usize) -> Vec<f64> {
     let mut sums = vec![0.0];
     sorted.iter().for_each(|value| sums.push(sums[sums.len() - 1] + value));

@@ -1,5 +1,5 @@
-//! What submissions take: bits of uniformly chosen positions, and bytes for each of the runs that ship. The figures of
-//! `common/codec/CODEC.md`.
+//! Measures the size of submissions: bits of uniformly chosen positions, and bytes for each of the
+//! runs that ship. These are the figures of `common/codec/CODEC.md`.
 //!
 //! `cargo run -p codec-bench --example sizes`
 #![allow(dead_code, clippy::unwrap_used)] // A measurement that cannot go on should stop here.
@@ -20,7 +20,7 @@ use codec::{
 use distribution::Distribution;
 use protocol::run_spec::RunFile;
 
-/// Runs that ship, with their files.
+/// The runs that ship, with their files.
 const RUNS: [(&str, &str); 5] = [
     ("tiny", include_str!("../../../runs/tiny.toml")),
     ("150m", include_str!("../../../runs/150m.toml")),
@@ -28,7 +28,7 @@ const RUNS: [(&str, &str); 5] = [
     ("8b", include_str!("../../../runs/8b.toml")),
     ("covenant-72b", include_str!("../../../runs/covenant-72b.toml")),
 ];
-/// Positions that are written for a row.
+/// The number of positions that are encoded for a row.
 const POSITIONS: usize = 100_000;
 
 fn main() {
@@ -64,7 +64,7 @@ fn main() {
     }
 }
 
-/// Bits of uniformly chosen positions: those of the largest of values that are alike.
+/// Prints the bits of uniformly chosen positions: those of the largest of identically distributed values.
 fn positions(size: usize, count: usize) {
     let halving = Halving::new(size, count);
     let chunks = POSITIONS / count;
@@ -89,7 +89,7 @@ fn positions(size: usize, count: usize) {
     );
 }
 
-/// A submission of Gaussian values of the tiny model.
+/// Prints the size of a submission of Gaussian values of the tiny model.
 fn gaussian(quantizer: Quantizer, topk: u32) {
     let run = RunFile::parse(RUNS[0].1).unwrap();
     let layout = Layout::new(&run.model.tensors(), &SparseSpec { quantizer, topk, ..run.sparse }).unwrap();

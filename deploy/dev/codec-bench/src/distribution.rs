@@ -1,35 +1,36 @@
-//! The values that are measured: drawn from a seed, the same on any machine up to the last bits of its logarithm and
-//! cosine, or recorded.
+//! Provides the values for the measurements: drawn from a seed, or recorded. Drawn values are the
+//! same on any machine, up to the last bits of its logarithm and cosine.
 
 use crate::threads::for_parts;
 use anyhow::ensure;
 use codec::chunks::Geometry;
 use std::{f64::consts::TAU, path::Path};
 
-/// What a miner of the tiny run chose from in its last window: 64 chunks of all its matrices (`README.md`).
+/// The values from which a miner of the tiny run selected in its last window: 64 chunks of all its
+/// matrices (`README.md`).
 const RECORDED: &[u8] = include_bytes!("../data/recorded.f32");
-/// Values in a row of them.
+/// Values per row of the recorded values.
 const RECORDED_COLUMNS: usize = 128;
 
-/// What values are drawn from.
+/// The distributions that values are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Distribution {
-    /// A bell, of standard deviation 1.
+    /// Normal, with standard deviation 1.
     Gaussian,
-    /// A bell whose standard deviation is drawn for each chunk: the exponential of a bell.
+    /// Normal, with a standard deviation drawn for each chunk: the exponential of a normal number.
     ScaleMixed,
     /// Student's t with 3 degrees of freedom: heavy tails.
     StudentT,
 }
 
-/// Edge of a chunk.
+/// The edge of a chunk.
 const EDGE: usize = 64;
 
 impl Distribution {
-    /// All that are drawn.
+    /// All distributions.
     pub(crate) const DRAWN: [Self; 3] = [Self::Gaussian, Self::ScaleMixed, Self::StudentT];
 
-    /// Its name in the report.
+    /// Returns its name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gaussian => "gaussian",
@@ -38,7 +39,7 @@ impl Distribution {
         }
     }
 
-    /// Draws a matrix, on so many threads; it does not depend on their number.
+    /// Draws a matrix, on `threads` threads. The result does not depend on their number.
     pub(crate) fn draw(self, rows: usize, columns: usize, threads: usize) -> Vec<f32> {
         let mut values = vec![0.0; rows * columns];
         let bands = rows.div_ceil(EDGE).div_ceil(threads.max(1));
@@ -65,7 +66,7 @@ impl Distribution {
     }
 }
 
-/// Draws numbers: SplitMix64, and from pairs of its numbers those of a bell, after Box and Muller.
+/// A generator of random numbers: SplitMix64, and normal numbers from pairs of its numbers (Box and Muller).
 struct Draw {
     state: u64,
     /// The second number of a pair.
@@ -77,7 +78,7 @@ impl Draw {
         Self { state: stream.wrapping_mul(0xd134_2543_de82_ef95), kept: None }
     }
 
-    /// Evenly between 0 and 1, neither.
+    /// Draws a uniform number between 0 and 1, both excluded.
     fn even(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.state;
@@ -86,7 +87,7 @@ impl Draw {
         ((bits ^ (bits >> 31)) >> 11) as f64 / (1u64 << 53) as f64 + f64::EPSILON / 4.0
     }
 
-    /// From a bell of standard deviation 1.
+    /// Draws a normal number with standard deviation 1.
     fn normal(&mut self) -> f64 {
         if let Some(kept) = self.kept.take() {
             return kept;
@@ -96,7 +97,7 @@ impl Draw {
         radius * angle.cos()
     }
 
-    /// Student's t with 3 degrees of freedom.
+    /// Draws a number from Student's t with 3 degrees of freedom.
     fn student(&mut self) -> f64 {
         let squares: f64 = (0..3).map(|_| self.normal().powi(2)).sum();
         self.normal() / (squares / 3.0).sqrt()
@@ -105,15 +106,15 @@ impl Draw {
 
 /// Reads recorded values: as many whole rows of chunks as the file has.
 pub(crate) fn read(path: &Path, columns: usize) -> anyhow::Result<Vec<f32>> {
-    ensure!(columns > 0 && columns.is_multiple_of(EDGE), "its rows must have a multiple of 64 values");
+    ensure!(columns > 0 && columns.is_multiple_of(EDGE), "rows must have a multiple of 64 values");
     let mut values = decoded(&std::fs::read(path)?);
     values.truncate(values.len() / (EDGE * columns) * EDGE * columns);
-    ensure!(!values.is_empty(), "it has fewer than 64 rows of {columns} values");
+    ensure!(!values.is_empty(), "the file has fewer than 64 rows of {columns} values");
     ensure!(values.iter().all(|value| value.is_finite()), "a value is not finite");
     Ok(values)
 }
 
-/// A matrix whose chunks are the recorded ones, again and again.
+/// Returns a matrix whose chunks are the recorded ones, repeated.
 pub(crate) fn recorded(rows: usize, columns: usize) -> Vec<f32> {
     let source = decoded(RECORDED);
     let geometry = |rows, columns| Geometry::new(&[rows, columns], EDGE).expect("whole chunks");
@@ -140,7 +141,8 @@ mod tests {
     fn recorded_chunks_are_laid_out_as_chunks() {
         let (source, values) = (decoded(RECORDED), recorded(128, 4096));
         assert_eq!((source.len(), values.len()), (64 * 4096, 128 * 4096));
-        // The second chunk of the second row of chunks is the 66th: after all 64, the second one again.
+        // The second chunk of the second row of chunks is the 66th. After all 64 chunks, this is
+        // the second one again.
         assert_eq!(values[(64 + 3) * 4096 + 64 + 5], source[3 * 128 + 64 + 5]);
         assert!(values.iter().all(|value| value.is_finite()));
     }

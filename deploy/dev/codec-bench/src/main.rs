@@ -1,7 +1,7 @@
-//! `codec-bench`: how fast, how small and how exact the codec is on this machine, in one run.
+//! `codec-bench`: measures the speed, the size and the error of the codec on this machine, in one run.
 //!
-//! For each distribution of values, all measurements take turns, so that what else the machine does strikes all alike;
-//! what is compared was measured in the same run. `README.md` says what each figure is.
+//! For each distribution of values, all measurements take turns. Other load on the machine thus affects all
+//! of them alike. Compared figures are from the same run. `README.md` explains each figure.
 
 mod distribution;
 mod measure;
@@ -22,11 +22,12 @@ use distribution::Distribution;
 use report::{Ranges, Report};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Values in a row of the tensor: as many as the hidden size of large models, whose rows' distance in memory is hard on
-/// caches.
+/// Values per row of the tensor: the hidden size of large models. Rows this far apart in memory are
+/// hard on caches.
 const COLUMNS: usize = 8192;
 
-/// Measures the codec on this machine: bandwidth of memory, selection, compression, encoding, decoding, aggregation.
+/// Measure the codec on this machine: memory bandwidth, selection, compression, encoding, decoding,
+/// aggregation.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 struct Flags {
@@ -34,27 +35,27 @@ struct Flags {
     #[arg(long)]
     json: bool,
 
-    /// Rows of the tensor, of 8192 values each: a multiple of 64. The default has 64 Mi values.
+    /// Use this many rows of 8192 values, a multiple of 64. The default has 64 Mi values.
     #[arg(long, default_value_t = 8192)]
     rows: usize,
 
-    /// How often each thing is measured; the median counts.
+    /// Repeat each measurement this many times; the report shows medians.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
 
-    /// Threads of the measurements with all threads; as many as the machine has cores if it is not given.
+    /// Use this many threads in the measurements with all threads. By default all cores of the machine.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
 
-    /// Vectors that selection uses: `portable`, `avx2` or `avx512`; the widest of the machine if it is not given.
+    /// Select with these vectors: `portable`, `avx2` or `avx512`. By default the widest of the machine.
     #[arg(long)]
     simd: Option<String>,
 
-    /// A pseudo-gradient to measure instead of the recorded one that is built in: f32, little endian, row after row.
+    /// Measure this pseudo-gradient instead of the built-in recording: f32, little endian, row after row.
     #[arg(long)]
     dump: Option<PathBuf>,
 
-    /// Values in a row of it.
+    /// Read rows of this many values from the dump.
     #[arg(long, default_value_t = COLUMNS)]
     dump_columns: usize,
 }
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
     if report.verified { Exit::Good } else { Exit::Failed }.into()
 }
 
-/// What is measured.
+/// One run of the program.
 struct Bench {
     flags: Flags,
     threads: usize,
@@ -117,7 +118,7 @@ impl Bench {
         Ok(report)
     }
 
-    /// Measures all things on values of one distribution, with one thread and with all.
+    /// Takes all measurements on values of one distribution, with one thread and with all threads.
     fn measure(
         &self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! All measurements of one distribution, which take turns.
+//! Takes all measurements of one distribution, in turns.
 
 use crate::{
     memory,
@@ -10,7 +10,7 @@ use crate::{
 use codec::{quantize::Values, select::Simd, sparse::select};
 use std::{hint::black_box, time::Instant};
 
-/// What is measured, and the memory that it takes: three tensors, and what is sent.
+/// The inputs of the measurements and their memory: three tensors, and the sent values.
 pub(crate) struct Things<'a> {
     values: Vec<f32>,
     error: Vec<f32>,
@@ -36,7 +36,7 @@ impl<'a> Things<'a> {
         }
     }
 
-    /// Measures everything so many times, one after the other.
+    /// Measures everything `repetitions` times.
     pub(crate) fn ranges(&mut self, threads: usize, repetitions: u32) -> Ranges {
         let mut rates = Rates::default();
         for _ in 0..repetitions {
@@ -73,7 +73,7 @@ impl<'a> Things<'a> {
                 black_box(pack(sent.positions(), codes));
             }
         });
-        // Encoding and decoding are a thread's work: all threads have a submission each.
+        // Encoding and decoding run on one thread each, so every thread has its own submission.
         let codec = &checked.measured;
         let all = millions * threads as f64;
         time("encode_mvals", all, &mut || {
@@ -93,7 +93,8 @@ impl<'a> Things<'a> {
         time("topk_libtorch_gbps", gigabytes, &mut || {
             drop(black_box(self.torch.top_k(TOP_K, threads)));
         });
-        // Its threads wait for more by spinning, for some milliseconds: nothing else is measured meanwhile.
+        // libtorch's threads wait for more work by spinning, for some milliseconds. Measure nothing
+        // meanwhile.
         #[cfg(feature = "torch")]
         std::thread::sleep(std::time::Duration::from_millis(50));
     }

@@ -1,9 +1,9 @@
-//! Passes over memory that do as little as possible: what the codec's speed is compared with.
+//! Makes minimal passes over memory, to compare the codec's speed with.
 
 use crate::threads::for_parts;
 use std::hint::black_box;
 
-/// Values that are summed side by side, so that the sum does not wait for itself.
+/// The number of sums side by side, so that an addition does not wait for the previous one.
 const LANES: usize = 64;
 
 /// Reads all values once.
@@ -23,7 +23,7 @@ pub(crate) fn copy(from: &[f32], to: &mut [f32], threads: usize) {
     for_parts(from.chunks(share).zip(to.chunks_mut(share)), |(from, to)| to.copy_from_slice(from));
 }
 
-/// The momentum pass, `y = a y + x`: what any optimizer does at least.
+/// Makes the momentum pass, `y = a y + x`: the least that any optimizer does.
 pub(crate) fn momentum(y: &mut [f32], x: &[f32], a: f32, threads: usize) {
     let share = part(x.len(), threads);
     for_parts(y.chunks_mut(share).zip(x.chunks(share)), |(y, x)| {
@@ -31,7 +31,7 @@ pub(crate) fn momentum(y: &mut [f32], x: &[f32], a: f32, threads: usize) {
     });
 }
 
-/// How many values a thread's part has: whole cache lines.
+/// Returns the number of values of a thread's part: whole cache lines.
 fn part(values: usize, threads: usize) -> usize {
     values.div_ceil(threads.max(1)).next_multiple_of(16).max(16)
 }

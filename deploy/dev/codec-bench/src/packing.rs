@@ -1,7 +1,7 @@
-//! Templar's way to write what is chosen: two positions of 12 bits in three bytes, a byte for each code. For comparison:
-//! the same values, 20 bits each.
+//! Packs sent values as Templar does, for comparison: two positions of 12 bits in three bytes, and
+//! one byte per code. Each value takes 20 bits.
 
-/// Packs positions, which are less than 4096 and of even number, and codes.
+/// Packs positions and codes. The positions are less than 4096, and their number is even.
 pub(crate) fn pack(positions: &[u16], codes: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(positions.len() / 2 * 3 + codes.len());
     for &[first, second] in positions.as_chunks::<2>().0 {
@@ -11,7 +11,7 @@ pub(crate) fn pack(positions: &[u16], codes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The positions and codes of so many values.
+/// Returns the positions and codes of `count` values.
 pub(crate) fn unpack(bytes: &[u8], count: usize) -> (Vec<u16>, &[u8]) {
     let (packed, codes) = bytes.split_at(count / 2 * 3);
     let pairs = packed.as_chunks::<3>().0.iter().map(|bytes| bytes.map(u16::from));
@@ -23,7 +23,7 @@ pub(crate) fn unpack(bytes: &[u8], count: usize) -> (Vec<u16>, &[u8]) {
 mod tests {
     use super::*;
 
-    /// The vector of Templar's protocol.
+    /// Compares with the test vector of Templar's protocol.
     #[test]
     fn two_positions_have_three_bytes() {
         assert_eq!(pack(&[0xabc, 0x123], &[1, 3]), [0xbc, 0x3a, 0x12, 1, 3]);

@@ -1,4 +1,4 @@
-//! The codec as nodes use it, checked before it is measured.
+//! Wraps the codec as nodes use it, and checks it before it is measured.
 
 use crate::{
     packing::{pack, unpack},
@@ -21,24 +21,24 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Values of a chunk, and how many of them are sent.
+/// Values per chunk.
 pub(crate) const CHUNK: usize = 4096;
-/// Values sent of each chunk.
+/// Values sent per chunk.
 pub(crate) const TOP_K: usize = 64;
 /// Decay of the error feedback.
 pub(crate) const BETA: f32 = 0.95;
-/// Submissions that are aggregated.
+/// The number of submissions that are aggregated.
 pub(crate) const PEERS: usize = 16;
 
-/// Quantizers that are measured.
+/// The quantizers that are measured.
 pub(crate) const QUANTIZERS: [(&str, Quantizer); 3] =
     [("templar", Quantizer::Templar), ("sign-centroid", Quantizer::SignCentroid), ("sign", Quantizer::Sign)];
-/// The one with which submissions are encoded, decoded and aggregated.
+/// The quantizer of the submissions that are encoded, decoded and aggregated.
 pub(crate) const MEASURED: Quantizer = Quantizer::Sign;
-/// Templar's quantizer with its own packing.
+/// The name of Templar's quantizer with its own packing.
 pub(crate) const PACKED: &str = "templar-12+8";
 
-/// Submissions of a model that is one matrix.
+/// The codec of one miner, for a model that is one matrix.
 pub(crate) struct Codec {
     layout: Arc<Layout>,
     key: SigningKey,
@@ -46,7 +46,7 @@ pub(crate) struct Codec {
 }
 
 impl Codec {
-    /// The codec of a miner, for a matrix.
+    /// Creates the codec of a miner, for a matrix.
     pub(crate) fn new(shape: [usize; 2], quantizer: Quantizer, miner: u8) -> anyhow::Result<Self> {
         let tensor = TensorSpec { name: "values".to_owned(), shape: shape.to_vec(), role: Role::Matrix };
         let layout = Arc::new(Layout::new(&[tensor], &spec(quantizer))?);
@@ -54,12 +54,12 @@ impl Codec {
         Ok(Self { layout, key, expected })
     }
 
-    /// How the matrix is cut.
+    /// Returns the division of the matrix into chunks.
     pub(crate) fn geometry(&self) -> &Geometry {
         self.layout.tensors()[0].geometry()
     }
 
-    /// Adds a pseudo-gradient, chooses and quantizes.
+    /// Adds a pseudo-gradient, selects and quantizes.
     pub(crate) fn compress(
         &self,
         error: &mut [f32],
@@ -74,7 +74,7 @@ impl Codec {
         made.into_iter().next().context("a tensor was given")
     }
 
-    /// Writes and signs a submission.
+    /// Encodes and signs a submission.
     pub(crate) fn encode(&self, sent: &SparseTensor) -> anyhow::Result<Vec<u8>> {
         let header = Header::new(&self.expected, 0, &self.layout);
         Ok(encode(&self.layout, &header, std::slice::from_ref(sent), &self.key)?)
@@ -114,28 +114,28 @@ pub(crate) fn aggregate(
     Ok(())
 }
 
-/// What a quantizer costs and loses.
+/// The size and the error of a quantizer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// Bits of a position.
+    /// Bits per position.
     pub(crate) index_bits: f64,
-    /// Bits of a value, scales included.
+    /// Bits per value, scales included.
     pub(crate) value_bits: f64,
-    /// The squared error of what is sent, relative to its square.
+    /// The squared error of the sent values, relative to their square.
     pub(crate) nmse: f64,
 }
 
-/// The codec of each quantizer for some values, after it was checked on them.
+/// The codec of each quantizer for some values, checked on them.
 pub(crate) struct Checked {
     /// Name, codec and size of each quantizer.
     pub(crate) codecs: Vec<(&'static str, Codec, Size)>,
-    /// That of [`MEASURED`].
+    /// The codec of [`MEASURED`].
     pub(crate) measured: Codec,
-    /// Submissions of [`PEERS`] miners with as many different supports.
+    /// Submissions of [`PEERS`] miners, each with different positions.
     pub(crate) accepted: Vec<Submission<Vec<u8>>>,
-    /// What the first of them holds.
+    /// The contents of the first submission.
     pub(crate) sent: SparseTensor,
-    /// Whether selection is that of a full sort, and decoding gives what was encoded.
+    /// Whether selection equals a full sort, and decoding returns the encoded values.
     pub(crate) verified: bool,
 }
 
@@ -149,7 +149,7 @@ impl Checked {
         verified &= selected == exactly.positions();
         let whole = exact.encode(&exactly)?;
         verified &= exact.decode(&whole)? == exactly;
-        // The same positions with values of 32 bits: what is more than these is positions, and a header.
+        // A submission with values of 32 bits: everything beyond 32 bits is positions and the header.
         let index_bits = bits(whole.len(), &exactly) - 32.0;
         let mut codecs = Vec::new();
         for (name, quantizer) in QUANTIZERS {
@@ -172,12 +172,13 @@ impl Checked {
     }
 }
 
-/// Bits of each value.
+/// Returns the bits per value.
 fn bits(bytes: usize, sent: &SparseTensor) -> f64 {
     bytes as f64 * 8.0 / sent.positions().len() as f64
 }
 
-/// Whether these are the positions that a full sort of each chunk chooses, with ties to the lower one.
+/// Returns whether these are the positions that a full sort of each chunk selects, with ties to the
+/// lower position.
 fn is_that_of_a_full_sort(values: &[f32], geometry: &Geometry, positions: &[u16], threads: usize) -> bool {
     let fine = AtomicBool::new(true);
     let sent = geometry.sent(TOP_K);
@@ -198,7 +199,7 @@ fn is_that_of_a_full_sort(values: &[f32], geometry: &Geometry, positions: &[u16]
     fine.into_inner()
 }
 
-/// The squared error of what is sent, relative to its square.
+/// Returns the squared error of the sent values, relative to their square.
 fn error(values: &[f32], geometry: &Geometry, sent: &SparseTensor) -> f64 {
     let (mut error, mut total) = (0.0, 0.0);
     sent.for_each(geometry, |coordinate, decoded| {
@@ -209,7 +210,8 @@ fn error(values: &[f32], geometry: &Geometry, sent: &SparseTensor) -> f64 {
     error / total
 }
 
-/// Submissions of several miners: each sends of a chunk what the first one sends of another chunk.
+/// Creates submissions of several miners. For each chunk, a miner sends the first miner's values of
+/// another chunk.
 fn peers(shape: [usize; 2], sent: &SparseTensor) -> anyhow::Result<Vec<Submission<Vec<u8>>>> {
     let peer = |peer: usize| {
         let codec = Codec::new(shape, MEASURED, peer as u8 + 1)?;

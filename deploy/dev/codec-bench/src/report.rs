@@ -1,4 +1,4 @@
-//! What was measured, as JSON and as a table.
+//! Formats the results, as JSON and as a table.
 
 use crate::pipeline::{CHUNK, Checked, PACKED, QUANTIZERS, Size};
 use codec::select::Simd;
@@ -8,7 +8,7 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-/// Rates of each repetition, by what was measured.
+/// The rates of all repetitions, by the name of the measurement.
 #[derive(Default)]
 pub(crate) struct Rates(BTreeMap<String, Vec<f64>>);
 
@@ -20,7 +20,7 @@ pub(crate) struct Range {
     max: f64,
 }
 
-/// The ranges of all that was measured.
+/// The ranges of all measurements.
 pub(crate) type Ranges = BTreeMap<String, Range>;
 
 impl Rates {
@@ -29,7 +29,7 @@ impl Rates {
         self.0.entry(name.to_owned()).or_default().push(rate);
     }
 
-    /// The ranges.
+    /// Returns the ranges.
     pub(crate) fn ranges(self) -> Ranges {
         self.0.into_iter().map(|(name, rates)| (name, Range::of(rates))).collect()
     }
@@ -42,35 +42,35 @@ impl Range {
     }
 }
 
-/// All of a run.
+/// The results of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// The vectors that selection used.
     simd: &'static str,
-    /// Whether selection was that of a full sort, and decoding gave what was encoded.
+    /// Whether selection equalled a full sort, and decoding returned the encoded values.
     pub(crate) verified: bool,
-    /// Threads of `threads_all`.
+    /// The number of threads of `threads_all`.
     threads: usize,
-    /// Repetitions of each measurement.
+    /// The repetitions of each measurement.
     repetitions: u32,
-    /// What was measured, by distribution.
+    /// The results, by distribution.
     #[serde(flatten)]
     distributions: BTreeMap<&'static str, Figures>,
 }
 
-/// What was measured on values of one distribution.
+/// The results on values of one distribution.
 #[derive(Debug, Serialize)]
 struct Figures {
     threads_1: Threads,
     threads_all: Threads,
 }
 
-/// What was measured with so many threads: medians, and the ranges of all repetitions.
+/// The results with one number of threads: medians, and the ranges of all repetitions.
 #[derive(Debug, Serialize)]
 struct Threads {
     #[serde(flatten)]
     rates: BTreeMap<String, f64>,
-    /// Nothing if the program was built without libtorch.
+    /// `None` if the program was built without libtorch.
     topk_libtorch_gbps: Option<f64>,
     quantizers: BTreeMap<&'static str, Quantizer>,
     ranges: Ranges,
@@ -93,7 +93,7 @@ impl Report {
         Self { simd: simd.name(), verified: true, threads, repetitions, distributions: BTreeMap::new() }
     }
 
-    /// Adds what was measured on values of a distribution.
+    /// Adds the results on values of a distribution.
     pub(crate) fn add(&mut self, name: &'static str, checked: &Checked, one: Ranges, all: Ranges) {
         let [threads_1, threads_all] = [one, all].map(|ranges| Threads::new(checked, ranges));
         self.distributions.insert(name, Figures { threads_1, threads_all });
@@ -106,11 +106,11 @@ impl Threads {
             ranges.iter().map(|(name, range)| (name.clone(), range.median)).collect();
         let mut compress = |name: &str| rates.remove(name).unwrap_or_default();
         let sizes = checked.codecs.iter().map(|&(name, _, size)| (name, size));
-        // Templar writes the same values with 12 bits for each position and 8 for each code.
+        // Templar packs the same values with 12 bits per position and 8 bits per code.
         let templar = checked.codecs.iter().find(|(name, ..)| *name == QUANTIZERS[0].0);
         let packed =
             templar.map(|(_, _, size)| (PACKED, Size { index_bits: 12.0, value_bits: 8.0, ..*size }));
-        // What is sent, as a share of all values.
+        // The share of all values that is sent.
         let share = checked.sent.sent() as f64 / CHUNK as f64;
         let quantizers =
             sizes.chain(packed).map(|(name, size)| (name, Quantizer::new(size, compress(name), share)));

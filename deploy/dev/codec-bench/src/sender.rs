@@ -1,4 +1,4 @@
-//! Who submissions are from.
+//! Creates the miners that sign the measured submissions.
 
 use base::{
     Height, NeuronId, Window,
@@ -7,7 +7,7 @@ use base::{
 };
 use codec::submission::Expected;
 
-/// The key of a miner, and what its open submissions have to be.
+/// Returns the key of a miner, and the requirements on its open submissions.
 pub(crate) fn sender(miner: u8) -> (SigningKey, Expected) {
     let key = SigningKey::from_seed(&[miner; 32]);
     let expected = Expected {

@@ -1,6 +1,6 @@
-//! The same work on several threads.
+//! Runs the same work on several threads.
 
-/// Calls `work` for each part at once, each on a thread.
+/// Calls `work` for all parts at once, each on its own thread.
 pub(crate) fn for_parts<T: Send>(parts: impl Iterator<Item = T>, work: impl Fn(T) + Sync) {
     let work = &work;
     std::thread::scope(|scope| {

@@ -1,8 +1,8 @@
-//! libtorch's top-k, for comparison.
+//! Wraps libtorch's top-k, for comparison.
 
 use tch::{Kind, Tensor};
 
-/// Values as libtorch holds them: a row for each chunk.
+/// The values in a libtorch tensor: one row per chunk.
 pub(crate) struct Torch(Tensor);
 
 impl Torch {
@@ -10,7 +10,7 @@ impl Torch {
         Self(Tensor::from_slice(values).view([-1, chunk as i64]))
     }
 
-    /// The positions of the `k` largest magnitudes of each chunk.
+    /// Returns the positions of the `k` largest magnitudes of each chunk.
     pub(crate) fn top_k(&self, k: usize, threads: usize) -> Tensor {
         tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         let (_, positions) = tch::no_grad(|| self.0.abs().topk(k as i64, 1, true, false));

@@ -1,4 +1,4 @@
-//! The program on a small tensor: its JSON has all that is promised, and it checks what it measures.
+//! Runs the program on a small tensor: its JSON has all documented fields, and it verifies what it measures.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use serde_json::Value;
