@@ -1,16 +1,23 @@
-//! What all of Muster agrees on: pure types and decisions, without any I/O.
+//! The pure types and decisions that all programs of Muster share, without any I/O.
 //!
-//! Here are the chain's identifiers ([`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`], [`Height`], [`BlockHash`]), its
-//! money ([`Rao`]), what a commitment may hold ([`commitment`]), the files of its wallets ([`key_file`]) and the exit
-//! codes of every program ([`Exit`]).
-//! Validators judge, rate and pay by [`gauntlet`], [`ratings`] and [`weights`], and write it down in a [`score_log`].
-//! A run is a [`run_spec`]; its [`clock`] says when neurons make an [`announcement`], and [`acceptance`] what all nodes
-//! then apply; who trains on what is in [`assignment`], on what at all in [`dataset`].
-//! What a miner sends is a [`submission`], made by [`sparse`] and applied by [`aggregate`]; [`model`], [`init`] and
-//! [`state_root`] say what it is applied to.
-//! How far a node is says its [`progress`], which others take over in a [`checkpoint`]; what lies where in buckets
-//! say [`keys`], and who keeps it for others [`custody`].
-//! There is no tokio here, no network, no file and no clock: `common` decides, the crates beside it carry.
+//! There is no tokio here, no network, no file and no system clock: `common` decides, the crates beside
+//! it do the I/O.
+//!
+//! * **The chain**: the identifiers [`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`], [`Height`],
+//!   [`BlockHash`]; the money [`Rao`]; the bytes of a [`commitment`]; the key files of wallets
+//!   ([`key_file`]).
+//! * **A run**: the [`run_spec`] describes it. The [`clock`] gives the heights at which neurons make an
+//!   [`announcement`]. [`acceptance`] computes the submissions that all nodes apply.
+//! * **Data**: [`dataset`] describes the tokens of a run, [`assignment`] the blocks that each neuron
+//!   trains on.
+//! * **Submissions**: a [`submission`] is the object that a miner uploads. [`sparse`] compresses its
+//!   values, [`aggregate`] applies them to the shared parameters. [`model`], [`init`] and
+//!   [`state_root`] describe these parameters.
+//! * **Progress**: [`progress`] is a node's position in a run; other nodes take it from a [`checkpoint`].
+//! * **Buckets**: [`keys`] names the objects, [`custody`] selects the voters that store an accepted object.
+//! * **Scoring**: validators evaluate, rate and pay by [`gauntlet`], [`ratings`] and [`weights`], and
+//!   record it in a [`score_log`].
+//! * **Programs**: every program ends with one of the exit codes of [`Exit`].
 //!
 //! ```
 //! use common::{Hotkey, Rao, commitment::{Field, Fields}};
