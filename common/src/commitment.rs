@@ -61,11 +61,11 @@ pub enum Field {
     Keccak256([u8; 32]),
     /// A SHA3-256 hash of something published elsewhere.
     ShaThree256([u8; 32]),
-    /// A text encrypted to a future round of drand's beacon. The chain decrypts it in that round.
+    /// Bytes encrypted to a future round of drand's beacon. The chain decrypts them in that round.
     TimelockEncrypted {
         /// The ciphertext.
         encrypted: Bytes<MAX_TIMELOCK>,
-        /// The drand round whose signature decrypts it.
+        /// The drand round whose signature decrypts them.
         reveal_round: u64,
     },
     /// A request to the chain to reset the bonds of the subnet's owner.

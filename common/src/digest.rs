@@ -137,8 +137,8 @@ digest! {
 }
 
 digest! {
-    /// The hash of the last line of a validator's score log. Each line holds the hash of the line
-    /// before it.
+    /// The hash of the last line of a validator's score log, or of its header if it has no lines. Each
+    /// line holds the hash of the line before it.
     ScoreLogHead, "muster v1 score log"
 }
 

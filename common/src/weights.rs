@@ -128,7 +128,7 @@ fn burn(burn: Millionths, shares: &mut BTreeMap<Uid, u128>, owner: Option<Uid>) 
 /// Cuts shares to the level at which the largest keeps the limit, then scales them so that the largest
 /// is 65535.
 ///
-/// The other shares gain in proportion what is cut. Weights are rounded up: so no share vanishes, and
+/// The cut amount goes to the other shares in proportion. Weights are rounded up: so no share vanishes, and
 /// the largest weight only gets smaller relative to the sum.
 fn scaled(shares: &BTreeMap<Uid, u128>, limit: u16) -> Result<Weights, WeightsError> {
     let paid = shares.values().filter(|&&share| share > 0).count();

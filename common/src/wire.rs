@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
         let offset = self.offset;
         let length = self.u16(what)?;
         if length > most {
-            let expected = "the length of a text is bounded";
+            let expected = "the text is too long";
             return Err(WireError::Value { what, offset, found: length.into(), expected });
         }
         std::str::from_utf8(self.raw(what, length.into())?).map_err(|_| WireError::Text { what, offset })

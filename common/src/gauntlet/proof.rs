@@ -23,8 +23,8 @@ pub enum ProofSpec {
 /// Templar's rule with a stricter threshold: a moving average of +1 (assigned data improved more) and
 /// -1 (it did not).
 ///
-/// The average is the plain mean of the first `memory` windows; each further window weighs 1 /
-/// `memory`. Templar's own values (memory 20, threshold 0.1, start at 0) let a miner without any signal
+/// The average is the plain mean of the first `memory` windows; each further window weighs
+/// `1 / memory`. Templar's own values (memory 20, threshold 0.1, start at 0) let a miner without any signal
 /// pass in 27 % of the windows. With threshold 0.5 such a miner passes in 2.1 % of the first decisions,
 /// and in 0.1 % of the windows in the long run. A miner that wins nine windows of ten passes in 99.5 %
 /// of them (see the tests).

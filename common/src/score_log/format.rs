@@ -198,7 +198,7 @@ fn read_miner(from: &mut Reader<'_>) -> Result<(NeuronId, MinerLine), WireError>
     let miner = NeuronId::read(from)?;
     let uid = Uid(from.u16("the miner's uid")?);
     let object = ObjectHash(from.array("the claimed object")?);
-    let (what, offset) = ("what became of a miner", from.offset());
+    let (what, offset) = ("the outcome of a miner", from.offset());
     let outcome = match from.u8(what)? {
         outcome::EVALUATED => Outcome::Evaluated(Evaluation {
             assigned: Losses {

@@ -189,7 +189,7 @@ fn lines_that_no_log_has_are_refused_though_signed() {
             to.u16(1).raw(&[0; 32]).u8(7);
         });
     });
-    let text = "line 0 of the score log is malformed: what became of a miner at offset 74 is 7: \
+    let text = "line 0 of the score log is malformed: the outcome of a miner at offset 74 is 7: \
                 0 is evaluated, 1 failed, 2 cut, 3 gone";
     assert_eq!(outcome.to_string(), text);
 }

@@ -74,7 +74,7 @@ pub(super) fn bodies_of_centroids() -> Table {
     rows.row("an infinite scale", |b| b[body..body + 4].copy_from_slice(&f32::INFINITY.to_le_bytes()))
         .row("a negative scale", |b| b[body + 3] |= 0x80)
         .row("a small magnitude above the large one", |b| (b[body + 12], b[body + 13]) = (9, 8));
-    rows.done("Its values, two magnitudes for each chunk (`sign-centroid`): `BodyError`")
+    rows.done("Values of a submission, two magnitudes per chunk (`sign-centroid`): `BodyError`")
 }
 
 pub(super) fn bodies_of_signs() -> Table {
@@ -87,7 +87,7 @@ pub(super) fn bodies_of_signs() -> Table {
         .row("a negative scale", |b| b[body + 3] |= 0x80)
         .row("one sign too many", |b| b[signs + 4] |= 0x10)
         .row("codes beside the signs", |b| b[body + 4] = 1);
-    rows.done("Its values, a sign each and a magnitude for each chunk (`sign`): `BodyError`")
+    rows.done("Values of a submission, signs and one magnitude per chunk (`sign`): `BodyError`")
 }
 
 pub(super) fn bodies_of_values() -> Table {
@@ -97,7 +97,7 @@ pub(super) fn bodies_of_values() -> Table {
     rows.row("codes in a format without codes", |b| b[body] = 1)
         .row("an infinite value", |b| b[body + 4..body + 8].copy_from_slice(&f32::INFINITY.to_le_bytes()))
         .row("a NaN value", |b| b[body + 4..body + 8].copy_from_slice(&f32::NAN.to_le_bytes()));
-    rows.done("Its values as they are (`f32`): `BodyError`")
+    rows.done("Values of a submission, unquantized (`f32`): `BodyError`")
 }
 
 fn unseal(bytes: &[u8], opener: &[u8]) -> Option<String> {
