@@ -1,5 +1,5 @@
 #![no_main]
-#![allow(dead_code, clippy::unwrap_used)] // Of the entries each target takes one.
+#![allow(dead_code, clippy::unwrap_used)] // Each target uses one of the entries.
 
 #[path = "../../common/protocol/tests/hostile/entries.rs"]
 mod entries;

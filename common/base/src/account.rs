@@ -15,7 +15,7 @@ macro_rules! account {
         pub struct $name(pub [u8; 32]);
 
         impl $name {
-            /// The account id's bytes: an sr25519 public key.
+            /// Returns the bytes of the account id: an sr25519 public key.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
@@ -62,12 +62,14 @@ macro_rules! account {
 }
 
 account! {
-    /// The account that a miner or validator acts with: it signs claims, votes and weights, and has a uid on a subnet.
+    /// The account that a miner or validator acts with.
+    ///
+    /// It signs claims, votes and weights, and has a uid on a subnet.
     Hotkey
 }
 
 account! {
-    /// The account that owns hotkeys and pays for registrations. It stays off the machines that train.
+    /// The account that owns hotkeys and pays for registrations. Its key stays off the machines that train.
     Coldkey
 }
 

@@ -1,35 +1,35 @@
-//! Money: whole [`Rao`], shown and read as TAO.
+//! Amounts of money: whole [`Rao`], shown and read as TAO.
 
 use std::{fmt, str::FromStr};
 
 use parity_scale_codec::{Decode, Encode, MaxEncodedLen};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// How many rao one TAO has.
+/// Number of rao in one TAO.
 pub const RAO_PER_TAO: u64 = 1_000_000_000;
 
-/// Digits after the point that one rao needs.
+/// Number of decimals of an amount in TAO: one rao is 10^-9 TAO.
 const DECIMALS: usize = 9;
 
 /// An amount of TAO (or of a subnet's alpha) in rao, the chain's smallest unit: 10^9 rao are 1 TAO.
 ///
-/// It is shown as `1.5 TAO` and read from `1.5`, `1.5 TAO`, `1.5τ` or `1500000000 rao`. Files hold the text, so that no
-/// number is ever read in the wrong unit.
+/// It is shown as `1.5 TAO`, and read from `1.5`, `1.5 TAO`, `1.5τ` or `1500000000 rao`. Files hold
+/// this text, so that no number is read in the wrong unit.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen,
 )]
 pub struct Rao(pub u64);
 
-/// Why a text is not an amount.
+/// An error in a text that should be an amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseRaoError {
-    /// It is not a decimal number with a known unit.
+    /// Not a decimal number with a known unit.
     #[error("`{0}` is not an amount: write it like `0.5 TAO` or `500000000 rao`")]
     NotAnAmount(String),
-    /// It names a fraction of a rao.
+    /// A fraction of a rao.
     #[error("`{0}` is finer than one rao: TAO has at most 9 digits after the point, rao none")]
     TooFine(String),
-    /// It is more than 2^64 - 1 rao.
+    /// More than 2^64 - 1 rao.
     #[error("`{0}` is more than the chain can count (18446744073.709551615 TAO)")]
     TooMuch(String),
 }
@@ -64,7 +64,7 @@ impl FromStr for Rao {
     }
 }
 
-/// The number of an amount, and how many digits its unit has after the point.
+/// Splits an amount into its number and the number of decimals that its unit allows.
 fn split_unit(text: &str) -> (&str, usize) {
     let units = [("TAO", DECIMALS), ("tao", DECIMALS), ("τ", DECIMALS), ("rao", 0), ("RAO", 0)];
     units

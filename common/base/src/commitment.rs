@@ -1,25 +1,25 @@
-//! What a hotkey's commitment on a subnet may hold: at most three [`Field`]s, in the chain's own bytes.
+//! A hotkey's commitment on a subnet: at most three [`Field`]s, in the chain's own bytes.
 //!
-//! This is the outer shell, as the chain's pallet `Commitments` defines it (spec 461); what Muster writes into the fields
-//! (bucket, claim, vote) comes on top of it. Each write replaces the whole commitment, and the chain counts
-//! [`Fields::cost`] bytes for it against a budget per epoch.
+//! This is the outer format, as the chain's pallet `Commitments` defines it (spec 461). Muster writes
+//! its own formats (bucket, claim, vote) into the fields. Each write replaces the whole commitment. The
+//! chain counts [`Fields::cost`] bytes for each write against a budget per epoch.
 
 use parity_scale_codec::{Compact, Decode, Encode, Input, Output};
 
-/// Most fields of a commitment (`Commitments.MaxFields`).
+/// Maximum number of fields of a commitment (`Commitments.MaxFields`).
 pub const MAX_FIELDS: usize = 3;
-/// Most bytes of [`Field::Raw`].
+/// Maximum number of bytes of [`Field::Raw`].
 pub const MAX_RAW: usize = 128;
-/// Most bytes of [`Field::BigRaw`].
+/// Maximum number of bytes of [`Field::BigRaw`].
 pub const MAX_BIG_RAW: usize = 512;
-/// Most bytes of the ciphertext of [`Field::TimelockEncrypted`].
+/// Maximum number of bytes of the ciphertext of [`Field::TimelockEncrypted`].
 pub const MAX_TIMELOCK: usize = 1024;
-/// The chain counts at least this many bytes for a call of `set_commitment`.
+/// Minimum number of bytes that the chain counts for a call of `set_commitment`.
 pub const MIN_COST: u64 = 100;
-/// Bytes that the longest commitment takes on chain, with deposit, block and the length of the list.
+/// Bytes of the longest commitment on chain, with deposit, block and the length of the list.
 pub const MAX_ENCODED: usize = 8 + 4 + 1 + MAX_FIELDS * (1 + 2 + MAX_TIMELOCK + 8);
 
-/// Why bytes or fields are no commitment.
+/// An error in the bytes or fields of a commitment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitmentError {
     /// More than three fields.
@@ -30,25 +30,26 @@ pub enum CommitmentError {
     TooLong {
         /// The kind of field.
         kind: &'static str,
-        /// How many bytes it has.
+        /// The number of bytes of the field.
         length: usize,
-        /// How many it may have.
+        /// The maximum for this kind.
         limit: usize,
     },
     /// A field that only the chain itself may write.
-    #[error("a TimelockRevealFailed field is for the chain alone to write: leave it out")]
+    #[error("only the chain may write a TimelockRevealFailed field: leave it out")]
     ChainOnly,
-    /// The chain's bytes are not what its own type says.
+    /// Bytes that do not decode as the chain's type.
     #[error("the commitment's bytes are malformed: {0}")]
     Malformed(String),
 }
 
 /// One field of a commitment: the chain's type `Data`.
 ///
-/// The variants that carry bytes are bounded as on chain: [`Field::raw`] and its like check that, and so does decoding.
+/// The lengths of the variants that carry bytes have the chain's bounds. The constructors
+/// ([`Field::raw`] and others) and decoding check them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
-    /// Nothing.
+    /// An empty field.
     None,
     /// Up to 128 bytes.
     Raw(Bytes<MAX_RAW>),
@@ -60,38 +61,38 @@ pub enum Field {
     Keccak256([u8; 32]),
     /// A SHA3-256 hash of something published elsewhere.
     ShaThree256([u8; 32]),
-    /// Encrypted to a future round of drand's beacon; the chain opens it then.
+    /// Bytes encrypted to a future round of drand's beacon. The chain decrypts them in that round.
     TimelockEncrypted {
         /// The ciphertext.
         encrypted: Bytes<MAX_TIMELOCK>,
-        /// The drand round whose signature opens it.
+        /// The drand round whose signature decrypts them.
         reveal_round: u64,
     },
-    /// Asks the chain to reset the bonds of the subnet's owner.
+    /// A request to the chain to reset the bonds of the subnet's owner.
     ResetBondsFlag,
     /// Up to 512 bytes.
     BigRaw(Bytes<MAX_BIG_RAW>),
-    /// A ciphertext that the chain could not open. Only the chain writes it, since spec 461.
+    /// A ciphertext that the chain could not decrypt. Only the chain writes it, since spec 461.
     TimelockRevealFailed {
         /// The ciphertext.
         encrypted: Bytes<MAX_TIMELOCK>,
-        /// The drand round whose signature should have opened it.
+        /// The drand round whose signature should have decrypted it.
         reveal_round: u64,
     },
 }
 
 impl Field {
-    /// A field of up to 128 bytes.
+    /// Creates a field of up to 128 bytes.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Result<Self, CommitmentError> {
         Bytes::new("Raw", bytes.into()).map(Self::Raw)
     }
 
-    /// A field of up to 512 bytes.
+    /// Creates a field of up to 512 bytes.
     pub fn big_raw(bytes: impl Into<Vec<u8>>) -> Result<Self, CommitmentError> {
         Bytes::new("BigRaw", bytes.into()).map(Self::BigRaw)
     }
 
-    /// A field that the chain opens in the given round of drand's beacon.
+    /// Creates a field that the chain decrypts in the given round of drand's beacon.
     pub fn timelock_encrypted(
         encrypted: impl Into<Vec<u8>>,
         reveal_round: u64,
@@ -100,7 +101,7 @@ impl Field {
         Ok(Self::TimelockEncrypted { encrypted, reveal_round })
     }
 
-    /// The bytes that the field carries, as far as the chain counts them.
+    /// Returns the bytes of the field that the chain counts.
     pub fn payload(&self) -> &[u8] {
         match self {
             Self::None | Self::ResetBondsFlag => &[],
@@ -117,7 +118,7 @@ impl Field {
     }
 }
 
-/// At most `MAX` bytes.
+/// Bytes, at most `MAX` of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bytes<const MAX: usize>(Vec<u8>);
 
@@ -129,7 +130,7 @@ impl<const MAX: usize> Bytes<MAX> {
         }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
@@ -148,7 +149,7 @@ impl<const MAX: usize> Decode for Bytes<MAX> {
     }
 }
 
-/// Reads exactly `length` bytes. No more than `MAX` are ever allocated.
+/// Reads exactly `length` bytes. Never allocates more than `MAX`.
 fn read<const MAX: usize, I: Input>(
     input: &mut I,
     length: usize,
@@ -161,7 +162,8 @@ fn read<const MAX: usize, I: Input>(
     Ok(Bytes(bytes))
 }
 
-/// The first byte of a field on chain, by kind. `Raw` has one for each length: 1 for none to 129 for 128 bytes.
+/// The first byte of a field on chain, by kind. `Raw` has one for each length: from 1 for no byte to
+/// 129 for 128 bytes.
 mod tag {
     pub(super) const NONE: u8 = 0;
     pub(super) const RAW: u8 = 1;
@@ -230,7 +232,9 @@ impl Decode for Field {
 pub struct Fields(Vec<Field>);
 
 impl Fields {
-    /// A commitment of these fields. [`Field::TimelockRevealFailed`] is for the chain alone to write.
+    /// Creates a commitment of these fields.
+    ///
+    /// Refuses [`Field::TimelockRevealFailed`], since only the chain may write it.
     pub fn new(fields: Vec<Field>) -> Result<Self, CommitmentError> {
         if fields.len() > MAX_FIELDS {
             return Err(CommitmentError::TooManyFields(fields.len()));
@@ -241,12 +245,13 @@ impl Fields {
         Ok(Self(fields))
     }
 
-    /// The fields, in order.
+    /// Returns the fields, in order.
     pub fn as_slice(&self) -> &[Field] {
         &self.0
     }
 
-    /// Bytes that the chain counts for one call with these fields: what they carry, at least [`MIN_COST`].
+    /// Returns the bytes that the chain counts for one call with these fields: their payloads, at least
+    /// [`MIN_COST`].
     ///
     /// Source: `set_commitment` of the chain's pallet `Commitments`.
     pub fn cost(&self) -> u64 {
@@ -274,16 +279,16 @@ impl Decode for Fields {
 /// A commitment as the chain stores it: its type `Registration`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Commitment {
-    /// The deposit that the chain holds for it, rao (0 in all specs known).
+    /// The deposit that the chain holds for it, in rao (0 in all known specs).
     pub deposit: u64,
     /// The block in which it was set.
     pub block: u32,
-    /// What it holds.
+    /// The fields.
     pub fields: Fields,
 }
 
 impl Commitment {
-    /// Reads the chain's bytes, all of them.
+    /// Decodes the chain's bytes. Refuses trailing bytes.
     pub fn from_chain(mut bytes: &[u8]) -> Result<Self, CommitmentError> {
         let commitment =
             Self::decode(&mut bytes).map_err(|error| CommitmentError::Malformed(error.to_string()))?;

@@ -1,10 +1,11 @@
-//! Hashes: BLAKE3 with one context per kind of object, each kind a type of its own.
+//! Hashes: BLAKE3 with its own `derive_key` context and its own type for each kind of object.
 
 use crate::ids::ParseHashError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 
-/// Declares one kind of hash: 32 bytes, shown and parsed as hex, made with its own `derive_key` context.
+/// Declares one kind of hash: 32 bytes, shown and parsed as hex, computed with its own `derive_key`
+/// context.
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident, $context:literal) => {
         $(#[$doc])*
@@ -15,7 +16,7 @@ macro_rules! digest {
             /// The BLAKE3 `derive_key` context of this kind.
             pub const CONTEXT: &'static str = $context;
 
-            /// The hash of the parts, one after the other.
+            /// Returns the hash of the concatenated parts.
             #[must_use]
             pub fn of(parts: &[&[u8]]) -> Self {
                 let mut hasher = blake3::Hasher::new_derive_key(Self::CONTEXT);
@@ -25,7 +26,7 @@ macro_rules! digest {
                 Self(*hasher.finalize().as_bytes())
             }
 
-            /// The hash's bytes.
+            /// Returns the bytes of the hash.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
@@ -69,86 +70,89 @@ macro_rules! digest {
 }
 
 digest! {
-    /// Names a run: the hash of its run spec's canonical bytes.
+    /// The name of a run: the hash of its run spec's canonical bytes.
     RunHash, "muster v1 run"
 }
 
 digest! {
-    /// Names an object in a bucket: the hash of its bytes without the signature (signatures are randomized).
+    /// The name of an object in a bucket: the hash of its bytes without the signature (signatures are
+    /// randomized).
     ObjectHash, "muster v1 object"
 }
 
 digest! {
-    /// The key that a sealed submission is encrypted with.
+    /// The hash of the key that encrypts a sealed submission.
     KeyHash, "muster v1 seal key"
 }
 
 digest! {
-    /// The body of a sealed submission before it is encrypted.
+    /// The hash of a sealed submission's body before encryption.
     PlaintextHash, "muster v1 plaintext"
 }
 
 digest! {
-    /// The key object of a sealed submission, without its signature.
+    /// The hash of a sealed submission's key object, without its signature.
     KeyObjectHash, "muster v1 key object"
 }
 
 digest! {
-    /// The shared parameters of a window.
+    /// The hash of the shared parameters of a window.
     StateRoot, "muster v1 state root"
 }
 
 digest! {
-    /// The chain of all accepted sets up to a window.
+    /// The hash that chains all accepted sets up to a window.
     Accumulator, "muster v1 accepted sets"
 }
 
 digest! {
-    /// What a vote names: the state root of a window together with the history of accepted sets before it.
+    /// The hash that a vote names: the state root of a window together with the history of accepted
+    /// sets before it.
     State, "muster v1 state"
 }
 
 digest! {
-    /// Names a dataset: the hash of its manifest's canonical bytes.
+    /// The name of a dataset: the hash of its manifest's canonical bytes.
     DatasetHash, "muster v1 dataset"
 }
 
 digest! {
-    /// Names a tokenizer: the hash of its `tokenizer.json`.
+    /// The name of a tokenizer: the hash of its `tokenizer.json`.
     TokenizerHash, "muster v1 tokenizer"
 }
 
 digest! {
-    /// What a run's initial parameters are made from: any 32 bytes.
+    /// The seed of a run's initial parameters: any 32 bytes.
     RunSeed, "muster v1 seed"
 }
 
 digest! {
-    /// Names a shard's table of block hashes.
+    /// The hash of a shard's table of block hashes.
     BlockTableHash, "muster v1 block table"
 }
 
 digest! {
-    /// The tokens of a block of a shard.
+    /// The hash of the tokens of one block of a shard.
     DataBlockHash, "muster v1 data block"
 }
 
 digest! {
-    /// The end of a chain of lines of a validator's score log, which each line carries on.
+    /// The hash of the last line of a validator's score log, or of its header if it has no lines. Each
+    /// line holds the hash of the line before it.
     ScoreLogHead, "muster v1 score log"
 }
 
 digest! {
-    /// What a validator knows of all miners: ratings, proofs, failures.
+    /// The hash of a validator's record of all miners: ratings, proofs, failures.
     StandingsHash, "muster v1 standings"
 }
 
-/// The first 8 bytes of a [`RunHash`]: what commitments carry in its place.
+/// The first 8 bytes of a [`RunHash`]. Commitments carry these instead of the whole hash.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub [u8; 8]);
 
 impl RunHash {
-    /// The run's short name.
+    /// Returns the run's short name.
     #[must_use]
     pub fn id(&self) -> RunId {
         let [a, b, c, d, e, f, g, h, ..] = self.0;

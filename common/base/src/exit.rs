@@ -1,6 +1,6 @@
-//! How a program of Muster ends.
+//! The exit codes of Muster's programs.
 
-/// What the help of every program says of its exit codes.
+/// The text about exit codes in the help of every program.
 pub const EXIT_CODES: &str = "Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 unreachable, 4 not permitted, \
                               5 disagreement found.";
 
@@ -12,17 +12,17 @@ pub const EXIT_CODES: &str = "Exit codes: 0 good, 1 failed, 2 usage or configura
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
-    /// It did what was asked.
+    /// The program did what was asked.
     Good = 0,
-    /// It failed at what was asked.
+    /// The program failed.
     Failed = 1,
-    /// The command line or the configuration is wrong: nothing was tried.
+    /// The command line or the configuration is wrong. The program tried nothing.
     Usage = 2,
-    /// The chain or a bucket cannot be reached: trying again later may help.
+    /// The chain or a bucket cannot be reached. A later try may succeed.
     Unreachable = 3,
     /// The key may not do this: not registered, no permit, no money, no access.
     NotPermitted = 4,
-    /// What was checked does not agree with what others say.
+    /// A check found a disagreement, for instance a log that does not replay.
     Disagreement = 5,
 }
 

@@ -1,4 +1,4 @@
-//! Plain numbers of the chain, each with its own type so that none is taken for another.
+//! The chain's numbers and block hashes, each with its own type so that none is mistaken for another.
 
 use std::{fmt, str::FromStr};
 
@@ -44,8 +44,10 @@ number! {
 }
 
 number! {
-    /// A neuron's place on a subnet. Uids are reassigned: whoever is meant for longer than one block is named by hotkey
-    /// and block at registration.
+    /// A neuron's place on a subnet.
+    ///
+    /// The chain reassigns uids. To name a neuron for longer than one block, use its hotkey and block
+    /// at registration ([`NeuronId`](crate::NeuronId)).
     Uid(u16)
 }
 
@@ -55,7 +57,7 @@ number! {
 }
 
 number! {
-    /// A moment, in milliseconds since 1970-01-01 UTC, as the chain's `Timestamp.Now` has it.
+    /// A point in time: milliseconds since 1970-01-01 UTC, as in the chain's `Timestamp.Now`.
     UnixMillis(u64)
 }
 
@@ -65,7 +67,7 @@ number! {
 }
 
 impl Height {
-    /// The height of the block after this one.
+    /// Returns the height of the next block.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -75,13 +77,13 @@ impl Height {
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
 pub struct BlockHash(pub [u8; 32]);
 
-/// Why a text is not a hash.
+/// An error in a text that should be a hash.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a hash: that is 64 hex digits")]
+#[error("`{0}` is not a hash: a hash has 64 hex digits")]
 pub struct ParseHashError(String);
 
 impl ParseHashError {
-    /// The text that is no hash, cut to a length that can be shown.
+    /// Creates the error for a text that is not a hash. Keeps at most 80 characters of the text.
     pub(crate) fn new(text: &str) -> Self {
         Self(text.chars().take(80).collect())
     }

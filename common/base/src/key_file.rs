@@ -1,7 +1,8 @@
-//! Key files of Bittensor's wallets, as `btcli` and its SDK write them: JSON, or such JSON in an encrypted box.
+//! Reads key files of Bittensor's wallets, as `btcli` and its SDK write them: JSON, plain or encrypted.
 //!
-//! Facts: PyPI `bittensor-wallet` 4.1.1. A file that comes from elsewhere is read like any other bytes: whatever is in it,
-//! the answer is a [`KeyFile`] or a [`KeyFileError`] that repeats nothing of it.
+//! Source of the format: PyPI `bittensor-wallet` 4.1.1. A file may come from elsewhere and hold any
+//! bytes. The result is always a [`KeyFile`] or a [`KeyFileError`], and the error repeats no part of
+//! the file.
 //!
 //! ```
 //! use base::key_file::{Contents, KeyFile};
@@ -18,61 +19,63 @@ use serde::Deserialize;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes of the largest key file that is read. Bittensor's have about 500.
+/// Maximum number of bytes of a key file. Bittensor's have about 500.
 pub const MOST_BYTES: usize = 64 << 10;
-/// How an encrypted file begins.
+/// The first bytes of an encrypted file.
 pub const SEALED_PREFIX: &[u8] = b"$NACL";
-/// How files begin that were encrypted in ways that Bittensor gave up.
+/// The first bytes of files in encryption formats that Bittensor no longer uses, with the name of each
+/// format.
 const OLD_FORMS: [(&[u8], &str); 2] = [(b"$ANSIBLE_VAULT", "ansible vault"), (b"gAAAAA", "fernet")];
-/// The number of sr25519 among crypto types; 0 is ed25519.
+/// The crypto type of sr25519; 0 is ed25519.
 const SR25519: u8 = 1;
 
-/// Why bytes are no key file, or hold no key that can be used.
+/// An error in the bytes of a key file, or a key that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
-    /// Far larger than any key file.
+    /// Larger than any key file.
     #[error("it is no key file: it is larger than {MOST_BYTES} bytes")]
     TooLarge,
-    /// Not the JSON that a key file holds. The JSON parser's own words would repeat parts of the file.
+    /// Not the JSON of a key file. The JSON parser's own message is left out, since it repeats parts of
+    /// the file.
     #[error("it is no key file: not the expected JSON ({kind} error at line {line}, column {column})")]
     Json {
-        /// What the parser stumbled over.
+        /// The kind of JSON error.
         kind: &'static str,
-        /// Where, from 1.
+        /// The line, from 1.
         line: usize,
-        /// Where in the line; 0 before its first byte.
+        /// The column in the line; 0 before its first byte.
         column: usize,
     },
-    /// Its address is none.
+    /// An invalid address.
     #[error("it is no key file: its ss58Address is no address")]
     Address,
-    /// Its public key is none.
+    /// An invalid public key.
     #[error("it is no key file: its publicKey is not 32 bytes of hex")]
     PublicKey,
-    /// It does not say whose it is.
+    /// No account: neither an address nor a public key.
     #[error("it is no key file: it states neither ss58Address nor publicKey")]
     NoAccount,
-    /// Encrypted in a way that Bittensor gave up long ago.
-    #[error("it is encrypted in the old form {0}: write it anew with `btcli wallet update`")]
+    /// Encrypted in a format that Bittensor no longer uses.
+    #[error("it is encrypted in the old format {0}: convert it with `btcli wallet update`")]
     OldEncryption(&'static str),
     /// Not an sr25519 key.
-    #[error("it holds a key of crypto type {0}; only sr25519 (1) can act on Bittensor here")]
+    #[error("it holds a key of crypto type {0}: only sr25519 (1) is supported")]
     CryptoType(u8),
-    /// It holds a public key only.
+    /// A public key only.
     #[error("it holds no secret: it is a public key file; restore the key from its phrase")]
     NoSecret,
 }
 
-/// What a key file's bytes are.
+/// The contents of a key file.
 #[derive(Debug)]
 pub enum Contents<'a> {
-    /// A key file.
+    /// A key file that is not encrypted.
     Plain(KeyFile),
-    /// One that a password opens: what follows [`SEALED_PREFIX`].
+    /// The bytes after [`SEALED_PREFIX`] of a file that is encrypted with a password.
     Sealed(&'a [u8]),
 }
 
-/// A key file. Its secrets are wiped from memory when it is dropped, and never printed.
+/// A key file. Its secrets are never printed, and are wiped from memory on drop.
 pub struct KeyFile {
     account: Option<Hotkey>,
     crypto_type: Option<u8>,
@@ -81,21 +84,21 @@ pub struct KeyFile {
 
 /// A secret that a key file holds.
 pub struct KeySecret {
-    /// The name of the field that it is in.
+    /// The name of its field.
     pub field: &'static str,
-    /// What a key can be made of; nothing if the field is damaged.
+    /// The material of the key; `None` if the field is damaged.
     pub material: Option<Material>,
 }
 
-/// What a key is made of.
+/// The material that a key is derived from.
 pub enum Material {
-    /// The words of a phrase.
+    /// The words of a mnemonic phrase.
     Phrase(Secret),
     /// A seed of 32 bytes, or a secret key of 64.
     Bytes(Zeroizing<Vec<u8>>),
 }
 
-/// The JSON. Whatever else is in the file is of no interest.
+/// The JSON of a key file. Other fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Json {
@@ -117,7 +120,7 @@ impl KeyFile {
     /// Reads a key file that may be encrypted.
     ///
     /// # Errors
-    /// It is no key file, or one in an old form.
+    /// The bytes are no key file, or a key file in an old format.
     pub fn read(bytes: &[u8]) -> Result<Contents<'_>, KeyFileError> {
         if bytes.len() > MOST_BYTES {
             return Err(KeyFileError::TooLarge);
@@ -131,10 +134,10 @@ impl KeyFile {
         }
     }
 
-    /// Reads a key file that is not encrypted, or no longer.
+    /// Parses a key file that is not encrypted, or that was decrypted before.
     ///
     /// # Errors
-    /// It is no key file.
+    /// The bytes are no key file.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyFileError> {
         if bytes.len() > MOST_BYTES {
             return Err(KeyFileError::TooLarge);
@@ -165,24 +168,25 @@ impl KeyFile {
         Ok(Self { account, crypto_type: json.crypto_type, secrets: secrets.collect() })
     }
 
-    /// The account that the file states, if it states one.
+    /// Returns the account that the file names, if it names one.
     #[must_use]
     pub fn stated(&self) -> Option<Hotkey> {
         self.account
     }
 
-    /// The account that the file states.
+    /// Returns the account that the file names.
     ///
     /// # Errors
-    /// It states none.
+    /// The file names no account.
     pub fn account(&self) -> Result<Hotkey, KeyFileError> {
         self.account.ok_or(KeyFileError::NoAccount)
     }
 
-    /// Its secrets, in Bittensor's own order: the key is made of the first one that makes a key.
+    /// Returns its secrets, in Bittensor's own order. The key is derived from the first one that yields
+    /// a key.
     ///
     /// # Errors
-    /// It holds none, or those of another kind of key.
+    /// The file holds no secret, or secrets of another kind of key.
     pub fn secrets(&self) -> Result<&[KeySecret], KeyFileError> {
         match self.crypto_type {
             Some(other) if other != SR25519 => Err(KeyFileError::CryptoType(other)),
@@ -259,7 +263,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the bytes are, the answer is a file or an error.
+        /// Checks that any bytes give a file or an error.
         #[test]
         fn any_bytes_are_a_file_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(Contents::Sealed(sealed)) = KeyFile::read(&bytes) {
@@ -267,7 +271,7 @@ mod tests {
             }
         }
 
-        /// Fields of any text: a secret that is there is never lost, and never in an error.
+        /// Checks fields of any text: a given secret is never lost, and never in an error.
         #[test]
         fn any_fields_are_a_file_or_refused(phrase in "\\PC{0,40}", seed in "[0-9a-fx]{0,70}", public in "[0-9a-fx]{0,70}", kind: Option<u8>) {
             let json = serde_json::json!({ "secretPhrase": phrase, "secretSeed": seed, "publicKey": public, "cryptoType": kind });

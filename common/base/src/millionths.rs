@@ -1,13 +1,16 @@
-//! Decimal numbers that decisions rest on: integers, so that they are the same on every machine.
+//! [`Millionths`], decimal numbers for decisions: stored as integers, so that they are the same on
+//! every machine.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
-/// A number with six decimals, kept as an integer count of millionths. TOML, JSON and text show it as the decimal number.
+/// A number with six decimals, stored as an integer count of millionths.
+///
+/// TOML, JSON and text show it as a decimal number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millionths(pub i64);
 
-/// Why a number cannot be kept with six decimals.
+/// A number that does not fit into [`Millionths`].
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{0} is not a number with at most six decimals, between -1000000 and 1000000")]
 pub struct MillionthsError(f64);
@@ -18,21 +21,22 @@ impl Millionths {
     /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// The nearest count of millionths; half a millionth goes away from zero. `None` for what is not finite, or beyond
-    /// a million.
+    /// Rounds to the nearest count of millionths, half a millionth away from zero.
+    ///
+    /// Returns `None` for a number that is not finite or whose absolute value is above a million.
     #[must_use]
     pub fn rounded(number: f64) -> Option<Self> {
         let millionths = (number * 1e6).round();
         (millionths.abs() <= 1e12).then_some(Self(millionths as i64))
     }
 
-    /// The number itself.
+    /// Returns the number itself.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
-    /// The product, cut towards minus infinity to six decimals.
+    /// Returns the product, rounded down (towards minus infinity) to six decimals.
     #[must_use]
     pub fn times(self, other: Self) -> Self {
         let product = (i128::from(self.0) * i128::from(other.0)).div_euclid(1_000_000);
@@ -49,7 +53,7 @@ impl fmt::Display for Millionths {
 impl TryFrom<f64> for Millionths {
     type Error = MillionthsError;
 
-    /// Takes decimal numbers only: a seventh decimal is refused, not rounded away.
+    /// Converts a number with at most six decimals. Refuses a seventh decimal instead of rounding it.
     fn try_from(number: f64) -> Result<Self, MillionthsError> {
         Self::rounded(number).filter(|rounded| rounded.get() == number).ok_or(MillionthsError(number))
     }

@@ -1,4 +1,4 @@
-//! The name of a neuron that outlives its uid.
+//! [`NeuronId`], the name of a neuron that stays valid when its uid is reassigned.
 
 use crate::{
     Height, Hotkey,
@@ -8,17 +8,18 @@ use std::fmt;
 
 /// A registration on a subnet: the hotkey, and the block in which it was registered.
 ///
-/// Uids are reassigned, and a hotkey that lost its uid may register again: only both together name one participant.
+/// The chain reassigns uids, and a hotkey that lost its uid may register again. So only hotkey and
+/// block together name one participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NeuronId {
-    /// The account that acts.
+    /// The account that the neuron acts with.
     pub hotkey: Hotkey,
     /// The block of its registration (`BlockAtRegistration`).
     pub registered: Height,
 }
 
 impl NeuronId {
-    /// Bytes of a neuron's name in every format.
+    /// Number of bytes in every format.
     pub const BYTES: usize = 32 + 8;
 
     /// Appends hotkey and block.

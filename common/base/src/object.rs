@@ -1,9 +1,11 @@
-//! How every object begins: its kind, then the version of its kind.
+//! The first two bytes of every object: its kind, then the version of this kind.
 
 use crate::wire::{Reader, WireError};
 
-/// The kinds of objects that lie in buckets and beside models; `submission::KIND` and
-/// `score_log::KIND` are the others. Fields of commitments have kinds of their own
+/// The kinds of objects in buckets and of files beside models.
+///
+/// Two more kinds are `submission::KIND` and
+/// `score_log::KIND`. The fields of commitments have kinds of their own
 /// (`announcement::kind`).
 pub mod kind {
     /// `RunSpec`.
@@ -24,10 +26,10 @@ pub mod kind {
     pub const KEY: u8 = 0xea;
 }
 
-/// Reads kind and version.
+/// Reads kind and version, and checks both.
 ///
 /// # Errors
-/// It is another kind of object, or of another version.
+/// The input ends, or the object has another kind or version.
 pub fn open(from: &mut Reader<'_>, what: &'static str, kind: u8, version: u8) -> Result<(), WireError> {
     for (due, expected) in [(kind, "another kind of object"), (version, "a version that is not known")] {
         let offset = from.offset();

@@ -1,23 +1,23 @@
-//! Texts that must not be printed.
+//! [`Secret`], a text that must not be printed.
 
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A secret text: a password, a phrase, a key. It is never shown, and wiped from memory when it is dropped.
+/// A secret text: a password, a phrase, a key. It is never printed, and is wiped from memory on drop.
 ///
-/// Read credentials are public on the chain, and still have no place in a log: logs are copied to where nobody thinks
-/// of them as keys.
+/// Read credentials are public on the chain, but do not belong in a log either: copies of logs end up
+/// in places where no one expects keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Hides a text.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// Returns the text itself. The caller must not print or log it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -11,28 +11,28 @@ pub struct Signature(pub [u8; 64]);
 /// Bytes of a [`Signature`].
 pub const SIGNATURE_BYTES: usize = 64;
 
-/// A hotkey's secret, or a session key's.
+/// The secret key of a hotkey or of a session key.
 pub struct SigningKey(Keypair);
 
-/// Why a signature does not stand.
+/// An error in a signature or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// The hotkey is no point of the curve, so nobody can sign for it.
+    /// A hotkey that is not a point of the curve, so no signature of it can exist.
     #[error("hotkey {0} is not an sr25519 public key")]
     Key(Hotkey),
-    /// The bytes are no signature.
+    /// Bytes that are no signature.
     #[error("the signature of {0} is malformed")]
     Malformed(Hotkey),
-    /// Another key, context or digest was signed.
+    /// A signature by another key, or of another context or digest.
     #[error("the signature is not one of {0} over this object")]
     Wrong(Hotkey),
-    /// The 64 bytes are no secret key.
+    /// Bytes that are no secret key.
     #[error("the secret key is malformed")]
     Secret,
 }
 
 impl SigningKey {
-    /// A key from the 64 bytes that sp-core and Bittensor's wallets keep.
+    /// Creates a key from the 64 bytes that sp-core and Bittensor's wallets store.
     ///
     /// # Errors
     /// The bytes are no secret key.
@@ -51,7 +51,7 @@ impl SigningKey {
         Self(seed.expand_to_keypair(ExpansionMode::Ed25519))
     }
 
-    /// The public key.
+    /// Returns the public key.
     #[must_use]
     pub fn hotkey(&self) -> Hotkey {
         Hotkey(self.0.public.to_bytes())
@@ -68,7 +68,7 @@ impl Signature {
     /// Checks the signature of `hotkey` over a digest.
     ///
     /// # Errors
-    /// Names what is wrong.
+    /// The signature is wrong or malformed, or the hotkey is no public key.
     pub fn verify(
         &self,
         hotkey: Hotkey,

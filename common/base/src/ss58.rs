@@ -1,49 +1,50 @@
-//! SS58 addresses: how Bittensor writes account ids for people.
+//! Encodes and decodes SS58 addresses, the text form of Bittensor's account ids.
 //!
-//! An address is base58 of `prefix byte | 32 bytes of account id | 2 bytes of checksum`, the checksum being the start of
-//! `blake2b-512("SS58PRE" | prefix | account id)`. Bittensor's prefix is 42 (`System.SS58Prefix` of its runtime).
+//! An address is base58 of `prefix byte | 32 bytes of account id | 2 bytes of checksum`. The checksum
+//! is the start of `blake2b-512("SS58PRE" | prefix | account id)`. Bittensor's prefix is 42
+//! (`System.SS58Prefix` of its runtime).
 
 use blake2::{Blake2b512, Digest};
 
 /// The address prefix of Bittensor's networks.
 pub const PREFIX: u8 = 42;
 
-/// Bytes of an address before base58: prefix, account id, checksum.
+/// Number of bytes of an address before base58: prefix, account id, checksum.
 const LENGTH: usize = 1 + 32 + 2;
 
-/// No address of 35 bytes is longer than this in base58.
+/// Maximum number of characters of a text that is decoded. 35 bytes have fewer in base58.
 const MAX_TEXT: usize = 64;
 
-/// Why a text is not a Bittensor address.
+/// An error in a text that should be a Bittensor address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseAddressError {
-    /// It holds a character that base58 does not have, or is far too long.
+    /// A character that base58 does not have, or a text that is far too long.
     #[error("`{0}` is not an SS58 address: it is not base58 (an address looks like 5GrwvaEF5zXb26Fz9rcQ…)")]
     NotBase58(String),
-    /// It decodes to the wrong number of bytes.
-    #[error("`{text}` is not an SS58 address: it has {bytes} bytes where {LENGTH} are due; was it cut off?")]
+    /// A wrong number of bytes.
+    #[error("`{text}` is not an SS58 address: it has {bytes} bytes, not {LENGTH}; was it cut off?")]
     Length {
-        /// The text as given.
+        /// The text.
         text: String,
         /// The number of bytes that it decodes to.
         bytes: usize,
     },
-    /// It is an address of another network.
+    /// An address of another network.
     #[error(
         "`{text}` is an address of network {prefix}; Bittensor's addresses have prefix {PREFIX} and begin with 5"
     )]
     Network {
-        /// The text as given.
+        /// The text.
         text: String,
-        /// The prefix that it carries.
+        /// The prefix in the address.
         prefix: u8,
     },
-    /// Its checksum is wrong.
+    /// A wrong checksum.
     #[error("`{0}` has a wrong checksum: at least one character is mistyped")]
     Checksum(String),
 }
 
-/// The address of an account id.
+/// Returns the address of an account id.
 pub fn encode(account: &[u8; 32]) -> String {
     let mut bytes = [0u8; LENGTH];
     bytes[0] = PREFIX;
@@ -53,7 +54,7 @@ pub fn encode(account: &[u8; 32]) -> String {
     bs58::encode(bytes).into_string()
 }
 
-/// The account id of an address.
+/// Decodes an address into its account id.
 pub fn decode(text: &str) -> Result<[u8; 32], ParseAddressError> {
     let not_base58 = || ParseAddressError::NotBase58(text.chars().take(MAX_TEXT).collect());
     if text.len() > MAX_TEXT {
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Made by Bittensor's own SDK (the addresses of //Alice and //Bob).
+    /// Account ids and addresses of //Alice and //Bob, computed by Bittensor's own SDK.
     const KNOWN: [(&str, &str); 2] = [
         (
             "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",

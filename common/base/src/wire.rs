@@ -1,51 +1,51 @@
-//! Canonical bytes: little endian, no padding, one way to write each value.
+//! Encodes and decodes canonical bytes: little endian, no padding, one way to write each value.
 //!
-//! [`Writer`] and [`Reader`] are what every object's layout is made of. A reader never reads past its input, never
-//! allocates more than its input holds, and says what it was reading and where when it fails.
+//! The layout of every object uses [`Writer`] and [`Reader`]. A reader never reads past its input and
+//! never allocates more than its input holds. Its errors name the value and the offset.
 
-/// Why bytes are not what they should be.
+/// An error in canonical bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// The input ends within a value.
+    /// An input that ends within a value.
     #[error("{what}: {needed} bytes are needed at offset {offset}, {left} are left")]
     Truncated {
-        /// The value.
+        /// The name of the value.
         what: &'static str,
-        /// Where it begins.
+        /// The offset at which it begins.
         offset: usize,
-        /// Its length.
+        /// Its length, bytes.
         needed: usize,
-        /// What the input has from there.
+        /// The number of bytes from there to the end of the input.
         left: usize,
     },
-    /// The input goes on after its last value.
+    /// Bytes after the last value.
     #[error("{left} bytes follow the end of {what} at offset {offset}")]
     Trailing {
-        /// The object.
+        /// The name of the object.
         what: &'static str,
-        /// Where it ends.
+        /// The offset at which it ends.
         offset: usize,
-        /// Bytes after it.
+        /// The number of bytes after it.
         left: usize,
     },
     /// A value that its field cannot have.
     #[error("{what} at offset {offset} is {found}: {expected}")]
     Value {
-        /// The field.
+        /// The name of the field.
         what: &'static str,
-        /// Where it stands.
+        /// The offset of the field.
         offset: usize,
         /// The value, as read.
         found: u64,
-        /// What it may be.
+        /// The allowed values, in words.
         expected: &'static str,
     },
     /// A text that is not UTF-8.
     #[error("{what} at offset {offset} is not UTF-8")]
     Text {
-        /// The field.
+        /// The name of the field.
         what: &'static str,
-        /// Where it begins.
+        /// The offset at which it begins.
         offset: usize,
     },
 }
@@ -63,7 +63,7 @@ pub struct Reader<'a> {
     offset: usize,
 }
 
-/// A number in both directions.
+/// Declares the methods that write and read numbers.
 macro_rules! numbers {
     ($($name:ident: $type:ty),+) => {
         impl Writer {
@@ -80,7 +80,7 @@ macro_rules! numbers {
                 #[doc = concat!("Reads a `", stringify!($type), "`.")]
                 ///
                 /// # Errors
-                /// The input ends within it.
+                /// The input ends within the number.
                 pub fn $name(&mut self, what: &'static str) -> Result<$type, WireError> {
                     self.array(what).map(<$type>::from_le_bytes)
                 }
@@ -91,7 +91,7 @@ macro_rules! numbers {
 numbers!(u8: u8, u16: u16, u32: u32, u64: u64, f32: f32, f64: f64);
 
 impl Writer {
-    /// An empty writer.
+    /// Creates an empty writer.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -106,24 +106,24 @@ impl Writer {
     /// Appends a text: its length as `u16`, then its bytes.
     ///
     /// # Panics
-    /// The text is longer than 65,535 bytes; who writes it has bounded it.
+    /// The text is longer than 65,535 bytes. Callers bound their texts before.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.u16(text.len().try_into().expect("a text of an object is bounded")).raw(text.as_bytes())
     }
 
-    /// Bytes written so far.
+    /// Returns the number of bytes written.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether nothing was written yet.
+    /// Returns whether no byte was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// What was written.
+    /// Returns the written bytes.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -131,19 +131,19 @@ impl Writer {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads from the beginning of `bytes`.
+    /// Creates a reader at the beginning of `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, offset: 0 }
     }
 
-    /// Where the next value begins.
+    /// Returns the offset of the next value.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// Bytes not read yet.
+    /// Returns the number of bytes not read yet.
     #[must_use]
     pub fn left(&self) -> usize {
         self.bytes.len() - self.offset
@@ -189,18 +189,18 @@ impl<'a> Reader<'a> {
     /// Reads a text of at most `most` bytes.
     ///
     /// # Errors
-    /// It is longer, is cut off, or is not UTF-8.
+    /// The text is longer, is cut off, or is not UTF-8.
     pub fn text(&mut self, what: &'static str, most: u16) -> Result<&'a str, WireError> {
         let offset = self.offset;
         let length = self.u16(what)?;
         if length > most {
-            let expected = "the length of a text is bounded";
+            let expected = "the text is too long";
             return Err(WireError::Value { what, offset, found: length.into(), expected });
         }
         std::str::from_utf8(self.raw(what, length.into())?).map_err(|_| WireError::Text { what, offset })
     }
 
-    /// Ends the reading.
+    /// Checks that the whole input was read.
     ///
     /// # Errors
     /// Bytes are left.

@@ -14,55 +14,56 @@ use std::{
     time::Duration,
 };
 
-/// The environment variable that may hold the coldkey's password; never a flag, which other users could see.
+/// The environment variable of the coldkey's password. There is no flag for it, since other users can
+/// see flags.
 const PASSWORD: &str = "MUSTER_COLDKEY_PASSWORD";
 
-/// Flags that do not fit together.
+/// An error in the flags.
 #[derive(Debug, thiserror::Error)]
 pub enum FlagError {
-    /// Neither a wallet nor a folder for wallets is known.
-    #[error("HOME is not set, so the wallets' folder is unknown: give --wallets PATH")]
+    /// No folder of wallets.
+    #[error("cannot find the folder of wallets, since HOME is not set: give --wallets PATH")]
     NoHome,
-    /// No hotkey is named.
+    /// No hotkey.
     #[error("no hotkey is named: give --hotkey NAME, or --hotkey-address ADDRESS where no secret is needed")]
     NoHotkey,
-    /// The password could not be read.
-    #[error("the password cannot be read from the terminal: {0}; set {PASSWORD} instead")]
+    /// A password that cannot be read.
+    #[error("cannot read the password from the terminal: {0}; set {PASSWORD} instead")]
     Password(io::Error),
-    /// The coldkey is encrypted, and nobody can be asked.
+    /// An encrypted coldkey, without a password or a terminal to ask for it.
     #[error("{} is encrypted: set {PASSWORD} to its password, or run this in a terminal to be asked for it", .0.display())]
     PasswordNeeded(PathBuf),
-    /// The environment variable of the password holds no text.
+    /// An environment variable of the password that is not UTF-8.
     #[error("{PASSWORD} is not UTF-8: set it to the coldkey's password")]
     PasswordText,
-    /// An address that is no WebSocket's.
+    /// An address that is not a WebSocket address.
     #[error("--chain: an address begins with ws:// or wss://, and `{0}` does not")]
     Endpoint(String),
-    /// A file that a flag names.
+    /// An error in a file that a flag names.
     #[error("{}: {why}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// A run that would have begun already.
-    #[error("--start-block {start} is over, the chain is at block {head}: give a later one")]
+    /// A start block in the past.
+    #[error("--start-block {start} is in the past: the chain is at block {head}, give a later block")]
     StartBlock {
-        /// As given.
+        /// The given block.
         start: base::Height,
         /// The finalized block.
         head: base::Height,
     },
-    /// A time between blocks that is none.
+    /// A time between blocks that is out of range.
     #[error("--block-time is {0}: give the seconds between two blocks, 0.001 to 3600")]
     BlockTime(f64),
 }
 
-/// Which chain, and which subnet of it.
+/// The flags of the chain and the subnet.
 #[derive(Clone, Debug, Args)]
 pub struct ChainFlags {
-    /// WebSocket URL of a node of the chain; several are tried in turn.
+    /// Connect to this node of the chain (WebSocket URL); several are tried in turn.
     #[arg(
         long = "chain",
         value_name = "URL",
@@ -72,29 +73,29 @@ pub struct ChainFlags {
         default_value = "wss://entrypoint-finney.opentensor.ai:443"
     )]
     pub endpoints: Vec<String>,
-    /// Genesis hash that the chain must have; another chain is refused.
+    /// Refuse a chain with another genesis hash.
     #[arg(long, value_name = "HASH", env = "MUSTER_GENESIS")]
     pub genesis: Option<BlockHash>,
-    /// Number of the subnet.
+    /// Use the subnet of this number.
     #[arg(long, value_name = "N", env = "MUSTER_NETUID", default_value = "3")]
     pub netuid: Netuid,
-    /// Seconds between two blocks; tells a slow chain from a lost connection.
+    /// Expect this many seconds between two blocks; a much longer silence counts as a lost connection.
     #[arg(long, value_name = "SECONDS", default_value = "12")]
     pub block_time: f64,
 }
 
 impl ChainFlags {
-    /// Connects.
+    /// Connects to the chain.
     ///
     /// # Errors
-    /// The flags are wrong, or there is no such chain.
+    /// The flags are wrong, or no node of such a chain answers.
     pub async fn connect(&self) -> Result<Client, crate::CommandError> {
         if !(0.001..=3600.0).contains(&self.block_time) {
             return Err(FlagError::BlockTime(self.block_time).into());
         }
         let is_address = |url: &&String| url.starts_with("ws://") || url.starts_with("wss://");
         if let Some(other) = self.endpoints.iter().find(|url| !is_address(url)) {
-            // What stands before the path, since a path may hold a key.
+            // Show only the part before the path, since a path may hold a key.
             let shown = other.split(['/', '?', '@']).next().unwrap_or_default();
             return Err(FlagError::Endpoint(shown.chars().take(80).collect()).into());
         }
@@ -107,25 +108,25 @@ impl ChainFlags {
     }
 }
 
-/// Which key.
+/// The flags of the wallet and the key.
 #[derive(Clone, Debug, Args)]
 pub struct WalletFlags {
-    /// Folder of Bittensor's wallets [default: ~/.bittensor/wallets].
+    /// Look for Bittensor's wallets in this folder [default: ~/.bittensor/wallets].
     #[arg(long, value_name = "PATH", env = "MUSTER_WALLETS")]
     pub wallets: Option<PathBuf>,
-    /// Name of the wallet.
+    /// Use the wallet of this name.
     #[arg(long, value_name = "NAME", env = "MUSTER_WALLET", default_value = "default")]
     pub wallet: String,
-    /// Name of the hotkey in the wallet.
+    /// Use the hotkey of this name in the wallet.
     #[arg(long, value_name = "NAME", env = "MUSTER_HOTKEY")]
     pub hotkey: Option<String>,
-    /// Address of the hotkey, where its secret is not needed; it is used instead of --hotkey.
+    /// Use the hotkey of this address instead of --hotkey; no secret is needed.
     #[arg(long, value_name = "ADDRESS")]
     pub hotkey_address: Option<Hotkey>,
 }
 
 impl WalletFlags {
-    /// The hotkey's account.
+    /// Returns the hotkey's account.
     ///
     /// # Errors
     /// Neither a name nor an address is given, or the wallet has no such key.
@@ -137,10 +138,11 @@ impl WalletFlags {
         }
     }
 
-    /// The coldkey with its secret. The password of an encrypted one comes from the environment or the terminal.
+    /// Reads the coldkey with its secret. The password of an encrypted coldkey comes from the
+    /// environment or the terminal.
     ///
     /// # Errors
-    /// The wallet has none, or the password does not open it.
+    /// The wallet has no coldkey, or the password does not decrypt it.
     pub fn coldkey(&self) -> Result<KeyPair, crate::CommandError> {
         let wallet = self.folder()?;
         match wallet.coldkey(password_of_environment()?.as_ref()) {
@@ -154,7 +156,7 @@ impl WalletFlags {
         }
     }
 
-    /// The wallet itself.
+    /// Opens the wallet.
     fn folder(&self) -> Result<Wallet, crate::CommandError> {
         let root = match &self.wallets {
             Some(path) => path.clone(),

@@ -1,4 +1,4 @@
-//! `launch`: completes a run's file, so that the run can begin.
+//! The command `launch`: fills in a run file, so that the run can begin.
 
 use crate::{ChainFlags, CommandError, FlagError};
 use base::Height;
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Most bytes of a run's file or a dataset's manifest.
+/// Maximum number of bytes of a run file or a dataset's manifest.
 const MOST: u64 = 256 << 20;
 
 /// Flags of `launch`.
@@ -21,16 +21,16 @@ const MOST: u64 = 256 << 20;
 pub struct Launch {
     #[command(flatten)]
     chain: ChainFlags,
-    /// The run's file, without what only the launch can know: see deploy/runs.
+    /// Fill in this run file, one of deploy/runs.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The manifest of the run's dataset, in the folder that `miner data prepare` made.
+    /// Use the dataset of this manifest, in the folder that `miner data prepare` created.
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
-    /// The first block of window 0: late enough for everybody to get ready.
+    /// Begin window 0 at this block; leave all nodes enough time to get ready.
     #[arg(long, value_name = "BLOCK")]
     start_block: Height,
-    /// The completed file, for everybody; it must not exist.
+    /// Write the completed run file here, to be used by all nodes; it must not exist.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

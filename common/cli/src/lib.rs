@@ -1,8 +1,9 @@
-//! What the command lines of miner and validator share: how to name a chain and a wallet, `register`, `status`, and
-//! the exit codes.
+//! The command line that miner and validator share: flags for a chain and a wallet, the commands
+//! `register`, `status` and `launch`, and the exit codes.
 //!
-//! Each program adds [`Command`] to its own commands and hands the parsed command line to [`Command::main`]. Nothing here
-//! decides about a run; it asks the crate `chain` and prints what it says.
+//! Each program adds [`Command`] to its own commands and passes the parsed command line to
+//! [`Command::main`]. This crate decides nothing about a run: it calls the crate `chain` and prints the
+//! results.
 //!
 //! ```
 //! use clap::Parser;
@@ -18,7 +19,7 @@
 //! assert!(matches!(program.command, cli::Command::Status(_)));
 //! ```
 //!
-//! Next: [`ChainFlags`] and [`WalletFlags`], then the files `register` and `status`.
+//! Next: [`ChainFlags`] and [`WalletFlags`], then [`Register`] and [`Status`].
 
 mod flags;
 mod launch;
@@ -50,31 +51,31 @@ use std::{
 pub enum Command {
     /// Register the hotkey on the subnet; the coldkey signs and pays.
     Register(Register),
-    /// Show where the hotkey stands on the subnet.
+    /// Show the hotkey's uid, stake weight, incentive and last weights on the subnet.
     Status(Status),
-    /// Complete a run's file with what only the launch can know, so that the run can begin.
+    /// Fill in a run file (genesis hash, start block, dataset), so that the run can begin.
     Launch(Launch),
 }
 
-/// Why a command did not succeed.
+/// An error of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The flags do not fit together.
+    /// Wrong flags.
     #[error(transparent)]
     Flags(#[from] FlagError),
-    /// The key cannot be had.
+    /// A wallet or key that cannot be read.
     #[error(transparent)]
     Wallet(#[from] WalletError),
-    /// There is no connection to the chain.
+    /// A failed connection to the chain.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The chain does not tell.
+    /// A failed read from the chain.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The hotkey was not registered.
+    /// A failed registration.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The hotkey has no uid.
+    /// A hotkey without a uid.
     #[error(
         "hotkey {hotkey} is not registered on subnet {netuid}: register it with `{program} register --hotkey NAME`"
     )]
@@ -83,16 +84,16 @@ pub enum CommandError {
         hotkey: base::Hotkey,
         /// The subnet.
         netuid: base::Netuid,
-        /// The program that was asked.
+        /// The name of the program.
         program: &'static str,
     },
-    /// No runtime for asynchronous work.
-    #[error("the system gives no threads or sockets: {0}")]
+    /// A failed start of the asynchronous runtime.
+    #[error("cannot start the asynchronous runtime: {0}")]
     System(#[from] std::io::Error),
 }
 
 impl CommandError {
-    /// How the program ends.
+    /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -117,7 +118,7 @@ fn register_exit(error: &RegisterError) -> Exit {
     }
 }
 
-/// How a program ends that gets no connection to the chain.
+/// Returns the exit code of a program that cannot connect to the chain.
 #[must_use]
 pub fn connect_exit(error: &ConnectError) -> Exit {
     match error {
@@ -127,7 +128,7 @@ pub fn connect_exit(error: &ConnectError) -> Exit {
     }
 }
 
-/// How a program ends that cannot read the chain.
+/// Returns the exit code of a program that cannot read from the chain.
 #[must_use]
 pub fn read_exit(error: &ReadError) -> Exit {
     match error {
@@ -138,7 +139,7 @@ pub fn read_exit(error: &ReadError) -> Exit {
 }
 
 impl Command {
-    /// Carries the command out for the program of this name, and ends as [`Exit`] documents.
+    /// Runs the command for the program of this name. Returns an exit code of [`Exit`].
     #[must_use]
     pub fn main(self, program: &'static str) -> ExitCode {
         log_to_stderr();
@@ -163,24 +164,25 @@ impl Command {
     }
 }
 
-/// Prints an answer. Who closes the pipe early has had enough; where it cannot be written otherwise, the command has not
-/// done what it was asked.
+/// Prints an answer. A reader that closes the pipe early is no error. Any other failed write is a
+/// failed command.
 #[must_use]
 pub fn say(text: &str) -> Exit {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            // Standard error may be gone as well; the exit code is left then.
-            let _ = writeln!(io::stderr(), "the answer cannot be written: {error}\n{text}");
+            // Standard error may be closed as well. Then only the exit code reports the failure.
+            let _ = writeln!(io::stderr(), "cannot write the answer: {error}\n{text}");
             Exit::Failed
         }
         _ => Exit::Good,
     }
 }
 
-/// Warnings go to standard error, so that standard output holds the answer alone. `RUST_LOG` shows more.
+/// Sends warnings to standard error, so that standard output holds only the answer. `RUST_LOG` selects
+/// more.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process is refused; the first one then goes on.
+    // A process has one subscriber. If one is already set, it stays.
     let _ = subscriber.try_init();
 }

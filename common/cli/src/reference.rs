@@ -1,4 +1,5 @@
-//! The reference of a program's commands, made from the code: what `--help` says, command by command, as a page.
+//! The reference page of a program's commands: the text of `--help` for each command, generated from
+//! the code.
 
 use clap::Command;
 use std::{fmt::Write as _, fs, io, path::Path};
@@ -6,19 +7,19 @@ use std::{fmt::Write as _, fs, io, path::Path};
 /// The environment variable that makes [`check_reference`] write the page instead of comparing it.
 pub const BLESS: &str = "MUSTER_BLESS";
 
-/// A page that is not what the code says.
+/// An error in checking a reference page.
 #[derive(Debug, thiserror::Error)]
 pub enum ReferenceError {
-    /// It cannot be read or written.
+    /// A page that cannot be read or written.
     #[error("{page}: {source}")]
     File {
         /// The page.
         page: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// It says something else.
-    #[error("{page} differs from the code at line {line}: run this test with {BLESS}=1 to write it anew")]
+    /// A page that differs from the code.
+    #[error("{page} differs from the code at line {line}: run this test with {BLESS}=1 to write it again")]
     Differs {
         /// The page.
         page: String,
@@ -27,7 +28,8 @@ pub enum ReferenceError {
     },
 }
 
-/// The page: each command with its whole help text, in the order of the code. Values of the environment are left out.
+/// Returns the page: each command with its full help text, in the order of the code. Leaves out values
+/// from the environment.
 #[must_use]
 pub fn reference(command: &Command) -> String {
     let mut command = command.clone().disable_help_subcommand(true);
@@ -51,10 +53,11 @@ fn section(command: &Command, path: &str, page: &mut String) {
     }
 }
 
-/// Compares a program's page with its code, or writes it where [`BLESS`] is set: for a test of the program.
+/// Compares a program's page with its code, or writes it if [`BLESS`] is set. A test of each program
+/// calls it.
 ///
 /// # Errors
-/// The page says something else, or cannot be read or written.
+/// The page differs from the code, or cannot be read or written.
 pub fn check_reference(command: &Command, page: &Path) -> Result<(), ReferenceError> {
     let expected = reference(command);
     let name = page.display().to_string();

@@ -1,4 +1,4 @@
-//! `register`: a uid for the hotkey.
+//! The command `register`: registers the hotkey on the subnet.
 
 use crate::{ChainFlags, CommandError, WalletFlags};
 use base::Rao;
@@ -9,14 +9,14 @@ use serde_json::json;
 /// Flags of `register`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The password of an encrypted coldkey is asked for in a terminal, or taken from MUSTER_COLDKEY_PASSWORD."
+    after_help = "The password of an encrypted coldkey is read from MUSTER_COLDKEY_PASSWORD, or asked for in a terminal."
 )]
 pub struct Register {
     #[command(flatten)]
     chain: ChainFlags,
     #[command(flatten)]
     wallet: WalletFlags,
-    /// Most that the registration may cost, in TAO, like 0.5; the fee of the transaction comes on top.
+    /// Pay at most this price, in TAO, like 0.5; the transaction fee comes on top.
     #[arg(long, value_name = "TAO")]
     max_price: Rao,
     /// Print JSON.

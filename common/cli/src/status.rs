@@ -1,4 +1,4 @@
-//! `status`: where a hotkey stands on the subnet.
+//! The command `status`: shows a hotkey's state on the subnet.
 
 use crate::{ChainFlags, CommandError, WalletFlags};
 use base::{Height, Rao};
@@ -19,7 +19,7 @@ pub struct Status {
     json: bool,
 }
 
-/// What `status` tells.
+/// The facts that `status` shows.
 struct Standing {
     block: Block,
     neuron: Neuron,
@@ -60,7 +60,7 @@ impl Status {
 }
 
 impl Standing {
-    /// The block of the hotkey's last weights. The chain counts registration as an update too.
+    /// Returns the block of the hotkey's last weights. The chain counts the registration as an update too.
     fn last_weights(&self) -> Option<Height> {
         let Neuron { last_update, registered, .. } = self.neuron;
         (last_update > registered).then_some(last_update)

@@ -1,14 +1,20 @@
-//! The Gauntlet: what validators measure of an update, and what that makes of its miner.
+//! The Gauntlet: computes ratings, proofs and scores of miners from the losses that a validator measures.
 //!
-//! A validator tries each update out on the window's shared parameters, alone and with a small step, on data that was
-//! assigned to the miner and on data that was assigned to nobody ([`Evaluation`]). The order of the improvements on
-//! unassigned data is a match, from which [`ratings`](crate::ratings) follow; that assigned data improves more is the
-//! [`proof`] of computation; failed submissions cost credit. `score = max(rating, 0) x proof x credit`, and
-//! [`weights`](crate::weights) come of the scores.
+//! A validator applies each update alone, with a small step, to the window's shared parameters. It
+//! measures the loss before and after, on data that was assigned to the miner and on unassigned data
+//! ([`Evaluation`]).
 //!
-//! Here it is decided; what measures is the validator. All that rests on measurements is integers and IEEE operations that
-//! round once, exponentials excepted: those are rounded to 1e-6. So whoever has the same measurements has the same
-//! [`Standings`], bit for bit. [`Turns`] says who is evaluated when.
+//! * The order of the improvements on unassigned data is a match. The [`ratings`](crate::ratings)
+//!   follow from it.
+//! * A larger improvement on assigned data than on unassigned data is the [`proof`] of computation.
+//! * A failed submission costs credit.
+//!
+//! `score = max(rating, 0) x proof x credit`. The [`weights`](crate::weights) follow from the scores.
+//!
+//! This module decides; the validator measures. The computation uses integers and IEEE operations that
+//! round once. Only exponentials differ between machines, so they are rounded to 1e-6. The same
+//! measurements therefore give the same [`Standings`], bit for bit, on any machine. [`Turns`] orders
+//! the evaluations.
 //!
 //! ```
 //! use base::{BlockHash, Height, Hotkey, NeuronId};
@@ -45,7 +51,8 @@ pub use turns::{Draw, Round, Turns};
 
 use base::{BlockHash, NeuronId};
 
-/// A miner's lot: nobody can choose it, since the seed is drawn after everybody is registered.
+/// Returns a miner's random number, from which an order is drawn. No miner can choose it, since the
+/// seed is known only after all miners are registered.
 fn drawn(context: &'static str, seed: BlockHash, miner: NeuronId) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(&seed.0).update(miner.hotkey.as_bytes()).update(&miner.registered.0.to_le_bytes());

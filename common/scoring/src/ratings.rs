@@ -1,14 +1,17 @@
-//! Ratings of miners: OpenSkill's Plackett-Luce (Weng, Lin 2011), each window one match of all that were evaluated.
+//! Ratings of miners: OpenSkill's Plackett-Luce (Weng, Lin 2011). Each window is one match of all
+//! evaluated miners.
 //!
-//! A rating is a belief: skill `mu`, uncertainty `sigma`. Losses of different windows cannot be compared, the order
-//! within one window can. The computation is the crate `openskill`'s, equal to PyPI's openskill 6.2.0 to 1e-13 (see
-//! `tests/vectors`), with beta 7 and tau 0.1 as Templar ran it. Its exponentials differ in the last bits between
-//! platforms; so players go in by hotkey order, and what comes out is rounded to 1e-6 before anything rests on it.
+//! A rating is a belief: skill `mu`, uncertainty `sigma`. Losses of different windows cannot be
+//! compared, but the order within one window can. The crate `openskill` does the computation, with beta
+//! 7 and tau 0.1 as in Templar. It equals PyPI's openskill 6.2.0 to 1e-13 (see `tests/vectors`). Its
+//! exponentials differ in the last bits between platforms. So players are passed in the order of
+//! hotkeys, and the results are rounded to 1e-6 before any use.
 //!
-//! A failed submission is no part of the match: entered as a tie at the bottom it would raise ratings (openskill.py issue
-//! 155). Nor does it lower its miner's rating: what one miner loses that nobody wins, all others lose to it when it comes
-//! back, and after some hundred windows every rating is below 0. Failures cost
-//! [credit](crate::gauntlet::Standing::credit) instead.
+//! A failed submission is not part of the match: as a tie at the bottom it would raise ratings
+//! (openskill.py issue 155). It does not lower its miner's rating either. Otherwise the sum of all
+//! ratings would fall with each failure: no other miner gains the lost points, and the others lose
+//! points to the miner when it comes back. After some hundred windows every rating would be below 0.
+//! Failures cost [credit](crate::gauntlet::Standing::credit) instead.
 
 use base::{
     Millionths, NeuronId,
@@ -23,14 +26,15 @@ use std::collections::BTreeMap;
 
 /// Spread of one performance around the skill, in points of mu (Templar's `openskill_beta`).
 pub const BETA: f64 = 7.0;
-/// What a match adds to sigma, as a root of squares, so that ratings never freeze (Templar's `openskill_tau`).
+/// Uncertainty added before each match, `sigma = sqrt(sigma^2 + tau^2)`, so that ratings never freeze
+/// (Templar's `openskill_tau`).
 pub const TAU: f64 = 0.1;
-/// Bound of mu, far beyond what play reaches; it keeps exponentials finite.
+/// Bound of mu in millionths: far above what matches reach, and low enough to keep exponentials finite.
 const MOST_MU: i64 = 1_000_000_000;
-/// Bound of sigma.
+/// Bound of sigma, in millionths.
 const MOST_SIGMA: i64 = 100_000_000;
 
-/// What a validator believes of a miner's skill.
+/// A belief about a miner's skill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rating {
     mu: Millionths,
@@ -40,43 +44,43 @@ pub struct Rating {
 /// A player of a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entrant {
-    /// Its rating before.
+    /// Its rating before the match.
     pub rating: Rating,
-    /// Its place: 1 is the best. No two players of a match share one.
+    /// Its place: 1 is the best. Each player of a match has its own place.
     pub place: usize,
 }
 
 impl Default for Rating {
-    /// A miner of whom nothing is known: mu 25, sigma 25/3.
+    /// Returns the rating of a new miner: mu 25, sigma 25/3.
     fn default() -> Self {
         Self { mu: Millionths(25_000_000), sigma: Millionths(8_333_333) }
     }
 }
 
 impl Rating {
-    /// Bytes of a rating in every format.
+    /// Number of bytes of a rating in every format.
     pub const BYTES: usize = 16;
 
-    /// A rating from its parts, each brought into its bounds: mu within 1000 of 0, sigma from 0.000001 to 100.
+    /// Creates a rating. Clamps mu to -1000..=1000 and sigma to 0.000001..=100.
     #[must_use]
     pub fn new(mu: Millionths, sigma: Millionths) -> Self {
         let mu = Millionths(mu.0.clamp(-MOST_MU, MOST_MU));
         Self { mu, sigma: Millionths(sigma.0.clamp(1, MOST_SIGMA)) }
     }
 
-    /// Believed skill.
+    /// Returns the believed skill.
     #[must_use]
     pub fn mu(self) -> Millionths {
         self.mu
     }
 
-    /// Uncertainty of the skill.
+    /// Returns the uncertainty of the skill.
     #[must_use]
     pub fn sigma(self) -> Millionths {
         self.sigma
     }
 
-    /// The skill that the miner has in all likelihood: `mu - z sigma`. May be negative.
+    /// Returns the skill that the miner has with high probability: `mu - z sigma`. It may be negative.
     #[must_use]
     pub fn value(self, z: Millionths) -> Millionths {
         Millionths(self.mu.0 - z.times(self.sigma).0)
@@ -90,7 +94,7 @@ impl Rating {
     /// Reads a rating.
     ///
     /// # Errors
-    /// The input ends within it, or a part is out of bounds.
+    /// The input ends too early, or a part is out of bounds.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         let offset = from.offset();
         let mu = Millionths(from.u64("the mu of a rating")? as i64);
@@ -109,7 +113,7 @@ impl Rating {
     }
 }
 
-/// Ratings after a match. One player alone learns nothing.
+/// Returns the ratings after a match. A single player keeps its rating.
 #[must_use]
 pub fn play(field: &BTreeMap<NeuronId, Entrant>) -> BTreeMap<NeuronId, Rating> {
     let before: Vec<_> = field.values().map(|e| (e.rating.mu.get(), e.rating.sigma.get())).collect();
@@ -122,7 +126,7 @@ pub fn play(field: &BTreeMap<NeuronId, Entrant>) -> BTreeMap<NeuronId, Rating> {
         .collect()
 }
 
-/// A rating of integers again; should a part not be finite, nothing was learnt.
+/// Returns the new rating in integers. Keeps the rating `before` if a part of the new one is not finite.
 fn rounded(before: Rating, (mu, sigma): (f64, f64)) -> Rating {
     match (Millionths::rounded(mu), Millionths::rounded(sigma)) {
         (Some(mu), Some(sigma)) => Rating::new(mu, sigma),
@@ -130,7 +134,7 @@ fn rounded(before: Rating, (mu, sigma): (f64, f64)) -> Rating {
     }
 }
 
-/// mu and sigma of each player after a match, from those before it and the places.
+/// Computes mu and sigma of each player after a match, from the values before it and the places.
 fn plackett_luce(players: &[(f64, f64)], places: &[usize]) -> Vec<(f64, f64)> {
     if players.len() < 2 {
         return players.to_vec();

@@ -1,11 +1,16 @@
-//! The score log: one file per validator and window, from which anybody recomputes its ratings, scores and weights.
+//! The score log: one file per validator and window, from which any reader can recompute ratings,
+//! scores and weights.
 //!
-//! A log holds every measurement as raw bits and every fact that it was judged by, then what the validator made of them:
-//! standings, scores and weights. Each line carries the hash of the one before it, and the validator signs the last.
-//! [`ScoreLog::close`] makes one, [`ScoreLog::open`] takes one from outside, [`Replay`] recomputes one after the other
-//! and names the first item that comes out differently. The bytes are in `FORMATS.md`.
+//! A log holds the inputs: each measurement as raw bits, and all facts that the judgement uses. Then it
+//! holds the validator's results: standings, scores and weights. Each line holds the hash of the line
+//! before it, and the validator signs the last hash. `FORMATS.md` describes the bytes.
 //!
-//! Every few windows a log begins with a snapshot of all standings, so that nobody needs the first log of a run.
+//! * [`ScoreLog::close`] creates a log.
+//! * [`ScoreLog::open`] checks and decodes a log from outside.
+//! * [`Replay`] recomputes one log after the other, and names the first item that differs.
+//!
+//! Every few windows a log begins with a snapshot of all standings. So a replay can begin there,
+//! without the first log of the run.
 
 mod difference;
 mod error;
@@ -33,71 +38,71 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const KIND: u8 = 0xe5;
 /// The version of the format, its second byte.
 pub const VERSION: u8 = 1;
-/// What a signature of a score log is made for.
+/// The context of a score log's signature.
 pub const SIGNATURE_CONTEXT: &str = "muster v1 score log";
-/// Most bytes of a score log; a longer object need not be downloaded.
+/// Maximum number of bytes of a score log. A longer object need not be downloaded.
 pub const MOST_BYTES: usize =
     format::HEADER_BYTES + MOST_LINES * lines::MOST_LINE_BYTES + lines::TRAILER_BYTES;
 
-/// What the window is judged by.
+/// The facts by which a window is judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     /// The run.
     pub run: RunHash,
-    /// Whose log it is.
+    /// The validator that wrote the log.
     pub validator: NeuronId,
     /// The window that was evaluated.
     pub window: Window,
-    /// The shared parameters that updates were tried out on, and how they came about.
+    /// The state on which updates were tried: the shared parameters and the history that led to them.
     pub state: State,
-    /// The finalized block that seeded the evaluations.
+    /// Hash of the finalized block that seeded the evaluations.
     pub seed: BlockHash,
-    /// The head of the validator's log before this one; zeros in its first.
+    /// The head of the validator's previous log; zeros in its first log.
     pub previous: ScoreLogHead,
-    /// The standings before this window.
+    /// The hash of the standings before this window.
     pub standings: StandingsHash,
-    /// The loss on data assigned to nobody before any update, in nats; any number if nobody was evaluated.
+    /// The loss on unassigned data before any update, in nats. Any number if no miner was evaluated.
     pub unassigned_before: f64,
-    /// The subnet as it was when the weights were computed.
+    /// The subnet's rules when the weights were computed.
     pub subnet: Subnet,
 }
 
 /// A miner in the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MinerLine {
-    /// Its uid; the last that it had, if it is gone.
+    /// Its uid, or its last uid if it is gone.
     pub uid: Uid,
-    /// The object that it claimed; zeros without a claim.
+    /// The hash of the object that it claimed; zeros without a claim.
     pub object: ObjectHash,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What the validator says came out.
+/// The results that the validator states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stated {
     /// The standings after the window.
     pub standings: Standings,
     /// The score of each miner that has a standing.
     pub scores: BTreeMap<NeuronId, Score>,
-    /// The weights; none if none can be set.
+    /// The weights; empty if no weights can be set.
     pub weights: Weights,
 }
 
 /// A validator's record of one window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreLog {
-    /// What the window is judged by.
+    /// The facts by which the window is judged.
     pub header: Header,
-    /// All standings before the window, where the run spec asks for them.
+    /// All standings before the window, in the windows for which the run spec asks for a snapshot.
     pub snapshot: Option<Standings>,
-    /// What became of each claimant and of each rated miner.
+    /// The line of each claimant and each rated miner.
     pub miners: BTreeMap<NeuronId, MinerLine>,
-    /// What came out.
+    /// The stated results.
     pub stated: Stated,
 }
 
-/// Which log a reader asked for.
+/// The log that a reader asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The run.
@@ -109,17 +114,17 @@ pub struct Expected {
 }
 
 impl ScoreLog {
-    /// The head: what the validator signs, names in its vote and carries on in its next log.
+    /// Returns the head: the hash that the validator signs, names in its vote, and puts into its next log.
     #[must_use]
     pub fn head(&self) -> ScoreLogHead {
         let (_, head, _) = self.framed();
         head
     }
 
-    /// The log as an object, signed by the validator.
+    /// Encodes the log as an object that the validator signs.
     ///
     /// # Errors
-    /// The key is another's, or the log has too many lines.
+    /// The key belongs to another hotkey, or the log has too many lines.
     pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, ScoreLogError> {
         let (expected, found) = (self.header.validator.hotkey, key.hotkey());
         if expected != found {
@@ -133,13 +138,13 @@ impl ScoreLog {
         Ok(writer.into_bytes())
     }
 
-    /// Takes a log from outside: the one that was asked for, whole, unchanged and signed.
+    /// Decodes a log from outside. Checks that it is the expected log, complete, unchanged and signed.
     ///
-    /// What it states has yet to be replayed.
+    /// Does not check the stated results: [`Replay`] does.
     ///
     /// # Errors
-    /// Says what is wrong: another run, validator or window, a line that was edited, dropped, moved or added, a wrong
-    /// signature, or values that no log holds.
+    /// Names the defect: another run, validator or window; a line that was edited, dropped, moved or
+    /// added; a wrong signature; or values that no log may hold.
     pub fn open(bytes: &[u8], expected: &Expected) -> Result<Self, ScoreLogError> {
         if bytes.len() > MOST_BYTES {
             return Err(ScoreLogError::TooLarge { length: bytes.len() });
@@ -153,7 +158,8 @@ impl ScoreLog {
 }
 
 impl ScoreLog {
-    /// Who was cut from the window: they come first in the next ([`Turns::after`](crate::gauntlet::Turns::after)).
+    /// Returns the miners that were cut from the window. They come first in the next one
+    /// ([`Turns::after`](crate::gauntlet::Turns::after)).
     #[must_use]
     pub fn cut(&self) -> BTreeSet<NeuronId> {
         let cut = self.miners.iter().filter(|(_, line)| line.outcome == Outcome::Cut);
@@ -181,8 +187,8 @@ impl Header {
         Ok(())
     }
 
-    /// Whether a log with this header carries a snapshot: the first of a validator, and each whose window is a multiple
-    /// of `snapshot_every`.
+    /// Returns whether a log with this header must carry a snapshot: the first log of a validator, and
+    /// each log whose window is a multiple of `snapshot_every`.
     #[must_use]
     pub fn asks_for_snapshot(&self, spec: &ScoringSpec) -> bool {
         self.previous == ScoreLogHead::default()

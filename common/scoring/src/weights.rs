@@ -1,58 +1,61 @@
-//! From scores to the weights that a validator sets on chain.
+//! Computes the weights that a validator sets on chain from the scores.
 //!
-//! The best `top` miners are paid in proportion to `score ^ power`; a share is burnt by giving it to the subnet owner's
-//! uid; zeros fill up to the subnet's minimum count; no weight has a larger share than the subnet's limit. All of it is
-//! integers: the same scores give the same weights anywhere.
+//! * The best `top` miners are paid in proportion to `score ^ power`.
+//! * A share of the weight is burnt: it goes to the subnet owner's uid.
+//! * Zeros fill the weights up to the subnet's minimum count.
+//! * No weight has a larger share than the subnet's limit.
+//!
+//! The computation uses integers only: the same scores give the same weights on any machine.
 
 use crate::gauntlet::{Score, WeightSpec, ranking};
 use base::{Millionths, NeuronId, Uid};
 use std::collections::BTreeMap;
 
-/// What the subnet demands of weights.
+/// The subnet's rules for weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subnet {
     /// The uid of the subnet owner's hotkey, if it has one.
     pub owner: Option<Uid>,
-    /// How many uids there are; they go from 0 (`SubnetworkN`).
+    /// Number of uids, counted from 0 (`SubnetworkN`).
     pub uids: u16,
-    /// How many uids must be named, or all if there are fewer (`MinAllowedWeights`).
+    /// Minimum number of uids with a weight, or all if there are fewer (`MinAllowedWeights`).
     pub min_allowed: u16,
-    /// Largest share of one weight in all, in 65535ths (`MaxWeightsLimit`).
+    /// Maximum share of one weight in the sum, in 65535ths (`MaxWeightsLimit`).
     pub max_limit: u16,
 }
 
-/// The weights to set, by uid: at most one each, the largest 65535.
+/// The weights to set, by uid. The largest is 65535.
 pub type Weights = BTreeMap<Uid, u16>;
 
-/// Why there are no weights to set.
+/// An error in computing weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
-    /// A share is to be burnt, or no miner has a score, but the owner has no uid.
+    /// Weight must be burnt (by the run spec, or since no miner has a score), but the owner has no uid.
     #[error(
         "the subnet owner has no uid to burn weight at: register its hotkey, or set scoring.weights.burn to 0"
     )]
     NoOwner,
-    /// A miner whose uid is not known.
+    /// A paid miner without a known uid.
     #[error("{0} is paid, but has no uid")]
     NoUid(NeuronId),
     /// A uid that the subnet does not have.
-    #[error("uid {uid} is to be weighed, but the subnet has {uids} uids")]
+    #[error("cannot set a weight for uid {uid}: the subnet has {uids} uids")]
     Beyond {
         /// The uid.
         uid: Uid,
-        /// How many there are.
+        /// The number of uids of the subnet.
         uids: u16,
     },
-    /// Too few are paid for anybody to stay below the limit.
+    /// Too few paid uids for each to stay below the limit.
     #[error(
-        "{paid} uids are paid, but MaxWeightsLimit {limit} asks for at least {least}: pay more miners (scoring.weights.top)"
+        "{paid} uids are paid, but MaxWeightsLimit {limit} needs at least {least}: pay more miners (scoring.weights.top)"
     )]
     Limit {
-        /// Uids with a weight above 0.
+        /// Number of uids with a weight above 0.
         paid: usize,
         /// The limit, in 65535ths.
         limit: u16,
-        /// How many uids it takes.
+        /// Minimum number of paid uids for this limit.
         least: u32,
     },
 }
@@ -60,10 +63,11 @@ pub enum WeightsError {
 /// The largest weight.
 const FULL: u128 = u16::MAX as u128;
 
-/// The weights of these scores on this subnet.
+/// Computes the weights for the scores on this subnet.
 ///
 /// # Errors
-/// A miner's uid is not known or too large, nobody is there to burn weight at, or too few are paid for the subnet's limit.
+/// A miner's uid is unknown or too large, the owner has no uid to burn weight at, or too few uids are
+/// paid for the subnet's limit.
 pub fn weights(
     spec: &WeightSpec,
     scores: &BTreeMap<NeuronId, Score>,
@@ -80,8 +84,10 @@ pub fn weights(
     Ok(weights)
 }
 
-/// What each paid uid gets of the part that is not burnt. The best score counts 2^24, so that no power overflows and the
-/// steps stay far below those of the result.
+/// Returns the share of each paid uid in the part that is not burnt.
+///
+/// Scores are scaled so that the best one is 2^24. Then no power overflows, and the rounding steps are
+/// far finer than those of the weights.
 fn shares(
     spec: &WeightSpec,
     scores: &BTreeMap<NeuronId, Score>,
@@ -98,7 +104,7 @@ fn shares(
     Ok(shares)
 }
 
-/// Adds the owner's share; all of it, when nobody else is paid.
+/// Adds the owner's share. The owner gets all weight when no miner is paid.
 fn burn(burn: Millionths, shares: &mut BTreeMap<Uid, u128>, owner: Option<Uid>) -> Result<(), WeightsError> {
     let (whole, burnt) =
         (Millionths::ONE.0.unsigned_abs(), burn.0.clamp(0, Millionths::ONE.0).unsigned_abs());
@@ -116,8 +122,11 @@ fn burn(burn: Millionths, shares: &mut BTreeMap<Uid, u128>, owner: Option<Uid>) 
     Ok(())
 }
 
-/// Shares cut to the level at which the largest keeps the limit, then scaled so that the largest is 65535. What is cut goes
-/// to the others in proportion. Rounding goes up: no share vanishes, and the largest only gets smaller relative to the sum.
+/// Cuts shares to the level at which the largest keeps the limit, then scales them so that the largest
+/// is 65535.
+///
+/// The cut amount goes to the other shares in proportion. Weights are rounded up: so no share vanishes, and
+/// the largest weight only gets smaller relative to the sum.
 fn scaled(shares: &BTreeMap<Uid, u128>, limit: u16) -> Result<Weights, WeightsError> {
     let paid = shares.values().filter(|&&share| share > 0).count();
     let keeps = |level: u128| {
@@ -132,7 +141,8 @@ fn scaled(shares: &BTreeMap<Uid, u128>, limit: u16) -> Result<Weights, WeightsEr
     Ok(shares.iter().map(|(&uid, &share)| (uid, (share.min(level) * FULL).div_ceil(level) as u16)).collect())
 }
 
-/// The largest level from 1 to `most` that keeps the limit. Whatever keeps it, all lower levels do.
+/// Returns the largest level from 1 to `most` that keeps the limit. If a level keeps it, all lower
+/// levels do too.
 fn largest(keeps: impl Fn(u128) -> bool, most: u128) -> u128 {
     let (mut good, mut bad) = (1, most + 1);
     while bad - good > 1 {
@@ -142,7 +152,7 @@ fn largest(keeps: impl Fn(u128) -> bool, most: u128) -> u128 {
     good
 }
 
-/// Names further uids, from the lowest, with weight 0.
+/// Adds uids with weight 0, from the lowest, up to the subnet's minimum.
 fn fill(weights: &mut Weights, subnet: &Subnet) {
     let least = usize::from(subnet.min_allowed.min(subnet.uids));
     for uid in (0..subnet.uids).map(Uid) {
@@ -170,7 +180,7 @@ mod tests {
         NeuronId { hotkey: Hotkey(hotkey), registered: Height(index.into()) }
     }
 
-    /// Weights of miners whose uid is their place in the list.
+    /// Computes the weights of miners whose uid is their index in the list.
     fn weigh(spec: &WeightSpec, scores: &[u64], subnet: &Subnet) -> Result<Vec<(u16, u16)>, WeightsError> {
         let indices = 0..scores.len() as u16;
         let uids = indices.clone().map(|index| (miner(index), Uid(index))).collect();
@@ -234,14 +244,14 @@ mod tests {
         let expected = "the subnet owner has no uid to burn weight at: register its hotkey, or set scoring.weights.burn to 0";
         assert_eq!(text(weigh(&SPEC, &[1], &subnet)), expected);
         let subnet = Subnet { max_limit: 6553, ..SUBNET };
-        let expected = "2 uids are paid, but MaxWeightsLimit 6553 asks for at least 11: pay more miners (scoring.weights.top)";
+        let expected = "2 uids are paid, but MaxWeightsLimit 6553 needs at least 11: pay more miners (scoring.weights.top)";
         assert_eq!(text(weigh(&SPEC, &[1], &subnet)), expected);
         assert!(text(weigh(&SPEC, &[1], &Subnet { max_limit: 0, ..SUBNET })).contains("at least 65535"));
         let scores = [(miner(1), Score(1))].into();
         let error = weights(&SPEC, &scores, &BTreeMap::new(), &SUBNET).unwrap_err();
         assert_eq!(error, WeightsError::NoUid(miner(1)));
         let error = weights(&SPEC, &scores, &[(miner(1), Uid(10))].into(), &SUBNET).unwrap_err().to_string();
-        assert_eq!(error, "uid 10 is to be weighed, but the subnet has 10 uids");
+        assert_eq!(error, "cannot set a weight for uid 10: the subnet has 10 uids");
     }
 
     proptest! {

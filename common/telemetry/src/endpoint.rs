@@ -1,4 +1,4 @@
-//! Metrics and health over HTTP: `/metrics`, `/health/live`, `/health/ready`.
+//! [`Endpoint`]: serves metrics and health over HTTP at `/metrics`, `/health/live` and `/health/ready`.
 
 use crate::{Health, Registry, Report};
 use bytes::Bytes;
@@ -18,16 +18,18 @@ use tokio::{
     sync::Semaphore,
 };
 
-/// More callers than this at once wait: a scraper and a probe need two.
+/// Maximum number of connections at once; further ones wait. A scraper and a probe need two.
 const CONNECTIONS: usize = 32;
-/// A caller that says nothing for so long is dropped.
+/// Time to read a request's header, after which the connection is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Serves a process's metrics and health. It holds nothing secret and changes nothing, but listens on what it is given:
-/// give it a loopback address unless a firewall stands before it.
+/// An HTTP server of a process's metrics and health.
+///
+/// It shows no secrets and changes nothing, but it has no access control. Give it a loopback address
+/// unless a firewall protects it.
 ///
 /// | path | answer |
 /// |---|---|
@@ -40,21 +42,21 @@ pub struct Endpoint {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// The endpoint could not be opened.
+/// An error in opening the endpoint.
 #[derive(Debug, Error)]
 #[error("cannot serve metrics on {address} ({source}): choose a free address of this machine")]
 pub struct EndpointError {
-    /// The address as given.
+    /// The address.
     pub address: SocketAddr,
-    /// Why not.
+    /// The reason.
     pub source: io::Error,
 }
 
 impl Endpoint {
-    /// Listens on `address` (port 0: any free one) and serves until the endpoint is dropped.
+    /// Listens on `address` (port 0: any free port) and serves until the endpoint is dropped.
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// The endpoint cannot listen on the address.
     pub async fn open(
         address: SocketAddr,
         registry: Registry,
@@ -67,7 +69,7 @@ impl Endpoint {
         Ok(Self { address, task: tokio::spawn(serve(listener, registry, health)) })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -85,7 +87,7 @@ async fn serve(listener: TcpListener, registry: Registry, health: Health) {
     // The semaphore is never closed, so `acquire_owned` cannot fail.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: others must close some first.
+            // Most likely no file descriptor is free: wait until others are closed.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -104,7 +106,7 @@ async fn serve_one(stream: TcpStream, registry: Registry, health: Health) {
     });
     let mut connection = http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    // A caller that breaks off is nobody's concern.
+    // An aborted connection needs no handling.
     let _ = connection.serve_connection(TokioIo::new(stream), answer).await;
 }
 

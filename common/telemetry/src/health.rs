@@ -1,4 +1,4 @@
-//! What lives, what is ready, and why not.
+//! [`Health`]: which components of a process are live, which are ready, and the reasons of the others.
 
 use std::{
     collections::BTreeMap,
@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The health of a process, made of its components'. Clones share one state.
+/// The health of a process, computed from that of its components. Clones share one state.
 ///
-/// *Live* means that restarting would not help; *ready* means that the process does its work now.
+/// *Live* means that a restart would not help. *Ready* means that the process does its work now.
 ///
 /// ```
 /// let health = telemetry::Health::default();
@@ -18,7 +18,7 @@ use std::{
 /// assert!(health.report().ready);
 /// chain.not_ready("no finalized block for 60 s");
 /// assert!(health.report().live && !health.report().ready);
-/// drop(chain); // its task has ended: nobody does this work any more
+/// drop(chain); // its task has ended: no other task does this work
 /// assert!(!health.report().live);
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,7 @@ pub struct Health(Arc<Mutex<BTreeMap<&'static str, State>>>);
 #[derive(Debug)]
 struct State {
     condition: Condition,
-    /// How long the component may be silent, and when it was last heard.
+    /// The maximum time between two beats, and the time of the last beat.
     heard: Option<(Duration, Instant)>,
 }
 
@@ -38,33 +38,35 @@ enum Condition {
     Dead(String),
 }
 
-/// One component's side of [`Health`]. Dropping it means that the component has ended, which makes the process not live.
+/// A component's handle to [`Health`]. Dropping it means that the component has ended: the process is
+/// no longer live.
 #[derive(Debug)]
 pub struct Component {
     health: Health,
     name: &'static str,
 }
 
-/// What [`Health`] says at a moment.
+/// The health at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
-    /// No component is dead or overdue.
+    /// True if no component is dead or overdue.
     pub live: bool,
-    /// Every component is ready, and the process is live.
+    /// True if every component is ready and the process is live.
     pub ready: bool,
-    /// For each component that is not ready: why.
+    /// The reason of each component that is not ready.
     pub reasons: BTreeMap<&'static str, String>,
 }
 
 impl Health {
-    /// A new component, which is not ready ("starting"). Of two with the same name the later one counts.
+    /// Adds a component, which is not ready at first ("starting"). A later component replaces one of
+    /// the same name.
     #[must_use]
     pub fn component(&self, name: &'static str) -> Component {
         self.enter(name, None)
     }
 
-    /// A component that must call [`Component::beat`] at least once in `silence`, or the process is not live: for loops
-    /// that can hang.
+    /// Adds a component whose loop can hang. If it does not call [`Component::beat`] at least once in
+    /// `silence`, the process is not live.
     #[must_use]
     pub fn watched(&self, name: &'static str, silence: Duration) -> Component {
         self.enter(name, Some((silence, Instant::now())))
@@ -76,7 +78,7 @@ impl Health {
         Component { health: self.clone(), name }
     }
 
-    /// How it stands now.
+    /// Returns the health now.
     #[must_use]
     pub fn report(&self) -> Report {
         self.report_at(Instant::now())
@@ -89,7 +91,7 @@ impl Health {
                 state.heard.filter(|(silence, last)| now.saturating_duration_since(*last) > *silence);
             let reason = match (&state.condition, overdue) {
                 (Condition::Dead(reason), _) => (true, reason.clone()),
-                (_, Some((silence, _))) => (true, format!("not heard for more than {} s", silence.as_secs())),
+                (_, Some((silence, _))) => (true, format!("no beat for more than {} s", silence.as_secs())),
                 (Condition::NotReady(reason), None) => (false, reason.clone()),
                 (Condition::Ready, None) => continue,
             };
@@ -106,22 +108,22 @@ impl Health {
 }
 
 impl Component {
-    /// The component does its work.
+    /// Marks the component as ready: it does its work.
     pub fn ready(&self) {
         self.set(Condition::Ready);
     }
 
-    /// The component waits for something, and will go on when it is there.
+    /// Marks the component as not ready: it waits for something, and will continue by itself.
     pub fn not_ready(&self, reason: impl Into<String>) {
         self.set(Condition::NotReady(reason.into()));
     }
 
-    /// The component cannot go on: only a restart helps.
+    /// Marks the component as dead: only a restart helps.
     pub fn dead(&self, reason: impl Into<String>) {
         self.set(Condition::Dead(reason.into()));
     }
 
-    /// The component's loop turns.
+    /// Reports that the component's loop is running.
     pub fn beat(&self) {
         if let Some(State { heard: Some((_, last)), .. }) = self.health.states().get_mut(self.name) {
             *last = Instant::now();
@@ -172,6 +174,6 @@ mod tests {
         assert!(health.report_at(now).ready);
         let late = health.report_at(now + Duration::from_secs(61));
         assert!(!late.live && !late.ready);
-        assert_eq!(late.reasons["chain"], "not heard for more than 60 s");
+        assert_eq!(late.reasons["chain"], "no beat for more than 60 s");
     }
 }

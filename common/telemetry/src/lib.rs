@@ -1,19 +1,22 @@
-//! What a node tells its operator, and how it ends: logs, metrics, health, shutdown.
+//! Logs, metrics, health and shutdown of a node.
 //!
-//! Four small parts, each usable without the others:
-//! [`Logs`] sets `tracing` up (human or JSON lines on stderr, secrets blotted out), [`metrics!`] declares numbers whose
-//! doc comments are Prometheus' help texts, [`Health`] collects what lives and what is ready, and [`Shutdown`] ends a
-//! process in order, within a deadline. [`Endpoint`] serves metrics and health over HTTP.
+//! Each part is usable without the others:
 //!
-//! It decides nothing about a run, and no log line or metric is read back by Muster itself.
+//! * [`Logs`] sets `tracing` up: human or JSON lines on stderr, with secrets hidden.
+//! * [`metrics!`] declares a group of metrics. Their doc comments are Prometheus' help texts.
+//! * [`Health`] collects which components are live and which are ready.
+//! * [`Shutdown`] ends a process in order, within a deadline.
+//! * [`Endpoint`] serves metrics and health over HTTP.
+//!
+//! This crate decides nothing about a run. Muster itself reads no log line and no metric.
 //!
 //! ```
 //! use telemetry::{Counter, Registry};
 //!
 //! telemetry::metrics! {
-//!     /// What the fetcher counts.
+//!     /// The metrics of downloads.
 //!     pub struct FetchMetrics("muster_fetch") {
-//!         /// Objects that were fetched.
+//!         /// Downloaded objects.
 //!         pub objects: Counter,
 //!     }
 //! }
@@ -21,7 +24,7 @@
 //! let (registry, metrics) = (Registry::default(), std::sync::Arc::new(FetchMetrics::default()));
 //! registry.add(metrics.clone());
 //! metrics.objects.add(2);
-//! assert!(registry.to_string().contains("# HELP muster_fetch_objects_total Objects that were fetched.\n"));
+//! assert!(registry.to_string().contains("# HELP muster_fetch_objects_total Downloaded objects.\n"));
 //! assert!(registry.to_string().contains("\nmuster_fetch_objects_total 2\n"));
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! Log lines on stderr: for people, or one JSON object a line for machines.
+//! [`Logs`]: sets up log lines on stderr, in a human form or as one JSON object a line.
 
 use crate::redact::Redacting;
 use serde::{Deserialize, Serialize};
@@ -7,23 +7,25 @@ use thiserror::Error;
 use tracing::{Subscriber, subscriber};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-/// The environment variable that names the filter where no flag does.
+/// The environment variable of the filter, used if no flag gives one.
 pub const ENVIRONMENT: &str = "MUSTER_LOG";
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// One line for people, coloured on a terminal unless `NO_COLOR` is set.
+    /// One human-readable line, coloured on a terminal unless `NO_COLOR` is set.
     #[default]
     Human,
     /// One JSON object a line: `timestamp`, `level`, `target`, `message`, the event's fields, `spans`.
     Json,
 }
 
-/// How to log. The filter is in the form of `tracing`: `info`, or `warn,storage=debug` with a [`target`](crate::target).
+/// The settings of logs.
 ///
-/// A filter given here wins over [`ENVIRONMENT`]; without both it is `info`.
+/// The filter has the form of `tracing`: `info`, or `warn,storage=debug` with a
+/// [`target`](crate::target). A filter given here takes precedence over [`ENVIRONMENT`]. The default is
+/// `info`.
 ///
 /// ```
 /// use telemetry::{Format, Logs};
@@ -35,36 +37,36 @@ pub enum Format {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Logs {
-    /// How a line looks.
+    /// The format of a line.
     pub format: Format,
-    /// What is logged; `None` asks the environment.
+    /// The filter; `None` uses the environment variable.
     pub filter: Option<String>,
 }
 
-/// Logs could not be set up.
+/// An error in setting up logs.
 #[derive(Debug, Error)]
 pub enum LogsError {
-    /// The filter is not in `tracing`'s form.
+    /// A filter that is not in `tracing`'s form.
     #[error("the log filter '{filter}' is wrong ({why}): write a level (error, warn, info, debug, trace) or target=level, separated by commas; targets: {}", crate::target::ALL.join(", "))]
     Filter {
-        /// The filter as given.
+        /// The filter.
         filter: String,
-        /// What is wrong with it.
+        /// The defect.
         why: String,
     },
-    /// The environment's filter is not text.
+    /// An environment variable that is not UTF-8.
     #[error("the environment variable {ENVIRONMENT} is not UTF-8: write a log level such as info")]
     Environment,
-    /// Somebody has set logs up before.
-    #[error("logs were set up before: a program does it once, at its start")]
+    /// Logs that were set up before.
+    #[error("internal: logs were set up twice")]
     Twice,
-    /// The format has no such name.
+    /// An unknown name of a format.
     #[error("'{0}' is no log format: human or json")]
     Format(String),
 }
 
 impl Logs {
-    /// Sends the process's log lines to stderr from now on.
+    /// Writes the process's log lines to stderr from now on.
     ///
     /// # Errors
     /// The filter is malformed, or logs were set up before.
@@ -133,7 +135,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    /// Keeps what was written.
+    /// A writer that keeps the written bytes.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 

@@ -1,7 +1,7 @@
-//! Numbers for Prometheus, next to the code that they count.
+//! Metrics for Prometheus, declared next to the code that updates them.
 //!
-//! The text is Prometheus' exposition format 0.0.4. Names: the declared prefix, `_`, the field's name; counters get
-//! `_total`, as Prometheus' naming rules ask.
+//! The text is Prometheus' exposition format 0.0.4. A name is the declared prefix, `_` and the field's
+//! name. The name of a counter ends with `_total`, by Prometheus' naming rules.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-/// Bucket bounds for what takes from milliseconds to minutes, in seconds.
+/// Bucket bounds in seconds, for durations from milliseconds to minutes.
 pub const SECONDS: &[f64] = &[0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// A number that only grows.
@@ -23,19 +23,19 @@ pub struct Counter(AtomicU64);
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
-/// How often values fell below each of a few bounds, with their sum.
+/// The numbers of values up to each of a few bounds, with the sum of all values.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
-    /// One count for each bound, and one for what is above all of them.
+    /// One count for each bound, and one for values above all bounds.
     counts: Vec<AtomicU64>,
     sum: Gauge,
 }
 
-/// Metrics of one kind, told apart by one label, such as a uid.
+/// Metrics of one kind, which differ in one label, such as a uid.
 ///
-/// At most `most` values of the label are kept apart: those that come later share the value `other`, so that outsiders
-/// cannot fill the memory with names.
+/// At most `most` values of the label have their own metric. Later values share the value `other`, so
+/// that outsiders cannot fill the memory with names.
 #[derive(Debug)]
 pub struct Family<M> {
     label: &'static str,
@@ -55,7 +55,7 @@ impl Counter {
         self.0.fetch_add(n, Relaxed);
     }
 
-    /// The count.
+    /// Returns the count.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
@@ -63,18 +63,18 @@ impl Counter {
 }
 
 impl Gauge {
-    /// Replaces the number.
+    /// Sets the number.
     pub fn set(&self, value: f64) {
         self.0.store(value.to_bits(), Relaxed);
     }
 
-    /// Adds to the number; a negative `change` takes away.
+    /// Adds `change`, which may be negative, to the number.
     pub fn add(&self, change: f64) {
         let add = |bits| Some((f64::from_bits(bits) + change).to_bits());
         self.0.fetch_update(Relaxed, Relaxed, add).expect("the closure never refuses");
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(&self) -> f64 {
         f64::from_bits(self.0.load(Relaxed))
@@ -82,7 +82,7 @@ impl Gauge {
 }
 
 impl Histogram {
-    /// An empty histogram; `bounds` are upper bounds, inclusive, in ascending order.
+    /// Creates an empty histogram. `bounds` are inclusive upper bounds in ascending order.
     #[must_use]
     pub fn new(bounds: &'static [f64]) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
@@ -104,7 +104,7 @@ impl Default for Histogram {
 }
 
 impl<M: Default> Family<M> {
-    /// A family whose members differ in `label`; at most `most` of them.
+    /// Creates a family of at most `most` members, which differ in `label`.
     #[must_use]
     pub fn new(label: &'static str, most: usize) -> Self {
         Self { label, most, make: M::default, members: RwLock::default() }
@@ -112,7 +112,7 @@ impl<M: Default> Family<M> {
 }
 
 impl<M> Family<M> {
-    /// The member with this value of the label; made when it is first asked for.
+    /// Returns the member with this value of the label. Creates it at the first call.
     pub fn with(&self, value: impl fmt::Display) -> Arc<M> {
         let value = value.to_string();
         if let Some(member) = self.members.read().unwrap_or_else(PoisonError::into_inner).get(&value) {
@@ -124,17 +124,17 @@ impl<M> Family<M> {
         Arc::clone(members.entry(value).or_insert_with(|| Arc::new((self.make)())))
     }
 
-    /// Forgets the member with this value of the label.
+    /// Removes the member with this value of the label.
     pub fn forget(&self, value: impl fmt::Display) {
         self.members.write().unwrap_or_else(PoisonError::into_inner).remove(&value.to_string());
     }
 }
 
-/// What can be shown to Prometheus under a name.
+/// A metric that can be shown to Prometheus under a name.
 pub trait Metric: Send + Sync {
     /// The word after `# TYPE`.
     const KIND: &'static str;
-    /// What is appended to the declared name.
+    /// The suffix of the declared name.
     const SUFFIX: &'static str = "";
 
     /// Writes the samples, without the lines that begin with `#`.
@@ -163,7 +163,7 @@ impl fmt::Display for Labels {
     }
 }
 
-/// Rust and Prometheus write all numbers alike but the infinite ones.
+/// Formats a number for Prometheus, which differs from Rust only for infinite numbers.
 fn number(value: f64) -> String {
     match value {
         f64::INFINITY => "+Inf".to_owned(),
@@ -172,7 +172,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Writing to a `String` cannot fail.
+/// Appends one sample. Writing to a `String` cannot fail.
 fn line(text: &mut String, name: &str, labels: &Labels, value: impl fmt::Display) {
     let _ = writeln!(text, "{name}{labels} {value}");
 }
@@ -220,12 +220,12 @@ impl<M: Metric> Metric for Family<M> {
     }
 }
 
-/// The text that Prometheus reads, while it is being written.
+/// A writer of the text that Prometheus reads.
 #[derive(Debug, Default)]
 pub struct Text(String);
 
 impl Text {
-    /// Adds a metric with its help text.
+    /// Appends a metric with its help text.
     pub fn metric<M: Metric>(&mut self, prefix: &str, field: &str, help: &str, metric: &M) {
         let name = format!("{prefix}_{field}{}", M::SUFFIX);
         let help = help.trim().replace('\\', r"\\").replace('\n', " ");
@@ -234,18 +234,18 @@ impl Text {
     }
 }
 
-/// A group of metrics, as [`metrics!`](crate::metrics!) declares it.
+/// A group of metrics that [`metrics!`](crate::metrics!) declares.
 pub trait Source: Send + Sync {
     /// Writes all metrics of the group.
     fn write(&self, text: &mut Text);
 }
 
-/// All metrics of a process. Clones share one list; its `Display` is the text that Prometheus reads.
+/// All metrics of a process. Clones share one list. Its `Display` form is the text that Prometheus reads.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Mutex<Vec<Arc<dyn Source>>>>);
 
 impl Registry {
-    /// Shows a group from now on.
+    /// Adds a group of metrics.
     pub fn add(&self, source: Arc<dyn Source>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(source);
     }
@@ -267,21 +267,22 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Declares a group of metrics: a struct, its `Default`, and the text for Prometheus, whose help is the doc comment.
+/// Declares a group of metrics: a struct, its `Default`, and its text for Prometheus. The doc comments
+/// are the help texts.
 ///
-/// A field begins as its type's default, or as what follows `=`.
+/// The initial value of a field is its type's default, or the expression after `=`.
 ///
 /// ```
 /// use telemetry::{Counter, Family, Gauge, Histogram};
 ///
 /// telemetry::metrics! {
-///     /// What the storage of a node counts.
+///     /// The metrics of a node's storage.
 ///     pub struct StorageMetrics("muster_storage") {
 ///         /// Bytes received from buckets.
 ///         pub received_bytes: Counter,
-///         /// Gets under way.
+///         /// Gets in progress.
 ///         pub gets: Gauge,
-///         /// Seconds that a get took.
+///         /// Duration of gets in seconds.
 ///         pub get_seconds: Histogram,
 ///         /// Gets that failed, by kind of error.
 ///         pub failures: Family<Counter> = Family::new("kind", 16),
@@ -380,11 +381,11 @@ muster_test_peers_total{peer=\"a\\\"b\\\\c\\nd\"} 1
         }
         assert_eq!((peers.with(0).get(), peers.with(1).get(), peers.with("other").get()), (1, 1, 98));
         peers.forget(0);
-        assert_eq!(peers.with(0).get(), 98, "two members are there, so the third shares 'other'");
+        assert_eq!(peers.with(0).get(), 98, "two members exist, so the third shares 'other'");
     }
 
     proptest! {
-        /// Whatever a label holds, a sample stays one line of the form `name{label="…"} value`, and reads back.
+        /// Checks that a sample with any label value is one line `name{label="…"} value`, and reads back.
         #[test]
         fn labels_read_back(value in ".*") {
             let shown = Labels::default().and("peer", &value).to_string();

@@ -1,6 +1,7 @@
-//! The last line of defence for secrets: what was given to [`hide`] never reaches a log line.
+//! Hides secrets in log lines: a text that was passed to [`hide`] never reaches a log line.
 //!
-//! Types that hold secrets redact themselves; this catches what slips through, such as a library's error text.
+//! Types that hold secrets already redact themselves. This catches the other cases, such as a library's
+//! error text.
 
 use std::{
     io::{self, Write},
@@ -8,13 +9,14 @@ use std::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Shorter texts are not hidden: blotting out every `abc` would make logs unreadable and would protect nothing.
+/// Minimum number of bytes of a text that is hidden. Hiding every `abc` would make logs unreadable and
+/// protect nothing.
 const SHORTEST: usize = 8;
 const BLOT: &str = "[hidden]";
 
 static HIDDEN: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
-/// Blots `secret` out of every log line from now on, in plain form and as it appears inside a JSON string.
+/// Hides `secret` in every log line from now on, in plain form and as it appears inside a JSON string.
 ///
 /// Texts of fewer than 8 bytes are not hidden.
 pub fn hide(secret: &str) {
@@ -36,7 +38,8 @@ fn blot(line: &[u8]) -> Option<String> {
     found.then(|| hidden.iter().fold(text.into_owned(), |text, secret| text.replace(secret.as_str(), BLOT)))
 }
 
-/// Wraps where lines go to. The formatting layer hands over whole lines, so no secret is cut in two.
+/// A writer factory whose writers hide secrets. The formatting layer writes whole lines, so no secret
+/// is cut in two.
 pub(crate) struct Redacting<W>(pub(crate) W);
 
 impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Redacting<W> {
@@ -47,7 +50,7 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Redacting<W> {
     }
 }
 
-/// One line on its way out.
+/// A writer of one line that hides secrets.
 pub(crate) struct Line<W>(W);
 
 impl<W: Write> Write for Line<W> {

@@ -1,4 +1,5 @@
-//! Ending in order: one request, everybody finishes what must be finished, a deadline, and a way out for the impatient.
+//! [`Shutdown`]: ends a process in order. One request, guards that hold the end back, a deadline, and
+//! an immediate end at the second signal.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -7,7 +8,7 @@ use tokio::{
     sync::watch,
 };
 
-/// The end of a process, asked for once. Clones share one state.
+/// The request to end a process, and the guards that hold the end back. Clones share one state.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -22,7 +23,7 @@ use tokio::{
 /// let upload = shutdown.guard("upload"); // taken before the task starts
 /// tokio::spawn(async move {
 ///     task.requested().await;
-///     drop(upload); // what must not be cut off is done
+///     drop(upload); // the upload is finished
 /// });
 ///
 /// shutdown.request(); // as a signal would
@@ -36,22 +37,22 @@ pub struct Shutdown(Arc<watch::Sender<State>>);
 #[derive(Debug, Default)]
 struct State {
     requested: bool,
-    /// What must finish first, with how many guards of that name are held.
+    /// The names of all held guards, with their number.
     unfinished: BTreeMap<&'static str, usize>,
 }
 
-/// Holds the end back until it is dropped, or until the deadline.
+/// A guard that holds the end back until it is dropped, or until the deadline.
 #[derive(Debug)]
 pub struct Guard {
     shutdown: Shutdown,
     name: &'static str,
 }
 
-/// The deadline has passed before everything was finished.
+/// The error of a deadline that passed before all guards were dropped.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("not finished within {} s: {}", deadline.as_secs_f64(), unfinished.join(", "))]
 pub struct Overdue {
-    /// How long was waited.
+    /// The time that was waited.
     pub deadline: Duration,
     /// The names of the guards that were still held.
     pub unfinished: Vec<&'static str>,
@@ -64,14 +65,14 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// Asks for the end when the process gets SIGINT or SIGTERM. The second such signal ends the process at once, with
-    /// exit code 128 + the signal's number, as shells expect.
+    /// Requests the end when the process gets SIGINT or SIGTERM. The second such signal ends the
+    /// process at once, with exit code 128 + the signal's number, as shells expect.
     ///
     /// # Errors
     /// The signals cannot be caught.
     ///
     /// # Panics
-    /// Outside of a tokio runtime whose I/O driver is on.
+    /// Panics outside of a tokio runtime with an I/O driver.
     pub fn on_signals(&self) -> std::io::Result<()> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -83,44 +84,44 @@ impl Shutdown {
                     _ = terminate.recv() => ("SIGTERM", 15),
                 };
                 if shutdown.is_requested() {
-                    tracing::warn!(target: crate::target::NODE, signal = name, "second signal: ending at once");
+                    tracing::warn!(target: crate::target::NODE, signal = name, "second signal: stopping at once");
                     std::process::exit(128 + number);
                 }
-                tracing::info!(target: crate::target::NODE, signal = name, "ending; a second signal ends at once");
+                tracing::info!(target: crate::target::NODE, signal = name, "stopping; a second signal stops at once");
                 shutdown.request();
             }
         });
         Ok(())
     }
 
-    /// Asks for the end.
+    /// Requests the end.
     pub fn request(&self) {
         self.0.send_modify(|state| state.requested = true);
     }
 
-    /// Whether the end was asked for.
+    /// Returns whether the end was requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.0.borrow().requested
     }
 
-    /// Waits until the end is asked for.
+    /// Waits until the end is requested.
     pub async fn requested(&self) {
         // It fails only when the sender is gone, and `self` holds it.
         let _ = self.0.subscribe().wait_for(|state| state.requested).await;
     }
 
-    /// Something that must finish before the process ends.
+    /// Creates a guard for work that must finish before the process ends.
     #[must_use]
     pub fn guard(&self, name: &'static str) -> Guard {
         self.0.send_modify(|state| *state.unfinished.entry(name).or_default() += 1);
         Guard { shutdown: self.clone(), name }
     }
 
-    /// Waits until the end is asked for, and then until every guard is dropped, at most for `deadline`.
+    /// Waits until the end is requested, and then until every guard is dropped, at most for `deadline`.
     ///
     /// # Errors
-    /// The deadline has passed: the error names what was not finished.
+    /// The deadline has passed. The error names the guards that were still held.
     pub async fn finished(&self, deadline: Duration) -> Result<(), Overdue> {
         self.requested().await;
         let mut states = self.0.subscribe();

@@ -1,6 +1,7 @@
-//! The fixed targets of log lines: the words that a filter may name, such as `info,storage=debug`.
+//! The fixed targets of log lines. A filter may name them, such as `info,storage=debug`.
 //!
-//! A target says which part of a node speaks. Code passes it as `target:` to `tracing`'s macros.
+//! A target names the part of a node that writes the line. Code passes it as `target:` to `tracing`'s
+//! macros.
 
 /// The chain: connections, blocks, extrinsics.
 pub const CHAIN: &str = "chain";
@@ -15,5 +16,5 @@ pub const SCORE: &str = "score";
 /// The process: start, configuration, endpoints, shutdown.
 pub const NODE: &str = "node";
 
-/// All targets, in the order in which a window meets them.
+/// All targets.
 pub const ALL: [&str; 6] = [NODE, CHAIN, WINDOW, TRAIN, STORAGE, SCORE];

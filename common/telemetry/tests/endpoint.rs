@@ -1,4 +1,4 @@
-//! The endpoint, asked through real sockets.
+//! Tests of the endpoint through real sockets.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use std::{net::SocketAddr, sync::Arc};

@@ -1,4 +1,4 @@
-//! Real signals to a real process: this test's own program, started again as a child.
+//! Tests with real signals to a real process: this test program, started again as a child.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use std::{
@@ -8,10 +8,10 @@ use std::{
 };
 use telemetry::Shutdown;
 
-/// Set in the child, to what it does when it is asked to end.
+/// The environment variable of the child's role: its behaviour at a request to end.
 const ROLE: &str = "MUSTER_TEST_SIGNALS";
 
-/// In the child: a small program. In the parent: nothing.
+/// Runs a small program in the child. Does nothing in the parent.
 #[test]
 fn child() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -46,7 +46,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// Starts the program, signals it once, waits until it has heard, then does `more`.
+/// Starts the program, sends it a signal, waits until it has received it, then calls `more`.
 fn ends(role: &str, more: impl FnOnce(&Child)) -> ExitStatus {
     let (mut child, mut lines) = start(role);
     assert!(lines.any(|line| line == "up"));

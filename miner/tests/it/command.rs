@@ -148,6 +148,6 @@ async fn an_answer_that_cannot_be_written_is_a_failure() {
     let alice = "5FBy7nNZZ3gBHSPdNQh8msKHxG1yf9pzrCDrnSXphZhJug2P";
     command.args(["status", "--chain", &url, "--hotkey-address", alice]).stdout(full);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    assert_ends(&output, Exit::Failed, "the answer cannot be written");
+    assert_ends(&output, Exit::Failed, "cannot write the answer");
     chain.shutdown().await;
 }

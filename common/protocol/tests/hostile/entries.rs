@@ -1,6 +1,7 @@
-//! What is done with the bytes of each object that comes from outside, as far as any node goes with it. Whatever the
-//! bytes are, nothing here panics unless something is wrong with Muster: what is refused is refused, and what is taken has one
-//! way to be written and one effect.
+//! The entries of the fuzzer and of the tests: one function for each kind of object from outside.
+//!
+//! Each function does with the bytes what a node does with them. For any bytes it must return: a panic
+//! is a bug in Muster. It checks that an accepted object has one encoding and one effect.
 
 use crate::objects::*;
 use base::{
@@ -27,10 +28,10 @@ use protocol::{
 use scoring::score_log::{Replay, ScoreLog};
 use std::sync::Arc;
 
-/// A name, and what is done with bytes under it.
+/// A name, and its function.
 pub(crate) type Entry = (&'static str, fn(&[u8]));
 
-/// All of them.
+/// All entries.
 pub(crate) const ENTRIES: [Entry; 10] = [
     ("submission", open_submission),
     ("sealed", open_sealed),
@@ -44,13 +45,14 @@ pub(crate) const ENTRIES: [Entry; 10] = [
     ("key_file", read_key_file),
 ];
 
-/// The first byte, by which one entry takes several kinds of bytes, and the rest.
+/// Splits off the first byte, by which an entry chooses one of several kinds of objects.
 fn choice(data: &[u8], of: usize) -> Option<(usize, &[u8])> {
     data.split_first().map(|(first, rest)| (usize::from(*first) % of, rest))
 }
 
-/// A submission of one of the layouts, without digest and signature. Of the choices
-/// the first half takes a true header, the second half that of the data.
+/// Opens a submission of one of the layouts. The data lacks digest and signature.
+///
+/// The first half of the choices uses a valid header, the second half that of the data.
 pub(crate) fn open_submission(data: &[u8]) {
     let Some((choice, unsigned)) = choice(data, 2 * LAYOUT_COUNT) else { return };
     let layout = &LAYOUTS[choice % LAYOUT_COUNT];
@@ -61,14 +63,14 @@ pub(crate) fn open_submission(data: &[u8]) {
     }
     if let Some(submission) = open_repaired(unsigned, layout) {
         has_one_form(&submission);
-        // That takes its time: one of eight will do.
+        // This is slow: test one of eight.
         if submission.hash().0[0].is_multiple_of(8) {
             has_one_effect(submission, &VALID[choice % LAYOUT_COUNT].honest);
         }
     }
 }
 
-/// Opens a submission after the length in its header, its offsets, its digest and its signature were made to fit.
+/// Opens a submission after correcting the length in its header, its offsets, its digest and its signature.
 fn open_repaired(unsigned: Vec<u8>, layout: &Arc<Layout>) -> Option<Submission<Vec<u8>>> {
     let mut bytes = repaired([&unsigned[..], &[0; TRAILER_BYTES]].concat());
     for _ in 0..=layout.tensors().len() {
@@ -86,10 +88,10 @@ fn open_repaired(unsigned: Vec<u8>, layout: &Arc<Layout>) -> Option<Submission<V
             }
         }
     }
-    panic!("an offset that was set to what it has to be is wrong");
+    panic!("a corrected offset is wrong");
 }
 
-/// Each bit of it follows from what it decodes to.
+/// Checks that encoding the decoded submission gives the same bits.
 fn has_one_form(submission: &Submission<Vec<u8>>) {
     let layout = submission.layout();
     let tensors: Vec<_> =
@@ -99,7 +101,7 @@ fn has_one_form(submission: &Submission<Vec<u8>>) {
     assert!(again[..unsigned] == submission.bytes()[..submission.bytes().len() - TRAILER_BYTES]);
 }
 
-/// The outer step with it beside an honest one is the same on any number of threads.
+/// Checks that the outer step with this submission and an honest one is the same on any number of threads.
 fn has_one_effect(submission: Submission<Vec<u8>>, honest: &Submission<Vec<u8>>) {
     let layout = Arc::clone(submission.layout());
     let accepted = [submission, honest.clone()];
@@ -115,7 +117,7 @@ fn has_one_effect(submission: Submission<Vec<u8>>, honest: &Submission<Vec<u8>>)
     assert_eq!(steps[0], steps[1]);
 }
 
-/// Table and body of a sealed submission before they are sealed.
+/// Opens a sealed submission. The data is its table and body before encryption.
 pub(crate) fn open_sealed(data: &[u8]) {
     let (bytes, opener) = PARCEL.with(data);
     let sealed = Sealed::open(bytes.clone(), Arc::clone(&LAYOUTS[1]), &expected(&SENDER, true)).unwrap();
@@ -130,7 +132,7 @@ pub(crate) fn open_sealed(data: &[u8]) {
     }
 }
 
-/// A key object: with its signature, or without it to be signed again.
+/// Unseals a submission with a key object. The choice 0 signs the data again, the other uses its signature.
 pub(crate) fn open_key_object(data: &[u8]) {
     let Some((choice, bytes)) = choice(data, 2) else { return };
     let content = KEY_BYTES - 64;
@@ -148,7 +150,7 @@ pub(crate) fn open_key_object(data: &[u8]) {
     }
 }
 
-/// A commitment as the chain stores it.
+/// Decodes a commitment as the chain stores it.
 pub(crate) fn read_commitment(data: &[u8]) {
     match Commitment::from_chain(data) {
         Ok(commitment) => {
@@ -173,7 +175,10 @@ fn read_fields(fields: &Fields) {
     }
 }
 
-/// A score log without its trailer. Its lines are numbered and chained, its standings named as they are, and it is signed.
+/// Opens and replays a score log. The data lacks the trailer.
+///
+/// Numbers and chains its lines, and signs it. Replays it as it is, and with the right hash of the
+/// standings.
 pub(crate) fn open_score_log(data: &[u8]) {
     let bytes = chained(data);
     let log = match ScoreLog::open(&bytes, &expected_log()) {
@@ -194,7 +199,7 @@ fn replay(log: ScoreLog) {
     }
 }
 
-/// The bytes of a run spec, and what a node makes of one before it has anything else.
+/// Decodes the bytes of a run spec, and derives what a node needs at its start.
 pub(crate) fn read_run_spec(data: &[u8]) {
     match RunSpec::read(data) {
         Ok(spec) => {
@@ -215,7 +220,7 @@ fn starts(spec: &RunSpec) {
     }
 }
 
-/// The file of a run.
+/// Parses the file of a run.
 pub(crate) fn read_run_file(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match RunFile::parse(text) {
@@ -230,7 +235,7 @@ pub(crate) fn read_run_file(data: &[u8]) {
     }
 }
 
-/// A dataset's manifest, or a shard's table of blocks.
+/// Decodes a dataset's manifest, or a shard's table of blocks.
 pub(crate) fn read_dataset(data: &[u8]) {
     match choice(data, 2) {
         Some((0, bytes)) => match dataset::Manifest::read(bytes) {
@@ -251,7 +256,7 @@ pub(crate) fn read_dataset(data: &[u8]) {
     }
 }
 
-/// A checkpoint's manifest, its progress, a pointer to it, or the record of a window.
+/// Decodes a checkpoint's manifest, its progress, a pointer to it, or the record of a window.
 pub(crate) fn read_checkpoint(data: &[u8]) {
     let Some((choice, bytes)) = choice(data, 4) else { return };
     match choice {
@@ -283,7 +288,7 @@ pub(crate) fn read_checkpoint(data: &[u8]) {
     }
 }
 
-/// A wallet's key file.
+/// Reads a wallet's key file.
 pub(crate) fn read_key_file(data: &[u8]) {
     match KeyFile::read(data) {
         Ok(Contents::Plain(file)) => {
@@ -298,7 +303,7 @@ pub(crate) fn read_key_file(data: &[u8]) {
     }
 }
 
-/// Valid inputs of each entry: what the search begins with.
+/// Returns valid inputs of an entry. The fuzzer begins with them.
 pub(crate) fn seeds(entry: &str) -> Vec<(&'static str, Vec<u8>)> {
     let with = |choice: u8, bytes: Vec<u8>| [vec![choice], bytes].concat();
     let unsigned = |layout: usize| {

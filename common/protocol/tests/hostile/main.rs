@@ -1,4 +1,5 @@
-//! Hostile bytes: each way in which an object from outside is malformed is refused by name, as `HOSTILE.md` lists them.
+//! Tests with hostile bytes: each malformed object from outside is refused with the error that
+//! `HOSTILE.md` lists.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 mod entries;
@@ -7,7 +8,7 @@ mod table;
 
 use std::{fs, path::Path};
 
-/// The page is what the rows say: a row that is missing there, or reads otherwise, fails.
+/// Compares the page with the rows of the tables. A missing or different row fails.
 #[test]
 fn each_malformed_input_and_its_error_is_in_the_page() {
     let found = include_str!("../../HOSTILE.md");
@@ -16,12 +17,12 @@ fn each_malformed_input_and_its_error_is_in_the_page() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("HOSTILE.md");
     fs::write(&path, &page).unwrap();
     for (expected, found) in page.lines().zip(found.lines()) {
-        assert_eq!(expected, found, "the page as it should be is in {}", path.display());
+        assert_eq!(expected, found, "the expected page is in {}", path.display());
     }
-    assert!(page == found, "the page as it should be is in {}", path.display());
+    assert!(page == found, "the expected page is in {}", path.display());
 }
 
-/// Where the inputs of the search are.
+/// The folder of the fuzzer's inputs.
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
 
 #[test]
@@ -33,8 +34,8 @@ fn what_the_search_has_found_is_no_trouble() {
     }
 }
 
-/// The search begins with valid objects of today's formats. To renew them after a change of a format, remove the old ones: each
-/// that is missing is written.
+/// Checks that the fuzzer begins with valid objects of the current formats. To renew them after a
+/// change of a format, remove the old files: the test writes each missing one.
 #[test]
 fn the_search_begins_with_valid_objects() {
     for (name, run) in entries::ENTRIES {
@@ -45,14 +46,14 @@ fn the_search_begins_with_valid_objects() {
             if !path.exists() {
                 fs::create_dir_all(&folder).unwrap();
                 fs::write(&path, &bytes).unwrap();
-                panic!("{} was not there; now it is", path.display());
+                panic!("{} was missing and is now written: run the test again", path.display());
             }
-            assert!(fs::read(&path).unwrap() == bytes, "{} is not of today's format", path.display());
+            assert!(fs::read(&path).unwrap() == bytes, "{} is not of the current format", path.display());
         }
     }
 }
 
-/// Every cut and many changed bytes of a valid object, without the search's help.
+/// Checks cuts and changed bytes of valid objects, at about 50 places of each, without the fuzzer.
 #[test]
 fn cuts_and_changes_of_valid_objects_are_no_trouble() {
     for (name, run) in entries::ENTRIES {

@@ -1,4 +1,4 @@
-//! Valid objects of every kind that comes from outside, and what makes a changed one whole again.
+//! Valid objects of every kind that comes from outside, and functions that repair changed ones.
 
 use base::{
     BlockHash, Height, Hotkey, Netuid, NeuronId, Secret, Uid, Window,
@@ -30,19 +30,22 @@ use scoring::{
 };
 use std::sync::{Arc, LazyLock};
 
-#[path = "submissions.rs"] // For those who take this file by its path.
+#[path = "submissions.rs"] // Other tests include this file by its path.
 mod submissions;
 
 pub(crate) use submissions::*;
 
-/// The run's file as it ships.
+/// The run's file in `deploy/runs`.
 pub(crate) const TOML: &str = include_str!("../../../../deploy/runs/tiny.toml");
 
 /// Number of [`LAYOUTS`].
 pub(crate) const LAYOUT_COUNT: usize = 6;
 
-/// Each quantizer on a matrix of several chunks, a vector, a small one, one without values; a tensor of so many values that
-/// it has a table of its symbols; and chunks that are halved, as large as those of runs, and small ones of which most is sent.
+/// The layouts of the tested submissions.
+///
+/// * Each quantizer, on a matrix of several chunks, a vector, a small vector, and a tensor without values.
+/// * A tensor of enough values for a table of its symbols.
+/// * Chunks as large as those of runs, and small chunks of which most values are sent.
 pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new(|| {
     let small: [&[usize]; 4] = [&[16, 24], &[10], &[3], &[0, 8]];
     [
@@ -57,13 +60,13 @@ pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new
 
 /// Two submissions of a layout.
 pub(crate) struct Valid {
-    /// The sender's.
+    /// The sender's submission.
     pub(crate) bytes: Vec<u8>,
-    /// Another miner's, opened.
+    /// Another miner's submission, opened.
     pub(crate) honest: Submission<Vec<u8>>,
 }
 
-/// For each of the layouts.
+/// The submissions of each layout.
 pub(crate) static VALID: LazyLock<Vec<Valid>> = LazyLock::new(|| {
     let other = key(8);
     let valid = |layout: &Arc<Layout>| {
@@ -74,7 +77,7 @@ pub(crate) static VALID: LazyLock<Vec<Valid>> = LazyLock::new(|| {
     LAYOUTS.iter().map(valid).collect()
 });
 
-/// Makes the length in the header, the digest and the signature fit again.
+/// Corrects the length in the header, the digest and the signature.
 pub(crate) fn repaired(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len().saturating_sub(TRAILER_BYTES));
     let length = (bytes.len() + TRAILER_BYTES) as u64;
@@ -84,7 +87,7 @@ pub(crate) fn repaired(mut bytes: Vec<u8>) -> Vec<u8> {
     sign(&bytes)
 }
 
-/// A sealed submission, what opens it, and its table and body as they were before.
+/// A sealed submission, its key object, and its table and body before encryption.
 pub(crate) struct Parcel {
     pub(crate) bytes: Vec<u8>,
     pub(crate) sealed: Sealed,
@@ -106,7 +109,10 @@ pub(crate) static PARCEL: LazyLock<Parcel> = LazyLock::new(|| {
 });
 
 impl Parcel {
-    /// The same sealed submission with another content, no longer than its own, committed to and signed; its key object.
+    /// Returns this sealed submission with another plaintext, and its key object.
+    ///
+    /// The header commits to the new plaintext, and the submission is signed. A plaintext longer than
+    /// the own one is cut.
     pub(crate) fn with(&self, content: &[u8]) -> (Vec<u8>, KeyObject) {
         const PLAINTEXT: usize = 224;
         let content = &content[..content.len().min(self.plain.len())];
@@ -138,7 +144,7 @@ pub(crate) fn vote() -> Vote {
     }
 }
 
-/// A bucket elsewhere than on R2.
+/// Returns a bucket of another provider than R2.
 pub(crate) fn s3() -> Bucket {
     let keys = ReadCredentials { access_key: Secret::new("AKIA"), secret: Secret::new("abc/def+") };
     Bucket::s3("https://s3.eu-central-1.amazonaws.com", "eu-central-1", "muster-7", Some(keys)).unwrap()
@@ -148,7 +154,7 @@ pub(crate) fn r2() -> Bucket {
     Bucket::r2(&"a".repeat(32), &"b".repeat(32), &"c".repeat(64)).unwrap()
 }
 
-/// A hotkey's file as Bittensor writes it, of a secret that everybody knows.
+/// Returns a hotkey's file as Bittensor writes it, with a publicly known secret.
 pub(crate) fn key_file() -> Vec<u8> {
     let seed = hex::encode([7; 32]);
     let key = hex::encode(
@@ -170,7 +176,7 @@ pub(crate) fn key_file() -> Vec<u8> {
     file.to_string().into_bytes()
 }
 
-/// As the chain stores it.
+/// Returns a commitment as the chain stores it.
 pub(crate) fn commitment(bucket: Bucket, record: Option<Record>) -> Commitment {
     Commitment { deposit: 0, block: 7, fields: Announcement { bucket, record }.fields().unwrap() }
 }
@@ -183,7 +189,7 @@ pub(crate) fn expected_log() -> score_log::Expected {
     score_log::Expected { run: RUN, validator: neuron(&SENDER), window: WINDOW }
 }
 
-/// A validator's first log.
+/// Returns a validator's first log.
 pub(crate) fn score_log() -> ScoreLog {
     let expected = expected_log();
     let header = score_log::Header {
@@ -210,11 +216,12 @@ pub(crate) fn score_log() -> ScoreLog {
     ScoreLog::close(&scoring(), &Standings::default(), header, miners.collect()).unwrap().0
 }
 
-/// Bytes of a score log before its lines and after them.
+/// Number of bytes of a score log before its lines. After them follow [`LOG_TRAILER`] bytes.
 pub(crate) const LOG_HEADER: usize = 227;
 pub(crate) const LOG_TRAILER: usize = 4 + 32 + 64;
 
-/// Numbers and chains the lines of a log again, as far as they are lines, and appends count, head and signature.
+/// Numbers and chains the lines of a log again, up to the first malformed one. Appends count, head and
+/// signature.
 pub(crate) fn chained(unsigned: &[u8]) -> Vec<u8> {
     let mut bytes = unsigned.to_vec();
     let header = bytes.len().min(LOG_HEADER);
@@ -234,14 +241,14 @@ pub(crate) fn chained(unsigned: &[u8]) -> Vec<u8> {
     [&bytes[..], &count.to_le_bytes(), &head.0, &signature.0].concat()
 }
 
-/// A log without its trailer.
+/// Returns a log without its trailer.
 pub(crate) fn unsigned_log() -> Vec<u8> {
     let mut bytes = score_log().sign(&SENDER).unwrap();
     bytes.truncate(bytes.len() - LOG_TRAILER);
     bytes
 }
 
-/// The run's file with all that only its launch can know.
+/// Returns the run's file, completed with the values that are known at its launch.
 pub(crate) fn launched() -> RunFile {
     let mut file = RunFile::parse(TOML).unwrap();
     file.network.genesis = Some(BlockHash([0x11; 32]));
@@ -276,7 +283,7 @@ pub(crate) fn block_table() -> BlockTable {
     BlockTable::new((1..4).map(|block| DataBlockHash([block; 32])).collect())
 }
 
-/// After two windows, in each of which one miner was accepted and two voted.
+/// Returns the progress after two windows. In each, one miner was accepted and two validators voted.
 pub(crate) fn progress() -> Progress {
     let mut history = History::new(&RUN);
     (0..2).for_each(|window| history.push_record(record(Window(window))).unwrap());

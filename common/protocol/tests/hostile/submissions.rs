@@ -1,4 +1,4 @@
-//! Submissions and who sends them.
+//! Valid submissions, and the keys of their senders.
 
 use base::{
     Height, NeuronId, Window,
@@ -16,18 +16,19 @@ use std::sync::{Arc, LazyLock};
 pub(crate) const RUN: RunHash = RunHash([1; 32]);
 pub(crate) const WINDOW: Window = Window(5);
 
+/// Creates a key from a seed, as sp-core derives it.
 pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
 }
 
-/// Who sends everything here.
+/// The sender of all objects here.
 pub(crate) static SENDER: LazyLock<SigningKey> = LazyLock::new(|| key(7));
 
 pub(crate) fn neuron(key: &SigningKey) -> NeuronId {
     NeuronId { hotkey: key.hotkey(), registered: Height(1234) }
 }
 
-/// What a submission of this key has to be.
+/// Returns the expectations that a submission of this key must meet.
 pub(crate) fn expected(key: &SigningKey, sealed: bool) -> Expected {
     Expected {
         run: RUN,
@@ -49,7 +50,7 @@ fn tensors_of(shapes: &[&[usize]]) -> Vec<TensorSpec> {
     ('a'..='z').zip(shapes).map(tensor).collect()
 }
 
-/// So many values are sent of chunks of so many.
+/// Returns the compression rules: `topk` values are sent of each `chunk`.
 pub(crate) fn spec(quantizer: Quantizer, [topk, chunk]: [u32; 2]) -> SparseSpec {
     SparseSpec {
         chunk,
@@ -67,7 +68,7 @@ pub(crate) fn layout(quantizer: Quantizer, sizes: [u32; 2], shapes: &[&[usize]])
     Arc::new(Layout::new(&tensors_of(shapes), &spec(quantizer, sizes)).unwrap())
 }
 
-/// Values that look like a pseudo-gradient: zero-mean, some much larger than others.
+/// Returns values that look like a pseudo-gradient: zero-mean, some much larger than others.
 fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -85,18 +86,18 @@ pub(crate) fn sent(layout: &Layout) -> Vec<SparseTensor> {
     tensors.map(compress).collect()
 }
 
-/// An open submission of this key.
+/// Returns an open submission of this key.
 pub(crate) fn submission(layout: &Layout, key: &SigningKey) -> Vec<u8> {
     let header = Header::new(&expected(key, false), 160, layout);
     encode(layout, &header, &sent(layout), key).unwrap()
 }
 
-/// The hash that claims name.
+/// Returns the hash that a claim names.
 pub(crate) fn claimed(bytes: &[u8]) -> ObjectHash {
     ObjectHash::of(&[&bytes[..bytes.len() - TRAILER_BYTES]])
 }
 
-/// Appends digest and signature of the sender: a submission of any content.
+/// Appends digest and the sender's signature to any bytes.
 pub(crate) fn sign(unsigned: &[u8]) -> Vec<u8> {
     let digest = ObjectHash::of(&[unsigned]);
     let signature = SENDER.sign(SIGNATURE_CONTEXT, &digest.0);

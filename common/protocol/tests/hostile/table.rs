@@ -1,4 +1,4 @@
-//! The rows of `HOSTILE.md`: what is malformed, and what the parser says.
+//! The rows of `HOSTILE.md`: malformed inputs, and the errors of the parsers.
 
 mod checkpoints;
 mod commitments;
@@ -11,12 +11,12 @@ use std::fmt::Display;
 
 /// An object and its rows.
 struct Table {
-    /// What is parsed, and the type of its errors.
+    /// The parsed object, and the type of the errors.
     heading: &'static str,
     rows: Vec<(&'static str, String)>,
 }
 
-/// Collects rows: each is a change of a valid object.
+/// A list of rows, each from a change of a valid object.
 struct Rows<'a, T> {
     valid: T,
     refuse: &'a dyn Fn(T) -> Option<String>,
@@ -24,7 +24,7 @@ struct Rows<'a, T> {
 }
 
 impl<'a, T: Clone> Rows<'a, T> {
-    /// Rows of changes of `valid`, which itself is fine.
+    /// Creates an empty list for changes of `valid`. Checks that `valid` itself is accepted.
     fn of(valid: T, refuse: &'a dyn Fn(T) -> Option<String>) -> Self {
         assert_eq!(refuse(valid.clone()), None, "the valid object is valid");
         Self { valid, refuse, rows: Vec::new() }
@@ -47,7 +47,7 @@ fn says<T, E: Display>(result: Result<T, E>) -> Option<String> {
     result.err().map(|error| error.to_string())
 }
 
-/// All tables as the page has them.
+/// Returns all tables in the form of the page.
 pub(crate) fn page() -> String {
     let tables = [
         submissions::submission(),
@@ -84,7 +84,7 @@ impl Table {
     }
 }
 
-/// Hashes as their first eight digits.
+/// Replaces hashes by their first eight digits.
 fn short(text: &str) -> String {
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     let mut out = String::new();

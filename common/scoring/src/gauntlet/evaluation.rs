@@ -1,4 +1,4 @@
-//! The losses measured of one update, and what they say.
+//! The losses measured for one update, and the judgement that follows from them.
 
 use super::Fault;
 use base::NeuronId;
@@ -6,38 +6,39 @@ use base::NeuronId;
 /// The mean cross-entropy of the same tokens before and after a small step along an update, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Losses {
-    /// With the shared parameters of the window.
+    /// The loss with the shared parameters of the window.
     pub before: f64,
-    /// With the update applied at `outer_lr x eval_lr_factor`.
+    /// The loss with the update applied at `outer_lr x eval_lr_factor`.
     pub after: f64,
 }
 
-/// What a validator measures of one update.
+/// The measurements of one update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// On data that was assigned to the miner.
+    /// The losses on data that was assigned to the miner.
     pub assigned: Losses,
-    /// On data that was assigned to nobody, the same for all miners of the window, after the step. The loss before it is
-    /// measured once for all.
+    /// The loss after the step on unassigned data, which is the same for all miners of the window. The
+    /// loss before the step is measured once for all miners.
     pub unassigned_after: f64,
 }
 
-/// What an [`Evaluation`] says.
+/// The result of an [`Evaluation`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judgement {
-    /// Relative improvement on unassigned data: the loss score, of which only the order within a window counts.
+    /// Relative improvement on unassigned data, the loss score. Only the order within a window counts.
     pub improvement: f64,
-    /// By how much the relative improvement on assigned data is larger: the proof of computation.
+    /// Relative improvement on assigned data minus the one on unassigned data: the evidence for the
+    /// proof of computation.
     pub margin: f64,
 }
 
-/// A loss that a validator cannot have measured before any update was applied.
+/// A loss before any update that is impossible: not finite, or not above 0.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum BaseLossError {
-    /// On the unassigned data of the window.
+    /// The loss on the unassigned data of the window.
     #[error("the loss on unassigned data before any update is {0}: it must be finite and above 0")]
     Unassigned(f64),
-    /// On a miner's assigned data.
+    /// The loss on a miner's assigned data.
     #[error("the loss on the data of {miner} before its update is {loss}: it must be finite and above 0")]
     Assigned {
         /// The miner.
@@ -48,7 +49,7 @@ pub enum BaseLossError {
 }
 
 impl Losses {
-    /// By which share of it the loss fell.
+    /// Returns the relative improvement: `(before - after) / before`.
     #[must_use]
     pub fn improvement(&self) -> f64 {
         (self.before - self.after) / self.before
@@ -56,10 +57,11 @@ impl Losses {
 }
 
 impl Evaluation {
-    /// What the losses of `miner` say, given the loss on unassigned data before any update.
+    /// Judges the update of `miner`; `before` is the loss on unassigned data before any update, in nats.
     ///
     /// # Errors
-    /// A loss before any update is impossible; that is the validator's fault. The inner error is the miner's.
+    /// The outer error is the validator's fault: a loss before any update is impossible. The inner
+    /// error is the miner's fault.
     pub fn judge(&self, miner: NeuronId, before: f64) -> Result<Result<Judgement, Fault>, BaseLossError> {
         let possible = |loss: f64| loss.is_finite() && loss > 0.0;
         if !possible(before) {

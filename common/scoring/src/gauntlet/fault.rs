@@ -1,58 +1,58 @@
-//! What can be wrong with a submission, and what that costs its miner.
+//! The faults of submissions, and their penalties.
 
 use base::wire::{Reader, WireError, Writer};
 
-/// Why a miner's submission of a window was not evaluated, by its own fault.
+/// A reason, by the miner's own fault, why its submission of a window was not evaluated.
 ///
-/// What goes wrong at the validator, or in the network between the two without the miner being at fault, is none of these:
-/// such a miner is cut from the window and comes first in the next.
+/// A failure of the validator, or of the network between the two, is not a fault. Then the miner is cut
+/// from the window and comes first in the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[repr(u8)]
 pub enum Fault {
-    /// A rated miner that let the window pass.
+    /// A rated miner made no claim for the window.
     #[error("no claim was made in time")]
     Absent = 1,
     /// The claimed object is not in the miner's bucket, or the bucket does not answer.
-    #[error("the claimed object is not to be had")]
+    #[error("cannot download the claimed object")]
     Missing = 2,
-    /// The bucket gave the object too slowly.
-    #[error("the object came below the least byte rate")]
+    /// The bucket sent the object too slowly.
+    #[error("the object arrived below the minimum byte rate")]
     Slow = 3,
-    /// The update starts from other parameters than the run's.
+    /// The update was trained from other parameters than the run's.
     #[error("the update was trained from another state")]
     WrongState = 4,
-    /// The bytes are not those that were claimed.
+    /// The bytes do not have the claimed hash.
     #[error("the object is not the claimed one")]
     Mismatch = 5,
     /// The object is longer than any submission of the run.
     #[error("the object is too large")]
     TooLarge = 6,
-    /// The bytes are no submission, or one of another run, window or miner.
+    /// The bytes are no submission, or a submission of another run, window or miner.
     #[error("the object is no valid submission")]
     Malformed = 7,
-    /// The update leaves the parameters, or the losses, as they were.
+    /// The update does not change the parameters or the losses.
     #[error("the update changes nothing")]
     ChangesNothing = 8,
-    /// With the update applied, a loss is not a number.
+    /// A loss is infinite or not a number with the update applied.
     #[error("the update makes a loss infinite or not a number")]
     LossNotFinite = 9,
-    /// With the update applied, the loss on unassigned data is not lower: such an update is not voted for either, and
-    /// noise is never paid.
-    #[error("the update does not lower the loss on data assigned to nobody")]
+    /// The loss on unassigned data is not lower with the update applied. Validators do not vote for
+    /// such an update either, and noise is never paid.
+    #[error("the update does not lower the loss on unassigned data")]
     RaisesLoss = 10,
 }
 
-/// What a [`Fault`] costs.
+/// The cost of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Penalty {
-    /// A part of the credit; all of it when it happens too often in a row.
+    /// A part of the credit; all credit after too many failures in a row.
     Part,
-    /// All credit: no honest node uploads this.
+    /// All credit, since no honest node uploads this.
     All,
 }
 
 impl Fault {
-    /// All faults.
+    /// All faults, in the order of their numbers.
     pub const ALL: [Self; 10] = [
         Self::Absent,
         Self::Missing,
@@ -66,7 +66,7 @@ impl Fault {
         Self::RaisesLoss,
     ];
 
-    /// What it costs: a part of the credit where bad luck can cause it, else all.
+    /// Returns its penalty: a part of the credit where bad luck can cause the fault, otherwise all credit.
     #[must_use]
     pub fn penalty(self) -> Penalty {
         match self {
@@ -87,7 +87,7 @@ impl Fault {
     /// Reads its number.
     ///
     /// # Errors
-    /// The input ends, or no fault has the number.
+    /// The input ends, or the number is unknown.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         let (what, offset) = ("the fault of a submission", from.offset());
         let found = from.u8(what)?;

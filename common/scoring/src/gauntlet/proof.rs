@@ -1,9 +1,10 @@
-//! Proof of computation: does an update help more on the data that its miner was assigned than on other data?
+//! The proof of computation: tests whether a miner's updates help more on its assigned data than on
+//! other data.
 //!
-//! A miner that trained on its assignment lowers the loss there by more than on data assigned to nobody; one that copied,
-//! or trained on something else, does not. One window says little, so the signs of many are put together. [`ProofSpec`]
-//! names the rule and is the place for better ones (a sequential test on margins): a rule has its own [`Proof`] and
-//! answers with a [`Verdict`].
+//! A miner that trained on its assigned data lowers the loss on it more than on unassigned data. A
+//! miner that copied, or trained on other data, does not. One window proves little, so a rule combines
+//! the signs of many windows. [`ProofSpec`] names the rule. Each rule has its own [`Proof`] and gives a
+//! [`Verdict`]. Better rules, for instance a sequential test on margins, can be added to [`ProofSpec`].
 
 use base::{
     Millionths,
@@ -11,7 +12,7 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How the windows of a miner are put together.
+/// The rule that combines the windows of a miner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum ProofSpec {
@@ -19,48 +20,50 @@ pub enum ProofSpec {
     MovingAverage(MovingAverage),
 }
 
-/// Templar's rule, a moving average of +1 (assigned beat unassigned) and -1 (it did not), with thresholds that hold.
+/// Templar's rule with a stricter threshold: a moving average of +1 (assigned data improved more) and
+/// -1 (it did not).
 ///
-/// The average is the plain mean of the first `memory` windows, then each further one weighs 1 / `memory`. Templar's own
-/// (memory 20, threshold 0.1, start at 0) lets a miner without any signal pass in 27 % of the windows. With threshold 0.5:
-/// 2.1 % at the first decision, 0.1 % of the windows in the long run, while a miner that wins nine windows of ten passes
-/// in 99.5 % of them (see the tests).
+/// The average is the plain mean of the first `memory` windows; each further window weighs
+/// `1 / memory`. Templar's own values (memory 20, threshold 0.1, start at 0) let a miner without any signal
+/// pass in 27 % of the windows. With threshold 0.5 such a miner passes in 2.1 % of the first decisions,
+/// and in 0.1 % of the windows in the long run. A miner that wins nine windows of ten passes in 99.5 %
+/// of them (see the tests).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MovingAverage {
-    /// Windows that the average remembers, at least 1.
+    /// Number of windows that the average remembers, at least 1.
     pub memory: u16,
-    /// Evaluated windows before there is a verdict, at least 1.
+    /// Number of evaluated windows before the first verdict, at least 1.
     pub decide_after: u16,
-    /// The average from which on a miner has passed, above 0 and at most 1.
+    /// Minimum average of a miner that passes, above 0 and at most 1.
     pub threshold: Millionths,
 }
 
-/// What a validator knows of one miner.
+/// The state of the proof of one miner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Proof {
-    /// By [`MovingAverage`].
+    /// The state of [`MovingAverage`].
     MovingAverage {
-        /// Windows seen.
+        /// Number of windows seen.
         windows: u32,
-        /// Sum of the signs; once the memory is full, each window takes its part of the sum away.
+        /// Sum of the signs. Once the memory is full, each further window first subtracts `sum / memory`.
         sum: Millionths,
     },
 }
 
-/// What the windows so far say.
+/// The decision of a rule after the windows so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Too few windows.
     Undecided,
-    /// The miner trained on its data; the factor of its score.
+    /// The miner trained on its data. Holds the factor of its score.
     Passed(Millionths),
-    /// It shows no sign of that.
+    /// The miner shows no sign of training on its data.
     Failed,
 }
 
 impl Verdict {
-    /// What the score is multiplied by: 0.5 until there is a verdict, 0 for who failed.
+    /// Returns the factor of the score: 0.5 until there is a verdict, 0 after a failure.
     #[must_use]
     pub fn factor(self) -> Millionths {
         match self {
@@ -72,7 +75,7 @@ impl Verdict {
 }
 
 impl ProofSpec {
-    /// A miner of whom nothing is known.
+    /// Returns the state of a miner without any window.
     #[must_use]
     pub fn start(&self) -> Proof {
         match self {
@@ -80,8 +83,8 @@ impl ProofSpec {
         }
     }
 
-    /// The miner after a window in which assigned data improved by `margin` more than unassigned data (relative to the
-    /// losses before).
+    /// Returns the state after one more window, in which assigned data improved by `margin` more than
+    /// unassigned data (relative to the losses before).
     #[must_use]
     pub fn observe(&self, proof: Proof, margin: f64) -> Proof {
         let (Self::MovingAverage(spec), Proof::MovingAverage { windows, sum }) = (self, proof);
@@ -91,7 +94,7 @@ impl ProofSpec {
         Proof::MovingAverage { windows, sum: Millionths(sum.0 - forgotten + sign) }
     }
 
-    /// What is known of the miner by now.
+    /// Returns the verdict of the windows so far.
     #[must_use]
     pub fn verdict(&self, proof: Proof) -> Verdict {
         let (Self::MovingAverage(spec), Proof::MovingAverage { windows, sum }) = (self, proof);
@@ -111,7 +114,7 @@ impl ProofSpec {
     /// Reads a rule.
     ///
     /// # Errors
-    /// The input ends within it, or the rule is not known.
+    /// The input ends too early, or the rule is unknown.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         rule(from)?;
         Ok(Self::MovingAverage(MovingAverage {
@@ -123,7 +126,7 @@ impl ProofSpec {
 }
 
 impl MovingAverage {
-    /// The windows that are remembered; at least 1, whatever the spec.
+    /// Returns the number of remembered windows: at least 1, for any spec.
     fn memory(&self) -> u32 {
         u32::from(self.memory.max(1))
     }
@@ -136,10 +139,10 @@ impl Proof {
         to.u8(MOVING_AVERAGE).u32(*windows).u64(sum.0 as u64);
     }
 
-    /// Reads what is known of a miner.
+    /// Reads the state of a miner.
     ///
     /// # Errors
-    /// The input ends within it, the rule is not known, or the sum is none of signs.
+    /// The input ends too early, the rule is unknown, or the sum is larger than the number of signs.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         rule(from)?;
         let windows = from.u32("the windows of a proof")?;
@@ -154,10 +157,10 @@ impl Proof {
     }
 }
 
-/// How formats name [`ProofSpec::MovingAverage`].
+/// The number of [`ProofSpec::MovingAverage`] in all formats.
 const MOVING_AVERAGE: u8 = 1;
 
-/// Reads the name of the only rule.
+/// Reads the number of the rule, and checks that it is the only known one.
 fn rule(from: &mut Reader<'_>) -> Result<(), WireError> {
     let (what, offset) = ("the rule of a proof", from.offset());
     match from.u8(what)? {
@@ -179,7 +182,8 @@ mod tests {
         threshold: Millionths(500_000),
     });
 
-    /// A stream of windows that are won with probability `wins` of 1000, the same on each call.
+    /// Returns margins of windows that are won with probability `wins` / 1000. The same seed gives the
+    /// same windows.
     fn windows(seed: u64, wins: u64) -> impl Iterator<Item = f64> {
         let mut random = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
         std::iter::from_fn(move || {
@@ -189,7 +193,8 @@ mod tests {
         })
     }
 
-    /// Shares of the miners that pass when first judged, and of all their later windows.
+    /// Returns the share of miners that pass at the first verdict, and the share of windows with a
+    /// passed verdict among all windows that have one.
     fn passing(wins: u64) -> (f64, f64) {
         const MINERS: u64 = 1000;
         const WINDOWS: usize = 200;
@@ -225,7 +230,7 @@ mod tests {
         proof = SPEC.observe(proof, 1e-3);
         assert_eq!(SPEC.verdict(proof), Verdict::Passed(Millionths::ONE));
         for _ in 0..14 {
-            proof = SPEC.observe(proof, 0.0); // No better than other data is not better.
+            proof = SPEC.observe(proof, 0.0); // An equal improvement counts against the miner.
         }
         assert_eq!(SPEC.verdict(proof), Verdict::Failed);
         assert_eq!(SPEC.verdict(proof).factor(), Millionths::ZERO);

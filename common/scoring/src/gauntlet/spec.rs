@@ -1,4 +1,4 @@
-//! What a run spec says about scoring.
+//! [`ScoringSpec`], the scoring part of a run spec.
 
 use super::proof::{MovingAverage, ProofSpec};
 use base::{
@@ -7,67 +7,68 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How miners are evaluated, rated and paid: the same for every validator of a run.
+/// The rules by which miners are evaluated, rated and paid: the same for every validator of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringSpec {
-    /// rating = mu - `z` sigma: 3 for long runs; 1 where few windows leave sigma large.
+    /// Factor of sigma in `rating = mu - z sigma`: 3 for long runs; 1 for short runs, where sigma stays
+    /// large.
     pub z: Millionths,
-    /// Share of the outer learning rate with which one update is tried out. Small steps keep ranks consistent.
+    /// Step of a trial as a share of the outer learning rate. Small steps keep ranks consistent.
     pub eval_lr_factor: Millionths,
-    /// Sequences of a miner's own assignment on which its update is tried.
+    /// Number of assigned sequences on which a miner's update is tried.
     pub assigned_sequences: u16,
-    /// Sequences assigned to nobody on which all updates of a window are tried.
+    /// Number of unassigned sequences on which all updates of a window are tried.
     pub unassigned_sequences: u16,
-    /// What a failed submission costs.
+    /// The cost of a failed submission.
     pub penalty: PenaltySpec,
-    /// How windows add up to a proof of computation.
+    /// The rule by which windows add up to a proof of computation.
     pub proof: ProofSpec,
-    /// How scores become weights.
+    /// The rules that turn scores into weights.
     pub weights: WeightSpec,
-    /// A score log carries all ratings each time that this many windows of the run are over.
+    /// Number of windows between two score logs that carry a snapshot of all standings.
     pub snapshot_every: u16,
 }
 
-/// What a failed submission costs.
+/// The cost of a failed submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PenaltySpec {
-    /// The factor on the credit that a failure leaves, from 0 to 1.
+    /// Factor by which a failure multiplies the credit, from 0 to 1.
     pub factor: Millionths,
-    /// Failures in a row that leave no credit, at least 1.
+    /// Number of failures in a row after which no credit is left, at least 1.
     pub all_after: u16,
-    /// The credit that each judged window brings back, above 0 and at most 1.
+    /// Credit that each judged window restores, above 0 and at most 1.
     pub recovery: Millionths,
 }
 
-/// How scores become weights.
+/// The rules that turn scores into weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightSpec {
-    /// The best so many are paid, `G`.
+    /// Maximum number of paid miners, the best first (`G`).
     pub top: u16,
-    /// A weight is the score to this power: 2 pays one strong miner more than two that are half as good.
+    /// Exponent of the score in a weight: 2 pays one strong miner more than two that are half as good.
     pub power: u8,
-    /// Share of all weight that goes to the subnet owner's uid, from 0 to 1.
+    /// Share of all weight that is burnt at the subnet owner's uid, from 0 to 1.
     pub burn: Millionths,
 }
 
-/// Why a run cannot be scored by a spec.
+/// A value out of range in a [`ScoringSpec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scoring.{field} is {found}: {expected}")]
 pub struct ScoringSpecError {
-    /// The field, as in the TOML file.
+    /// The name of the field, as in the TOML file.
     field: &'static str,
     /// Its value.
     found: Millionths,
-    /// What it may be.
+    /// The allowed values, in words.
     expected: &'static str,
 }
 
 impl Default for ScoringSpec {
-    /// A long run with 15 paid miners, half of the weight burnt and three quarters of a score left by a failure as in
-    /// Covenant-72B.
+    /// Returns the rules of a long run, as in Covenant-72B: 15 paid miners, half of the weight burnt,
+    /// and a failure that leaves three quarters of a score.
     fn default() -> Self {
         Self {
             z: Millionths(3_000_000),
@@ -87,10 +88,10 @@ impl Default for ScoringSpec {
 }
 
 impl ScoringSpec {
-    /// Checks each value's range.
+    /// Checks the range of each value.
     ///
     /// # Errors
-    /// Names the first field that is out of it.
+    /// A value is out of range: names the first such field.
     pub fn validate(&self) -> Result<(), ScoringSpecError> {
         let ProofSpec::MovingAverage(proof) = self.proof;
         let decimal = |count: u16| Millionths(i64::from(count) * Millionths::ONE.0);
@@ -148,10 +149,10 @@ impl ScoringSpec {
         to.u16(self.snapshot_every);
     }
 
-    /// Reads canonical bytes; [`Self::validate`] judges the values.
+    /// Reads canonical bytes. [`Self::validate`] checks the values.
     ///
     /// # Errors
-    /// The input ends within it, or the proof's rule is not known.
+    /// The input ends too early, or the proof's rule is unknown.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             z: Millionths(from.u64("the z of ratings")? as i64),

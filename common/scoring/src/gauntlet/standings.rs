@@ -1,4 +1,4 @@
-//! What a validator knows of all miners, and what one window makes of it.
+//! [`Standings`], a validator's record of all miners, and its update by one window.
 
 use super::{BaseLossError, Evaluation, Fault, Judgement, Penalty, ScoringSpec, drawn, proof::Proof};
 use crate::ratings::{self, Entrant, Rating};
@@ -9,73 +9,74 @@ use base::{
 };
 use std::{cmp::Reverse, collections::BTreeMap};
 
-/// What a validator knows of one miner.
+/// A validator's record of one miner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
-    /// Its skill.
+    /// The rating of its skill.
     pub rating: Rating,
-    /// Whether it trains on its data.
+    /// The proof that it trains on its assigned data.
     pub proof: Proof,
-    /// Its credit, 0 to 1: what failures leave of its score. It comes back with the windows in which it is judged.
+    /// The factor, 0 to 1, that failures leave of its score. Each judged window restores a part of it.
     pub credit: Millionths,
-    /// Failures in a row.
+    /// Number of failures in a row.
     pub failures: u16,
-    /// Windows in which an update of it was judged.
+    /// Number of windows in which an update of this miner was judged.
     pub judged: u32,
 }
 
-/// What a miner is paid by: rating times proof times credit, in millionths of millionths.
+/// The score by which a miner is paid: rating times proof times credit, in millionths of millionths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Score(pub u64);
 
-/// What became of a miner in a window.
+/// The outcome of a window for one miner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// Its update was tried out.
+    /// Its update was tried.
     Evaluated(Evaluation),
-    /// It failed by its own fault.
+    /// The miner failed by its own fault.
     Failed(Fault),
-    /// Time was out, or the validator could not do it: nothing is known of it.
+    /// The miner was not evaluated: the time budget was spent, or the validator could not evaluate it.
     Cut,
     /// Its registration has ended.
     Gone,
 }
 
-/// A window as one validator saw it.
+/// The observations of one validator in a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    /// The finalized block that seeded the evaluations.
+    /// Hash of the finalized block that seeded the evaluations.
     pub seed: BlockHash,
     /// The loss on unassigned data before any update, in nats.
     pub unassigned_before: f64,
-    /// What became of each claimant and of each rated miner.
+    /// The outcome for each claimant and each rated miner.
     pub outcomes: BTreeMap<NeuronId, Outcome>,
 }
 
-/// Why a window cannot be rated.
+/// An error in the observations of a window.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum RateError {
-    /// A measurement that a validator cannot have made.
+    /// An impossible measurement.
     #[error(transparent)]
     BaseLoss(#[from] BaseLossError),
-    /// A rated miner is left out.
-    #[error("{0} is rated, but nothing is said of what became of it in the window")]
+    /// A rated miner without an outcome.
+    #[error("{0} is rated, but the window has no outcome for it")]
     Unaccounted(NeuronId),
 }
 
-/// What a validator knows of all miners that it ever judged, or whose failure it saw.
+/// A validator's record of all miners that it has judged, or of which it has seen a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standings(BTreeMap<NeuronId, Standing>);
 
 impl Standing {
-    /// A miner of whom nothing is known.
+    /// Creates the standing of a new miner.
     #[must_use]
     pub fn new(spec: &ScoringSpec) -> Self {
         let (rating, credit) = (Rating::default(), Millionths::ONE);
         Self { rating, proof: spec.proof.start(), credit, failures: 0, judged: 0 }
     }
 
-    /// Rating, where it is positive, times proof times credit. 0 for who was never judged.
+    /// Returns the score: the rating, at least 0, times proof times credit. It is 0 for a miner that
+    /// was never judged.
     #[must_use]
     pub fn score(&self, spec: &ScoringSpec) -> Score {
         if self.judged == 0 {
@@ -109,7 +110,7 @@ impl Standing {
     /// Reads a standing.
     ///
     /// # Errors
-    /// The input ends within it, or a part is out of bounds.
+    /// The input ends too early, or a part is out of bounds.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             rating: Rating::read(from)?,
@@ -122,18 +123,18 @@ impl Standing {
 }
 
 impl Standings {
-    /// What is known of a miner; `None` if it was never seen.
+    /// Returns the standing of a miner, or `None` if the miner was never seen.
     #[must_use]
     pub fn get(&self, miner: &NeuronId) -> Option<&Standing> {
         self.0.get(miner)
     }
 
-    /// All miners, in the order of their hotkeys.
+    /// Returns all miners with their standings, in the order of hotkeys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&NeuronId, &Standing)> {
         self.0.iter()
     }
 
-    /// The hash of all of it.
+    /// Returns the hash of all standings.
     #[must_use]
     pub fn hash(&self) -> StandingsHash {
         let mut writer = Writer::new();
@@ -144,17 +145,19 @@ impl Standings {
         StandingsHash::of(&[&writer.into_bytes()])
     }
 
-    /// The score of each miner.
+    /// Returns the score of each miner.
     #[must_use]
     pub fn scores(&self, spec: &ScoringSpec) -> BTreeMap<NeuronId, Score> {
         self.iter().map(|(&miner, standing)| (miner, standing.score(spec))).collect()
     }
 
-    /// What is known after a window. The judged play one match; failures cost credit, outside of it; who was cut stays as it
-    /// was, who is gone is forgotten.
+    /// Returns the standings after a window.
+    ///
+    /// The judged miners play one match. Failed miners are not part of it and lose credit. Miners that
+    /// were cut keep their standing. Miners that are gone are removed.
     ///
     /// # Errors
-    /// A measurement is impossible, or a rated miner is left out.
+    /// A measurement is impossible, or a rated miner has no outcome.
     pub fn after(&self, spec: &ScoringSpec, window: &Observed) -> Result<Self, RateError> {
         if let Some(miner) = self.0.keys().find(|miner| !window.outcomes.contains_key(miner)) {
             return Err(RateError::Unaccounted(*miner));
@@ -177,7 +180,8 @@ impl Standings {
         self.get(&miner).copied().unwrap_or_else(|| Standing::new(spec))
     }
 
-    /// The match of a window: the largest improvement takes place 1. Equal ones are drawn by lot, since ties raise ratings.
+    /// Returns the match of a window: the largest improvement takes place 1. A draw orders equal
+    /// improvements, since ties would raise ratings.
     fn field(
         &self,
         spec: &ScoringSpec,
@@ -200,7 +204,7 @@ impl FromIterator<(NeuronId, Standing)> for Standings {
     }
 }
 
-/// A credit, from 0 to 1.
+/// Reads a credit, from 0 to 1.
 fn read_credit(from: &mut Reader<'_>) -> Result<Millionths, WireError> {
     let (what, offset) = ("the credit of a miner", from.offset());
     match from.u32(what)? {
@@ -214,7 +218,8 @@ fn read_credit(from: &mut Reader<'_>) -> Result<Millionths, WireError> {
     }
 }
 
-/// Who can be ranked, and who failed: what was found while measuring fails as well.
+/// Sorts the miners into judged and failed ones. A fault that the measurements show counts as a failure
+/// too.
 #[expect(clippy::type_complexity, reason = "two maps, taken apart at once")]
 fn sort_out(
     window: &Observed,
@@ -234,7 +239,7 @@ fn sort_out(
     Ok((judged, failed))
 }
 
-/// The miners by score, the best first; of equal scores the older registration comes first.
+/// Returns the miners by score, the best first. Of equal scores the older registration comes first.
 #[must_use]
 pub fn ranking(scores: &BTreeMap<NeuronId, Score>) -> Vec<(NeuronId, Score)> {
     let mut ranking: Vec<_> = scores.iter().map(|(&miner, &score)| (miner, score)).collect();

@@ -1,24 +1,24 @@
-//! Sixty windows of a subnet in which not everybody is honest.
+//! Simulates sixty windows of a subnet with honest and dishonest miners.
 
 use super::*;
 use crate::weights::{Subnet, Weights, weights};
 use base::{Height, Hotkey, Millionths, Uid};
 use std::collections::BTreeMap;
 
-/// What a miner does.
+/// The behaviour of a miner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// Trains on its data, with this strength.
+    /// Trains on its data, with the given strength.
     Honest(f64),
-    /// Uploads a mixture of the others' updates: helps a lot, equally on all data.
+    /// Uploads a mixture of the others' updates, which lowers the loss a lot, equally on all data.
     Copies,
-    /// Trains well, but is missing in one window of three.
+    /// Trains well, but its object is missing in one window of three.
     Unreliable,
     /// Uploads noise that raises the loss.
     Harms,
     /// Uploads an update without any effect.
     Idles,
-    /// Claims what is not to be had.
+    /// Makes no claim.
     Absent,
 }
 
@@ -38,7 +38,7 @@ fn miner(index: usize) -> NeuronId {
     NeuronId { hotkey: Hotkey([index as u8; 32]), registered: Height(1) }
 }
 
-/// Noise between -1 and 1, the same on each run.
+/// Returns noise between -1 and 1, the same on each run.
 fn noise(window: u64, index: usize, salt: u8) -> f64 {
     let lot = drawn(
         "muster test noise",
@@ -48,7 +48,7 @@ fn noise(window: u64, index: usize, salt: u8) -> f64 {
     f64::from(i16::from_le_bytes([lot[0], lot[1]])) / 32768.0
 }
 
-/// Losses as 64 sequences of each kind give them: the noise of the margin is half of an honest one.
+/// Returns the outcome of a window. The noise is that of 64 sequences of each kind.
 fn outcome(kind: Kind, window: u64, index: usize) -> Outcome {
     let (gain, margin) = match kind {
         Kind::Honest(strength) => (0.01 * strength, 7e-4),
@@ -62,7 +62,8 @@ fn outcome(kind: Kind, window: u64, index: usize) -> Outcome {
     evaluated(gain + 0.002 * noise(window, index, 1), margin + 9e-4 * noise(window, index, 2))
 }
 
-/// Relative improvement `gain` on unassigned data, and by `margin` more on assigned data.
+/// Returns an evaluation with relative improvement `gain` on unassigned data and `gain + margin` on
+/// assigned data.
 fn evaluated(gain: f64, margin: f64) -> Outcome {
     let assigned = Losses { before: 4.0, after: 4.0 * (1.0 - gain - margin) };
     Outcome::Evaluated(Evaluation { assigned, unassigned_after: 4.0 * (1.0 - gain) })
@@ -94,7 +95,8 @@ fn those_who_train_are_paid() {
     for kind in [Kind::Copies, Kind::Harms, Kind::Idles, Kind::Absent] {
         assert_eq!(paid(kind), 0, "{kind:?}: {weights:?}");
     }
-    // Ratings compare: what hurts plays no match, so who is always behind the others earns nothing in the end.
+    // Ratings are relative, and harmful updates play no match. So an honest miner that is always behind
+    // the others earns nothing in the end.
     let [best, second, last] = [1.0, 0.9, 0.6].map(|strength| paid(Kind::Honest(strength)));
     assert!(best > second && second > 0 && last == 0, "{weights:?}");
     assert!(paid(Kind::Unreliable) > 0, "{weights:?}");

@@ -1,7 +1,9 @@
-//! Who is evaluated when: all claimants in turn, the same list on every validator, until time is out.
+//! The order of evaluations: all claimants in turn, in the same order on every validator, until the
+//! time budget is spent.
 //!
-//! [`Turns`] is what a validator remembers between windows, [`Round`] is one window. Time comes in as a value: the driver
-//! asks [`Round::next`] whom to evaluate and says how much of the window has passed.
+//! [`Turns`] is a validator's memory between windows, [`Round`] is the evaluation queue of one window.
+//! Time is an input: the caller passes the elapsed time to [`Round::next`] and gets the next miner to
+//! evaluate.
 
 use super::drawn;
 use base::{BlockHash, Height, NeuronId};
@@ -10,25 +12,25 @@ use std::{
     time::Duration,
 };
 
-/// Who is still owed a turn.
+/// The miners that were cut from past windows and are still owed a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turns {
-    /// For how many windows in a row each was cut.
+    /// Number of windows in a row from which each miner was cut.
     owed: BTreeMap<NeuronId, u32>,
 }
 
-/// What the order of a window follows from.
+/// The chain state that determines the order of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
-    /// The finalized block that seeds it.
+    /// Hash of the finalized block that seeds the order.
     pub seed: BlockHash,
-    /// The block at which immunity is judged.
+    /// The block at which immunity is checked.
     pub height: Height,
-    /// Blocks for which a new registration is immune (`ImmunityPeriod`).
+    /// Number of blocks for which a new registration is immune (`ImmunityPeriod`).
     pub immunity_period: u64,
 }
 
-/// The turns of one window.
+/// The evaluation queue of one window.
 #[derive(Clone, Debug)]
 pub struct Round {
     owed: BTreeMap<NeuronId, u32>,
@@ -40,8 +42,11 @@ pub struct Round {
 }
 
 impl Turns {
-    /// The claimants in the order of their turns: first who was cut, the longest cut first; then immune newcomers, who have
-    /// little time to be seen; then all others. Within each, a permutation seeded by the chain.
+    /// Returns the claimants in the order of their turns.
+    ///
+    /// First come miners that were cut, those cut for the longest time first. Then come immune
+    /// newcomers, since they have little time to be evaluated. Then come all others. Within each group
+    /// the chain seeds a permutation.
     #[must_use]
     pub fn order(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
         let key = |&miner: &NeuronId| {
@@ -54,15 +59,15 @@ impl Turns {
         order
     }
 
-    /// What is remembered after a window in which these were cut. A validator that starts again takes them from its score
-    /// logs.
+    /// Returns the memory after a window from which the miners `cut` were cut. A validator that
+    /// restarts reads them from its score logs.
     #[must_use]
     pub fn after(&self, cut: &BTreeSet<NeuronId>) -> Self {
         let times = |miner| self.owed.get(miner).copied().unwrap_or(0).saturating_add(1);
         Self { owed: cut.iter().map(|miner| (*miner, times(miner))).collect() }
     }
 
-    /// Begins a window in which evaluations may take `budget`.
+    /// Creates the evaluation queue of a window in which evaluations may take `budget`.
     #[must_use]
     pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> Round {
         let queue = self.order(draw, claimants).into();
@@ -72,7 +77,7 @@ impl Turns {
 }
 
 impl Draw {
-    /// Whether the chain still protects the miner for being new.
+    /// Returns whether the chain still protects the miner as a new registration.
     #[must_use]
     pub fn is_immune(&self, miner: NeuronId) -> bool {
         self.height.0.saturating_sub(miner.registered.0) < self.immunity_period
@@ -80,8 +85,10 @@ impl Draw {
 }
 
 impl Round {
-    /// Whose turn it is, `elapsed` after the beginning; `None` when all had theirs, or when one more evaluation as long as
-    /// the longest so far would not end in time.
+    /// Returns the next miner to evaluate, `elapsed` after the beginning.
+    ///
+    /// Returns `None` when all miners had their turn, or when one more evaluation, as long as the
+    /// longest so far, would not end in time.
     pub fn next(&mut self, elapsed: Duration) -> Option<NeuronId> {
         self.longest = self.longest.max(elapsed.saturating_sub(self.last));
         self.last = elapsed;
@@ -91,12 +98,12 @@ impl Round {
         self.queue.pop_front()
     }
 
-    /// Puts off a miner whose evaluation the validator itself could not do: it counts as cut.
+    /// Records a miner that the validator, by its own fault, could not evaluate. The miner counts as cut.
     pub fn put_off(&mut self, miner: NeuronId) {
         self.put_off.insert(miner);
     }
 
-    /// Ends the window: who was cut, and what is remembered for the next.
+    /// Ends the window. Returns the miners that were cut, and the memory for the next window.
     #[must_use]
     pub fn end(self) -> (BTreeSet<NeuronId>, Turns) {
         let cut: BTreeSet<_> = self.queue.into_iter().chain(self.put_off).collect();
@@ -125,7 +132,7 @@ mod tests {
         (0..count).map(miner).collect()
     }
 
-    /// Lets evaluations of one second run for `budget` seconds.
+    /// Runs evaluations of one second each for `budget` seconds.
     fn run(turns: &Turns, seed: u8, count: u8, budget: u32) -> (Vec<NeuronId>, Turns) {
         let mut round = turns.begin(&draw(seed), &claimants(count), SECOND * budget);
         let mut done = Vec::new();
@@ -156,7 +163,7 @@ mod tests {
         assert_eq!(twice_cut.len(), 2);
         assert!(
             twice_cut.iter().all(|miner| third[..2].contains(miner)),
-            "the longest cut come first of all"
+            "those cut for the longest time come first"
         );
     }
 
@@ -165,7 +172,7 @@ mod tests {
         let mut round = Turns::default().begin(&draw(1), &claimants(5), SECOND * 10);
         assert!(round.next(Duration::ZERO).is_some());
         assert!(round.next(SECOND * 4).is_some());
-        assert_eq!(round.next(SECOND * 7), None, "one took 4 seconds, 3 are left");
+        assert_eq!(round.next(SECOND * 7), None, "one took 4 seconds, 3 seconds remain");
         let (cut, _) = round.end();
         assert_eq!(cut.len(), 3);
     }

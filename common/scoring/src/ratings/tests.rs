@@ -2,14 +2,14 @@ use super::*;
 use base::{Height, Hotkey};
 use proptest::prelude::*;
 
-/// A player as PyPI's openskill rated it.
+/// A player, with the rating from PyPI's openskill.
 struct Line {
     before: (f64, f64),
     place: usize,
     after: (f64, f64),
 }
 
-/// The matches of `tests/vectors/plackett_luce.txt`.
+/// Reads the matches of `tests/vectors/plackett_luce.txt`.
 fn matches() -> Vec<Vec<Line>> {
     let mut matches = Vec::new();
     for line in include_str!("../../tests/vectors/plackett_luce.txt").lines() {
@@ -44,7 +44,7 @@ fn matches_are_those_of_openskill_6_2_0() {
     let mut league: Vec<(f64, f64)> = matches[0].iter().map(|line| line.before).collect();
     for (index, lines) in matches.iter().enumerate() {
         let places: Vec<usize> = lines.iter().map(|line| line.place).collect();
-        // The league's ratings are carried on from match to match here as well, so that differences add up.
+        // The league's ratings go from match to match here as well, so that differences add up.
         let before: Vec<_> =
             if index < 40 { league.clone() } else { lines.iter().map(|line| line.before).collect() };
         let after = plackett_luce(&before, &places);

@@ -1,4 +1,4 @@
-//! Where what a validator states and what comes out of its measurements part.
+//! Finds the first difference between a validator's stated results and the replayed results.
 
 use super::{Results, Stated};
 use crate::{
@@ -8,34 +8,34 @@ use crate::{
 use base::{NeuronId, Uid};
 use std::{collections::BTreeMap, fmt};
 
-/// One item that differs. `None` stands for a miner or uid that is not there.
+/// One item that differs. `None` means that the miner or uid is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// What is known of a miner.
+    /// A miner's standing.
     Standing {
         /// The miner.
         miner: NeuronId,
-        /// What the validator says.
+        /// The validator's value.
         stated: Option<Standing>,
-        /// What comes out.
+        /// The replayed value.
         replayed: Option<Standing>,
     },
     /// A miner's score.
     Score {
         /// The miner.
         miner: NeuronId,
-        /// What the validator says.
+        /// The validator's value.
         stated: Option<Score>,
-        /// What comes out.
+        /// The replayed value.
         replayed: Option<Score>,
     },
     /// A uid's weight.
     Weight {
         /// The uid.
         uid: Uid,
-        /// What the validator says, or has set on chain.
+        /// The validator's value in the log, or on chain.
         stated: Option<u16>,
-        /// What comes out.
+        /// The replayed value.
         replayed: Option<u16>,
     },
 }
@@ -54,7 +54,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Names the first part of a standing that differs.
+/// Writes the first part of a standing that differs.
 fn standing(
     f: &mut fmt::Formatter<'_>,
     miner: &NeuronId,
@@ -81,8 +81,8 @@ fn both<T: fmt::Display>(stated: Option<T>, replayed: Option<T>) -> String {
 }
 
 impl Stated {
-    /// The first item that comes out differently: standings, then scores, both in the order of hotkeys, then weights in the
-    /// order of uids.
+    /// Returns the first item that differs: standings, then scores, both in the order of hotkeys, then
+    /// weights in the order of uids.
     #[must_use]
     pub fn difference(&self, replayed: &Results) -> Option<Difference> {
         let standings = |of: &crate::gauntlet::Standings| of.iter().map(|(&m, &s)| (m, s)).collect();
@@ -100,13 +100,13 @@ impl Stated {
     }
 }
 
-/// The first uid whose weight is not the same, for instance on chain and in a replay.
+/// Returns the first uid with different weights, for instance on chain and in a replay.
 #[must_use]
 pub fn weights_difference(stated: &Weights, replayed: &Weights) -> Option<Difference> {
     first(stated, replayed).map(|(uid, stated, replayed)| Difference::Weight { uid, stated, replayed })
 }
 
-/// The lowest key whose values are not the same.
+/// Returns the lowest key with different values, and both values.
 fn first<K: Ord + Copy, V: PartialEq + Copy>(
     stated: &BTreeMap<K, V>,
     replayed: &BTreeMap<K, V>,

@@ -1,4 +1,4 @@
-//! Why a score log is refused, and why it does not replay.
+//! The errors of decoding and of replaying score logs.
 
 use super::Difference;
 use crate::gauntlet::RateError;
@@ -9,13 +9,13 @@ use base::{
     wire::WireError,
 };
 
-/// Why bytes are not the score log that was asked for.
+/// An error in decoding a score log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScoreLogError {
     /// More bytes than any log has.
-    #[error("{length} bytes are no score log: it has at most {most}", most = super::MOST_BYTES)]
+    #[error("{length} bytes are no score log: a score log has at most {most}", most = super::MOST_BYTES)]
     TooLarge {
-        /// How many there are.
+        /// The number of bytes.
         length: usize,
     },
     /// More lines than any log has.
@@ -24,148 +24,148 @@ pub enum ScoreLogError {
     /// Another kind of object.
     #[error("an object of kind {0:#04x} is no score log")]
     Kind(u8),
-    /// A later format.
+    /// A version that is not supported.
     #[error("the score log has version {0}, this program reads version {known}: update it", known = super::VERSION)]
     Version(u8),
     /// A log of another run.
     #[error("the score log is of run {found}, not of {expected}")]
     WrongRun {
-        /// What was asked for.
+        /// The expected value.
         expected: RunHash,
-        /// What the log says.
+        /// The value in the log.
         found: RunHash,
     },
     /// A log of another validator.
     #[error("the score log is of {found}, not of {expected}")]
     WrongHotkey {
-        /// What was asked for.
+        /// The expected value.
         expected: Hotkey,
-        /// What the log says.
+        /// The value in the log.
         found: Hotkey,
     },
-    /// A log of the same hotkey's other registration.
+    /// A log of another registration of the same hotkey.
     #[error("the score log is of a validator registered in block {found}, not in block {expected}")]
     WrongRegistration {
-        /// What was asked for.
+        /// The expected value.
         expected: Height,
-        /// What the log says.
+        /// The value in the log.
         found: Height,
     },
     /// A log of another window.
     #[error("the score log is of window {found}, not of window {expected}")]
     WrongWindow {
-        /// What was asked for.
+        /// The expected value.
         expected: Window,
-        /// What the log says.
+        /// The value in the log.
         found: Window,
     },
-    /// The bytes do not divide into header, lines and trailer.
+    /// Bytes that do not split into header, lines and trailer.
     #[error("the score log is malformed: {0}")]
     Malformed(#[from] WireError),
-    /// The lines are not those that were written.
+    /// A break in the chain of lines.
     #[error("the score log was changed: {0}")]
     Changed(#[from] ChainBreak),
-    /// Not signed by the validator.
-    #[error("the score log is not signed: {0}")]
+    /// A signature that is not the validator's.
+    #[error("the score log is not signed by its validator: {0}")]
     Signature(#[from] SignatureError),
-    /// A line that no validator may write.
+    /// A line with invalid contents.
     #[error("line {line} of the score log is malformed: {error}")]
     Line {
-        /// Which, from 0.
+        /// The line, counted from 0.
         line: u32,
-        /// What is wrong with it.
+        /// The defect.
         error: WireError,
     },
-    /// A line of a kind that is not known.
+    /// A line of an unknown kind.
     #[error("line {line} of the score log is of kind {kind}: kinds go from 1 to 5")]
     LineKind {
-        /// Which, from 0.
+        /// The line, counted from 0.
         line: u32,
         /// Its kind.
         kind: u8,
     },
-    /// The lines of a kind are in order, and so are the kinds.
+    /// A line out of order: kinds must rise, and keys must rise within a kind.
     #[error("line {line} of the score log is out of order: kinds rise, and keys rise within a kind")]
     Order {
-        /// Which, from 0.
+        /// The line, counted from 0.
         line: u32,
     },
 }
 
-/// Where a chain of lines breaks. Lines are counted from 0.
+/// A break in the chain of lines. Lines are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainBreak {
-    /// The header is not the one that the first line carries on.
+    /// The header does not have the hash that the first line holds.
     #[error("its header was edited")]
     Header,
-    /// A line is not the one that the next carries on.
+    /// A line does not have the hash that the next line holds.
     #[error("line {0} was edited")]
     Edited(u32),
-    /// A line is not there.
+    /// A line is missing.
     #[error("line {0} was dropped")]
     Dropped(u32),
-    /// A line stands where another belongs that comes later.
-    #[error("line {found} stands where line {line} belongs")]
+    /// A line stands in the place of another, which comes later.
+    #[error("line {found} stands in the place of line {line}")]
     Reordered {
         /// The line that belongs there.
         line: u32,
-        /// The line that stands there.
+        /// The line that was found there.
         found: u32,
     },
-    /// A line stands in the log twice.
-    #[error("line {0} is there twice")]
+    /// A line appears twice.
+    #[error("line {0} appears twice")]
     Repeated(u32),
-    /// Lines follow after the last.
+    /// Lines follow the last line.
     #[error("line {0} was added")]
     Added(u32),
-    /// The trailer's count is not that of the lines.
+    /// The trailer states another number of lines.
     #[error("it has {found} lines, its trailer says {said}")]
     Count {
-        /// What the trailer says.
+        /// The number in the trailer.
         said: u32,
-        /// How many there are.
+        /// The number of lines.
         found: u32,
     },
 }
 
-/// Why a score log does not replay.
+/// An error in replaying a score log.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ReplayError {
     /// The log has no snapshot, and no log before it was replayed.
-    #[error("nothing is known of the time before window {0}: begin with a log that has a snapshot")]
+    #[error("the standings before window {0} are unknown: begin with a log that has a snapshot")]
     NoStandings(Window),
-    /// The run spec asks for a snapshot that is not there.
-    #[error("the log of window {0} must carry a snapshot, and does not")]
+    /// The run spec asks for a snapshot, and the log has no snapshot.
+    #[error("the log of window {0} must carry a snapshot, but has none")]
     NoSnapshot(Window),
-    /// The run spec asks for no snapshot.
-    #[error("the log of window {0} must not carry a snapshot, and does")]
+    /// The run spec asks for no snapshot, and the log has one.
+    #[error("the log of window {0} must not carry a snapshot, but has one")]
     Snapshot(Window),
-    /// The log does not carry on the one before it.
+    /// The log does not follow the log that was replayed before it.
     #[error("the log of window {window} follows head {previous}, not {last}: a log between them is missing")]
     Gap {
         /// The window of the later log.
         window: Window,
-        /// What it carries on.
+        /// The head that it names as the one before it.
         previous: ScoreLogHead,
         /// The head of the log that was replayed before.
         last: ScoreLogHead,
     },
-    /// The log is of no later window than the one before it.
-    #[error("the log of window {window} follows that of window {last}")]
+    /// The window of the log is not later than that of the log before it.
+    #[error("the log of window {window} cannot follow the log of window {last}: the windows must rise")]
     Past {
-        /// Its window.
+        /// The window of the log.
         window: Window,
-        /// The window before.
+        /// The window of the log before it.
         last: Window,
     },
-    /// The log begins from other standings than the last one ended with, or than its snapshot holds.
-    #[error("the log of window {window} begins from standings {stated}, replayed are {replayed}")]
+    /// The log begins from other standings than the previous log ended with, or than its snapshot holds.
+    #[error("the log of window {window} begins from standings {stated}, the replay has {replayed}")]
     Standings {
         /// The window.
         window: Window,
-        /// What the header says.
+        /// The hash in the header.
         stated: StandingsHash,
-        /// What they are.
+        /// The hash of the replayed standings, or of the snapshot.
         replayed: StandingsHash,
     },
     /// The window cannot be rated.
@@ -173,22 +173,22 @@ pub enum ReplayError {
     Rate {
         /// The window.
         window: Window,
-        /// Why.
+        /// The reason.
         error: RateError,
     },
-    /// Two miners cannot have one uid.
+    /// Two miners with the same uid.
     #[error("window {window}: uid {uid} is given to {first} and to {second}")]
     UidTwice {
         /// The window.
         window: Window,
         /// The uid.
         uid: Uid,
-        /// One of them.
+        /// The first miner.
         first: NeuronId,
-        /// The other.
+        /// The second miner.
         second: NeuronId,
     },
-    /// Something else comes out than the validator says.
+    /// A replayed result that differs from the stated one.
     #[error("window {window}: {difference}")]
     Differs {
         /// The window.

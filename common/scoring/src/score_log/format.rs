@@ -1,4 +1,4 @@
-//! The bytes of header and lines.
+//! Encodes and decodes the header and the lines of a score log.
 
 use super::{Header, KIND, MinerLine, ScoreLog, ScoreLogError, Stated, VERSION, lines};
 use crate::{
@@ -12,10 +12,10 @@ use base::{
 };
 use std::collections::BTreeMap;
 
-/// Bytes of a header.
+/// Number of bytes of a header.
 pub(super) const HEADER_BYTES: usize = 2 + 32 + NeuronId::BYTES + 8 + 4 * 32 + 8 + 3 + 3 * 2;
 
-/// Kinds of lines, in their order in a log.
+/// The kinds of lines, in their order in a log.
 mod kind {
     pub(super) const SNAPSHOT: u8 = 1;
     pub(super) const MINER: u8 = 2;
@@ -24,7 +24,7 @@ mod kind {
     pub(super) const WEIGHT: u8 = 5;
 }
 
-/// What became of a miner, by number.
+/// The numbers of outcomes.
 mod outcome {
     pub(super) const EVALUATED: u8 = 0;
     pub(super) const FAILED: u8 = 1;
@@ -32,11 +32,11 @@ mod outcome {
     pub(super) const GONE: u8 = 3;
 }
 
-/// What the header says of the lines, besides what they hold: that there is a snapshot, even an empty one.
+/// A flag of the header: the log has a snapshot, which may be empty.
 const WITH_SNAPSHOT: u8 = 1;
 
 impl ScoreLog {
-    /// Header and lines, the head, and how many lines there are.
+    /// Encodes header and lines. Returns them with the head and the number of lines.
     pub(super) fn framed(&self) -> (Writer, ScoreLogHead, u32) {
         let mut header = Writer::new();
         write_header(&self.header, self.snapshot.is_some(), &mut header);
@@ -64,7 +64,7 @@ impl ScoreLog {
         lines.finish()
     }
 
-    /// A log from its lines, which are in the order of kinds and keys.
+    /// Creates a log from its lines, which must be in the order of kinds and keys.
     pub(super) fn from_lines(
         (header, with_snapshot): (Header, bool),
         lines: &[lines::Line<'_>],
@@ -95,7 +95,7 @@ impl ScoreLog {
     }
 }
 
-/// Takes the lines of one kind, whose keys rise.
+/// Removes the lines of one kind from the front of `lines`, and decodes them. Their keys must rise.
 fn section<K: Ord + Copy, V>(
     lines: &mut &[lines::Line<'_>],
     kind: u8,
@@ -128,10 +128,10 @@ fn write_header(header: &Header, with_snapshot: bool, to: &mut Writer) {
     to.u16(subnet.uids).u16(subnet.min_allowed).u16(subnet.max_limit);
 }
 
-/// A flag beside [`WITH_SNAPSHOT`]: the subnet's owner has a uid.
+/// A flag of the header: the subnet's owner has a uid.
 const WITH_OWNER: u8 = 2;
 
-/// The header, and whether a snapshot follows.
+/// Decodes the header. Returns it, and whether a snapshot follows.
 pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, bool), ScoreLogError> {
     let mut from = Reader::new(bytes);
     match from.u8("the kind of object")? {
@@ -200,7 +200,7 @@ fn read_miner(from: &mut Reader<'_>) -> Result<(NeuronId, MinerLine), WireError>
     let miner = NeuronId::read(from)?;
     let uid = Uid(from.u16("the miner's uid")?);
     let object = ObjectHash(from.array("the claimed object")?);
-    let (what, offset) = ("what became of a miner", from.offset());
+    let (what, offset) = ("the outcome of a miner", from.offset());
     let outcome = match from.u8(what)? {
         outcome::EVALUATED => Outcome::Evaluated(Evaluation {
             assigned: Losses {

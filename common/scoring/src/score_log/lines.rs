@@ -1,4 +1,5 @@
-//! Lines: each with its number and the hash of the one before, so that any change shows, and shows where.
+//! Encodes and decodes the chain of lines. Each line holds its number and the hash of the line before
+//! it, so that any change is detected and located.
 
 use super::{ChainBreak, ScoreLogError};
 use base::{
@@ -7,16 +8,17 @@ use base::{
     wire::{Reader, WireError, Writer},
 };
 
-/// Most lines of a log: five for each neuron of a subnet of 4096 uids, 16 times as many as there are today.
+/// Maximum number of lines of a log: five for each neuron of a subnet of 4096 uids (16 times
+/// Bittensor's 256).
 pub const MOST_LINES: usize = 5 * 4096;
-/// Bytes of a line before its payload: length, number, hash of the line before, kind.
+/// Number of bytes of a line before its payload: length, number, hash of the line before, kind.
 const LINE_HEAD: usize = 2 + 4 + 32 + 1;
-/// Most bytes of a line; the longest, of an evaluated miner, has 138.
+/// Maximum number of bytes of a line. The longest, of an evaluated miner, has 138.
 pub(super) const MOST_LINE_BYTES: usize = 160;
-/// Bytes after the last line: count, head, signature.
+/// Number of bytes after the last line: count, head, signature.
 pub(super) const TRAILER_BYTES: usize = 4 + 32 + SIGNATURE_BYTES;
 
-/// A line as it was read.
+/// A decoded line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
     pub(super) index: u32,
@@ -26,7 +28,7 @@ pub(super) struct Line<'a> {
     hash: ScoreLogHead,
 }
 
-/// All of a log after its header.
+/// The part of a log after its header.
 #[derive(Debug)]
 pub(super) struct Framed<'a> {
     pub(super) lines: Vec<Line<'a>>,
@@ -34,7 +36,7 @@ pub(super) struct Framed<'a> {
     pub(super) signature: Signature,
 }
 
-/// Writes lines after a header.
+/// A writer of lines after a header.
 #[derive(Debug)]
 pub(super) struct LineWriter {
     out: Writer,
@@ -59,13 +61,14 @@ impl LineWriter {
         self.count += 1;
     }
 
-    /// What was written, the head, the number of lines.
+    /// Returns the written bytes, the head and the number of lines.
     pub(super) fn finish(self) -> (Writer, ScoreLogHead, u32) {
         (self.out, self.head, self.count)
     }
 }
 
-/// Reads what follows a header of `header` bytes, and checks that nothing was changed. The signature is the caller's.
+/// Reads the part after a header of `header` bytes, and checks that no line was changed. Does not check
+/// the signature.
 pub(super) fn read(bytes: &[u8], header: usize) -> Result<Framed<'_>, ScoreLogError> {
     let missing = WireError::Truncated {
         what: "the trailer of a score log",
@@ -120,7 +123,7 @@ fn line<'a>(reader: &mut Reader<'a>) -> Result<Line<'a>, WireError> {
     })
 }
 
-/// The first place where the lines are not those that were written, as far as hashes and numbers tell.
+/// Returns the first break in the chain of lines, by their hashes and numbers.
 fn chain_break(
     lines: &[Line<'_>],
     header: ScoreLogHead,
@@ -135,11 +138,11 @@ fn chain_break(
     }
 }
 
-/// What is wrong with the line that stands at `at` after one of hash `before`.
+/// Returns the break at index `at`, where a line follows one of hash `before`.
 fn break_at(lines: &[Line<'_>], at: usize, before: ScoreLogHead, head: ScoreLogHead) -> ChainBreak {
     let (line, number) = (&lines[at], at as u32);
     if line.previous == before {
-        return ChainBreak::Edited(number); // It carries on its neighbour, so only its number can be wrong.
+        return ChainBreak::Edited(number); // Its hash of the line before is right: its number is wrong.
     }
     if line.index == number {
         let carried_on = lines.get(at + 1).map_or(head, |next| next.previous) == line.hash;
@@ -158,7 +161,7 @@ fn break_at(lines: &[Line<'_>], at: usize, before: ScoreLogHead, head: ScoreLogH
     }
 }
 
-/// What is wrong after `found` lines in good order.
+/// Returns the break after `found` lines in good order, or `None` if the chain is complete.
 fn break_after(found: u32, ends_in_head: bool, said: u32) -> Option<ChainBreak> {
     match (ends_in_head, found.cmp(&said)) {
         (true, std::cmp::Ordering::Equal) => None,

@@ -1,4 +1,5 @@
-//! Computing a log's results: once by the validator, again by whoever doubts it.
+//! Computes the results of a log: for the validator that closes a window, and for any reader that
+//! replays its logs.
 
 use super::{Header, MinerLine, ReplayError, ScoreLog, Stated};
 use crate::{
@@ -8,22 +9,22 @@ use crate::{
 use base::{NeuronId, Uid, Window, digest::ScoreLogHead};
 use std::collections::BTreeMap;
 
-/// What comes out of a window.
+/// The results of a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Results {
-    /// The standings after it.
+    /// The standings after the window.
     pub standings: Standings,
     /// The score of each miner that has a standing.
     pub scores: BTreeMap<NeuronId, Score>,
-    /// The weights, or why there are none.
+    /// The weights, or the reason why no weights can be set.
     pub weights: Result<Weights, WeightsError>,
 }
 
 impl ScoreLog {
-    /// Closes a window: the log to be signed and published, and what comes out of it.
+    /// Closes a window. Returns the log to be signed and published, and its results.
     ///
-    /// `standings` are those before the window; the header's hash of them is filled in here, and a snapshot is added where
-    /// the run spec asks for one.
+    /// `standings` are those before the window. Fills in their hash in the header, and adds a snapshot
+    /// where the run spec asks for one.
     ///
     /// # Errors
     /// The window cannot be rated, or two miners have one uid.
@@ -45,7 +46,7 @@ impl ScoreLog {
         Ok((log, results))
     }
 
-    /// What comes out of the log's measurements, given the standings before it.
+    /// Computes the results of the log's measurements from the standings before it.
     fn results(&self, spec: &ScoringSpec, before: &Standings) -> Result<Results, ReplayError> {
         let window = self.header.window;
         let uids = self.uids()?;
@@ -60,7 +61,7 @@ impl ScoreLog {
         Ok(Results { standings, scores, weights })
     }
 
-    /// The uid of each miner that has one.
+    /// Returns the uid of each miner that is not gone.
     fn uids(&self) -> Result<BTreeMap<NeuronId, Uid>, ReplayError> {
         let mut owners = BTreeMap::new();
         for (&miner, line) in self.miners.iter().filter(|(_, line)| line.outcome != Outcome::Gone) {
@@ -73,16 +74,16 @@ impl ScoreLog {
     }
 }
 
-/// Replays a validator's logs one after the other, beginning with one that has a snapshot.
+/// A replay of a validator's logs, one after the other, beginning with a log that has a snapshot.
 ///
-/// Only logs that [`ScoreLog::open`] has let through should come here.
+/// Pass only logs that [`ScoreLog::open`] has accepted.
 #[derive(Clone, Debug)]
 pub struct Replay {
     spec: ScoringSpec,
     last: Option<Last>,
 }
 
-/// Where a replay stands.
+/// The last log that was replayed.
 #[derive(Clone, Debug)]
 struct Last {
     window: Window,
@@ -91,17 +92,17 @@ struct Last {
 }
 
 impl Replay {
-    /// A replay of a run that is scored by `spec`.
+    /// Creates a replay of a run that is scored by `spec`.
     #[must_use]
     pub fn new(spec: ScoringSpec) -> Self {
         Self { spec, last: None }
     }
 
-    /// Replays the next log: what comes out, if it is what the validator says.
+    /// Replays the next log. Returns its results if they equal the stated ones.
     ///
     /// # Errors
-    /// The log does not follow the last one, cannot be rated, or states something else than comes out; then the replay stays
-    /// where it was.
+    /// The log does not follow the last one, cannot be rated, or states other results. Then the replay
+    /// does not advance.
     pub fn next(&mut self, log: &ScoreLog) -> Result<Results, ReplayError> {
         let window = log.header.window;
         self.check_order(&log.header)?;

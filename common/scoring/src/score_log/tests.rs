@@ -53,7 +53,8 @@ fn evaluated(assigned_after: f64, unassigned_after: f64) -> Outcome {
     Outcome::Evaluated(Evaluation { assigned, unassigned_after })
 }
 
-/// What became of five miners in a window; the fourth is cut now and then, the fifth often fails.
+/// Returns the lines of five miners in a window. The fourth is cut in every second window, the fifth
+/// often fails.
 fn miners(window: u64) -> BTreeMap<NeuronId, MinerLine> {
     let noise = |salt: u64| ((window * 7 + salt) % 5) as f64 / 100.0;
     let fourth = if window.is_multiple_of(2) { Outcome::Cut } else { evaluated(4.0, 4.0625) };
@@ -68,7 +69,7 @@ fn miners(window: u64) -> BTreeMap<NeuronId, MinerLine> {
     .into()
 }
 
-/// The logs of windows 0 to `windows`, with what comes out of each.
+/// Returns the logs of the first `windows` windows, with their results.
 fn story(windows: u64) -> Vec<(ScoreLog, Results)> {
     let mut logs: Vec<(ScoreLog, Results)> = Vec::new();
     for window in 0..windows {
@@ -80,7 +81,7 @@ fn story(windows: u64) -> Vec<(ScoreLog, Results)> {
     logs
 }
 
-/// The log of window 4: the first that carries a snapshot with something in it.
+/// Returns the log of window 4, the first one whose snapshot is not empty.
 fn log() -> ScoreLog {
     story(5).pop().unwrap().0
 }
@@ -109,7 +110,7 @@ fn bytes_are_those_of_version_1() {
     let bytes = signed(&log);
     let unsigned = bytes.len() - SIGNATURE_BYTES;
     assert_eq!(hex::encode(&golden[..unsigned]), hex::encode(&bytes[..unsigned]));
-    assert_eq!(ScoreLog::open(&golden, &expected(4)), Ok(log), "signed long ago");
+    assert_eq!(ScoreLog::open(&golden, &expected(4)), Ok(log), "the golden file's signature verifies");
 }
 
 #[test]

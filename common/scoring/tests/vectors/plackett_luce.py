@@ -1,11 +1,11 @@
-"""Writes plackett_luce.txt: matches rated by PyPI's openskill, for `ratings` to be compared with.
+"""Writes plackett_luce.txt: matches rated by PyPI's openskill, as test vectors for `ratings`.
 
     pip install openskill==6.2.0
     python plackett_luce.py > plackett_luce.txt
 
-Each match is a line `match <players>`, then a line per player: mu, sigma and place before, mu and sigma after. The
-first part is one league of 12 that plays 40 matches, so that differences would add up; the second is 40 matches of 2
-to 20 players with ratings of all sizes. Numbers are Python's shortest ones that read back exactly.
+Each match is a line `match <players>`, then a line per player: mu and sigma before, place, mu and sigma after. The
+first part is one league of 12 players in 40 matches, so that differences add up. The second part is 40 matches of 2
+to 20 players with ratings of all sizes. Numbers have the fewest digits from which Python reads the same number.
 """
 
 import random

@@ -224,7 +224,7 @@ async fn exports(story: &Story) {
         text.split_terminator("\r\n").map(|line| line.split(',').map(str::to_owned).collect()).collect();
     assert_eq!(from_csv.len(), 37);
     assert_eq!(from_csv, parquet_rows(&parquet), "both files hold the same");
-    let slow = |row: &&Vec<String>| row[7] == "the object came below the least byte rate";
+    let slow = |row: &&Vec<String>| row[7] == "the object arrived below the minimum byte rate";
     assert_eq!(from_csv.iter().filter(slow).count(), 3);
 }
 

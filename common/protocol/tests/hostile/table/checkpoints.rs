@@ -16,22 +16,22 @@ pub(super) fn manifest() -> Table {
         change(&mut manifest);
         manifest.to_bytes()
     };
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("cut off", |b| b.pop())
-        .row("a megabyte and a byte", |b| b.resize(checkpoint::MOST_MANIFEST_BYTES + 1, b' '))
-        .row("lists within lists, without end", |b| *b = vec![b'['; 1 << 20])
-        .row("a byte behind it", |b| b.push(b'x'))
+        .row("1 MiB and one byte", |b| b.resize(checkpoint::MOST_MANIFEST_BYTES + 1, b' '))
+        .row("deeply nested lists", |b| *b = vec![b'['; 1 << 20])
+        .row("a trailing byte", |b| b.push(b'x'))
         .row("a later version", |b| *b = write(&|m| m.version = 2))
-        .row("a name that leads out of the folder", |b| {
+        .row("a file name that leads out of the folder", |b| {
             *b = write(&|m| m.parts[0].file = "../a.json".to_owned())
         })
-        .row("a name of something that runs", |b| {
+        .row("a file that can hold code", |b| {
             *b = write(&|m| m.parts[0].file = "pytorch_model.bin".to_owned())
         })
-        .row("its own name", |b| *b = write(&|m| m.parts[0].file = checkpoint::MANIFEST.to_owned()))
+        .row("the manifest's name", |b| *b = write(&|m| m.parts[0].file = checkpoint::MANIFEST.to_owned()))
         .row("names out of order", |b| *b = write(&|m| m.parts.swap(0, 1)))
         .row("a file twice", |b| *b = write(&|m| m.parts[1] = m.parts[0].clone()))
-        .row("no progress", |b| *b = write(&|m| drop(m.parts.pop())))
+        .row("no progress file", |b| *b = write(&|m| drop(m.parts.pop())))
         .row("4,097 files", |b| {
             *b = write(&|m| {
                 let part = m.parts[0].clone();
@@ -51,11 +51,11 @@ pub(super) fn manifest() -> Table {
 pub(super) fn pointer() -> Table {
     let reads = |bytes: Vec<u8>| says(Pointer::read(&bytes));
     let mut rows = Rows::of(objects::pointer().to_bytes(), &reads);
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe9)
         .row("a later version", |b| b[1] = 2)
         .row("cut off", |b| b.pop())
-        .row("a byte behind it", |b| b.push(0));
+        .row("a trailing byte", |b| b.push(0));
     rows.done("Pointer to a checkpoint: `WireError` of `checkpoint::Pointer::read`")
 }
 
@@ -64,21 +64,21 @@ pub(super) fn progress_rows() -> Table {
     let (before, first, count) = (2 + 32 + 32, 2 + 32 + 32 + 32, 2 + 32 + 32 + 32 + 8);
     let mut rows = Rows::of(objects::progress().to_bytes(), &reads);
     let medians = rows.valid.len() - 4 - 8 * 2;
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe8)
         .row("a later version", |b| b[1] = 2)
         .row("another beginning than the run's", |b| b[before] ^= 1)
-        .row("windows that do not follow", |b| b[first] = 2)
-        .row("records of the last windows there are", |b| b[first..first + 8].fill(0xff))
+        .row("windows out of order", |b| b[first] = 2)
+        .row("records of the last possible windows", |b| b[first..first + 8].fill(0xff))
         .row("65,535 records", |b| b[count..count + 2].fill(0xff))
-        .row("too few records to go on", |b| {
+        .row("too few records", |b| {
             b.truncate(count + 2);
             (b[first], b[count], b[count + 1]) = (20, 0, 0);
             b.push(0);
         })
-        .row("medians that are neither there nor not", |b| b[medians - 1] = 2)
+        .row("a flag of the medians that is neither 0 nor 1", |b| b[medians - 1] = 2)
         .row("2^32 - 1 medians", |b| b[medians..medians + 4].fill(0xff))
         .row("cut off", |b| b.pop())
-        .row("a byte behind it", |b| b.push(0));
+        .row("a trailing byte", |b| b.push(0));
     rows.done("Progress of a checkpoint: `ProgressError` of `Progress::read`")
 }

@@ -1,4 +1,4 @@
-//! What neurons write on chain.
+//! Commitments and their fields: the objects that neurons write on chain.
 
 use super::{Rows, Table, says};
 use crate::objects::{self, *};
@@ -11,9 +11,9 @@ pub(super) fn commitment() -> Table {
     let reads = |bytes: Vec<u8>| says(Commitment::from_chain(&bytes));
     let fields = 8 + 4;
     let mut rows = Rows::of(valid, &reads);
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("cut off", |b| b.pop())
-        .row("a byte behind it", |b| b.push(0))
+        .row("a trailing byte", |b| b.push(0))
         .row("four fields", |b| b[fields] = 4 << 2)
         .row("2^30 - 1 fields", |b| drop(b.splice(fields..=fields, [0xfe, 0xff, 0xff, 0xff])))
         .row("a field of an unknown kind", |b| b[fields + 1] = 138)
@@ -52,17 +52,17 @@ pub(super) fn announcement() -> Table {
         .row("an endpoint without a scheme", |f| f[0] = place(["s3.example.com", region, name]))
         .row("an endpoint with a path", |f| f[0] = place(["https://s3.example.com/a", region, name]))
         .row("an endpoint with a user", |f| f[0] = place(["https://a@s3.example.com", region, name]))
-        .row("an address in disguise", |f| f[0] = place(["https://0x7f000001", region, name]))
-        .row("a port that is none", |f| f[0] = place(["https://s3.example.com:0", region, name]))
+        .row("an IP address in hexadecimal", |f| f[0] = place(["https://0x7f000001", region, name]))
+        .row("port 0", |f| f[0] = place(["https://s3.example.com:0", region, name]))
         .row("an endpoint in capitals", |f| f[0] = place(["https://S3.example.com", region, name]))
         .row("a region with a space", |f| f[0] = place([fine, "eu 1", name]))
-        .row("a bucket's name that leads elsewhere", |f| f[0] = place([fine, region, "../x"]))
+        .row("a bucket name with a path", |f| f[0] = place([fine, region, "../x"]))
         .row("R2 with an account in capitals", |f| f[0] = vec![b'A'; 128])
         .row("a claim of a later version", |f| f[1][1] = 2)
         .row("a claim that is cut off", |f| f[1].pop())
         .row("a claim with a byte behind it", |f| f[1].push(0))
         .row("credentials in the place of the claim", |f| f[1] = f[2].clone())
-        .row("an access key of no characters", |f| f[2] = vec![kind::CREDENTIALS, 1, 0, 0, 1, 0, b's'])
+        .row("an empty access key", |f| f[2] = vec![kind::CREDENTIALS, 1, 0, 0, 1, 0, b's'])
         .row("a secret with a line break", |f| f[2] = vec![kind::CREDENTIALS, 1, 1, 0, b'k', 1, 0, b'\n'])
         .row("a secret of 65,535 characters", |f| f[2] = vec![kind::CREDENTIALS, 1, 1, 0, b'k', 0xff, 0xff])
         .row("credentials for a bucket on R2", |f| f[0] = [[b'a'; 64], [b'c'; 64]].concat());

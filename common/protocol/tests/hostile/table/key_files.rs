@@ -16,16 +16,16 @@ pub(super) fn key_file() -> Table {
         json.to_string().into_bytes()
     };
     let mut rows = Rows::of(objects::key_file(), &reads);
-    rows.row("no byte at all", Vec::clear)
-        .row("64 KiB and a byte", |b| b.resize(MOST_BYTES + 1, b' '))
-        .row("lists within lists, without end", |b| *b = vec![b'['; MOST_BYTES])
+    rows.row("no bytes", Vec::clear)
+        .row("64 KiB and one byte", |b| b.resize(MOST_BYTES + 1, b' '))
+        .row("deeply nested lists", |b| *b = vec![b'['; MOST_BYTES])
         .row("cut off", |b| b.pop())
-        .row("a byte behind it", |b| b.push(b'x'))
-        .row("bytes that are no text", |b| b[3] = 0xff)
+        .row("a trailing byte", |b| b.push(b'x'))
+        .row("bytes that are not UTF-8", |b| b[3] = 0xff)
         .row("a number for a phrase", |b| *b = write(&|j| j["secretPhrase"] = 7.into()))
         .row("a crypto type of more than a byte", |b| *b = write(&|j| j["cryptoType"] = 256.into()))
         .row("another kind of key", |b| *b = write(&|j| j["cryptoType"] = 0.into()))
-        .row("an address with a slip", |b| {
+        .row("a mistyped address", |b| {
             *b = write(&|j| j["ss58Address"] = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ".into())
         })
         .row("a public key of 31 bytes, without an address", |b| {
@@ -34,7 +34,7 @@ pub(super) fn key_file() -> Table {
                 j["publicKey"] = "00".repeat(31).into();
             });
         })
-        .row("nobody's: neither an address nor a public key", |b| {
+        .row("neither an address nor a public key", |b| {
             *b = write(&|j| {
                 j["ss58Address"] = serde_json::Value::Null;
                 j["publicKey"] = serde_json::Value::Null;
@@ -47,6 +47,6 @@ pub(super) fn key_file() -> Table {
                 }
             });
         })
-        .row("encrypted by ansible", |b| *b = b"$ANSIBLE_VAULT;1.1;AES256".to_vec());
+        .row("encrypted by Ansible", |b| *b = b"$ANSIBLE_VAULT;1.1;AES256".to_vec());
     rows.done("Key file of a wallet: `KeyFileError` of `KeyFile::read`")
 }

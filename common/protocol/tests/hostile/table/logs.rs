@@ -1,4 +1,4 @@
-//! What validators publish: score logs and records of windows.
+//! Score logs and records of windows: the objects that validators publish.
 
 use super::{Rows, Table, says};
 use crate::objects::*;
@@ -12,9 +12,9 @@ pub(super) fn log() -> Table {
     };
     let whole = score_log().sign(&SENDER).unwrap();
     let mut raw = Rows::of((whole, false), &opens);
-    raw.row("no byte at all", |v| v.0.clear())
+    raw.row("no bytes", |v| v.0.clear())
         .row("a header and no trailer", |v| v.0.truncate(LOG_HEADER))
-        .row("one byte more than any log", |v| v.0.resize(scoring::score_log::MOST_BYTES + 1, 0))
+        .row("one byte more than the longest log", |v| v.0.resize(scoring::score_log::MOST_BYTES + 1, 0))
         .row("an edited header", |v| v.0[90] ^= 1)
         .row("an edited line", |v| v.0[LOG_HEADER + 60] ^= 1)
         .row("a dropped line", |v| {
@@ -34,7 +34,7 @@ pub(super) fn log() -> Table {
         .row("another run", |v| v.0[2] ^= 1)
         .row("another registration of the validator", |v| v.0[66] ^= 1)
         .row("another window", |v| v.0[74] ^= 1)
-        .row("flags that are not known", |v| v.0[218] = 4)
+        .row("unknown flags", |v| v.0[218] = 4)
         .row("an owner's uid without its flag", |v| (v.0[218], v.0[219]) = (1, 1))
         .row("a line that is too short", |v| v.0[line] = 36)
         .row("a line of 65,535 bytes", |v| v.0[line..line + 2].fill(0xff))
@@ -46,7 +46,7 @@ pub(super) fn log() -> Table {
             let first = v.0[line..line + length].to_vec();
             v.0.splice(line..line, first);
         })
-        .row("an outcome that is none", |v| v.0[payload + 40 + 2 + 32] = 9)
+        .row("an unknown outcome", |v| v.0[payload + 40 + 2 + 32] = 9)
         .row("20,481 lines", |v| {
             v.0.truncate(line);
             (0..=MOST_LINES).for_each(|_| {
@@ -61,11 +61,11 @@ pub(super) fn log() -> Table {
 pub(super) fn replay() -> Table {
     let replays = |log: ScoreLog| says(Replay::new(scoring()).next(&log));
     let mut rows = Rows::of(score_log(), &replays);
-    rows.row("no snapshot where one is due", |log| log.snapshot = None)
-        .row("it begins from other standings", |log| log.header.standings.0[0] = 1)
+    rows.row("a missing snapshot", |log| log.snapshot = None)
+        .row("other standings at its beginning", |log| log.header.standings.0[0] = 1)
         .row("one uid for two miners", |log| log.miners.values_mut().for_each(|line| line.uid.0 = 1))
-        .row("another weight than comes out", |log| *log.stated.weights.values_mut().next().unwrap() -= 1)
-        .row("a score left out", |log| log.stated.scores.pop_first());
+        .row("another weight than replayed", |log| *log.stated.weights.values_mut().next().unwrap() -= 1)
+        .row("a missing score", |log| log.stated.scores.pop_first());
     rows.done("Score log, replayed: `ReplayError` of `Replay::next`")
 }
 
@@ -74,16 +74,16 @@ pub(super) fn window_record() -> Table {
     let (window, accepted) = (2 + 32, 2 + 32 + 8);
     let voters = accepted + 2 + 40 + 32;
     let mut rows = Rows::of(record(WINDOW).to_bytes(&RUN), &reads);
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe8)
         .row("a later version", |b| b[1] = 2)
         .row("another run", |b| b[2] ^= 1)
         .row("another window", |b| b[window] = 6)
         .row("65 accepted", |b| b[accepted] = 65)
-        .row("an accepted more than there is", |b| b[accepted] = 2)
+        .row("a count of one accepted too many", |b| b[accepted] = 2)
         .row("65,535 voters", |b| b[voters..voters + 2].fill(0xff))
         .row("one voter twice", |b| b.copy_within(voters + 2..voters + 42, voters + 42))
         .row("cut off", |b| b.pop())
-        .row("a byte behind it", |b| b.push(0));
+        .row("a trailing byte", |b| b.push(0));
     rows.done("Record of a window: `RecordError` of `WindowRecord::open`")
 }

@@ -11,7 +11,7 @@ pub(super) fn run_spec() -> Table {
     let reads = |bytes: Vec<u8>| says(RunSpec::read(&bytes));
     let mut rows = Rows::of(objects::run_spec().to_bytes(), &reads);
     let window = 2 + 2 + 4 + 32 + 2 + 8;
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe2)
         .row("a later version", |b| b[1] = 2)
         .row("a name of 255 characters", |b| b[2] = 255)
@@ -20,7 +20,7 @@ pub(super) fn run_spec() -> Table {
         .row("windows of no blocks", |b| b[window..window + 4].fill(0))
         .row("cut off", |b| b.pop())
         .row("a reserved byte", |b| *b.last_mut().unwrap() = 1)
-        .row("a byte behind it", |b| b.push(0));
+        .row("a trailing byte", |b| b.push(0));
     rows.done("Run spec, its bytes: `RunSpecError` of `RunSpec::read`")
 }
 
@@ -36,8 +36,8 @@ pub(super) fn run_file() -> Table {
     replace("no vocabulary", "vocab = 4096", "vocab = 0");
     replace("a vocabulary of 2^32 - 1", "vocab = 4096", "vocab = 4294967295");
     replace("no inner steps", "inner_steps = 20", "inner_steps = 0");
-    replace("a learning rate that is no number", "peak = 2e-3", "peak = nan");
-    replace("nothing sent of a chunk", "topk = 72", "topk = 0");
+    replace("a NaN learning rate", "peak = 2e-3", "peak = nan");
+    replace("no values sent of a chunk", "topk = 72", "topk = 0");
     replace("more peers than a vote has bits for", "gather_peers = 8", "gather_peers = 40");
     replace("an unknown staleness", "staleness = 0", "staleness = 1");
     rows.done("Run spec, its file: `RunSpecError` of `RunFile::parse`")
@@ -46,35 +46,35 @@ pub(super) fn run_file() -> Table {
 pub(super) fn dataset() -> Table {
     let reads = |bytes: Vec<u8>| says(dataset::Manifest::read(&bytes));
     let mut rows = Rows::of(objects::dataset().to_bytes(), &reads);
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe3)
         .row("a later version", |b| b[1] = 2)
         .row("tokens of 3 bytes", |b| b[2] = 3)
         .row("a vocabulary too large for its tokens", |b| b[3..7].fill(0xff))
-        .row("sequences of a token", |b| b[7..11].copy_from_slice(&[1, 0, 0, 0]))
+        .row("sequences of one token", |b| b[7..11].copy_from_slice(&[1, 0, 0, 0]))
         .row("2^32 - 1 shards", |b| b[43..47].fill(0xff))
-        .row("a shard more than there is", |b| b[43] = 4)
+        .row("a count of one shard too many", |b| b[43] = 4)
         .row("no shard", |b| {
             b[43] = 0;
             b.truncate(47);
         })
-        .row("a shard for nothing known", |b| b[47] = 9)
-        .row("a shard to train on behind one that is held out", |b| b[47] = 1)
-        .row("a shard of part of a block", |b| b[48] = 1)
+        .row("a shard of an unknown role", |b| b[47] = 9)
+        .row("a training shard after a held-out shard", |b| b[47] = 1)
+        .row("a shard that ends within a block", |b| b[48] = 1)
         .row("a shard of 2^64 - 64 sequences", |b| b[48..56].copy_from_slice(&(u64::MAX - 63).to_le_bytes()))
         .row("cut off", |b| b.pop())
-        .row("a byte behind it", |b| b.push(0));
+        .row("a trailing byte", |b| b.push(0));
     rows.done("Dataset's manifest: `ManifestError` of `dataset::Manifest::read`")
 }
 
 pub(super) fn block_table() -> Table {
     let reads = |bytes: Vec<u8>| says(dataset::BlockTable::read(&bytes));
     let mut rows = Rows::of(objects::block_table().to_bytes(), &reads);
-    rows.row("no byte at all", Vec::clear)
+    rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe2)
         .row("a later version", |b| b[1] = 2)
-        .row("a block more than there is", |b| b[2] = 4)
+        .row("a count of one block too many", |b| b[2] = 4)
         .row("2^64 - 1 blocks", |b| b[2..10].fill(0xff))
-        .row("a byte behind it", |b| b.push(0));
+        .row("a trailing byte", |b| b.push(0));
     rows.done("Block table: `WireError` of `dataset::BlockTable::read`")
 }

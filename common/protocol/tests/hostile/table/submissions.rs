@@ -16,11 +16,11 @@ pub(super) fn submission() -> Table {
     let valid = submission_of(0);
     let as_it_is = |bytes: Vec<u8>| open(&bytes, 0);
     let mut raw = Rows::of(valid.clone(), &as_it_is);
-    raw.row("no byte at all", Vec::clear)
+    raw.row("no bytes", Vec::clear)
         .row("the first 20 bytes", |b| b.truncate(20))
-        .row("a byte behind it", |b| b.push(0))
-        .row("cut off by a byte", |b| b.pop())
-        .row("one byte more than any submission of the run", |b| {
+        .row("a trailing byte", |b| b.push(0))
+        .row("cut off by one byte", |b| b.pop())
+        .row("one byte more than the longest submission of the run", |b| {
             b.resize(LAYOUTS[0].most_bytes() as usize + 1, 0)
         })
         .row("another kind of object", |b| b[0] = 0xe1)
@@ -32,31 +32,31 @@ pub(super) fn submission() -> Table {
     rows.row("only a header", |b| b.truncate(HEADER_BYTES + TRAILER_BYTES))
         .row("an unknown codec", |b| b[2] = 9)
         .row("another quantizer than the run's", |b| b[3] = 2)
-        .row("a flag that is neither set nor unset", |b| b[4] = 2)
+        .row("a flag that is neither 0 nor 1", |b| b[4] = 2)
         .row("sealed in a run of open submissions", |b| b[4] = 1)
         .row("a reserved byte", |b| b[5] = 1)
-        .row("hashes of a seal without one", |b| b[192] = 1)
+        .row("hashes of a seal in an open submission", |b| b[192] = 1)
         .row("another run", |b| b[8] ^= 1)
         .row("another spec of the run", |b| b[40] ^= 1)
         .row("another registration of the hotkey", |b| b[104] ^= 1)
         .row("another window", |b| b[112] = 4)
         .row("another base state", |b| b[120] ^= 1)
         .row("too few samples", |b| b[152] = 159)
-        .row("a tensor too few", |b| b[276] = 3)
+        .row("one tensor too few", |b| b[276] = 3)
         .row("2^32 - 1 tensors", |b| b[276..280].fill(0xff))
         .row("a tensor of another shape", |b| b[HEADER_BYTES] = 17)
         .row("a tensor of 2^32 - 1 rows", |b| b[HEADER_BYTES..HEADER_BYTES + 4].fill(0xff))
-        .row("a tensor that begins elsewhere", |b| b[HEADER_BYTES + 8] ^= 1)
-        .row("a table and no body", |b| b.truncate(body + 96))
-        .row("a level that is no number", |b| b[body..body + 4].copy_from_slice(&f32::NAN.to_le_bytes()))
+        .row("a tensor with a wrong offset", |b| b[HEADER_BYTES + 8] ^= 1)
+        .row("a table without a body", |b| b.truncate(body + 96))
+        .row("a NaN level", |b| b[body..body + 4].copy_from_slice(&f32::NAN.to_le_bytes()))
         .row("an infinite level", |b| b[body..body + 4].copy_from_slice(&f32::INFINITY.to_le_bytes()))
-        .row("weights of codes that are not theirs", |b| b[body + 19] ^= 1)
-        .row("codes of more bytes than any have", |b| b[body + 21] = 1)
-        .row("positions of more bytes than any have", |b| b[body + 23] = 1)
-        .row("codes of one byte less", |b| b[body + 20] -= 1)
-        .row("positions of one byte less", |b| b[body + 22] -= 1)
+        .row("wrong weights in the table of the codes", |b| b[body + 19] ^= 1)
+        .row("more bytes of codes than possible", |b| b[body + 21] = 1)
+        .row("more bytes of positions than possible", |b| b[body + 23] = 1)
+        .row("one byte of codes too few", |b| b[body + 20] -= 1)
+        .row("one byte of positions too few", |b| b[body + 22] -= 1)
         .row("a byte between body and digest", |b| b.insert(b.len() - 96, 0))
-        .row("cut off within its last group, and signed", |b| b.remove(b.len() - 97));
+        .row("cut off within its last group, and signed again", |b| b.remove(b.len() - 97));
     raw.rows.append(&mut rows.rows);
     raw.done("Submission: `SubmissionError` of `Submission::open`")
 }
@@ -71,8 +71,8 @@ pub(super) fn bodies_of_centroids() -> Table {
     let mut rows = Rows::of(submission_of(1), &signed);
     rows.row("an infinite scale", |b| b[body..body + 4].copy_from_slice(&f32::INFINITY.to_le_bytes()))
         .row("a negative scale", |b| b[body + 3] |= 0x80)
-        .row("a small magnitude that is the larger one", |b| (b[body + 12], b[body + 13]) = (9, 8));
-    rows.done("Its values, two magnitudes for each chunk (`sign-centroid`): `BodyError`")
+        .row("a small magnitude above the large one", |b| (b[body + 12], b[body + 13]) = (9, 8));
+    rows.done("Values of a submission, two magnitudes per chunk (`sign-centroid`): `BodyError`")
 }
 
 pub(super) fn bodies_of_signs() -> Table {
@@ -81,21 +81,21 @@ pub(super) fn bodies_of_signs() -> Table {
     let mut rows = Rows::of(submission_of(4), &signed);
     // The scale, the lengths of the group, 6 magnitudes, 36 signs.
     let signs = body + 4 + 4 + 6;
-    rows.row("a scale that is no number", |b| b[body..body + 4].copy_from_slice(&f32::NAN.to_le_bytes()))
+    rows.row("a NaN scale", |b| b[body..body + 4].copy_from_slice(&f32::NAN.to_le_bytes()))
         .row("a negative scale", |b| b[body + 3] |= 0x80)
-        .row("a sign more than there are values", |b| b[signs + 4] |= 0x10)
+        .row("one sign too many", |b| b[signs + 4] |= 0x10)
         .row("codes beside the signs", |b| b[body + 4] = 1);
-    rows.done("Its values, a sign each and a magnitude for each chunk (`sign`): `BodyError`")
+    rows.done("Values of a submission, signs and one magnitude per chunk (`sign`): `BodyError`")
 }
 
 pub(super) fn bodies_of_values() -> Table {
     let body = HEADER_BYTES + 16 * LAYOUTS[2].tensors().len();
     let signed = |bytes: Vec<u8>| open(&repaired(bytes), 2);
     let mut rows = Rows::of(submission_of(2), &signed);
-    rows.row("codes, where there are none", |b| b[body] = 1)
+    rows.row("codes in a format without codes", |b| b[body] = 1)
         .row("an infinite value", |b| b[body + 4..body + 8].copy_from_slice(&f32::INFINITY.to_le_bytes()))
-        .row("a value that is no number", |b| b[body + 4..body + 8].copy_from_slice(&f32::NAN.to_le_bytes()));
-    rows.done("Its values as they are (`f32`): `BodyError`")
+        .row("a NaN value", |b| b[body + 4..body + 8].copy_from_slice(&f32::NAN.to_le_bytes()));
+    rows.done("Values of a submission, unquantized (`f32`): `BodyError`")
 }
 
 fn unseal(bytes: &[u8], opener: &[u8]) -> Option<String> {
@@ -117,19 +117,19 @@ pub(super) fn sealed() -> Table {
     };
     let mut rows = Rows::of((parcel.bytes.clone(), false), &opens);
     rows.row("an open submission", |v| v.0 = submission_of(1))
-        .row("a reserved byte behind the seal", |v| v.0[256] = 1)
-        .row("changed, and neither hashed nor signed again", |v| v.0[300] ^= 1)
-        .row("a body that its header does not commit to", |v| {
+        .row("a reserved byte after the seal", |v| v.0[256] = 1)
+        .row("a changed body, neither hashed nor signed again", |v| v.0[300] ^= 1)
+        .row("a body of another hash than its header says", |v| {
             v.0[HEADER_BYTES + 40] ^= 1;
             v.0 = repaired(v.0.clone());
         })
-        .row("it opens to a tensor of another shape", |v| {
+        .row("a plaintext with a tensor of another shape", |v| {
             *v = (parcel.plain.clone(), true);
             v.0[0] ^= 1;
         })
-        .row("it opens to too little", |v| *v = (parcel.plain[..80].to_vec(), true))
-        .row("it opens to nothing", |v| *v = (Vec::new(), true))
-        .row("it opens to a negative scale", |v| {
+        .row("a plaintext that is too short", |v| *v = (parcel.plain[..80].to_vec(), true))
+        .row("an empty plaintext", |v| *v = (Vec::new(), true))
+        .row("a plaintext with a negative scale", |v| {
             *v = (parcel.plain.clone(), true);
             v.0[16 * 4 + 3] |= 0x80;
         });
@@ -145,17 +145,17 @@ pub(super) fn key_object() -> Table {
         opener.sign(&SENDER).to_vec()
     };
     let mut rows = Rows::of(sign(&|_| ()), &opens);
-    rows.row("no byte at all", Vec::clear)
-        .row("a byte too few", |b| b.pop())
-        .row("a byte too many", |b| b.push(0))
+    rows.row("no bytes", Vec::clear)
+        .row("one byte too few", |b| b.pop())
+        .row("one byte too many", |b| b.push(0))
         .row("zeros", |b| *b = vec![0; KEY_BYTES])
         .row("a later version", |b| b[1] = 2)
         .row("another run", |b| *b = sign(&|k| k.run.0[0] ^= 1))
         .row("another window", |b| *b = sign(&|k| k.window = Window(6)))
         .row("another registration of the hotkey", |b| *b = sign(&|k| k.neuron.registered.0 += 1))
         .row("another submission", |b| *b = sign(&|k| k.object.0[0] ^= 1))
-        .row("a second key", |b| *b = sign(&|k| k.key = SealKey::new([8; 32])))
-        .row("signed by somebody else", |b| *b = parcel.opener.sign(&key(8)).to_vec())
+        .row("another key", |b| *b = sign(&|k| k.key = SealKey::new([8; 32])))
+        .row("signed by another hotkey", |b| *b = parcel.opener.sign(&key(8)).to_vec())
         .row("a changed signature", |b| *b.last_mut().unwrap() ^= 1);
     rows.done("Key of a sealed submission: `KeyError` of `Sealed::unseal`")
 }

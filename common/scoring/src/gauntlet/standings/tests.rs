@@ -3,7 +3,7 @@ use crate::gauntlet::{Losses, proof::ProofSpec};
 use base::{Height, Hotkey};
 use proptest::prelude::*;
 
-/// A run of few windows: z 1, a verdict after 4.
+/// Returns the rules of a short run: z 1, a verdict after 4 windows.
 fn spec() -> ScoringSpec {
     let mut spec = ScoringSpec { z: Millionths::ONE, ..ScoringSpec::default() };
     let ProofSpec::MovingAverage(proof) = &mut spec.proof;
@@ -15,7 +15,8 @@ fn miner(index: u8) -> NeuronId {
     NeuronId { hotkey: Hotkey([index; 32]), registered: Height(100 - u64::from(index)) }
 }
 
-/// An update that lowers the loss on unassigned data from 4 to `after`, and on assigned data by `margin` more.
+/// Returns the outcome of an update that lowers the loss on unassigned data from 4 to `after`, and on
+/// assigned data by `margin` more (relative to the loss before).
 fn evaluated(after: f64, margin: f64) -> Outcome {
     let assigned = Losses { before: 4.0, after: after - 4.0 * margin };
     Outcome::Evaluated(Evaluation { assigned, unassigned_after: after })
@@ -82,7 +83,7 @@ fn a_failure_costs_a_quarter_and_three_in_a_row_cost_all() {
 
 #[test]
 fn failures_leave_the_sum_of_ratings_as_it_is() {
-    // Were a failure to lower its miner's mu, the others would lose the same again when it comes back.
+    // If a failure lowered its miner's mu, the others would lose as much to it when it comes back.
     let mut standings = Standings::default();
     for window in 0..200u64 {
         let outcome = |index: u8| match (window + u64::from(index)) % 3 {
@@ -133,12 +134,13 @@ fn nobody_is_left_out() {
     let start = after(&Standings::default(), &[(1, evaluated(3.9, 1e-3)), (2, evaluated(3.8, 1e-3))]);
     let error = start.after(&spec(), &window(&[(1, Outcome::Cut)])).unwrap_err();
     assert_eq!(error, RateError::Unaccounted(miner(2)));
-    assert!(error.to_string().contains("is rated, but nothing is said of what became of it"));
+    assert!(error.to_string().contains("is rated, but the window has no outcome for it"));
 }
 
 #[test]
 fn copies_gain_nothing_by_being_equal() {
-    // As ties, four equal updates at the top would all gain; drawn by lot, mu stays where it was in sum.
+    // As ties, four equal updates at the top would all gain. With a drawn order, the sum of mu stays
+    // the same.
     let outcomes: Vec<_> = (1..=4).map(|index| (index, evaluated(3.9, 0.0))).collect();
     let standings = after(&Standings::default(), &outcomes);
     let sum: i64 = standings.iter().map(|(_, standing)| standing.rating.mu().0).sum();

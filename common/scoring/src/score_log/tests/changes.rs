@@ -1,4 +1,4 @@
-//! Every way to change a log, told from every other.
+//! Tests that each kind of change of a log is detected and named.
 
 use super::*;
 
@@ -28,7 +28,7 @@ impl Parts {
     }
 }
 
-/// What a change of the parts is taken for.
+/// Returns the error of a log whose parts are changed.
 fn changed(change: impl FnOnce(&mut Parts)) -> ScoreLogError {
     let mut parts = Parts::of(&signed(&log()));
     change(&mut parts);
@@ -43,7 +43,7 @@ fn count() -> usize {
 fn an_edited_line_is_named() {
     for line in 0..count() {
         for byte in [2, 10, 38, 40] {
-            // Number, hash of the line before, kind, payload.
+            // The bytes: number, hash of the line before, kind, payload.
             let error = changed(|parts| parts.lines[line][byte] ^= 4);
             assert_eq!(error, ScoreLogError::Changed(ChainBreak::Edited(line as u32)), "byte {byte}");
         }
@@ -105,7 +105,7 @@ fn a_log_made_anew_with_another_line_has_a_wrong_signature() {
     writer.u32(count).raw(&head.0).raw(signature);
     let error = ScoreLog::open(&writer.into_bytes(), &expected(4)).unwrap_err();
     assert_eq!(error, ScoreLogError::Signature(SignatureError::Wrong(validator().hotkey)));
-    assert!(error.to_string().starts_with("the score log is not signed: the signature is not one of 5"));
+    assert!(error.to_string().starts_with("the score log is not signed by its validator: the signature is"));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
     assert!(ScoreLog::open(&[&bytes[..], &[0]].concat(), &expected(4)).is_err());
 }
 
-/// A log whose lines the validator itself has signed, though no log has them.
+/// Returns the error of a log with invalid lines that the validator itself has signed.
 fn nonsense(write: impl FnOnce(&mut lines::LineWriter)) -> ScoreLogError {
     let header = Parts::of(&signed(&log())).header;
     let mut lines = lines::LineWriter::new(&header);
@@ -189,7 +189,7 @@ fn lines_that_no_log_has_are_refused_though_signed() {
             to.u16(1).raw(&[0; 32]).u8(7);
         });
     });
-    let text = "line 0 of the score log is malformed: what became of a miner at offset 74 is 7: \
+    let text = "line 0 of the score log is malformed: the outcome of a miner at offset 74 is 7: \
                 0 is evaluated, 1 failed, 2 cut, 3 gone";
     assert_eq!(outcome.to_string(), text);
 }

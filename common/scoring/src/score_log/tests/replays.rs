@@ -1,4 +1,4 @@
-//! Whoever replays a log gets what the validator got, or is told the first item that differs.
+//! Tests that a replay gives the validator's results, or names the first item that differs.
 
 use super::*;
 use crate::{
@@ -16,7 +16,7 @@ fn replay_from(logs: &[(ScoreLog, Results)]) -> Replay {
     replay
 }
 
-/// What a changed log of window 4 replays to.
+/// Returns the error of replaying a changed log of window 4.
 fn refused<T>(change: impl FnOnce(&mut ScoreLog) -> T) -> ReplayError {
     let mut log = log();
     change(&mut log);
@@ -38,7 +38,7 @@ fn logs_replay_bit_for_bit_from_any_snapshot() {
 fn a_replay_begins_with_a_snapshot() {
     let logs = story(3);
     let error = Replay::new(spec()).next(&logs[1].0).unwrap_err();
-    let text = "nothing is known of the time before window 1: begin with a log that has a snapshot";
+    let text = "the standings before window 1 are unknown: begin with a log that has a snapshot";
     assert_eq!(error.to_string(), text);
 }
 
@@ -49,7 +49,7 @@ fn a_missing_log_and_an_old_one_are_told_apart() {
     assert!(matches!(replay.next(&logs[3].0), Err(ReplayError::Gap { window: Window(3), .. })));
     let error = replay.next(&logs[1].0).unwrap_err();
     assert_eq!(error, ReplayError::Past { window: Window(1), last: Window(1) });
-    assert_eq!(replay.next(&logs[2].0).as_ref(), Ok(&logs[2].1), "the replay stayed where it was");
+    assert_eq!(replay.next(&logs[2].0).as_ref(), Ok(&logs[2].1), "the replay did not advance");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn another_spec_replays_to_something_else() {
     assert!(matches!(error, ReplayError::Differs { .. }), "{error}");
 }
 
-/// Any standing that a snapshot can hold.
+/// Generates any standing that a snapshot can hold.
 fn any_standing() -> impl Strategy<Value = Standing> {
     let rating =
         (any::<i64>(), any::<i64>()).prop_map(|(mu, sigma)| Rating::new(Millionths(mu), Millionths(sigma)));
