@@ -46,13 +46,13 @@ pub struct Progress {
 /// A phase of a preparation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Reads text to train the tokenizer.
+    /// The reading of text that trains the tokenizer.
     Training,
-    /// Tokenizes the text.
+    /// The tokenization of the text.
     Tokenizing,
-    /// Writes the sequences into the shards, in the drawn order.
+    /// The copy of the sequences into the shards, in the drawn order.
     Shuffling,
-    /// Hashes the blocks of the shards.
+    /// The hashing of the shards' blocks.
     Hashing,
 }
 

@@ -68,42 +68,42 @@ fn always() -> f64 {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Fault {
-    /// Delays the answer.
+    /// A delay of the answer.
     Delay {
         /// The delay, in milliseconds.
         ms: u64,
     },
-    /// Does not serve the request. Answers with a status and a meaningless body.
+    /// A status and a meaningless body, without serving the request.
     Status {
         /// An HTTP status from 400 to 599.
         code: u16,
     },
-    /// Does not serve the request. Answers with a redirect (307).
+    /// A redirect (307), without serving the request.
     Redirect {
         /// The target of the redirect.
         to: String,
     },
-    /// Does not serve the request. Closes the connection without an answer.
+    /// A closed connection without an answer. The request is not served.
     Reset,
-    /// Serves the request, then closes the connection without an answer.
+    /// A closed connection without an answer, after the request is served.
     Lose,
-    /// Cuts the body of the answer.
+    /// A cut in the body of the answer.
     Truncate {
         /// The number of bytes before the cut.
         after: u64,
     },
-    /// Replaces the body of the answer by meaningless bytes.
+    /// A meaningless body in place of the answer's.
     Garbage,
-    /// Appends endless bytes to the body of the answer, and removes its length.
+    /// An endless body: endless bytes follow the body of the answer, and its length is removed.
     Endless,
-    /// Sends the body of the answer slowly, in small pieces.
+    /// A slow body: the answer arrives in small pieces.
     Trickle {
         /// The number of bytes in a piece.
         bytes: usize,
         /// The time between pieces, in milliseconds.
         ms: u64,
     },
-    /// Replaces the object, after this answer, by another one of the same size.
+    /// A replacement of the object, after this answer, by another one of the same size.
     Swap,
 }
 
