@@ -1,7 +1,7 @@
-# Sourced by the scripts of this folder: what a machine must have.
+# Checks the tools that a machine needs. Sourced by the scripts of this folder.
 
-# Names every missing tool together with the command that installs it, and ends with 2 if there is one. Then makes sure of
-# libtorch, which the engine is built with.
+# Prints each missing tool with the command that installs it, and exits with 2 if a tool is missing.
+# Then installs libtorch if necessary: the engine needs it.
 require_tools() {
     local missing=0
     need 'cargo' 'cargo --version' \
@@ -15,10 +15,10 @@ require_tools() {
     export LIBTORCH
 }
 
-# need NAME TEST INSTALL: reports NAME as missing unless TEST succeeds.
+# need NAME TEST INSTALL: reports that NAME is missing unless TEST succeeds.
 need() {
     if ! sh -c "$2" >/dev/null 2>&1; then
-        printf 'missing: %s\n    to install it: %s\n' "$1" "$3" >&2
+        printf 'missing: %s\n    install it: %s\n' "$1" "$3" >&2
         missing=1
     fi
 }

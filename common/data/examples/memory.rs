@@ -1,8 +1,10 @@
-//! How much memory and time a large input takes: `cargo run -p data --example memory -- MEGABYTES [text|jsonl]`.
+//! Measures the memory and time of a large preparation:
+//! `cargo run -p data --example memory -- MEGABYTES [text|jsonl]`.
 //!
-//! Writes that many megabytes of words into a temporary folder, one line in two thousand being 1 MB long, and prepares
-//! them. Prints seconds, megabytes a second, and the most memory that the process held.
-#![allow(clippy::unwrap_used)] // A program that cannot go on should stop here.
+//! Writes that many megabytes of words into a temporary folder, and prepares them. One line in two
+//! thousand is 1 MB long. Prints the seconds, the megabytes per second, and the peak memory of the
+//! process.
+#![allow(clippy::unwrap_used)] // A failed step must stop the program.
 
 use data::{Format, Meter, Options, TokenizerChoice, prepare};
 use std::{
@@ -32,10 +34,10 @@ fn main() {
     let seconds = began.elapsed().as_secs_f64();
     println!("{report}");
     println!("{seconds:.1} s, {:.2} MB/s", (megabytes << 20) as f64 / 1e6 / seconds);
-    println!("most memory: {before} before, {} after", most_memory());
+    println!("peak memory: {before} before, {} after", most_memory());
 }
 
-/// Lines of words that are drawn by a counter, so that every run has the same ones.
+/// Writes lines of pseudo-random words. Every run writes the same words.
 fn write(path: &Path, bytes: usize, format: Format) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let (mut state, mut written, mut line) = (1u64, 0, 0u64);
@@ -45,7 +47,7 @@ fn write(path: &Path, bytes: usize, format: Format) {
         let mut text = String::new();
         while text.len() < length {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // Few words are frequent and many are rare, as in a language.
+            // A few words are frequent and many are rare, as in a natural language.
             let rank = (state >> 40) >> ((state >> 32) % 20);
             text += &format!("w{rank:x} ");
         }
@@ -58,7 +60,7 @@ fn write(path: &Path, bytes: usize, format: Format) {
     file.flush().unwrap();
 }
 
-/// The most memory that this process held, as the system reports it.
+/// Returns the peak memory of this process, as the system reports it.
 fn most_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

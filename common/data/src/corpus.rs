@@ -1,4 +1,4 @@
-//! All documents of all inputs, one after the other, in pieces of bounded size.
+//! The documents of all inputs in order, in pieces of bounded size.
 
 use crate::{
     Format, InputError, Options, Piece, Warning,
@@ -12,49 +12,50 @@ use protocol::dataset::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The BLAKE3 `derive_key` context of the lot that is drawn for a document.
+/// The BLAKE3 `derive_key` context of a document's lot.
 const LOT_CONTEXT: &str = "muster v1 document lot";
 
-/// Where reading stands: between two pieces.
+/// A reading position: a place between two pieces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
-    /// Place in the list of inputs.
+    /// The index in the list of inputs.
     pub(crate) input: usize,
-    /// Bytes (after decompression) or rows of it that are done.
+    /// The number of finished bytes (after decompression) or rows of that input.
     pub(crate) offset: u64,
-    /// The lot of the document that goes on from here.
+    /// The lot of the document that continues here, if any.
     pub(crate) open: Option<Lot>,
-    /// The hash of those bytes.
+    /// The hash of the finished bytes.
     pub(crate) prefix: Option<[u8; 32]>,
 }
 
-/// What has been read.
+/// The counts of documents, lines and bytes that were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Documents with text.
     pub documents: u64,
-    /// Those among them that are kept aside.
+    /// Documents with text that are held out.
     pub held_out: u64,
-    /// Documents without text, which were left out.
+    /// Documents without text, which were skipped.
     pub empty: u64,
     /// Documents that were longer than a piece.
     pub cut: u64,
-    /// Lines that were left out because they are no object with the text.
+    /// Lines that were skipped because they are not an object with the text.
     pub bad_lines: u64,
     /// Bytes of text.
     pub bytes: u64,
 }
 
-/// Numbers drawn for a document by the seed and its (first) piece: the same document always has the same ones.
+/// The random numbers of a document, drawn from the seed and its first piece. The same document always
+/// has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lot {
-    /// Decides whether it is kept aside.
+    /// The number that decides whether the document is held out.
     aside: u64,
-    /// Decides whether a tokenizer is trained on it.
+    /// The number that decides whether the document trains the tokenizer.
     sample: u64,
 }
 
-/// A piece whose fate is decided.
+/// A piece with its role: training or held out.
 #[derive(Debug)]
 pub(crate) struct Fated {
     pub(crate) text: String,
@@ -63,14 +64,14 @@ pub(crate) struct Fated {
     pub(crate) last: bool,
 }
 
-/// Reads the inputs one after the other.
+/// The reader of all inputs.
 pub(crate) struct Corpus<'a> {
     inputs: &'a [Input],
     options: &'a Options,
     position: Position,
     source: Option<Source>,
     pending: VecDeque<Piece>,
-    /// Bytes of the inputs that are done.
+    /// The bytes of the finished inputs.
     done: u64,
     pub(crate) counts: Counts,
     pub(crate) warnings: Vec<Warning>,
@@ -83,19 +84,19 @@ enum Source {
 }
 
 impl<'a> Corpus<'a> {
-    /// All documents from a position on.
+    /// Creates a reader that starts at `position`.
     pub(crate) fn new(inputs: &'a [Input], options: &'a Options, position: Position, counts: Counts) -> Self {
         let done = inputs.iter().take(position.input).map(|input| input.length).sum();
         let (source, pending, warnings) = (None, VecDeque::new(), Vec::new());
         Self { inputs, options, position, source, pending, done, counts, warnings }
     }
 
-    /// What was asked for.
+    /// Returns the options of the preparation.
     pub(crate) fn options(&self) -> &Options {
         self.options
     }
 
-    /// Where reading stands. Between two batches this is all there is to know.
+    /// Returns the reading position. Between two batches it is the complete state of the reader.
     pub(crate) fn position(&self) -> Position {
         let mut position = self.position.clone();
         match &self.source {
@@ -107,7 +108,7 @@ impl<'a> Corpus<'a> {
         position
     }
 
-    /// Bytes of the inputs, as they lie on the disk, that have been read.
+    /// Returns the number of bytes read from the inputs, before decompression.
     pub(crate) fn taken(&self) -> u64 {
         let length = self.inputs.get(self.position.input).map_or(0, |input| input.length);
         self.done
@@ -119,10 +120,10 @@ impl<'a> Corpus<'a> {
             }
     }
 
-    /// Pieces with about `bytes` of text together; none at the end.
+    /// Reads pieces with about `bytes` of text in total. Returns an empty list at the end.
     pub(crate) fn batch(&mut self, bytes: usize) -> Result<Vec<Fated>, InputError> {
         let (mut batch, mut length) = (Vec::new(), 0);
-        // Only between two pieces of the source can reading go on later.
+        // Pending pieces are finished first: reading can resume only between two pieces of the source.
         while length < bytes || !self.pending.is_empty() {
             let Some(piece) = self.next()? else { break };
             length += piece.text.len();
@@ -140,7 +141,7 @@ impl<'a> Corpus<'a> {
         Ok(None)
     }
 
-    /// Counts a piece and decides its fate; none for a document without text.
+    /// Counts a piece and decides its role. Returns `None` for a document without text.
     fn decide(&mut self, piece: Piece) -> Option<Fated> {
         let Piece { place, text, first, last } = piece;
         if first && last && text.is_empty() {
@@ -162,7 +163,7 @@ impl<'a> Corpus<'a> {
         Some(Fated { text, role, lot, last })
     }
 
-    /// The next piece of any input.
+    /// Returns the next piece, from the next input if necessary.
     fn next_piece(&mut self) -> Result<Option<Piece>, InputError> {
         loop {
             if let Some(piece) = self.pending.pop_front() {
@@ -228,12 +229,13 @@ impl Lot {
         Self { aside: number(), sample: number() }
     }
 
-    /// Whether a tokenizer that is trained on this share of the text sees the document.
+    /// Checks whether the document belongs to the sample that trains a tokenizer on this share of the text.
     pub(crate) fn is_sampled(self, share: f64) -> bool {
         share >= 1.0 || self.is_below(self.sample, share)
     }
 
-    /// Whether a uniform number falls into the first part of this share; 53 bits decide, as an f64 holds them.
+    /// Checks whether a uniform 64-bit number is below `share` of its range. Compares 53 bits, which an
+    /// f64 holds exactly.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
     fn is_below(self, number: u64, share: f64) -> bool {
         ((number >> 11) as f64) < share * (1u64 << 53) as f64
@@ -241,7 +243,7 @@ impl Lot {
 }
 
 impl InputError {
-    /// Whether it concerns one line, and reading can go on behind it.
+    /// Checks whether the error concerns a single line, so that reading can continue after it.
     fn is_bad_line(&self, format: Format) -> bool {
         let line = matches!(
             self,
@@ -251,7 +253,7 @@ impl InputError {
     }
 }
 
-/// A document in pieces of at most `most` bytes.
+/// Splits a piece into pieces of at most `most` bytes.
 fn pieces(piece: Piece, most: usize) -> VecDeque<Piece> {
     if piece.text.len() <= most {
         return [piece].into();

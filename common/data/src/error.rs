@@ -1,17 +1,17 @@
-//! Why text did not become shards: what failed, where, and what to do.
+//! Errors of a preparation. Each names the failure, its place and the remedy.
 
 use crate::{Place, tokenizer::TokenizerError};
 use base::Exit;
 use protocol::dataset::ManifestError;
 use std::{io, path::PathBuf};
 
-/// Why a preparation ended early. What was written until then stays; the same command goes on from there.
+/// The error of a preparation. Finished work is kept, and the same command resumes it.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// The options contradict each other.
+    /// The options are invalid.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// An input cannot be read, or does not hold what it should.
+    /// An input cannot be read, or has invalid content.
     #[error(transparent)]
     Input(#[from] InputError),
     /// The tokenizer cannot be loaded, trained or used.
@@ -20,189 +20,189 @@ pub enum PrepareError {
     /// The shards cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// Who watches asked for it.
-    #[error("stopped: the same command goes on from here")]
+    /// The [`Watch`](crate::Watch) stopped the preparation.
+    #[error("stopped: run the same command again to continue")]
     Stopped,
 }
 
-/// Options that make no sense.
+/// The error of invalid options.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OptionsError {
-    /// Nothing to read.
-    #[error("there is no input: name files, folders, patterns, or - for standard input")]
+    /// No input was given.
+    #[error("no input: give files, folders, patterns, or - for standard input")]
     NoInput,
-    /// Not a share.
-    #[error("the held-out part is {0}: it is a share of the documents, from 0 to below 1")]
+    /// The held-out share is out of range.
+    #[error("the held-out share is {0}: it must be at least 0 and less than 1")]
     HeldOut(f64),
-    /// A number outside its range.
-    #[error("{what} is {found}: it lies between {least} and {most}")]
+    /// A number is out of range.
+    #[error("{what} is {found}: it must be between {least} and {most}")]
     Range {
         /// The option.
         what: &'static str,
-        /// Its value.
+        /// The value.
         found: u64,
-        /// The smallest that works.
+        /// The minimum.
         least: u64,
-        /// The largest that works.
+        /// The maximum.
         most: u64,
     },
-    /// Documents cannot be separated by nothing.
+    /// The separator is empty.
     #[error("the separator is empty: leave it out to take each file as one document")]
     Separator,
-    /// Training reads the text before it is tokenized.
+    /// Training a tokenizer needs standard input twice.
     #[error(
-        "standard input can be read only once, and training a tokenizer reads the text twice: \
+        "standard input can be read only once, but training a tokenizer reads the text twice: \
          write it to a file first, or give a tokenizer"
     )]
     TrainOnStandardInput,
 }
 
-/// What is wrong with an input.
+/// The error of an input.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// No such file or folder.
-    #[error("there is no {}: check the path", .0.display())]
+    /// A file or folder does not exist.
+    #[error("{} does not exist: check the path", .0.display())]
     Missing(PathBuf),
-    /// A pattern that names nothing.
+    /// No file matches a pattern.
     #[error("no file matches {0}")]
     NoMatch(String),
-    /// A pattern that is none.
-    #[error("{pattern} is no pattern: {reason}")]
+    /// A pattern is invalid.
+    #[error("{pattern} is not a valid pattern: {reason}")]
     Pattern {
-        /// What was given.
+        /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
-    /// A folder without text.
+    /// A folder contains no text.
     #[error(
-        "{} holds no .txt, .md, .jsonl, .ndjson or .parquet file (.gz and .zst may follow): \
-         name the format to read other files", .0.display()
+        "{} contains no .txt, .md, .jsonl, .ndjson or .parquet file (.gz and .zst may follow): \
+         give the format to read other files", .0.display()
     )]
     NothingIn(PathBuf),
-    /// A name that tells no format.
-    #[error("{0} does not tell by its name what it holds: name the format (text, jsonl, parquet)")]
+    /// A file name does not tell the format.
+    #[error("unknown format of {0}: give the format (text, jsonl, parquet)")]
     Format(String),
-    /// Parquet is read from its end.
-    #[error("{0} cannot be read as Parquet: it must be an uncompressed file (Parquet compresses by itself)")]
+    /// Parquet needs a seekable file, since it is read from its end.
+    #[error("cannot read {0} as Parquet: it must be an uncompressed file (Parquet compresses by itself)")]
     ParquetStream(String),
-    /// The system refuses.
-    #[error("{name} cannot be read{}: {source}", at_line(*.line))]
+    /// The system cannot read a file.
+    #[error("cannot read {name}{}: {source}", at_line(*.line))]
     Read {
         /// The file.
         name: String,
         /// The line, where lines are counted.
         line: Option<u64>,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Bytes that are no text.
+    /// A text is not UTF-8.
     #[error(
         "{place}: byte {offset} of the input is not UTF-8: convert the file (`iconv -f ENCODING -t UTF-8`) or leave it out"
     )]
     NotUtf8 {
-        /// Where.
+        /// The place of the byte.
         place: Place,
-        /// Position of the byte in the (decompressed) input.
+        /// The position of the byte in the (decompressed) input.
         offset: u64,
     },
-    /// A line that is no JSON object.
+    /// A line is not a JSON object.
     #[error("{place}: not a JSON object: {reason}: correct the line, or skip bad lines")]
     Json {
-        /// Where.
+        /// The place of the line.
         place: Place,
-        /// What the parser says.
+        /// The error of the parser.
         reason: String,
     },
-    /// An object without the text.
+    /// An object does not have the text field.
     #[error(
         "{place}: the object has no field {field:?}: name the field that holds the text, or skip bad lines"
     )]
     NoField {
-        /// Where.
+        /// The place of the object.
         place: Place,
         /// The field.
         field: String,
     },
-    /// A field that holds no text.
-    #[error("{place}: the field {field:?} is {found}, not a text: name another field, or skip bad lines")]
+    /// The text field is not a string.
+    #[error("{place}: the field {field:?} is {found}, not a string: name another field, or skip bad lines")]
     NotText {
-        /// Where.
+        /// The place of the object.
         place: Place,
         /// The field.
         field: String,
-        /// What it is.
+        /// The kind of value in the field.
         found: &'static str,
     },
-    /// A line that would not fit into memory.
-    #[error("{place}: the line is longer than {limit} bytes: is this JSON with one object a line?")]
+    /// A line is too long for memory.
+    #[error("{place}: the line is longer than {limit} bytes: is this JSON with one object per line?")]
     LongLine {
-        /// Where.
+        /// The place of the line.
         place: Place,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// Not Parquet, or damaged.
-    #[error("{name} is not a Parquet file that can be read{}: {reason}", at_row(*.row))]
+    /// A file is not Parquet, or it is damaged.
+    #[error("cannot read the Parquet file {name}{}: {reason}", at_row(*.row))]
     Parquet {
         /// The file.
         name: String,
-        /// The row, once rows are read.
+        /// The row, if reading of rows has begun.
         row: Option<u64>,
-        /// What the reader says.
+        /// The error of the reader.
         reason: String,
     },
-    /// A file without the column.
+    /// A Parquet file does not have the text column.
     #[error("{name} has no column {column:?}; it has {has}: name the column that holds the text")]
     NoColumn {
         /// The file.
         name: String,
         /// The column.
         column: String,
-        /// The columns there are.
+        /// The columns that the file has.
         has: String,
     },
-    /// A column of something else.
-    #[error("column {column:?} of {name} is {found}, not one text a row: name another column")]
+    /// The text column does not hold strings.
+    #[error("column {column:?} of {name} is {found}, not one string per row: name another column")]
     NotTextColumn {
         /// The file.
         name: String,
         /// The column.
         column: String,
-        /// Its type.
+        /// The type of the column.
         found: String,
     },
-    /// Nothing to tokenize.
-    #[error("there is no text in {0}: every document is empty")]
+    /// All documents are empty.
+    #[error("no text in {0}: every document is empty")]
     Empty(String),
-    /// An input that is not what it was.
+    /// An input has changed since the preparation began.
     #[error(
-        "{0} has changed since the preparation began: going on would mix old and new text; \
-         start over (--restart), or bring the old input back"
+        "{0} has changed since the preparation began: to continue would mix old and new text; \
+         start over (--restart), or restore the old input"
     )]
     Changed(String),
 }
 
-/// Why the output folder does not take the shards.
+/// The error of the output folder.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The disk is full.
-    #[error("no space is left for {}: make room, then run the same command again; it goes on where it was", .0.display())]
+    #[error("no space left for {}: free some space, then run the same command again to continue", .0.display())]
     NoSpace(PathBuf),
-    /// The system refuses.
-    #[error("{} cannot be written: {source}", .path.display())]
+    /// The system cannot write a file or folder.
+    #[error("cannot write {}: {source}", .path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Two at once.
+    /// Another preparation uses the folder.
     #[error("another preparation is writing to {}: wait for it, or choose another folder", .0.display())]
     Busy(PathBuf),
-    /// Other options than those it began with.
+    /// The options differ from those of the begun preparation.
     #[error(
-        "{} was begun with {option} = {was}, now it is {now}: give the same options to go on, \
+        "{} was begun with {option} = {was}, now it is {now}: give the same options to continue, \
          choose another folder, or start over (--restart)", .folder.display()
     )]
     OtherOptions {
@@ -210,52 +210,52 @@ pub enum OutputError {
         folder: PathBuf,
         /// The option that differs.
         option: String,
-        /// Its value then.
+        /// The value of the begun preparation.
         was: String,
-        /// Its value now.
+        /// The value now.
         now: String,
     },
-    /// Files of somebody else.
+    /// The folder holds files of other origin.
     #[error("{} is not empty and was not begun by this command: choose another folder", .0.display())]
     Foreign(PathBuf),
-    /// The notes about the work are damaged.
-    #[error("{} cannot be understood ({reason}): start over (--restart)", .path.display())]
+    /// A file of the journal, or the manifest, is damaged.
+    #[error("{} is damaged ({reason}): start over (--restart)", .path.display())]
     Journal {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// Shards that are not as they were left.
-    #[error("{} has {found} bytes, {expected} were written: it was changed or lost; start over (--restart)", .path.display())]
+    /// A shard has another length than the journal says.
+    #[error("{} has {found} bytes instead of {expected}: it was changed or lost; start over (--restart)", .path.display())]
     Shard {
         /// The shard.
         path: PathBuf,
-        /// Its length.
+        /// The length, in bytes.
         found: u64,
-        /// The length that was noted.
+        /// The expected length, in bytes.
         expected: u64,
     },
-    /// A dataset that its manifest cannot describe.
+    /// A manifest is invalid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// Less than a block.
+    /// The text does not fill a block.
     #[error(
-        "the text gives {found} tokens to train on, a block of 64 sequences of {sequence} has {block}: \
+        "the text gives {found} training tokens, but a block of 64 sequences of {sequence} tokens has {block}: \
          give more text, or a smaller sequence length"
     )]
     TooLittle {
-        /// Tokens there are.
+        /// The number of training tokens.
         found: u64,
-        /// Tokens of a block.
+        /// The number of tokens in a block.
         block: u64,
-        /// Tokens of a sequence.
+        /// The number of tokens in a sequence.
         sequence: u32,
     },
 }
 
 impl PrepareError {
-    /// How a program ends that met this.
+    /// Returns the exit code of a program that ends with this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -268,7 +268,7 @@ impl PrepareError {
 }
 
 impl OutputError {
-    /// What the system's refusal to write `path` means.
+    /// Converts an error of the system about `path`.
     pub(crate) fn new(path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         match source.kind() {

@@ -1,4 +1,4 @@
-//! Files that are there completely or not at all, and what they are called.
+//! Atomic writes of files, and the names of a dataset's files.
 
 use crate::OutputError;
 use protocol::dataset::{Manifest, Role, Shard};
@@ -9,26 +9,28 @@ use std::{
     path::Path,
 };
 
-/// The manifest of a dataset's folder: canonical bytes of [`protocol::dataset::Manifest`].
+/// The file name of the manifest: canonical bytes of [`protocol::dataset::Manifest`].
 pub const MANIFEST: &str = "manifest";
-/// The tokenizer of a dataset's folder.
+/// The file name of the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// The folder of notes about the work, within a dataset's folder.
+/// The name of the folder for the journal, in a dataset's folder.
 pub(crate) const NOTES: &str = ".prepare";
 
-/// The file of a shard's tokens; shards of a role are numbered from 0, in the manifest's order.
+/// Returns the name of the file with a shard's tokens. The shards of a role are numbered from 0, in the
+/// manifest's order.
 #[must_use]
 pub fn shard_name(role: Role, number: u64) -> String {
     format!("{}-{number:05}.tokens", prefix(role))
 }
 
-/// The file of a shard's block table: canonical bytes of [`protocol::dataset::BlockTable`].
+/// Returns the name of the file with a shard's block table: canonical bytes of
+/// [`protocol::dataset::BlockTable`].
 #[must_use]
 pub fn blocks_name(role: Role, number: u64) -> String {
     format!("{}-{number:05}.blocks", prefix(role))
 }
 
-/// The shards of a manifest with the files of their tokens.
+/// Iterates over the shards of a manifest, with the names of their token files.
 pub fn shard_files(manifest: &Manifest) -> impl Iterator<Item = (String, &Shard)> {
     let named = |role| move |(number, shard)| (shard_name(role, number), shard);
     let training = (0..).zip(manifest.training()).map(named(Role::Training));
@@ -42,7 +44,7 @@ fn prefix(role: Role) -> &'static str {
     }
 }
 
-/// Whether a preparation may have written a file of this name.
+/// Checks whether a preparation may have written a file of this name.
 pub(crate) fn is_ours(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let name = name.strip_suffix(TEMPORARY).unwrap_or(&name);
@@ -54,10 +56,10 @@ pub(crate) fn is_ours(name: &OsStr) -> bool {
     name == MANIFEST || name == TOKENIZER || numbered(name, Role::Training) || numbered(name, Role::HeldOut)
 }
 
-/// What a file is called until it is complete.
+/// The suffix of a file's name until the file is complete.
 const TEMPORARY: &str = ".new";
 
-/// Writes a file so that at every instant either the old or the new one is there, also after a crash.
+/// Writes a file atomically: at every moment, also after a crash, either the old or the new file exists.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     let mut new = path.as_os_str().to_owned();
     new.push(TEMPORARY);
@@ -71,12 +73,12 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), OutputEr
     write().map_err(|source| OutputError::new(path, source))
 }
 
-/// Makes names of a folder last.
+/// Syncs a folder, so that the names of its files survive a crash.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 pub(crate) fn remove(path: &Path) -> Result<(), OutputError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OutputError::new(path, error)),

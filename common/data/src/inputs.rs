@@ -1,4 +1,4 @@
-//! Which files are read, in which order, and as what.
+//! Finds the input files, their order, and their formats.
 
 use crate::{Format, InputError, STANDARD_INPUT};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// How an input is compressed as a whole.
+/// The compression of a whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Compression {
@@ -18,31 +18,31 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// One input, and by what we know it again.
+/// An input, with the properties that identify it when a preparation resumes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Input {
-    /// The file, absolute; none is standard input.
+    /// The absolute path of the file; `None` for standard input.
     pub(crate) path: Option<PathBuf>,
     pub(crate) format: Format,
     pub(crate) compression: Compression,
-    /// Bytes of the file; 0 for standard input.
+    /// The length of the file in bytes; 0 for standard input.
     pub(crate) length: u64,
-    /// Nanoseconds since 1970 of its last change; 0 for standard input.
+    /// The time of the last change, in nanoseconds since 1970; 0 for standard input.
     pub(crate) modified: u64,
 }
 
-/// All inputs, and what was passed over in folders.
+/// All inputs, and the files that were skipped in folders.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) inputs: Vec<Input>,
-    /// Files of a kind that we do not read, in folders.
+    /// The number of files of unknown format in folders.
     pub(crate) passed_over: u64,
-    /// One of them.
+    /// One of those files.
     pub(crate) example: Option<PathBuf>,
 }
 
 impl Input {
-    /// Whether the other is read in the same way from the same place, whatever it holds.
+    /// Checks whether the path, format and compression are the same. The content may differ.
     pub(crate) fn is_place_of(&self, other: &Self) -> bool {
         let place = |input: &Self| (input.path.clone(), input.format, input.compression);
         place(self) == place(other)
@@ -58,8 +58,8 @@ impl fmt::Display for Input {
     }
 }
 
-/// Finds the inputs in the order in which they are read: as they are named, folders in the order of their names. A
-/// file that is named twice is read once.
+/// Finds the inputs in the order in which they are read: the given order, and within folders the order
+/// of names. A file that is given twice is read once.
 pub(crate) fn find(names: &[PathBuf], format: Option<Format>) -> Result<Found, InputError> {
     let mut search = Search {
         format,
@@ -73,7 +73,7 @@ pub(crate) fn find(names: &[PathBuf], format: Option<Format>) -> Result<Found, I
 
 struct Search {
     format: Option<Format>,
-    /// Files of a kind that we read, repeated ones included.
+    /// The number of files of known format, including repeated ones.
     named: u64,
     seen: BTreeSet<PathBuf>,
     found: Found,
@@ -115,11 +115,11 @@ impl Search {
         if paths.is_empty() {
             return Err(InputError::NoMatch(pattern.into()));
         }
-        // As in folders, hidden files are passed by.
+        // Hidden files are skipped, as in folders.
         paths.iter().filter(|path| !is_hidden(path)).try_for_each(|path| self.named(path))
     }
 
-    /// A file or folder that was asked for by its name.
+    /// Adds a file or a folder that was given by name or by pattern.
     fn named(&mut self, path: &Path) -> Result<(), InputError> {
         if !path.is_dir() {
             let (format, compression) = kind(path, self.format);
@@ -134,7 +134,7 @@ impl Search {
         }
     }
 
-    /// What lies in a folder, in the order of names. Hidden files, and links to folders, are passed by.
+    /// Adds the files of a folder, in the order of names. Skips hidden files, and links to folders.
     fn folder(&mut self, folder: &Path) -> Result<(), InputError> {
         let read = |source| read_error(folder, source);
         let entries = fs::read_dir(folder).map_err(read)?.collect::<Result<Vec<_>, _>>().map_err(read)?;
@@ -189,7 +189,8 @@ fn read_error(path: &Path, source: io::Error) -> InputError {
     InputError::Read { name: path.display().to_string(), line: None, source }
 }
 
-/// What a file's name says about it; a format that was asked for overrules the name.
+/// Returns the format and the compression of a file by its name. The format that the options give has
+/// precedence.
 fn kind(path: &Path, asked: Option<Format>) -> (Option<Format>, Compression) {
     let extension = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let (inner, compression) = match extension(path).as_deref() {

@@ -1,4 +1,4 @@
-//! Notes about the work, by which a preparation goes on where an earlier one ended.
+//! The journal: files that let a preparation resume where an earlier one ended.
 
 use crate::{
     Format, InputError, OutputError, PrepareError, Report,
@@ -15,24 +15,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How far the work is.
+/// The progress of the work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Journal {
     pub(crate) position: Position,
     pub(crate) counts: Counts,
-    /// Tokens in the order of the text.
+    /// The number of tokens in the order of the text.
     pub(crate) tokenized: Totals,
-    /// All text is tokenized; the numbers of tokens are those of whole blocks and sequences.
+    /// Whether all text is tokenized. Then the numbers of tokens are those of whole blocks and sequences.
     pub(crate) complete: bool,
-    /// Tokens of the shards.
+    /// The number of tokens in the shards.
     pub(crate) shuffled: Totals,
-    /// Tokens after the last whole block or sequence.
+    /// The number of tokens after the last whole block or sequence.
     pub(crate) dropped: u64,
-    /// The result, once there is one.
+    /// The result, once the preparation is finished.
     pub(crate) report: Option<Report>,
 }
 
-/// The output folder, locked, and the notes in it.
+/// The locked output folder, and the journal in it.
 pub(crate) struct Work {
     folder: PathBuf,
     notes: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Takes the folder; empties it first if that is asked for.
+    /// Opens and locks the folder. With `restart`, removes the work of an earlier preparation.
     pub(crate) fn open(folder: &Path, restart: bool) -> Result<Self, OutputError> {
         let fail = |source| OutputError::new(folder, source);
         let notes = folder.join(NOTES);
@@ -63,7 +63,7 @@ impl Work {
         Ok(this)
     }
 
-    /// Removes what an earlier preparation wrote; the notes that say so go last but one, the lock stays.
+    /// Removes the files of an earlier preparation. Its inputs and options are removed last. The lock stays.
     fn clear(&self) -> Result<(), OutputError> {
         let fail = |source| OutputError::new(&self.folder, source);
         remove(&self.journal())?;
@@ -79,7 +79,7 @@ impl Work {
         sync_folder(&self.folder).map_err(fail)
     }
 
-    /// Where tokens are in the order of the text, until they are shuffled.
+    /// Returns the folder that holds the tokens in the order of the text until they are shuffled.
     pub(crate) fn tokenized(&self) -> &Path {
         &self.notes
     }
@@ -90,8 +90,9 @@ impl Work {
         roles.try_for_each(|role| remove(&self.notes.join(shard_name(role, 0))))
     }
 
-    /// Checks that this is the work that was begun here; notes it, if none was. Inputs that lie behind `until` are not
-    /// read yet and may have changed; without it none may.
+    /// Checks that the options and inputs are those of the work that was begun here. Stores them if no
+    /// work was begun. Inputs after `until` are not read yet and may have changed. If `until` is
+    /// `None`, no input may have changed.
     pub(crate) fn agree(
         &self,
         options: &Map<String, Value>,
@@ -122,12 +123,12 @@ impl Work {
         })
     }
 
-    /// How far the work is.
+    /// Loads the progress. Returns the initial state if no work was begun.
     pub(crate) fn load(&self) -> Result<Journal, OutputError> {
         Ok(self.read("journal")?.unwrap_or_default())
     }
 
-    /// Notes how far the work is; the shards have been saved before.
+    /// Saves the progress. The caller has saved the shards before.
     pub(crate) fn save(&self, journal: &Journal) -> Result<(), OutputError> {
         self.write("journal", journal)
     }
@@ -157,7 +158,7 @@ impl Work {
 
 fn same_inputs(before: &[Input], now: &[Input], until: Option<&Position>) -> Result<(), InputError> {
     let same = |at: usize| match (before.get(at), now.get(at), until) {
-        // The one that is being read: the bytes that were read are compared when it is opened.
+        // The input in progress. Its bytes up to the position are compared when it is opened.
         (Some(before), Some(now), Some(until)) if at == until.input && now.format != Format::Parquet => {
             until.offset == 0 || before.is_place_of(now)
         }

@@ -1,10 +1,10 @@
-//! JSONL: one object a line, one of its fields is the document.
+//! Reader of JSONL: one object per line, with the document in one of its fields.
 
 use crate::{InputError, Piece, Place, inputs::Input, stream::Stream};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
-/// The longest line: it is held in memory while it is read.
+/// The maximum length of a line, in bytes. A line is held in memory.
 pub(crate) const LONGEST_LINE: usize = 64 << 20;
 
 /// The documents of a JSONL file.
@@ -15,11 +15,11 @@ pub(crate) struct Jsonl {
     longest: usize,
 }
 
-/// What an object holds under the field's name.
+/// The value of the field in an object.
 #[derive(Debug, PartialEq)]
 enum Found {
     Text(String),
-    /// `null` counts as an empty document.
+    /// `null`, which counts as an empty document.
     Null,
     Other(&'static str),
     Nothing,
@@ -30,7 +30,8 @@ impl Jsonl {
         Self { name: input.to_string(), stream, field: field.into(), longest: LONGEST_LINE }
     }
 
-    /// The next document; empty lines are passed by. After an error about a line, the next call goes on behind it.
+    /// Reads the next document. Skips empty lines. After an error about a line, the next call continues
+    /// after that line.
     pub(crate) fn next(&mut self) -> Result<Option<Piece>, InputError> {
         loop {
             let place = Place { name: self.name.clone(), line: self.stream.line() };
@@ -50,7 +51,7 @@ impl Jsonl {
         }
     }
 
-    /// Length of the line at the window's beginning, with its end.
+    /// Returns the length of the line at the start of the window, including its newline.
     fn find_line(&mut self, place: &Place) -> Result<Option<usize>, InputError> {
         let mut searched = 0;
         loop {
@@ -70,7 +71,7 @@ impl Jsonl {
     }
 }
 
-/// The document of a line that begins at `offset`.
+/// Reads the document of a line that begins at `offset`.
 fn document(line: &[u8], offset: u64, field: &str, place: &Place) -> Result<String, InputError> {
     let line = if offset == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
     let text = std::str::from_utf8(line).map_err(|error| InputError::NotUtf8 {
@@ -85,7 +86,7 @@ fn document(line: &[u8], offset: u64, field: &str, place: &Place) -> Result<Stri
             Err(InputError::NotText { place: place.clone(), field: field.into(), found })
         }
         Err(error) => {
-            // Its "line 1" is the line that we name ourselves.
+            // The parser's "line 1" is removed: the place names the line already.
             let reason = error.to_string().replace(" at line 1 column ", " at column ");
             Err(InputError::Json { place: place.clone(), reason })
         }
@@ -99,7 +100,7 @@ fn find(line: &str, field: &str) -> Result<Found, serde_json::Error> {
     Ok(found)
 }
 
-/// Reads an object for the sake of one field; the last one of that name counts.
+/// A visitor that reads one field of an object. If the field is repeated, the last value counts.
 struct Object<'a>(&'a str);
 
 impl<'de> Visitor<'de> for Object<'_> {

@@ -1,8 +1,9 @@
-//! Text into tokens: text, JSONL and Parquet become the shards, block tables and manifest of a dataset.
+//! Prepares datasets: tokenizes text, JSONL and Parquet into shards, block tables and a manifest.
 //!
-//! [`prepare`] does all of it, in memory that does not grow with the input, and goes on where a killed run ended. Tokens
-//! lie on the disk twice until their sequences have been shuffled. What a dataset is stands in [`protocol::dataset`]; this
-//! crate reads and writes files for it. It neither assigns data nor trains on it, and has no network.
+//! [`prepare`] does all of the work. Its memory does not grow with the input. It resumes where a killed
+//! run ended. Until the sequences are shuffled, the disk holds all tokens twice. [`protocol::dataset`]
+//! defines datasets; this crate reads and writes their files. It does not assign data, does not train,
+//! and uses no network.
 //!
 //! ```
 //! use data::{Options, Quiet, TokenizerChoice, prepare};
@@ -18,8 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Next: [`Options`], then the file `prepare` for the order of the work, `corpus` for documents,
-//! `shards` for files, `shuffle` for the order of sequences.
+//! Next: [`Options`], then the module `prepare` for the steps, `corpus` for documents, `shards` for
+//! files, `shuffle` for the order of sequences.
 
 mod corpus;
 mod error;
@@ -50,12 +51,12 @@ pub use tokenizer::{END_OF_TEXT, TextTokenizer, TokenizerChoice, TokenizerError}
 
 use std::fmt;
 
-/// Where in the inputs something is.
+/// A place in the inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file, or standard input.
     pub name: String,
-    /// The line; of Parquet, the row. Both from 1.
+    /// The line, or the row of a Parquet file. Both are counted from 1.
     pub line: u64,
 }
 
@@ -70,8 +71,8 @@ impl fmt::Display for Place {
 pub(crate) struct Piece {
     pub(crate) place: Place,
     pub(crate) text: String,
-    /// The document begins here.
+    /// Whether the document begins with this piece.
     pub(crate) first: bool,
-    /// The document ends here.
+    /// Whether the document ends with this piece.
     pub(crate) last: bool,
 }

@@ -1,4 +1,4 @@
-//! Shows a preparation's progress to a person: one line that renews itself on a terminal, plain lines elsewhere.
+//! Progress display: one line that is redrawn on a terminal, plain lines elsewhere.
 
 use crate::{Phase, Progress, Warning, Watch};
 use std::{
@@ -7,30 +7,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Columns of the bar.
+/// The width of the bar, in columns.
 const BAR: usize = 24;
-/// What it takes until a speed says something about the rest.
+/// The time after which the speed is good enough to estimate the remaining time.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Warnings of a kind that are shown; the rest is in the report's counts.
+/// The number of warnings of a kind that are shown. The report counts all of them.
 const MOST_WARNINGS: u32 = 5;
 
-/// Writes progress and warnings.
+/// A [`Watch`] that writes progress and warnings for people.
 pub struct Meter<W> {
     out: W,
     terminal: bool,
     phase: Option<Phase>,
-    /// When the phase began, and the bytes that were done then.
+    /// The start of the phase, and the bytes that were done at that time.
     began: (Instant, u64),
-    /// When a line was shown last, and the bytes that it told of.
+    /// The time of the last shown line, and the bytes that it showed.
     shown: Option<(Instant, u64)>,
-    /// Columns that the terminal's line fills.
+    /// The number of columns that the line on the terminal fills.
     width: usize,
     cuts: u32,
     bad_lines: u32,
 }
 
 impl<W: Write + Send> Meter<W> {
-    /// Shows progress on `out`, which is a terminal or not.
+    /// Creates a meter that writes to `out`. `terminal` says whether `out` is a terminal.
     pub fn new(out: W, terminal: bool) -> Self {
         let began = (Instant::now(), 0);
         Self { out, terminal, phase: None, began, shown: None, width: 0, cuts: 0, bad_lines: 0 }
@@ -43,7 +43,8 @@ impl<W: Write + Send> Meter<W> {
         }
     }
 
-    /// Five times a second on a terminal, every ten seconds elsewhere, and when a phase begins or ends.
+    /// Checks whether to show a line now: five times a second on a terminal, every ten seconds
+    /// elsewhere, and when a phase begins or ends.
     fn is_due(&self, now: Instant, progress: &Progress) -> bool {
         let pause = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
         let ended = progress.total == Some(progress.done);
@@ -61,7 +62,7 @@ impl<W: Write + Send> Meter<W> {
         }
     }
 
-    /// Nobody is served by ending the work because its progress cannot be shown.
+    /// Writes text and ignores errors: the work must not fail because its progress cannot be shown.
     fn write(&mut self, text: &str) {
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
     }
@@ -92,13 +93,14 @@ impl<W: Write + Send> Watch for Meter<W> {
         let count = *count;
         if count <= MOST_WARNINGS {
             self.finish();
-            let more = if count == MOST_WARNINGS { " (more of this kind are only counted)" } else { "" };
+            let more =
+                if count == MOST_WARNINGS { " (further warnings of this kind are only counted)" } else { "" };
             self.write(&format!("warning: {warning}{more}\n"));
         }
     }
 }
 
-/// What a line says, `elapsed` after the phase began with `before` bytes done.
+/// Returns the line to show `elapsed` after the phase began with `before` bytes done.
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
 fn describe(progress: &Progress, elapsed: Duration, before: u64, bar: bool) -> String {
     let Progress { phase, done, total, counts, tokens } = progress;
@@ -173,7 +175,7 @@ mod tests {
         meter.finish();
         let text = String::from_utf8(out).unwrap();
         assert!(!text.contains('\r') && text.lines().count() < 20, "{text}");
-        assert_eq!(text.matches("warning: left out: x").count(), 5);
+        assert_eq!(text.matches("warning: skipped: x").count(), 5);
         assert!(text.lines().last().unwrap().starts_with("tokenizing 100 %"), "{text}");
     }
 }

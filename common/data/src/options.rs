@@ -1,4 +1,4 @@
-//! What a preparation is asked to do.
+//! The options of a preparation.
 
 use crate::{OptionsError, tokenizer::TokenizerChoice};
 use base::digest::TokenizerHash;
@@ -10,63 +10,67 @@ use std::path::PathBuf;
 /// The name of standard input among the inputs.
 pub const STANDARD_INPUT: &str = "-";
 
-/// What an input holds.
+/// The format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Plain text: a file is one document, or several with a separator.
+    /// Plain text: a file is one document, or several documents with a separator between them.
     Text,
-    /// One JSON object a line.
+    /// JSONL: one JSON object per line.
     Jsonl,
-    /// Parquet: one document a row.
+    /// Parquet: one document per row.
     Parquet,
 }
 
-/// What to read, how to tokenize it, and where to put it. All but the fields of [`Pace`], `skip_bad_lines` and
-/// `restart` decide about the bytes that come out.
+/// The options of a preparation. All of them affect the resulting bytes, except `pace`,
+/// `skip_bad_lines` and `restart`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Files, folders (read recursively, in the order of their names), patterns, or [`STANDARD_INPUT`].
     pub inputs: Vec<PathBuf>,
     /// The folder for shards, tokenizer and manifest.
     pub out: PathBuf,
-    /// What the inputs hold; by default their names tell.
+    /// The format of the inputs; by default, the file names tell it.
     pub format: Option<Format>,
-    /// What stands between documents of a text file; by default a file is one document.
+    /// The separator between documents of a text file; by default, a file is one document.
     pub separator: Option<String>,
     /// The field of JSON objects that holds the text.
     pub field: String,
     /// The column of Parquet files that holds the text.
     pub column: String,
-    /// Where the tokenizer comes from.
+    /// The source of the tokenizer.
     pub tokenizer: TokenizerChoice,
-    /// The token that ends each document; by default the first of [`crate::END_OF_TEXT`] that the tokenizer has.
+    /// The token that ends each document; by default, the first of [`crate::END_OF_TEXT`] that the
+    /// tokenizer has.
     pub end_of_text: Option<String>,
-    /// The share of documents kept aside, from 0 to below 1.
+    /// The share of documents that is held out: at least 0, less than 1.
     pub held_out: f64,
-    /// Chooses which documents are kept aside, which ones a tokenizer is trained on, and the order of the sequences.
+    /// The seed that draws the held-out documents, the documents that train a tokenizer, and the order
+    /// of sequences.
     pub seed: u64,
-    /// Tokens of a sequence: shards hold whole blocks of 64 sequences.
+    /// The length of a sequence, in tokens. Shards hold whole blocks of 64 sequences.
     pub sequence: u32,
-    /// The most tokens of a shard, rounded down to whole blocks.
+    /// The maximum size of a shard in tokens, rounded down to whole blocks.
     pub shard_tokens: u64,
-    /// Bytes of a document that are tokenized at once; longer ones are cut at a line's end. Bounds memory, as the batch
-    /// of [`Pace`] does: the tokenizer holds some 100 bytes for each byte of text that it works on.
+    /// The maximum bytes of a document that are tokenized at once. Longer documents are cut at the end
+    /// of a line. This bounds memory, as the batch of [`Pace`] does: the tokenizer needs about 100
+    /// bytes for each byte of text.
     pub max_document: usize,
-    /// Leave out lines of JSONL that are no object with the text, instead of ending.
+    /// Whether to skip JSONL lines that are not an object with the text, instead of failing.
     pub skip_bad_lines: bool,
-    /// Remove what an earlier preparation left in the folder.
+    /// Whether to remove the work of an earlier preparation in the folder first.
     pub restart: bool,
-    /// How often progress is saved.
+    /// The sizes of batches, and the interval of saves.
     pub pace: Pace,
 }
 
-/// How much is done between two looks at the world. Does not change the result.
+/// The sizes of batches, and the interval of saves. They do not change the result.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Bytes of text that are tokenized together, in parallel; bytes of sequences that are shuffled together.
+    /// The bytes of text that are tokenized together in parallel, and the bytes of sequences that are
+    /// shuffled together.
     pub batch: usize,
-    /// Bytes of text, or of shuffled sequences, between two saved positions.
+    /// The bytes of text, or of shuffled sequences, between two saves.
     pub save: u64,
 }
 
@@ -77,7 +81,7 @@ impl Default for Pace {
 }
 
 impl Options {
-    /// Usual options for these inputs: 1 % held out, sequences of 2048 tokens, shards of 2^26 tokens.
+    /// Creates the default options: 1 % held out, sequences of 2048 tokens, shards of 2^26 tokens.
     #[must_use]
     pub fn new(inputs: Vec<PathBuf>, out: PathBuf, tokenizer: TokenizerChoice) -> Self {
         Self {
@@ -100,7 +104,7 @@ impl Options {
         }
     }
 
-    /// Refuses what cannot work, before anything is read.
+    /// Checks the options before anything is read.
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
         let range = |what, found, least, most| match (least..=most).contains(&found) {
             true => Ok(()),
@@ -115,7 +119,7 @@ impl Options {
         if self.separator.as_ref().is_some_and(String::is_empty) {
             return Err(OptionsError::Separator);
         }
-        range("the longest part of a document", self.max_document as u64, 64, 16 << 20)?;
+        range("the maximum size of a document part", self.max_document as u64, 64, 16 << 20)?;
         range("the sequence length", self.sequence.into(), 2, 1 << 20)?;
         let most = (MOST_BLOCKS * self.block_tokens()).min(1 << 32);
         range("the size of a shard in tokens", self.shard_tokens, self.block_tokens(), most)?;
@@ -128,17 +132,18 @@ impl Options {
         Ok(())
     }
 
-    /// Tokens of a block, the unit of shards and hashes.
+    /// Returns the number of tokens in a block, the unit of shards and hashes.
     pub(crate) fn block_tokens(&self) -> u64 {
         u64::from(self.sequence) * BLOCK
     }
 
-    /// Tokens of a full shard: whole blocks.
+    /// Returns the number of tokens in a full shard: whole blocks.
     pub(crate) fn full_shard(&self) -> u64 {
         self.shard_tokens - self.shard_tokens % self.block_tokens()
     }
 
-    /// The options that decide about the result, by name. `tokenizer` is the hash of the file, if there is one.
+    /// Returns the options that affect the result, by name. `tokenizer` is the hash of the given file,
+    /// if any.
     pub(crate) fn identity(&self, tokenizer: Option<TokenizerHash>) -> Map<String, Value> {
         let tokenizer = match (&self.tokenizer, tokenizer) {
             (TokenizerChoice::Train { vocab, sample }, _) => {

@@ -1,6 +1,7 @@
-//! Parquet: one document a row, from one column of texts.
+//! Reader of Parquet: one document per row, from one column of strings.
 //!
-//! Only that column is read, page by page; a page is held in memory as its writer made it (usually 1 MiB).
+//! Only that column is read, page by page. One page is held in memory; its size is the writer's choice
+//! (usually 1 MiB).
 
 use crate::{InputError, Piece, Place, inputs::Input};
 use parquet::{
@@ -13,7 +14,7 @@ use parquet::{
 };
 use std::{collections::VecDeque, fs::File};
 
-/// Rows that are taken from a page at once.
+/// The number of rows that are read at once.
 const ROWS: usize = 64;
 
 /// The documents of a Parquet file.
@@ -21,17 +22,18 @@ pub(crate) struct Parquet {
     name: String,
     file: SerializedFileReader<File>,
     column: usize,
-    /// Rows before the next document.
+    /// The number of rows before the next document.
     row: u64,
-    /// The next row group, and the rows that are left of the present one.
+    /// The index of the next row group.
     group: usize,
+    /// The number of unread rows in the current row group.
     left: u64,
     reader: Option<ColumnReaderImpl<ByteArrayType>>,
     ready: VecDeque<Option<ByteArray>>,
 }
 
 impl Parquet {
-    /// The documents from `row` on, counted from 0.
+    /// Opens a file at `row`, counted from 0.
     pub(crate) fn open(input: &Input, column: &str, row: u64) -> Result<Self, InputError> {
         let name = input.to_string();
         let path = input.path.as_ref().ok_or_else(|| InputError::ParquetStream(name.clone()))?;
@@ -47,17 +49,17 @@ impl Parquet {
         Ok(this)
     }
 
-    /// Rows before the next document.
+    /// Returns the number of rows before the next document.
     pub(crate) fn row(&self) -> u64 {
         self.row
     }
 
-    /// Rows of the file.
+    /// Returns the number of rows in the file.
     pub(crate) fn rows(&self) -> u64 {
         u64::try_from(self.file.metadata().file_metadata().num_rows()).unwrap_or_default()
     }
 
-    /// The next document; a row without a value is an empty one.
+    /// Reads the next document. A row without a value is an empty document.
     pub(crate) fn next(&mut self) -> Result<Option<Piece>, InputError> {
         while self.ready.is_empty() {
             if self.left == 0 && !self.next_group()? {
@@ -67,7 +69,7 @@ impl Parquet {
         }
         let value = self.ready.pop_front().flatten();
         self.row += 1;
-        // Rows are counted from 1 where people read them, like lines.
+        // Messages count rows from 1, like lines.
         let place = Place { name: self.name.clone(), line: self.row };
         let bytes = value.as_ref().map_or(&[][..], ByteArray::data);
         match std::str::from_utf8(bytes) {
@@ -76,7 +78,7 @@ impl Parquet {
         }
     }
 
-    /// Begins the next row group; `false` if there is none.
+    /// Begins the next row group. Returns `false` at the end of the file.
     fn next_group(&mut self) -> Result<bool, InputError> {
         let groups = self.file.metadata().row_groups();
         let Some(group) = groups.get(self.group) else { return Ok(false) };
@@ -87,7 +89,7 @@ impl Parquet {
         Ok(true)
     }
 
-    /// Takes some rows of the present row group.
+    /// Reads some rows of the current row group.
     fn read(&mut self) -> Result<(), InputError> {
         let rows = usize::try_from(self.left).unwrap_or(ROWS).min(ROWS);
         let (mut levels, mut values) = (Vec::new(), Vec::new());
@@ -111,7 +113,7 @@ impl Parquet {
         Ok(())
     }
 
-    /// Passes rows without reading their texts, whole groups where possible.
+    /// Skips rows without reading their texts, whole row groups where possible.
     fn skip(&mut self, rows: u64) -> Result<(), InputError> {
         while self.row < rows {
             if !self.next_group()? {
@@ -136,7 +138,7 @@ impl Parquet {
     }
 }
 
-/// The place of a column of texts.
+/// Returns the index of a column of strings.
 fn find_column(name: &str, schema: &SchemaDescriptor, column: &str) -> Result<usize, InputError> {
     let columns = schema.columns();
     let Some(place) = columns.iter().position(|c| c.path().string() == column) else {
@@ -152,7 +154,7 @@ fn find_column(name: &str, schema: &SchemaDescriptor, column: &str) -> Result<us
     Ok(place)
 }
 
-/// What the reader says, without its own prefix.
+/// Returns the message of a Parquet error without its prefix.
 fn reason(error: &ParquetError) -> String {
     let text = error.to_string();
     text.strip_prefix("Parquet error: ").unwrap_or(&text).trim_end_matches('.').to_owned()

@@ -1,4 +1,4 @@
-//! The work: find, tokenize, shuffle, seal.
+//! The steps of a preparation: find inputs, tokenize, shuffle, seal.
 
 use crate::{
     InputError, Options, OutputError, Phase, PrepareError, Progress, Report, TextTokenizer, TokenizerChoice,
@@ -17,11 +17,11 @@ use protocol::dataset::{Manifest, Role, TokenType};
 use rayon::prelude::*;
 use std::{fs, ops::ControlFlow, path::Path};
 
-/// Turns text into the shards and the manifest of a dataset. Goes on where an earlier call with the same options and
-/// inputs ended, however it ended; the files come out the same.
+/// Tokenizes text into the shards and the manifest of a dataset. Resumes the work of an earlier call
+/// with the same options and inputs, even after a crash. The resulting files are the same.
 ///
 /// # Errors
-/// Names the file and line that cannot be used, or what else is in the way. What is done stays done.
+/// See [`PrepareError`]. An error about an input names the file and the line. Finished work is kept.
 pub fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
     options.check()?;
     let inputs = find_inputs(options, watch)?;
@@ -29,7 +29,7 @@ pub fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, Prepa
     let work = Work::open(&options.out, options.restart)?;
     let hash = given.as_ref().map(|(_, bytes)| TokenizerHash::of(&[bytes]));
     let journal = work.load()?;
-    // A tokenizer that was trained on all inputs depends on all of them.
+    // A trained tokenizer depends on all inputs, so none of them may change.
     let all_done = journal.complete || given.is_none();
     work.agree(&options.identity(hash), &inputs, (!all_done).then_some(&journal.position))?;
     if let Some(report) = journal.report {
@@ -52,7 +52,7 @@ fn find_inputs(options: &Options, watch: &mut dyn Watch) -> Result<Vec<Input>, I
     Ok(found.inputs)
 }
 
-/// Name and bytes of the tokenizer that was given; it is checked before anything is written.
+/// Returns the name and the bytes of the given tokenizer, if any. Checks it before anything is written.
 fn given_tokenizer(options: &Options) -> Result<Option<(String, Vec<u8>)>, TokenizerError> {
     let TokenizerChoice::File(path) = &options.tokenizer else { return Ok(None) };
     let bytes = fs::read(path).map_err(|source| TokenizerError::Read { path: path.clone(), source })?;
@@ -61,7 +61,7 @@ fn given_tokenizer(options: &Options) -> Result<Option<(String, Vec<u8>)>, Token
     Ok(Some((name, bytes)))
 }
 
-/// The tokenizer, which lies beside the shards afterwards.
+/// Loads or trains the tokenizer, and stores it beside the shards.
 fn place_tokenizer(
     options: &Options,
     inputs: &[Input],
@@ -82,7 +82,7 @@ fn place_tokenizer(
     Ok(TextTokenizer::new(&name, &bytes, options.end_of_text.as_deref())?)
 }
 
-/// The tokenizer that this preparation trained before, or trains now.
+/// Returns the tokenizer that this preparation trained earlier, or trains it now.
 fn trained_tokenizer(
     options: &Options,
     inputs: &[Input],
@@ -108,16 +108,16 @@ fn trained_tokenizer(
     Ok(bytes)
 }
 
-/// Tokens of a shard that is never full.
+/// The capacity of a shard that never becomes full, in tokens.
 const ONE_FILE: u64 = 1 << 60;
 
-/// A preparation under way.
+/// The state of a running preparation.
 struct Run<'a> {
     options: &'a Options,
     tokenizer: &'a TextTokenizer,
     inputs: &'a [Input],
     tokens: TokenType,
-    /// One file for each role, in the order of the text.
+    /// The tokens in the order of the text: one file for each role.
     tokenized: Roles,
     shards: Roles,
     corpus: Corpus<'a>,
@@ -140,14 +140,15 @@ impl<'a> Run<'a> {
         Ok(Self { options, tokenizer, inputs, tokens, tokenized, shards, corpus, work, journal })
     }
 
-    /// All text into tokens.
+    /// Tokenizes all text.
     fn tokenize(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         let mut unsaved = 0;
         self.tell(watch)?;
         while !self.journal.complete {
             let batch = self.corpus.batch(self.options.pace.batch);
             self.corpus.warnings.drain(..).for_each(|warning| watch.warning(&warning));
-            // The position that was saved last is before a bad place: once that is corrected, work goes on from there.
+            // The last saved position is before the bad place. Once the place is corrected, the work
+            // resumes there.
             let batch = batch?;
             if batch.is_empty() {
                 return self.complete(watch);
@@ -166,7 +167,7 @@ impl<'a> Run<'a> {
         tell(watch, &self.progress(Phase::Tokenizing))
     }
 
-    /// Tokenizes pieces, in parallel, and appends them in their order. Returns the bytes of text.
+    /// Tokenizes pieces in parallel, and appends their tokens in order. Returns the number of bytes of text.
     fn append(&mut self, batch: &[Fated]) -> Result<u64, PrepareError> {
         let mut bytes = 0;
         for group in groups(batch, self.options.pace.batch) {
@@ -184,7 +185,7 @@ impl<'a> Run<'a> {
         Ok(bytes)
     }
 
-    /// Saves the tokens, then the position that goes with them.
+    /// Saves the tokens, then the matching position.
     fn save(&mut self) -> Result<(), OutputError> {
         self.tokenized.save()?;
         self.journal.position = self.corpus.position();
@@ -193,7 +194,7 @@ impl<'a> Run<'a> {
         self.work.save(&self.journal)
     }
 
-    /// Cuts the tokens to whole blocks and sequences.
+    /// Cuts the training tokens to whole blocks, and the held-out tokens to whole sequences.
     fn complete(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         self.save()?;
         let counts = self.corpus.counts;
@@ -224,7 +225,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The tokens into the shards, a sequence at a time, in the order that is drawn for them.
+    /// Copies the tokens into the shards, sequence by sequence, in the drawn order.
     fn shuffle(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         [Role::Training, Role::HeldOut].into_iter().try_for_each(|role| self.shuffle_role(role, watch))
     }
@@ -256,7 +257,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Hashes the shards and writes their tables, then the manifest: with it the dataset is there.
+    /// Hashes the shards and writes their block tables, then the manifest. The manifest makes the
+    /// dataset complete.
     fn seal(mut self, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
         let mut progress = self.stored(Phase::Hashing, 0);
         let mut step = |bytes| {
@@ -310,7 +312,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// How far work on the stored tokens is.
+    /// Returns the progress of a phase that works on the stored tokens.
     fn stored(&self, phase: Phase, tokens: u64) -> Progress {
         let all = self.tokenized.totals().sum();
         let (done, total) = (tokens * self.tokens.bytes(), Some(all * self.tokens.bytes()));
@@ -325,12 +327,12 @@ fn tell(watch: &mut dyn Watch, progress: &Progress) -> Result<(), PrepareError> 
     }
 }
 
-/// Bytes of all inputs; none if standard input is among them.
+/// Returns the bytes of all inputs, or `None` if standard input is among them.
 pub(crate) fn total_bytes(inputs: &[Input]) -> Option<u64> {
     inputs.iter().map(|input| input.path.as_ref().map(|_| input.length)).sum()
 }
 
-/// Neighbours with at most `most` bytes of text together, or alone.
+/// Groups adjacent pieces: up to `most` bytes of text in each group, but at least one piece.
 fn groups(batch: &[Fated], most: usize) -> impl Iterator<Item = &[Fated]> {
     let mut rest = batch;
     std::iter::from_fn(move || {
@@ -346,13 +348,13 @@ fn groups(batch: &[Fated], most: usize) -> impl Iterator<Item = &[Fated]> {
     })
 }
 
-/// Checks that a result is still what it was.
+/// Checks that the manifest and the lengths of the shards still match an earlier result.
 fn check_result(folder: &Path, report: &Report) -> Result<(), OutputError> {
     let path = folder.join(MANIFEST);
     let bytes = fs::read(&path).map_err(|source| OutputError::new(&path, source))?;
     let manifest = Manifest::read(&bytes).map_err(OutputError::Manifest)?;
     if manifest.hash() != report.dataset {
-        let reason = format!("it names {}, {} was made", manifest.hash(), report.dataset);
+        let reason = format!("it names the dataset {} instead of {}", manifest.hash(), report.dataset);
         return Err(OutputError::Journal { path, reason });
     }
     crate::shard_files(&manifest).try_for_each(|(name, shard)| {

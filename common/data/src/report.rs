@@ -1,20 +1,21 @@
-//! What a preparation tells while it works, and at its end.
+//! Progress, warnings and the final report of a preparation.
 
 use crate::{Counts, Place};
 use base::digest::{DatasetHash, TokenizerHash};
 use serde::{Deserialize, Serialize};
 use std::{fmt, ops::ControlFlow, path::PathBuf};
 
-/// Who watches a preparation.
+/// An observer of a preparation.
 pub trait Watch: Send {
-    /// Hears how far it is, after each batch and block. `Break` ends it; the same options go on from there later.
+    /// Receives the progress after each batch and block. `Break` stops the preparation; the same
+    /// options resume it.
     fn progress(&mut self, progress: &Progress) -> ControlFlow<()>;
 
-    /// Hears of what a person should know, but need not end the work.
+    /// Receives a warning that does not stop the work.
     fn warning(&mut self, warning: &Warning);
 }
 
-/// Watches without a word.
+/// An observer that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet;
 
@@ -26,31 +27,32 @@ impl Watch for Quiet {
     fn warning(&mut self, _: &Warning) {}
 }
 
-/// How far a preparation is.
+/// The progress of a preparation.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// What it is doing.
+    /// The current phase.
     pub phase: Phase,
-    /// Bytes of the inputs that are done in this phase, as they lie on the disk (of the shards, while shuffling and hashing).
+    /// The bytes that are done in this phase: of the inputs before decompression, or of the shards
+    /// while shuffling and hashing.
     pub done: u64,
-    /// All of them; unknown while standard input is read.
+    /// The total of those bytes; unknown while standard input is read.
     pub total: Option<u64>,
-    /// What was read.
+    /// The counts of documents, lines and bytes that were read.
     pub counts: Counts,
-    /// Tokens in the shards.
+    /// The number of tokens so far.
     pub tokens: u64,
 }
 
-/// What a preparation is doing.
+/// A phase of a preparation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Reading text to train the tokenizer on.
+    /// The reading of text that trains the tokenizer.
     Training,
-    /// Tokenizing.
+    /// The tokenization of the text.
     Tokenizing,
-    /// Writing the sequences into the shards, in the order that is drawn for them.
+    /// The copy of the sequences into the shards, in the drawn order.
     Shuffling,
-    /// Hashing the shards' blocks.
+    /// The hashing of the shards' blocks.
     Hashing,
 }
 
@@ -65,35 +67,35 @@ impl fmt::Display for Phase {
     }
 }
 
-/// What a person should know.
+/// A warning for people.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Warning {
-    /// Files in folders that were left out.
+    /// Files in folders were skipped.
     PassedOver {
-        /// How many.
+        /// The number of skipped files.
         files: u64,
-        /// One of them.
+        /// One of the files.
         example: PathBuf,
     },
-    /// A document that is tokenized in parts.
+    /// A document is tokenized in parts.
     Cut {
-        /// Where it begins.
+        /// The start of the document.
         place: Place,
-        /// Bytes of a part.
+        /// The maximum bytes of a part.
         most: usize,
     },
-    /// A line that was left out, and why.
+    /// A line was skipped, for this reason.
     BadLine(String),
-    /// A trained tokenizer with fewer entries than were asked for.
+    /// The trained tokenizer has fewer entries than requested.
     SmallVocabulary {
-        /// The entries asked for.
+        /// The number of requested entries.
         asked: u32,
-        /// The entries it has.
+        /// The number of entries of the tokenizer.
         got: u32,
     },
-    /// No sequence was kept aside, though some should have been.
+    /// No sequence was held out, although the held-out share is above 0.
     NothingHeldOut {
-        /// Documents there were.
+        /// The number of documents.
         documents: u64,
     },
 }
@@ -105,13 +107,13 @@ impl fmt::Display for Warning {
                 let example = example.display();
                 write!(
                     f,
-                    "{files} files of other kinds are left out, {example} among them: name the format to read them"
+                    "skipped {files} files of unknown format, such as {example}: give the format to read them"
                 )
             }
             Self::Cut { place, most } => {
-                write!(f, "{place}: a document longer than {most} bytes is tokenized in parts")
+                write!(f, "{place}: the document is longer than {most} bytes: it is tokenized in parts")
             }
-            Self::BadLine(error) => write!(f, "left out: {error}"),
+            Self::BadLine(error) => write!(f, "skipped: {error}"),
             Self::SmallVocabulary { asked, got } => {
                 write!(
                     f,
@@ -120,37 +122,37 @@ impl fmt::Display for Warning {
             }
             Self::NothingHeldOut { documents } => write!(
                 f,
-                "no whole sequence of the {documents} documents is kept aside: raise the held-out share, change the \
-                 seed, or name a separator so that there are more documents"
+                "no whole sequence of the {documents} documents is held out: raise the held-out share, change the \
+                 seed, or give a separator so that there are more documents"
             ),
         }
     }
 }
 
-/// What a preparation made.
+/// The result of a preparation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Names the dataset: what a run spec holds.
+    /// The hash of the dataset, for the run spec.
     pub dataset: DatasetHash,
-    /// Names the tokenizer.
+    /// The hash of the tokenizer.
     pub tokenizer: TokenizerHash,
-    /// Tokens are less than this.
+    /// The size of the vocabulary: all tokens are below it.
     pub vocab: u32,
     /// The token that ends each document.
     pub end_of_text: u32,
-    /// Shards, of both kinds.
+    /// The number of shards of both roles.
     pub shards: u64,
-    /// Blocks of 64 sequences that can be assigned.
+    /// The number of training blocks, of 64 sequences each.
     pub blocks: u64,
-    /// Tokens to train on.
+    /// The number of training tokens.
     pub training: u64,
-    /// Tokens kept aside.
+    /// The number of held-out tokens.
     pub held_out: u64,
-    /// Tokens after the last whole block or sequence, which are in no shard.
+    /// The number of tokens after the last whole block or sequence. They are in no shard.
     pub dropped: u64,
-    /// What was read.
+    /// The counts of documents, lines and bytes that were read.
     pub counts: Counts,
-    /// It was made by an earlier preparation with the same options and inputs.
+    /// Whether an earlier preparation with the same options and inputs had finished already.
     pub found_done: bool,
 }
 
@@ -161,23 +163,23 @@ impl fmt::Display for Report {
             f,
             "dataset    {}{}",
             self.dataset,
-            if self.found_done { " (was there already)" } else { "" }
+            if self.found_done { " (already complete)" } else { "" }
         )?;
         writeln!(
             f,
-            "tokenizer  {} (vocabulary {}, {} ends a document)",
+            "tokenizer  {} (vocabulary {}, end of text {})",
             self.tokenizer, self.vocab, self.end_of_text
         )?;
         writeln!(
             f,
-            "documents  {documents} ({held_out} held out; {empty} empty, {bad_lines} bad lines left out; {cut} cut)"
+            "documents  {documents} ({held_out} held out; {empty} empty and {bad_lines} bad lines skipped; {cut} cut)"
         )?;
         writeln!(f, "text       {bytes} bytes")?;
         writeln!(
             f,
-            "tokens     {} to train on, {} held out, {} dropped at the ends",
+            "tokens     {} for training, {} held out, {} dropped at the ends",
             self.training, self.held_out, self.dropped
         )?;
-        write!(f, "shards     {} with {} blocks to assign", self.shards, self.blocks)
+        write!(f, "shards     {} with {} training blocks", self.shards, self.blocks)
     }
 }

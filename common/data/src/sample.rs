@@ -1,4 +1,4 @@
-//! What a tokenizer is trained on.
+//! The text sample that trains a tokenizer.
 
 use crate::{
     Counts, Options, Phase, PrepareError, Progress, Watch,
@@ -9,7 +9,7 @@ use crate::{
 use protocol::dataset::Role;
 use std::ops::ControlFlow;
 
-/// The texts that a tokenizer is trained on: pieces to train on, of drawn documents, up to a number of bytes.
+/// The texts that train a tokenizer: pieces of randomly drawn training documents, up to a number of bytes.
 pub(crate) struct Sample<'a> {
     corpus: Corpus<'a>,
     watch: &'a mut dyn Watch,
@@ -63,7 +63,7 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// Why the texts ended early, if they did.
+    /// Returns the error that ended the texts early, if any.
     pub(crate) fn finish(self) -> Result<(), PrepareError> {
         self.end
     }

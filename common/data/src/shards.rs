@@ -1,4 +1,4 @@
-//! Files of tokens that grow, and can be cut back to where they were.
+//! Files of tokens that grow, and that can be cut back to a saved length.
 
 use crate::{
     OutputError,
@@ -19,7 +19,7 @@ pub(crate) struct Roles {
     pub(crate) held_out: Shards,
 }
 
-/// Tokens of each role.
+/// The number of tokens of each role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Totals {
     pub(crate) training: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Totals {
 }
 
 impl Roles {
-    /// The shards as they were when they held so many tokens, see [`Shards::resume`].
+    /// Opens the shards at the given numbers of tokens. See [`Shards::resume`].
     pub(crate) fn resume(
         folder: &Path,
         tokens: TokenType,
@@ -52,7 +52,7 @@ impl Roles {
         Totals { training: self.training.total, held_out: self.held_out.total }
     }
 
-    /// Makes all that was appended last, also after a crash.
+    /// Syncs all appended tokens to the disk, so that they survive a crash.
     pub(crate) fn save(&mut self) -> Result<(), OutputError> {
         self.training.save()?;
         self.held_out.save()
@@ -70,16 +70,16 @@ pub(crate) struct Shards {
     folder: PathBuf,
     role: Role,
     tokens: TokenType,
-    /// Tokens of a full shard.
+    /// The number of tokens in a full shard.
     full: u64,
-    /// Tokens in all shards.
+    /// The number of tokens in all shards.
     total: u64,
     /// The last shard, if it is not full.
     file: Option<(PathBuf, BufWriter<File>)>,
 }
 
 impl Shards {
-    /// The shards as they were when they held `total` tokens: what was written after that is cut off.
+    /// Opens the shards at a length of `total` tokens. Everything after that length is removed.
     pub(crate) fn resume(
         folder: &Path,
         role: Role,
@@ -106,17 +106,17 @@ impl Shards {
         }
     }
 
-    /// Tokens in all shards.
+    /// Returns the number of tokens in all shards.
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
-    /// Appends tokens; begins new shards as old ones are full.
+    /// Appends tokens. Begins a new shard when the last one is full.
     pub(crate) fn append(&mut self, tokens: &[u32]) -> Result<(), AppendError> {
         Ok(self.append_stored(&encode(tokens, self.tokens)?)?)
     }
 
-    /// Appends tokens as they are stored.
+    /// Appends tokens in their stored form.
     pub(crate) fn append_stored(&mut self, mut bytes: &[u8]) -> Result<(), OutputError> {
         while !bytes.is_empty() {
             let room = self.bytes(self.full - self.total % self.full);
@@ -133,7 +133,7 @@ impl Shards {
         Ok(())
     }
 
-    /// Makes all that was appended last, also after a crash.
+    /// Syncs all appended tokens to the disk, so that they survive a crash.
     pub(crate) fn save(&mut self) -> Result<(), OutputError> {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         let save = file.flush().and_then(|()| file.get_ref().sync_data());
@@ -141,8 +141,9 @@ impl Shards {
             .map_err(|source| OutputError::new(path.as_path(), source))
     }
 
-    /// Hashes the blocks of `block` tokens of all shards and writes their tables. `sequence` is the number of tokens of
-    /// a sequence; each shard must hold whole ones. `step` hears of each block's bytes.
+    /// Hashes the blocks of all shards, `block` tokens each, and writes the block tables. `sequence` is
+    /// the number of tokens in a sequence; each shard must hold whole sequences. `step` receives the
+    /// bytes of each block. Returns `None` if `step` returns `false`.
     pub(crate) fn seal(
         &self,
         sequence: u64,
@@ -183,7 +184,7 @@ impl Shards {
         }
     }
 
-    /// The last shard, ready to take more.
+    /// Returns the last shard, open for appending.
     fn file(&mut self) -> Result<&mut (PathBuf, BufWriter<File>), OutputError> {
         let path = self.path(self.total / self.full);
         match &mut self.file {
@@ -226,7 +227,7 @@ impl Shards {
     }
 }
 
-/// Why tokens were not appended.
+/// The error of appending tokens.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppendError {
     #[error(transparent)]
@@ -244,7 +245,7 @@ impl From<AppendError> for crate::PrepareError {
     }
 }
 
-/// Tokens as they are stored.
+/// Encodes tokens into their stored form.
 fn encode(tokens: &[u32], as_type: TokenType) -> Result<Vec<u8>, TokenizerError> {
     let mut bytes = Vec::with_capacity(tokens.len() * 4);
     for &token in tokens {
@@ -314,8 +315,8 @@ mod tests {
         shards.append(&[1; 25]).unwrap();
         shards.save().unwrap();
         let refuse = |total| resume(total).err().unwrap().to_string();
-        assert!(refuse(26).contains("held-out-00002.tokens has 10 bytes, 12 were written"));
+        assert!(refuse(26).contains("held-out-00002.tokens has 10 bytes instead of 12"));
         fs::write(folder.path().join("held-out-00000.tokens"), [0; 22]).unwrap();
-        assert!(refuse(25).contains("held-out-00000.tokens has 22 bytes, 20 were written"));
+        assert!(refuse(25).contains("held-out-00000.tokens has 22 bytes instead of 20"));
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes of an input, from a position, a window at a time.
+//! A reader of an input's bytes that shows them as a moving window.
 
 use crate::{
     InputError,
@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-/// Bytes that are asked of the system at once.
+/// The number of bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 
 /// A window that moves over the (decompressed) bytes of a file or of standard input.
@@ -21,20 +21,20 @@ pub(crate) struct Stream {
     name: String,
     inner: Box<dyn Read + Send>,
     buffer: Vec<u8>,
-    /// Where the window begins in `buffer`.
+    /// The start of the window in `buffer`.
     start: usize,
-    /// Position of the window in the input.
+    /// The position of the window in the input.
     offset: u64,
-    /// Line of the window's first byte, from 1.
+    /// The line of the window's first byte, counted from 1.
     line: u64,
     ended: bool,
-    /// Bytes of the file that were read, before decompression.
+    /// The number of bytes read from the file, before decompression.
     taken: Arc<AtomicU64>,
-    /// Of all bytes before the window.
+    /// The hash of all bytes before the window.
     prefix: blake3::Hasher,
 }
 
-/// Counts what passes.
+/// A reader that counts the bytes read.
 struct Counted<R>(R, Arc<AtomicU64>);
 
 impl<R: Read> Read for Counted<R> {
@@ -46,8 +46,8 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Stream {
-    /// The input from `offset` on. What comes before is read again: it must have the hash `prefix`, so that a file that
-    /// was corrected further on is taken, and one that was changed before is not.
+    /// Opens an input at `offset`. The bytes before it are read again and must have the hash `prefix`:
+    /// a file may have changed after the offset, but not before.
     pub(crate) fn open(input: &Input, offset: u64, prefix: Option<[u8; 32]>) -> Result<Self, InputError> {
         let taken = Arc::new(AtomicU64::new(0));
         let inner = open(input, &taken).map_err(|source| read_error(&input.to_string(), source))?;
@@ -80,42 +80,43 @@ impl Stream {
         Ok(())
     }
 
-    /// What is in the window.
+    /// Returns the bytes in the window.
     pub(crate) fn window(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 
-    /// Position of the window in the input.
+    /// Returns the position of the window in the input.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Line of the window's first byte, from 1.
+    /// Returns the line of the window's first byte, counted from 1.
     pub(crate) fn line(&self) -> u64 {
         self.line
     }
 
-    /// Whether the window reaches the end of the input.
+    /// Checks whether the window reaches the end of the input.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Bytes of the file that were read, before decompression.
+    /// Returns the number of bytes read from the file, before decompression.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// The hash of all bytes before the window.
+    /// Returns the hash of all bytes before the window.
     pub(crate) fn prefix(&self) -> [u8; 32] {
         *self.prefix.finalize().as_bytes()
     }
 
-    /// Widens the window at its end; `false` if the input has ended.
+    /// Extends the window at its end. Returns `false` if the input has ended.
     pub(crate) fn fill(&mut self) -> Result<bool, InputError> {
         if self.ended {
             return Ok(false);
         }
-        // What has been passed makes room as soon as it is the larger part, so each byte moves at most once.
+        // Passed bytes are removed once they are more than half of the buffer, so each byte moves at
+        // most once.
         if self.start > self.buffer.len() / 2 {
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -138,7 +139,7 @@ impl Stream {
         Ok(!self.ended)
     }
 
-    /// Moves the window's beginning.
+    /// Moves the start of the window forward.
     pub(crate) fn advance(&mut self, bytes: usize) {
         let passed = &self.buffer[self.start..self.start + bytes];
         self.line += memchr::memchr_iter(b'\n', passed).count() as u64;

@@ -1,9 +1,9 @@
-//! Plain text: a file is one document, or several with a separator between them.
+//! Reader of plain text: a file is one document, or several documents with a separator between them.
 
 use crate::{InputError, Piece, Place, inputs::Input, stream::Stream};
 use memchr::memmem::Finder;
 
-/// What editors of some systems write before a text.
+/// The UTF-8 byte order mark, which some editors write before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The documents of a text file, in pieces.
@@ -17,7 +17,8 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// `open` says that the last piece before this position left its document unfinished.
+    /// Creates a reader at the position of `stream`. `open` says that a document is unfinished at this
+    /// position.
     pub(crate) fn new(
         input: &Input,
         stream: Stream,
@@ -29,7 +30,7 @@ impl Text {
         Self { name: input.to_string(), stream, separator, most, first: !open }
     }
 
-    /// The next piece of a document, of at most `most` bytes.
+    /// Reads the next piece of a document, of at most `most` bytes.
     pub(crate) fn next(&mut self) -> Result<Option<Piece>, InputError> {
         if self.stream.offset() == 0 {
             self.skip_mark()?;
@@ -53,7 +54,8 @@ impl Text {
         Ok(())
     }
 
-    /// Length of the next piece, of the separator after it, and whether the document ends there.
+    /// Returns the length of the next piece, the length of the separator after it, and whether the
+    /// document ends there.
     fn find_end(&mut self) -> Result<(usize, usize, bool), InputError> {
         let gap = self.separator.as_ref().map_or(0, |separator| separator.needle().len());
         let mut searched = 0;
@@ -63,7 +65,7 @@ impl Text {
             match separator.map(|at| at + searched) {
                 Some(at) if at <= self.most => return Ok((at, gap, true)),
                 Some(_) => return Ok((cut(&window[..self.most]), 0, false)),
-                // A separator that begins within the piece would have been seen.
+                // A separator that begins within the piece would have been found.
                 None if window.len() >= self.most + gap.max(1) => {
                     return Ok((cut(&window[..self.most]), 0, false));
                 }
@@ -86,14 +88,14 @@ impl Text {
     }
 }
 
-/// Where to cut a text that is too long: after its last line, if that leaves at least half of it, else between two
-/// characters.
+/// Returns the place to cut a text that is too long: after its last newline if that keeps at least half
+/// of the text, otherwise between two characters.
 pub(crate) fn cut(bytes: &[u8]) -> usize {
     let half = bytes.len() / 2;
     if let Some(line) = memchr::memrchr(b'\n', &bytes[half..]) {
         return half + line + 1;
     }
-    // A byte that continues a character looks like 10xxxxxx; a character has at most three of them.
+    // A continuation byte of a character looks like 10xxxxxx. A character has at most three of them.
     let tail = bytes.len().saturating_sub(4);
     let start = (tail..bytes.len()).rev().find(|&at| bytes[at] & 0xc0 != 0x80).unwrap_or(bytes.len());
     let whole = std::str::from_utf8(&bytes[start..]).is_ok();

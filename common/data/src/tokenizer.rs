@@ -1,4 +1,4 @@
-//! The tokenizer: loaded from a `tokenizer.json`, or trained on the text.
+//! Tokenizers: loaded from a `tokenizer.json`, or trained on the text.
 
 use base::digest::TokenizerHash;
 use serde_json::Value;
@@ -12,84 +12,84 @@ use tokenizers::{
     pre_tokenizers::byte_level::ByteLevel,
 };
 
-/// Names of the token that ends a document, in the order in which they are looked for.
+/// The names of the token that ends a document, in the order of the search.
 pub const END_OF_TEXT: [&str; 5] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eot_id|>"];
 
-/// Where the tokenizer comes from.
+/// The source of the tokenizer.
 #[derive(Clone, Debug)]
 pub enum TokenizerChoice {
     /// A `tokenizer.json` of Hugging Face's `tokenizers`. It is copied beside the shards.
     File(PathBuf),
-    /// A byte-level BPE trained on the documents that are not kept aside.
+    /// A byte-level BPE, trained on the documents that are not held out.
     Train {
-        /// Its entries: 256 bytes, the end of a text, and merges.
+        /// The number of entries: 256 bytes, the end of a text, and merges.
         vocab: u32,
-        /// The most bytes of text it is trained on: documents drawn by the seed. Bounds memory.
+        /// The maximum bytes of text for training, from documents drawn by the seed. Bounds memory.
         sample: u64,
     },
 }
 
-/// What is wrong with a tokenizer.
+/// The error of a tokenizer.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     /// The file cannot be read.
-    #[error("the tokenizer {} cannot be read: {source}", .path.display())]
+    #[error("cannot read the tokenizer {}: {source}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// Not a tokenizer.
-    #[error("{name} is not a tokenizer.json that can be used: {reason}")]
+    /// The file is not a tokenizer.
+    #[error("{name} is not a usable tokenizer.json: {reason}")]
     Json {
         /// The file.
         name: String,
-        /// What the parser says.
+        /// The error of the parser.
         reason: String,
     },
-    /// The same text would not always become the same tokens.
+    /// The tokenizer is random: the same text would not always become the same tokens.
     #[error("{0} drops merges at random (model.dropout): set it to null")]
     Dropout(String),
-    /// Its numbers do not fit into 4 bytes.
+    /// A token number is too large.
     #[error("{0} has a token numbered 2^32 - 1: tokens are stored in at most 4 bytes, below that number")]
     Vocabulary(String),
-    /// It has no such token.
+    /// The tokenizer does not have the token that ends a document.
     #[error(
         "{name} has no token {token:?}: name the token that ends a document; it has the special tokens {has}"
     )]
     NoToken {
         /// The file.
         name: String,
-        /// What was looked for.
+        /// The name of the missing token.
         token: String,
-        /// What there is.
+        /// The special tokens that the tokenizer has.
         has: String,
     },
-    /// A text that it cannot tokenize.
-    #[error("the tokenizer fails on a text: {0}")]
+    /// The tokenizer cannot encode a text, or cannot decode tokens.
+    #[error("the tokenizer failed on a text: {0}")]
     Encode(String),
-    /// No tokenizer comes out.
-    #[error("the tokenizer cannot be trained: {0}")]
+    /// The trainer failed.
+    #[error("cannot train the tokenizer: {0}")]
     Train(String),
 }
 
-/// A tokenizer that makes the same tokens of the same text everywhere.
+/// A deterministic tokenizer: the same text always gives the same tokens.
 pub struct TextTokenizer {
     inner: Tokenizer,
     /// The token that ends each document.
     pub end_of_text: u32,
-    /// Tokens are less than this.
+    /// The size of the vocabulary: all tokens are below it.
     pub vocab: u32,
-    /// Names the file.
+    /// The hash of the file.
     pub hash: TokenizerHash,
 }
 
 impl TextTokenizer {
-    /// The tokenizer of a `tokenizer.json` with these bytes; `name` is for errors.
+    /// Loads a tokenizer from the bytes of a `tokenizer.json`. `name` is for error messages.
     ///
     /// # Errors
-    /// The bytes are no tokenizer, or one without the token, or one that works at random.
+    /// The bytes are not a tokenizer, the tokenizer does not have the token, or it is random.
     pub fn new(name: &str, bytes: &[u8], end_of_text: Option<&str>) -> Result<Self, TokenizerError> {
         let refuse = |reason: String| TokenizerError::Json { name: name.into(), reason };
         let json: Value = serde_json::from_slice(bytes).map_err(|e| refuse(e.to_string()))?;
@@ -97,8 +97,8 @@ impl TextTokenizer {
             return Err(TokenizerError::Dropout(name.into()));
         }
         let mut inner = Tokenizer::from_bytes(bytes).map_err(|e| refuse(e.to_string()))?;
-        // Documents are text to the last byte: a special token's name within them is no special token. And they are
-        // as long as they are.
+        // Documents are plain text: the name of a special token in a document is not a special token.
+        // Documents are neither padded nor truncated.
         inner.set_encode_special_tokens(true);
         inner.with_padding(None).with_truncation(None).map_err(|e| refuse(e.to_string()))?;
         let most = inner.get_vocab(true).values().max().copied();
@@ -108,7 +108,7 @@ impl TextTokenizer {
         Ok(Self { inner, end_of_text, vocab, hash: TokenizerHash::of(&[bytes]) })
     }
 
-    /// The tokens of a text, without any special one.
+    /// Returns the tokens of a text, without special tokens.
     ///
     /// # Errors
     /// The tokenizer's model cannot express the text.
@@ -117,7 +117,7 @@ impl TextTokenizer {
         encoding.map(|e| e.get_ids().to_vec()).map_err(|e| TokenizerError::Encode(e.to_string()))
     }
 
-    /// The text of tokens, special ones included.
+    /// Returns the text of tokens, including special tokens.
     ///
     /// # Errors
     /// The tokenizer's decoder cannot express the tokens.
@@ -137,10 +137,11 @@ fn find_end(inner: &Tokenizer, name: &str, asked: Option<&str>) -> Result<u32, T
     })
 }
 
-/// Trains a byte-level BPE: the bytes of a `tokenizer.json`. The same texts in any order give the same bytes.
+/// Trains a byte-level BPE. Returns the bytes of a `tokenizer.json`. The order of the texts does not
+/// change the bytes.
 ///
 /// # Errors
-/// The trainer fails.
+/// The trainer failed.
 pub(crate) fn train(
     vocab: u32,
     texts: impl Iterator<Item = String> + Send,
@@ -190,11 +191,11 @@ mod tests {
     #[test]
     fn what_is_no_tokenizer_is_refused() {
         let refuse = |bytes: &[u8], end| match TextTokenizer::new("t.json", bytes, end) {
-            Ok(_) => panic!("it was taken"),
+            Ok(_) => panic!("it was accepted"),
             Err(error) => error.to_string(),
         };
-        assert!(refuse(b"{", None).starts_with("t.json is not a tokenizer.json that can be used: EOF"));
-        assert!(refuse(b"{}", None).starts_with("t.json is not a tokenizer.json that can be used: "));
+        assert!(refuse(b"{", None).starts_with("t.json is not a usable tokenizer.json: EOF"));
+        assert!(refuse(b"{}", None).starts_with("t.json is not a usable tokenizer.json: "));
         assert_eq!(
             refuse(&trained(), Some("<end>")),
             "t.json has no token \"<end>\": name the token that ends a document; it has the special tokens \

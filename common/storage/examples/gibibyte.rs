@@ -1,8 +1,9 @@
-//! Puts and gets 1 GiB against the local server and prints speed and this process's peak memory.
+//! Uploads 1 GiB to the local server, downloads it, and prints the speed and this process's peak memory.
 //!
-//! The server runs as a process of its own (`cargo build -p bucket-server` first), so that the figure is the client's.
-//! The second argument is the size in MiB; without it 1024. In place of the program there may be the address of another
-//! S3 server on this machine, which has a bucket `bench` and the keys below.
+//! The server runs in its own process (`cargo build -p bucket-server` first), so the figure is the
+//! client's alone. The first argument is the path of the server program, or the URL of another S3
+//! server on this machine. That server needs a bucket `bench` and the keys below. The second argument
+//! is the size in MiB (default: 1024).
 //!
 //! ```text
 //! cargo run -p storage --example gibibyte -- target/debug/bucket-server
@@ -27,13 +28,13 @@ read = { id = "bench-reads", secret = "bench-reads-secret" }
 write = { id = "bench-writes", secret = "bench-writes-secret" }
 "#;
 
-/// Peak memory that the issue allows.
+/// The maximum allowed peak memory, in MiB.
 const MOST_MIB: u64 = 200;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let program = arguments.next().ok_or("say where the program bucket-server is")?;
+    let program = arguments.next().ok_or("missing argument: the path of the program bucket-server")?;
     let mib: u64 = arguments.next().map_or(Ok(1024), |size| size.parse())?;
     let folder = tempfile::tempdir()?;
     if program.starts_with("http://") {
@@ -70,7 +71,7 @@ async fn bench(endpoint: &str, folder: &Path, mib: u64) -> Result<(), Box<dyn Er
     assert!(listed.iter().any(|listed| listed.key == "large" && listed.bytes == bytes), "{listed:?}");
     owner.delete("large", time).await?;
     match peak_mib()? {
-        peak if peak > MOST_MIB => Err(format!("{peak} MiB are more than {MOST_MIB}").into()),
+        peak if peak > MOST_MIB => Err(format!("peak memory of {peak} MiB exceeds {MOST_MIB} MiB").into()),
         _ => Ok(()),
     }
 }
@@ -96,7 +97,7 @@ fn serve(program: &str, folder: &Path) -> Result<(Child, String), Box<dyn Error>
         .arg(buckets);
     let mut server = command.stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
-    BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    BufReader::new(server.stdout.take().ok_or("the server has no stdout")?).read_line(&mut line)?;
     Ok((server, line.trim().to_owned()))
 }
 
@@ -111,10 +112,13 @@ fn write_noise(path: &Path, mib: u64) -> Result<blake3::Hash, Box<dyn Error>> {
     Ok(hasher.finalize())
 }
 
-/// This process's largest resident memory so far, as Linux counts it.
+/// Returns this process's peak resident memory so far in MiB, as Linux counts it.
 fn peak_mib() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .ok_or("/proc/self/status has no VmHWM")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib >> 10)
 }

@@ -1,4 +1,4 @@
-//! A bucket, ready to be used.
+//! Handles of buckets, and the client that opens them.
 
 use crate::{Metrics, ObjectName, Retry, StorageError, guard};
 use aws_sdk_s3::{
@@ -12,10 +12,11 @@ use protocol::announcement::{self, AddressPolicy, ReadCredentials};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A peer that does not take a connection within this time is as good as down.
+/// Timeout of a connection attempt. A server that does not answer within it counts as unavailable.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// What all buckets of a process share: connections, certificates, the address policy, metrics. Clones share them too.
+/// The state that all buckets of a process share: connections, certificates, address policy and metrics.
+/// Clones share it too.
 #[derive(Clone, Debug)]
 pub struct Storage {
     policy: AddressPolicy,
@@ -24,12 +25,12 @@ pub struct Storage {
     metrics: Arc<Metrics>,
 }
 
-/// A bucket with the key to use it. Clones are cheap and share connections.
+/// A handle of a bucket, with the access key for it. Clones are cheap and share connections.
 ///
-/// Reads are in memory ([`get`](Bucket::get)), into a file ([`get_file`](Bucket::get_file)), in ranges
-/// ([`get_range`](Bucket::get_range)) or into any [`Sink`](crate::Sink) ([`get_into`](Bucket::get_into)); writes are
-/// [`put`](Bucket::put), [`delete`](Bucket::delete) and [`delete_old`](Bucket::delete_old); [`list`](Bucket::list) says
-/// what is there.
+/// Downloads go into memory ([`get`](Bucket::get)), into a file ([`get_file`](Bucket::get_file)) or
+/// into any [`Sink`](crate::Sink) ([`get_into`](Bucket::get_into)). [`get_range`](Bucket::get_range)
+/// downloads a range. [`put`](Bucket::put), [`delete`](Bucket::delete) and
+/// [`delete_old`](Bucket::delete_old) write. [`list`](Bucket::list) returns the objects of the bucket.
 #[derive(Clone)]
 pub struct Bucket {
     pub(crate) client: Client,
@@ -39,37 +40,37 @@ pub struct Bucket {
 }
 
 impl Storage {
-    /// Buckets are where `policy` allows them.
+    /// Creates a client that connects only to addresses that `policy` allows.
     #[must_use]
     pub fn new(policy: AddressPolicy) -> Self {
         let (http, metrics) = (guard::http_client(policy), Arc::new(Metrics::default()));
         Self { policy, http, retry: Retry::default(), metrics }
     }
 
-    /// The same, with another way to try again.
+    /// Sets how failed requests are retried.
     #[must_use]
     pub fn with_retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
     }
 
-    /// What is counted, for a registry.
+    /// Returns the metrics, so that a registry can include them.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// A bucket as announced, with the key that everybody may read it with.
+    /// Opens an announced bucket for reading, with the access key in the announcement.
     ///
     /// # Errors
-    /// Its endpoint is none that the policy allows.
+    /// The policy does not allow the endpoint.
     pub fn bucket(&self, announced: &announcement::Bucket) -> Result<Bucket, StorageError> {
         self.open(announced, announced.credentials())
     }
 
-    /// One's own bucket, with the key that may write.
+    /// Opens the node's own bucket, with an access key that may write.
     ///
     /// # Errors
-    /// Its endpoint is none that the policy allows.
+    /// The policy does not allow the endpoint.
     pub fn own_bucket(
         &self,
         announced: &announcement::Bucket,
@@ -88,7 +89,8 @@ impl Storage {
             .check(self.policy)
             .map_err(|source| StorageError::Endpoint { bucket: name.clone(), source })?;
         let endpoint = endpoint.to_string();
-        // The SDK's own retries, stall detection and checksums of answers are off: ours know the object's limits.
+        // The SDK's retries, stall detection and checksums of answers are off. This crate has its own, which
+        // respect the object's limits.
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(guard::Guarded::new(self.http.clone(), &endpoint))
@@ -114,7 +116,7 @@ impl Storage {
 }
 
 impl Bucket {
-    /// The bucket's name.
+    /// Returns the name of the bucket.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -124,7 +126,7 @@ impl Bucket {
         ObjectName::new(&self.name, key)
     }
 
-    /// Runs an operation within its time, counts how it failed, and says so in the log.
+    /// Runs an operation with a time limit. Counts and logs a failure.
     pub(crate) async fn within<T>(
         &self,
         key: &str,
@@ -132,14 +134,14 @@ impl Bucket {
         operation: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
         let expired = |_| Err(StorageError::Expired { object: self.object(key), time });
-        // A time beyond what the clock can hold is no limit.
+        // An end that the clock cannot represent means no limit.
         let done = match Instant::now().checked_add(time) {
             Some(end) => tokio::time::timeout_at(end, operation).await.unwrap_or_else(expired),
             None => operation.await,
         };
         done.inspect_err(|error| {
             self.metrics.failures.with(error.kind()).increment();
-            tracing::debug!(target: telemetry::target::STORAGE, kind = error.kind(), %error, "failed");
+            tracing::debug!(target: telemetry::target::STORAGE, kind = error.kind(), %error, "bucket operation failed");
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a bucket, and what to do about it.
+//! Errors of operations on buckets.
 
 use aws_sdk_s3::{
     config::http::HttpResponse,
@@ -12,13 +12,14 @@ use thiserror::Error;
 
 use crate::guard::ElsewhereError;
 
-/// An object in a bucket, or a bucket alone, as messages name it: `bucket/key`.
+/// The name of an object for messages: `bucket/key`. The key may be empty or a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName(String);
 
 impl ObjectName {
     pub(crate) fn new(bucket: &str, key: &str) -> Self {
-        // Keys in lists are a stranger's words: no control characters, no lines of endless length.
+        // Keys in lists come from an untrusted peer. Control characters are replaced and the length is
+        // bounded.
         let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
         let name = format!("{bucket}/{key}");
         Self(name.chars().map(clean).take(200).collect())
@@ -31,147 +32,148 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Why an operation on a bucket failed. Each message says what to do.
+/// The error of an operation on a bucket. Each message includes the remedy.
 #[derive(Debug, Error)]
 pub enum StorageError {
-    /// There is no such object, or no such bucket.
-    #[error("{object} is not there: check the bucket and the key, or wait until it is uploaded")]
+    /// The object or the bucket does not exist.
+    #[error("{object} does not exist: check the bucket and the key, or wait until it is uploaded")]
     NotFound {
-        /// What was asked for.
+        /// The requested object.
         object: ObjectName,
     },
-    /// The service refuses the key: a wrong secret, no right to do this, or a clock that is off.
-    #[error("{object} is forbidden ({code}): check the access key, its rights, and this machine's clock")]
+    /// The service refuses the access key: wrong secret, missing permission, or a wrong local clock.
+    #[error("{object} is forbidden ({code}): check the access key, its permissions and this machine's clock")]
     Forbidden {
-        /// What was asked for.
+        /// The requested object.
         object: ObjectName,
-        /// The service's word for it, such as `SignatureDoesNotMatch`.
+        /// The error code of the service, such as `SignatureDoesNotMatch`.
         code: String,
     },
-    /// The object is larger than the reader allows. Nothing above the cap was stored.
-    #[error("{object} is larger than {cap} bytes: it is not what was expected, do not use it")]
+    /// The object is larger than the cap. No bytes above the cap were stored.
+    #[error("{object} is larger than {cap} bytes: it is not the expected object, do not use it")]
     TooLarge {
-        /// What was read.
+        /// The downloaded object.
         object: ObjectName,
         /// The cap, in bytes.
         cap: u64,
     },
-    /// The object was replaced while it was being read.
-    #[error("{object} changed while it was read: its owner has replaced it, read it anew from the start")]
+    /// The object was replaced during the download.
+    #[error("{object} changed during the download: its owner replaced it, download it again from the start")]
     Changed {
-        /// What was read.
+        /// The downloaded object.
         object: ObjectName,
     },
-    /// The object is not the one that was expected.
-    #[error("{object} has the BLAKE3 hash {found}, not {expected}: do not use it, get it from somebody else")]
+    /// The object has another hash than expected.
+    #[error("{object} has the BLAKE3 hash {found}, not {expected}: do not use it, try another source")]
     WrongContent {
-        /// What was read.
+        /// The downloaded object.
         object: ObjectName,
-        /// The hash that was asked for.
+        /// The expected hash.
         expected: Hash,
-        /// The hash of what came.
+        /// The hash of the downloaded bytes.
         found: Hash,
     },
-    /// There is an object already, where one was to be put only if there is none.
-    #[error("{object} exists already: choose another key, or allow it to be replaced")]
+    /// The object exists already, and the upload must not replace it.
+    #[error("{object} exists already: choose another key, or allow the upload to replace it")]
     Exists {
-        /// What was to be put.
+        /// The object to upload.
         object: ObjectName,
     },
-    /// A range goes beyond the object's end.
-    #[error("{object} does not have the bytes {from} to {to}: ask for its size first")]
+    /// The range extends beyond the end of the object.
+    #[error("{object} does not have the bytes {from} to {to}: check its size first")]
     OutOfRange {
-        /// What was read.
+        /// The downloaded object.
         object: ObjectName,
-        /// First byte.
+        /// The first byte.
         from: u64,
-        /// The byte behind the last.
+        /// The byte after the last.
         to: u64,
     },
-    /// Bytes come, but below the floor.
-    #[error("{object} is slow: {bytes} bytes in {seconds} s, at least {floor} bytes a second are asked for; try another time or another source", seconds = over.as_secs_f64())]
+    /// The transfer is slower than the minimum rate.
+    #[error("{object} is too slow: {bytes} bytes in {seconds} s, the minimum is {floor} bytes/s; try again later, or try another source", seconds = over.as_secs_f64())]
     Slow {
-        /// What was moved.
+        /// The transferred object.
         object: ObjectName,
-        /// Bytes that came in the window.
+        /// Bytes received in the measured interval. 0 for a request that did not finish in time.
         bytes: u64,
-        /// The window.
+        /// The measured interval.
         over: Duration,
-        /// The floor, in bytes per second.
+        /// The minimum rate, in bytes per second.
         floor: u64,
     },
-    /// The operation's time is over.
+    /// The operation exceeded its time limit.
     #[error("{object} took longer than {seconds} s: allow more time, or try another source", seconds = time.as_secs_f64())]
     Expired {
-        /// What was moved.
+        /// The object of the operation.
         object: ObjectName,
-        /// The time that was allowed.
+        /// The time limit.
         time: Duration,
     },
-    /// The service or the way to it has failed: no connection, a broken one, an answer from 500 on.
+    /// The service or the connection failed: no connection, a broken connection, or an HTTP status from 500.
     #[error("{object} is unavailable ({why}): try again later")]
     Unavailable {
-        /// What was asked for.
+        /// The requested object.
         object: ObjectName,
-        /// What happened.
+        /// The cause.
         why: String,
     },
-    /// The service sends the client elsewhere. Nobody follows: it could lead into this machine's own network.
+    /// The service answers with a redirect. It is not followed: it could lead into this machine's own
+    /// network.
     #[error("{object} answers with a redirect ({status}): correct the bucket's endpoint or region")]
     Redirected {
-        /// What was asked for.
+        /// The requested object.
         object: ObjectName,
         /// The HTTP status.
         status: u16,
     },
-    /// The answer is not S3's.
-    #[error("{object} answers what S3 does not say ({what}): the endpoint is no S3 service, or a broken one")]
+    /// The answer violates the S3 protocol.
+    #[error("{object} has an invalid answer ({what}): the endpoint is not an S3 service, or it is broken")]
     Malformed {
-        /// What was asked for.
+        /// The requested object.
         object: ObjectName,
-        /// What is wrong with it.
+        /// The violation.
         what: String,
     },
-    /// The service understands, and will not.
+    /// The service refuses the request.
     #[error(
-        "{object} is refused with HTTP status {status} ({code}): the service does not do this; see its documentation"
+        "{object} is refused with HTTP status {status} ({code}): the service does not support the request; see its documentation"
     )]
     Refused {
-        /// What was asked for.
+        /// The requested object.
         object: ObjectName,
         /// The HTTP status.
         status: u16,
-        /// The service's word for it.
+        /// The error code of the service.
         code: String,
     },
-    /// The bucket's endpoint is none that a node connects to.
-    #[error("the bucket {bucket} cannot be used: {source}")]
+    /// The endpoint of the bucket is not allowed.
+    #[error("cannot use the bucket {bucket}: {source}")]
     Endpoint {
-        /// The bucket's name.
+        /// The name of the bucket.
         bucket: String,
-        /// Why not.
+        /// The reason.
         source: EndpointError,
     },
-    /// The endpoint's name leads to an address that a node does not connect to.
-    #[error("{object} cannot be used: its endpoint leads to {source}")]
+    /// The endpoint's host name resolves to an address that is not allowed.
+    #[error("cannot use {object}: its endpoint resolves to a forbidden address: {source}")]
     Address {
-        /// What was asked for.
+        /// The requested object.
         object: ObjectName,
-        /// Which address, and why not.
+        /// The address and the reason.
         source: AddressError,
     },
-    /// A file of this machine cannot be read or written.
-    #[error("{path} failed ({source}): check the path, its rights and the free space", path = path.display())]
+    /// A local file cannot be read or written.
+    #[error("cannot read or write {path} ({source}): check the path, its permissions and the free space", path = path.display())]
     Local {
-        /// The file; empty if bytes went elsewhere.
+        /// The file. Empty if the bytes did not go to a file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl StorageError {
-    /// Whether the same operation may succeed at another time, without anybody changing anything.
+    /// Checks whether the same operation may succeed later, without a change of configuration.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -180,12 +182,12 @@ impl StorageError {
         )
     }
 
-    /// Whether another attempt is worth its time within the same operation.
+    /// Checks whether the same operation should try again at once.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// The kind in one word, as metrics name it.
+    /// Returns the label that metrics use for this kind of error.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -207,7 +209,7 @@ impl StorageError {
         }
     }
 
-    /// What the SDK's error means.
+    /// Converts an error of the SDK.
     pub(crate) fn from_sdk<E>(error: &SdkError<E, HttpResponse>, object: &ObjectName) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
@@ -220,7 +222,7 @@ impl StorageError {
             return Self::Malformed { object, what: "a request would go to another host".to_owned() };
         }
         if find::<LengthLimitError>(error).is_some() {
-            return Self::Malformed { object, what: "the answer does not end".to_owned() };
+            return Self::Malformed { object, what: "the answer is too long".to_owned() };
         }
         let Some(response) = error.raw_response() else {
             return Self::Unavailable { object, why: deepest(error) };
@@ -240,7 +242,7 @@ impl StorageError {
             "IncompleteBody",
         ];
         match status {
-            // Also a success whose body says otherwise, as CompleteMultipartUpload's may.
+            // The status may be a success: CompleteMultipartUpload can report an error in its body.
             _ if transient.contains(&code.as_str()) => Self::Unavailable { object, why: code },
             404 => Self::NotFound { object },
             401 | 403 => {
@@ -257,12 +259,13 @@ impl StorageError {
     }
 }
 
-/// A stranger's word, made fit for a message.
+/// Cleans an untrusted word for a message: ASCII letters and digits only, at most 64.
 fn word(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
 }
 
-/// An error and its causes, from the outside in. `io::Error` leaves out what it wraps when it is asked for its source.
+/// Iterates over an error and its causes, outermost first. `io::Error::source` skips the error that it
+/// wraps, so that error is read with `get_ref`.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let inner = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -271,12 +274,13 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), move |&error| inner(error))
 }
 
-/// The first cause of this type.
+/// Finds the first cause of this type.
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     causes(error).find_map(|error| error.downcast_ref())
 }
 
-/// The last cause, which says the most: "connection refused" rather than "dispatch failure".
+/// Returns the text of the innermost cause, the most specific one: "connection refused" rather than
+/// "dispatch failure".
 pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
     let text = causes(error).last().map_or_else(String::new, ToString::to_string);
     text.chars().filter(|c| !c.is_control()).take(200).collect()

@@ -1,4 +1,4 @@
-//! Reading objects within bounds.
+//! Downloads of objects, bounded in bytes, time and rate.
 
 use crate::{Bucket, ObjectName, Sink, StorageError, error::deepest, range::parse_range, sink::FileSink};
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
@@ -10,60 +10,63 @@ use std::{
 };
 use tokio::time::{Instant, timeout_at};
 
-/// What a get may cost at most.
+/// The limits of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes: not one more is taken from the object. An announced size above it is refused before any byte is.
+    /// The maximum size, in bytes. An object that announces a larger size is refused before its first byte.
     pub bytes: u64,
-    /// Time for the whole get, with its retries.
+    /// The time limit of the whole download, including retries.
     pub time: Duration,
-    /// How slow the peer may be.
+    /// The minimum rate.
     pub floor: Floor,
 }
 
-/// A floor for the rate at which bytes come.
+/// The minimum rate of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floor {
-    /// Bytes per second, on average over each window; 0 asks only for a byte now and then.
+    /// The minimum bytes per second, on average over each interval. 0 still requires one byte in each
+    /// interval.
     pub bytes_per_second: u64,
-    /// The window. An answer must begin within one, too.
+    /// The measured interval. An answer must begin within one interval.
     pub over: Duration,
 }
 
-/// What was read.
+/// The result of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// Plain BLAKE3 of the bytes.
+    /// The plain BLAKE3 hash of the bytes.
     pub hash: Hash,
-    /// The service's entity tag for the object's content, if it gave one.
+    /// The service's entity tag of the content, if the service sent one.
     pub tag: Option<String>,
 }
 
 impl Bucket {
-    /// Reads an object into memory.
+    /// Downloads an object into memory.
     ///
     /// # Errors
-    /// See [`StorageError`]; also when the object is larger than `limits.bytes`.
+    /// See [`StorageError`]. [`StorageError::TooLarge`] if the object is larger than `limits.bytes`.
     pub async fn get(&self, key: &str, limits: &Limits) -> Result<(Vec<u8>, Fetched), StorageError> {
         let mut bytes = Vec::new();
         let fetched = self.get_into(key, None, limits, &mut bytes).await?;
         Ok((bytes, fetched))
     }
 
-    /// Reads an object into a file, which appears under its name only when it is whole and on the disk.
+    /// Downloads an object into a file. The file appears under its name only when it is complete and on
+    /// the disk.
     ///
     /// # Errors
-    /// See [`StorageError`]; what was read until then is removed.
+    /// See [`StorageError`]. The partial file is removed.
     pub async fn get_file(&self, key: &str, path: &Path, limits: &Limits) -> Result<Fetched, StorageError> {
         self.file(key, path, limits, None).await
     }
 
-    /// Reads an object into a file, which appears only if its bytes have this plain BLAKE3 hash.
+    /// Downloads an object into a file. The file appears only if its bytes have the `expected` plain
+    /// BLAKE3 hash.
     ///
     /// # Errors
-    /// See [`StorageError`]; [`StorageError::WrongContent`] for another hash.
+    /// See [`StorageError`]. [`StorageError::WrongContent`] for another hash.
     pub async fn get_file_as(
         &self,
         key: &str,
@@ -95,10 +98,10 @@ impl Bucket {
         }
     }
 
-    /// Reads the bytes `range` of an object; all of them, or it is an error.
+    /// Downloads the bytes `range` of an object, all of them.
     ///
     /// # Errors
-    /// See [`StorageError`]; [`StorageError::OutOfRange`] if the object ends before `range.end`.
+    /// See [`StorageError`]. [`StorageError::OutOfRange`] if the object ends before `range.end`.
     pub async fn get_range(
         &self,
         key: &str,
@@ -110,7 +113,7 @@ impl Bucket {
         Ok(bytes)
     }
 
-    /// Reads an object, or the bytes `range` of it, into `sink`. After an error `sink` holds a part.
+    /// Downloads an object, or the bytes `range` of it, into `sink`. After an error `sink` holds a part.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -131,7 +134,7 @@ impl Bucket {
     }
 }
 
-/// Takes a get off the count of those under way, however it ends.
+/// Guard that decrements the number of running downloads when it is dropped.
 struct Counted<'a>(&'a Bucket);
 
 impl Drop for Counted<'_> {
@@ -140,18 +143,18 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// One get, over as many connections as it takes.
+/// The state of one download, which may need several connections.
 struct Transfer<'a> {
     bucket: &'a Bucket,
     key: &'a str,
     object: ObjectName,
-    /// The bytes that are wanted; the whole object if `None`.
+    /// The requested bytes; the whole object if `None`.
     range: Option<Range<u64>>,
     limits: &'a Limits,
-    /// Bytes that the sink has taken, and their hash.
+    /// The number of bytes that the sink has taken. `hasher` hashes the same bytes.
     received: u64,
     hasher: Hasher,
-    /// The first answer's tag: all further answers must be about the same content.
+    /// The entity tag of the first answer. All later answers must have the same.
     tag: Option<String>,
 }
 
@@ -174,7 +177,7 @@ impl<'a> Transfer<'a> {
         retry.run(&metrics, async || self.attempt(sink).await).await
     }
 
-    /// Reads on from where the last attempt ended.
+    /// Continues the download at the first missing byte.
     async fn attempt(&mut self, sink: &mut impl Sink) -> Result<(), StorageError> {
         if self.is_complete() {
             return Ok(());
@@ -185,10 +188,10 @@ impl<'a> Transfer<'a> {
         self.read(answer.body, end, sink).await?;
         match (end, &self.range) {
             (Some(end), _) if self.received != end => {
-                Err(self.unavailable("the answer broke off".to_owned()))
+                Err(self.unavailable("the answer ended early".to_owned()))
             }
             (None, Some(_)) if !self.is_complete() => {
-                Err(self.unavailable("the answer broke off".to_owned()))
+                Err(self.unavailable("the answer ended early".to_owned()))
             }
             _ => Ok(()),
         }
@@ -198,7 +201,7 @@ impl<'a> Transfer<'a> {
         self.range.as_ref().is_some_and(|range| self.received == range.end - range.start)
     }
 
-    /// Asks for what is still wanted.
+    /// Requests the missing bytes.
     async fn ask(&self) -> Result<GetObjectOutput, StorageError> {
         let first = self.range.as_ref().map_or(0, |range| range.start) + self.received;
         let range = match &self.range {
@@ -216,21 +219,21 @@ impl<'a> Transfer<'a> {
         answer.map_err(|error| match (StorageError::from_sdk(&error, &self.object), &self.range) {
             (StorageError::Refused { status: 412, .. }, _) => self.changed(),
             (StorageError::Refused { status: 416, .. }, Some(range)) => self.out_of_range(range),
-            // The object has become shorter than what was read of it.
+            // The object is now shorter than the part that was received.
             (StorageError::Refused { status: 416, .. }, None) if self.received > 0 => self.changed(),
             (error, _) => error,
         })
     }
 
-    /// Checks the answer's head; returns how many bytes come, if it says so.
+    /// Checks the headers of the answer. Returns the number of bytes in the body, if it is announced.
     fn check(&mut self, answer: &GetObjectOutput) -> Result<Option<u64>, StorageError> {
         let resumed = self.received > 0;
         match (&self.tag, &answer.e_tag) {
             (Some(before), Some(now)) if before != now => return Err(self.changed()),
             (None, None) if resumed => {
-                return Err(self.malformed("no entity tag: a broken read cannot go on"));
+                return Err(self.malformed("no entity tag: cannot resume the download"));
             }
-            (Some(_), None) => return Err(self.malformed("an entity tag is there once, and then not")),
+            (Some(_), None) => return Err(self.malformed("the entity tag disappeared")),
             (None, now) => self.tag = now.clone().filter(|tag| tag.len() <= 200),
             (Some(_), Some(_)) => {}
         }
@@ -241,13 +244,13 @@ impl<'a> Transfer<'a> {
             let from = wanted.start + self.received;
             let sent = answer.content_range.as_deref().and_then(parse_range);
             let Some(sent) = sent.filter(|sent| sent.start == from && sent.end <= wanted.end) else {
-                return Err(self.malformed("not the range that was asked for"));
+                return Err(self.malformed("not the requested range"));
             };
             if let Some(range) = self.range.as_ref().filter(|range| sent.end < range.end) {
                 return Err(self.out_of_range(range));
             }
             if length.is_some_and(|length| length != sent.end - sent.start) {
-                return Err(self.malformed("a length that is not the range's"));
+                return Err(self.malformed("a length other than the range's"));
             }
         }
         match length {
@@ -256,7 +259,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Takes the body's bytes: no more than allowed, and no slower.
+    /// Reads the body into `sink`, within the limits on size and rate.
     async fn read(
         &mut self,
         mut body: ByteStream,
@@ -318,11 +321,11 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// What came in the present window.
+/// The rate meter of the current interval.
 struct Rate {
     floor: Floor,
     bytes: u64,
-    /// `None` if the window is longer than the clock can hold.
+    /// The end of the interval; `None` if the clock cannot represent it.
     ends: Option<Instant>,
 }
 
@@ -335,7 +338,7 @@ impl Rate {
         self.ends.is_some_and(|ends| Instant::now() >= ends)
     }
 
-    /// The next window, or the bytes of this one if they are too few.
+    /// Starts the next interval. Returns the bytes of this interval as the error if they are too few.
     fn next(self) -> Result<Self, u64> {
         let least = (self.floor.bytes_per_second as f64 * self.floor.over.as_secs_f64()).max(1.0);
         if (self.bytes as f64) < least { Err(self.bytes) } else { Ok(Self::begin(self.floor)) }

@@ -1,9 +1,9 @@
-//! What stands between the SDK and the network: where connections may go, and how long an answer may be.
+//! Restricts the HTTP client of the SDK: the addresses of connections and the length of answers.
 //!
-//! The SDK's connector asks our resolver for addresses and connects to what it returns, so that the address that was
-//! checked is the address that is used, for each new connection: a name that is resolved differently the second time
-//! (DNS rebinding) gains nothing. Proxies from the environment are not used. Redirects are not followed: the SDK does
-//! not, and a request for any other host than the bucket's own is refused here.
+//! The SDK's connector asks our resolver for addresses, and connects to the addresses that it returns.
+//! So each new connection uses exactly the address that was checked, and DNS rebinding (a name that
+//! resolves differently the second time) does not work. Proxies from the environment are not used. The
+//! SDK follows no redirects. This module also refuses every request for a host other than the bucket's.
 
 use aws_sdk_s3::{
     config::{
@@ -26,12 +26,14 @@ use protocol::announcement::AddressPolicy;
 use std::{io, net::IpAddr};
 use thiserror::Error;
 
-/// Longest answer that is no object: a page of a list has 1000 keys of up to 1024 bytes, six times that as XML entities.
+/// The maximum length of an answer that is not an object, in bytes. A page of a list has 1000 keys of
+/// up to 1024 bytes, and XML entities make a key up to six times as long.
 const LONGEST_ANSWER: usize = 8 << 20;
-/// Longest error.
+/// The maximum length of an error answer, in bytes.
 const LONGEST_ERROR: usize = 64 << 10;
 
-/// A client whose connections obey the policy. It holds the pool of connections, and the system's certificates.
+/// Creates an HTTP client that connects only to addresses that `policy` allows. It holds the connection
+/// pool and the system's certificates.
 pub(crate) fn http_client(policy: AddressPolicy) -> SharedHttpClient {
     Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_with_resolver(Resolver { policy })
 }
@@ -42,7 +44,8 @@ struct Resolver {
 }
 
 impl Resolver {
-    /// All addresses of a name. One that is not allowed spoils the name: no honest bucket has both kinds.
+    /// Resolves a name to its addresses. Fails if any address is not allowed: an honest bucket never
+    /// has both kinds.
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveDnsError> {
         let found = tokio::net::lookup_host((name, 0)).await.map_err(ResolveDnsError::new)?;
         let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
@@ -62,16 +65,16 @@ impl ResolveDns for Resolver {
     }
 }
 
-/// The SDK made a request for another host than the bucket's.
+/// The error of a request for a host other than the bucket's.
 #[derive(Debug, Error)]
-#[error("a request would go to another host than the bucket's")]
+#[error("refused a request for a host other than the bucket's")]
 pub(crate) struct ElsewhereError;
 
-/// The client of one bucket: only to its endpoint, and no endless answers.
+/// The HTTP client of one bucket. It sends requests to its endpoint only, and bounds the length of answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Guarded<C> {
     inner: C,
-    /// What every request's address begins with: `scheme://host[:port]/`.
+    /// The prefix of every request's URL: `scheme://host[:port]/`.
     origin: String,
 }
 
@@ -97,8 +100,8 @@ impl HttpConnector for Guarded<SharedHttpConnector> {
         if !request.uri().starts_with(&self.origin) {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(ElsewhereError))));
         }
-        // The SDK says in the query which operation it is; only an object's bytes are read piece by piece, under a cap
-        // of their own.
+        // The SDK names the operation in the query. Only objects are read piece by piece, with their
+        // own size cap.
         let query = request.uri().split_once('?').map_or("", |(_, query)| query);
         let is_object = request.method() == "GET" && query.split('&').any(|pair| pair == "x-id=GetObject");
         let answer = self.inner.call(request);
@@ -106,7 +109,7 @@ impl HttpConnector for Guarded<SharedHttpConnector> {
     }
 }
 
-/// Cuts off what the SDK would read into memory whole.
+/// Bounds the length of an answer that the SDK would read into memory whole.
 fn bound(answer: HttpResponse, is_object: bool) -> HttpResponse {
     match (answer.status().is_success(), is_object) {
         (true, true) => answer,
@@ -138,7 +141,7 @@ mod tests {
         assert!(!allowed.is_empty() && allowed.iter().all(IpAddr::is_loopback));
     }
 
-    /// Some resolvers read numbers as addresses: the check comes behind them.
+    /// Checks addresses in other notations: some resolvers read numbers as addresses.
     #[tokio::test]
     async fn addresses_in_disguise_are_refused() {
         for name in ["0x7f.1", "2130706433", "169.254.169.254"] {

@@ -1,9 +1,11 @@
-//! Buckets on S3 and what speaks its protocol: reading from strangers within bounds, writing to one's own.
+//! Buckets on S3-compatible services: bounded downloads from untrusted peers, uploads to the node's own
+//! bucket.
 //!
-//! Whatever a bucket's owner does, a read costs at most what its [`Limits`] say: bytes, seconds, and a floor for the
-//! rate. A connection goes only where the [`AddressPolicy`](protocol::announcement::AddressPolicy) allows, and follows no
-//! redirect. Interrupted reads go on where they broke off, and only if the object is still the same. Which objects to
-//! read and what their bytes mean is not decided here.
+//! [`Limits`] bound the cost of each download, even if the owner of the bucket is hostile: bytes,
+//! seconds and a minimum rate. Connections go only to addresses that the
+//! [`AddressPolicy`](protocol::announcement::AddressPolicy) allows. Redirects are not followed. An
+//! interrupted download resumes at the next missing byte, and only if the object has not changed. This
+//! crate does not decide which objects to download, and does not interpret their bytes.
 //!
 //! ```no_run
 //! # async fn example(announced: protocol::announcement::Bucket) -> Result<(), Box<dyn std::error::Error>> {
@@ -24,7 +26,7 @@
 //! # }
 //! ```
 //!
-//! Next: [`Bucket`] for what can be done, [`StorageError`] for what can go wrong.
+//! Next: [`Bucket`] for the operations, [`StorageError`] for the errors.
 
 mod bucket;
 mod error;

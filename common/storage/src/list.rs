@@ -1,36 +1,37 @@
-//! What is in a bucket, and clearing it up.
+//! Lists of objects, and deletes.
 
 use crate::{Bucket, ObjectName, StorageError};
 use aws_sdk_s3::{operation::list_objects_v2::ListObjectsV2Output, primitives::DateTime};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use std::time::{Duration, SystemTime};
 
-/// S3's largest page.
+/// The maximum number of keys in a page (S3's limit).
 const PAGE: usize = 1000;
-/// S3's longest key, in bytes.
+/// The maximum length of a key, in bytes (S3's limit).
 const LONGEST_KEY: usize = 1024;
-/// Deletes under way at once.
+/// The number of concurrent deletes.
 const AT_ONCE: usize = 8;
 
 /// An object in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key.
+    /// The key.
     pub key: String,
-    /// Its size.
+    /// The size, in bytes.
     pub bytes: u64,
-    /// The service's entity tag for its content, if it gave one.
+    /// The service's entity tag of the content, if the service sent one.
     pub tag: Option<String>,
-    /// When it was put, by the service's clock, to the second.
+    /// The time of the upload by the service's clock, to the second.
     pub modified: Option<SystemTime>,
 }
 
 impl Bucket {
-    /// The objects whose keys begin with `prefix` and come after `after`, in the service's order (S3: that of bytes); at
-    /// most `most`, over as many pages as it takes.
+    /// Lists up to `most` objects whose keys begin with `prefix` and come after `after`, in the
+    /// service's order (S3: the order of bytes). Requests as many pages as necessary.
     ///
     /// # Errors
-    /// See [`StorageError`]; [`StorageError::Malformed`] also for keys of another prefix and lists without end.
+    /// See [`StorageError`]. [`StorageError::Malformed`] also for keys with another prefix and for
+    /// endless lists.
     pub async fn list(
         &self,
         prefix: &str,
@@ -48,7 +49,7 @@ impl Bucket {
         most: usize,
     ) -> Result<Vec<Listed>, StorageError> {
         let (object, mut listed, mut token) = (self.object(prefix), Vec::new(), None);
-        // A service may give less than full pages, but not for ever.
+        // A service may send pages that are not full. The bound stops one that does so forever.
         for _ in 0..most.div_ceil(PAGE).saturating_mul(4).max(16) {
             let wanted = (most - listed.len()).min(PAGE);
             if wanted == 0 {
@@ -56,15 +57,14 @@ impl Bucket {
             }
             let page = self.page(&object, prefix, after, token, wanted).await?;
             for entry in page.contents.into_iter().flatten().take(wanted) {
-                listed
-                    .push(read(entry, prefix).ok_or_else(|| malformed(&object, "a list of something else"))?);
+                listed.push(read(entry, prefix).ok_or_else(|| malformed(&object, "an invalid list entry"))?);
             }
             token = page.next_continuation_token.filter(|_| page.is_truncated == Some(true));
             if token.is_none() {
                 return Ok(listed);
             }
         }
-        Err(malformed(&object, "a list without end"))
+        Err(malformed(&object, "an endless list"))
     }
 
     async fn page(
@@ -87,7 +87,7 @@ impl Bucket {
             .await
     }
 
-    /// Deletes an object. One that is not there counts as deleted.
+    /// Deletes an object. An object that does not exist counts as deleted.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -102,17 +102,18 @@ impl Bucket {
             answer.map_err(|error| StorageError::from_sdk(&error, &object))
         });
         match deleted.await {
-            // Some services say so.
+            // Some services report a missing object.
             Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Deletes the objects below `prefix` that were put before `before`, and gives up uploads in parts that were begun
-    /// before it; looks at `most` objects at most. Returns how many objects it deleted.
+    /// Deletes the objects below `prefix` that were uploaded before `before`, and aborts multipart
+    /// uploads that were begun before it. Looks at up to `most` objects. Returns the number of deleted
+    /// objects.
     ///
     /// # Errors
-    /// See [`StorageError`]; some may be deleted then.
+    /// See [`StorageError`]. Some objects may be deleted already.
     pub async fn delete_old(
         &self,
         prefix: &str,
@@ -132,7 +133,8 @@ impl Bucket {
         .await
     }
 
-    /// One page of uploads is enough: those that are left are found the next time.
+    /// Aborts multipart uploads that were begun before `before`. Reads one page of them; the next call
+    /// finds the rest.
     async fn abort_old(&self, prefix: &str, before: SystemTime) -> Result<(), StorageError> {
         let object = self.object(prefix);
         let uploads = self.retry.run(&self.metrics, async || {
@@ -157,7 +159,7 @@ fn malformed(object: &ObjectName, what: &str) -> StorageError {
     StorageError::Malformed { object: object.clone(), what: what.to_owned() }
 }
 
-/// An entry of a list, if it can be one of this list's.
+/// Reads an entry of a list. Returns `None` for a missing or wrong key, or a negative size.
 fn read(entry: aws_sdk_s3::types::Object, prefix: &str) -> Option<Listed> {
     let key = entry.key.filter(|key| key.starts_with(prefix) && key.len() <= LONGEST_KEY)?;
     let bytes = u64::try_from(entry.size.unwrap_or(0)).ok()?;
@@ -165,7 +167,7 @@ fn read(entry: aws_sdk_s3::types::Object, prefix: &str) -> Option<Listed> {
     Some(Listed { key, bytes, tag, modified: entry.last_modified.as_ref().and_then(time_of) })
 }
 
-/// Times before 1970 are nonsense.
+/// Converts a time of the SDK. Returns `None` for times before 1970.
 fn time_of(time: &DateTime) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(time.secs()).ok()?))
 }

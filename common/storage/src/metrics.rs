@@ -1,23 +1,23 @@
-//! What all buckets of a process count together.
+//! The metrics of all buckets of a process.
 
 use telemetry::{Counter, Family, Gauge, Histogram};
 
 telemetry::metrics! {
-    /// Numbers about buckets; [`Storage::metrics`](crate::Storage::metrics) gives them to a registry.
+    /// Metrics of buckets. [`Storage::metrics`](crate::Storage::metrics) returns them for a registry.
     pub struct Metrics("muster_storage") {
-        /// Bytes of objects received from buckets.
+        /// Bytes of objects downloaded.
         pub received_bytes: Counter,
-        /// Bytes of objects sent to buckets and taken by them.
+        /// Bytes of objects uploaded successfully.
         pub sent_bytes: Counter,
-        /// Gets under way.
+        /// Downloads in progress.
         pub gets: Gauge,
-        /// Seconds that a successful get took, with its retries.
+        /// Duration of successful downloads in seconds, including retries.
         pub get_seconds: Histogram,
-        /// Seconds that a successful put took, with its retries.
+        /// Duration of successful uploads in seconds, including retries.
         pub put_seconds: Histogram,
-        /// Attempts that were made again after a transient failure.
+        /// Retries after transient failures.
         pub retries: Counter,
-        /// Operations that failed in the end, by kind of error.
+        /// Operations that failed after all retries, by kind of error.
         pub failures: Family<Counter> = Family::new("kind", 32),
     }
 }

@@ -1,4 +1,4 @@
-//! Writing objects: whole up to 64 MiB, in parts from there on, with a CRC-32 that the service checks.
+//! Uploads of objects: in one request below 64 MiB, in parts from there on. The service checks a CRC-32.
 
 use crate::{Bucket, Floor, ObjectName, StorageError};
 use aws_sdk_s3::{
@@ -17,51 +17,52 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Objects from this size on are put in parts.
+/// The smallest object that is uploaded in parts, in bytes.
 pub const MULTIPART_FROM: u64 = 64 << 20;
-/// The size of a part. S3 allows 10,000 of them, which bounds an object at 156 GiB.
+/// The size of a part, in bytes. S3 allows 10,000 parts, so an object has at most 156 GiB.
 pub const PART: u64 = 16 << 20;
-/// S3's most parts.
+/// The maximum number of parts (S3's limit).
 const MOST_PARTS: u64 = 10_000;
-/// Parts under way at once: with their buffers 64 MiB, and enough to fill a connection.
+/// The number of concurrent part uploads. Their buffers take 64 MiB. That is enough to saturate a connection.
 const AT_ONCE: usize = 4;
 
-/// What to put.
+/// The content of an upload.
 #[derive(Clone, Debug)]
 pub enum Content<'a> {
     /// Bytes in memory.
     Bytes(Bytes),
-    /// A file, which must stay as it is until it is put. At most 64 MiB of it are in memory at once.
+    /// A file. It must not change during the upload. At most 64 MiB of it are in memory at once.
     File(&'a Path),
 }
 
-/// How to put it.
+/// The options of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Put {
-    /// Time for the whole put, with its retries.
+    /// The time limit of the whole upload, including retries.
     pub time: Duration,
-    /// How slow the service may be: an attempt that takes longer than a window and its bytes at this rate is given up.
+    /// The minimum rate. An attempt is given up after the floor's interval plus the time that its bytes
+    /// take at this rate.
     pub floor: Floor,
-    /// Only if there is no such object yet. Not every service obeys (Garage 2.5 and rclone replace it all the same), so
-    /// nothing's correctness may hang on it.
+    /// Whether to fail if the object exists already. Some services replace the object all the same
+    /// (Garage 2.5, rclone), so correctness must not depend on it.
     pub only_if_absent: bool,
 }
 
-/// What was put.
+/// The result of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// The service's entity tag for the content, if it gave one.
+    /// The service's entity tag of the content, if the service sent one.
     pub tag: Option<String>,
 }
 
 impl Bucket {
-    /// Puts an object; it replaces one of the same key, at once or not at all.
+    /// Uploads an object. It replaces an object of the same key atomically.
     ///
     /// # Errors
-    /// See [`StorageError`]. After [`StorageError::Unavailable`] and [`StorageError::Expired`] the object may be there
-    /// nevertheless: the answer was lost, not necessarily the request.
+    /// See [`StorageError`]. After [`StorageError::Unavailable`] and [`StorageError::Expired`] the
+    /// object may exist all the same: the answer was lost, but perhaps not the request.
     pub async fn put(&self, key: &str, content: Content<'_>, how: &Put) -> Result<Stored, StorageError> {
         let started = Instant::now();
         let stored = self.within(key, how.time, self.put_content(key, content, how)).await?;
@@ -83,7 +84,7 @@ impl Bucket {
     }
 }
 
-/// Content that is open, with its size.
+/// Opened content, with its size.
 struct Source {
     path: PathBuf,
     size: u64,
@@ -106,14 +107,14 @@ impl Source {
                 let file = std::fs::File::open(path).map_err(fail)?;
                 let meta = file.metadata().map_err(fail)?;
                 if !meta.is_file() {
-                    return Err(fail(io::Error::other("it is no file")));
+                    return Err(fail(io::Error::other("not a regular file")));
                 }
                 Ok(Self { path: path.to_owned(), size: meta.len(), from: From::File(Arc::new(file)) })
             }
         }
     }
 
-    /// The bytes from `start`, as many as a part has or are left.
+    /// Reads `length` bytes from `start`, or as many as are left.
     async fn part(&self, start: u64, length: u64) -> Result<Bytes, StorageError> {
         let length = usize::try_from(length.min(self.size - start)).expect("a part fits into memory");
         match &self.from {
@@ -134,7 +135,7 @@ impl Source {
     }
 }
 
-/// One put.
+/// The state of one upload.
 struct Upload<'a> {
     bucket: &'a Bucket,
     key: &'a str,
@@ -170,7 +171,7 @@ impl Upload<'_> {
         match self.send_parts(&id).await {
             Ok(tag) => Ok(Stored { bytes: self.source.size, tag }),
             Err(error) => {
-                // Best effort: what stays behind is removed by `delete_old`.
+                // Best effort: `delete_old` removes uploads that stay behind.
                 let client = &self.bucket.client;
                 let abort =
                     client.abort_multipart_upload().bucket(&self.bucket.name).key(self.key).upload_id(id);
@@ -222,11 +223,12 @@ impl Upload<'_> {
             })
             .await?;
         self.bucket.metrics.sent_bytes.add(length as u64);
-        // Garage refuses parts whose checksum is not named again, although the service itself has it.
+        // The checksum is sent again here: Garage refuses parts without it, although it knows the checksum.
         Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).checksum_crc32(crc32).build())
     }
 
-    /// Tries as often as the bucket says, each attempt within the time that so many bytes take at the floor.
+    /// Runs `attempt` with the bucket's retries. Each attempt may take the floor's interval plus the
+    /// time that `bytes` take at the floor's rate.
     async fn retry<T>(
         &self,
         bytes: usize,
@@ -257,7 +259,7 @@ impl Upload<'_> {
     }
 }
 
-/// As S3's headers want it: big endian, base64.
+/// Returns the CRC-32 of the bytes in the form of S3's headers: big endian, base64.
 fn crc32(bytes: &[u8]) -> String {
     base64::encode(crc32fast::hash(bytes).to_be_bytes())
 }

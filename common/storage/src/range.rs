@@ -1,8 +1,8 @@
-//! The header that says which bytes of an object an answer holds.
+//! Parser of the `Content-Range` header.
 
 use std::ops::Range;
 
-/// The range in `bytes 5-9/100` or `bytes 5-9/*`.
+/// Parses the range in `bytes 5-9/100` or `bytes 5-9/*`.
 pub(crate) fn parse_range(text: &str) -> Option<Range<u64>> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;

@@ -1,34 +1,35 @@
-//! When to try again: exponential pauses with full jitter, so that many who failed together do not come back together.
+//! Retries with exponential backoff and full jitter, so that nodes that failed together do not retry
+//! together.
 
 use crate::{Metrics, StorageError};
 use std::time::Duration;
 
-/// How a transient failure is retried within an operation's time.
+/// The retry policy for transient failures within an operation's time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// Attempts in all, the first included; at least one is made.
+    /// The maximum number of attempts, including the first. At least one is made.
     pub attempts: u32,
-    /// The longest pause before the second attempt; it doubles with each further one.
+    /// The maximum pause before the second attempt. It doubles with each further attempt.
     pub base: Duration,
-    /// No pause is longer.
+    /// The upper bound of every pause.
     pub most: Duration,
 }
 
 impl Default for Retry {
-    /// 5 attempts, with pauses below 0.2, 0.4, 0.8 and 1.6 s.
+    /// Returns 5 attempts, with pauses below 0.2, 0.4, 0.8 and 1.6 s.
     fn default() -> Self {
         Self { attempts: 5, base: Duration::from_millis(200), most: Duration::from_secs(10) }
     }
 }
 
 impl Retry {
-    /// The pause after as many failures (1 or more), for a draw from [0, 1).
+    /// Returns the pause after `failures` failures (1 or more), for a random `draw` from [0, 1).
     fn pause(&self, failures: u32, draw: f64) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
         self.base.saturating_mul(doubled).min(self.most).mul_f64(draw.clamp(0.0, 1.0))
     }
 
-    /// Runs `attempt` until it succeeds, fails for good, or attempts run out.
+    /// Runs `attempt` until it succeeds, fails permanently, or the attempts run out.
     pub(crate) async fn run<T, F>(&self, metrics: &Metrics, mut attempt: F) -> Result<T, StorageError>
     where
         F: AsyncFnMut() -> Result<T, StorageError>,
@@ -45,7 +46,7 @@ impl Retry {
             }
             metrics.retries.increment();
             let pause = self.pause(failures, rand::random());
-            tracing::debug!(target: telemetry::target::STORAGE, %error, failures, ?pause, "trying again");
+            tracing::debug!(target: telemetry::target::STORAGE, %error, failures, ?pause, "retrying a bucket request");
             tokio::time::sleep(pause).await;
         }
     }

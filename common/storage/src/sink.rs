@@ -1,4 +1,4 @@
-//! Where the bytes of an object go while they arrive.
+//! Destinations of downloaded bytes.
 
 use std::{
     future::Future,
@@ -7,9 +7,10 @@ use std::{
 };
 use tokio::{fs::File, io::AsyncWriteExt as _};
 
-/// Takes the bytes of an object in their order. It is never asked to go back: an interrupted get goes on where it was.
+/// A destination of an object's bytes. It receives them in order and only once: an interrupted download
+/// resumes at the next missing byte.
 pub trait Sink: Send {
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
 }
 
@@ -20,10 +21,10 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// Bytes are handed to the system in pieces of this size.
+/// The size of the write buffer, in bytes.
 const BUFFER: usize = 1 << 20;
 
-/// A file that appears under its name only when it is whole.
+/// A file that appears under its name only when it is complete.
 #[derive(Debug)]
 pub(crate) struct FileSink {
     to: PathBuf,
@@ -33,16 +34,18 @@ pub(crate) struct FileSink {
 }
 
 impl FileSink {
-    /// Begins a file beside `to`, named like it with a random end.
+    /// Creates a temporary file beside `to`: the same name with a random suffix.
     pub(crate) async fn create(to: &Path) -> io::Result<Self> {
-        let mut name = to.file_name().ok_or_else(|| io::Error::other("the path names no file"))?.to_owned();
+        let mut name =
+            to.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?.to_owned();
         name.push(format!(".{:016x}.partial", rand::random::<u64>()));
         let partial = to.with_file_name(name);
         let file = tokio::io::BufWriter::with_capacity(BUFFER, File::create_new(&partial).await?);
         Ok(Self { to: to.to_owned(), partial, file, whole: false })
     }
 
-    /// Gives the file its name. Its bytes reach the disk first, so that a crash leaves all of it or nothing.
+    /// Renames the file to its final name. Syncs its bytes to the disk first, so that a crash leaves
+    /// all of it or nothing.
     pub(crate) async fn finish(mut self) -> io::Result<()> {
         self.file.flush().await?;
         self.file.get_ref().sync_data().await?;
@@ -61,7 +64,7 @@ impl Sink for FileSink {
 impl Drop for FileSink {
     fn drop(&mut self) {
         if !self.whole {
-            // What cannot be removed keeps its name, which nobody reads.
+            // A file that cannot be removed keeps its temporary name, which no node reads.
             let _ = std::fs::remove_file(&self.partial);
         }
     }

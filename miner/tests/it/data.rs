@@ -60,7 +60,7 @@ fn text_becomes_shards_and_standard_input_the_same_ones() {
     let progress = String::from_utf8_lossy(&train.stderr).into_owned();
     assert!(progress.contains("tokenizing 100 %") && !progress.contains('\r'), "{progress}");
     let again = prepare(&out, &[name, "--field", "body", "--train-tokenizer", "300"]).output().unwrap();
-    assert_ends(&again, Exit::Good, "(was there already)");
+    assert_ends(&again, Exit::Good, "(already complete)");
 
     let tokenizer = out.join("tokenizer.json");
     let words = ["-", "--format", "jsonl", "--field", "body", "--tokenizer", tokenizer.to_str().unwrap()];
@@ -114,10 +114,10 @@ fn what_cannot_be_used_is_named() {
     ends(&[&[name], &train[..]].concat(), "a.jsonl, line 2: the object has no field \"text\"");
     ends(&[name], "--tokenizer");
     ends(&[name, "--tokenizer", name, "--train-tokenizer", "300"], "cannot be used with");
-    ends(&[name, "--tokenizer", name], "is not a tokenizer.json that can be used");
+    ends(&[name, "--tokenizer", name], "is not a usable tokenizer.json");
     ends(&train, "<INPUT>");
     ends(&[name, "--format", "xml", "--train-tokenizer", "300"], "[possible values: text, jsonl, parquet]");
     ends(&["-", "--format", "text", "--train-tokenizer", "300"], "standard input can be read only once");
-    ends(&["-", "--tokenizer", name], "standard input does not tell by its name what it holds");
-    ends(&[name, "--train-tokenizer", "9"], "the vocabulary is 9: it lies between 257 and 1048576");
+    ends(&["-", "--tokenizer", name], "unknown format of standard input");
+    ends(&[name, "--train-tokenizer", "9"], "the vocabulary is 9: it must be between 257 and 1048576");
 }

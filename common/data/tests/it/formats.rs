@@ -1,4 +1,4 @@
-//! The same documents in every format are the same dataset.
+//! Tests that the same documents give the same dataset in every format.
 
 use super::*;
 use std::io::Write;
@@ -70,15 +70,15 @@ fn tokens_are_the_documents_in_order_each_ended() {
     let training = text_order(&out, Role::Training, &training);
     let held_out = text_order(&out, Role::HeldOut, &held_out);
     let moved = shuffled.chunks(8).zip(training.chunks(8)).filter(|(a, b)| a != b).count();
-    assert!(moved * 8 > training.len() / 2, "only {moved} sequences are elsewhere");
+    assert!(moved * 8 > training.len() / 2, "only {moved} sequences have moved");
     assert!(!out.join(".prepare").join(shard_name(Role::Training, 0)).exists(), "nothing is kept twice");
 
-    // Each document lies, whole and in order, in one of the two streams.
+    // Each document is whole and in order in one of the two streams.
     let (mut kept, mut aside) = (&training[..], &held_out[..]);
     let (mut seen, mut dropped) = (0, 0);
     for document in &documents {
         let mut expected = tokenizer.encode(document).unwrap();
-        assert!(!expected.contains(&tokenizer.end_of_text), "a text holds no special token");
+        assert!(!expected.contains(&tokenizer.end_of_text), "the tokens of a text include no special token");
         expected.push(tokenizer.end_of_text);
         if let Some(rest) = kept.strip_prefix(&expected[..]) {
             (kept, seen) = (rest, seen + 1);
@@ -88,7 +88,7 @@ fn tokens_are_the_documents_in_order_each_ended() {
             dropped += expected.len();
         }
     }
-    // What is left are the cut documents at the two ends.
+    // The rest is the cut documents at the two ends.
     assert!(
         seen > 100 && kept.len() + aside.len() + report.dropped as usize == dropped,
         "{seen} {dropped} {report}"
@@ -151,6 +151,6 @@ fn a_folder_is_read_once_and_says_what_it_leaves_out() {
     let report = prepare(&Options { held_out: 0.01, ..options(inputs, out.path()) }, &mut heard).unwrap();
     assert_eq!(report.counts.documents, 1);
     assert_eq!(heard.0.len(), 2, "{:?}", heard.0);
-    assert!(heard.0[0].starts_with("1 files of other kinds are left out, "), "{:?}", heard.0);
-    assert!(heard.0[1].starts_with("no whole sequence of the 1 documents is kept aside"), "{:?}", heard.0);
+    assert!(heard.0[0].starts_with("skipped 1 files of unknown format, such as "), "{:?}", heard.0);
+    assert!(heard.0[1].starts_with("no whole sequence of the 1 documents is held out"), "{:?}", heard.0);
 }

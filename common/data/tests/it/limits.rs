@@ -1,4 +1,4 @@
-//! What is longer than memory should hold.
+//! Tests of lines and documents that are too long for memory.
 
 use super::*;
 
@@ -29,7 +29,8 @@ fn a_long_document_is_one_document_in_parts() {
     };
     let (files, tokens) = prepared(plain, "text");
     assert_eq!(prepared(lines, "lines").0, files);
-    // Cut at the ends of lines, the text is still itself, and ends once (that token is beyond the last block).
+    // The document is cut at the ends of lines. The text is complete, with a single end (in the dropped
+    // last tokens).
     let back = loaded().decode(&tokens).unwrap();
     assert!(text.starts_with(back.trim_end_matches('\u{fffd}')) && back.len() > text.len() * 9 / 10);
 }

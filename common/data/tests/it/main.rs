@@ -1,5 +1,5 @@
-//! Preparations of small corpora, through the public function.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+//! Tests of the public function with small corpora.
+#![allow(clippy::unwrap_used)] // A failed step must stop the test.
 
 mod formats;
 mod limits;
@@ -28,7 +28,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A tokenizer with 300 entries, trained once.
+/// Returns a tokenizer with 300 entries. Trains it once.
 fn tokenizer() -> &'static Path {
     static TRAINED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = TRAINED.get_or_init(|| {
@@ -50,7 +50,7 @@ fn tokenizer() -> &'static Path {
     path
 }
 
-/// Documents of different lengths and scripts.
+/// Returns documents of different lengths and scripts.
 fn documents(count: usize) -> Vec<String> {
     let document = |n: usize| {
         let words = (0..n * 37 % 101 + 1)
@@ -63,7 +63,8 @@ fn documents(count: usize) -> Vec<String> {
     (0..count).map(document).collect()
 }
 
-/// Options for small inputs: sequences of 8 tokens, a fifth held out, shards of 3 blocks, saved after each kilobyte.
+/// Returns options for small inputs: sequences of 8 tokens, 20 % held out, shards of 3 blocks, a save
+/// after each kilobyte.
 fn options(inputs: Vec<PathBuf>, out: &Path) -> Options {
     Options {
         sequence: 8,
@@ -80,7 +81,7 @@ fn write_jsonl(path: &Path, documents: &[String]) {
     fs::write(path, lines.collect::<Vec<_>>().join("\n")).unwrap();
 }
 
-/// Two row groups; every seventh row of a nullable column before it is empty.
+/// Writes a Parquet file of two row groups. In a nullable column before the text, every seventh row is empty.
 fn write_parquet(path: &Path, documents: &[String], compression: Compression) {
     let schema = "message row { required int64 id; optional binary note (utf8); optional binary text (utf8); \
                   required group more { required binary text (utf8); } }";
@@ -109,7 +110,7 @@ fn write_parquet(path: &Path, documents: &[String], compression: Compression) {
     writer.close().unwrap();
 }
 
-/// All files of a dataset's folder, without the notes.
+/// Reads all files of a dataset's folder, without the journal.
 fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(out).unwrap().map(|entry| entry.unwrap());
     let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
@@ -120,7 +121,7 @@ fn manifest(out: &Path) -> Manifest {
     Manifest::read(&fs::read(out.join(MANIFEST)).unwrap()).unwrap()
 }
 
-/// The tokens of all shards to train on, then of those held out; checks lengths and hashes on the way.
+/// Reads the training tokens and the held-out tokens of all shards. Also checks lengths and hashes.
 fn tokens(out: &Path) -> (Vec<u32>, Vec<u32>) {
     let manifest = manifest(out);
     let read = |name: &str| {
@@ -147,7 +148,7 @@ fn tokens(out: &Path) -> (Vec<u32>, Vec<u32>) {
     both
 }
 
-/// The same tokens in the order of the text, where `seed` is 0: it undoes the permutation of FORMATS.md.
+/// Returns the tokens in the order of the text, for seed 0. Inverts the permutation of FORMATS.md.
 fn text_order(out: &Path, role: Role, tokens: &[u32]) -> Vec<u32> {
     let manifest = manifest(out);
     let mut key = blake3::Hasher::new_derive_key("muster v1 sequence order");
@@ -166,7 +167,7 @@ fn loaded() -> TextTokenizer {
     TextTokenizer::new("tokenizer.json", &fs::read(tokenizer()).unwrap(), None).unwrap()
 }
 
-/// The message with which a preparation ends.
+/// Returns the error message of a preparation.
 fn refusal(options: &Options) -> String {
     prepare(options, &mut Quiet).unwrap_err().to_string()
 }

@@ -1,4 +1,4 @@
-//! What cannot be used is named, with file, line and what to do.
+//! Tests of errors: each names the file, the line and the remedy.
 
 use super::*;
 use data::OutputError;
@@ -15,7 +15,7 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    /// The refusal of a file with these bytes, without the folder's name.
+    /// Returns the error for a file with these bytes, without the folder's name.
     fn refuse(&self, name: &str, bytes: &[u8], change: impl FnOnce(&mut Options)) -> String {
         fs::write(self.at(name), bytes).unwrap();
         self.refuse_inputs(vec![self.at(name)], change)
@@ -46,7 +46,7 @@ fn inputs_are_refused_by_file_and_line() {
     );
     assert_eq!(
         desk.refuse("a.jsonl", &lines(b"{\"text\": [1]}"), |_| {}),
-        "a.jsonl, line 3: the field \"text\" is a list, not a text: name another field, or skip bad lines"
+        "a.jsonl, line 3: the field \"text\" is a list, not a string: name another field, or skip bad lines"
     );
     let invalid = "is not UTF-8: convert the file (`iconv -f ENCODING -t UTF-8`) or leave it out";
     assert_eq!(
@@ -68,30 +68,32 @@ fn files_that_are_not_what_they_should_be() {
     let desk = Desk::new();
     assert_eq!(
         desk.refuse("a.txt", b"", |_| {}).replace("a.txt", "F"),
-        "there is no text in F: every document is empty"
+        "no text in F: every document is empty"
     );
     assert_eq!(
         desk.refuse("a.html", b"<p>", |_| {}),
-        "a.html does not tell by its name what it holds: name the format (text, jsonl, parquet)"
+        "unknown format of a.html: give the format (text, jsonl, parquet)"
     );
-    assert_eq!(desk.refuse_inputs(vec![desk.at("none.txt")], |_| {}), "there is no none.txt: check the path");
+    assert_eq!(
+        desk.refuse_inputs(vec![desk.at("none.txt")], |_| {}),
+        "none.txt does not exist: check the path"
+    );
     assert_eq!(desk.refuse_inputs(vec![desk.at("*.csv")], |_| {}), "no file matches *.csv");
-    assert!(desk.refuse_inputs(vec![desk.at("a[.txt")], |_| {}).contains("a[.txt is no pattern: "));
+    assert!(desk.refuse_inputs(vec![desk.at("a[.txt")], |_| {}).contains("a[.txt is not a valid pattern: "));
     fs::create_dir(desk.at("empty")).unwrap();
     assert!(
-        desk.refuse_inputs(vec![desk.at("empty")], |_| {}).starts_with("empty holds no .txt, .md, .jsonl")
+        desk.refuse_inputs(vec![desk.at("empty")], |_| {}).starts_with("empty contains no .txt, .md, .jsonl")
     );
     assert!(
         desk.refuse("a.parquet.gz", b"x", |_| {})
-            .contains("cannot be read as Parquet: it must be an uncompressed file")
+            .contains("a.parquet.gz as Parquet: it must be an uncompressed file")
     );
     assert!(
-        desk.refuse("a.parquet", b"PAR1 no", |_| {})
-            .starts_with("a.parquet is not a Parquet file that can be read: ")
+        desk.refuse("a.parquet", b"PAR1 no", |_| {}).starts_with("cannot read the Parquet file a.parquet: ")
     );
-    assert!(desk.refuse("b.txt.gz", b"not gzip", |_| {}).starts_with("b.txt.gz cannot be read at line 1: "));
+    assert!(desk.refuse("b.txt.gz", b"not gzip", |_| {}).starts_with("cannot read b.txt.gz at line 1: "));
     let cut = &zstd::encode_all(&b"word ".repeat(10_000)[..], 1).unwrap()[..20];
-    assert!(desk.refuse("c.txt.zst", cut, |_| {}).starts_with("c.txt.zst cannot be read at line 1: "));
+    assert!(desk.refuse("c.txt.zst", cut, |_| {}).starts_with("cannot read c.txt.zst at line 1: "));
 
     write_parquet(&desk.at("d.parquet"), &documents(20), Compression::SNAPPY);
     let column = |name: &str| desk.refuse_inputs(vec![desk.at("d.parquet")], |o| o.column = name.into());
@@ -99,11 +101,14 @@ fn files_that_are_not_what_they_should_be() {
         column("body"),
         "d.parquet has no column \"body\"; it has id, note, text, more.text: name the column that holds the text"
     );
-    assert_eq!(column("id"), "column \"id\" of d.parquet is INT64, not one text a row: name another column");
+    assert_eq!(
+        column("id"),
+        "column \"id\" of d.parquet is INT64, not one string per row: name another column"
+    );
     assert_eq!(
         desk.refuse("e.txt", b"too little", |o| o.held_out = 0.0),
-        "the text gives 11 tokens to train on, a block of 64 sequences of 8 has 512: give more text, or a smaller \
-         sequence length"
+        "the text gives 11 training tokens, but a block of 64 sequences of 8 tokens has 512: give more text, or a \
+         smaller sequence length"
     );
 }
 
@@ -113,20 +118,20 @@ fn options_are_checked_before_anything_is_read() {
     let refuse = |change: fn(&mut Options)| desk.refuse("a.txt", b"text", change);
     assert_eq!(
         refuse(|o| o.held_out = 1.0),
-        "the held-out part is 1: it is a share of the documents, from 0 to below 1"
+        "the held-out share is 1: it must be at least 0 and less than 1"
     );
     assert_eq!(
         refuse(|o| o.held_out = f64::NAN),
-        "the held-out part is NaN: it is a share of the documents, from 0 to below 1"
+        "the held-out share is NaN: it must be at least 0 and less than 1"
     );
-    assert_eq!(refuse(|o| o.sequence = 1), "the sequence length is 1: it lies between 2 and 1048576");
+    assert_eq!(refuse(|o| o.sequence = 1), "the sequence length is 1: it must be between 2 and 1048576");
     assert_eq!(
         refuse(|o| o.shard_tokens = 511),
-        "the size of a shard in tokens is 511: it lies between 512 and 2147483648"
+        "the size of a shard in tokens is 511: it must be between 512 and 2147483648"
     );
     assert_eq!(
         refuse(|o| o.max_document = 0),
-        "the longest part of a document is 0: it lies between 64 and 16777216"
+        "the maximum size of a document part is 0: it must be between 64 and 16777216"
     );
     assert_eq!(
         refuse(|o| o.separator = Some(String::new())),
@@ -134,11 +139,11 @@ fn options_are_checked_before_anything_is_read() {
     );
     assert_eq!(
         refuse(|o| o.tokenizer = TokenizerChoice::Train { vocab: 256, sample: 1 }),
-        "the vocabulary is 256: it lies between 257 and 1048576"
+        "the vocabulary is 256: it must be between 257 and 1048576"
     );
     assert_eq!(
         refuse(|o| o.inputs.clear()),
-        "there is no input: name files, folders, patterns, or - for standard input"
+        "no input: give files, folders, patterns, or - for standard input"
     );
     let train = TokenizerChoice::Train { vocab: 300, sample: 1 };
     assert!(
@@ -153,10 +158,10 @@ fn tokenizers_are_checked_before_anything_is_written() {
     let desk = Desk::new();
     let missing = desk.at("none.json");
     let error = desk.refuse("a.txt", b"text", |o| o.tokenizer = TokenizerChoice::File(missing));
-    assert!(error.starts_with("the tokenizer none.json cannot be read: "), "{error}");
+    assert!(error.starts_with("cannot read the tokenizer none.json: "), "{error}");
     let wrong = desk.at("a.txt");
     let error = desk.refuse("a.txt", b"text", |o| o.tokenizer = TokenizerChoice::File(wrong));
-    assert!(error.starts_with("a.txt is not a tokenizer.json that can be used: "), "{error}");
+    assert!(error.starts_with("a.txt is not a usable tokenizer.json: "), "{error}");
     let error = desk.refuse("a.txt", b"text", |o| o.end_of_text = Some("<end>".into()));
     assert!(error.contains("has no token \"<end>\": name the token that ends a document"), "{error}");
     assert!(!desk.at("out").exists(), "nothing was written");
@@ -193,12 +198,12 @@ fn a_folder_that_cannot_be_used_is_named() {
     let desk = Desk::new();
     write_jsonl(&desk.at("a.jsonl"), &documents(50));
     let error = desk.refuse_inputs(vec![desk.at("a.jsonl")], |o| o.out = o.inputs[0].join("out"));
-    assert!(error.starts_with("a.jsonl/out cannot be written: "), "{error}");
+    assert!(error.starts_with("cannot write a.jsonl/out: "), "{error}");
     let stopped = options(vec![desk.at("a.jsonl")], &desk.at("out"));
     prepare(&stopped, &mut Quiet).unwrap();
     fs::write(desk.at("out/.prepare/journal"), b"{").unwrap();
     let error = refusal(&stopped);
-    assert!(error.contains(".prepare/journal cannot be understood (EOF"), "{error}");
+    assert!(error.contains(".prepare/journal is damaged (EOF"), "{error}");
 
     struct Meddler(Options, Option<PrepareError>);
     impl Watch for Meddler {
@@ -220,7 +225,7 @@ fn errors_tell_programs_how_to_end() {
     let full = OutputError::NoSpace("x".into());
     assert_eq!(
         full.to_string(),
-        "no space is left for x: make room, then run the same command again; it goes on where it was"
+        "no space left for x: free some space, then run the same command again to continue"
     );
     assert_eq!(PrepareError::from(full).exit(), base::Exit::Failed);
     assert_eq!(PrepareError::from(data::OptionsError::NoInput).exit(), base::Exit::Usage);

@@ -1,11 +1,11 @@
-//! A preparation that ends anywhere, in any way, goes on to the same bytes.
+//! Tests that an interrupted preparation resumes and gives the same bytes, wherever and however it ended.
 
 use super::*;
 use data::{Phase, Progress, Warning};
 use proptest::prelude::*;
 use std::{fs::OpenOptions, io::Write, ops::ControlFlow};
 
-/// Stops after a number of steps.
+/// An observer that stops the preparation after a number of steps.
 struct Fuse {
     left: usize,
     phase: Option<Phase>,
@@ -26,7 +26,7 @@ impl Watch for Fuse {
     fn warning(&mut self, _: &Warning) {}
 }
 
-/// The inputs of the test: one of each format, two documents too long for a piece.
+/// Writes the inputs of the test: one file of each format, with two documents that are too long for a piece.
 fn inputs(folder: &Path) -> Vec<PathBuf> {
     let documents = documents(120);
     let at = |name: &str| folder.join(name);
@@ -43,7 +43,7 @@ fn small(inputs: Vec<PathBuf>, out: &Path) -> Options {
     Options { separator: Some("§".into()), max_document: 700, ..options(inputs, out) }
 }
 
-/// What a crash may leave while text is tokenized: bytes after those that were saved.
+/// Simulates a crash while tokenizing: appends bytes after the saved ones.
 fn tear_tokens(out: &Path) {
     for role in [Role::Training, Role::HeldOut] {
         append(&out.join(".prepare").join(shard_name(role, 0)), b"torn");
@@ -54,7 +54,7 @@ fn append(path: &Path, bytes: &[u8]) {
     OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// What a crash may leave later: bytes after those that were saved, in the last shard or in a new one.
+/// Simulates a later crash: appends bytes after the saved ones, to the last shard or to a new one.
 fn tear_shards(out: &Path) {
     for role in [Role::Training, Role::HeldOut] {
         let path = |number| out.join(shard_name(role, number));
@@ -76,7 +76,7 @@ fn stops_at_every_step_change_nothing() {
     assert!(whole.counts.cut == 2 && whole.counts.documents == 162, "{whole}");
     let expected = files(&out);
 
-    // Each run gets a little farther than the last saved position, then it is stopped.
+    // Each run gets a little further than the last saved position. Then it is stopped.
     let stopped = folder.path().join("stopped");
     let (mut phases, mut runs) = (Vec::new(), 0);
     let report = loop {
@@ -86,11 +86,11 @@ fn stops_at_every_step_change_nothing() {
             result => break result,
         }
         runs += 1;
-        assert!(runs < 300, "it never ends");
+        assert!(runs < 300, "the preparation makes no progress");
         match phases.last() {
             Some(Phase::Tokenizing) => tear_tokens(&stopped),
             Some(Phase::Shuffling) => tear_shards(&stopped),
-            // Hashing begins anew each time: let it end.
+            // Hashing starts over in each run, so this run is not stopped.
             _ => break prepare(&small(inputs.clone(), &stopped), &mut Quiet),
         }
     };
@@ -130,7 +130,7 @@ proptest! {
     }
 }
 
-/// A file with a line that is broken, and the result of the same file without it.
+/// Writes a file with an invalid line. Returns the file, and the result of the same file without that line.
 fn broken(folder: &Path) -> (PathBuf, BTreeMap<String, Vec<u8>>) {
     let (good, bad) = (folder.join("good.jsonl"), folder.join("bad.jsonl"));
     write_jsonl(&good, &documents(100));
@@ -142,7 +142,7 @@ fn broken(folder: &Path) -> (PathBuf, BTreeMap<String, Vec<u8>>) {
     (bad, files(&folder.join("plain")))
 }
 
-/// What the last saved position says was read.
+/// Returns the number of documents before the last saved position.
 fn documents_done(out: &Path) -> u64 {
     let journal: serde_json::Value =
         serde_json::from_slice(&fs::read(out.join(".prepare/journal")).unwrap()).unwrap();
@@ -173,7 +173,7 @@ fn a_file_may_be_corrected_where_it_was_not_read_yet() {
     let ((input, expected), out) = (broken(folder.path()), folder.path().join("out"));
     refusal(&options(vec![input.clone()], &out));
     let text = fs::read_to_string(&input).unwrap();
-    // A change before the position is noticed, though the length is the same.
+    // A change before the position is detected, although the length is the same.
     fs::write(&input, text.replacen("Document 1:", "Document X:", 1)).unwrap();
     let error = refusal(&options(vec![input.clone()], &out));
     assert!(error.contains("bad.jsonl has changed since the preparation began"), "{error}");
@@ -194,7 +194,7 @@ fn a_finished_dataset_is_found_and_checked() {
     assert!(!made.found_done && found.found_done && found.dataset == made.dataset);
     let shard = out.join(shard_name(Role::Training, 0));
     fs::write(&shard, b"short").unwrap();
-    assert!(refusal(&options).contains("train-00000.tokens has 5 bytes, 3072 were written"));
+    assert!(refusal(&options).contains("train-00000.tokens has 5 bytes instead of 3072"));
     let again = prepare(&Options { restart: true, ..options.clone() }, &mut Quiet).unwrap();
     assert_eq!((again, files(&out)), (made, before));
     assert!(out.join(blocks_name(Role::HeldOut, 0)).exists());
@@ -210,7 +210,7 @@ fn another_task_is_not_mixed_in() {
     assert!(matches!(stop, Err(PrepareError::Stopped)));
     let error = refusal(&Options { seed: 7, ..options.clone() });
     assert!(
-        error.contains("was begun with seed = 0, now it is 7: give the same options to go on"),
+        error.contains("was begun with seed = 0, now it is 7: give the same options to continue"),
         "{error}"
     );
     let error = refusal(&Options { separator: Some("x".into()), ..options.clone() });

@@ -1,4 +1,4 @@
-//! Every fault that the local server injects, and what becomes of it.
+//! Tests of every fault that the local server can inject.
 
 use crate::support::{LIMITS, LONG, Network, PUT, announced, key, noise};
 use bucket_server::{Fault, Plan, Rule};
@@ -63,14 +63,15 @@ async fn an_object_that_is_swapped_under_a_reader_has_changed() {
     let rules =
         [Fault::Truncate { after: 300_000 }, Fault::Swap].map(|fault| Rule::always("GET", "/alice/k", fault));
     network.server.inject(Plan { seed: 0, rules: rules.into() });
-    // A break before the first byte tells the reader nothing: it needs as many attempts as bring one.
+    // After a break before the first byte, the reader has no entity tag to compare. It needs enough
+    // attempts to get one.
     let retry = Retry { attempts: 1000, base: Duration::ZERO, most: Duration::ZERO };
     let at = announced(network.server.address(), Some(key("reads")));
     let reader = network.storage.clone().with_retry(retry).bucket(&at).unwrap();
     let error = reader.get("k", &LIMITS).await.map(|(_, fetched)| fetched).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "alice/k changed while it was read: its owner has replaced it, read it anew from the start"
+        "alice/k changed during the download: its owner replaced it, download it again from the start"
     );
     assert!(error.is_retryable());
 }
@@ -92,7 +93,7 @@ async fn bytes_drop_by_drop_are_too_slow() {
     let floor = Floor { bytes_per_second: 1 << 30, over: Duration::from_millis(50) };
     let error = network.reader.get("k", &Limits { floor, ..LIMITS }).await.unwrap_err();
     assert!(matches!(error, StorageError::Slow { floor: 1_073_741_824, .. }), "{error}");
-    assert!(error.to_string().contains("at least 1073741824 bytes a second are asked for"), "{error}");
+    assert!(error.to_string().contains("the minimum is 1073741824 bytes/s"), "{error}");
     assert!(error.is_retryable());
 }
 
@@ -131,7 +132,7 @@ async fn redirects_are_not_followed() {
         error.to_string(),
         "alice/k answers with a redirect (307): correct the bucket's endpoint or region"
     );
-    assert_eq!(network.server.strikes(), [1], "nobody asked again");
+    assert_eq!(network.server.strikes(), [1], "no second request");
 }
 
 #[tokio::test]
@@ -140,7 +141,7 @@ async fn answers_that_are_no_xml_are_malformed() {
     network.inject("GET", Fault::Garbage, 1000);
     let error = network.reader.list("", None, 10, LONG).await.unwrap_err();
     assert!(matches!(error, StorageError::Malformed { .. }), "{error}");
-    // An object may be any bytes: only its hash tells.
+    // An object may consist of any bytes. Only its hash reveals the fault.
     let path = network.folder.path().join("k");
     let error =
         network.reader.get_file_as("k", &path, &LIMITS, blake3::hash(&noise(SIZE))).await.unwrap_err();
@@ -156,7 +157,7 @@ async fn answers_without_end_are_cut_off() {
     assert!(matches!(error, StorageError::TooLarge { cap: 2_097_152, .. }), "{error}");
     assert!(network.storage.metrics().received_bytes.get() <= 2 << 20);
     let error = network.reader.list("", None, 10, LONG).await.unwrap_err();
-    assert!(error.to_string().contains("(the answer does not end)"), "{error}");
+    assert!(error.to_string().contains("(the answer is too long)"), "{error}");
 }
 
 #[tokio::test]
@@ -190,7 +191,7 @@ async fn parts_are_retried_and_given_up_uploads_leave_nothing() {
     assert_eq!(std::fs::read_dir(staged).unwrap().count(), 0, "the upload was aborted");
 }
 
-/// Half of all requests fail in one way or another: with enough attempts everything arrives.
+/// Checks that all objects arrive, given enough attempts, although half of all requests fail.
 #[tokio::test]
 async fn everything_arrives_through_a_bad_network() {
     let network = Network::start().await;

@@ -1,4 +1,4 @@
-//! Servers that answer what no honest service does: each connection gets the next answer of a script.
+//! Tests against dishonest servers. Each connection gets the next answer of a script.
 
 use crate::support::{LIMITS, LONG, announced, storage};
 use std::net::SocketAddr;
@@ -8,7 +8,8 @@ use tokio::{
     net::TcpListener,
 };
 
-/// A bucket on a server that gives these answers, one a connection, and then the last one for ever.
+/// Opens a bucket on a server that sends these answers, one for each connection. The last one repeats
+/// forever.
 async fn liar(answers: Vec<String>) -> Bucket {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
@@ -21,7 +22,7 @@ async fn liar(answers: Vec<String>) -> Bucket {
                 head.push(byte);
             }
             let answer = &answers[turn.min(answers.len() - 1)];
-            // The client may have gone.
+            // The client may have closed the connection.
             let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
@@ -55,19 +56,19 @@ async fn a_resumed_read_must_be_of_the_same_object() {
     let shorter =
         get(&[broken.clone(), answer("416 Range Not Satisfiable", "content-length: 0\r\n", "")]).await;
     assert!(matches!(shorter, StorageError::Changed { .. }), "{shorter}");
-    // The whole object again, as if no range had been asked for.
+    // The server ignores the requested range and sends a whole object.
     let whole = get(&resumed("200 OK", "content-length: 5\r\netag: \"one\"\r\n")).await;
-    assert!(whole.to_string().contains("(not the range that was asked for)"), "{whole}");
+    assert!(whole.to_string().contains("(not the requested range)"), "{whole}");
     let shifted = get(&resumed("206 Partial Content", &good.replace("5-9/10", "4-8/10"))).await;
-    assert!(shifted.to_string().contains("(not the range that was asked for)"), "{shifted}");
+    assert!(shifted.to_string().contains("(not the requested range)"), "{shifted}");
     let silent = get(&resumed("206 Partial Content", &good.replace("etag: \"one\"\r\n", ""))).await;
-    assert!(silent.to_string().contains("(an entity tag is there once, and then not)"), "{silent}");
+    assert!(silent.to_string().contains("(the entity tag disappeared)"), "{silent}");
 }
 
 #[tokio::test]
 async fn a_read_without_a_tag_cannot_go_on() {
     let error = get(&[answer("200 OK", "content-length: 10\r\n", "12345")]).await;
-    assert!(error.to_string().contains("(no entity tag: a broken read cannot go on)"), "{error}");
+    assert!(error.to_string().contains("(no entity tag: cannot resume the download)"), "{error}");
 }
 
 #[tokio::test]
@@ -91,7 +92,7 @@ async fn headers_that_lie_are_malformed_or_unavailable() {
 #[tokio::test]
 async fn endless_errors_are_cut_off() {
     let error = get(&[answer("403 Forbidden", "content-length: 9999999\r\n", &"x".repeat(9_999_999))]).await;
-    assert!(error.to_string().contains("(the answer does not end)"), "{error}");
+    assert!(error.to_string().contains("(the answer is too long)"), "{error}");
 }
 
 #[tokio::test]
@@ -102,15 +103,15 @@ async fn lists_that_lie_are_malformed() {
     };
     let foreign = liar(vec![list("<Contents><Key>other/1</Key><Size>5</Size></Contents>")]).await;
     let error = foreign.list("run/", None, 10, LONG).await.unwrap_err();
-    assert!(error.to_string().contains("(a list of something else)"), "{error}");
+    assert!(error.to_string().contains("(an invalid list entry)"), "{error}");
     let endless =
         liar(vec![list("<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>")])
             .await;
     let error = endless.list("run/", None, 10, LONG).await.unwrap_err();
-    assert!(error.to_string().contains("(a list without end)"), "{error}");
+    assert!(error.to_string().contains("(an endless list)"), "{error}");
     let generous = "<Contents><Key>run/1</Key><Size>5</Size></Contents>".repeat(50);
     let listed = liar(vec![list(&generous)]).await.list("run/", None, 10, LONG).await.unwrap();
-    assert_eq!(listed.len(), 10, "never more than asked for");
+    assert_eq!(listed.len(), 10, "no more than requested");
 }
 
 #[tokio::test]

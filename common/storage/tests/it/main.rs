@@ -1,5 +1,5 @@
-//! Buckets through real sockets: against the local server, with and without faults, and against servers that lie.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+//! Tests of buckets over real sockets: the local server with and without faults, and dishonest servers.
+#![allow(clippy::unwrap_used)] // A failed step must stop the test.
 
 mod faults;
 mod liars;

@@ -1,4 +1,4 @@
-//! What works, and what a service refuses.
+//! Tests of successful operations and of refusals.
 
 use crate::support::{LIMITS, LONG, NAME, Network, PUT, announced, key, noise, storage};
 use base::Secret;
@@ -95,7 +95,7 @@ async fn what_is_not_there_is_not_found() {
     let error = network.reader.get("none", &LIMITS).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "alice/none is not there: check the bucket and the key, or wait until it is uploaded"
+        "alice/none does not exist: check the bucket and the key, or wait until it is uploaded"
     );
     assert!(!error.is_retryable());
     assert_eq!(network.storage.metrics().failures.with("not-found").get(), 1);
@@ -107,12 +107,12 @@ async fn each_key_does_only_what_it_may() {
     let put = network.reader.put("k", Content::Bytes(Bytes::from_static(b"x")), &PUT).await.unwrap_err();
     assert_eq!(
         put.to_string(),
-        "alice/k is forbidden (AccessDenied): check the access key, its rights, and this machine's clock"
+        "alice/k is forbidden (AccessDenied): check the access key, its permissions and this machine's clock"
     );
     assert!(matches!(network.reader.delete("k", LONG).await, Err(StorageError::Forbidden { .. })));
 
     let forged = ReadCredentials { secret: Secret::new("not-the-secret"), ..key("reads") };
-    let unknown = ReadCredentials { access_key: Secret::new("nobody-known"), ..key("reads") };
+    let unknown = ReadCredentials { access_key: Secret::new("unknown-key"), ..key("reads") };
     for (key, word) in [
         (Some(forged), "SignatureDoesNotMatch"),
         (Some(unknown), "InvalidAccessKeyId"),
@@ -133,7 +133,7 @@ async fn objects_above_the_cap_are_refused_before_their_bytes() {
     let error = network.reader.get("k", &cap(999)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "alice/k is larger than 999 bytes: it is not what was expected, do not use it"
+        "alice/k is larger than 999 bytes: it is not the expected object, do not use it"
     );
     assert_eq!(network.storage.metrics().received_bytes.get(), 0);
     assert!(network.reader.get("k", &cap(1000)).await.is_ok());
@@ -146,7 +146,10 @@ async fn puts_can_be_for_new_objects_only() {
     let put = |bytes: &'static [u8]| network.owner.put("k", Content::Bytes(Bytes::from_static(bytes)), &only);
     put(b"first").await.unwrap();
     let error = put(b"second").await.unwrap_err();
-    assert_eq!(error.to_string(), "alice/k exists already: choose another key, or allow it to be replaced");
+    assert_eq!(
+        error.to_string(),
+        "alice/k exists already: choose another key, or allow the upload to replace it"
+    );
     assert_eq!(network.reader.get("k", &LIMITS).await.unwrap().0, b"first");
 }
 
@@ -169,7 +172,7 @@ async fn files_appear_whole_or_not_at_all() {
     let error = network.owner.put("k", Content::File(&nowhere), &PUT).await.unwrap_err();
     assert!(matches!(&error, StorageError::Local { path, .. } if *path == nowhere), "{error}");
     let error = network.owner.put("k", Content::File(&folder), &PUT).await.unwrap_err();
-    assert!(matches!(error, StorageError::Local { .. }), "a folder is no file");
+    assert!(matches!(error, StorageError::Local { .. }), "a folder is not a file");
 }
 
 #[tokio::test]
@@ -177,15 +180,18 @@ async fn endpoints_inside_are_refused() {
     let network = Network::start().await;
     let address = network.server.address();
     let error = Storage::new(AddressPolicy::Public).bucket(&announced(address, None)).unwrap_err();
-    let expected = "the bucket alice cannot be used: 127.0.0.1 is this machine: buckets on it are for development networks only";
+    let expected = "cannot use the bucket alice: 127.0.0.1 is this machine: buckets on it are for development networks only";
     assert_eq!(error.to_string(), expected);
 
-    // A name is resolved when it is connected to, and judged by where it leads.
+    // A host name is resolved at connection time, and the resolved address is checked.
     let name = format!("https://localhost:{}", address.port());
     let hidden = protocol::announcement::Bucket::s3(&name, "us-east-1", NAME, Some(key("reads"))).unwrap();
     let error =
         Storage::new(AddressPolicy::Public).bucket(&hidden).unwrap().get("k", &LIMITS).await.unwrap_err();
     assert!(matches!(error, StorageError::Address { .. }), "{error}");
-    assert!(error.to_string().starts_with("alice/k cannot be used: its endpoint leads to "), "{error}");
+    assert!(
+        error.to_string().starts_with("cannot use alice/k: its endpoint resolves to a forbidden address: "),
+        "{error}"
+    );
     assert!(!error.is_retryable());
 }

@@ -1,4 +1,4 @@
-//! A bucket on the local server, from its owner's and from a reader's side.
+//! A bucket on the local server, with handles of its owner and of a reader.
 
 use base::Secret;
 use bucket_server::{BucketConfig, Config, Fault, Key, Plan, Rule, Server};
@@ -9,7 +9,7 @@ use storage::{Bucket, Content, Floor, Limits, Put, Retry, Storage};
 
 pub(crate) const NAME: &str = "alice";
 
-/// So long that only a hanging test meets it.
+/// A time limit that only a hanging test reaches.
 pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 pub(crate) const LIMITS: Limits =
@@ -34,7 +34,7 @@ pub(crate) fn announced(address: SocketAddr, key: Option<ReadCredentials>) -> an
     announcement::Bucket::s3(&format!("http://{address}"), "us-east-1", NAME, key).unwrap()
 }
 
-/// Retries at once: tests do not wait.
+/// Creates a client that retries without pauses, so that tests do not wait.
 pub(crate) fn storage() -> Storage {
     let retry = Retry { attempts: 3, base: Duration::ZERO, most: Duration::ZERO };
     Storage::new(AddressPolicy::PublicOrLoopback).with_retry(retry)
@@ -58,14 +58,14 @@ impl Network {
         self.owner.put(key, content, &PUT).await.unwrap();
     }
 
-    /// What the server does to the first `times` requests of a kind.
+    /// Injects `fault` into the first `times` requests of a method.
     pub(crate) fn inject(&self, method: &str, fault: Fault, times: u64) {
         self.server
             .inject(Plan { seed: 1, rules: vec![Rule::always(method, "/alice/", fault).times(times)] });
     }
 }
 
-/// Bytes without a pattern, so that a wrong offset shows.
+/// Returns bytes without a pattern, so that a wrong offset is visible.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);

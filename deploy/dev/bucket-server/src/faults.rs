@@ -1,8 +1,8 @@
-//! Faults on demand: what real providers, bad networks and hostile peers do, told as rules.
+//! Rules that inject faults, like those of real providers, bad networks and hostile peers.
 //!
-//! A rule says which requests it concerns and what happens to them. Whether it strikes is drawn from the plan's seed, the
-//! rule's place and the number of the request among those that the rule concerns: the same requests meet the same
-//! faults, whatever their timing.
+//! A rule selects requests and says what happens to them. Whether it strikes a request is drawn from
+//! the seed of the plan, the index of the rule, and the number of the request among the selected ones.
+//! So the same requests meet the same faults, whatever their timing.
 
 mod apply;
 
@@ -10,7 +10,7 @@ pub(crate) use apply::Faults;
 
 use serde::Deserialize;
 
-/// Rules, in the order in which they are tried. All that strike are applied, one after the other.
+/// A list of rules. They are tried in order, and all rules that strike are applied in order.
 ///
 /// ```
 /// use bucket_server::Plan;
@@ -29,7 +29,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// What chance is drawn from.
+    /// The seed of all random draws.
     #[serde(default)]
     pub seed: u64,
     /// The rules.
@@ -37,26 +37,26 @@ pub struct Plan {
     pub rules: Vec<Rule>,
 }
 
-/// What happens to which requests.
+/// A rule: selected requests, and the fault that strikes them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// `GET`, `PUT`, `POST`, `DELETE` or `HEAD`; all of them if it is not given.
+    /// The method: `GET`, `PUT`, `POST`, `DELETE` or `HEAD`; by default, all methods.
     #[serde(default)]
     pub method: Option<String>,
-    /// What the request's path begins with, as in `/bucket/key`; all paths if it is not given.
+    /// The prefix of the request's path, as in `/bucket/key`; by default, all paths.
     #[serde(default)]
     pub path: String,
-    /// How many of those requests pass first.
+    /// The number of selected requests that pass first.
     #[serde(default)]
     pub skip: u64,
-    /// How often the rule strikes at most.
+    /// The maximum number of strikes; by default, no maximum.
     #[serde(default)]
     pub times: Option<u64>,
-    /// How likely it strikes, from 0 to 1.
+    /// The probability of a strike, from 0 to 1.
     #[serde(default = "always")]
     pub share: f64,
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -64,58 +64,58 @@ fn always() -> f64 {
     1.0
 }
 
-/// What can happen to a request.
+/// A fault that strikes a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Fault {
-    /// The answer comes so much later.
+    /// A delay of the answer.
     Delay {
-        /// Milliseconds.
+        /// The delay, in milliseconds.
         ms: u64,
     },
-    /// The request is not served; the answer has this status and no body that means anything.
+    /// A status and a meaningless body, without serving the request.
     Status {
         /// An HTTP status from 400 to 599.
         code: u16,
     },
-    /// The request is not served; the answer sends the client elsewhere (307).
+    /// A redirect (307), without serving the request.
     Redirect {
-        /// Where.
+        /// The target of the redirect.
         to: String,
     },
-    /// The connection is closed without an answer; nothing was served.
+    /// A closed connection without an answer. The request is not served.
     Reset,
-    /// The request is served, and the connection is closed without an answer.
+    /// A closed connection without an answer, after the request is served.
     Lose,
-    /// The answer's body breaks off.
+    /// A cut in the body of the answer.
     Truncate {
-        /// Bytes that still arrive.
+        /// The number of bytes before the cut.
         after: u64,
     },
-    /// The answer's body is replaced by one that is not what its headers promise.
+    /// A meaningless body in place of the answer's.
     Garbage,
-    /// The answer's body is followed by bytes without end, and does not say how long it is.
+    /// An endless body: endless bytes follow the body of the answer, and its length is removed.
     Endless,
-    /// The answer's body comes drop by drop.
+    /// A slow body: the answer arrives in small pieces.
     Trickle {
-        /// Bytes in a drop.
+        /// The number of bytes in a piece.
         bytes: usize,
-        /// Milliseconds between drops.
+        /// The time between pieces, in milliseconds.
         ms: u64,
     },
-    /// The object is replaced, after this answer, by another one of the same size.
+    /// A replacement of the object, after this answer, by another one of the same size.
     Swap,
 }
 
 impl Rule {
-    /// A rule that always strikes, for every request whose method and path begin so.
+    /// Creates a rule that strikes every request with this method and this prefix of the path.
     #[must_use]
     pub fn always(method: &str, path: &str, fault: Fault) -> Self {
         let method = Some(method.to_owned());
         Self { method, path: path.to_owned(), skip: 0, times: None, share: 1.0, fault }
     }
 
-    /// The same rule, striking only the first `times` requests.
+    /// Limits the rule to `times` strikes.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { times: Some(times), ..self }
@@ -125,7 +125,7 @@ impl Rule {
         self.method.as_deref().is_none_or(|wanted| wanted == method) && path.starts_with(&self.path)
     }
 
-    /// Whether chance is with the request that is number `request` among those concerned.
+    /// Draws whether the rule strikes the selected request with number `request`.
     fn drawn(&self, seed: u64, place: usize, request: u64) -> bool {
         let mut hasher = blake3::Hasher::new_derive_key("muster bucket-server fault");
         for number in [seed, place as u64, request] {

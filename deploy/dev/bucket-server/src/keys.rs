@@ -1,4 +1,4 @@
-//! Who may do what: each bucket has one key that reads and one that also writes, as Cloudflare R2's tokens do.
+//! Access control: each bucket has a read key and a write key, like the tokens of Cloudflare R2.
 
 use crate::names;
 use s3s::{
@@ -16,11 +16,11 @@ use thiserror::Error;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BucketConfig {
-    /// 3 to 63 of `a-z`, `0-9`, `-`, neither first nor last a `-`.
+    /// The name: 3 to 63 characters of `a-z`, `0-9` and `-`, without `-` at either end.
     pub name: String,
-    /// The key that a miner announces: it reads and lists.
+    /// The read key, which a miner announces: it may read and list.
     pub read: Key,
-    /// The key that the owner keeps: it also writes and deletes.
+    /// The write key, which the owner keeps secret: it may also write and delete.
     pub write: Key,
 }
 
@@ -28,9 +28,9 @@ pub struct BucketConfig {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// The access key id, which travels with each request.
+    /// The access key id, which is sent with each request.
     pub id: String,
-    /// The secret, which only signs.
+    /// The secret, which signs requests and is never sent.
     pub secret: String,
 }
 
@@ -40,24 +40,24 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The buckets cannot be served as configured.
+/// The error of a wrong configuration of buckets and keys.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum KeysError {
-    /// The name is no bucket's.
-    #[error("'{0}' cannot name a bucket: use 3 to 63 of a-z, 0-9 and '-', with no '-' at either end")]
+    /// A bucket name is invalid.
+    #[error("'{0}' is not a valid bucket name: use 3 to 63 of a-z, 0-9 and '-', with no '-' at either end")]
     Name(String),
-    /// The name is there twice.
-    #[error("the bucket {0} is there twice: give each bucket its own name")]
+    /// Two buckets have the same name.
+    #[error("two buckets have the name {0}: give each bucket its own name")]
     TwiceNamed(String),
     /// Two keys have the same id.
-    #[error("the key id {0} is there twice: give each key its own id, also within a bucket")]
+    #[error("two keys have the id {0}: give each key its own id, also within a bucket")]
     TwiceUsed(String),
-    /// A key is too short to be one.
-    #[error("the {what} of a key of the bucket {bucket} is shorter than 8 bytes: write a longer one")]
+    /// An id or a secret is too short.
+    #[error("the {what} of a key of the bucket {bucket} is shorter than 8 bytes: choose a longer one")]
     Short {
-        /// Whose.
+        /// The name of the bucket.
         bucket: String,
-        /// `id` or `secret`.
+        /// The short part: `id` or `secret`.
         what: &'static str,
     },
 }
@@ -69,7 +69,7 @@ struct Grant {
     secret: SecretText,
 }
 
-/// Keeps `Debug` from printing it.
+/// A secret that `Debug` does not print.
 struct SecretText(String);
 
 impl fmt::Debug for SecretText {
@@ -78,8 +78,8 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// All keys, by id. It answers both of `s3s`' questions: with which secret a request must be signed, and whether its
-/// signer may do this. Clones share one table.
+/// All keys by id. Tells `s3s` the secret of a key, and whether the signer of a request has access.
+/// Clones share one table.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys(Arc<BTreeMap<String, Grant>>);
 
@@ -149,7 +149,7 @@ impl S3Access for Keys {
         };
         match self.may(&signer.access_key, context.s3_op().name(), bucket) {
             true => Ok(()),
-            false => Err(s3_error!(AccessDenied, "this key may not do this here")),
+            false => Err(s3_error!(AccessDenied, "this key does not allow the operation on this bucket")),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! A small S3 server for development networks and tests: signatures checked, separate read and write keys, plain files.
+//! A small S3 server for development networks and tests. It checks signatures, has separate read and
+//! write keys, and stores objects as plain files.
 //!
-//! It knows the operations that Muster's nodes use (objects whole, in parts and in ranges, conditions on reads and
-//! writes, pages of lists, deletes) over plain HTTP/1.1, and injects faults when a [`Plan`] says so. It is not for
-//! the open internet: no TLS, no quotas, no durability beyond the file system's, and uploads in parts are forgotten when
-//! it ends.
+//! It supports the operations that Muster's nodes use, over plain HTTP/1.1: objects, multipart uploads,
+//! ranges, conditional reads and writes, pages of lists, deletes. It injects the faults of a [`Plan`].
+//! It is not for the open internet: it has no TLS, no quotas, and no durability beyond the file
+//! system's. Unfinished multipart uploads are lost when it ends.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -20,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! Next: [`Fault`] for what can go wrong, and the program `bucket-server`, which is this with flags.
+//! Next: [`Fault`] for the faults, and the program `bucket-server` for the command line.
 
 mod faults;
 mod keys;

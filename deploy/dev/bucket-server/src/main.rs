@@ -1,4 +1,4 @@
-//! `bucket-server`: the small S3 server of development networks, as a program.
+//! The program `bucket-server`: a small S3 server for development networks.
 
 use base::Exit;
 use bucket_server::{BucketConfig, Config, Plan, Server, StartError};
@@ -7,53 +7,54 @@ use serde::{Deserialize, de::DeserializeOwned};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use telemetry::{Endpoint, Format, Health, Logs, Registry, Shutdown};
 
-/// How long requests under way may take after the first signal.
+/// The time limit for running requests after the first signal.
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// A small S3 server for development networks and tests.
 ///
-/// Exit codes: 0 it ended as asked; 1 it failed; 2 the flags or files are wrong.
+/// Exit codes: 0 normal end; 1 failure; 2 wrong flags or files.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Flags {
-    /// Folder that holds all buckets; made if it is not there.
+    /// Store all buckets in this folder (created if necessary).
     #[arg(long, env = "BUCKET_SERVER_DATA")]
     data: PathBuf,
 
-    /// TOML file with the buckets: `[[bucket]]` with `name`, and `read` and `write`, each with `id` and `secret`.
+    /// Read the buckets from this TOML file: `[[bucket]]` with `name`, and `read` and `write`, each
+    /// with `id` and `secret`.
     #[arg(long, env = "BUCKET_SERVER_BUCKETS")]
     buckets: PathBuf,
 
-    /// Address and port to listen on. There is no TLS: stay on loopback, or behind something that has it.
+    /// Listen on this address and port. There is no TLS: use loopback, or a TLS proxy in front.
     #[arg(long, default_value = "127.0.0.1:9000", env = "BUCKET_SERVER_LISTEN")]
     listen: SocketAddr,
 
-    /// TOML file with faults to inject: `seed`, and `[[rule]]` with `fault` and, at will, `method`, `path`, `skip`,
-    /// `times`, `share`.
+    /// Inject the faults in this TOML file: `seed`, and `[[rule]]` with `fault` and optionally
+    /// `method`, `path`, `skip`, `times`, `share`.
     #[arg(long, env = "BUCKET_SERVER_FAULTS")]
     faults: Option<PathBuf>,
 
-    /// Address and port to serve metrics and health on; none if it is not given.
+    /// Serve metrics and health on this address and port; by default they are not served.
     #[arg(long, env = "BUCKET_SERVER_METRICS")]
     metrics: Option<SocketAddr>,
 
-    /// What to log: a level, or `target=level`, separated by commas.
+    /// Filter the log: a level, or `target=level` pairs separated by commas.
     #[arg(long)]
     log: Option<String>,
 
-    /// How log lines look: `human` or `json`.
+    /// Format the log lines: `human` or `json`.
     #[arg(long, default_value_t = Format::Human)]
     log_format: Format,
 }
 
-/// The file that `--buckets` names.
+/// The content of the `--buckets` file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Buckets {
     bucket: Vec<BucketConfig>,
 }
 
-/// An error with the exit code that it deserves.
+/// An error with its exit code.
 struct Failure(Exit, anyhow::Error);
 
 fn usage(error: impl Into<anyhow::Error>) -> Failure {
@@ -86,12 +87,12 @@ async fn run(flags: Flags) -> Result<(), Failure> {
         StartError::Folder { .. } | StartError::Listen { .. } => failed(error),
     })?;
     let _endpoint = observe(&flags, &server).await?;
-    // The first line on stdout is for scripts that asked for port 0.
+    // Scripts that use port 0 read the address from the first line on stdout.
     println!("http://{}", server.address());
 
     shutdown.requested().await;
     let ended = tokio::time::timeout(DEADLINE, server.stop()).await;
-    ended.map_err(|_| failed(anyhow::anyhow!("requests did not end within {} s", DEADLINE.as_secs())))
+    ended.map_err(|_| failed(anyhow::anyhow!("requests did not finish within {} s", DEADLINE.as_secs())))
 }
 
 fn configure(flags: &Flags) -> Result<Config, Failure> {
@@ -107,14 +108,14 @@ fn configure(flags: &Flags) -> Result<Config, Failure> {
 fn read<T: DeserializeOwned>(path: &PathBuf) -> Result<T, Failure> {
     use anyhow::Context as _;
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
-    // The parser's own message would quote the line, and a line may hold a secret.
+    // The parser's full message quotes the line, and a line may hold a secret.
     let parse = |text: String| {
         toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {}", path.display(), e.message()))
     };
     text.and_then(parse).map_err(usage)
 }
 
-/// Serves metrics and health where a flag says so.
+/// Serves metrics and health if the flag is given.
 async fn observe(flags: &Flags, server: &Server) -> Result<Option<Endpoint>, Failure> {
     let Some(address) = flags.metrics else { return Ok(None) };
     let registry = Registry::default();

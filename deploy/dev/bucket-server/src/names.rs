@@ -1,11 +1,11 @@
-//! Names that come from outside and become names of files.
+//! Conversion of untrusted bucket names and keys into safe file names.
 
 use std::fmt::Write as _;
 
-/// File names may have 255 bytes on the file systems that matter.
+/// The maximum length of a file name in bytes, on all common file systems.
 const LONGEST: usize = 255;
 
-/// Whether a bucket may have this name: S3's rules without dots, which makes it a safe name for a folder.
+/// Checks a bucket name: S3's rules, but without dots, so that it is a safe folder name.
 #[must_use]
 pub(crate) fn is_bucket(name: &str) -> bool {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
@@ -15,8 +15,9 @@ pub(crate) fn is_bucket(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// The file of an object: letters, digits, `-`, `_` and inner dots stay, everything else is percent-encoded, so that a
-/// folder stays readable and no key can leave it. `None` if the name would be too long for a file.
+/// Returns the file name of an object. Letters, digits, `-`, `_` and inner dots stay; all other bytes
+/// are percent-encoded. So file names are readable, and no key can escape from the folder. Returns
+/// `None` if the name is empty or too long for a file.
 #[must_use]
 pub(crate) fn file_of(key: &str) -> Option<String> {
     let mut name = String::with_capacity(key.len());
@@ -30,7 +31,7 @@ pub(crate) fn file_of(key: &str) -> Option<String> {
     (1..=LONGEST).contains(&name.len()).then_some(name)
 }
 
-/// The key whose file has this name; `None` if it is no object's.
+/// Returns the key of the object with this file name, or `None` if no object has such a file name.
 #[must_use]
 pub(crate) fn key_of(file: &str) -> Option<String> {
     let (mut key, mut rest) = (Vec::new(), file.bytes());

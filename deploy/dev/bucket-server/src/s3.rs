@@ -1,4 +1,4 @@
-//! The store behind S3's operations.
+//! The S3 operations on the store.
 
 use crate::store::{Condition, Object, Staged, Store, StoreError};
 use futures::StreamExt as _;
@@ -24,12 +24,12 @@ mod page;
 
 use page::Page;
 
-/// S3's largest page of a list.
+/// The maximum number of keys in a page of a list (S3's limit).
 const PAGE: usize = 1000;
-/// Objects are sent in pieces of this size.
+/// The size of the pieces in which objects are sent, in bytes.
 const PIECE: usize = 128 << 10;
 
-/// S3's operations on a [`Store`].
+/// The S3 service of a [`Store`].
 #[derive(Clone, Debug)]
 pub(crate) struct Service(pub(crate) Arc<Store>);
 
@@ -58,17 +58,20 @@ fn length(bytes: u64) -> Option<i64> {
     Some(i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
-/// The condition of a write, from `If-Match` and `If-None-Match`.
+/// Converts `If-Match` and `If-None-Match` into the condition of a write.
 fn condition(matches: Option<&ETagCondition>, differs: Option<&ETagCondition>) -> S3Result<Condition> {
     match (matches, differs) {
         (None, None) => Ok(Condition::None),
         (None, Some(ETagCondition::Any)) => Ok(Condition::Absent),
         (Some(ETagCondition::ETag(tag)), None) => Ok(Condition::Is(tag.value().to_owned())),
-        _ => Err(s3_error!(NotImplemented, "writes know If-None-Match: * and If-Match with one entity tag")),
+        _ => Err(s3_error!(
+            NotImplemented,
+            "writes support only If-None-Match: * and If-Match with one entity tag"
+        )),
     }
 }
 
-/// The conditions of a read, as RFC 9110 section 13.2.2 orders them.
+/// Checks the conditions of a read, in the order of RFC 9110 section 13.2.2.
 fn check_read(
     object: &Object,
     matches: Option<&ETagCondition>,
@@ -97,7 +100,7 @@ async fn receive(mut staged: Staged, body: Option<StreamingBlob>) -> S3Result<St
     Ok(staged)
 }
 
-/// The bytes of a file from `range`, in pieces.
+/// Streams the bytes `range` of a file, in pieces.
 fn send(file: File, range: Range<u64>) -> StreamingBlob {
     let file = tokio::fs::File::from_std(file);
     let pieces =
@@ -124,7 +127,7 @@ fn checksum(text: Option<&String>) -> S3Result<Option<[u8; 4]>> {
     text.map(|text| base64::decode4(text).ok_or_else(wrong)).transpose()
 }
 
-/// The checksum that a request promised in a header or sends after its body.
+/// Returns the checksum of a request, from a header or from a trailer after its body.
 fn promised<T>(request: &S3Request<T>, header: Option<&String>) -> S3Result<Option<[u8; 4]>> {
     let trailer = request.trailing_headers.as_ref().and_then(|trailers| {
         trailers

@@ -1,4 +1,4 @@
-//! The server as one value: sockets, service, faults, end.
+//! The server: its configuration, start, connections and shutdown.
 
 use crate::{
     faults::{Faults, Plan},
@@ -30,58 +30,60 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A client that does not send its request's head within this time is dropped.
+/// The time limit for the head of a request. A slower client is disconnected.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long requests under way may take when the server ends.
+/// The time limit for running requests when the server ends.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
-/// What to serve, and where.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder of all buckets; made if it is not there.
+    /// The folder for all buckets; created if necessary.
     pub data: PathBuf,
-    /// Where to listen; port 0 is any free one. Anything but loopback exposes keys and data without TLS.
+    /// The address to listen on; port 0 selects a free port. An address other than loopback exposes
+    /// keys and data without TLS.
     pub listen: SocketAddr,
     /// The buckets with their keys.
     pub buckets: Vec<BucketConfig>,
-    /// Faults from the start.
+    /// The faults to inject from the start.
     pub faults: Plan,
 }
 
 impl Config {
-    /// Buckets below `data` on a free port of the loopback interface, without faults.
+    /// Creates a configuration with buckets below `data`, on a free port of the loopback interface,
+    /// without faults.
     #[must_use]
     pub fn local(data: &Path, buckets: Vec<BucketConfig>) -> Self {
         Self { data: data.to_owned(), listen: ([127, 0, 0, 1], 0).into(), buckets, faults: Plan::default() }
     }
 }
 
-/// The server did not start.
+/// The error of starting a server.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The buckets or their keys are wrong.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The folder cannot be used.
-    #[error("cannot keep buckets in {} ({source}): choose a folder that this user may write", folder.display())]
+    /// The server cannot use the folder.
+    #[error("cannot store buckets in {} ({source}): choose a folder that this user may write", folder.display())]
     Folder {
-        /// The folder as given.
+        /// The given folder.
         folder: PathBuf,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address} ({source}): choose a free address of this machine")]
     Listen {
-        /// The address as given.
+        /// The given address.
         address: SocketAddr,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 telemetry::metrics! {
-    /// What the server counts.
+    /// The metrics of the server.
     pub struct Metrics("muster_bucket_server") {
         /// Requests answered, by HTTP status.
         pub requests: Family<Counter> = Family::new("status", 64),
@@ -90,7 +92,7 @@ telemetry::metrics! {
     }
 }
 
-/// A running server. Dropping it ends it at once; [`Server::stop`] lets requests under way finish.
+/// A running server. Dropping it ends it at once. [`Server::stop`] lets running requests finish.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -101,10 +103,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the folder, listens, and serves from now on.
+    /// Opens the folder, listens, and starts to serve.
     ///
     /// # Errors
-    /// The configuration is wrong, or the folder or the address cannot be used.
+    /// The configuration is wrong, or the server cannot use the folder or the address.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let keys = Keys::new(&config.buckets)?;
         let names = config.buckets.into_iter().map(|bucket| bucket.name);
@@ -130,33 +132,33 @@ impl Server {
         Ok(Self { address, faults, metrics, end: Some(end), task })
     }
 
-    /// Where it listens.
+    /// Returns the address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its counters.
+    /// Returns the metrics of the server.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Replaces the plan of faults; what rules have counted begins anew.
+    /// Replaces the plan of faults. The counts of all rules restart at 0.
     pub fn inject(&self, plan: Plan) {
         self.faults.set(plan);
     }
 
-    /// How often each rule of the present plan has struck.
+    /// Returns the number of requests that each rule of the current plan has struck.
     #[must_use]
     pub fn strikes(&self) -> Vec<u64> {
         self.faults.strikes()
     }
 
-    /// Takes no more requests, lets those under way finish for up to 10 s, and ends.
+    /// Stops accepting requests, lets running requests finish for up to 10 s, and ends.
     pub async fn stop(mut self) {
         if let Some(end) = self.end.take() {
-            let _ = end.send(()); // It fails only if the task has ended.
+            let _ = end.send(()); // Fails only if the task has ended.
         }
         let _ = (&mut self.task).await;
     }
@@ -168,7 +170,7 @@ impl Drop for Server {
     }
 }
 
-/// What every connection needs.
+/// The state that all connections share.
 #[derive(Clone)]
 struct Handler {
     service: S3Service,
@@ -199,12 +201,12 @@ async fn serve(listener: TcpListener, handler: Handler, mut ended: oneshot::Rece
         };
         match accepted {
             Ok((stream, _)) => connect(stream, &handler, &graceful, &mut connections),
-            // Out of file descriptors, most likely: others must close some first.
+            // Most likely the process is out of file descriptors: wait until some are closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
     drop(listener);
-    // What is still under way after that is cut off when `connections` is dropped.
+    // The drop of `connections` aborts the requests that are still running after this.
     let _ = tokio::time::timeout(LAST_REQUESTS, graceful.shutdown()).await;
 }
 
@@ -214,7 +216,7 @@ fn connect(
     graceful: &GracefulShutdown,
     connections: &mut tokio::task::JoinSet<()>,
 ) {
-    let _ = stream.set_nodelay(true); // Only a matter of speed.
+    let _ = stream.set_nodelay(true); // Affects only the speed.
     let handler = handler.clone();
     let answer = service_fn(move |request| {
         let handler = handler.clone();
@@ -224,7 +226,7 @@ fn connect(
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), answer));
     connections.spawn(async move {
-        // A client that breaks off is its own concern.
+        // A broken connection is the client's problem.
         let _ = connection.await;
     });
 }

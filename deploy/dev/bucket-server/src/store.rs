@@ -1,7 +1,8 @@
-//! Objects in a folder: one file each, written beside its place and renamed into it.
+//! The store of objects in a folder: one file per object, written to a temporary file and renamed.
 //!
-//! `DATA/BUCKET/objects/` holds the objects under their percent-encoded keys, `DATA/BUCKET/staged/` what is being
-//! written; the latter is emptied at start. Sizes, times and entity tags are kept in memory and read again at start.
+//! `DATA/BUCKET/objects/` holds the objects under their percent-encoded keys. `DATA/BUCKET/staged/`
+//! holds unfinished files; it is emptied at start. Sizes, times and entity tags are kept in memory, and
+//! read from the files at start.
 
 mod stage;
 mod uploads;
@@ -24,7 +25,7 @@ use std::{
 use thiserror::Error;
 use uploads::Upload;
 
-/// Why the store does not do what it was asked.
+/// The error of an operation on the store.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
     #[error("no such bucket")]
@@ -33,43 +34,44 @@ pub(crate) enum StoreError {
     NoObject,
     #[error("no such upload")]
     NoUpload,
-    #[error("the key does not fit into a file name")]
+    #[error("the key is empty or too long for a file name")]
     KeyTooLong,
-    #[error("the object is not as the condition says")]
+    #[error("the object does not meet the condition")]
     Condition,
-    #[error("the bytes are not those of the checksum")]
+    #[error("the bytes do not match the checksum")]
     Digest,
-    #[error("part {0} is not as it was uploaded, or out of order")]
+    #[error("part {0} is missing, out of order, or does not match the uploaded part")]
     Part(i32),
-    #[error("part {0} is smaller than 5 MiB and not the last")]
+    #[error("part {0} is smaller than 5 MiB, but not the last part")]
     SmallPart(i32),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// What is known of an object.
+/// The metadata of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Object {
     pub(crate) size: u64,
-    /// Names the content: half of its BLAKE3 hash as hex; for an object put in parts, that of its parts' tags, and `-`
-    /// and their number. A restart turns the second form into the first.
+    /// The entity tag: the first half of the content's BLAKE3 hash, as hex. After a multipart upload,
+    /// it is the hash of the parts' tags, `-`, and the number of parts. A restart replaces the second
+    /// form by the first.
     pub(crate) tag: String,
     pub(crate) modified: SystemTime,
 }
 
-/// On which present state a write depends.
+/// The condition of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Condition {
     #[default]
     None,
-    /// There is no object yet.
+    /// The object must not exist.
     Absent,
-    /// The object there has this tag.
+    /// The current object must have this tag.
     Is(String),
 }
 
-/// All buckets. Conditions are checked and files renamed under a bucket's one lock, so that of many who race to create
-/// an object exactly one wins.
+/// All buckets. A single lock of the bucket protects the check of a condition and the rename of the
+/// file. So if several clients race to create an object, exactly one wins.
 #[derive(Debug)]
 pub(crate) struct Store {
     buckets: BTreeMap<String, Bucket>,
@@ -88,7 +90,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Store {
-    /// Opens the buckets below `data`, making folders that are not there.
+    /// Opens the buckets below `data`. Creates missing folders.
     pub(crate) fn open(data: &Path, buckets: impl IntoIterator<Item = String>) -> io::Result<Self> {
         let open = |name: String| Ok((name.clone(), Bucket::open(data.join(name))?));
         let buckets = buckets.into_iter().map(open).collect::<io::Result<_>>()?;
@@ -103,7 +105,7 @@ impl Store {
         self.bucket(name).map(|_| ())
     }
 
-    /// A file for bytes on their way in, and whether the key may have one.
+    /// Creates a temporary file for an upload. Fails if the key does not fit into a file name.
     pub(crate) fn stage(&self, bucket: &str, key: &str) -> Result<Staged, StoreError> {
         let bucket = self.bucket(bucket)?;
         names::file_of(key).ok_or(StoreError::KeyTooLong)?;
@@ -111,7 +113,7 @@ impl Store {
         Ok(Staged::create(bucket.folder.join("staged").join(number.to_string()))?)
     }
 
-    /// Makes what was staged the object, at once or not at all.
+    /// Makes the temporary file the object, atomically, if the condition holds.
     pub(crate) fn commit(
         &self,
         bucket: &str,
@@ -135,7 +137,7 @@ impl Store {
         Ok(object)
     }
 
-    /// The object and its open file, which keeps the content even when the object is replaced.
+    /// Returns the object and its open file. The file keeps its content even if the object is replaced.
     pub(crate) fn get(&self, bucket: &str, key: &str) -> Result<(Object, File), StoreError> {
         let bucket = self.bucket(bucket)?;
         let objects = lock(&bucket.objects);
@@ -147,7 +149,7 @@ impl Store {
         lock(&self.bucket(bucket)?.objects).get(key).cloned().ok_or(StoreError::NoObject)
     }
 
-    /// Up to `most` objects whose keys are above `after` and begin with `prefix`, in the order of keys.
+    /// Lists up to `most` objects whose keys are above `after` and begin with `prefix`, in the order of keys.
     pub(crate) fn list(
         &self,
         bucket: &str,
@@ -165,7 +167,7 @@ impl Store {
         Ok(range.take(most).map(|(key, object)| (key.clone(), object.clone())).collect())
     }
 
-    /// Removes an object; one that is not there counts as removed.
+    /// Removes an object. An object that does not exist counts as removed.
     pub(crate) fn delete(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
         let bucket = self.bucket(bucket)?;
         let mut objects = lock(&bucket.objects);
@@ -194,7 +196,7 @@ impl Bucket {
     }
 }
 
-/// Files that are no object's, such as an editor's leavings, are passed over.
+/// Reads the metadata of all objects in a folder. Skips other files, such as backups of an editor.
 fn read_objects(folder: &Path) -> io::Result<BTreeMap<String, Object>> {
     let mut objects = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -232,7 +234,7 @@ mod tests {
         let object = put(&first, "run/1", b"hello", &Condition::None).unwrap();
         assert_eq!(fs::read(folder.path().join("alice/objects/run%2F1")).unwrap(), b"hello");
         let unfinished = first.stage(BUCKET, "run/2").unwrap();
-        std::mem::forget(unfinished); // as if the process had been killed
+        std::mem::forget(unfinished); // Simulates a killed process.
         let again = store(folder.path());
         assert_eq!(again.head(BUCKET, "run/1").unwrap(), object);
         assert_eq!(fs::read_dir(folder.path().join("alice/staged")).unwrap().count(), 0);
@@ -288,7 +290,11 @@ mod tests {
         assert_eq!(keys("", None, 10), ["a", "b/1", "b/2", "b/3", "c"]);
         assert_eq!(keys("b/", None, 2), ["b/1", "b/2"]);
         assert_eq!(keys("b/", Some("b/2"), 2), ["b/3"]);
-        assert_eq!(keys("b/", Some("a"), 1), ["b/1"], "'after' below the prefix begins at the prefix");
+        assert_eq!(
+            keys("b/", Some("a"), 1),
+            ["b/1"],
+            "with 'after' below the prefix, the list begins at the prefix"
+        );
         assert!(keys("x", None, 10).is_empty());
     }
 

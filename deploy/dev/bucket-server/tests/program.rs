@@ -1,5 +1,5 @@
-//! The program `bucket-server` as a user starts it: files, flags, signals, exit codes.
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+//! Tests of the program `bucket-server`: files, flags, signals, exit codes.
+#![allow(clippy::unwrap_used)] // A failed step must stop the test.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ fn refused(buckets: &str, more: &[&str]) -> (i32, String) {
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// Starts the program; returns its address once it serves.
+/// Starts the program. Returns its address once it serves.
 fn start(command: &mut Command) -> (Child, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
@@ -64,7 +64,10 @@ fn it_serves_refuses_the_unsigned_and_ends_on_a_signal() {
 fn what_is_wrong_is_said_with_its_exit_code() {
     let (code, message) = refused(&BUCKETS.replace("\"alice\"", "\"Alice!\""), &[]);
     assert_eq!(code, 2);
-    assert!(message.starts_with("bucket-server: 'Alice!' cannot name a bucket: use 3 to 63"), "{message}");
+    assert!(
+        message.starts_with("bucket-server: 'Alice!' is not a valid bucket name: use 3 to 63"),
+        "{message}"
+    );
 
     let (code, message) = refused(&BUCKETS.replace("secret = \"alice-reads-secret\"", "secret = 7"), &[]);
     assert_eq!(code, 2);
@@ -89,7 +92,7 @@ fn what_is_wrong_is_said_with_its_exit_code() {
 #[test]
 fn metrics_count_answers_by_status() {
     let folder = tempfile::tempdir().unwrap();
-    // A free port, which nobody else is given in the moment between.
+    // A free port. The system does not assign it to another program at once.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let (mut child, address) =
         start(command(folder.path(), BUCKETS).args(["--metrics", &free, "--log", "error"]));

@@ -1,5 +1,8 @@
-//! A stage for tests of one program: a chain that stands still until the test lets it go on, a bucket server, a small run
-//! with its data, the program's wallet and configuration. The program is a child process; all others are played by the test.
+//! A test environment for one program of a node.
+//!
+//! It has a development chain that seals blocks only when the test allows it, a bucket server, a small
+//! run with its data, and the wallet and configuration of the program. The program runs as a child
+//! process. The test plays all other nodes.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -13,7 +16,7 @@
 //! miner.kill();
 //! # }
 //! ```
-#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+#![allow(clippy::unwrap_used)] // A failed step must stop the test.
 
 mod process;
 pub mod wallet;
@@ -48,46 +51,46 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Guards against hanging; nothing is expected to take this long.
+/// The timeout of all waits. Only a hanging test reaches it.
 pub const HANGS: Duration = Duration::from_secs(400);
 /// The first block of the run.
 pub const START: u32 = 30;
-/// Where the run takes place.
+/// The subnet of the run.
 pub const SUBNET: Netuid = Netuid(3);
-/// How often what others do is looked at.
+/// The interval of polls.
 const LOOK: Duration = Duration::from_millis(10);
-/// Secrets of the buckets, which may appear nowhere.
+/// The secrets of the buckets, which must not appear in any output.
 const READ_SECRET: &str = "the-secret-of-the-reader-0123456789";
 const WRITE_SECRET: &str = "the-secret-of-the-writer-0123456789";
 
-/// What is on the stage.
+/// The options of a stage.
 pub struct Setup<'a> {
-    /// What the program is called: so are its bucket and, with `.toml`, its configuration.
+    /// The name of the program, of its bucket and, with `.toml`, of its configuration file.
     pub name: &'static str,
-    /// The program.
+    /// The path of the program.
     pub program: PathBuf,
-    /// Buckets of others.
+    /// The names of the other nodes' buckets.
     pub others: &'a [&'a str],
-    /// Changes the beginning of the chain, whose neurons 1 to 3 are validators: [`development`] has their hotkeys, of Alice,
-    /// Bob and Charlie.
+    /// A function that changes the genesis of the chain. Neurons 1 to 3 are validators. Their hotkeys
+    /// are those of [`development`] for Alice, Bob and Charlie.
     pub genesis: &'a dyn Fn(&mut Genesis),
-    /// Changes the run.
+    /// A function that changes the run.
     pub run: fn(&mut RunFile),
-    /// Changes how its data is made.
+    /// A function that changes the options of the data preparation.
     pub data: fn(Options) -> Options,
 }
 
 impl Setup<'_> {
-    /// A stage for a program, on which everything is as it comes.
+    /// Creates the default options for a program.
     pub fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
         let program = program.into();
         Self { name, program, others: &[], genesis: &|_| (), run: |_| (), data: |options| options }
     }
 }
 
-/// Everything that a program needs.
+/// The environment of a program under test.
 pub struct Stage {
-    /// Where all of it is; removed at the end.
+    /// The folder of all files. It is removed at the end.
     pub folder: TempDir,
     /// The chain.
     pub chain: Devchain,
@@ -97,13 +100,13 @@ pub struct Stage {
     pub spec: RunSpec,
     name: &'static str,
     program: PathBuf,
-    /// No block above this is sealed but for a transaction.
+    /// The limit of free blocks: above this height, a block is sealed only for a transaction.
     limit: Arc<AtomicU32>,
     pump: JoinHandle<()>,
 }
 
 impl Stage {
-    /// The chain stands still at its first blocks.
+    /// Starts the environment. The chain stops before the first block of the run.
     pub async fn start(setup: Setup<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         wallet::wallet(&folder.path().join("wallets"));
@@ -132,17 +135,18 @@ impl Stage {
         Self { folder, chain, buckets, spec, name, program, limit, pump }
     }
 
-    /// When what happens in a window.
+    /// Returns the block heights of a window's deadlines.
     pub fn heights(&self, window: u64) -> Heights {
         self.spec.clock().unwrap().heights(Window(window)).unwrap()
     }
 
-    /// Blocks are sealed up to this one without a reason.
+    /// Allows the chain to seal blocks up to this height without a transaction.
     pub fn release(&self, height: Height) {
         self.limit.store(u32::try_from(height.0).unwrap(), Ordering::SeqCst);
     }
 
-    /// The same, and waits for the last of them: what is sent afterwards gets into a later block.
+    /// Allows the chain to seal blocks up to this height, and waits for that block. Transactions that
+    /// are sent afterwards are in a later block.
     pub async fn reach(&self, height: Height) {
         self.release(height);
         let mut blocks = self.chain.handle().heights();
@@ -150,23 +154,24 @@ impl Stage {
         timeout(HANGS, reached).await.expect("the chain stands still").unwrap();
     }
 
-    /// A file of the folder.
+    /// Returns the path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The bucket of this name, as it is announced.
+    /// Returns the announcement of the bucket with this name.
     pub fn bucket(&self, name: &str) -> Bucket {
         let key = credentials(&key("reader", name, READ_SECRET));
         Bucket::s3(&format!("http://{}", self.buckets.address()), "local", name, Some(key)).unwrap()
     }
 
-    /// What writes to the bucket of this name.
+    /// Returns the write key of the bucket with this name.
     pub fn writer(&self, name: &str) -> ReadCredentials {
         credentials(&key("writer", name, WRITE_SECRET))
     }
 
-    /// The program's configuration, up to the table `[node]`, which more may follow.
+    /// Returns the program's configuration. It ends with the table `[node]`, to which the test may
+    /// append settings.
     pub fn configuration(&self) -> String {
         let (chain, buckets, name) = (self.chain.url(), self.buckets.address(), self.name);
         format!(
@@ -197,7 +202,8 @@ device = "cpu"
         )
     }
 
-    /// The program with these words, its configuration and nothing of our environment.
+    /// Returns a command that runs the program with these arguments, its configuration, and a cleared
+    /// environment.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).arg("--config").arg(self.path(&format!("{}.toml", self.name)));
@@ -205,25 +211,25 @@ device = "cpu"
         command
     }
 
-    /// Starts the program; its log is in a file.
+    /// Starts the program. Its log goes to a file.
     pub fn spawn(&self, words: &[&str]) -> Running {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         Running(self.command(words).stderr(log).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// What the program has logged.
+    /// Returns the log of the program.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The events of one kind, as JSON.
+    /// Returns the events of one kind, as JSON.
     pub fn events(&self, kind: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.path("node/events.jsonl")).unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|event| event["event"] == kind).collect()
     }
 
-    /// Waits for as many events of a kind; the last one.
+    /// Waits for `count` events of a kind. Returns the last of them.
     pub async fn event(&self, kind: &str, count: usize) -> Value {
         let look = async {
             loop {
@@ -237,7 +243,7 @@ device = "cpu"
         timeout(HANGS, look).await.unwrap_or_else(|_| panic!("no event {kind} {count}: {}", self.log()))
     }
 
-    /// Waits until the bucket server's first fault has struck so often.
+    /// Waits until the bucket server's first fault rule has struck `count` times.
     pub async fn strikes(&self, count: u64) {
         let look = async {
             while self.buckets.strikes().first().is_none_or(|strikes| *strikes < count) {
@@ -245,10 +251,10 @@ device = "cpu"
             }
         };
         let waited = timeout(HANGS, look).await;
-        waited.unwrap_or_else(|_| panic!("the bucket is not asked: {}", self.log()));
+        waited.unwrap_or_else(|_| panic!("the fault did not strike: {}", self.log()));
     }
 
-    /// No secret is in the log.
+    /// Checks that the log contains no secret.
     pub fn assert_no_secrets(&self) {
         let log = self.log();
         assert!(log.lines().count() > 3, "{log}");
@@ -262,7 +268,7 @@ impl Drop for Stage {
     }
 }
 
-/// The hotkey of a development account.
+/// Returns the hotkey of a development account.
 pub fn development(name: &str) -> KeyPair {
     KeyPair::development(&format!("//{name}//hotkey")).unwrap()
 }
@@ -296,7 +302,7 @@ async fn serve(data: &Path, names: &[&str]) -> Server {
     Server::start(bucket_server::Config::local(data, buckets)).await.unwrap()
 }
 
-/// The tiny run with a smaller model, short sequences and two windows.
+/// Returns the run `tiny` with a smaller model, short sequences and two windows.
 fn small_run() -> RunFile {
     let mut run = RunFile::parse(include_str!("../../../runs/tiny.toml")).unwrap();
     run.model = ModelSpec {
@@ -313,12 +319,12 @@ fn small_run() -> RunFile {
     (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
     (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (8, 8);
     run.window.count = 2;
-    // Room for three votes, each in a block of its own.
+    // Enough blocks for three votes, each in its own block.
     (run.window.keys_close, run.window.seed, run.window.votes_close) = (4, 5, 15);
     run
 }
 
-/// The text of this repository's own pages and licence.
+/// Prepares a dataset from this repository's documentation and licence.
 fn dataset(out: &Path, run: &RunFile, change: fn(Options) -> Options) -> Report {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let texts =

@@ -1,27 +1,27 @@
-//! Programs as children: without the environment of the test, killed when they are dropped.
+//! Child processes with a cleared environment. They are killed when they are dropped.
 
 use crate::{HANGS, LOOK, READ_SECRET, WRITE_SECRET, wallet};
 use base::Exit;
 use std::process::{Child, Command, Output, Stdio};
 use tokio::time::{sleep, timeout};
 
-/// A program at work; killed when it is dropped.
+/// A running program. It is killed when it is dropped.
 pub struct Running(pub(crate) Child);
 
 impl Running {
-    /// As a power cut would.
+    /// Kills the program with SIGKILL, like a power cut.
     pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    /// As a person would.
+    /// Sends SIGTERM, like an operator.
     pub fn ask_to_end(&self) {
         let status = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
-    /// How it ends.
+    /// Waits for the end of the program. Returns its exit code.
     pub async fn ended(mut self) -> Option<i32> {
         let wait = async {
             loop {
@@ -37,12 +37,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill(); // It may have ended.
+        let _ = self.0.kill(); // Fails if the program has ended.
         let _ = self.0.wait();
     }
 }
 
-/// Nothing of our environment, and libtorch as in all tests: it shares its cores.
+/// Clears the environment of a command, and limits OpenMP to one thread, since tests share the cores.
 pub fn quiet(command: &mut Command) {
     command.env_clear().env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "PASSIVE").stdin(Stdio::null());
 }
@@ -53,7 +53,7 @@ pub async fn end(mut command: Command) -> Output {
     timeout(HANGS, output).await.expect("the program does not end").unwrap()
 }
 
-/// It ended so, said this, and no secret.
+/// Checks the exit code, that the output contains `message`, and that it contains no secret.
 #[track_caller]
 pub fn assert_ends(output: &Output, exit: Exit, message: &str) {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -70,7 +70,7 @@ pub(crate) fn assert_hides_secrets(text: &str) {
     }
 }
 
-/// A file's text with another value in some place, which must be there.
+/// Replaces `from` by `to` in a text. Fails if the text does not contain `from`.
 pub fn replaced(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from:?} is not in {text}");
     text.replace(from, to)

@@ -1,4 +1,4 @@
-//! The layer between the socket and the store.
+//! Applies faults: the layer between the socket and the S3 service.
 
 use super::{Fault, Plan};
 use crate::store::{Condition, Store};
@@ -18,29 +18,29 @@ use std::{
     time::Duration,
 };
 
-/// How long what precedes a break has to get out.
+/// The time to send the bytes before a break.
 const FLUSH: Duration = Duration::from_millis(20);
 
-/// Serves requests, with the faults of the present plan. Clones share one plan.
+/// The current plan of faults. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<RwLock<Arc<Present>>>);
 
-/// A plan with what it has seen.
+/// A plan with its counts.
 #[derive(Debug, Default)]
 struct Present {
     plan: Plan,
-    /// For each rule: requests that it concerned, and strikes.
+    /// The number of selected requests and the number of strikes of each rule.
     counts: Vec<(AtomicU64, AtomicU64)>,
 }
 
 impl Faults {
-    /// Replaces the plan; counts begin anew.
+    /// Replaces the plan. The counts restart at 0.
     pub(crate) fn set(&self, plan: Plan) {
         let counts = plan.rules.iter().map(|_| Default::default()).collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Present { plan, counts });
     }
 
-    /// How often each rule has struck.
+    /// Returns the number of strikes of each rule.
     pub(crate) fn strikes(&self) -> Vec<u64> {
         self.present().counts.iter().map(|(_, strikes)| strikes.load(Relaxed)).collect()
     }
@@ -103,7 +103,7 @@ impl Present {
             let limit = rule.times.unwrap_or(u64::MAX);
             let more = |strikes: u64| (strikes < limit).then_some(strikes + 1);
             if strikes.fetch_update(Relaxed, Relaxed, more).is_ok() {
-                tracing::debug!(target: "storage", method, path, fault = ?rule.fault, "fault");
+                tracing::debug!(target: "storage", method, path, fault = ?rule.fault, "injected a fault");
                 faults.push(rule.fault.clone());
             }
         }
@@ -135,7 +135,7 @@ fn streamed(pieces: impl Stream<Item = Result<Bytes, StdError>> + Send + 'static
 fn truncate(body: Body, after: u64) -> Body {
     streamed(stream::unfold((body, after), |(mut body, left)| async move {
         if left == 0 {
-            // An error makes hyper drop what it has not written yet: give it the time to write.
+            // After an error hyper drops its unwritten bytes. The pause gives it time to write them.
             tokio::time::sleep(FLUSH).await;
             let broken: StdError = Box::new(io::Error::from(io::ErrorKind::ConnectionReset));
             return Some((Err(broken), (body, left)));
@@ -149,7 +149,7 @@ fn truncate(body: Body, after: u64) -> Body {
     }))
 }
 
-/// A body that is not XML, and for an object not its bytes; its length is right.
+/// Replaces the body by bytes that are neither XML nor the object. The length header matches the new body.
 fn garbage(mut response: HttpResponse) -> HttpResponse {
     let text = Bytes::from_static(b"\xff\x00<not><xml");
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
@@ -176,7 +176,7 @@ fn trickle(body: Body, drop: usize, every: Duration) -> Body {
     }))
 }
 
-/// Replaces an object by its complement. What is no object stays.
+/// Replaces an object by its bitwise complement. Does nothing if the path is not an object's.
 fn swap(store: &Store, path: &str) -> io::Result<()> {
     let Some((bucket, key)) = path.trim_start_matches('/').split_once('/') else { return Ok(()) };
     let Ok((_, mut file)) = store.get(bucket, key) else { return Ok(()) };

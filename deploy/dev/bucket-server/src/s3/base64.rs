@@ -1,15 +1,15 @@
-//! The eight characters of base64 that a CRC-32 has in S3's headers. Anything longer is not needed here.
+//! Base64 of exactly four bytes: the form of a CRC-32 in S3's headers.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Four bytes as base64 with padding.
+/// Encodes four bytes as base64 with padding.
 pub(super) fn encode4(bytes: [u8; 4]) -> String {
     let bits = u64::from(u32::from_be_bytes(bytes)) << 4;
     let digits = (0..6).rev().map(|i| char::from(ALPHABET[(bits >> (6 * i) & 63) as usize]));
     digits.chain(['=', '=']).collect()
 }
 
-/// The four bytes of a base64 text; `None` if it is not exactly that.
+/// Decodes a base64 text of exactly four bytes. Returns `None` for any other text.
 pub(super) fn decode4(text: &str) -> Option<[u8; 4]> {
     let digits = text.strip_suffix("==").filter(|digits| digits.len() == 6)?;
     let digit = |c: u8| ALPHABET.iter().position(|a| *a == c).map(|i| i as u64);

@@ -1,17 +1,17 @@
-//! A page of a list, with keys rolled up at a delimiter.
+//! A page of a list. Keys with a common prefix up to the delimiter are grouped.
 
 use crate::store::{Object, Store, StoreError};
 
-/// Objects are read from the store in steps of this many.
+/// The number of objects that are read from the store at once.
 const STEP: usize = 1000;
 
-/// What one answer to a list holds.
+/// The content of one page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     pub(super) objects: Vec<(String, Object)>,
-    /// What keys begin with up to the delimiter, where it comes after the prefix.
+    /// The common prefixes: the beginnings of keys up to the first delimiter after the requested prefix.
     pub(super) prefixes: Vec<String>,
-    /// The last key or rolled-up prefix of this page, if there is more.
+    /// The last key or common prefix of this page; `None` on the last page.
     pub(super) next: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl Page {
         most: usize,
     ) -> Result<Self, StoreError> {
         let delimiter = delimiter.filter(|delimiter| !delimiter.is_empty());
-        // A page that ended with a rolled-up prefix goes on behind all of its keys.
+        // If the last page ended with a common prefix, all keys with that prefix are skipped.
         let rolled =
             after.clone().filter(|after| delimiter.is_some_and(|delimiter| after.ends_with(delimiter)));
         let (mut page, mut after, mut last_rolled) = (Self::default(), after, rolled);
@@ -70,7 +70,7 @@ mod tests {
     use crate::store::Condition;
     use proptest::prelude::*;
 
-    /// Reads all pages of at most `most` and puts them together.
+    /// Reads all pages of up to `most` entries and joins them.
     fn all(store: &Store, prefix: &str, delimiter: Option<&str>, most: usize) -> (Vec<String>, Vec<String>) {
         let (mut keys, mut prefixes, mut after) = (Vec::new(), Vec::new(), None);
         loop {

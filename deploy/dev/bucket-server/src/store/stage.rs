@@ -1,4 +1,4 @@
-//! Bytes on their way into the store.
+//! Temporary files for uploads.
 
 use super::{Object, StoreError};
 use std::{
@@ -7,21 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes are handed to the system in pieces of this size.
+/// The size of the write buffer, in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// A file that is being written. Dropping it removes the file, unless it has become an object.
+/// A temporary file. Dropping it removes the file, unless it has become an object.
 pub(crate) struct Staged {
     path: PathBuf,
     file: BufWriter<File>,
     size: u64,
     hasher: blake3::Hasher,
     crc32: crc32fast::Hasher,
-    /// Names the content when it is not its hash that does.
+    /// The entity tag of a joined object; `None` if the tag is the hash of the content.
     tag: Option<String>,
 }
 
-/// The entity tag of hashed content, as long as the MD5 that clients are used to.
+/// Returns the entity tag of hashed content. It has the length of an MD5, which clients expect.
 pub(super) fn tag(hasher: &blake3::Hasher) -> String {
     hasher.finalize().to_hex().as_str()[..32].to_owned()
 }
@@ -33,7 +33,7 @@ impl Staged {
         Ok(Self { path, file, size: 0, hasher, crc32, tag: None })
     }
 
-    /// Appends bytes. It blocks, for as long as the system takes to copy them.
+    /// Appends bytes. Blocks while the system copies them.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
         self.crc32.update(bytes);
@@ -49,12 +49,12 @@ impl Staged {
         self.tag.clone().unwrap_or_else(|| tag(&self.hasher))
     }
 
-    /// The CRC-32 of the bytes, big endian as S3 sends it (base64).
+    /// Returns the CRC-32 of the bytes in big-endian order, as in S3's headers (before base64).
     pub(crate) fn crc32(&self) -> [u8; 4] {
         self.crc32.clone().finalize().to_be_bytes()
     }
 
-    /// Fails unless the bytes have this CRC-32.
+    /// Checks that the bytes have the expected CRC-32, if one is given.
     pub(crate) fn check(&self, expected: Option<[u8; 4]>) -> Result<(), StoreError> {
         match expected {
             Some(crc32) if crc32 != self.crc32() => Err(StoreError::Digest),
@@ -62,7 +62,7 @@ impl Staged {
         }
     }
 
-    /// Appends the files of parts, and names the result after them.
+    /// Appends the files of the parts, and derives the entity tag from their tags.
     pub(super) fn join(mut self, parts: &[Staged]) -> io::Result<Self> {
         let mut tags = blake3::Hasher::new();
         for part in parts {
@@ -73,12 +73,12 @@ impl Staged {
         Ok(self)
     }
 
-    /// What is buffered reaches the file, so that others who open it see it.
+    /// Flushes the buffer into the file, so that other readers of the file see all bytes.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
 
-    /// Renames the file into its place.
+    /// Renames the file to its final place.
     pub(super) fn become_file(mut self, place: &Path) -> io::Result<Object> {
         self.flush()?;
         let modified = self.file.get_ref().metadata()?.modified()?;
@@ -89,7 +89,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Once renamed there is nothing to remove, and what cannot be removed is removed at the next start.
+        // Fails if the file was renamed. The next start removes files that cannot be removed here.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,22 +1,22 @@
-//! Objects that are put in parts.
+//! Multipart uploads.
 
 use super::{Condition, Object, Staged, Store, StoreError, lock};
 use std::{collections::BTreeMap, time::SystemTime};
 
-/// S3's smallest part, unless it is the last.
+/// The minimum size of a part in bytes, except the last part (S3's limit).
 const SMALLEST_PART: u64 = 5 << 20;
 
-/// An upload under way. It is forgotten when the server ends.
+/// An unfinished multipart upload. It is lost when the server ends.
 #[derive(Debug)]
 pub(crate) struct Upload {
     key: String,
     started: SystemTime,
-    /// The parts must come with their CRC-32 again when the upload is completed, as some providers demand.
+    /// Whether the completion must repeat the CRC-32 of each part, as some providers require.
     checked: bool,
     parts: BTreeMap<i32, Staged>,
 }
 
-/// A part as the client names it when it completes an upload.
+/// A part in the client's request to complete an upload.
 #[derive(Clone, Debug)]
 pub(crate) struct PartName {
     pub(crate) number: i32,
@@ -25,7 +25,7 @@ pub(crate) struct PartName {
 }
 
 impl Store {
-    /// Begins an upload under an id that nobody can guess.
+    /// Begins an upload. Returns its id, which cannot be guessed.
     pub(crate) fn begin_upload(&self, bucket: &str, key: &str, checked: bool) -> Result<String, StoreError> {
         let bucket = self.bucket(bucket)?;
         bucket.path_of(key)?;
@@ -36,7 +36,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Adds a part to an upload, in place of an earlier one with the same number. Returns its tag.
+    /// Adds a part to an upload. Replaces an earlier part with the same number. Returns the tag of the part.
     pub(crate) fn add_part(
         &self,
         bucket: &str,
@@ -52,7 +52,7 @@ impl Store {
         Ok(tag)
     }
 
-    /// Makes the parts named the object. An upload whose parts are not as named stays open.
+    /// Joins the named parts into the object. If the parts do not match the names, the upload stays open.
     pub(crate) fn complete_upload(
         &self,
         bucket: &str,
@@ -71,7 +71,7 @@ impl Store {
         self.commit(bucket, key, joined, condition)
     }
 
-    /// Forgets an upload and its parts.
+    /// Removes an upload and its parts.
     pub(crate) fn abort_upload(&self, bucket: &str, key: &str, id: &str) -> Result<(), StoreError> {
         let mut uploads = lock(&self.bucket(bucket)?.uploads);
         uploads.get(id).filter(|upload| upload.key == key).ok_or(StoreError::NoUpload)?;
@@ -79,7 +79,7 @@ impl Store {
         Ok(())
     }
 
-    /// The uploads under way: key, id and start, in the order of keys and starts.
+    /// Lists the unfinished uploads: key, id and start, ordered by key and start.
     pub(crate) fn uploads(&self, bucket: &str) -> Result<Vec<(String, String, SystemTime)>, StoreError> {
         let uploads = lock(&self.bucket(bucket)?.uploads);
         let mut list: Vec<_> =
@@ -138,7 +138,7 @@ mod tests {
         let nameless = PartName { crc32: None, ..first.clone() };
         assert!(
             matches!(complete(&[nameless, last.clone()]), Err(StoreError::Part(1))),
-            "the checksum is demanded"
+            "the checksum is required"
         );
         let object = complete(&[first, last]).unwrap();
         assert_eq!((object.size, object.tag.ends_with("-2")), (SIZE as u64 + 3, true));
