@@ -280,7 +280,7 @@ impl Dialer {
         let fail =
             |reason: String| DialError::Endpoint(EndpointError { endpoint: endpoint.to_string(), reason });
         let attempt = timeout(self.options.connect_timeout, self.shake_hands(endpoint.clone())).await;
-        let (session, found) = attempt.map_err(|_| fail("it did not answer in time".into()))?.map_err(fail)?;
+        let (session, found) = attempt.map_err(|_| fail("no answer in time".into()))?.map_err(fail)?;
         match expected {
             Some(expected) if expected != found => {
                 Err(DialError::WrongChain { endpoint: endpoint.to_string(), expected, found })
