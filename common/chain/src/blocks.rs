@@ -165,8 +165,7 @@ impl Follower {
             let (session, head) = self.node_with(height).await;
             match fetch(&self.client, &session, &head, height).await {
                 Ok(block) => return self.accept(block),
-                // One address may stand for several nodes, some of which lag. Wait for another finalized
-                // block.
+                // One address may stand for several nodes, and some may lag. Wait for another block.
                 Err(error) if error.is_of_a_lagging_node() && missing < MAX_MISSING => {
                     missing += 1;
                     if let Some(heard) = &mut self.heard {

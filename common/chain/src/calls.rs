@@ -46,7 +46,7 @@ pub enum Call {
     SetCommitment {
         /// The subnet.
         netuid: Netuid,
-        /// The contents of the commitment. They replace the hotkey's commitment of before.
+        /// The contents of the commitment. They replace the hotkey's previous commitment.
         fields: Fields,
     },
 }

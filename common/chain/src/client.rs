@@ -138,8 +138,7 @@ impl Client {
     /// Adds the block's time to a header.
     pub(crate) async fn with_time(&self, header: &Header, hash: BlockHash) -> Result<Block, ReadError> {
         let time = match self.at(hash).time().await {
-            // Nodes drop states after a few hundred blocks, but keep the blocks. The block also holds the
-            // time.
+            // Nodes drop states after a few hundred blocks, but keep the blocks: read the time there.
             Err(pruned @ ReadError::Pruned(_)) => outcome::body(self, hash).await?.time().ok_or(pruned)?,
             time => time?,
         };
