@@ -128,7 +128,7 @@ async fn one_that_takes_too_long_is_told_with_its_last_block() {
     let error = client.submit(&commit(1), &validator("Alice")).await.unwrap_err();
     let TransactionError::Unknown { last, .. } = error else { panic!("{error}") };
     assert_eq!(last.0, 1023);
-    // The first transaction still waits in the pool. The next one takes the following nonce, and times out too.
+    // The first transaction still waits in the pool. The next one takes the following nonce and times out.
     let next = client.submit(&commit(2), &validator("Alice")).await.unwrap_err();
     assert!(!next.is_retryable(), "{next}");
 }
