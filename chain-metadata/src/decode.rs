@@ -166,9 +166,7 @@ fn check_extensions(
     let lists = &extrinsic.transaction_extensions_by_version;
     let beyond = lists.values().flatten().find(|position| position.0 as usize >= count);
     match (lists.is_empty(), beyond) {
-        (true, _) => {
-            Err(DecodeError::Inconsistent { what: "it has no list of transaction extensions".into() })
-        }
+        (true, _) => Err(DecodeError::Inconsistent { what: "no list of transaction extensions".into() }),
         (_, Some(position)) => Err(DecodeError::Inconsistent {
             what: format!("it names transaction extension {}, but there are {count}", position.0),
         }),

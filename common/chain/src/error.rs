@@ -23,7 +23,7 @@ pub enum ConnectError {
     #[error("no endpoint of the chain can be reached: {}", tried(.0))]
     Unreachable(Vec<EndpointError>),
     /// An endpoint is a node of another chain.
-    #[error("{endpoint} is a node of another chain: its genesis is {found}, but {expected} is expected")]
+    #[error("{endpoint} is a node of another chain: its genesis is {found}, not {expected}")]
     WrongChain {
         /// The endpoint.
         endpoint: String,

@@ -308,7 +308,7 @@ impl Signed {
         let unread = |source| TransactionError::Unread { hash: self.hash, block, source: Box::new(source) };
         let body = until_answered(|| outcome::body(client, block)).await.map_err(unread)?;
         let Some(index) = body.position(&self.bytes) else {
-            let reason = "the block does not hold the transaction that it was reported for".to_string();
+            let reason = "the block lacks the transaction that the node reported in it".to_string();
             let method = "chain_getBlock";
             return Err(unread(RequestError::Unintelligible { method, reason }.into()));
         };
