@@ -79,7 +79,7 @@ pub enum FetchError {
 }
 
 /// Returns the innermost text of an error. subxt wraps a connection error in itself, each time with the same
-/// words in front.
+/// prefix.
 fn reason(error: &subxt_rpcs::Error) -> String {
     match error {
         subxt_rpcs::Error::Client(inner) => match inner.downcast_ref::<subxt_rpcs::Error>() {

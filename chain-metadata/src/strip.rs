@@ -1,10 +1,10 @@
 //! Cuts full metadata down to the items of [`ITEMS`].
 //!
 //! `subxt-utils-stripmetadata` removes pallets and runtime APIs. But the outer enums (`RuntimeCall`,
-//! `RuntimeEvent`, `RuntimeError`) name the types of every pallet and keep them alive, so it saves only 12
-//! %. This module first filters the variants of those enums, of the pallets' call and event enums, and the
-//! storage entries. Then the unreachable types can be dropped. With the docs removed too, 387 kB become 21
-//! kB. Pallet and variant indices do not change, nor do the extrinsic's description and the pallets' error
+//! `RuntimeEvent`, `RuntimeError`) name the types of every pallet and keep them alive, so it saves only
+//! 12 %. This module first filters the variants of those enums, of the pallets' call and event enums, and the
+//! storage entries. Then the unreachable types can be dropped. With the docs removed too, 387 kB become
+//! 21 kB. Pallet and variant indices do not change, nor do the extrinsic's description and the pallets' error
 //! enums.
 
 use codec::Encode;
@@ -23,8 +23,8 @@ pub enum StripError {
     /// The input is not metadata.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The input is not V15. The pinned file is made from V15, which describes runtime APIs, and which subxt
-    /// and all SDKs read.
+    /// The input is not V15. The pinned file is made from V15, which describes runtime APIs. subxt and the
+    /// SDKs all read this version.
     #[error("the metadata is V{found}, but the pinned file is made from V15: fetch that version")]
     Version {
         /// The version of the input.
