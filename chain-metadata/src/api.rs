@@ -2,14 +2,15 @@
 //!
 //! * [`tx`](fn@tx): calls, for example `tx().subtensor_module().set_weights(..)`.
 //! * [`storage`](fn@storage): storage entries, for example `storage().subtensor_module().tempo()`.
-//! * [`runtime_apis`](fn@runtime_apis), [`constants`](fn@constants): the like for runtime APIs and constants.
-//! * [`runtime_types`]: the types that these speak of.
+//! * [`runtime_apis`](fn@runtime_apis), [`constants`](fn@constants): the same for runtime APIs and constants.
+//! * [`runtime_types`]: the types of their arguments and values.
 //!
-//! Spec 461 wraps numbers in newtypes (`NetUid`, `TaoBalance` and so on) that spec 365 and before do not have,
-//! and whose names may move again. Here they are plain `u16` and `u64`: encoding goes by the live runtime's type
-//! information and adapts by itself, and a plain number decodes from a newtype, whereas a newtype does not decode
-//! from a plain number. For the same reason every address must be used `.unvalidated()`: subxt's own validation
-//! would refuse a runtime that differs by a newtype. [`check`](crate::check) takes its place.
+//! Spec 461 wraps numbers in newtypes (`NetUid`, `TaoBalance` and so on). Spec 365 and older do not have
+//! them, and their names may change again. This interface uses plain `u16` and `u64` instead. Encoding
+//! follows the live runtime's type information and adapts by itself. A plain number decodes from a newtype,
+//! but a newtype does not decode from a plain number. For the same reason each address must be used
+//! `.unvalidated()`: subxt's own validation would refuse a runtime that differs by a newtype.
+//! [`check`](crate::check) replaces it.
 
 #[allow(missing_docs, unused_imports, unreachable_pub, rustdoc::all, clippy::all, clippy::unwrap_used)]
 #[subxt::subxt(

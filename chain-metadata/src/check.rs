@@ -1,7 +1,7 @@
-//! Compares what Muster uses of the chain with what a live runtime has, item by item.
+//! Compares each item that Muster uses with a live runtime.
 //!
-//! Pure: metadata in, one [`ItemReport`] for each item out. [`Report`](crate::report::Report) answers questions
-//! about the whole.
+//! The comparison is pure: it takes metadata and returns one [`ItemReport`] for each item.
+//! [`Report`](crate::report::Report) answers questions about all items.
 
 use std::fmt;
 
@@ -15,24 +15,24 @@ use crate::{
     runtime,
 };
 
-/// How a live runtime's item relates to the pinned one.
+/// The relation of a live runtime's item to the pinned one.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "status", content = "differences", rename_all = "kebab-case")]
 pub enum Status {
-    /// The same names, structure, hashers and defaults: subxt's own validation would accept it.
+    /// The names, structure, hashers and defaults are equal: subxt's own validation would accept the item.
     Equal,
-    /// Differs only by newtypes around numbers: the bytes are the same, and so is our code.
+    /// Only newtypes around numbers differ: the bytes are the same, and the same code works.
     EqualUpToNewtypes,
-    /// Differs, as told.
+    /// There are other differences.
     Different(Vec<Difference>),
-    /// The live runtime does not have it.
+    /// The live runtime does not have the item.
     Absent,
-    /// The metadata cannot say: V14 describes no runtime APIs.
+    /// The metadata does not describe such items: V14 describes no runtime APIs.
     NotDescribed,
 }
 
 impl Status {
-    /// Can Muster use the item on this runtime?
+    /// Returns whether Muster can use the item on this runtime.
     pub fn is_usable(&self) -> bool {
         match self {
             Status::Equal | Status::EqualUpToNewtypes => true,
@@ -41,7 +41,7 @@ impl Status {
         }
     }
 
-    /// What differs; nothing unless the status is [`Different`](Status::Different).
+    /// Returns the differences. The list is empty unless the status is [`Different`](Status::Different).
     pub fn differences(&self) -> &[Difference] {
         match self {
             Status::Different(differences) => differences,
@@ -63,42 +63,42 @@ impl fmt::Display for Status {
     }
 }
 
-/// What kind of thing differs.
+/// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aspect {
-    /// A type, at the place named.
+    /// A type, at the named place.
     Type,
-    /// A field of a struct, or an argument: one side has it, or has it under another name.
+    /// A field of a struct, or an argument, that only one side has, or that has another name there.
     Field,
-    /// Variants of an enum that one side lacks. Harmless: values are matched by name, so that only a value of such a
-    /// variant cannot be read or written.
+    /// Variants of an enum that one side lacks. Harmless: values are matched by name, so only values of such
+    /// a variant cannot be read or written.
     Variants,
     /// The number of keys of a map.
     Keys,
     /// The hasher of a map's key.
     Hasher,
-    /// What an absent storage value stands for. Harmless while both sides have one: the live one is used.
+    /// The default of an absent storage value. Harmless if both sides have one: the live default is used.
     Default,
-    /// A constant's value. Harmless: the live one is used.
+    /// A constant's value. Harmless: the live value is used.
     Value,
 }
 
 /// One difference between the pinned item and the live one.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Difference {
-    /// What kind of thing differs.
+    /// The kind of the difference.
     pub aspect: Aspect,
-    /// Where: `value`, `key 0`, `netuid`, `value.info.fields.0[]`; empty for the item itself.
+    /// The place: `value`, `key 0`, `netuid`, `value.info.fields.0[]`; empty for the item itself.
     pub place: String,
-    /// What the pinned runtime has there, in words; `None` where it has nothing.
+    /// The pinned runtime's part, in words; `None` if it has nothing at this place.
     pub pinned: Option<String>,
-    /// What the live runtime has there, in words; `None` where it has nothing.
+    /// The live runtime's part, in words; `None` if it has nothing at this place.
     pub live: Option<String>,
 }
 
 impl Difference {
-    /// Does it make the item unusable?
+    /// Returns whether the difference makes the item unusable.
     pub fn is_breaking(&self) -> bool {
         match self.aspect {
             Aspect::Type | Aspect::Field | Aspect::Keys | Aspect::Hasher => true,
@@ -122,27 +122,28 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What became of one item.
+/// The result of the comparison of one item.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ItemReport {
     /// The item.
     #[serde(flatten)]
     pub item: &'static Item,
-    /// How the live runtime has it.
+    /// The relation of the live item to the pinned one.
     #[serde(flatten)]
     pub status: Status,
     /// The pinned item in words.
     pub pinned: String,
-    /// The live item in words; `None` where there is none.
+    /// The live item in words; `None` if the live runtime does not have or describe it.
     pub live: Option<String>,
 }
 
-/// Compares each of [`ITEMS`] with a live runtime, in their order.
+/// Compares each of [`ITEMS`] with a live runtime, in the order of the list.
 pub fn check(live: &Metadata) -> Vec<ItemReport> {
     check_against(runtime::pinned(), live)
 }
 
-/// As [`check`], for other metadata than the pinned. An item that `pinned` lacks counts as absent.
+/// Compares like [`check`], with `pinned` in place of the pinned metadata. An item that `pinned` lacks
+/// counts as absent.
 pub fn check_against(pinned: &Metadata, live: &Metadata) -> Vec<ItemReport> {
     ITEMS.iter().map(|item| check_item(item, pinned, live)).collect()
 }
@@ -168,7 +169,7 @@ fn status(comparison: Comparison<'_>) -> Status {
     }
 }
 
-/// Runs the comparison of an item's kind; `None` where one side lacks the item.
+/// Runs the comparison for the kind of an item. Returns `None` if one side lacks the item.
 fn compare<'a>(
     item: &Item,
     pinned: &Metadata,
@@ -253,7 +254,7 @@ fn compare_methods(
     let ours = pinned.runtime_api_trait_by_name(item.pallet)?.method_by_name(item.name)?;
     let theirs = live.runtime_api_trait_by_name(item.pallet)?.method_by_name(item.name)?;
     let (ours_in, theirs_in): (Vec<_>, Vec<_>) = (ours.inputs().collect(), theirs.inputs().collect());
-    // Arguments are encoded in their order.
+    // Arguments are encoded by position, so compare them by position.
     for position in 0..ours_in.len().max(theirs_in.len()) {
         match (ours_in.get(position), theirs_in.get(position)) {
             (Some(a), Some(b)) if a.name == b.name => comparison.types(a.id, b.id, &a.name),
@@ -272,7 +273,7 @@ fn compare_methods(
     Some(())
 }
 
-/// An item in words, as one side's metadata has it; `None` where it does not.
+/// Describes an item of one side's metadata in words. Returns `None` if the metadata lacks it.
 fn words(item: &Item, metadata: &Metadata) -> Option<String> {
     let types = metadata.types();
     if item.kind == Kind::RuntimeApi {

@@ -1,8 +1,8 @@
 //! Compares a type of the pinned metadata with one of a live runtime, by structure.
 //!
-//! Names of fields and variants count, paths and the order of named fields do not: subxt encodes and decodes by
-//! name. The walk goes through both types in lockstep and visits no pair twice, so that its cost is bounded by
-//! the pinned side, whatever the live one holds.
+//! Names of fields and variants matter. Paths and the order of named fields do not: subxt encodes and
+//! decodes by name. The walk goes through both types in lockstep and visits no pair twice. So the pinned
+//! side bounds its cost, for any live metadata.
 
 use std::collections::HashSet;
 
@@ -14,21 +14,21 @@ use crate::{
     describe,
 };
 
-/// Newtypes of the pinned runtime that the typed interface replaces by the number inside (module `api`).
+/// Newtypes of the pinned runtime. The typed interface (module `api`) replaces them with the number inside.
 pub const NEWTYPES: &[&str] =
     &["NetUid", "MechId", "NetUidStorageIndex", "TaoBalance", "AlphaBalance", "PerU16"];
 
-/// Layers of newtypes that are looked through. No sane runtime has more than two.
+/// Maximum number of newtype layers to unwrap. No sane runtime has more than two.
 const LAYERS: usize = 8;
 
-/// A walk over pairs of types. Collects what differs.
+/// A walk over pairs of types that collects the differences.
 pub(crate) struct Comparison<'a> {
     pinned: &'a PortableRegistry,
     live: &'a PortableRegistry,
     seen: HashSet<(u32, u32)>,
-    /// Some number is wrapped in a newtype on one side only. The bytes are the same.
+    /// Whether a number is wrapped in a newtype on one side only. The bytes are the same.
     pub(crate) newtypes: bool,
-    /// Everything else that differs.
+    /// All other differences.
     pub(crate) differences: Vec<Difference>,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Comparison<'a> {
         Self { pinned, live, seen: HashSet::new(), newtypes: false, differences: Vec::new() }
     }
 
-    /// Notes a difference of any aspect.
+    /// Records a difference of any kind.
     pub(crate) fn differ(
         &mut self,
         aspect: Aspect,
@@ -48,14 +48,14 @@ impl<'a> Comparison<'a> {
         self.differences.push(Difference { aspect, place: place.into(), pinned, live });
     }
 
-    /// Compares two types; `place` says where they stand, for example `value` or `argument netuid`.
+    /// Compares two types. `place` is their place in the item, for example `value` or `argument netuid`.
     pub(crate) fn types(&mut self, pinned: u32, live: u32, place: &str) {
         if !self.seen.insert((pinned, live)) {
             return;
         }
         let ours = peel(self.pinned, pinned, |name| NEWTYPES.contains(&name));
         let is_number = matches!(self.definition(self.pinned, ours.id), Some(TypeDef::Primitive(_)));
-        // A plain number of ours goes into any newtype of theirs, listed or not.
+        // A plain pinned number fits into any live newtype, listed or not.
         let theirs = peel(self.live, live, |_| is_number);
         self.newtypes |= ours.layers != theirs.layers;
         self.definitions(ours.id, theirs.id, place);
@@ -102,7 +102,8 @@ impl<'a> Comparison<'a> {
         self.differ(Aspect::Type, place, Some(pinned), Some(live));
     }
 
-    /// Compares the fields of a struct, or the arguments of a call: by name where they have names.
+    /// Compares the fields of a struct, or the arguments of a call: by name if all have names, else by
+    /// position.
     pub(crate) fn fields(
         &mut self,
         pinned: &[Field<PortableForm>],
@@ -139,7 +140,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Compares two enums: by the names of their variants.
+    /// Compares two enums by the names of their variants.
     pub(crate) fn variants(
         &mut self,
         pinned: &TypeDefVariant<PortableForm>,
@@ -176,14 +177,14 @@ fn join(place: &str, field: &Field<PortableForm>, position: usize) -> String {
     }
 }
 
-/// A type with its newtypes taken off.
+/// A type without its newtypes.
 struct Peeled {
     id: u32,
-    /// Field name of each layer that was taken off.
+    /// The field name of each removed layer.
     layers: Vec<Option<String>>,
 }
 
-/// Takes off newtypes (structs of one field) around a number, as far as `wanted` knows their names.
+/// Removes newtypes (structs of one field) around a type, as long as `wanted` accepts their names.
 fn peel(types: &PortableRegistry, id: u32, wanted: impl Fn(&str) -> bool) -> Peeled {
     let mut peeled = Peeled { id, layers: Vec::new() };
     while peeled.layers.len() < LAYERS

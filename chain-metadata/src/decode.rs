@@ -1,8 +1,8 @@
-//! Metadata from bytes that anybody may have sent.
+//! Decodes metadata from untrusted bytes.
 //!
-//! subxt's own decoder trusts its input: a type number that points nowhere is a panic, and bytes that look like
-//! an opaque vector send it into endless recursion. A node's answer is outside input, so the numbers are checked
-//! here before subxt sees them.
+//! subxt's own decoder trusts its input. A type number that points nowhere makes it panic, and bytes that
+//! look like an opaque vector send it into endless recursion. A node's answer is untrusted, so this module
+//! checks the numbers before subxt sees them.
 
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
 use parity_scale_codec::Decode;
@@ -13,73 +13,75 @@ use subxt::Metadata;
 /// Metadata versions that are accepted, best first.
 pub const VERSIONS: [u32; 3] = [16, 15, 14];
 
-/// Largest metadata that is accepted, bytes. Subtensor's has 0.4 MB, Polkadot's under 1 MB.
+/// Maximum size of metadata, in bytes. Subtensor's has 0.4 MB, Polkadot's under 1 MB.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// Most types that are accepted: Subtensor has about 700. Whoever walks nested types may recurse this deep.
+/// Maximum number of types. Subtensor has about 700. It also bounds the depth of a recursion over nested
+/// types.
 pub const MAX_TYPES: usize = 4096;
 
-/// Why bytes are not metadata that we can work with.
+/// An error of decoding metadata.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Larger than any runtime's metadata.
-    #[error("metadata of {size} bytes: more than {MAX_BYTES} is not believed; is this a metadata file?")]
+    /// The input is larger than any runtime's metadata.
+    #[error("the input has {size} bytes, more than the limit of {MAX_BYTES}: is it a metadata file?")]
     TooLarge {
-        /// Size of the input, bytes.
+        /// Size of the input, in bytes.
         size: usize,
     },
-    /// Not SCALE metadata: no `meta` at the start, cut off, or garbage.
+    /// The input is not SCALE metadata: it lacks the `meta` prefix, is cut off, or is garbage.
     #[error("not SCALE metadata ({size} bytes): {source}")]
     Scale {
-        /// Size of the input, bytes.
+        /// Size of the input, in bytes.
         size: usize,
-        /// What the decoder says.
+        /// The error of the decoder.
         source: parity_scale_codec::Error,
     },
-    /// Bytes after the end.
+    /// There are bytes after the end of the metadata.
     #[error("{rest} bytes follow the metadata: the file is damaged")]
     Trailing {
-        /// How many.
+        /// Number of bytes after the end.
         rest: usize,
     },
-    /// A version that we do not read.
+    /// The metadata version is not supported.
     #[error("metadata V{found} is not supported: ask the node for V16, V15 or V14")]
     Version {
         /// The version of the input.
         found: u32,
     },
-    /// A type number that points nowhere.
-    #[error("the metadata is damaged: {place} names type {id}, and there are {types} types")]
+    /// A type number points nowhere.
+    #[error("the metadata is damaged: {place} names type {id}, but there are {types} types")]
     DanglingType {
-        /// Where the number stands.
+        /// The place of the type number.
         place: String,
-        /// The number.
+        /// The type number.
         id: u32,
-        /// How many types there are.
+        /// Number of types in the metadata.
         types: usize,
     },
-    /// Something else is inconsistent.
+    /// The metadata is inconsistent in another way.
     #[error("the metadata is damaged: {what}")]
     Inconsistent {
-        /// What is wrong.
+        /// The fault, in words.
         what: String,
     },
 }
 
-/// Decodes metadata of V14, V15 or V16, with its `meta` prefix, whose every type number points to a type.
+/// Decodes metadata of V14, V15 or V16, with its `meta` prefix. Checks that each type number points to a
+/// type.
 pub fn decode(bytes: &[u8]) -> Result<Metadata, DecodeError> {
     decode_with_version(bytes).map(|(metadata, _)| metadata)
 }
 
-/// As [`decode`], with the metadata's version.
+/// Decodes metadata like [`decode`]. Returns it with its version.
 pub fn decode_with_version(bytes: &[u8]) -> Result<(Metadata, u32), DecodeError> {
     let raw = decode_raw(bytes)?;
     let version = raw.version();
     Ok((into_metadata(raw)?, version))
 }
 
-/// Decodes to the form that mirrors the bytes. Types are numbered in order and refer to types that exist; what
-/// lies outside the registry is checked by [`into_metadata`].
+/// Decodes metadata to the form that mirrors the bytes. Checks that types are numbered in order, and refer
+/// to types that exist. [`into_metadata`] checks the numbers outside the registry.
 pub(crate) fn decode_raw(bytes: &[u8]) -> Result<RuntimeMetadata, DecodeError> {
     let size = bytes.len();
     if size > MAX_BYTES {
@@ -94,7 +96,7 @@ pub(crate) fn decode_raw(bytes: &[u8]) -> Result<RuntimeMetadata, DecodeError> {
     Ok(raw)
 }
 
-/// Converts to subxt's form and checks every type number outside the registry.
+/// Converts metadata to subxt's form and checks each type number outside the registry.
 pub(crate) fn into_metadata(raw: RuntimeMetadata) -> Result<Metadata, DecodeError> {
     let found = raw.version();
     let metadata = match raw {
@@ -122,7 +124,7 @@ fn registry(raw: &RuntimeMetadata) -> Result<&PortableRegistry, DecodeError> {
 
 fn check_registry(types: &PortableRegistry) -> Result<(), DecodeError> {
     if types.types.len() > MAX_TYPES {
-        let what = format!("{} types, where more than {MAX_TYPES} are not believed", types.types.len());
+        let what = format!("it has {} types, more than the limit of {MAX_TYPES}", types.types.len());
         return Err(DecodeError::Inconsistent { what });
     }
     for (position, entry) in types.types.iter().enumerate() {
@@ -137,7 +139,7 @@ fn check_registry(types: &PortableRegistry) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// The type numbers that a type refers to.
+/// Returns the type numbers that a type refers to.
 fn references(ty: &Type<PortableForm>) -> Vec<u32> {
     let parameters = ty.type_params.iter().filter_map(|parameter| parameter.ty.as_ref());
     let inner: Vec<u32> = match &ty.type_def {
@@ -155,7 +157,8 @@ fn references(ty: &Type<PortableForm>) -> Vec<u32> {
     parameters.map(|ty| ty.id).chain(inner).collect()
 }
 
-/// V16 lists the extensions of each transaction version by position; subxt needs at least one such list.
+/// Checks the lists of transaction extensions. V16 lists the extensions of each transaction version by
+/// position, and subxt needs at least one list.
 fn check_extensions(
     extrinsic: &frame_metadata::v16::ExtrinsicMetadata<PortableForm>,
 ) -> Result<(), DecodeError> {
@@ -165,7 +168,7 @@ fn check_extensions(
     match (lists.is_empty(), beyond) {
         (true, _) => Err(DecodeError::Inconsistent { what: "no list of transaction extensions".into() }),
         (_, Some(position)) => Err(DecodeError::Inconsistent {
-            what: format!("transaction extension {} of {count}", position.0),
+            what: format!("it names transaction extension {}, but there are {count}", position.0),
         }),
         _ => Ok(()),
     }

@@ -1,17 +1,17 @@
-//! Types and items in words, for people who read a report. Bounded, whatever the metadata says.
+//! Describes types and items in words for a report. The length of the text is bounded for any metadata.
 
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, Variant};
 use subxt_metadata::{ConstantMetadata, RuntimeApiMethodMetadata, StorageEntryMetadata};
 
-/// How deep, and how wide, a type is spelled out.
+/// Maximum depth and width of a described type.
 const DEPTH: usize = 4;
 const WIDTH: usize = 6;
 
-/// Longest value that is printed whole, bytes.
+/// Longest value that is printed in full, in bytes.
 const VALUE_BYTES: usize = 32;
 
-/// A type in words: `Vec<(u16, u16)>`, `NetUid(u16)`, `Option<AccountId32>`.
+/// Describes a type: `Vec<(u16, u16)>`, `NetUid(u16)`, `Option<AccountId32>`.
 pub(crate) fn type_name(types: &PortableRegistry, id: u32) -> String {
     nested(types, id, DEPTH)
 }
@@ -60,12 +60,12 @@ fn list(mut words: impl Iterator<Item = String>) -> String {
     shown.join(", ")
 }
 
-/// A call or event: `set_weights(netuid: NetUid(u16), dests: Vec<u16>, …)`.
+/// Describes a call or event: `set_weights(netuid: NetUid(u16), dests: Vec<u16>, …)`.
 pub(crate) fn variant(types: &PortableRegistry, variant: &Variant<PortableForm>) -> String {
     format!("{}({})", variant.name, named_fields(types, &variant.fields, DEPTH))
 }
 
-/// A storage entry: `[Identity NetUid(u16)] -> u16 = 0x0a00`.
+/// Describes a storage entry: `[Identity NetUid(u16)] -> u16 = 0x0a00`.
 pub(crate) fn storage(types: &PortableRegistry, entry: &StorageEntryMetadata) -> String {
     let keys = list(entry.keys().map(|key| format!("{:?} {}", key.hasher, type_name(types, key.key_id))));
     let value = type_name(types, entry.value_ty());
@@ -76,18 +76,18 @@ pub(crate) fn storage(types: &PortableRegistry, entry: &StorageEntryMetadata) ->
     }
 }
 
-/// A method of a runtime API: `get_next_epoch_start_block(netuid: NetUid(u16)) -> Option<u64>`.
+/// Describes a method of a runtime API: `get_next_epoch_start_block(netuid: NetUid(u16)) -> Option<u64>`.
 pub(crate) fn method(types: &PortableRegistry, method: &RuntimeApiMethodMetadata<'_>) -> String {
     let inputs = method.inputs().map(|input| format!("{}: {}", input.name, type_name(types, input.id)));
     format!("{}({}) -> {}", method.name(), list(inputs), type_name(types, method.output_ty()))
 }
 
-/// A constant: `u64 = 0xf401000000000000`.
+/// Describes a constant: `u64 = 0xf401000000000000`.
 pub(crate) fn constant(types: &PortableRegistry, constant: &ConstantMetadata) -> String {
     format!("{} = {}", type_name(types, constant.ty()), bytes(constant.value()))
 }
 
-/// Names, the first few of them.
+/// Lists the first few names.
 pub(crate) fn names(names: &[&str]) -> String {
     let shown = names.iter().take(WIDTH).copied().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(WIDTH) {
@@ -96,7 +96,7 @@ pub(crate) fn names(names: &[&str]) -> String {
     }
 }
 
-/// Bytes in hex, cut where they are long.
+/// Returns bytes as hex. Cuts long values.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     match bytes.get(..VALUE_BYTES) {
         Some(start) if bytes.len() > VALUE_BYTES => {

@@ -13,7 +13,7 @@ use crate::decode::{self, DecodeError, VERSIONS};
 
 type Methods = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
-/// Why a node's metadata could not be had.
+/// An error of fetching a node's metadata.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The address is not a WebSocket address.
@@ -22,12 +22,12 @@ pub enum FetchError {
         /// The address.
         url: String,
     },
-    /// Nobody answers at the address.
-    #[error("cannot reach a node at {url}: {}; does it run, and is the port right?", reason(source))]
+    /// There is no answer at the address.
+    #[error("cannot reach a node at {url}: {}; is it running, and is the port right?", reason(source))]
     Unreachable {
         /// The address.
         url: String,
-        /// What the connection says.
+        /// The error of the connection.
         source: subxt_rpcs::Error,
     },
     /// The node did not answer in time.
@@ -35,9 +35,9 @@ pub enum FetchError {
     TimedOut {
         /// The address.
         url: String,
-        /// The time allowed for everything.
+        /// The time limit of the whole fetch.
         seconds: u64,
-        /// What was being waited for.
+        /// The step that was running.
         during: &'static str,
     },
     /// The node refused a request, or the connection broke.
@@ -47,20 +47,20 @@ pub enum FetchError {
         url: String,
         /// The JSON-RPC method or runtime API.
         method: &'static str,
-        /// What the node or the connection says.
+        /// The error of the node or the connection.
         source: subxt_rpcs::Error,
     },
-    /// The node's answer is not what the method promises.
-    #[error("{url} answered {method} with bytes that do not decode: {source}")]
+    /// The node's answer does not have the form that the method promises.
+    #[error("cannot decode the answer of {url} to {method}: {source}")]
     Answer {
         /// The address.
         url: String,
         /// The runtime API.
         method: &'static str,
-        /// What the decoder says.
+        /// The error of the decoder.
         source: parity_scale_codec::Error,
     },
-    /// The node withdrew an offer.
+    /// The node offers a metadata version, but does not deliver it.
     #[error("{url} offers metadata V{version} but does not deliver it")]
     Withheld {
         /// The address.
@@ -69,16 +69,17 @@ pub enum FetchError {
         version: u32,
     },
     /// The metadata is damaged or of an unknown version.
-    #[error("the metadata of {url} is of no use: {source}")]
+    #[error("cannot use the metadata of {url}: {source}")]
     Metadata {
         /// The address.
         url: String,
-        /// What is wrong with it.
+        /// The fault.
         source: DecodeError,
     },
 }
 
-/// subxt wraps an error of the connection in itself, each time with the same words in front: the innermost text.
+/// Returns the innermost text of an error. subxt wraps a connection error in itself, each time with the same
+/// prefix.
 fn reason(error: &subxt_rpcs::Error) -> String {
     match error {
         subxt_rpcs::Error::Client(inner) => match inner.downcast_ref::<subxt_rpcs::Error>() {
@@ -89,20 +90,20 @@ fn reason(error: &subxt_rpcs::Error) -> String {
     }
 }
 
-/// Metadata as a node gave it.
+/// Metadata from a node.
 #[derive(Debug)]
 pub struct Fetched {
-    /// The metadata.
+    /// The decoded metadata.
     pub metadata: Metadata,
-    /// Its version: 14, 15 or 16.
+    /// The version of the metadata: 14, 15 or 16.
     pub version: u32,
-    /// Its bytes, with their `meta` prefix.
+    /// The bytes of the metadata, with their `meta` prefix.
     pub bytes: Vec<u8>,
 }
 
-/// The newest metadata of V16, V15 and V14 that the node at `url` offers, for its newest block.
+/// Fetches the newest metadata of V16, V15 and V14 that the node at `url` offers, for its newest block.
 ///
-/// `limit` bounds the whole, from connecting to the last byte.
+/// `limit` bounds the time of the whole fetch, from connecting to the last byte.
 pub async fn fetch(url: &str, limit: Duration) -> Result<Fetched, FetchError> {
     if !(url.starts_with("ws://") || url.starts_with("wss://")) {
         return Err(FetchError::BadUrl { url: url.into() });
@@ -122,7 +123,7 @@ pub async fn fetch(url: &str, limit: Duration) -> Result<Fetched, FetchError> {
     Ok(Fetched { metadata, version, bytes })
 }
 
-/// One node, and the time that is left for it.
+/// One node, with the time limit for it.
 struct Node<'a> {
     url: &'a str,
     limit: Duration,
@@ -139,7 +140,8 @@ impl Node<'_> {
         })
     }
 
-    /// The best version that the node offers, or `None` where it does not know the question or none of ours.
+    /// Returns the best supported version that the node offers. Returns `None` if it offers no supported
+    /// version, or does not know the question.
     async fn best_version(&self, methods: &Methods) -> Result<Option<u32>, FetchError> {
         let method = "Metadata_metadata_versions";
         match self.within(method, methods.state_call(method, None, None)).await? {
@@ -147,7 +149,7 @@ impl Node<'_> {
                 let offered: Vec<u32> = self.decode(method, &answer)?;
                 Ok(VERSIONS.into_iter().find(|version| offered.contains(version)))
             }
-            // The runtime is from before 2023 and has V14 alone.
+            // The runtime is from before 2023 and has only V14.
             Err(subxt_rpcs::Error::User(_)) => Ok(None),
             Err(source) => Err(self.refused(method, source)),
         }

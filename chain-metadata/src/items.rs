@@ -1,12 +1,12 @@
-//! The one list of the chain's items that Muster uses.
+//! The list of the chain's items that Muster uses.
 //!
-//! [`strip`](crate::strip) keeps exactly these in the pinned metadata, and [`check`](crate::check) compares
-//! exactly these with a live runtime. To use another item of the chain, add a line here and remake the pinned
-//! file (`PROVENANCE.md` holds the command).
+//! [`strip`](crate::strip) keeps exactly these items in the pinned metadata, and [`check`](crate::check)
+//! compares exactly these with a live runtime. To use another item of the chain, add a line here and make
+//! the pinned file again (`PROVENANCE.md` holds the command).
 
 use std::fmt;
 
-/// What sort of thing an item of the chain is.
+/// The kind of an item of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -40,13 +40,13 @@ impl fmt::Display for Kind {
 /// One item of the chain that Muster uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Item {
-    /// What it is.
+    /// The kind of the item.
     pub kind: Kind,
-    /// The pallet that holds it; of a runtime API the name of the trait.
+    /// The pallet that holds the item. For a runtime API, the name of the trait.
     pub pallet: &'static str,
-    /// Its name in the metadata, in the chain's own spelling.
+    /// The name of the item in the metadata, in the chain's own spelling.
     pub name: &'static str,
-    /// Why Muster needs it, in one line.
+    /// The purpose of the item in Muster, in one line.
     pub why: &'static str,
 }
 
@@ -56,15 +56,16 @@ impl fmt::Display for Item {
     }
 }
 
-/// The item of this kind and name, if Muster uses it.
+/// Returns the item of this kind and name, if Muster uses it.
 pub fn find(kind: Kind, pallet: &str, name: &str) -> Option<&'static Item> {
     ITEMS.iter().find(|item| item.kind == kind && item.pallet == pallet && item.name == name)
 }
 
-/// Pallets that stay in the pinned metadata, with their error enums whole, so that a dispatch error has a name.
+/// Pallets that stay in the pinned metadata. Their error enums stay complete, so that each dispatch error
+/// has a name.
 pub const PALLETS: &[&str] = &[SYSTEM, TIMESTAMP, BALANCES, SUBTENSOR, COMMITMENTS];
 
-/// Constant of pallet System that the pinned metadata keeps besides [`ITEMS`]: it says which runtime was pinned.
+/// Constant of pallet System that the pinned metadata keeps besides [`ITEMS`]. It names the pinned runtime.
 pub const VERSION_CONSTANT: &str = "Version";
 
 const SYSTEM: &str = "System";
@@ -73,20 +74,20 @@ const BALANCES: &str = "Balances";
 const SUBTENSOR: &str = "SubtensorModule";
 const COMMITMENTS: &str = "Commitments";
 
-/// Every item that Muster uses. Facts: metadata of spec 461.
+/// All items that Muster uses. Source: metadata of spec 461.
 pub const ITEMS: &[Item] = &[
     // Calls.
-    call(SUBTENSOR, "set_weights", "a validator's weights, once an epoch"),
-    call(SUBTENSOR, "burned_register", "register a hotkey where register_limit is not to be had"),
+    call(SUBTENSOR, "set_weights", "set a validator's weights, once per epoch"),
+    call(SUBTENSOR, "burned_register", "register a hotkey if the runtime lacks register_limit"),
     call(SUBTENSOR, "register_limit", "register a hotkey at a price of at most the user's cap"),
-    call(COMMITMENTS, "set_commitment", "announce bucket, claim or vote"),
+    call(COMMITMENTS, "set_commitment", "publish a bucket, claim or vote"),
     // The chain and its accounts.
     storage(SYSTEM, "Account", "free balance and nonce of a coldkey"),
     storage(TIMESTAMP, "Now", "time of a block, ms since 1970"),
-    // A subnet: does it exist, and how many neurons may it have?
-    storage(SUBTENSOR, "NetworksAdded", "does the subnet exist"),
+    // A subnet: its existence and its number of neurons.
+    storage(SUBTENSOR, "NetworksAdded", "whether the subnet exists"),
     storage(SUBTENSOR, "SubnetworkN", "number of neurons: uids are 0..n"),
-    storage(SUBTENSOR, "MaxAllowedUids", "is there room for one more neuron"),
+    storage(SUBTENSOR, "MaxAllowedUids", "maximum number of neurons"),
     storage(SUBTENSOR, "SubnetOwner", "owner's coldkey: exempt from the stake threshold"),
     storage(SUBTENSOR, "SubnetOwnerHotkey", "owner's hotkey: its uid receives the burn share"),
     // Epochs.
@@ -95,41 +96,45 @@ pub const ITEMS: &[Item] = &[
     storage(SUBTENSOR, "LastMechansimStepBlock", "block of the last epoch (the chain's spelling)"),
     storage(SUBTENSOR, "LastEpochBlock", "block of the last epoch, where tempos are dynamic"),
     storage(SUBTENSOR, "PendingEpochAt", "block of an epoch that the owner has asked for"),
-    storage(SUBTENSOR, "SubnetEpochIndex", "number of the epoch: commitment space is counted by it"),
+    storage(SUBTENSOR, "SubnetEpochIndex", "number of the epoch: commitment space is counted per epoch"),
     // Hyperparameters.
     storage(SUBTENSOR, "ImmunityPeriod", "blocks during which a new neuron cannot be replaced"),
-    storage(SUBTENSOR, "MinAllowedWeights", "fewest weights that set_weights accepts"),
+    storage(SUBTENSOR, "MinAllowedWeights", "minimum number of weights that set_weights accepts"),
     storage(SUBTENSOR, "MaxWeightsLimit", "largest share that one weight may have, of 65535"),
-    storage(SUBTENSOR, "WeightsSetRateLimit", "blocks between two set_weights of a hotkey"),
-    storage(SUBTENSOR, "WeightsVersionKey", "least version key that set_weights accepts"),
-    storage(SUBTENSOR, "CommitRevealWeightsEnabled", "is set_weights refused in favour of commit-reveal"),
-    storage(SUBTENSOR, "ActivityCutoff", "blocks after which a silent validator does not count"),
+    storage(SUBTENSOR, "WeightsSetRateLimit", "minimum number of blocks between two set_weights of a hotkey"),
+    storage(SUBTENSOR, "WeightsVersionKey", "minimum version key that set_weights accepts"),
+    storage(SUBTENSOR, "CommitRevealWeightsEnabled", "whether commit-reveal replaces plain set_weights"),
+    storage(SUBTENSOR, "ActivityCutoff", "blocks without set_weights after which a validator does not count"),
     storage(SUBTENSOR, "Kappa", "majority of Yuma consensus, of 65535"),
-    storage(SUBTENSOR, "BondsMovingAverage", "Yuma: how slowly bonds follow weights, of 1000000"),
+    storage(SUBTENSOR, "BondsMovingAverage", "Yuma: smoothing of bonds, of 1000000"),
     storage(SUBTENSOR, "BondsPenalty", "Yuma: penalty on out-of-consensus bonds, of 65535"),
-    storage(SUBTENSOR, "Yuma3On", "which form of Yuma's bonds is in force"),
-    storage(SUBTENSOR, "MaxAllowedValidators", "number of validator permits"),
-    storage(SUBTENSOR, "StakeThreshold", "least stake for set_weights"),
+    storage(SUBTENSOR, "Yuma3On", "whether Yuma's bonds have the third form"),
+    storage(SUBTENSOR, "MaxAllowedValidators", "maximum number of validator permits"),
+    storage(SUBTENSOR, "StakeThreshold", "minimum stake for set_weights"),
     // Registration.
-    storage(SUBTENSOR, "NetworkRegistrationAllowed", "is registration open"),
-    storage(SUBTENSOR, "Burn", "price of a registration now, rao"),
-    storage(SUBTENSOR, "MinBurn", "least price of a registration, rao"),
-    storage(SUBTENSOR, "MaxBurn", "largest price of a registration, rao"),
-    // The metagraph: a vector over uids for each.
-    storage(SUBTENSOR, "Active", "set weights within the activity cutoff"),
+    storage(SUBTENSOR, "NetworkRegistrationAllowed", "whether registration is open"),
+    storage(SUBTENSOR, "Burn", "current price of a registration, rao"),
+    storage(SUBTENSOR, "MinBurn", "minimum price of a registration, rao"),
+    storage(SUBTENSOR, "MaxBurn", "maximum price of a registration, rao"),
+    // The metagraph: one vector over all uids each.
+    storage(SUBTENSOR, "Active", "whether the neuron has set weights within the activity cutoff"),
     storage(SUBTENSOR, "Consensus", "Yuma consensus, of 65535"),
     storage(SUBTENSOR, "Dividends", "validators' reward share, of 65535"),
     storage(SUBTENSOR, "ValidatorTrust", "share of a validator's weights in consensus, of 65535"),
     storage(SUBTENSOR, "Emission", "emission of the last epoch, rao of alpha"),
     storage(SUBTENSOR, "StakeWeight", "stake that counts in votes and consensus, of 65535"),
-    storage(SUBTENSOR, "ValidatorPermit", "may the neuron set weights on others"),
-    storage(SUBTENSOR, "Incentive", "miners' reward share, of 65535: orders candidates"),
+    storage(SUBTENSOR, "ValidatorPermit", "whether the neuron may set weights on others"),
+    storage(SUBTENSOR, "Incentive", "miners' reward share, of 65535: the order of candidates"),
     storage(SUBTENSOR, "LastUpdate", "block of the last set_weights"),
-    // The metagraph: an entry for each neuron.
+    // The metagraph: one entry per neuron.
     storage(SUBTENSOR, "Uids", "uid of a hotkey"),
     storage(SUBTENSOR, "Keys", "hotkey of a uid"),
-    storage(SUBTENSOR, "BlockAtRegistration", "tells apart neurons that held one uid in turn"),
-    storage(SUBTENSOR, "Weights", "what a validator has set: the result is checked on chain"),
+    storage(
+        SUBTENSOR,
+        "BlockAtRegistration",
+        "block of registration: distinguishes neurons that held the same uid",
+    ),
+    storage(SUBTENSOR, "Weights", "weights that a validator has set, to check them on chain"),
     storage(SUBTENSOR, "Bonds", "Yuma bonds, for auditors"),
     storage(SUBTENSOR, "Owner", "coldkey of a hotkey"),
     storage(SUBTENSOR, "TotalHotkeyAlpha", "stake on a hotkey in a subnet, rao of alpha"),
@@ -138,22 +143,26 @@ pub const ITEMS: &[Item] = &[
     storage(COMMITMENTS, "UsedSpaceOf", "commitment bytes that a hotkey has used in this epoch"),
     storage(COMMITMENTS, "MaxSpace", "commitment bytes that a hotkey has per epoch"),
     // Runtime APIs.
-    api("SubnetInfoRuntimeApi", "get_next_epoch_start_block", "when the next epoch begins"),
+    api("SubnetInfoRuntimeApi", "get_next_epoch_start_block", "block of the next epoch"),
     api("AccountNonceApi", "account_nonce", "nonce of the next transaction"),
     // Constants.
-    constant(BALANCES, "ExistentialDeposit", "least balance that keeps an account alive, rao"),
-    constant(COMMITMENTS, "MaxFields", "most fields of a commitment"),
-    constant(SYSTEM, "BlockHashCount", "how far back mortal transactions and block hashes reach"),
+    constant(BALANCES, "ExistentialDeposit", "minimum balance that keeps an account alive, rao"),
+    constant(COMMITMENTS, "MaxFields", "maximum number of fields of a commitment"),
+    constant(
+        SYSTEM,
+        "BlockHashCount",
+        "number of past blocks whose hashes the chain keeps, for mortal transactions",
+    ),
     constant(SYSTEM, "SS58Prefix", "prefix of the chain's addresses"),
     // Events.
-    event(SYSTEM, "ExtrinsicSuccess", "a transaction was carried out"),
-    event(SYSTEM, "ExtrinsicFailed", "a transaction was refused, and why"),
-    event(SUBTENSOR, "WeightsSet", "set_weights was carried out"),
+    event(SYSTEM, "ExtrinsicSuccess", "a transaction succeeded"),
+    event(SYSTEM, "ExtrinsicFailed", "a transaction failed, with its error"),
+    event(SUBTENSOR, "WeightsSet", "set_weights succeeded"),
     event(SUBTENSOR, "NeuronRegistered", "the uid of a new registration"),
-    event(COMMITMENTS, "Commitment", "set_commitment was carried out"),
-    // Errors: kept whole.
-    errors(SUBTENSOR, "why weights or a registration were refused"),
-    errors(COMMITMENTS, "why a commitment was refused"),
+    event(COMMITMENTS, "Commitment", "set_commitment succeeded"),
+    // Errors: complete enums.
+    errors(SUBTENSOR, "reasons for refused weights and registrations"),
+    errors(COMMITMENTS, "reasons for refused commitments"),
 ];
 
 const fn call(pallet: &'static str, name: &'static str, why: &'static str) -> Item {

@@ -1,4 +1,4 @@
-//! `chain-metadata`: tells how a live runtime differs from the pinned one, and makes the pinned file.
+//! `chain-metadata`: compares a live runtime with the pinned one, and makes the pinned file.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use chain_metadata::strip::{self, StripError};
 use chain_metadata::table;
 use clap::{ArgGroup, Parser, Subcommand};
 
-/// Subtensor's metadata: is a live runtime what Muster was made for?
+/// Check a live Subtensor runtime against the pinned metadata, or make the pinned metadata
 #[derive(Parser)]
 #[command(name = "chain-metadata", version, after_help = EXIT_CODES)]
 struct Arguments {
@@ -27,32 +27,32 @@ enum Command {
     /// Compare each call, storage item and runtime API that Muster uses with a live runtime
     #[command(group(ArgGroup::new("source").required(true)), after_help = EXIT_CODES)]
     Check {
-        /// Node to ask, for example ws://127.0.0.1:9944
+        /// Ask this node, for example ws://127.0.0.1:9944
         #[arg(long, group = "source")]
         url: Option<String>,
-        /// Metadata file to read instead of asking a node (SCALE, with its `meta` prefix; V14, V15 or V16)
+        /// Read this metadata file instead of asking a node (SCALE, with its `meta` prefix; V14, V15 or V16)
         #[arg(long, value_name = "PATH", group = "source")]
         file: Option<PathBuf>,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
-        /// Seconds that the node has, from connecting to the last byte
+        /// Give up after this many seconds, from connecting to the last byte
         #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         timeout: u64,
     },
     /// Cut metadata V15 down to the items that Muster uses
     #[command(after_help = EXIT_CODES)]
     Strip {
-        /// Metadata file to read (SCALE V15, with its `meta` prefix)
+        /// Read this metadata file (SCALE V15, with its `meta` prefix)
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// File to write
+        /// Write this file
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
 }
 
-/// What keeps a command from its work.
+/// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -127,7 +127,7 @@ fn strip_file(from: &Path, to: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints. A reader that has had enough, such as `head`, is no failure.
+/// Prints a text. A reader that stops early, such as `head`, is no failure.
 fn say(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Print(error)),
@@ -135,7 +135,7 @@ fn say(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Reads a file, and no more of it than metadata can have.
+/// Reads a file, up to one byte more than the maximum size of metadata.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let limit = decode::MAX_BYTES as u64 + 1;
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! What a live runtime offers of what Muster uses: asked before an item is relied upon, and printed by `check`.
+//! The report on a live runtime: whether Muster can use each item. `check` prints it.
 
 use std::fmt;
 
@@ -12,47 +12,48 @@ use crate::{
 
 /// The comparison of all items with one live runtime.
 ///
-/// A node makes one at connect, and again after each upgrade of the runtime, and asks [`usable`](Self::usable)
-/// before it relies on an item: what a runtime lacks disables what needs it, and nothing else.
+/// The chain client makes one when it connects, and again after each upgrade of the runtime. It calls
+/// [`usable`](Self::usable) before it relies on an item. So a missing item disables only the functions that
+/// need it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
     /// The runtime that the typed interface was made from.
     pub pinned: RuntimeId,
-    /// The live runtime; `None` where its metadata does not name it.
+    /// The live runtime; `None` if its metadata does not name it.
     pub live: Option<RuntimeId>,
-    /// One entry for each of [`ITEMS`](crate::items::ITEMS), in their order.
+    /// One entry for each of [`ITEMS`](crate::items::ITEMS), in the order of the list.
     pub items: Vec<ItemReport>,
 }
 
-/// An item cannot be used on the live runtime.
+/// An error: an item cannot be used on the live runtime.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{kind} {item} cannot be used: {why}; this program was made for {pinned}, the node runs {}",
-    live.as_ref().map_or("a runtime that it does not name".to_owned(), RuntimeId::to_string)
+    live.as_ref().map_or("an unnamed runtime".to_owned(), RuntimeId::to_string)
 )]
 pub struct Unusable {
-    /// What the item is.
+    /// The kind of the item.
     pub kind: Kind,
-    /// Its pallet (or its runtime API's trait) and name, with a dot between.
+    /// The pallet (or the runtime API's trait) and the name of the item, with a dot between.
     pub item: String,
-    /// What is wrong with it.
+    /// The reason.
     pub why: Why,
     /// The runtime that the typed interface was made from.
     pub pinned: RuntimeId,
-    /// The live runtime; `None` where its metadata does not name it.
+    /// The live runtime; `None` if its metadata does not name it.
     pub live: Option<RuntimeId>,
 }
 
-/// Why an item cannot be used.
+/// The reason why an item cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The live runtime does not have it.
+    /// The live runtime does not have the item.
     Absent,
-    /// The live runtime has it in another form; the text names each breaking difference.
+    /// The live runtime has the item in another form. The text names each breaking difference.
     Different(String),
-    /// The node offered metadata V14 only, which describes no runtime APIs.
+    /// The node offers only metadata V14, which describes no runtime APIs.
     NotDescribed,
-    /// It is not on the list of what Muster uses, so that nothing is known about it: a fault of ours.
+    /// The item is missing in the list of items that Muster uses. This is a bug in Muster.
     NotListed,
 }
 
@@ -73,13 +74,13 @@ impl Report {
         Self { pinned: RuntimeId::pinned(), live: RuntimeId::of(live), items: check::check(live) }
     }
 
-    /// What became of one item; `None` where Muster does not list it.
+    /// Returns the result for one item, or `None` if Muster does not list the item.
     pub fn item(&self, kind: Kind, pallet: &str, name: &str) -> Option<&ItemReport> {
         let wanted = |item: &Item| item.kind == kind && item.pallet == pallet && item.name == name;
         self.items.iter().find(|report| wanted(report.item))
     }
 
-    /// Is the item as this program expects it, or near enough? The error says what is wrong, in words for a user.
+    /// Checks that this program can use the item on the live runtime. The error tells a user the reason.
     pub fn usable(&self, kind: Kind, pallet: &str, name: &str) -> Result<(), Unusable> {
         let why = match self.item(kind, pallet, name) {
             None => Why::NotListed,
@@ -90,7 +91,7 @@ impl Report {
         Err(Unusable { kind, item, why, pinned: self.pinned.clone(), live: self.live.clone() })
     }
 
-    /// The items that cannot be used.
+    /// Returns the items that cannot be used.
     pub fn unusable(&self) -> impl Iterator<Item = &ItemReport> {
         self.items.iter().filter(|report| !report.status.is_usable())
     }

@@ -1,4 +1,4 @@
-//! Which runtime some metadata describes, and the one that is pinned.
+//! The identity of a runtime, and the pinned runtime.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -8,28 +8,28 @@ use subxt::Metadata;
 
 use crate::{decode, items::VERSION_CONSTANT};
 
-/// Bytes of the pinned metadata, V15 with its `meta` prefix.
+/// The bytes of the pinned metadata, V15 with its `meta` prefix.
 pub const PINNED_BYTES: &[u8] = include_bytes!("../metadata/subtensor-461.scale");
 
 static PINNED: LazyLock<Metadata> =
     LazyLock::new(|| decode::decode(PINNED_BYTES).expect("a test decodes the pinned file"));
 
-/// The pinned metadata, decoded once.
+/// Returns the pinned metadata. It is decoded once.
 pub fn pinned() -> &'static Metadata {
     &PINNED
 }
 
-/// Name and number of a runtime, as its constant `System.Version` says.
+/// The name and the spec version of a runtime, from its constant `System.Version`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RuntimeId {
     /// The chain's own name for its runtime, for example `node-subtensor`.
     pub name: String,
-    /// Spec version: it rises with each upgrade of the runtime.
+    /// The spec version. It rises with each upgrade of the runtime.
     pub spec_version: u32,
 }
 
 impl RuntimeId {
-    /// The runtime that `metadata` describes, or `None` where the metadata does not say.
+    /// Returns the runtime that `metadata` describes, or `None` if the metadata does not name it.
     pub fn of(metadata: &Metadata) -> Option<Self> {
         let version = metadata.pallet_by_name("System")?.constant_by_name(VERSION_CONSTANT)?;
         // sp_version::RuntimeVersion begins with spec_name, impl_name, authoring_version, spec_version.
@@ -37,7 +37,7 @@ impl RuntimeId {
         Some(Self { name, spec_version })
     }
 
-    /// The runtime that is pinned.
+    /// Returns the pinned runtime.
     pub fn pinned() -> Self {
         Self::of(pinned()).expect("a test reads the pinned file's version")
     }

@@ -1,10 +1,11 @@
 //! Cuts full metadata down to the items of [`ITEMS`].
 //!
-//! `subxt-utils-stripmetadata` removes pallets and runtime APIs, but the outer enums (`RuntimeCall`,
-//! `RuntimeEvent`, `RuntimeError`) name every pallet's types and so keep them all alive: it saves 12 %. Filtering
-//! the variants of those enums, of the pallets' call and event enums, and the storage entries first lets it drop
-//! what nothing reaches any more: 387 kB become about 50 kB. Pallet and variant indices stay as they are, and so
-//! do the extrinsic's description and the pallets' error enums.
+//! `subxt-utils-stripmetadata` removes pallets and runtime APIs. But the outer enums (`RuntimeCall`,
+//! `RuntimeEvent`, `RuntimeError`) name the types of every pallet and keep them alive, so it saves only
+//! 12 %. This module first filters the variants of those enums, of the pallets' call and event enums, and the
+//! storage entries. Then the unreachable types can be dropped. With the docs removed too, 387 kB become
+//! 21 kB. Pallet and variant indices do not change, nor do the extrinsic's description and the pallets' error
+//! enums.
 
 use frame_metadata::v15::{PalletMetadata, RuntimeApiMetadata, RuntimeMetadataV15};
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
@@ -18,22 +19,23 @@ use crate::{
     items::{self, ITEMS, Item, Kind, PALLETS},
 };
 
-/// Why metadata could not be stripped.
+/// An error of stripping metadata.
 #[derive(Debug, thiserror::Error)]
 pub enum StripError {
     /// The input is not metadata.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The pinned file is made from V15: it describes runtime APIs, and subxt and SDKs all read it.
+    /// The input is not V15. The pinned file is made from V15, which describes runtime APIs. subxt and the
+    /// SDKs all read this version.
     #[error("the metadata is V{found}, but the pinned file is made from V15: fetch that version")]
     Version {
         /// The version of the input.
         found: u32,
     },
-    /// subxt cannot explain a failed transaction without this type.
-    #[error("the metadata has no type sp_runtime::DispatchError: it is not a FRAME runtime's")]
+    /// The type of dispatch errors is missing. Without it, subxt cannot explain a failed transaction.
+    #[error("the metadata has no type sp_runtime::DispatchError: it does not describe a FRAME runtime")]
     NoDispatchError,
-    /// The runtime lacks an item of our list, so that the typed interface could not be made.
+    /// The runtime lacks a listed item, so the typed interface cannot be generated.
     #[error("the runtime has no {} {item}: correct items.rs, or take a runtime that has it", item.kind)]
     Missing {
         /// The item.
@@ -41,7 +43,8 @@ pub enum StripError {
     },
 }
 
-/// The bytes of `metadata` (V15, with its `meta` prefix) with all but our items removed.
+/// Removes all but the listed items from `metadata` (V15, with its `meta` prefix). Returns the bytes of the
+/// result.
 ///
 /// The same input gives the same bytes.
 pub fn strip(metadata: &[u8]) -> Result<Vec<u8>, StripError> {
@@ -56,7 +59,8 @@ pub fn strip(metadata: &[u8]) -> Result<Vec<u8>, StripError> {
     metadata.apis.iter_mut().for_each(filter_api);
     metadata.types.types.iter_mut().for_each(|entry| remove_docs(&mut entry.ty));
     metadata.strip_metadata(|pallet| PALLETS.contains(&pallet), uses_api);
-    // The number of the type `Runtime`, which nothing reads, is the one that stripping does not renumber.
+    // Stripping renumbers all type numbers except that of the type `Runtime`. Nothing reads it, so replace
+    // it.
     metadata.ty = metadata.outer_enums.call_enum_ty;
     require_every_item(&metadata)?;
     Ok(RuntimeMetadataPrefixed::from(metadata).encode())
@@ -74,8 +78,7 @@ fn uses_api(name: &str) -> bool {
     uses_kind(Kind::RuntimeApi, name)
 }
 
-/// Removes from the outer enums the pallets of which we use nothing, and from the pallets' own enums the calls
-/// and events that we do not use.
+/// Removes unused pallets from the outer enums, and unused calls and events from the pallets' own enums.
 fn filter_enums(metadata: &mut RuntimeMetadataV15) {
     let types = &mut metadata.types;
     let outer = &metadata.outer_enums;

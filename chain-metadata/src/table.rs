@@ -1,4 +1,4 @@
-//! A report as text for a terminal.
+//! Renders a report as text for a terminal.
 
 use std::fmt::Write;
 
@@ -8,9 +8,10 @@ use crate::{
     runtime::RuntimeId,
 };
 
-/// The whole report: a heading, a line for each item with what differs below it, and a summary line at the end.
+/// Renders the whole report: a heading, a line for each item with its differences below, and a summary line
+/// at the end.
 ///
-/// `source` says where the live metadata comes from, for example `metadata V15 of ws://127.0.0.1:9944`.
+/// `source` names the source of the live metadata, for example `metadata V15 of ws://127.0.0.1:9944`.
 pub fn render(report: &Report, source: &str) -> String {
     let live = report.live.as_ref().map_or("runtime of unknown version".into(), RuntimeId::to_string);
     let mut text = format!("pinned  {}\nlive    {live}, {source}\n\n", report.pinned);
@@ -40,7 +41,7 @@ fn render_item(text: &mut String, report: &ItemReport, width: usize) {
     }
 }
 
-/// One line: how many items have which status, and whether all can be used.
+/// Returns one line with the number of items of each status, and of unusable items.
 pub fn summary(report: &Report) -> String {
     let count =
         |wanted: &dyn Fn(&Status) -> bool| report.items.iter().filter(|item| wanted(&item.status)).count();
@@ -65,7 +66,7 @@ pub fn summary(report: &Report) -> String {
     }
 }
 
-/// Names come from a node: nothing that a terminal would act upon gets through.
+/// Replaces control characters. Names come from a node and must not control the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

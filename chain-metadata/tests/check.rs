@@ -1,6 +1,7 @@
-//! What `check` says of three real runtimes, and of runtimes that were changed in one place.
+//! Tests the results of `check` for three real runtimes, and for runtimes with one change.
 //!
-//! The golden files are remade by running this test with `UPDATE_GOLDEN=1`; read the difference before committing it.
+//! To make the golden files again, run this test with `UPDATE_GOLDEN=1`. Read the difference before you
+//! commit it.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod common;
@@ -28,7 +29,12 @@ fn assert_golden(spec: u32, file: &str) {
         std::fs::write(&path, &found).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(found, expected, "if the change is meant, remake {} with UPDATE_GOLDEN=1", path.display());
+    assert_eq!(
+        found,
+        expected,
+        "if the change is intended, make {} again with UPDATE_GOLDEN=1",
+        path.display()
+    );
 }
 
 #[test]
@@ -46,7 +52,7 @@ fn spec_461_is_as_recorded() {
     assert_golden(461, SPEC_461);
 }
 
-/// `Equal` must mean what subxt means by it: the hash by which it validates an address.
+/// Checks that `Equal` agrees with subxt: equal hashes of the kind that validates an address.
 #[test]
 fn equal_agrees_with_subxts_own_hashes() {
     for file in [SPEC_219, SPEC_365, SPEC_461] {
@@ -120,9 +126,9 @@ fn an_item_that_nobody_listed_is_refused() {
     assert_eq!(error.why, Why::NotListed);
 }
 
-// Runtimes changed in one place.
+// Runtimes with one change.
 
-/// The pinned metadata after `change`.
+/// Returns the pinned metadata after `change`.
 fn changed(change: impl FnOnce(&mut RuntimeMetadataV15)) -> Metadata {
     let raw = RuntimeMetadataPrefixed::decode(&mut &PINNED_BYTES[..]).unwrap().1;
     let RuntimeMetadata::V15(mut metadata) = raw else { panic!("the pinned file is V15") };
@@ -152,7 +158,7 @@ fn report(live: &Metadata, name: &str) -> ItemReport {
     check::check(live).into_iter().find(|report| report.item.name == name).unwrap()
 }
 
-/// The one difference of an item, in words, and whether the item is usable.
+/// Returns the only difference of an item, in words, and whether the item is usable.
 fn difference(live: &Metadata, name: &str) -> (String, bool) {
     let report = report(live, name);
     let [only] = report.status.differences() else { panic!("{:?}", report.status) };
@@ -266,7 +272,7 @@ fn another_value_of_a_constant_is_told_and_does_no_harm() {
     assert_eq!(difference(&live, "MaxFields"), ("value: pinned 0x03000000, live 0x04000000".into(), true));
 }
 
-/// A newer runtime wraps one more number: the plain number of the typed interface still goes in and out.
+/// Checks a newer runtime that wraps one more number: the plain number of the typed interface still fits.
 #[test]
 fn a_newtype_that_nobody_knows_yet_is_a_newtype() {
     let live = changed(|metadata| {

@@ -1,4 +1,4 @@
-//! The command, run as a user runs it, against a node on a real socket and against none.
+//! Runs the command like a user, with a node on a real socket and without one.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod common;
@@ -23,16 +23,16 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// What a node of the test offers.
+/// The metadata that a node of the test offers.
 struct Offer {
-    /// The versions of `Metadata_metadata_versions`, each with what `Metadata_metadata_at_version` gives for it.
-    /// Empty: the runtime does not know the question.
+    /// The versions of `Metadata_metadata_versions`, each with the answer of `Metadata_metadata_at_version`.
+    /// If empty, the runtime does not know these methods.
     versions: Vec<(u32, Option<Vec<u8>>)>,
-    /// What `state_getMetadata` gives.
+    /// The answer of `state_getMetadata`.
     legacy: Vec<u8>,
 }
 
-/// A node that answers three methods, on a free port, until it is dropped.
+/// A node that answers three methods on a free port until it is dropped.
 struct Node {
     url: String,
     _handle: ServerHandle,
@@ -151,7 +151,7 @@ fn a_port_where_nobody_listens_is_exit_code_3() {
     assert_fails(&["check", "--url", &url], 3, &format!("cannot reach a node at {url}: Error when opening"));
 }
 
-/// The kernel takes the connection; nobody ever answers the handshake.
+/// Checks a silent node: the kernel accepts the connection, but the handshake gets no answer.
 #[test]
 fn a_node_that_is_silent_is_exit_code_3_after_the_time_allowed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

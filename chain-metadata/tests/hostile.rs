@@ -1,4 +1,5 @@
-//! Metadata comes from a node that anybody may run: whatever it sends is a typed error or a report, never a panic.
+//! Tests with hostile metadata. Any party may run a node, so its metadata must lead to a typed error or a
+//! report, never to a panic.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod common;
@@ -15,7 +16,7 @@ use parity_scale_codec::{Compact, Decode, Encode};
 use proptest::prelude::*;
 use scale_info::{Path, PortableType, Type, TypeDef, TypeDefSequence, TypeDefTuple};
 
-/// Does all that a node or the command would do with the bytes.
+/// Uses the bytes in all ways in which a node or the command uses them.
 fn use_bytes(bytes: &[u8]) -> Result<(), DecodeError> {
     let _ = strip::strip(bytes);
     let metadata = decode::decode(bytes)?;
@@ -60,7 +61,7 @@ fn other_versions_are_an_error_that_names_them() {
         bytes[4] = version;
         assert!(use_bytes(&bytes).is_err(), "V{version}");
     }
-    let old = [b"meta", &[12, 0, 4, 0][..]].concat(); // V12 without modules.
+    let old = [b"meta", &[12, 0, 4, 0][..]].concat(); // V12 without modules
     let error = decode::decode(&old).unwrap_err();
     assert!(matches!(error, DecodeError::Version { found: 12 }), "{error}");
 }
@@ -71,7 +72,8 @@ fn too_large_an_input_is_refused_unread() {
     assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
 }
 
-/// subxt's `Metadata::decode_from` recurses without end on a length prefix that equals the input's own length.
+/// Checks a length prefix that equals the input's own length. subxt's `Metadata::decode_from` recurses
+/// without end on it.
 #[test]
 fn a_length_that_fits_itself_does_not_recurse() {
     let mut bytes = Compact(100u32).encode();
@@ -121,7 +123,7 @@ fn a_runtime_that_lacks_an_item_cannot_be_stripped() {
     );
 }
 
-/// Forty types, each a pair of the next: written out it would be 2^40 words.
+/// Uses forty types, each a pair of the next one. Written out in full, the first would have 2^40 words.
 #[test]
 fn a_type_that_doubles_forty_times_is_compared_and_printed_in_bounds() {
     let mut metadata = pinned();
@@ -143,7 +145,7 @@ fn a_type_that_doubles_forty_times_is_compared_and_printed_in_bounds() {
     assert!(text.len() < 100_000, "{} characters", text.len());
 }
 
-/// A vector of vectors of vectors, as deep as there may be types.
+/// Uses vectors of vectors, nested as deep as the limit of types allows.
 #[test]
 fn the_deepest_nesting_that_is_accepted_is_stripped_and_one_more_is_refused() {
     let nested = |types: usize| {
@@ -168,7 +170,7 @@ fn the_deepest_nesting_that_is_accepted_is_stripped_and_one_more_is_refused() {
     assert!(error.to_string().contains("types"), "{error}");
 }
 
-/// A struct of one field that is itself: a newtype without end.
+/// Uses a struct whose only field is the struct itself: an endless newtype.
 #[test]
 fn a_newtype_of_itself_ends() {
     let mut metadata = pinned();
@@ -196,14 +198,14 @@ proptest! {
         let _ = use_bytes(&bytes);
     }
 
-    /// Every number points somewhere, only not where it should.
+    /// Moves types to wrong places: each number still points to a type.
     #[test]
     fn types_in_the_wrong_places_never_panic(moves in prop::collection::vec(any::<(u16, u16)>(), 1..20)) {
         let mut metadata = pinned();
         let types = &mut metadata.types.types;
         for (to, from) in moves {
             let (to, from) = (usize::from(to) % types.len(), usize::from(from) % types.len());
-            // A map of two keys has a tuple for its key, or it does not decode.
+            // Keep tuples: a map of two keys needs a tuple as its key, or it cannot be decoded.
             if !matches!(types[to].ty.type_def, TypeDef::Tuple(_)) {
                 types[to].ty = types[from].ty.clone();
             }

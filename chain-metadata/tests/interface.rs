@@ -1,4 +1,5 @@
-//! The typed interface writes and reads what Bittensor's own SDK does, on runtimes with and without newtypes.
+//! Tests that the typed interface encodes and decodes like Bittensor's own SDK, for runtimes with and
+//! without newtypes.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod common;
@@ -19,7 +20,7 @@ use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 
 type Client = OfflineClientAtBlock<SubstrateConfig>;
 
-/// A client of a chain that runs the runtime of `metadata`. No network.
+/// Creates a client of a chain with the runtime of `metadata`. It uses no network.
 fn client(metadata: Metadata) -> Client {
     let spec = SpecVersionForRange { block_range: 0..u64::MAX, spec_version: 1, transaction_version: 1 };
     let config = SubstrateConfig::builder()
@@ -29,7 +30,7 @@ fn client(metadata: Metadata) -> Client {
     OfflineClient::new_with_config(config).at_block(1u64).unwrap()
 }
 
-/// Clients of the pinned runtime, of the full 461 and of 365, which has no newtypes.
+/// Creates clients of the pinned runtime, of the full spec 461, and of spec 365, which has no newtypes.
 fn clients() -> [Client; 3] {
     runtimes().map(client)
 }
@@ -65,7 +66,7 @@ fn burned_register_has_the_bytes_of_the_reference_sdk() {
     }
 }
 
-/// Pallet 7, call 134, netuid u16, hotkey, limit u64, little endian: written out by hand.
+/// Compares with bytes written by hand: pallet 7, call 134, netuid u16, hotkey, limit u64, in little endian.
 #[test]
 fn register_limit_is_encoded_where_the_runtime_has_it() {
     let call = api::tx().subtensor_module().register_limit(3, AccountId32([7; 32]), 0x0102).unvalidated();
@@ -74,7 +75,7 @@ fn register_limit_is_encoded_where_the_runtime_has_it() {
     assert!(client(metadata(SPEC_365)).tx().call_data(&call).is_err());
 }
 
-/// Pallet 18, call 0, netuid, one field, variant 6 (`Raw5`), five bytes: written out by hand.
+/// Compares with bytes written by hand: pallet 18, call 0, netuid, one field, variant 6 (`Raw5`), five bytes.
 #[test]
 fn set_commitment_is_encoded_though_the_enum_has_grown_since() {
     use api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
@@ -141,7 +142,7 @@ fn key<A: Address>(client: &Client, address: A, parts: A::KeyParts) -> Vec<u8> {
     client.storage().entry(address).unwrap().fetch_key(parts).unwrap()
 }
 
-/// Decodes a storage value as the client does: by the live runtime's types, to the interface's type.
+/// Decodes a storage value like the client: with the live runtime's types, to the interface's type.
 fn decoded<A: Address>(metadata: &Metadata, address: A, mut bytes: &[u8]) -> A::Value {
     let pallet = metadata.pallet_by_name(address.pallet_name()).unwrap();
     let entry = pallet.storage().unwrap().entry_by_name(address.entry_name()).unwrap();
@@ -150,7 +151,7 @@ fn decoded<A: Address>(metadata: &Metadata, address: A, mut bytes: &[u8]) -> A::
     value
 }
 
-/// The pinned runtime, the full 461 (newtypes) and 365 (plain numbers).
+/// Returns the pinned runtime, the full spec 461 (newtypes) and spec 365 (plain numbers).
 fn runtimes() -> [Metadata; 3] {
     [pinned(), metadata(SPEC_461), metadata(SPEC_365)]
 }
@@ -193,7 +194,7 @@ fn recorded_values_decode_to_what_the_reference_sdk_says() {
     }
 }
 
-/// Of these the recording has none. The bytes are SCALE's little endian numbers, written out by hand.
+/// Decodes values that the recording lacks. The bytes are SCALE's little endian numbers, written by hand.
 #[test]
 fn numbers_decode_in_and_out_of_newtypes() {
     let module = || api::storage().subtensor_module();
@@ -208,7 +209,7 @@ fn numbers_decode_in_and_out_of_newtypes() {
     }
 }
 
-/// Deposit u64, block u32, one field `Raw2`; and nothing of spec 365 is lost on the way.
+/// Decodes a deposit (u64), a block (u32) and one field `Raw2`, also with spec 365 without a loss.
 #[test]
 fn commitments_decode_though_the_enum_has_grown_since() {
     use api::runtime_types::pallet_commitments::types::Data;

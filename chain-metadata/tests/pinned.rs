@@ -1,4 +1,4 @@
-//! The pinned file is what the tool makes, and the provenance page tells the truth about every file.
+//! Tests that the tool makes exactly the pinned file, and that the provenance page is right about each file.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod common;
@@ -11,7 +11,7 @@ use chain_metadata::strip::{self, StripError};
 #[test]
 fn the_pinned_file_is_what_the_tool_makes_and_nothing_else() {
     let made = strip::strip(&common::data(common::SPEC_461)).unwrap();
-    assert!(made == PINNED_BYTES, "remake metadata/subtensor-461.scale: PROVENANCE.md holds the command");
+    assert!(made == PINNED_BYTES, "make metadata/subtensor-461.scale again: PROVENANCE.md holds the command");
 }
 
 #[test]
@@ -43,6 +43,6 @@ fn the_provenance_page_has_size_and_hash_of_every_file() {
         let bytes = std::fs::read(&path).unwrap();
         let hash = hex::encode(Blake2b::<U32>::digest(&bytes));
         let row = format!("| `{name}` | {} | `{hash}` |", bytes.len());
-        assert!(page.contains(&row), "PROVENANCE.md should have the row\n{row}");
+        assert!(page.contains(&row), "PROVENANCE.md must have the row\n{row}");
     }
 }

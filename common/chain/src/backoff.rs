@@ -1,11 +1,11 @@
-//! Pauses between attempts: exponential, with jitter, bounded.
+//! Pauses between attempts: exponential backoff with jitter and an upper bound.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// How long to wait before the next attempt. Each pause is drawn between half and all of a bound that doubles, so that
-/// many clients of one node do not come back all at once.
+/// The sequence of pauses between attempts. Each pause is drawn between half and all of a bound that doubles.
+/// The jitter keeps many clients of one node from reconnecting at the same moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -18,14 +18,14 @@ impl Backoff {
         Self { first, longest, attempt: 0 }
     }
 
-    /// The pause before the next attempt.
+    /// Draws the pause before the next attempt.
     pub(crate) fn pause(&mut self, rng: &mut impl Rng) -> Duration {
         let bound = self.first.saturating_mul(1 << self.attempt.min(20)).min(self.longest);
         self.attempt = self.attempt.saturating_add(1);
         bound.mul_f64(rng.random_range(0.5..=1.0))
     }
 
-    /// The last attempt held: begin anew.
+    /// Starts again with the shortest pause, after an attempt that succeeded.
     pub(crate) fn reset(&mut self) {
         self.attempt = 0;
     }

@@ -1,4 +1,4 @@
-//! Finalized blocks, one after another, whatever the connection does.
+//! The stream of finalized blocks, without a gap, across broken connections.
 
 use base::{BlockHash, Height, UnixMillis};
 use subxt_rpcs::client::RpcSubscription;
@@ -16,64 +16,65 @@ use crate::{
 /// A block of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Block {
-    /// Its number, counted from genesis.
+    /// The block number, counted from genesis.
     pub height: Height,
-    /// The hash of its header.
+    /// The block hash: the hash of the header.
     pub hash: BlockHash,
-    /// The hash of the block before.
+    /// The hash of the parent block.
     pub parent: BlockHash,
-    /// The time that it carries: what its author's clock said. 0 in the genesis block.
+    /// The time that the block carries, by the clock of its author. 0 in the genesis block.
     pub time: UnixMillis,
 }
 
-/// Blocks that are read before anybody asks for them.
+/// Blocks that are read ahead of the consumer.
 const READ_AHEAD: usize = 16;
-/// How often a block may be missing on a node that has finalized it.
+/// Times that a block may be missing on a node that has finalized it.
 const MAX_MISSING: usize = 3;
 
-/// Why a stream of blocks ends.
+/// An error that ends a stream of blocks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlocksError {
-    /// A node shows a finalized block that does not follow the one that we were shown before.
+    /// A finalized block does not follow the finalized block before it.
     #[error(
-        "two finalized chains: block {height} ({hash}) follows {parent}, but we were shown {expected} before; \
+        "two finalized chains: block {height} ({hash}) follows {parent}, but the block before was {expected}; \
          the endpoints disagree, or the chain was reset"
     )]
     Forked {
         /// The height of the block that does not fit.
         height: Height,
-        /// Its hash.
+        /// The hash of that block.
         hash: BlockHash,
         /// The parent that it names.
         parent: BlockHash,
-        /// The block that we were shown before.
+        /// The hash of the block that the stream returned before.
         expected: BlockHash,
     },
     /// A block could not be read.
-    #[error("block {height}: {source}")]
+    #[error("cannot read block {height}: {source}")]
     Read {
-        /// Its height.
+        /// The height of the block.
         height: Height,
-        /// Why.
+        /// The reason.
         source: ReadError,
     },
     /// The program is being stopped.
-    #[error("block {height} is not read: the program is being stopped")]
+    #[error("cannot read block {height}: the program is being stopped")]
     Stopped {
-        /// Its height.
+        /// The height of the next block.
         height: Height,
     },
 }
 
-/// Finalized blocks from some height on: heights without a gap, each block the child of the one before.
+/// A stream of finalized blocks from some height on: without a gap, each block the child of the one before.
 ///
-/// A task of its own follows the chain and reads up to 16 blocks ahead. It makes a lost connection again, on the next
-/// endpoint if need be, and fetches what was missed meanwhile. A node that shows no block for the options'
-/// `stall_blocks` is left for the next. It ends when this is dropped.
+/// A separate task follows the chain and reads up to 16 blocks ahead. After a lost connection it waits
+/// for a new one, with the next endpoint if necessary, and fetches the blocks that it missed. It leaves a
+/// node that finalizes no block for the options' `stall_blocks`. The task ends when the stream is
+/// dropped.
 pub struct Blocks {
     followed: mpsc::Receiver<Result<Block, BlocksError>>,
     next: Height,
-    /// Why there are no more.
+    /// The error that ended the stream.
     ended: Option<BlocksError>,
 }
 
@@ -93,15 +94,16 @@ impl Blocks {
         Self { followed, next, ended: None }
     }
 
-    /// The height of the block that [`Blocks::next`] will give.
+    /// Returns the height of the block that [`Blocks::next`] returns next.
     pub fn next_height(&self) -> Height {
         self.next
     }
 
-    /// The next finalized block.
+    /// Waits for the next finalized block and returns it.
     ///
-    /// It may be dropped at any time, as `select!` does: nothing is lost. It waits through losses of the connection, for
-    /// ever; an error means that the stream cannot go on, and stays.
+    /// Cancel safe: the future may be dropped at any time, as `select!` does, and no block is lost. It
+    /// waits without a limit while the connection is lost. An error means that the stream has ended;
+    /// later calls return the same error.
     pub async fn next(&mut self) -> Result<Block, BlocksError> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
@@ -119,16 +121,16 @@ impl Blocks {
 struct Follower {
     client: Client,
     next: Height,
-    /// The block before `next`, where we know it.
+    /// The hash of the block before `next`, if known.
     last: Option<BlockHash>,
     heard: Option<Heard>,
-    /// The number of the last session that was of no use.
+    /// The number of the last session that was useless.
     useless: u64,
-    /// Pauses between nodes that are of no use.
+    /// The pauses between useless nodes.
     backoff: Backoff,
 }
 
-/// What one node says of its finalized head. It says nothing about another node, which may lag.
+/// The finalized head of one node. Another node may lag behind it.
 struct Heard {
     session: Session,
     heads: RpcSubscription<Header>,
@@ -141,7 +143,7 @@ impl Follower {
         Self { client, next, last, heard: None, useless: 0, backoff }
     }
 
-    /// Sends blocks until one cannot be read, or nobody wants them any more.
+    /// Sends blocks until one cannot be read or the receiver is dropped.
     async fn run(mut self, blocks: mpsc::Sender<Result<Block, BlocksError>>) {
         loop {
             let next = tokio::select! {
@@ -163,7 +165,7 @@ impl Follower {
             let (session, head) = self.node_with(height).await;
             match fetch(&self.client, &session, &head, height).await {
                 Ok(block) => return self.accept(block),
-                // Behind one address there may be nodes that lag: wait until this one has finalized another block.
+                // One address may stand for several nodes, and some may lag. Wait for another block.
                 Err(error) if error.is_of_a_lagging_node() && missing < MAX_MISSING => {
                     missing += 1;
                     if let Some(heard) = &mut self.heard {
@@ -171,7 +173,7 @@ impl Follower {
                     }
                 }
                 Err(error) if error.is_of_a_lagging_node() || error.is_retryable() => {
-                    warn!(target: "chain", %height, %error, "block not read yet");
+                    warn!(target: "chain", %height, %error, "cannot read the block yet");
                     missing = 0;
                     self.leave(&session).await;
                 }
@@ -191,7 +193,8 @@ impl Follower {
         Ok(block)
     }
 
-    /// A node that has finalized the block of this height, and its head.
+    /// Waits for a node that has finalized the block at this height. Returns its session and its
+    /// finalized head.
     async fn node_with(&mut self, height: Height) -> (Session, Header) {
         loop {
             if let Some(Heard { session, newest: Some(head), .. }) = &self.heard
@@ -203,7 +206,7 @@ impl Follower {
         }
     }
 
-    /// Waits for news of the finalized head, once: a header, a new subscription, or nothing after a loss.
+    /// Waits for one event of the finalized head: a header, a new subscription, or a loss.
     async fn hear(&mut self) {
         let patience = self.client.options().stall_after();
         let Some(heard) = &mut self.heard else {
@@ -237,7 +240,7 @@ impl Follower {
         }
     }
 
-    /// Leaves a node that is of no use for the next one, after a pause.
+    /// Leaves a useless node for the next one, and pauses.
     async fn leave(&mut self, session: &Session) {
         self.heard = None;
         self.useless = session.serial;
@@ -247,10 +250,11 @@ impl Follower {
     }
 }
 
-/// The finalized block of this height, which is not above `head`, the finalized head of the session's node.
+/// Reads the finalized block at this height. `head` is the finalized head of the session's node, and
+/// `height` is not above it.
 ///
-/// Only the node that has finalized a block may say its hash: another may lag, and name a block that is not final. What
-/// belongs to a hash any node may say.
+/// The hash must come from a node that has finalized the block: another node may lag and name a block
+/// that is not final. Once the hash is known, any node may send the block.
 async fn fetch(
     client: &Client,
     session: &Session,

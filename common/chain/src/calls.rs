@@ -1,4 +1,4 @@
-//! The calls that Muster sends, and how they become signed bytes.
+//! The calls that Muster sends, and their encoding as signed transactions.
 
 use base::{BlockHash, Height, Hotkey, Netuid, Rao, commitment::Fields};
 use chain_metadata::{api, items::Kind, report::Unusable};
@@ -11,69 +11,69 @@ use subxt::{
 
 use crate::{runtime::Runtime, wallet::KeyPair};
 
-/// A call of the chain. [`Client::submit`](crate::Client::submit) sends one as it is, without the checks that
-/// `register`, `set_commitment` and `set_weights` make beforehand.
+/// A call of the chain. [`Client::submit`](crate::Client::submit) sends a call as it is. `register`,
+/// `set_commitment` and `set_weights` make checks before they send one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// `SubtensorModule.set_weights`, signed by the hotkey.
     SetWeights {
         /// The subnet.
         netuid: Netuid,
-        /// The uids that are weighed.
+        /// The uids that receive weights.
         uids: Vec<u16>,
-        /// Their weights.
+        /// The weight of each uid.
         weights: Vec<u16>,
-        /// The version of the software that weighs.
+        /// The version key of the software that sets the weights.
         version_key: u64,
     },
-    /// `SubtensorModule.burned_register`, signed by the coldkey: at whatever price.
+    /// `SubtensorModule.burned_register`, signed by the coldkey: at any price.
     BurnedRegister {
         /// The subnet.
         netuid: Netuid,
-        /// Whom to register.
+        /// The hotkey to register.
         hotkey: Hotkey,
     },
     /// `SubtensorModule.register_limit`, signed by the coldkey: at a price of at most `limit`.
     RegisterLimit {
         /// The subnet.
         netuid: Netuid,
-        /// Whom to register.
+        /// The hotkey to register.
         hotkey: Hotkey,
-        /// The most that it may cost.
+        /// The highest price to pay.
         limit: Rao,
     },
     /// `Commitments.set_commitment`, signed by the hotkey.
     SetCommitment {
         /// The subnet.
         netuid: Netuid,
-        /// What is committed; it replaces all that was committed before.
+        /// The contents of the commitment. They replace the hotkey's previous commitment.
         fields: Fields,
     },
 }
 
-/// What a signature covers besides the call.
+/// The parts of a transaction that the signature covers besides the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) nonce: u64,
-    /// For how many blocks after `anchor` the transaction is valid.
+    /// Blocks after `anchor` in which the transaction is valid.
     pub(crate) era: u64,
     pub(crate) anchor: (Height, BlockHash),
 }
 
-/// Why a call cannot be turned into bytes for the live runtime.
+/// An error of encoding a call for the live runtime.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The live runtime does not have the call, or has it in another form.
     #[error(transparent)]
     Unusable(Box<Unusable>),
-    /// The live runtime's types do not take it.
-    #[error("{pallet}.{name} cannot be written as the runtime wants it: {reason}")]
+    /// The call does not fit the live runtime's types.
+    #[error("cannot encode {pallet}.{name} for the live runtime: {reason}")]
     Encode {
         /// The pallet.
         pallet: &'static str,
-        /// The call.
+        /// The name of the call.
         name: &'static str,
-        /// What the encoder says.
+        /// The error of the encoder.
         reason: String,
     },
 }
@@ -85,7 +85,7 @@ impl From<Unusable> for CallError {
 }
 
 impl Call {
-    /// Pallet and name in the metadata.
+    /// Returns the pallet and the name of the call in the metadata.
     pub fn name(&self) -> (&'static str, &'static str) {
         match self {
             Self::SetWeights { .. } => ("SubtensorModule", "set_weights"),
@@ -95,7 +95,7 @@ impl Call {
         }
     }
 
-    /// A signed transaction's bytes.
+    /// Signs the call and returns the bytes of the transaction.
     pub(crate) fn sign(&self, runtime: &Runtime, key: &KeyPair, terms: Terms) -> Result<Vec<u8>, CallError> {
         let (pallet, name) = self.name();
         runtime.require(Kind::Call, pallet, name)?;
@@ -112,7 +112,7 @@ impl Call {
                 let hotkey = AccountId32(hotkey.0);
                 signing.sign(&subtensor.register_limit(netuid.0, hotkey, limit.0).unvalidated())
             }
-            // The fields are written by our own codec: in the generated one they have 138 variants.
+            // Our own codec encodes the fields: the generated type has 138 variants.
             Self::SetCommitment { netuid, fields } => {
                 signing.sign(&StaticPayload::new(pallet, name, (netuid.0, Static(fields))))
             }
@@ -121,7 +121,7 @@ impl Call {
     }
 }
 
-/// All that goes into a signature but the call.
+/// The inputs of a signature, without the call.
 struct Signing<'a> {
     runtime: &'a Runtime,
     key: &'a KeyPair,

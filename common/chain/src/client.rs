@@ -1,4 +1,4 @@
-//! The client: what may be asked of the chain, and of one of its blocks.
+//! The client of one chain: reads blocks, and opens the state after a block.
 
 use std::sync::Arc;
 
@@ -42,7 +42,8 @@ impl std::fmt::Debug for Client {
 pub(crate) type Header = SubstrateHeader<H256>;
 
 impl Client {
-    /// Connects: tries each endpoint once, checks the genesis hash, and reads what the runtime can do.
+    /// Connects to the chain: tries each endpoint once, checks the genesis hash and reads the runtime's
+    /// metadata.
     ///
     /// Afterwards the client reconnects by itself, for as long as it exists.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
@@ -54,32 +55,32 @@ impl Client {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The hash of the chain's first block: which chain this is.
+    /// Returns the genesis hash. It identifies the chain.
     pub fn genesis(&self) -> BlockHash {
         self.inner.genesis
     }
 
-    /// The spec version of the newest runtime that this client has met.
+    /// Returns the spec version of the newest runtime that this client has seen.
     pub fn spec_version(&self) -> u32 {
         self.inner.runtimes.newest().version.spec
     }
 
-    /// What the newest runtime has of what Muster uses.
+    /// Returns the report on the newest runtime: which of the items that Muster uses it has.
     pub fn report(&self) -> Arc<Report> {
         self.inner.runtimes.newest().report.clone()
     }
 
-    /// The chain's state after a block. Nothing is sent yet.
+    /// Opens the chain's state after a block. Sends no request.
     pub fn at(&self, block: BlockHash) -> Snapshot<'_> {
         Snapshot::new(self, block)
     }
 
-    /// The newest finalized block. Three requests.
+    /// Reads the newest finalized block. Three requests.
     pub async fn finalized(&self) -> Result<Block, ReadError> {
         self.block(self.finalized_hash().await?).await
     }
 
-    /// The hash of the newest finalized block. One request.
+    /// Reads the hash of the newest finalized block. One request.
     pub async fn finalized_hash(&self) -> Result<BlockHash, ReadError> {
         let head = self
             .connection()
@@ -88,9 +89,9 @@ impl Client {
         Ok(BlockHash(head.0))
     }
 
-    /// The hash of the block of this height. One request.
+    /// Reads the hash of the block at this height. One request.
     ///
-    /// Above the finalized head a node may change its mind about it.
+    /// Above the finalized head the answer may change later.
     pub async fn block_hash(&self, height: Height) -> Result<BlockHash, ReadError> {
         let hash = self
             .connection()
@@ -101,18 +102,18 @@ impl Client {
         hash.map(|hash| BlockHash(hash.0)).ok_or(ReadError::NoBlockYet(height))
     }
 
-    /// A block by its hash, with its time. Two requests.
+    /// Reads a block by its hash, with its time. Two requests.
     pub async fn block(&self, hash: BlockHash) -> Result<Block, ReadError> {
         let header = self.header(hash).await?;
         self.with_time(&header, hash).await
     }
 
-    /// Finalized blocks from this height on, without a gap, for ever.
+    /// Streams finalized blocks from this height on, without a gap and without end.
     pub fn blocks_from(&self, height: Height) -> Blocks {
         Blocks::new(self.clone(), height)
     }
 
-    /// Finalized blocks from the next one on, without a gap, for ever.
+    /// Streams finalized blocks from the next one on, without a gap and without end.
     pub async fn blocks(&self) -> Result<Blocks, ReadError> {
         let head = self.finalized().await?;
         Ok(Blocks::after(self.clone(), &head))
@@ -134,10 +135,10 @@ impl Client {
         }
     }
 
-    /// Adds to a header the time that its block carries.
+    /// Adds the block's time to a header.
     pub(crate) async fn with_time(&self, header: &Header, hash: BlockHash) -> Result<Block, ReadError> {
         let time = match self.at(hash).time().await {
-            // Nodes drop states after some hundred blocks, but keep the blocks: who comes back late reads it there.
+            // Nodes drop states after a few hundred blocks, but keep the blocks: read the time there.
             Err(pruned @ ReadError::Pruned(_)) => outcome::body(self, hash).await?.time().ok_or(pruned)?,
             time => time?,
         };
@@ -161,7 +162,7 @@ impl Client {
     }
 }
 
-/// A block's hash: that of its header's bytes.
+/// Returns a block's hash: the hash of its header's bytes.
 pub(crate) fn header_hash(header: &Header) -> BlockHash {
     BlockHash(sp_crypto_hashing::blake2_256(&header.encode()))
 }

@@ -1,4 +1,4 @@
-//! Commitments: what hotkeys announce on a subnet.
+//! Commitments: the data that hotkeys publish on a subnet.
 
 use base::{
     Height, Hotkey, Netuid,
@@ -16,25 +16,25 @@ use crate::{
     wallet::KeyPair,
 };
 
-/// Keys that one request lists. Nodes allow 1000.
+/// Keys that one request lists. Nodes allow at most 1000.
 const PAGE: u32 = 1000;
-/// More commitments than this on one subnet are not read: it has at most some hundred neurons, and the chain keeps
-/// the commitments of those that were replaced.
+/// Most commitments that are read from one subnet. A subnet has at most a few hundred neurons, but the chain
+/// also keeps the commitments of replaced neurons.
 const MAX_LISTED: usize = 16 << 10;
-/// Bytes of an account id at the end of a key.
+/// Length of the account id at the end of a key, in bytes.
 const ACCOUNT: usize = 32;
 
 /// The commitments of a subnet after a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commitments {
-    /// Those that can be read, ordered by hotkey.
+    /// The commitments that decode, ordered by hotkey.
     pub valid: Vec<(Hotkey, Commitment)>,
-    /// Those that cannot, and why: other software may write what we do not know.
+    /// The hotkeys whose commitments do not decode, with the reason. Other software may write unknown kinds.
     pub malformed: Vec<(Hotkey, CommitmentError)>,
 }
 
 impl Commitments {
-    /// The commitment of a hotkey, if it can be read.
+    /// Returns the commitment of a hotkey, if there is one that decodes.
     pub fn of(&self, hotkey: &Hotkey) -> Option<&Commitment> {
         let place = self.valid.binary_search_by(|(other, _)| other.cmp(hotkey)).ok()?;
         Some(&self.valid[place].1)
@@ -65,35 +65,35 @@ fn parse(bytes: &[u8]) -> Result<Commitment, CommitmentError> {
     }
 }
 
-/// What a hotkey has left of its commitment space.
+/// The commitment space of a hotkey in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that the chain grants per epoch.
+    /// Bytes that the chain grants to a hotkey per epoch.
     pub granted: u64,
-    /// Bytes that are used in this epoch.
+    /// Bytes that the hotkey has used in this epoch.
     pub used: u64,
 }
 
 impl Space {
-    /// Bytes that are left until the next epoch.
+    /// Returns the bytes that are left until the next epoch.
     pub fn left(&self) -> u64 {
         self.granted.saturating_sub(self.used)
     }
 }
 
-/// Why a commitment was not set.
+/// An error of setting a commitment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// It does not fit into what is left of the epoch's space. Nothing was sent.
+    /// The commitment does not fit into the space that is left in this epoch. Nothing was sent.
     #[error(
         "the commitment costs {cost} bytes, but {left} of {granted} are left in this epoch: wait for the next epoch"
     )]
     NoSpace {
-        /// What it costs.
+        /// The cost of the commitment, in bytes.
         cost: u64,
-        /// What is left.
+        /// Bytes that are left.
         left: u64,
-        /// What the chain grants per epoch.
+        /// Bytes that the chain grants per epoch.
         granted: u64,
     },
     /// The transaction did not succeed.
@@ -102,7 +102,7 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    /// May the same be tried again, with a chance to succeed?
+    /// Returns whether the same commitment may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NoSpace { cost, granted, .. } => cost <= granted,
@@ -112,14 +112,15 @@ impl CommitError {
 }
 
 impl Snapshot<'_> {
-    /// The commitments of all hotkeys of a subnet, of replaced ones too. Two requests for up to 999 of them.
+    /// Reads the commitments of all hotkeys of a subnet, including replaced ones. Two requests for up to 999
+    /// commitments.
     pub async fn commitments(&self, netuid: Netuid) -> Result<Commitments, ReadError> {
         let prefix = self.commitments_prefix(netuid)?;
         let hotkeys = self.list_hotkeys(&prefix).await?;
         self.commitments_of(netuid, &hotkeys).await
     }
 
-    /// The commitments of these hotkeys, of those that have one. One request.
+    /// Reads the commitments of these hotkeys. Hotkeys without a commitment are left out. One request.
     pub async fn commitments_of(&self, netuid: Netuid, hotkeys: &[Hotkey]) -> Result<Commitments, ReadError> {
         let plan = |batch: &mut Batch<'_>| {
             let commitment = |hotkey: &Hotkey| {
@@ -132,9 +133,9 @@ impl Snapshot<'_> {
         Ok(Commitments::collect(&values, slots))
     }
 
-    /// How much commitment space a hotkey has used in the epoch of this block. One or two requests.
+    /// Reads the commitment space of a hotkey in the epoch of this block. One or two requests.
     ///
-    /// The next transaction may fall into the next epoch, where all of the space is there again.
+    /// The next transaction may fall into the next epoch, in which all of the space is free again.
     pub async fn commitment_space(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<Space, ReadError> {
         let subtensor = || api::storage().subtensor_module();
         let commitments = || api::storage().commitments();
@@ -172,7 +173,7 @@ impl Snapshot<'_> {
         })
     }
 
-    /// The hotkeys at the end of all keys that begin like this, page by page.
+    /// Lists the hotkeys at the end of all keys with this prefix, page by page.
     async fn list_hotkeys(&self, prefix: &[u8]) -> Result<Vec<Hotkey>, ReadError> {
         const METHOD: &str = "state_getKeysPaged";
         let at = Some(H256(self.block().0));
@@ -201,7 +202,8 @@ impl Snapshot<'_> {
     }
 }
 
-/// The hotkey of a key, which must come after the last one: else a node could keep us busy for ever.
+/// Returns the hotkey at the end of a key. The key must follow the last one: otherwise a node could keep the
+/// client busy without end.
 fn hotkey_of(key: &[u8], prefix: &[u8], last: Option<&[u8]>) -> Result<Hotkey, RequestError> {
     let in_order = key.starts_with(prefix) && last.is_none_or(|last| last < key);
     let account = key.split_last_chunk::<ACCOUNT>().map(|(_, account)| *account);
@@ -209,15 +211,15 @@ fn hotkey_of(key: &[u8], prefix: &[u8], last: Option<&[u8]>) -> Result<Hotkey, R
         Some(account) => Ok(Hotkey(account)),
         None => Err(RequestError::Unintelligible {
             method: "state_getKeysPaged",
-            reason: format!("key 0x{} is not of this list", hex::encode(key)),
+            reason: format!("key 0x{} does not belong to the list", hex::encode(key)),
         }),
     }
 }
 
 impl Client {
-    /// Sets the commitment of the signer's hotkey on a subnet, instead of what it held before.
+    /// Sets the commitment of the signer's hotkey on a subnet. It replaces the hotkey's old commitment.
     ///
-    /// The space that is left is checked first. It is free of fees.
+    /// Checks first whether enough space is left. The call is free of fees.
     pub async fn set_commitment(
         &self,
         netuid: Netuid,

@@ -1,7 +1,8 @@
-//! One connection to the chain that comes back by itself.
+//! A connection to the chain that reconnects by itself.
 //!
-//! A task of its own, the dialer, keeps a session with one node, and finds another when that breaks. Whoever asks waits
-//! for a session, sends, and asks again on the next one when the request is harmless to repeat (all reads are).
+//! A separate task, the dialer, keeps a session with one node. If the session breaks, it connects to the next
+//! node. A caller waits for a session and sends its request. If the request is harmless to repeat (all reads
+//! are), it is sent again on the next session.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -29,19 +30,20 @@ use crate::{
 /// The JSON-RPC methods of subxt's legacy backend.
 pub(crate) type Methods = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
-/// Bytes of the largest answer that is accepted. Metadata of 16 MB, in hex, fits.
+/// Largest answer that is accepted, in bytes. Metadata of 16 MB fits, in hex.
 const MAX_RESPONSE: u32 = 36 << 20;
-/// Unread items of a subscription, above which it is closed. We then subscribe anew and fill the gap.
+/// Most unread items of a subscription. Above it, the subscription is closed. The client then subscribes
+/// again and fills the gap.
 const MAX_UNREAD: usize = 1024;
-/// How often a read is tried, each time on a new session.
+/// Attempts of one read, each on a new session.
 const READ_ATTEMPTS: usize = 4;
-/// Reports of broken sessions that may wait for the dialer; more would say nothing new.
+/// Capacity of the queue of broken-session reports to the dialer. More reports would add no information.
 const REPORTS: usize = 16;
 
 /// A live connection to one node.
 #[derive(Clone)]
 pub(crate) struct Session {
-    /// Counts the sessions of this client, from 1.
+    /// The serial number. It rises with each attempt to open a session, from 1.
     pub(crate) serial: u64,
     endpoint: Endpoint,
     pub(crate) methods: Methods,
@@ -54,7 +56,7 @@ enum State {
     Down(EndpointError),
 }
 
-/// The way to the chain. Clones share it; with the last one it closes.
+/// The connection to the chain. Clones share it. It closes when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Connection {
     state: watch::Receiver<State>,
@@ -63,7 +65,7 @@ pub(crate) struct Connection {
     _dialer: Arc<Dialing>,
 }
 
-/// Stops the dialer when nobody needs it any more.
+/// Stops the dialer when the last [`Connection`] is dropped.
 struct Dialing(AbortHandle);
 
 impl Drop for Dialing {
@@ -73,7 +75,7 @@ impl Drop for Dialing {
 }
 
 impl Connection {
-    /// Tries each endpoint once. Later losses are repaired without end.
+    /// Opens the connection: tries each endpoint once. Later losses are repaired without a limit.
     pub(crate) async fn open(options: Arc<Options>) -> Result<(Self, BlockHash), ConnectError> {
         let mut dialer = Dialer::new(options.clone())?;
         let (session, genesis) = dialer.first_session().await?;
@@ -84,12 +86,12 @@ impl Connection {
         Ok((Self { state: state_seen, broken, options, _dialer: dialing }, genesis))
     }
 
-    /// A session that, as far as is known, lives. Waits for one as long as the options' patience lasts.
+    /// Waits for a live session, at most for the options' `patience`.
     pub(crate) async fn session(&self) -> Result<Session, RequestError> {
         self.session_after(0).await
     }
 
-    /// A session that lives and is newer than the one of this number.
+    /// Waits for a live session that is newer than the one with this number.
     pub(crate) async fn session_after(&self, serial: u64) -> Result<Session, RequestError> {
         let mut state = self.state.clone();
         let up = state.wait_for(|state| {
@@ -112,13 +114,13 @@ impl Connection {
         RequestError::Unreachable { waited: self.options.patience, last }
     }
 
-    /// Tells the dialer that this session is of no use: it goes on to the next endpoint.
+    /// Reports to the dialer that this session is useless. The dialer then tries the next endpoint.
     pub(crate) fn give_up(&self, session: &Session) {
         // A full queue already holds a report of this session or of a later one.
         let _ = self.broken.try_send(session.serial);
     }
 
-    /// Sends a request that may be sent more than once, and sends it again after a loss or a time-out.
+    /// Sends a request that is harmless to repeat, and sends it again after a loss or a timeout.
     pub(crate) async fn read<T, F, Fut>(&self, method: &'static str, request: F) -> Result<T, RequestError>
     where
         F: Fn(Methods) -> Fut,
@@ -188,21 +190,21 @@ fn read_answer<T>(
     })
 }
 
-/// JSON as people read it: a string without its quotes.
+/// Removes the quotes of a JSON string. Returns other JSON as it is.
 fn plain_text(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_string())
 }
 
-/// Makes sessions, one at a time, going round the endpoints.
+/// Opens sessions, one at a time, with the endpoints in turn.
 struct Dialer {
     options: Arc<Options>,
-    /// Sessions made so far.
+    /// Attempts to open a session so far.
     made: u64,
     /// The endpoint to try next.
     next: usize,
 }
 
-/// Why an endpoint gave no session.
+/// An error of opening a session.
 enum DialError {
     Endpoint(EndpointError),
     WrongChain { endpoint: String, expected: BlockHash, found: BlockHash },
@@ -216,7 +218,7 @@ impl Dialer {
         }
     }
 
-    /// The first session: each endpoint is tried once.
+    /// Opens the first session: tries each endpoint once.
     async fn first_session(&mut self) -> Result<(Session, BlockHash), ConnectError> {
         let mut failures = Vec::new();
         for _ in 0..self.options.endpoints.len() {
@@ -231,7 +233,7 @@ impl Dialer {
         Err(ConnectError::Unreachable(failures))
     }
 
-    /// Keeps a session for as long as anybody listens.
+    /// Keeps a session open until all connections are dropped.
     async fn run(
         mut self,
         mut session: Session,
@@ -270,7 +272,7 @@ impl Dialer {
         }
     }
 
-    /// A session with the next endpoint in turn.
+    /// Opens a session with the next endpoint in turn.
     async fn dial(&mut self, expected: Option<BlockHash>) -> Result<(Session, BlockHash), DialError> {
         let endpoint = Endpoint::new(&self.options.endpoints[self.next % self.options.endpoints.len()]);
         self.next += 1;
@@ -310,13 +312,13 @@ impl DialError {
             Self::Endpoint(error) => error,
             Self::WrongChain { endpoint, expected, found } => EndpointError {
                 endpoint,
-                reason: format!("a node of another chain: genesis {found} instead of {expected}"),
+                reason: format!("it is a node of another chain: genesis {found} instead of {expected}"),
             },
         }
     }
 }
 
-/// Waits until the session breaks or somebody reports that it is of no use; says why.
+/// Waits until the session breaks or is reported as useless. Returns the reason.
 async fn session_end(session: &Session, reports: &mut mpsc::Receiver<u64>) -> String {
     loop {
         tokio::select! {
@@ -324,7 +326,7 @@ async fn session_end(session: &Session, reports: &mut mpsc::Receiver<u64>) -> St
             report = reports.recv() => match report {
                 Some(serial) if serial < session.serial => {}
                 Some(_) => return "it does not answer, or stalls".into(),
-                // Nobody can ask any more; the task is about to be stopped.
+                // All connections are dropped: this task is about to be stopped.
                 None => return "closed".into(),
             },
         }

@@ -1,18 +1,18 @@
-//! Addresses of nodes, which may hold secrets: providers put keys into the path, the query or before the host.
+//! Addresses of nodes. They may hold secrets: providers put keys into the path, the query or before the host.
 
 use std::{fmt, sync::Arc};
 
-/// The URL of a node. Shows scheme, host and port only, so that errors and logs can be passed on.
+/// The URL of a node. It prints only scheme, host and port, so that errors and logs can be shared.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint(Arc<str>);
 
 impl Endpoint {
-    /// An address as it was given. It is not checked.
+    /// Creates an endpoint from a URL. Does not check it.
     pub fn new(url: &str) -> Self {
         Self(url.into())
     }
 
-    /// All of it, secrets too: to connect with.
+    /// Returns the whole URL with its secrets, for connecting.
     pub(crate) fn secret_url(&self) -> &str {
         &self.0
     }
@@ -33,7 +33,8 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Scheme, and host with port. `None` for what is not formed so: any part of it may be the secret.
+/// Returns the scheme, and the host with its port. Returns `None` for any other form of address, since
+/// any part of it may be the secret.
 fn shown(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '\\', '?', '#']).next()?;

@@ -1,29 +1,29 @@
-//! What can go wrong between a node and us. What the chain itself refuses is in [`crate::refusal`].
+//! Errors between a node and the client. Refusals by the chain itself are in [`crate::refusal`].
 
 use std::time::Duration;
 
 use base::{BlockHash, Height, Netuid, Uid};
 use chain_metadata::report::Unusable;
 
-/// Why no connection was made at all.
+/// An error of connecting to the chain for the first time.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The options hold no endpoint.
     #[error("no endpoint is given: name at least one, like wss://entrypoint-finney.opentensor.ai:443")]
     NoEndpoints,
-    /// The options make no sense. Nothing was sent.
+    /// An option has a value that cannot work. Nothing was sent.
     #[error("the option {field} {demand}")]
     Options {
-        /// Which.
+        /// The name of the option.
         field: &'static str,
-        /// What it must be.
+        /// The requirement that it does not meet.
         demand: &'static str,
     },
     /// No endpoint answers.
     #[error("no endpoint of the chain can be reached: {}", tried(.0))]
     Unreachable(Vec<EndpointError>),
     /// An endpoint is a node of another chain.
-    #[error("{endpoint} is a node of another chain: its genesis is {found}, but {expected} is asked for")]
+    #[error("{endpoint} is a node of another chain: its genesis is {found}, not {expected}")]
     WrongChain {
         /// The endpoint.
         endpoint: String,
@@ -33,12 +33,12 @@ pub enum ConnectError {
         found: BlockHash,
     },
     /// The node's metadata cannot be read.
-    #[error("the runtime of the chain cannot be read: {0}")]
+    #[error("cannot read the runtime of the chain: {0}")]
     Runtime(#[from] ReadError),
 }
 
 impl ConnectError {
-    /// May it work later, with nothing changed on our side?
+    /// Returns whether a later attempt may succeed with the same options.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NoEndpoints | Self::Options { .. } | Self::WrongChain { .. } => false,
@@ -48,13 +48,13 @@ impl ConnectError {
     }
 }
 
-/// Why one endpoint could not be used.
+/// An error of one endpoint: it could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{endpoint}: {reason}")]
 pub struct EndpointError {
     /// The endpoint.
     pub endpoint: String,
-    /// What went wrong, in the words of the layer below.
+    /// The reason, in the words of the layer below.
     pub reason: String,
 }
 
@@ -62,17 +62,17 @@ fn tried(errors: &[EndpointError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Why a request has no answer.
+/// An error of a request to a node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The connection broke while the request was under way, each time that it was tried.
+    /// The connection broke during the request, at each attempt.
     #[error("the connection to {endpoint} broke during {method}: {reason}")]
     Lost {
         /// The node.
         endpoint: String,
         /// The JSON-RPC method.
         method: &'static str,
-        /// What the connection says.
+        /// The error of the connection.
         reason: String,
     },
     /// The node did not answer in time.
@@ -82,13 +82,13 @@ pub enum RequestError {
         endpoint: String,
         /// The JSON-RPC method.
         method: &'static str,
-        /// How long we waited.
+        /// The time that the client waited.
         after: Duration,
     },
-    /// There is no connection, and none came back in time.
-    #[error("no node of the chain could be reached for {} s (last: {last})", .waited.as_secs_f32())]
+    /// There is no connection, and none was made in time.
+    #[error("could not reach any node of the chain for {} s (last attempt: {last})", .waited.as_secs_f32())]
     Unreachable {
-        /// How long we waited.
+        /// The time that the client waited.
         waited: Duration,
         /// The last attempt to connect.
         last: EndpointError,
@@ -100,26 +100,26 @@ pub enum RequestError {
         method: &'static str,
         /// The JSON-RPC error code.
         code: i32,
-        /// Its message.
+        /// The message of the error.
         message: String,
-        /// What the node adds to it.
+        /// The details that the node adds.
         data: Option<String>,
     },
-    /// The answer is not what this method answers.
-    #[error("the node's answer to {method} makes no sense: {reason}")]
+    /// The answer does not have the form that the method promises.
+    #[error("cannot use the node's answer to {method}: {reason}")]
     Unintelligible {
         /// The JSON-RPC method.
         method: &'static str,
-        /// What is wrong with it.
+        /// The fault in the answer.
         reason: String,
     },
 }
 
 impl RequestError {
-    /// May the same request work later?
+    /// Returns whether the same request may succeed later.
     ///
-    /// A refusal may, unless it is about the request itself: rate limits, a busy node and internal errors pass, or
-    /// another node does not have them.
+    /// Most refusals are retryable: rate limits, a busy node and internal errors pass, or another node does
+    /// not have them. A refusal of the request itself is not.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Lost { .. } | Self::TimedOut { .. } | Self::Unreachable { .. } => true,
@@ -128,7 +128,7 @@ impl RequestError {
         }
     }
 
-    /// Does the node say that it, or the block's runtime, does not have what was called?
+    /// Returns whether the node, or the block's runtime, does not have the method that was called.
     pub(crate) fn is_absent(&self) -> bool {
         match self {
             Self::Refused { code: METHOD_NOT_FOUND, .. } => true,
@@ -137,7 +137,7 @@ impl RequestError {
         }
     }
 
-    /// Is this text in the node's message, or in what it adds to it?
+    /// Returns whether the node's error message, or its details, contain this text.
     pub(crate) fn says(&self, text: &str) -> bool {
         match self {
             Self::Refused { message, data, .. } => {
@@ -153,23 +153,23 @@ const METHOD_NOT_FOUND: i32 = -32601;
 /// JSON-RPC: the parameters are wrong.
 const INVALID_PARAMS: i32 = -32602;
 
-/// Would every node in good health answer with this code? Substrate's own are 1000 to 1999 (the pool) and 4000 to 4999
-/// (state).
+/// Returns whether every healthy node would answer with this code. Substrate's own codes are 1000 to 1999
+/// (the transaction pool) and 4000 to 4999 (state).
 pub(crate) fn is_about_the_request(code: i32) -> bool {
     matches!(code, METHOD_NOT_FOUND | INVALID_PARAMS | 1000..=1999 | 4000..=4999)
 }
 
-/// Why something could not be read from the chain.
+/// An error of reading from the chain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The node gave no answer.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// The live runtime does not have what this reads, or has it in another form.
+    /// The live runtime lacks the item to read, or has it in another form.
     #[error(transparent)]
     Unusable(Box<Unusable>),
     /// The node no longer has the state of this block.
-    #[error("the node no longer has the state of block {0}: ask an archive node, or read earlier")]
+    #[error("the node no longer has the state of block {0}: use an archive node, or read the block sooner")]
     Pruned(BlockHash),
     /// The node does not know this block.
     #[error("the node does not know block {0}")]
@@ -177,22 +177,22 @@ pub enum ReadError {
     /// There is no block of this height yet.
     #[error("the chain has no block {0} yet")]
     NoBlockYet(Height),
-    /// A value on chain does not decode as the runtime's own metadata says.
-    #[error("{item} at block {at} does not decode: {reason}")]
+    /// A value on chain cannot be decoded by the runtime's own metadata.
+    #[error("cannot decode {item} at block {at}: {reason}")]
     Decode {
         /// The item.
         item: String,
         /// The block.
         at: BlockHash,
-        /// What the decoder says.
+        /// The error of the decoder.
         reason: String,
     },
     /// The runtime's metadata is damaged.
-    #[error("the metadata of spec {spec_version}: {reason}")]
+    #[error("cannot use the metadata of spec {spec_version}: {reason}")]
     Metadata {
         /// The runtime's spec version.
         spec_version: u32,
-        /// What is wrong.
+        /// The fault in the metadata.
         reason: String,
     },
     /// The subnet does not exist.
@@ -205,7 +205,7 @@ pub enum ReadError {
         netuid: Netuid,
         /// The uid asked for.
         uid: Uid,
-        /// How many neurons the subnet has.
+        /// The number of neurons of the subnet.
         neurons: u16,
     },
 }
@@ -217,7 +217,7 @@ impl From<Unusable> for ReadError {
 }
 
 impl ReadError {
-    /// May the same read work later?
+    /// Returns whether the same read may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Request(error) => error.is_retryable(),
@@ -226,7 +226,7 @@ impl ReadError {
         }
     }
 
-    /// Does the node lack a block that another one may have?
+    /// Returns whether the node lacks a block that another node may have.
     pub(crate) fn is_of_a_lagging_node(&self) -> bool {
         matches!(self, Self::NoBlockYet(_) | Self::UnknownBlock(_))
     }

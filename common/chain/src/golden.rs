@@ -1,4 +1,4 @@
-//! For tests: what Bittensor's own SDK made for spec 461, and runtimes made from real metadata.
+//! Test data: outputs of Bittensor's own SDK at spec 461, and runtimes made from real metadata.
 
 use std::{fs, path::PathBuf};
 
@@ -19,23 +19,23 @@ pub(crate) fn genesis() -> BlockHash {
     GENESIS.parse().unwrap()
 }
 
-/// The whole runtime of spec 461.
+/// Creates the full runtime of spec 461.
 pub(crate) fn runtime_461() -> Runtime {
     Runtime::new(&data("subtensor-461-v15.scale"), Version { spec: 461, transaction: 1 }, genesis()).unwrap()
 }
 
-/// The whole runtime of spec 365, the main network's of before.
+/// Creates the full runtime of spec 365, an older runtime of the main network.
 pub(crate) fn runtime_365() -> Runtime {
     Runtime::new(&data("finney-365-v16.scale"), Version { spec: 365, transaction: 1 }, genesis()).unwrap()
 }
 
-/// A list of the SDK's file.
+/// Returns a list of the SDK's file.
 pub(crate) fn list(name: &str) -> Vec<Value> {
     let golden: Value = serde_json::from_slice(&data("golden-461.json")).unwrap();
     golden[name].as_array().unwrap().clone()
 }
 
-/// Bytes of a value of the file.
+/// Decodes the hex of a value of the file.
 pub(crate) fn bytes(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().unwrap().trim_start_matches("0x")).unwrap()
 }

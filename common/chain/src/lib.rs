@@ -1,12 +1,14 @@
-//! The chain client: reads Bittensor's chain and writes to it, over connections that break.
+//! The chain client: reads Bittensor's chain and sends transactions to it. It survives broken connections.
 //!
-//! [`Client::connect`] makes one from [`Options`]. It then reads blocks ([`Client::blocks`]) and the state after any of
-//! them ([`Client::at`]: metagraph, commitments, hyperparameters, balances), and signs with a [`wallet::KeyPair`] to
-//! register ([`Client::register`]), announce ([`Client::set_commitment`]) and weigh ([`Client::set_weights`]). What the
-//! chain refuses says what it means and what to do ([`refusal::Refusal`]).
+//! [`Client::connect`] creates a client from [`Options`]. The client reads finalized blocks
+//! ([`Client::blocks`]) and the chain's state after a block ([`Client::at`]: metagraph, commitments,
+//! hyperparameters, balances). With a [`wallet::KeyPair`] it registers a hotkey ([`Client::register`]),
+//! publishes a commitment ([`Client::set_commitment`]) and sets weights ([`Client::set_weights`]). If the
+//! chain refuses a transaction, the error says what the refusal means and what to do
+//! ([`refusal::Refusal`]).
 //!
-//! It decides nothing about a training run: what a commitment means, and which weights are right, is for others. It
-//! does not create wallets, and it does not look at blocks that are not final.
+//! This crate decides nothing about a training run: other crates choose the contents of commitments and the
+//! weights. It does not create wallets, and it does not follow blocks that are not final.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,9 +28,9 @@
 //! # }
 //! ```
 //!
-//! Inside, from the bottom: `connection` (one session at a time, reconnecting, with the JSON-RPC methods of subxt's legacy
-//! backend), `runtime` (what the live runtime can
-//! do), `storage` (many values in one request), then a file for each thing that is read or sent.
+//! The modules, from the bottom: `connection` (one session at a time, reconnecting, with the JSON-RPC
+//! methods of subxt's legacy backend), `runtime` (the abilities of the live runtime), `storage` (many
+//! values in one request), then one file for each thing that is read or sent.
 
 mod backoff;
 mod blocks;

@@ -1,4 +1,4 @@
-//! The metagraph of a subnet: who its neurons are, and what consensus has made of them.
+//! The metagraph of a subnet: its neurons with their consensus values.
 
 use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use chain_metadata::api;
@@ -13,38 +13,38 @@ use crate::{
 
 /// A miner or validator of a subnet.
 ///
-/// Shares of 65535 are as the chain's last epoch left them. A neuron is named by hotkey and block of registration: its
-/// uid may belong to another one tomorrow.
+/// Shares (of 65535) are the results of the chain's last epoch. Hotkey and block of registration identify a
+/// neuron: its uid may belong to another neuron later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neuron {
-    /// Its place on the subnet.
+    /// The number of the neuron on the subnet.
     pub uid: Uid,
-    /// The account that acts.
+    /// The account that signs for the neuron.
     pub hotkey: Hotkey,
     /// The account that owns the hotkey.
     pub coldkey: Coldkey,
-    /// The block of its registration (`BlockAtRegistration`).
+    /// The block of the registration (`BlockAtRegistration`).
     pub registered: Height,
-    /// Its stake as it counts in votes and consensus, of 65535 for the largest (`StakeWeight`).
+    /// The stake that counts in votes and consensus; 65535 is the largest (`StakeWeight`).
     pub stake_weight: u16,
-    /// The stake on its hotkey in this subnet's alpha (`TotalHotkeyAlpha`).
+    /// The stake on the hotkey in this subnet's alpha (`TotalHotkeyAlpha`).
     pub alpha: Rao,
-    /// May it set weights on others? (`ValidatorPermit`)
+    /// Whether the neuron may set weights on others (`ValidatorPermit`).
     pub permit: bool,
-    /// Has it set weights within the activity cutoff, as of the last epoch? (`Active`)
+    /// Whether the neuron has set weights within the activity cutoff, as of the last epoch (`Active`).
     pub active: bool,
-    /// Its share of the miners' reward, of 65535 (`Incentive`).
+    /// The share of the miners' reward, of 65535 (`Incentive`).
     pub incentive: u16,
-    /// The weight that the stake majority gives it, of 65535 (`Consensus`).
+    /// The weight that the majority of stake gives the neuron, of 65535 (`Consensus`).
     pub consensus: u16,
-    /// Its share of the validators' reward, of 65535 (`Dividends`).
+    /// The share of the validators' reward, of 65535 (`Dividends`).
     pub dividends: u16,
-    /// The part of its weights that is within consensus, of 65535 (`ValidatorTrust`).
+    /// The part of the neuron's own weights that is within consensus, of 65535 (`ValidatorTrust`).
     pub validator_trust: u16,
-    /// What it earned in the last epoch, in the subnet's alpha (`Emission`).
+    /// The emission of the last epoch, in the subnet's alpha (`Emission`).
     pub emission: Rao,
-    /// The block of its last `set_weights`, or of its registration: the chain writes both (`LastUpdate`). It never set
-    /// weights where this is not above [`registered`](Self::registered).
+    /// The block of the last `set_weights` or of the registration: the chain writes both (`LastUpdate`). If
+    /// it is not above [`registered`](Self::registered), the neuron has never set weights.
     pub last_update: Height,
 }
 
@@ -59,27 +59,27 @@ pub struct Metagraph {
     pub owner: Coldkey,
     /// The owner's hotkey: its uid receives the burn share.
     pub owner_hotkey: Hotkey,
-    /// The neurons: the one of uid `i` at place `i`.
+    /// The neurons, indexed by uid.
     pub neurons: Vec<Neuron>,
 }
 
 impl Metagraph {
-    /// The neuron of this hotkey.
+    /// Returns the neuron of this hotkey.
     pub fn by_hotkey(&self, hotkey: &Hotkey) -> Option<&Neuron> {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }
 
-    /// The uid of the owner's hotkey, if it is registered.
+    /// Returns the uid of the owner's hotkey, if it is registered.
     pub fn owner_uid(&self) -> Option<Uid> {
         self.by_hotkey(&self.owner_hotkey).map(|neuron| neuron.uid)
     }
 }
 
-/// A row of a matrix over uids: the entries that are not zero.
+/// One row of a matrix over uids, with the entries that are not zero.
 pub type Row = Vec<(Uid, u16)>;
 
 impl Snapshot<'_> {
-    /// The metagraph of a subnet. Three requests, however many neurons there are (up to 2047).
+    /// Reads the metagraph of a subnet. Three requests for up to 2047 neurons.
     pub async fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ReadError> {
         let (columns, values) = self.read(|batch| Columns::plan(batch, netuid.0)).await?;
         let columns = columns.take(&values, netuid)?;
@@ -101,7 +101,7 @@ impl Snapshot<'_> {
         Ok(Metagraph { netuid, block: self.block(), owner, owner_hotkey, neurons })
     }
 
-    /// The weights that each of these uids has set, scaled so that a row's largest is 65535. One request.
+    /// Reads the weights that each of these uids has set. The largest weight of a row is 65535. One request.
     pub async fn weights(&self, netuid: Netuid, uids: &[Uid]) -> Result<Vec<Row>, ReadError> {
         let plan = |batch: &mut Batch<'_>| {
             let weights =
@@ -112,7 +112,7 @@ impl Snapshot<'_> {
         rows.into_iter().map(|row| take_row(&values, row)).collect()
     }
 
-    /// The bonds of each of these uids. One request.
+    /// Reads the bonds of each of these uids. One request.
     pub async fn bonds(&self, netuid: Netuid, uids: &[Uid]) -> Result<Vec<Row>, ReadError> {
         let plan = |batch: &mut Batch<'_>| {
             let bonds = |uid: &Uid| batch.add(api::storage().subtensor_module().bonds(), (netuid.0, uid.0));
@@ -122,7 +122,7 @@ impl Snapshot<'_> {
         rows.into_iter().map(|row| take_row(&values, row)).collect()
     }
 
-    /// The uid of a hotkey on a subnet, if it is registered there. One request.
+    /// Reads the uid of a hotkey on a subnet, if it is registered there. One request.
     pub async fn uid(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<Option<Uid>, ReadError> {
         let keys = (netuid.0, AccountId32(hotkey.0));
         let (uid, values) =
@@ -135,7 +135,7 @@ fn take_row(values: &Values, row: Slot<Vec<(u16, u16)>>) -> Result<Row, ReadErro
     Ok(values.get(row)?.into_iter().map(|(uid, value)| (Uid(uid), value)).collect())
 }
 
-/// The slots of what is stored as one vector over all uids, and of the subnet's owner.
+/// The slots of the values that are stored as one vector over all uids, and of the subnet's owner.
 struct Columns {
     exists: Slot<bool>,
     neurons: Slot<u16>,
@@ -191,7 +191,7 @@ impl Columns {
     }
 }
 
-/// What [`Columns`] found.
+/// The values of [`Columns`].
 struct FilledColumns {
     neurons: u16,
     owner: Coldkey,
@@ -208,8 +208,9 @@ struct FilledColumns {
 }
 
 impl FilledColumns {
-    /// What the columns say of a uid. The chain lengthens them at registration or at the next epoch, by zeros; a place
-    /// that is not there yet is one.
+    /// Returns the neuron of a uid as far as the columns hold it; the caller fills in hotkey, coldkey,
+    /// registration and alpha. The chain extends the columns with zeros at registration or at the next
+    /// epoch, so a missing entry counts as zero.
     fn neuron(&self, uid: usize) -> Neuron {
         fn cell<T: Copy + Default>(column: &[T], uid: usize) -> T {
             column.get(uid).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Nonces: transactions of one account take effect in their order, each number once.
+//! Nonces: they give the transactions of one account an order, and each nonce takes effect once.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::OwnedMutexGuard;
 
-/// What is known of the accounts that this client signs for.
+/// The nonces of the accounts that this client signs for.
 #[derive(Default)]
 pub(crate) struct Nonces {
     accounts: Mutex<HashMap<[u8; 32], Arc<Account>>>,
@@ -18,19 +18,19 @@ pub(crate) struct Nonces {
 
 #[derive(Default)]
 struct Account {
-    /// The nonce after that of the last transaction that a node took from us.
+    /// The nonce after that of the last transaction that may have reached a node.
     next: Arc<tokio::sync::Mutex<u64>>,
-    /// Transactions of which the end is not known yet.
+    /// Number of sent transactions whose outcome is not known yet.
     in_flight: Arc<AtomicUsize>,
 }
 
-/// The right to send the account's next transaction. Others of the same account wait meanwhile.
+/// The right to send the account's next transaction. Other transactions of the account wait meanwhile.
 pub(crate) struct Turn {
     next: OwnedMutexGuard<u64>,
     in_flight: Arc<AtomicUsize>,
 }
 
-/// A transaction that was taken by a node. Drop it when its end is known.
+/// A transaction that was sent. Drop this when its outcome is known.
 pub(crate) struct InFlight(Arc<AtomicUsize>);
 
 impl Nonces {
@@ -46,9 +46,10 @@ impl Nonces {
 }
 
 impl Turn {
-    /// The nonce to sign with, given the node's own answer.
+    /// Returns the nonce to sign with. `of_node` is the node's own answer.
     ///
-    /// A node that we came to just now may not know yet what another one took: then our own count is ahead of it.
+    /// After a change of nodes, the new node may not know yet the transactions that the old one accepted.
+    /// Then the client's own count is ahead of the node's.
     pub(crate) fn nonce(&self, of_node: u64) -> u64 {
         match self.in_flight.load(Ordering::Acquire) {
             0 => of_node,
@@ -56,7 +57,7 @@ impl Turn {
         }
     }
 
-    /// The transaction may have reached a node: its nonce is spent, and the next one may go.
+    /// Marks the nonce as spent, since the transaction may have reached a node. The next transaction may go.
     pub(crate) fn sent(mut self, nonce: u64) -> InFlight {
         *self.next = nonce.saturating_add(1);
         self.in_flight.fetch_add(1, Ordering::AcqRel);
@@ -84,8 +85,8 @@ mod tests {
         assert_eq!(first.nonce(5), 5);
         let first = first.sent(5);
         let second = nonces.turn(ALICE).await;
-        assert_eq!(second.nonce(5), 6, "a node that does not know of the first yet");
-        assert_eq!(second.nonce(9), 9, "somebody else signs for the account too");
+        assert_eq!(second.nonce(5), 6, "the node does not know the first one yet");
+        assert_eq!(second.nonce(9), 9, "another program signs for the account too");
         drop((first, second));
         assert_eq!(nonces.turn(ALICE).await.nonce(5), 5, "nothing is in flight: the node is right");
     }

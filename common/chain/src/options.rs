@@ -1,4 +1,4 @@
-//! How the client connects and how patient it is.
+//! Options of the client: endpoints, pauses and time limits.
 
 use std::time::Duration;
 
@@ -6,38 +6,39 @@ use base::BlockHash;
 
 use crate::error::ConnectError;
 
-/// Where the chain is and how long to wait for it. Only the endpoints have no default.
+/// The endpoints of the chain, and the client's time limits. Only the endpoints have no default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// WebSocket URLs of nodes of one chain, `ws://` or `wss://`, in order of preference. When one is lost, the next is
-    /// tried.
+    /// WebSocket URLs of nodes of one chain, `ws://` or `wss://`, in order of preference. If one connection
+    /// is lost, the client tries the next endpoint.
     pub endpoints: Vec<String>,
-    /// The chain's genesis hash. A node of another chain is refused. Without it, the first node decides.
+    /// The chain's genesis hash. A node of another chain is refused. If not set, the first node decides.
     pub genesis: Option<BlockHash>,
     /// Time between two blocks: 12 s on Bittensor.
     pub block_time: Duration,
-    /// After so many block times without a finalized block the connection counts as stalled, and the next endpoint is
-    /// tried.
+    /// Block times without a finalized block after which the connection counts as stalled. The client then
+    /// tries the next endpoint.
     pub stall_blocks: u32,
-    /// How long one attempt to connect may take, handshake and genesis check included.
+    /// Time limit for one attempt to connect, including the handshake and the genesis check.
     pub connect_timeout: Duration,
-    /// How long a node may take to answer one request.
+    /// Time limit for a node's answer to one request.
     pub request_timeout: Duration,
-    /// How long a request waits for a lost connection to come back before it fails.
+    /// Time that a request waits for a lost connection to come back before it fails.
     pub patience: Duration,
     /// The first pause between two attempts to reconnect; it doubles each time.
     pub first_pause: Duration,
     /// The longest pause between two attempts to reconnect.
     pub longest_pause: Duration,
-    /// For how many blocks a transaction stays valid: 4 to 2048. The chain knows powers of two only; others are rounded
-    /// up.
+    /// Blocks for which a transaction stays valid: 4 to 2048. The chain supports powers of two only; other
+    /// values are rounded up.
     pub era: u64,
-    /// How long to wait until a transaction is finalized.
+    /// Time limit for a transaction to be finalized.
     pub transaction_timeout: Duration,
 }
 
 impl Options {
-    /// The defaults, for these endpoints: Bittensor's block time, patience of a minute, transactions valid for 64 blocks.
+    /// Creates the default options for these endpoints: Bittensor's block time, a patience of one minute, and
+    /// transactions that are valid for 64 blocks.
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
@@ -54,10 +55,10 @@ impl Options {
         }
     }
 
-    /// Refuses options with which a client could not work: the error names the field.
+    /// Checks that a client can work with these options. The error names the wrong field.
     pub fn check(&self) -> Result<(), ConnectError> {
         const SHORTEST: Duration = Duration::from_millis(1);
-        const DEMAND: &str = "must be at least a millisecond";
+        const DEMAND: &str = "must be at least one millisecond";
         let durations = [
             ("block_time", self.block_time),
             ("connect_timeout", self.connect_timeout),
@@ -81,14 +82,16 @@ impl Options {
         }
     }
 
-    /// For how many blocks a transaction stays valid, as the chain can say it.
+    /// Returns the number of blocks for which a transaction stays valid, rounded up to a value that the chain
+    /// supports.
     ///
-    /// Above 4096 the chain rounds its first block too; it remembers 2400 blocks (`System.BlockHashCount`).
+    /// Above 4096 blocks the chain would round the first block too. It remembers 2400 blocks
+    /// (`System.BlockHashCount`).
     pub(crate) fn valid_era(&self) -> u64 {
         self.era.clamp(4, 2048).next_power_of_two()
     }
 
-    /// How long to wait for the next finalized block.
+    /// Returns the time to wait for the next finalized block.
     pub(crate) fn stall_after(&self) -> Duration {
         self.block_time.saturating_mul(self.stall_blocks.max(1))
     }

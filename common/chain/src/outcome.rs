@@ -1,4 +1,4 @@
-//! What a transaction did in its block: success with events, or a dispatch error.
+//! The outcome of a transaction in its block: success with events, or a dispatch error.
 
 use base::{BlockHash, Height, UnixMillis};
 use parity_scale_codec::{Compact, Decode, DecodeAll};
@@ -12,19 +12,19 @@ use subxt::{
 
 use crate::{Client, error::ReadError, refusal::Refusal, runtime::Runtime};
 
-/// Something that the runtime says it did.
+/// An event that the runtime emitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The pallet.
     pub pallet: String,
     /// The event's name.
     pub name: String,
-    /// Its fields, in SCALE.
+    /// The event's fields, in SCALE.
     pub fields: Vec<u8>,
 }
 
 impl Event {
-    /// The fields, if this is the event of that name and they decode.
+    /// Decodes the fields, if this is the event of that name and they decode.
     pub(crate) fn decode<T: Decode>(&self, pallet: &str, name: &str) -> Option<T> {
         let matches = self.pallet == pallet && self.name == name;
         matches.then(|| T::decode(&mut &self.fields[..]).ok()).flatten()
@@ -39,20 +39,22 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// The place of a transaction, by its bytes.
+    /// Returns the index of the transaction with these bytes.
     pub(crate) fn position(&self, bytes: &[u8]) -> Option<u32> {
         let index = self.extrinsics.iter().position(|extrinsic| extrinsic == bytes)?;
         u32::try_from(index).ok()
     }
 
-    /// The time that the block sets, in its unsigned call of `Timestamp.set`.
+    /// Returns the time that the block sets with its unsigned call of `Timestamp.set`.
     pub(crate) fn time(&self) -> Option<UnixMillis> {
         self.extrinsics.iter().find_map(|extrinsic| time_set(extrinsic))
     }
 }
 
-/// The argument of `Timestamp.set`, if that is what the extrinsic is: its length, a version without a signature (4 or 5),
-/// pallet 2 and call 0 (the same in specs 219 to 461), milliseconds in compact form.
+/// Returns the argument of `Timestamp.set`, if the extrinsic is this call.
+///
+/// Layout: the length, a version without a signature (4 or 5), pallet 2 and call 0 (the same in specs 219 to
+/// 461), then milliseconds in compact form.
 fn time_set(mut extrinsic: &[u8]) -> Option<UnixMillis> {
     let input = &mut extrinsic;
     let length = Compact::<u32>::decode(input).ok()?.0;
@@ -76,7 +78,7 @@ pub(crate) async fn body(client: &Client, block: BlockHash) -> Result<Body, Read
     })
 }
 
-/// What the transaction at this place of a block did. One request.
+/// Reads the outcome of the transaction at this index of a block. One request.
 pub(crate) async fn outcome(
     client: &Client,
     block: BlockHash,
@@ -118,7 +120,7 @@ fn read_outcome(
     match ended {
         Some(Ok(())) => Ok(Ok(of_ours)),
         Some(Err(refusal)) => Ok(Err(refusal)),
-        None => Err(format!("the events do not say how transaction {index} ended")),
+        None => Err(format!("there is no event for the end of transaction {index}")),
     }
 }
 

@@ -1,28 +1,28 @@
-//! What the chain refuses, in words: what it means, what to do, and whether trying again helps.
+//! The chain's refusals in plain words: the meaning, the remedy, and whether a retry helps.
 //!
-//! A transaction can be refused twice: by the node's pool before it is in any block (JSON-RPC codes 1001 to 1018, of
-//! which 1010 carries the runtime's own numbers), or by the runtime in a block (a dispatch error, named
-//! `Pallet::Error`). Both end in a [`Refusal`]. Facts: `CustomTransactionError` and the `Error` enums of the chain's
-//! pallets, spec 461.
+//! Two places can refuse a transaction. The node's pool refuses it before it is in a block, with the
+//! JSON-RPC codes 1001 to 1018; code 1010 carries the runtime's own numbers. The runtime refuses it in a
+//! block, with a dispatch error named `Pallet::Error`. Both become a [`Refusal`]. Sources:
+//! `CustomTransactionError` and the `Error` enums of the chain's pallets, spec 461.
 
 mod dispatch;
 mod pool;
 
-/// Why the chain does not do what was asked.
+/// A refusal by the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     // Weights.
     /// `SubtensorModule::CanNotSetRootNetworkWeights`.
-    #[error("weights cannot be set on the root network (netuid 0): name the subnet")]
+    #[error("cannot set weights on the root network (netuid 0): name the subnet")]
     RootWeights,
     /// `SubtensorModule::WeightVecNotEqualSize`.
-    #[error("there are not as many weights as uids: give one weight for each uid")]
+    #[error("the numbers of weights and uids differ: give one weight for each uid")]
     WeightsAndUidsDiffer,
     /// `SubtensorModule::MechanismDoesNotExist`.
     #[error("the subnet does not exist, or has no such mechanism: check the netuid")]
     NoSuchMechanism,
     /// `SubtensorModule::UidsLengthExceedUidsInSubNet`.
-    #[error("there are more weights than the subnet has neurons: read the metagraph anew")]
+    #[error("there are more weights than the subnet has neurons: read the metagraph again")]
     MoreWeightsThanNeurons,
     /// `SubtensorModule::HotKeyNotRegisteredInSubNet`, `…InNetwork`; pool 10.
     #[error(
@@ -30,24 +30,24 @@ pub enum Refusal {
     )]
     NotRegistered,
     /// `SubtensorModule::NotEnoughStakeToSetWeights`; pool 1.
-    #[error(
-        "the hotkey has less stake than the subnet demands of who sets weights: add stake, or get delegations"
-    )]
+    #[error("the hotkey has too little stake to set weights on this subnet: add stake, or get delegations")]
     StakeTooLow,
     /// `SubtensorModule::IncorrectWeightVersionKey`.
-    #[error("the subnet demands a newer version key: update this program, as the subnet's owner asks")]
+    #[error("the subnet requires a newer version key: update this program, as the subnet's owner asks")]
     VersionKeyTooOld,
     /// `SubtensorModule::SettingWeightsTooFast`.
     #[error("the last weights are too recent: wait until WeightsSetRateLimit blocks have passed since then")]
     WeightsTooSoon,
     /// `SubtensorModule::NeuronNoValidatorPermit`.
-    #[error("the hotkey has no validator permit: only the validators with the most stake may weigh others")]
+    #[error(
+        "the hotkey has no validator permit: only the validators with the most stake may set weights on others"
+    )]
     NoValidatorPermit,
     /// `SubtensorModule::DuplicateUids`.
-    #[error("a uid is weighed twice: give each uid once")]
+    #[error("a uid has two weights: give each uid once")]
     DuplicateUids,
     /// `SubtensorModule::UidVecContainInvalidOne`; pool 19.
-    #[error("a weighed uid is not on the subnet: read the metagraph anew")]
+    #[error("a uid with a weight is not on the subnet: read the metagraph again")]
     UnknownUid,
     /// `SubtensorModule::WeightVecLengthIsLow`.
     #[error("there are fewer weights than the subnet's MinAllowedWeights: add uids of weight 0")]
@@ -56,12 +56,12 @@ pub enum Refusal {
     #[error("one weight has a larger share than the subnet's MaxWeightsLimit: spread the weights")]
     WeightTooLarge,
     /// `SubtensorModule::CommitRevealEnabled`.
-    #[error("the subnet demands commit-reveal: plain weights are not accepted, they must be committed first")]
+    #[error("the subnet requires commit-reveal: it does not accept plain weights, commit them first")]
     CommitRevealOn,
 
     // Registration.
     /// `SubtensorModule::RegistrationNotPermittedOnRootSubnet`.
-    #[error("nobody registers on the root network (netuid 0) in this way: name the subnet")]
+    #[error("this call cannot register on the root network (netuid 0): name the subnet")]
     RootRegistration,
     /// `SubtensorModule::SubnetNotExists`; pool 3.
     #[error("the subnet does not exist: check the netuid")]
@@ -95,7 +95,7 @@ pub enum Refusal {
     #[error("the hotkey may not commit: it is not registered on this subnet, register it first")]
     CommitNotAllowed,
     /// `Commitments::TooManyFieldsInCommitmentInfo`.
-    #[error("the commitment has more fields than the chain takes: give at most 3")]
+    #[error("the commitment has more fields than the chain accepts: give at most 3")]
     TooManyFields,
     /// `Commitments::SpaceLimitExceeded`.
     #[error("the hotkey's commitment space for this epoch is used up: wait for the next epoch")]
@@ -112,14 +112,14 @@ pub enum Refusal {
     UnknownHotkey,
     /// Pool 6; `SubtensorModule::TxRateLimitExceeded` and its like.
     #[error(
-        "the chain's rate limit for this call has not passed: for weights wait WeightsSetRateLimit blocks since the last"
+        "the chain's rate limit for this call has not passed: for weights, wait WeightsSetRateLimit blocks after the last ones"
     )]
     RateLimited,
     /// Pool 0; `SubtensorModule::ColdkeySwapAnnounced`.
-    #[error("the coldkey is being swapped for another: it can do nothing until that is over")]
+    #[error("the coldkey is being swapped for another: wait until the swap is over")]
     ColdkeyInSwap,
     /// Pool 18; `SubtensorModule::InputLengthsUnequal`.
-    #[error("the lists of the call are not equally long: give one entry of each per item")]
+    #[error("the lists of the call have different lengths: give one entry of each per item")]
     LengthsDiffer,
     /// Pool 255.
     #[error(
@@ -129,16 +129,18 @@ pub enum Refusal {
 
     // The pool itself.
     /// Code 1010, `Stale`.
-    #[error("the transaction is outdated: its nonce is used, or its era is over; build it anew")]
+    #[error("the transaction is outdated: its nonce is used, or its era is over; build it again")]
     Stale,
     /// Code 1010, `Future`.
-    #[error("the nonce is too far ahead: an earlier transaction of the account is missing; build it anew")]
+    #[error("the nonce is too far ahead: an earlier transaction of the account is missing; build it again")]
     Future,
     /// Code 1010, `BadProof`.
-    #[error("the signature does not fit: the runtime may have been upgraded just now; build it anew")]
+    #[error(
+        "the signature is invalid: the runtime may have been upgraded just now; build the transaction again"
+    )]
     BadSignature,
     /// Code 1010, `AncientBirthBlock`.
-    #[error("the transaction refers to a block that the node does not have: build it anew")]
+    #[error("the transaction refers to a block that the node does not have: build it again")]
     AncientBirthBlock,
     /// Code 1010, `Payment`.
     #[error("the account cannot pay the fee: send TAO to it")]
@@ -149,15 +151,15 @@ pub enum Refusal {
     /// Code 1010, `BadSigner`, `Call`, `BadMandatory`, `MandatoryValidation`, `IndeterminateImplicit`,
     /// `UnknownOrigin`.
     #[error(
-        "the runtime does not take such a transaction ({0}): this program and the chain disagree, look for an update"
+        "the runtime does not accept such a transaction ({0}): this program and the chain disagree, look for an update"
     )]
     NotAccepted(String),
     /// Code 1011.
-    #[error("the node cannot tell whether the transaction is valid: try again, or another node")]
+    #[error("the node cannot tell whether the transaction is valid: try again, or use another node")]
     UnknownValidity,
     /// Code 1012.
     #[error(
-        "the node has banned this transaction for a while, since it was invalid before: build it anew in some minutes"
+        "the node has banned this transaction for a while, because it was invalid before: build it again in a few minutes"
     )]
     Banned,
     /// Code 1013.
@@ -168,14 +170,14 @@ pub enum Refusal {
     NonceTaken,
     /// Codes 1015, 1016 and 1018.
     #[error(
-        "the node's pool is full, or does not take the transaction: try again in some blocks, or another node"
+        "the node's pool is full, or does not accept the transaction: try again in a few blocks, or use another node"
     )]
     PoolFull,
     /// Code 1001 and 1002.
     #[error("the node cannot read the transaction: this program and the chain disagree, look for an update")]
     Unreadable,
 
-    // Whatever else.
+    // All other refusals.
     /// Another number of the runtime in the pool.
     #[error("the chain's pool refuses the transaction with its own code {0} (code 1010, Custom error: {0})")]
     OtherCustom(u8),
@@ -184,7 +186,7 @@ pub enum Refusal {
     OtherPool {
         /// The JSON-RPC code.
         code: i32,
-        /// What the node says.
+        /// The node's message.
         message: String,
     },
     /// Another error of a pallet.
@@ -200,12 +202,12 @@ pub enum Refusal {
     OtherDispatch(String),
 }
 
-/// When trying again may help.
+/// The time when a retry may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retry {
-    /// Not as it is: something must be changed first, here or by others.
+    /// Never: something must change first, here or at another party.
     Never,
-    /// At once, built anew.
+    /// At once, if the transaction is built again.
     Anew,
     /// In the next block.
     NextBlock,
@@ -218,7 +220,7 @@ pub enum Retry {
 }
 
 impl Refusal {
-    /// When trying the same again may help.
+    /// Returns the time when a retry of the same may help.
     pub fn retry(&self) -> Retry {
         match self {
             Self::WeightsTooSoon | Self::RateLimited => Retry::RateLimit,
@@ -236,7 +238,7 @@ impl Refusal {
         }
     }
 
-    /// May trying the same again help at some time?
+    /// Returns whether a retry of the same may help at some time.
     pub fn is_retryable(&self) -> bool {
         self.retry() != Retry::Never
     }

@@ -1,4 +1,4 @@
-//! Registration: a place on a subnet for a hotkey, paid for by its coldkey.
+//! Registration: a uid on a subnet for a hotkey, paid by its coldkey.
 
 use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use chain_metadata::{api, items::Kind};
@@ -8,31 +8,31 @@ use crate::{
     Call, Client, Event, Included, TransactionError, error::ReadError, refusal::Refusal, wallet::KeyPair,
 };
 
-/// How a registration went.
+/// The result of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// The hotkey has a new place.
+    /// The hotkey has been registered.
     New {
-        /// Its uid.
+        /// The new uid.
         uid: Uid,
-        /// What the coldkey paid for it, without the transaction's fee.
+        /// The price that the coldkey paid, without the transaction's fee.
         paid: Rao,
         /// The height of the block.
         height: Height,
         /// The hash of the block.
         block: BlockHash,
     },
-    /// The hotkey had a place already: nothing was sent, nothing was paid.
+    /// The hotkey was registered already: nothing was sent, nothing was paid.
     Already {
-        /// Its uid.
+        /// The uid.
         uid: Uid,
-        /// The block of its registration.
+        /// The block of the registration.
         since: Height,
     },
 }
 
 impl Registration {
-    /// The hotkey's uid.
+    /// Returns the hotkey's uid.
     pub fn uid(&self) -> Uid {
         match self {
             Self::New { uid, .. } | Self::Already { uid, .. } => *uid,
@@ -40,7 +40,7 @@ impl Registration {
     }
 }
 
-/// Why a hotkey was not registered.
+/// An error of registering a hotkey.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
     /// The price is above the cap. Nothing was sent.
@@ -58,31 +58,31 @@ pub enum RegisterError {
     /// The coldkey cannot pay. Nothing was sent.
     #[error("coldkey {coldkey} has {balance}, and registration costs {price}: send TAO to it")]
     BalanceTooLow {
-        /// Who pays.
+        /// The coldkey that pays.
         coldkey: Coldkey,
-        /// What it has.
+        /// Its balance.
         balance: Rao,
         /// The price now.
         price: Rao,
     },
-    /// The chain would refuse it. Nothing was sent.
+    /// The chain would refuse the registration. Nothing was sent.
     #[error("{0}")]
     Foreseen(Refusal),
     /// The transaction did not succeed.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
-    /// The hotkey is registered, but what the chain says about it cannot be read.
+    /// The hotkey is registered, but the result of the transaction cannot be read.
     #[error("transaction {} registered the hotkey, but its result cannot be read: {reason}", .included.hash)]
     Unread {
         /// The transaction.
         included: Box<Included>,
-        /// What is missing.
+        /// The missing part of the result.
         reason: String,
     },
 }
 
 impl RegisterError {
-    /// May the same be tried again later, with a chance to succeed?
+    /// Returns whether the same registration may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::PriceAboveCap { .. } => true,
@@ -99,7 +99,7 @@ impl From<ReadError> for RegisterError {
     }
 }
 
-/// What decides on a registration, after some block.
+/// The chain's state that decides on a registration, after some block.
 struct Standing {
     exists: bool,
     open: bool,
@@ -112,8 +112,8 @@ struct Standing {
 impl Client {
     /// Registers a hotkey on a subnet, for a price of at most `cap`. The coldkey signs and pays.
     ///
-    /// Where the runtime has `register_limit`, the chain itself keeps to the cap; elsewhere the price is checked just
-    /// before `burned_register` is sent, and may rise by the time it takes effect.
+    /// If the runtime has `register_limit`, the chain itself enforces the cap. Otherwise the price is
+    /// checked just before `burned_register` is sent, and it may rise before the call takes effect.
     pub async fn register(
         &self,
         netuid: Netuid,
@@ -184,7 +184,7 @@ impl Client {
         values.get(slot).map(Height)
     }
 
-    /// Somebody else's transaction for the same hotkey came first.
+    /// Returns the registration by another transaction for the same hotkey, which came first.
     async fn registered_meanwhile(
         &self,
         netuid: Netuid,
@@ -198,7 +198,7 @@ impl Client {
 }
 
 impl Standing {
-    /// What the chain would refuse, in the chain's order.
+    /// Checks for refusals beforehand, in the chain's order.
     fn check(&self, netuid: Netuid, coldkey: &Coldkey, cap: Rao) -> Result<(), RegisterError> {
         let foreseen = |refusal| Err(RegisterError::Foreseen(refusal));
         if netuid == Netuid(0) {
@@ -240,13 +240,14 @@ fn new_registration(
             Ok(Registration::New { uid, paid, height: included.height, block: included.block })
         }
         None => {
-            let reason = "there is no event SubtensorModule.NeuronRegistered of this hotkey".into();
+            let reason = "there is no event SubtensorModule.NeuronRegistered for this hotkey".into();
             Err(RegisterError::Unread { included: Box::new(included), reason })
         }
     }
 }
 
-/// What left an account in a transaction, beyond the fee: withdrawals, burns and transfers, less what came back.
+/// Returns the amount that left an account in a transaction, without the fee: withdrawals, burns and
+/// transfers, less the amounts that came back.
 fn paid(events: &[Event], account: &Coldkey) -> Rao {
     let account = account.0;
     let (mut left, mut returned) = (0u64, 0u64);

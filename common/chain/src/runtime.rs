@@ -1,4 +1,4 @@
-//! The live runtime: what it can do, how it spells its types, and how a transaction for it is signed.
+//! The live runtime: its items, its types, and the encoding of transactions for it.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use crate::{
     error::{ReadError, RequestError},
 };
 
-/// Which runtime a block was made by.
+/// The version of the runtime that made a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) spec: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Runtime {
     pub(crate) version: Version,
     pub(crate) report: Arc<Report>,
     pub(crate) metadata: ArcMetadata,
-    /// Encodes storage keys, calls and transactions; never talks to a node.
+    /// The encoder of storage keys, calls and transactions. It never talks to a node.
     pub(crate) offline: OfflineClientAtBlock<SubstrateConfig>,
 }
 
@@ -62,18 +62,18 @@ impl Runtime {
         Ok(Self { version, report, metadata, offline })
     }
 
-    /// An error if the live runtime does not have this item as we know it.
+    /// Checks that the live runtime has this item in the known form.
     pub(crate) fn require(&self, kind: Kind, pallet: &str, name: &str) -> Result<(), Unusable> {
         self.report.usable(kind, pallet, name)
     }
 
-    /// Does the live runtime have this item as we know it?
+    /// Returns whether the live runtime has this item in the known form.
     pub(crate) fn has(&self, kind: Kind, pallet: &str, name: &str) -> bool {
         self.require(kind, pallet, name).is_ok()
     }
 }
 
-/// The runtimes met so far. An upgrade adds one; blocks of before are still read with theirs.
+/// The runtimes seen so far. An upgrade adds one. Older blocks are still read with their own runtime.
 pub(crate) struct Runtimes {
     genesis: BlockHash,
     known: RwLock<Known>,
@@ -85,7 +85,7 @@ struct Known {
 }
 
 impl Runtimes {
-    /// Reads the runtime that the node's best block has.
+    /// Reads the runtime of the node's best block.
     pub(crate) async fn load(connection: &Connection, genesis: BlockHash) -> Result<Self, ReadError> {
         let version = fetch_version(connection, None).await?;
         let newest = Arc::new(fetch(connection, None, version, genesis).await?);
@@ -94,17 +94,17 @@ impl Runtimes {
         Ok(Self { genesis, known: RwLock::new(Known { by_spec, newest }) })
     }
 
-    /// The newest runtime seen.
+    /// Returns the newest runtime seen.
     pub(crate) fn newest(&self) -> Arc<Runtime> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).newest.clone()
     }
 
-    /// The runtime of this spec version, if it was met before.
+    /// Returns the runtime of this spec version, if it was seen before.
     pub(crate) fn known(&self, spec: u32) -> Option<Arc<Runtime>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).by_spec.get(&spec).cloned()
     }
 
-    /// The runtime of a block (of the best block without one), fetched if it was never met.
+    /// Returns the runtime of a block, or of the best block if `block` is `None`. Fetches it if it is new.
     pub(crate) async fn at(
         &self,
         connection: &Connection,
@@ -132,7 +132,7 @@ impl Runtimes {
 
 fn log_unusable(runtime: &Runtime) {
     for item in runtime.report.unusable() {
-        warn!(target: "chain", item = %item.item, status = %item.status, "the runtime differs");
+        warn!(target: "chain", item = %item.item, status = %item.status, "the runtime lacks this item, or has it in another form");
     }
 }
 
@@ -156,7 +156,7 @@ async fn fetch(
         .map_err(|error| ReadError::Metadata { spec_version: version.spec, reason: error.to_string() })
 }
 
-/// The newest metadata that both sides speak.
+/// Fetches the newest metadata version that both sides support.
 async fn fetch_metadata(connection: &Connection, at: Option<BlockHash>) -> Result<Vec<u8>, ReadError> {
     let at = at.map(|hash| H256(hash.0));
     for version in decode::VERSIONS {
@@ -164,7 +164,7 @@ async fn fetch_metadata(connection: &Connection, at: Option<BlockHash>) -> Resul
             return Ok(bytes);
         }
     }
-    // Nodes of before V15 have only this.
+    // Nodes from before metadata V15 have only this method.
     let answer = connection
         .read("state_getMetadata", move |node| async move { node.state_get_metadata(at).await })
         .await
@@ -190,9 +190,9 @@ async fn metadata_at_version(
     }
 }
 
-/// Tells apart what nodes say about blocks that they do not have, or no longer.
+/// Recognizes errors about blocks that the node does not have, or whose state it no longer has.
 pub(crate) fn explain(error: RequestError, at: Option<H256>) -> ReadError {
-    /// `Client error` of the JSON-RPC methods `state_*`: the text alone says which.
+    /// `Client error` of the JSON-RPC methods `state_*`. Only its text tells which error it is.
     const STATE_CLIENT_ERROR: i32 = 4003;
     let (RequestError::Refused { code, .. }, Some(at)) = (&error, at) else {
         return error.into();

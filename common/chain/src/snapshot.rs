@@ -1,4 +1,4 @@
-//! The chain's state after one block: what may be read of it.
+//! The chain's state after one block.
 
 use base::{BlockHash, Coldkey, Netuid, Rao, UnixMillis};
 use chain_metadata::api;
@@ -10,9 +10,10 @@ use crate::{
     storage::{self, Batch, Values},
 };
 
-/// The chain's state after a block. Made by [`Client::at`]; each method says how many requests it sends.
+/// The chain's state after a block. Created by [`Client::at`]. The doc of each method says how many requests
+/// it sends.
 ///
-/// Nodes keep the state of a few hundred blocks only: [`ReadError::Pruned`] says that one is gone.
+/// Nodes keep the state of a few hundred blocks only. [`ReadError::Pruned`] means that the state is gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     client: &'a Client,
@@ -24,18 +25,18 @@ impl<'a> Snapshot<'a> {
         Self { client, block }
     }
 
-    /// The block.
+    /// Returns the hash of the block.
     pub fn block(&self) -> BlockHash {
         self.block
     }
 
-    /// The time that the block carries; 0 in the genesis block. One request.
+    /// Reads the time that the block carries; 0 in the genesis block. One request.
     pub async fn time(&self) -> Result<UnixMillis, ReadError> {
         let (now, values) = self.read(|batch| batch.add(api::storage().timestamp().now(), ())).await?;
         values.get(now).map(UnixMillis)
     }
 
-    /// What the account can spend. One request.
+    /// Reads the free balance of the account. One request.
     pub async fn balance(&self, coldkey: &Coldkey) -> Result<Rao, ReadError> {
         let (account, values) = self
             .read(|batch| batch.add(api::storage().system().account(), (AccountId32(coldkey.0),)))
@@ -43,7 +44,7 @@ impl<'a> Snapshot<'a> {
         Ok(Rao(values.get(account)?.data.free))
     }
 
-    /// Reads what `plan` asks for, in one request.
+    /// Reads the values that `plan` adds to the batch, in one request.
     pub(crate) async fn read<S>(
         &self,
         plan: impl Fn(&mut Batch<'_>) -> Result<S, ReadError>,
@@ -56,7 +57,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Refuses a subnet that does not exist.
+/// Returns an error if the subnet does not exist.
 pub(crate) fn require_subnet(exists: bool, netuid: Netuid) -> Result<(), ReadError> {
     match exists {
         true => Ok(()),

@@ -1,4 +1,5 @@
-//! Many storage values of one block in one request, decoded by the metadata of that block's own runtime.
+//! Reads many storage values of one block in one request. The metadata of the block's own runtime decodes
+//! them.
 
 use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
@@ -21,12 +22,12 @@ use crate::{
     runtime::{Runtime, Runtimes, explain},
 };
 
-/// The name of the only method used here.
+/// The only JSON-RPC method of this module.
 const METHOD: &str = "state_queryStorageAt";
-/// Keys of one request. A subnet of 256 neurons needs 512 at once.
+/// Most keys of one request. A subnet of 256 neurons needs 512 at once.
 const KEYS_PER_REQUEST: usize = 4096;
 
-/// A value that was asked for, to be taken out of [`Values`].
+/// The place of a requested value in [`Values`].
 pub(crate) struct Slot<V> {
     index: usize,
     pallet: &'static str,
@@ -49,7 +50,8 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Asks for the value at these keys. An error if the live runtime does not have the entry as we know it.
+    /// Adds the value at these keys to the request. Returns an error if the live runtime lacks the entry, or
+    /// has it in another form.
     pub(crate) fn add<K, V, P>(
         &mut self,
         address: StaticAddress<K, V, P>,
@@ -77,14 +79,14 @@ impl Batch<'_> {
         Ok(Slot { index: self.keys.len() - 1, pallet, entry, value: PhantomData })
     }
 
-    /// Asks for the bytes at a key that is the same in every runtime.
+    /// Adds the bytes at a key that is the same in every runtime.
     pub(crate) fn add_key(&mut self, key: Vec<u8>) -> Slot<()> {
         self.keys.push(key);
         Slot { index: self.keys.len() - 1, pallet: "raw", entry: "key", value: PhantomData }
     }
 
-    /// As [`Batch::add`], where the runtime may do without the entry. One that has it in another form is an error: it
-    /// must not pass for a runtime of before.
+    /// Adds a value like [`Batch::add`], or returns `None` if the runtime lacks the entry. An entry in
+    /// another form is an error: the runtime must not be taken for an older one.
     pub(crate) fn add_if_present<K, V, P>(
         &mut self,
         address: StaticAddress<K, V, P>,
@@ -103,13 +105,13 @@ impl Batch<'_> {
     }
 }
 
-/// The list of items knows the names for as long as the program runs; an address only lends them.
+/// Returns the static names of an entry, from the list of items. An address only lends its names.
 fn static_names(pallet: &str, entry: &str) -> (&'static str, &'static str) {
     chain_metadata::items::find(Kind::Storage, pallet, entry)
         .map_or(("a pallet", "that is not listed"), |item| (item.pallet, item.name))
 }
 
-/// What a read has found.
+/// The values of a read.
 pub(crate) struct Values {
     pub(crate) runtime: Arc<Runtime>,
     at: BlockHash,
@@ -117,7 +119,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// The value, or the runtime's default where the chain has none.
+    /// Returns the value, or the runtime's default if the chain has no value.
     pub(crate) fn get<V: DecodeAsType>(&self, slot: Slot<V>) -> Result<V, ReadError> {
         match self.raw(slot) {
             Some(bytes) => self.decode(slot, bytes),
@@ -128,12 +130,12 @@ impl Values {
         }
     }
 
-    /// The value, if the chain has one.
+    /// Returns the value, if the chain has one.
     pub(crate) fn find<V: DecodeAsType>(&self, slot: Slot<V>) -> Result<Option<V>, ReadError> {
         self.raw(slot).map(|bytes| self.decode(slot, bytes)).transpose()
     }
 
-    /// The value's bytes, if the chain has one.
+    /// Returns the bytes of the value, if the chain has one.
     pub(crate) fn raw<V>(&self, slot: Slot<V>) -> Option<&[u8]> {
         self.bytes.get(slot.index)?.as_deref()
     }
@@ -166,10 +168,10 @@ impl Values {
     }
 }
 
-/// Reads what `plan` asks for at a block, in one request (for up to 4095 keys).
+/// Reads the values that `plan` adds to the batch, at a block, in one request (for up to 4095 keys).
 ///
-/// Which runtime made the block is read along: if it is not the one that the keys were made for, the plan is made again
-/// for the right one. That is how an upgrade of the runtime is noticed.
+/// The request also reads the version of the block's runtime. If the keys were made for another runtime, the
+/// plan runs again for the right one. This detects upgrades of the runtime.
 pub(crate) async fn read<S>(
     connection: &Connection,
     runtimes: &Runtimes,
@@ -200,7 +202,8 @@ pub(crate) async fn read<S>(
     }
 }
 
-/// The key of `System.LastRuntimeUpgrade`: every FRAME runtime writes its version there when it first runs.
+/// Returns the key of `System.LastRuntimeUpgrade`. Each FRAME runtime writes its version there when it first
+/// runs.
 fn last_runtime_upgrade() -> Vec<u8> {
     [twox_128(b"System"), twox_128(b"LastRuntimeUpgrade")].concat()
 }
@@ -209,7 +212,7 @@ fn spec_version(mut bytes: &[u8]) -> Option<u32> {
     Compact::<u32>::decode(&mut bytes).ok().map(|spec| spec.0)
 }
 
-/// The values at these keys, in their order.
+/// Reads the values at these keys, in the same order.
 async fn query(
     connection: &Connection,
     at: BlockHash,
@@ -232,7 +235,7 @@ async fn query(
         for key in keys {
             let value = found.remove(key).ok_or_else(|| RequestError::Unintelligible {
                 method: METHOD,
-                reason: format!("it says nothing about key 0x{}", hex::encode(key)),
+                reason: format!("it lacks key 0x{}", hex::encode(key)),
             })?;
             values.push(value);
         }

@@ -1,4 +1,4 @@
-//! A subnet's hyperparameters, and when its next epoch is.
+//! A subnet's hyperparameters, and the block of its next epoch.
 
 use base::{Height, Netuid, Rao};
 use chain_metadata::{
@@ -20,47 +20,48 @@ use crate::{
 /// The rules of a subnet, as its owner and the chain have set them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hyperparameters {
-    /// Blocks between epochs: an epoch each `tempo + 1` blocks, unless the chain's tempos are dynamic.
+    /// Blocks between epochs: there is an epoch every `tempo + 1` blocks, unless the chain's tempos are
+    /// dynamic.
     pub tempo: u16,
-    /// Most neurons.
+    /// Maximum number of neurons.
     pub max_uids: u16,
-    /// Most validator permits.
+    /// Maximum number of validator permits.
     pub max_validators: u16,
     /// Blocks during which a new neuron cannot be replaced.
     pub immunity_period: u16,
-    /// Fewest weights that `set_weights` accepts, where there are as many neurons.
+    /// Minimum number of weights that `set_weights` accepts, if the subnet has as many neurons.
     pub min_weights: u16,
     /// Largest share that one weight may have, of 65535.
     pub max_weight: u16,
-    /// Blocks between two `set_weights` of a hotkey.
+    /// Minimum number of blocks between two `set_weights` of a hotkey.
     pub weights_rate_limit: u64,
-    /// Least version key that `set_weights` accepts; 0 accepts all.
+    /// Minimum version key that `set_weights` accepts; 0 accepts all.
     pub weights_version: u64,
-    /// Must weights be committed first and revealed later? Then plain `set_weights` is refused.
+    /// Whether weights must be committed first and revealed later. If so, plain `set_weights` is refused.
     pub commit_reveal: bool,
-    /// Blocks after which a silent validator does not count.
+    /// Blocks without `set_weights` after which a validator does not count.
     pub activity_cutoff: u16,
     /// Majority of Yuma consensus, of 65535.
     pub kappa: u16,
-    /// How slowly bonds follow weights, of 1000000.
+    /// Smoothing of bonds, of 1000000: a larger value lets bonds follow weights more slowly.
     pub bonds_moving_average: u64,
     /// Penalty on bonds out of consensus, of 65535.
     pub bonds_penalty: u16,
-    /// Are Yuma's bonds of the third form?
+    /// Whether Yuma's bonds have the third form (Yuma 3).
     pub yuma3: bool,
-    /// Is registration open?
+    /// Whether registration is open.
     pub registration_open: bool,
-    /// Price of a registration now.
+    /// Current price of a registration.
     pub price: Rao,
-    /// Least price of a registration.
+    /// Minimum price of a registration.
     pub min_price: Rao,
-    /// Largest price of a registration.
+    /// Maximum price of a registration.
     pub max_price: Rao,
-    /// Least stake for `set_weights`, rao of stake weight; the subnet's owner is exempt.
+    /// Minimum stake for `set_weights`, in rao of stake weight. The subnet's owner is exempt.
     pub stake_threshold: u64,
 }
 
-/// Where each hyperparameter will be found.
+/// The slots of the hyperparameters.
 struct Slots {
     exists: Slot<bool>,
     tempo: Slot<u16>,
@@ -138,15 +139,17 @@ impl Slots {
 }
 
 impl Snapshot<'_> {
-    /// A subnet's hyperparameters. One request.
+    /// Reads a subnet's hyperparameters. One request.
     pub async fn hyperparameters(&self, netuid: Netuid) -> Result<Hyperparameters, ReadError> {
         let (slots, values) = self.read(|batch| Slots::plan(batch, netuid.0)).await?;
         slots.take(&values, netuid)
     }
 
-    /// The block at which the subnet's next epoch runs; `None` where none will. One or two requests.
+    /// Returns the block at which the subnet's next epoch runs, or `None` if there is no next epoch. One or
+    /// two requests.
     ///
-    /// Asks the runtime where it can answer. Runtimes that cannot have fixed tempos, whose rule is known.
+    /// Asks the runtime, if it can answer. Older runtimes cannot; they have fixed tempos, so the epoch is
+    /// computed.
     pub async fn next_epoch(&self, netuid: Netuid) -> Result<Option<Height>, ReadError> {
         const API: (&str, &str) = ("SubnetInfoRuntimeApi", "get_next_epoch_start_block");
         let client = self.client();
@@ -181,14 +184,15 @@ impl Snapshot<'_> {
     }
 }
 
-/// Is the runtime of before tempos could change? Those do not count epochs. Another form of what counts them, or metadata
-/// that describes no runtime APIs, does not make a runtime old.
+/// Returns whether the runtime is from before tempos could change. Such runtimes do not count epochs. A
+/// counter in another form, or metadata that describes no runtime APIs, does not make a runtime old.
 fn has_fixed_tempos(runtime: &Runtime) -> bool {
     let counter = runtime.require(Kind::Storage, "SubtensorModule", "SubnetEpochIndex");
     matches!(counter, Err(Unusable { why: Why::Absent, .. }))
 }
 
-/// The first epoch after `block` where tempos are fixed: the blocks at which `(block + netuid + 1) mod (tempo + 1)` is 0.
+/// Computes the first epoch after `block` for fixed tempos. Epochs run at the blocks at which
+/// `(block + netuid + 1) mod (tempo + 1)` is 0.
 ///
 /// Source: `blocks_until_next_epoch` of the chain's pallet, up to the runtimes that have
 /// `get_next_epoch_start_block`.
@@ -201,7 +205,7 @@ fn next_epoch_of_fixed_tempo(netuid: Netuid, tempo: u16, block: Height) -> Optio
     Some(Height(block.0 + period - phase))
 }
 
-/// The number of the epoch that a block is in, where tempos are fixed: the chain's `get_epoch_index` of then.
+/// Computes the number of a block's epoch for fixed tempos, like the `get_epoch_index` of older runtimes.
 pub(crate) fn epoch_of_fixed_tempo(netuid: Netuid, tempo: u16, block: Height) -> u64 {
     (block.0 + u64::from(netuid.0) + 1) / (u64::from(tempo) + 1)
 }

@@ -1,8 +1,8 @@
-//! Transactions, from signing to a finalized block.
+//! Transactions: signs them, sends them and follows them to a finalized block.
 //!
-//! Each is mortal, so that its fate is known at the latest when its era ends. Should the connection break, it is looked
-//! for in the blocks since; if it is not there, the very same bytes are sent again: their nonce lets them take effect
-//! only once.
+//! Each transaction is mortal, so its outcome is known when its era ends, at the latest. If the connection
+//! breaks, the transaction is searched for in the blocks since. If it is not there, the same bytes are sent
+//! again. Their nonce lets them take effect only once.
 
 mod search;
 
@@ -27,7 +27,7 @@ use crate::{
 };
 use search::{Search, Step};
 
-/// The hash of a transaction's bytes: how it is found on chain and in explorers.
+/// The hash of a transaction's bytes. It identifies the transaction on chain and in explorers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TransactionHash(pub [u8; 32]);
 
@@ -43,29 +43,29 @@ impl fmt::Debug for TransactionHash {
     }
 }
 
-/// A transaction that is in a finalized block, and succeeded.
+/// A transaction that succeeded in a finalized block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Included {
-    /// Its hash.
+    /// The hash of the transaction.
     pub hash: TransactionHash,
     /// The height of its block.
     pub height: Height,
     /// The hash of its block.
     pub block: BlockHash,
-    /// The block before: the state that it met there.
+    /// The hash of the block before: its state is the one that the block started from.
     pub parent: BlockHash,
-    /// Its place in the block.
+    /// The index of the transaction in the block.
     pub index: u32,
-    /// What it did, in the runtime's own events.
+    /// The runtime's events of the transaction.
     pub events: Vec<Event>,
 }
 
-/// Where a transaction was refused.
+/// The place where a transaction was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// By a node's pool: it is in no block, and cost nothing.
+    /// A node's pool: the transaction is in no block, and it cost nothing.
     Pool,
-    /// By the runtime, in this finalized block: its nonce is used, and a fee may have been paid.
+    /// The runtime, in this finalized block: the nonce is used, and a fee may have been paid.
     Block {
         /// The height of the block.
         height: Height,
@@ -74,67 +74,67 @@ pub enum Stage {
     },
 }
 
-/// Why a transaction did not succeed, or why that is not known.
+/// An error of a transaction: it did not succeed, or its outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
-    /// What must be known for it could not be read.
+    /// The data that the transaction needs cannot be read. Nothing was sent.
     #[error("nothing was sent: {0}")]
     Unsent(#[from] ReadError),
-    /// The live runtime does not take the call.
+    /// The live runtime does not accept the call. Nothing was sent.
     #[error("nothing was sent: {0}")]
     Call(#[from] CallError),
-    /// The chain refuses it.
+    /// The chain refuses the transaction.
     #[error("{refusal}{}", at_stage(.stage))]
     Refused {
-        /// Why.
+        /// The refusal.
         refusal: Refusal,
-        /// Where.
+        /// The place of the refusal.
         stage: Stage,
     },
-    /// Its era is over, and it is in no block.
+    /// The era of the transaction is over, and it is in no block.
     #[error(
-        "transaction {hash} is in no block up to {last}, when its era ended: it never took effect, send it anew"
+        "transaction {hash} is in no block up to {last}, when its era ended: it never took effect, send it again"
     )]
     Expired {
-        /// Its hash.
+        /// The hash of the transaction.
         hash: TransactionHash,
         /// The last block that could have held it.
         last: Height,
     },
-    /// We waited long enough.
+    /// The transaction was not finalized within the options' `transaction_timeout`.
     #[error(
         "transaction {hash} is not finalized yet; it may still take effect up to block {last}: look for it then"
     )]
     Unknown {
-        /// Its hash.
+        /// The hash of the transaction.
         hash: TransactionHash,
         /// The last block that can hold it.
         last: Height,
     },
-    /// It was sent, but the blocks since cannot be followed.
-    #[error("transaction {hash} was sent, but its fate (up to block {last}) cannot be read: {source}")]
+    /// The transaction was sent, but the blocks since cannot be followed.
+    #[error("transaction {hash} was sent, but its outcome (up to block {last}) cannot be read: {source}")]
     Unfollowed {
-        /// Its hash.
+        /// The hash of the transaction.
         hash: TransactionHash,
         /// The last block that can hold it.
         last: Height,
-        /// Why the blocks cannot be followed.
+        /// The error of following the blocks.
         source: Box<BlocksError>,
     },
-    /// It is in a block, but what it did there cannot be read.
-    #[error("transaction {hash} is in block {block}, but what it did cannot be read: {source}")]
+    /// The transaction is in a block, but its outcome there cannot be read.
+    #[error("transaction {hash} is in block {block}, but its outcome cannot be read: {source}")]
     Unread {
-        /// Its hash.
+        /// The hash of the transaction.
         hash: TransactionHash,
-        /// Its block.
+        /// The hash of its block.
         block: BlockHash,
-        /// Why not.
+        /// The error of reading the outcome.
         source: Box<ReadError>,
     },
 }
 
 impl TransactionError {
-    /// May the same call be sent again, with a chance to succeed, and without the risk that it takes effect twice?
+    /// Returns whether the same call may be sent again: it may succeed then, and it cannot take effect twice.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unsent(error) => error.is_retryable(),
@@ -144,7 +144,7 @@ impl TransactionError {
         }
     }
 
-    /// The chain's refusal, if that is what it is.
+    /// Returns the chain's refusal, if the error is one.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal),
@@ -165,8 +165,8 @@ type Statuses = RpcSubscription<TransactionStatus<H256>>;
 impl Client {
     /// Signs a call, sends it, and waits until it is finalized.
     ///
-    /// No check is made beforehand: what is wrong, the chain says. Calls of one account may be sent from several tasks at
-    /// once; they take effect in the order in which they are sent.
+    /// Makes no check beforehand: the chain itself refuses a wrong call. Several tasks may send calls of one
+    /// account at once. The calls take effect in the order in which they are sent.
     pub async fn submit(&self, call: &Call, key: &KeyPair) -> Result<Included, TransactionError> {
         let turn = self.nonces().turn(key.public()).await;
         let (signed, nonce) = self.prepare(call, key, &turn).await?;
@@ -175,7 +175,8 @@ impl Client {
         if let Err(SendError::Refused(refusal)) = statuses {
             return Err(TransactionError::Refused { refusal, stage: Stage::Pool });
         }
-        // A node that is merely unwell may have taken it all the same: that is followed, and sent again.
+        // After any other error the node may still have accepted the transaction. Follow it, and send it
+        // again.
         if let Err(SendError::Request(error @ RequestError::Refused { .. })) = &statuses
             && !error.is_retryable()
         {
@@ -231,10 +232,10 @@ enum SendError {
     Request(RequestError),
 }
 
-/// How watching a transaction on one node ended.
+/// The result of watching a transaction on one node.
 enum Watched {
     Finalized(BlockHash),
-    /// The node has nothing more to say, or cannot be heard any more.
+    /// The node sends no more updates, for this reason.
     Lost(&'static str),
 }
 
@@ -252,7 +253,7 @@ impl Signed {
         })
     }
 
-    /// Waits for the end: through the node's own messages while there are any, through the blocks otherwise.
+    /// Waits for the outcome: in the node's own updates while there are any, in the blocks otherwise.
     async fn follow(
         self,
         client: &Client,
@@ -265,7 +266,7 @@ impl Signed {
                 match self.watch(client, statuses).await {
                     Watched::Finalized(block) => return self.included(client, block).await,
                     Watched::Lost(reason) => {
-                        warn!(target: "chain", hash = %self.hash, reason, "looking for the transaction in the blocks");
+                        warn!(target: "chain", hash = %self.hash, reason, "searching the blocks for the transaction");
                     }
                 }
             }
@@ -288,12 +289,12 @@ impl Signed {
                     return Watched::Lost("the pool finds it invalid now");
                 }
                 Ok(Some(Ok(TransactionStatus::Usurped(_)))) => {
-                    return Watched::Lost("another one took its nonce");
+                    return Watched::Lost("another transaction took its nonce");
                 }
                 Ok(Some(Ok(TransactionStatus::FinalityTimeout(_)))) => return Watched::Lost("finality lags"),
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(_)) | None) => return Watched::Lost("the connection broke"),
-                Err(_) => return Watched::Lost("the node says nothing"),
+                Err(_) => return Watched::Lost("the node sends no updates"),
             }
         }
     }
@@ -302,12 +303,12 @@ impl Signed {
         TransactionError::Unfollowed { hash: self.hash, last: self.last, source: Box::new(source) }
     }
 
-    /// Where in the block it is, and what it did there.
+    /// Reads the place of the transaction in the block, and its outcome.
     async fn included(&self, client: &Client, block: BlockHash) -> Result<Included, TransactionError> {
         let unread = |source| TransactionError::Unread { hash: self.hash, block, source: Box::new(source) };
         let body = until_answered(|| outcome::body(client, block)).await.map_err(unread)?;
         let Some(index) = body.position(&self.bytes) else {
-            let reason = "the node says that the transaction is there, but it is not".to_string();
+            let reason = "the block lacks the transaction that the node reported in it".to_string();
             let method = "chain_getBlock";
             return Err(unread(RequestError::Unintelligible { method, reason }.into()));
         };
@@ -322,15 +323,15 @@ impl Signed {
     }
 }
 
-/// Reads until the answer is there, or cannot be had: by now the transaction is sent, and its fate matters more than time.
-/// How long that may take, [`Client::submit`] bounds.
+/// Reads until there is an answer or an error that is not retryable. The transaction has been sent, so its
+/// outcome matters more than time. [`Client::submit`] bounds the time.
 async fn until_answered<T, F>(read: impl Fn() -> F) -> Result<T, ReadError>
 where
     F: Future<Output = Result<T, ReadError>>,
 {
     loop {
         match read().await {
-            Err(error) if error.is_retryable() => warn!(target: "chain", %error, "asking again"),
+            Err(error) if error.is_retryable() => warn!(target: "chain", %error, "reading again"),
             answer => return answer,
         }
     }

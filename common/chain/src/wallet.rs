@@ -6,9 +6,10 @@
 //!                           hotkeys/HOTKEY     a hotkey's secret, plain JSON, mode 0600
 //! ```
 //!
-//! Nothing here writes to them. Secrets are never printed. A key file's bytes, the strings taken out of it, passwords and
-//! keys are wiped from memory when dropped. Not wiped are what the JSON parser sets aside for a string with escapes (no
-//! tool writes a phrase or a key so), and what the system has swapped out.
+//! This module only reads wallets. It never prints secrets. The bytes of a key file, the strings taken out
+//! of it, passwords and keys are wiped from memory when they are dropped. Two kinds of copies are not wiped:
+//! the JSON parser's buffer for a string with escapes (no tool writes a phrase or a key with escapes), and
+//! memory that the system has swapped out.
 
 mod keypair;
 mod nacl;
@@ -27,10 +28,10 @@ use zeroize::Zeroizing;
 
 pub use keypair::KeyPair;
 
-/// Why a key could not be had.
+/// An error of reading a key from a wallet.
 #[derive(Debug, thiserror::Error)]
 pub enum WalletError {
-    /// Not one of the keys that everybody knows.
+    /// The name is not that of a well-known development key.
     #[error("`{0}` is not a development key: those begin with //, like //Alice")]
     NotADevelopmentKey(String),
     /// The name would lead out of the wallets' folder.
@@ -39,57 +40,57 @@ pub enum WalletError {
     /// There is no such file.
     #[error("there is no {what} at {}: check the names, or create it with `btcli wallet create`", .path.display())]
     Missing {
-        /// What should be there.
+        /// The kind of file that is missing.
         what: &'static str,
-        /// Where.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The system does not let us read it.
-    #[error("{} cannot be read: {source}", .path.display())]
+    /// The operating system refuses to read the file.
+    #[error("cannot read {}: {source}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Others may read the secret.
+    /// Other users may read the secret.
     #[error("{} can be read by other users (mode {mode:04o}): protect it with `chmod 600 {}`", .path.display(), .path.display())]
     Mode {
         /// The file.
         path: PathBuf,
-        /// Its permissions.
+        /// The permissions of the file.
         mode: u32,
     },
-    /// What is in it is no key that can be used.
+    /// The file holds no usable key.
     #[error("{}: {source}", .path.display())]
     KeyFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong; it repeats nothing of the file.
+        /// The fault. It repeats nothing of the file's contents.
         source: KeyFileError,
     },
-    /// Encrypted, and no password was given.
+    /// The file is encrypted, and no password was given.
     #[error("{} is encrypted: give its password", .path.display())]
     NeedsPassword {
         /// The file.
         path: PathBuf,
     },
-    /// The password does not open it.
+    /// The password does not decrypt the file.
     #[error("the password does not open {}", .path.display())]
     WrongPassword {
         /// The file.
         path: PathBuf,
     },
-    /// Phrase, seed or private key make no key.
-    #[error("the {field} in {} makes no key: the file is damaged, restore it from the phrase", .path.display())]
+    /// The phrase, seed or private key is not a valid key.
+    #[error("the {field} in {} is not a valid key: the file is damaged, restore it from the phrase", .path.display())]
     BadSecret {
         /// The file.
         path: PathBuf,
-        /// Which of the three.
+        /// The name of the field.
         field: &'static str,
     },
-    /// The secret is that of another account than the file says.
-    #[error("{} says {stated}, but its secret is that of {found}: the file was tampered with, or mixed up", .path.display())]
+    /// The secret belongs to another account than the file states.
+    #[error("{} says {stated}, but its secret belongs to {found}: the file was modified, or mixed up", .path.display())]
     Mismatch {
         /// The file.
         path: PathBuf,
@@ -107,24 +108,25 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    /// Where Bittensor keeps wallets: `.bittensor/wallets` in the user's home folder.
+    /// Returns the folder in which Bittensor keeps wallets: `.bittensor/wallets` in the user's home folder.
     pub fn default_root(home: &Path) -> PathBuf {
         home.join(".bittensor").join("wallets")
     }
 
-    /// The wallet of this name. Nothing is read yet.
+    /// Opens the wallet of this name. Reads nothing yet.
     pub fn new(root: &Path, name: &str) -> Result<Self, WalletError> {
         Ok(Self { folder: root.join(plain_name(name)?) })
     }
 
-    /// A hotkey, from its plain file.
+    /// Reads a hotkey from its plain file.
     pub fn hotkey(&self, name: &str) -> Result<KeyPair, WalletError> {
         let path = self.folder.join("hotkeys").join(plain_name(name)?);
         let bytes = read(&path, "hotkey", Access::Secret)?;
         open(&path, bytes, None)
     }
 
-    /// A hotkey's account, from its public file `hotkeys/NAMEpub.txt`; from the hotkey's own file where there is none.
+    /// Reads a hotkey's account from its public file `hotkeys/NAMEpub.txt`, or from the hotkey's own file if
+    /// there is no public file.
     pub fn hotkey_public(&self, name: &str) -> Result<Hotkey, WalletError> {
         let path = self.folder.join("hotkeys").join(format!("{}pub.txt", plain_name(name)?));
         match read(&path, "public hotkey", Access::Public) {
@@ -134,15 +136,15 @@ impl Wallet {
         }
     }
 
-    /// The coldkey. An encrypted file needs the password; opening it takes some seconds and 512 MiB of memory, as
-    /// Bittensor has it, so that it is better done on a thread of its own.
+    /// Reads the coldkey. An encrypted file needs the password. Its decryption takes a few seconds and 512
+    /// MiB of memory (Bittensor's parameters), so call this on a separate thread.
     pub fn coldkey(&self, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
         let path = self.folder.join("coldkey");
         let bytes = read(&path, "coldkey", Access::Secret)?;
         open(&path, bytes, password)
     }
 
-    /// The coldkey's account, from its public file.
+    /// Reads the coldkey's account from its public file.
     pub fn coldkey_public(&self) -> Result<Coldkey, WalletError> {
         let path = self.folder.join("coldkeypub.txt");
         let bytes = read(&path, "public coldkey", Access::Public)?;
@@ -158,12 +160,12 @@ fn plain_name(name: &str) -> Result<&str, WalletError> {
     }
 }
 
-/// The account that a public key file states.
+/// Returns the account that a public key file states.
 fn account(path: &Path, bytes: &[u8]) -> Result<Hotkey, WalletError> {
     KeyFile::parse(bytes).and_then(|file| file.account()).map_err(in_file(path))
 }
 
-/// Turns a key file's bytes into the key.
+/// Decodes a key file's bytes, and decrypts them if necessary.
 fn open(path: &Path, bytes: Zeroizing<Vec<u8>>, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
     let sealed = match KeyFile::read(&bytes).map_err(in_file(path))? {
         Contents::Plain(file) => return key_pair(path, &file),
@@ -175,10 +177,11 @@ fn open(path: &Path, bytes: Zeroizing<Vec<u8>>, password: Option<&Secret>) -> Re
     key_pair(path, &KeyFile::parse(&plain).map_err(in_file(path))?)
 }
 
-/// The key that a file's secrets make, checked against the account that it states.
+/// Returns the key of a file's secrets, after a check against the account that the file states.
 fn key_pair(path: &Path, file: &KeyFile) -> Result<KeyPair, WalletError> {
     let secrets = file.secrets().map_err(in_file(path))?;
-    // Some versions of the reference write seeds that they cannot read themselves: the next one may do.
+    // Some versions of `bittensor-wallet` write seeds that they cannot read themselves. The next secret may
+    // work.
     let key = secrets.iter().find_map(|secret| KeyPair::of(secret.material.as_ref()?));
     let key = key.ok_or_else(|| WalletError::BadSecret { path: path.into(), field: secrets[0].field })?;
     match file.stated() {
@@ -204,7 +207,7 @@ fn read(path: &Path, what: &'static str, access: Access) -> Result<Zeroizing<Vec
         io::ErrorKind::NotFound => WalletError::Missing { what, path: path.into() },
         _ => WalletError::Unreadable { path: path.into(), source },
     };
-    // Opening a pipe would wait for somebody to write into it.
+    // Opening a pipe would wait for a writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::other("it is not a regular file")));
     }
@@ -212,7 +215,7 @@ fn read(path: &Path, what: &'static str, access: Access) -> Result<Zeroizing<Vec
     if access == Access::Secret {
         check_mode(path, &file.metadata().map_err(unreadable)?)?;
     }
-    // Room for all of it at once: growing would leave copies of the secret behind.
+    // Allocate the full size at once: growing would leave copies of the secret in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)

@@ -1,4 +1,4 @@
-//! Setting weights: what a validator thinks of the miners.
+//! Sets a validator's weights on the miners.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{
     wallet::KeyPair,
 };
 
-/// Why weights were not set.
+/// An error of setting weights.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
     /// No weight is above 0.
@@ -23,34 +23,35 @@ pub enum WeightsError {
          wait until then"
     )]
     TooSoon {
-        /// The block of the last weights, or of the registration if that was later: the chain counts from either.
+        /// The block of the last weights, or of the registration if it was later. The chain counts from the
+        /// later one.
         last: Height,
         /// The first block in which weights may be set again.
         next: Height,
     },
-    /// The subnet demands a newer version key. Nothing was sent.
+    /// The subnet requires a newer version key. Nothing was sent.
     #[error(
-        "version key {given} is older than the {demanded} that subnet {netuid} demands: update this program"
+        "version key {given} is older than the {demanded} that subnet {netuid} requires: update this program"
     )]
     VersionKeyTooOld {
         /// The subnet.
         netuid: Netuid,
-        /// Ours.
+        /// The version key of this program.
         given: u64,
-        /// The subnet's.
+        /// The minimum version key of the subnet.
         demanded: u64,
     },
     /// There are too few weights. Nothing was sent.
-    #[error("{given} weights are fewer than the {least} that subnet {netuid} demands: add uids of weight 0")]
+    #[error("{given} weights are fewer than the {least} that subnet {netuid} requires: add uids of weight 0")]
     TooFew {
         /// The subnet.
         netuid: Netuid,
-        /// How many there are.
+        /// The number of weights.
         given: usize,
-        /// How many there must be.
+        /// The minimum number of weights.
         least: usize,
     },
-    /// The chain would refuse it. Nothing was sent.
+    /// The chain would refuse the weights. Nothing was sent.
     #[error("{0}")]
     Foreseen(Refusal),
     /// The transaction did not succeed.
@@ -58,25 +59,25 @@ pub enum WeightsError {
     Transaction(#[from] TransactionError),
     /// The transaction succeeded, but the chain holds other weights.
     #[error(
-        "transaction {} succeeded, but in block {} the chain holds other weights of uid {uid} than were sent: \
+        "transaction {} succeeded, but in block {} the chain holds other weights for uid {uid} than were sent: \
          another program signs with this hotkey, or the chain has changed its rules", .included.hash, .included.height
     )]
     NotAsSent {
         /// The transaction.
         included: Box<Included>,
-        /// Whose weights.
+        /// The uid of the signer.
         uid: Uid,
-        /// What was sent, scaled.
+        /// The weights that were sent, scaled.
         sent: Row,
-        /// What the chain holds.
+        /// The weights that the chain holds.
         found: Row,
-        /// The block of the last weights, as the chain has it.
+        /// The block of the last weights, according to the chain.
         last_update: Height,
     },
 }
 
 impl WeightsError {
-    /// May the same be tried again later, with a chance to succeed?
+    /// Returns whether the same weights may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::TooSoon { .. } => true,
@@ -95,9 +96,10 @@ impl From<ReadError> for WeightsError {
     }
 }
 
-/// Scales weights so that the largest is 65535, as the chain does with what it is sent; what is sent so stays as it is.
+/// Scales weights so that the largest is 65535. The chain scales the weights that it receives in the same
+/// way, so it leaves scaled weights unchanged.
 ///
-/// Rounds to the nearest, halves up. `None` if no weight is above 0.
+/// Rounds to the nearest integer, halves up. Returns `None` if no weight is above 0.
 pub fn scale_to_max(weights: &[(Uid, u16)]) -> Option<Row> {
     let max = weights.iter().map(|(_, weight)| *weight).max().filter(|max| *max > 0)?;
     let (max, top) = (u32::from(max), u32::from(u16::MAX));
@@ -108,13 +110,13 @@ pub fn scale_to_max(weights: &[(Uid, u16)]) -> Option<Row> {
     Some(weights.iter().map(|(uid, weight)| (*uid, scaled(*weight))).collect())
 }
 
-/// What decides on setting weights, after some block.
+/// The chain's state that decides on setting weights, after some block.
 struct Standing {
-    /// The height of the block in which the transaction can be at the earliest.
+    /// The height of the earliest block that can hold the transaction.
     next_block: Height,
     neurons: u16,
     uid: Option<Uid>,
-    /// Owns the hotkey the subnet? Then it may set weights without a permit.
+    /// Whether the hotkey is the subnet owner's. If so, it may set weights without a permit.
     owner: bool,
     permits: Vec<bool>,
     last_updates: Vec<u64>,
@@ -124,8 +126,9 @@ struct Standing {
 impl Client {
     /// Sets the weights of the signer's hotkey on a subnet, and checks on chain that they are set.
     ///
-    /// `weights` are relative: they are scaled so that the largest is 65535. What can be known beforehand is checked
-    /// before anything is sent: commit-reveal, registration, version key, rate limit, permit, and the weights themselves.
+    /// `weights` are relative: they are scaled so that the largest is 65535. Checks the chain's rules before
+    /// it sends anything: commit-reveal, registration, version key, rate limit, permit, and the weights
+    /// themselves.
     pub async fn set_weights(
         &self,
         netuid: Netuid,
@@ -142,7 +145,7 @@ impl Client {
         self.check_weights(netuid, uid, scaled, included).await
     }
 
-    /// The first block in which this hotkey may set weights again. Four requests.
+    /// Returns the first block in which this hotkey may set weights again. Five requests.
     pub async fn next_weights(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<Height, WeightsError> {
         let standing = self.weights_standing(netuid, hotkey).await?;
         let uid = standing.uid.ok_or(WeightsError::Foreseen(Refusal::NotRegistered))?;
@@ -214,13 +217,13 @@ impl Client {
     }
 }
 
-/// The weights above 0, whatever their order.
+/// Returns the weights above 0, in any order.
 fn entries(row: &Row) -> BTreeSet<(Uid, u16)> {
     row.iter().copied().filter(|(_, weight)| *weight > 0).collect()
 }
 
 impl Standing {
-    /// What the chain would refuse, in the chain's order; the signer's uid if nothing.
+    /// Checks for refusals beforehand, in the chain's order. Returns the signer's uid.
     fn check(&self, netuid: Netuid, weights: &Row, version_key: u64) -> Result<Uid, WeightsError> {
         let foreseen = |refusal| Err(WeightsError::Foreseen(refusal));
         if netuid == Netuid(0) {
@@ -258,8 +261,8 @@ impl Standing {
         Ok(uid)
     }
 
-    /// The block of the last weights or of the registration, and the first in which weights may be set; `None` for
-    /// neurons of the genesis block that never set any.
+    /// Returns the block of the last weights or of the registration, and the first block in which weights
+    /// may be set. Returns `None` for neurons of the genesis block that have never set weights.
     fn next_weights(&self, uid: Uid) -> Option<(Height, Height)> {
         let last = self.last_updates.get(usize::from(uid.0)).copied().filter(|last| *last > 0)?;
         Some((Height(last), Height(last.saturating_add(self.rules.weights_rate_limit))))
@@ -343,12 +346,12 @@ mod tests {
         let old = standing().check(Netuid(3), &row(&[(1, 5), (2, 6)]), 6).unwrap_err();
         assert_eq!(
             old.to_string(),
-            "version key 6 is older than the 7 that subnet 3 demands: update this program"
+            "version key 6 is older than the 7 that subnet 3 requires: update this program"
         );
         let few = check(&standing(), &[(1, 5)]).unwrap_err();
         assert_eq!(
             few.to_string(),
-            "1 weights are fewer than the 2 that subnet 3 demands: add uids of weight 0"
+            "1 weights are fewer than the 2 that subnet 3 requires: add uids of weight 0"
         );
     }
 

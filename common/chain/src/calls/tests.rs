@@ -1,4 +1,4 @@
-//! Against the bytes that Bittensor's own SDK makes at spec 461.
+//! Compares transactions with the bytes of Bittensor's own SDK at spec 461.
 
 use base::commitment::Field;
 use sp_core::{Pair, sr25519};
@@ -8,7 +8,7 @@ use crate::golden::{self, bytes};
 
 const BIRTH: &str = "0xd9f2d5c7e6b387e32b3f41d7808094cc966fbbbbd4709d96471c52d9b1a2b2aa";
 
-/// The terms of the SDK's second transaction: nonce 11, valid for 64 blocks from block 66.
+/// Returns the terms of the SDK's second transaction: nonce 11, valid for 64 blocks from block 66.
 fn terms() -> Terms {
     Terms { nonce: 11, era: 64, anchor: (Height(66), BIRTH.parse().unwrap()) }
 }
@@ -31,7 +31,7 @@ fn weights() -> Call {
     Call::SetWeights { netuid: Netuid(1), uids: vec![0, 1], weights: vec![100, 200], version_key: 0 }
 }
 
-/// A signed transaction taken apart: account, signature, extensions with call.
+/// Splits a signed transaction into account, signature, and extensions with the call.
 fn take_apart(signed: &[u8]) -> ([u8; 32], [u8; 64], Vec<u8>) {
     use parity_scale_codec::Decode;
     let body = Vec::<u8>::decode(&mut &signed[..]).unwrap();
@@ -85,7 +85,7 @@ fn a_call_that_the_runtime_lacks_is_named() {
     assert!(text.starts_with("call SubtensorModule.register_limit cannot be used"), "{text}");
 }
 
-/// Every kind of field that we may write, read back by the runtime's own types.
+/// Checks each kind of field that Muster may write: the runtime's own types read it back.
 #[test]
 fn commitments_are_written_as_the_runtime_reads_them() {
     let runtime = golden::runtime_461();

@@ -1,9 +1,9 @@
-//! Refusals by the runtime, in a block.
+//! Decodes refusals by the runtime, in a block.
 
 use super::Refusal;
 
 impl Refusal {
-    /// The refusal that a pallet's error means. Unknown ones keep their names.
+    /// Returns the refusal for a pallet's error. An unknown error keeps its name.
     pub fn from_pallet(pallet: &str, name: &str) -> Self {
         let known = match pallet {
             "SubtensorModule" => subtensor(name),
@@ -61,17 +61,17 @@ fn commitments(name: &str) -> Option<Refusal> {
 mod tests {
     use super::*;
 
-    /// Each error of the chain that our calls can meet, with what a user reads.
+    /// Each error of the chain that our calls can meet, with its message for the user.
     const TABLE: &[(&str, &str, &str)] = &[
         (
             "SubtensorModule",
             "CanNotSetRootNetworkWeights",
-            "weights cannot be set on the root network (netuid 0): name the subnet",
+            "cannot set weights on the root network (netuid 0): name the subnet",
         ),
         (
             "SubtensorModule",
             "WeightVecNotEqualSize",
-            "there are not as many weights as uids: give one weight for each uid",
+            "the numbers of weights and uids differ: give one weight for each uid",
         ),
         (
             "SubtensorModule",
@@ -81,7 +81,7 @@ mod tests {
         (
             "SubtensorModule",
             "UidsLengthExceedUidsInSubNet",
-            "there are more weights than the subnet has neurons: read the metagraph anew",
+            "there are more weights than the subnet has neurons: read the metagraph again",
         ),
         (
             "SubtensorModule",
@@ -91,12 +91,12 @@ mod tests {
         (
             "SubtensorModule",
             "NotEnoughStakeToSetWeights",
-            "the hotkey has less stake than the subnet demands of who sets weights: add stake, or get delegations",
+            "the hotkey has too little stake to set weights on this subnet: add stake, or get delegations",
         ),
         (
             "SubtensorModule",
             "IncorrectWeightVersionKey",
-            "the subnet demands a newer version key: update this program, as the subnet's owner asks",
+            "the subnet requires a newer version key: update this program, as the subnet's owner asks",
         ),
         (
             "SubtensorModule",
@@ -106,13 +106,13 @@ mod tests {
         (
             "SubtensorModule",
             "NeuronNoValidatorPermit",
-            "the hotkey has no validator permit: only the validators with the most stake may weigh others",
+            "the hotkey has no validator permit: only the validators with the most stake may set weights on others",
         ),
-        ("SubtensorModule", "DuplicateUids", "a uid is weighed twice: give each uid once"),
+        ("SubtensorModule", "DuplicateUids", "a uid has two weights: give each uid once"),
         (
             "SubtensorModule",
             "UidVecContainInvalidOne",
-            "a weighed uid is not on the subnet: read the metagraph anew",
+            "a uid with a weight is not on the subnet: read the metagraph again",
         ),
         (
             "SubtensorModule",
@@ -127,12 +127,12 @@ mod tests {
         (
             "SubtensorModule",
             "CommitRevealEnabled",
-            "the subnet demands commit-reveal: plain weights are not accepted, they must be committed first",
+            "the subnet requires commit-reveal: it does not accept plain weights, commit them first",
         ),
         (
             "SubtensorModule",
             "RegistrationNotPermittedOnRootSubnet",
-            "nobody registers on the root network (netuid 0) in this way: name the subnet",
+            "this call cannot register on the root network (netuid 0): name the subnet",
         ),
         ("SubtensorModule", "SubnetNotExists", "the subnet does not exist: check the netuid"),
         (
@@ -178,17 +178,17 @@ mod tests {
         (
             "SubtensorModule",
             "TxRateLimitExceeded",
-            "the chain's rate limit for this call has not passed: for weights wait WeightsSetRateLimit blocks since the last",
+            "the chain's rate limit for this call has not passed: for weights, wait WeightsSetRateLimit blocks after the last ones",
         ),
         (
             "SubtensorModule",
             "ColdkeySwapAnnounced",
-            "the coldkey is being swapped for another: it can do nothing until that is over",
+            "the coldkey is being swapped for another: wait until the swap is over",
         ),
         (
             "SubtensorModule",
             "InputLengthsUnequal",
-            "the lists of the call are not equally long: give one entry of each per item",
+            "the lists of the call have different lengths: give one entry of each per item",
         ),
         (
             "Commitments",
@@ -198,7 +198,7 @@ mod tests {
         (
             "Commitments",
             "TooManyFieldsInCommitmentInfo",
-            "the commitment has more fields than the chain takes: give at most 3",
+            "the commitment has more fields than the chain accepts: give at most 3",
         ),
         (
             "Commitments",

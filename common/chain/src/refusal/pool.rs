@@ -1,12 +1,12 @@
-//! Refusals by a node's pool, before any block.
+//! Decodes refusals by a node's pool, before any block.
 //!
-//! Codes: `sc-rpc-api`'s `author` errors. The texts that come with 1010 are those of `sp-runtime`'s `InvalidTransaction`,
-//! the numbers in `Custom error: n` those of the chain's `CustomTransactionError`.
+//! The codes are `sc-rpc-api`'s `author` errors. The texts of code 1010 come from `sp-runtime`'s
+//! `InvalidTransaction`, and the numbers in `Custom error: n` from the chain's `CustomTransactionError`.
 
 use super::Refusal;
 
 impl Refusal {
-    /// The refusal that a JSON-RPC error means, if it is one of the pool.
+    /// Returns the refusal for a JSON-RPC error, if the error comes from the pool.
     pub fn from_pool(code: i32, message: &str, data: Option<&str>) -> Option<Self> {
         Some(match code {
             1001 | 1002 => Self::Unreadable,
@@ -73,19 +73,19 @@ mod tests {
     use super::*;
     use crate::refusal::Retry;
 
-    /// Each answer of the pool that our calls can meet: code, data, when to retry, what a user reads.
+    /// Each answer of the pool that our calls can meet: code, data, time of a retry, message for the user.
     const TABLE: &[(i32, &str, Retry, &str)] = &[
         (
             1010,
             "Custom error: 0",
             Retry::Later,
-            "the coldkey is being swapped for another: it can do nothing until that is over",
+            "the coldkey is being swapped for another: wait until the swap is over",
         ),
         (
             1010,
             "Custom error: 1",
             Retry::Never,
-            "the hotkey has less stake than the subnet demands of who sets weights: add stake, or get delegations",
+            "the hotkey has too little stake to set weights on this subnet: add stake, or get delegations",
         ),
         (
             1010,
@@ -99,7 +99,7 @@ mod tests {
             1010,
             "Custom error: 6",
             Retry::RateLimit,
-            "the chain's rate limit for this call has not passed: for weights wait WeightsSetRateLimit blocks since the last",
+            "the chain's rate limit for this call has not passed: for weights, wait WeightsSetRateLimit blocks after the last ones",
         ),
         (
             1010,
@@ -111,13 +111,13 @@ mod tests {
             1010,
             "Custom error: 18",
             Retry::Never,
-            "the lists of the call are not equally long: give one entry of each per item",
+            "the lists of the call have different lengths: give one entry of each per item",
         ),
         (
             1010,
             "Custom error: 19",
             Retry::Never,
-            "a weighed uid is not on the subnet: read the metagraph anew",
+            "a uid with a weight is not on the subnet: read the metagraph again",
         ),
         (
             1010,
@@ -141,25 +141,25 @@ mod tests {
             1010,
             "Transaction is outdated",
             Retry::Anew,
-            "the transaction is outdated: its nonce is used, or its era is over; build it anew",
+            "the transaction is outdated: its nonce is used, or its era is over; build it again",
         ),
         (
             1010,
             "Transaction will be valid in the future",
             Retry::Anew,
-            "the nonce is too far ahead: an earlier transaction of the account is missing; build it anew",
+            "the nonce is too far ahead: an earlier transaction of the account is missing; build it again",
         ),
         (
             1010,
             "Transaction has a bad signature",
             Retry::Anew,
-            "the signature does not fit: the runtime may have been upgraded just now; build it anew",
+            "the signature is invalid: the runtime may have been upgraded just now; build the transaction again",
         ),
         (
             1010,
             "Transaction has an ancient birth block",
             Retry::Anew,
-            "the transaction refers to a block that the node does not have: build it anew",
+            "the transaction refers to a block that the node does not have: build it again",
         ),
         (
             1010,
@@ -177,7 +177,7 @@ mod tests {
             1010,
             "Invalid signing address",
             Retry::Never,
-            "the runtime does not take such a transaction (Invalid signing address): this program and the chain disagree, look for an update",
+            "the runtime does not accept such a transaction (Invalid signing address): this program and the chain disagree, look for an update",
         ),
         (
             1010,
@@ -189,13 +189,13 @@ mod tests {
             1011,
             "",
             Retry::Later,
-            "the node cannot tell whether the transaction is valid: try again, or another node",
+            "the node cannot tell whether the transaction is valid: try again, or use another node",
         ),
         (
             1012,
             "",
             Retry::Later,
-            "the node has banned this transaction for a while, since it was invalid before: build it anew in some minutes",
+            "the node has banned this transaction for a while, because it was invalid before: build it again in a few minutes",
         ),
         (1013, "", Retry::NextBlock, "the node already has this transaction: wait for it to be in a block"),
         (
@@ -208,7 +208,7 @@ mod tests {
             1016,
             "",
             Retry::Later,
-            "the node's pool is full, or does not take the transaction: try again in some blocks, or another node",
+            "the node's pool is full, or does not accept the transaction: try again in a few blocks, or use another node",
         ),
         (
             1001,

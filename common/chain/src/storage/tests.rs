@@ -1,4 +1,4 @@
-//! Against the keys and values that Bittensor's own SDK has at spec 461.
+//! Compares storage keys and values with those of Bittensor's own SDK at spec 461.
 
 use base::Hotkey;
 use chain_metadata::api;
@@ -49,7 +49,7 @@ fn keys_are_the_sdks() {
     }
 }
 
-/// A value as the SDK's file has it, decoded by us.
+/// Decodes a value of the SDK's file with this crate.
 fn read_golden<K, V, P>(address: StaticAddress<K, V, P>, keys: K, place: usize) -> Result<V, ReadError>
 where
     K: IntoEncodableValues + IntoDecodableValues,
@@ -108,7 +108,10 @@ fn bytes_that_are_no_value_are_told() {
     for bytes in [vec![], vec![1], vec![1, 2, 3]] {
         let values = Values { runtime: runtime.clone(), at: golden::genesis(), bytes: vec![Some(bytes)] };
         let error = values.get(tempo).unwrap_err();
-        assert!(error.to_string().starts_with("SubtensorModule.Tempo at block 0x1dc0"), "{error}");
+        assert!(
+            error.to_string().starts_with("cannot decode SubtensorModule.Tempo at block 0x1dc0"),
+            "{error}"
+        );
         assert!(!error.is_retryable());
     }
 }

@@ -1,4 +1,4 @@
-//! Looking for a transaction in the blocks, when the node that took it cannot be heard any more.
+//! Searches the blocks for a transaction, when the node that accepted it sends no more updates.
 
 use base::{BlockHash, Height};
 use tracing::debug;
@@ -12,21 +12,21 @@ use crate::{
     refusal::Refusal,
 };
 
-/// For how many finalized blocks a transaction is still looked for after a node has refused its bytes the second time.
+/// Finalized blocks that are still searched after a node has refused the transaction's bytes the second time.
 const GRACE: u64 = 8;
 
-/// Looks for a transaction in the finalized blocks since it was signed.
+/// A search for a transaction in the finalized blocks since it was signed.
 #[derive(Default)]
 pub(super) struct Search {
-    /// The blocks since it was signed, once they are needed.
+    /// The blocks since the transaction was signed, once they are needed.
     blocks: Option<Blocks>,
-    /// The next height when the bytes were last sent again: once a block is enough.
+    /// The next height at the time when the bytes were last sent again. Once per block is enough.
     sent_again: Option<Height>,
-    /// The answer when the bytes were sent again and refused, and the next height at that time.
+    /// The refusal of the bytes that were sent again, and the next height at that time.
     refused: Option<(Refusal, Height)>,
 }
 
-/// What one step of the search has led to.
+/// The result of one step of the search.
 pub(super) enum Step {
     Found(BlockHash),
     Sent(Statuses),
@@ -34,12 +34,12 @@ pub(super) enum Step {
 }
 
 impl Search {
-    /// Looks through what is finalized by now, sends the same bytes again if they are not there, and else waits for
-    /// one more block.
+    /// Searches the blocks that are final by now. If the transaction is not there, sends the same bytes
+    /// again, or waits for one more block if they were sent already.
     pub(super) async fn step(&mut self, signed: &Signed, client: &Client) -> Result<Step, TransactionError> {
         let head = match client.finalized_header().await {
             Ok((height, _)) => height,
-            // A node that we came to just now may not know the block that another one named.
+            // After a change of nodes, the new node may not know the block that the old one named.
             Err(ReadError::UnknownBlock(_)) => return Ok(Step::NotYet),
             Err(error) if error.is_retryable() => return Ok(Step::NotYet),
             Err(source) => {
@@ -76,14 +76,14 @@ impl Search {
                 None
             }
             Err(SendError::Request(_)) => {
-                // It broke again: the next step may send once more.
+                // The request failed again: the next step may send once more.
                 self.sent_again = None;
                 None
             }
         }
     }
 
-    /// Looks at the next finalized block, waiting for it.
+    /// Waits for the next finalized block, and searches it.
     async fn look(
         &mut self,
         signed: &Signed,
@@ -106,14 +106,15 @@ impl Search {
         Ok(body.position(&signed.bytes).map(|_| hash))
     }
 
-    /// The next block to look at.
+    /// Returns the height of the next block to search.
     fn next_height(&self, signed: &Signed) -> Height {
         self.blocks.as_ref().map_or(signed.first, Blocks::next_height)
     }
 }
 
-/// May bytes that are refused so, having been sent before, be in a pool or in a block that is not final yet? They must be
-/// looked for until their era is over: who signed the call anew meanwhile would have it take effect twice.
+/// Returns whether bytes that were sent before, and are refused for this reason, may be in a pool or in a
+/// block that is not final yet. Such bytes are searched for until their era is over: if the call were signed
+/// again before, it could take effect twice.
 fn may_be_in_a_block(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::AlreadyImported | Refusal::Stale | Refusal::Banned | Refusal::NonceTaken)
 }

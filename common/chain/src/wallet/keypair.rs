@@ -1,4 +1,4 @@
-//! A key that signs.
+//! A key pair for signing.
 
 use base::{Coldkey, Hotkey, key_file::Material, signature::SigningKey};
 use sp_core::{Pair, sr25519};
@@ -11,8 +11,8 @@ use subxt::{
 use super::WalletError;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// An sr25519 key pair: a hotkey's or a coldkey's. Its secret is wiped from memory when it is dropped (`schnorrkel` does),
-/// and never printed.
+/// An sr25519 key pair of a hotkey or a coldkey. Its secret is never printed, and `schnorrkel` wipes it from
+/// memory when the pair is dropped.
 #[derive(Clone)]
 pub struct KeyPair(sr25519::Pair);
 
@@ -23,8 +23,8 @@ impl std::fmt::Debug for KeyPair {
 }
 
 impl KeyPair {
-    /// The key of a development chain's well-known secret, like `//Alice`. Anybody knows it: it is for networks without
-    /// value only, and so whoever calls this must have asked the user for it.
+    /// Creates the key of a development chain's well-known secret, like `//Alice`. The secret is public, so
+    /// use the key on networks without value only, and only if the user has asked for it.
     pub fn development(uri: &str) -> Result<Self, WalletError> {
         if !uri.starts_with("//") {
             return Err(WalletError::NotADevelopmentKey(uri.chars().take(80).collect()));
@@ -34,7 +34,8 @@ impl KeyPair {
             .map_err(|_| WalletError::NotADevelopmentKey(uri.chars().take(80).collect()))
     }
 
-    /// The key of a 12 to 24 word phrase, as Bittensor's wallets derive it (no password), of a seed or of a secret key.
+    /// Creates the key of a phrase of 12 to 24 words, as Bittensor's wallets derive it (no password), of a
+    /// seed or of a secret key.
     pub(super) fn of(material: &Material) -> Option<Self> {
         let pair = match material {
             Material::Phrase(phrase) => sr25519::Pair::from_phrase(phrase.expose(), None).ok()?.0,
@@ -43,12 +44,12 @@ impl KeyPair {
         Some(Self(pair))
     }
 
-    /// The public key: the account id.
+    /// Returns the public key. It is the account id.
     pub fn public(&self) -> [u8; 32] {
         self.0.public().0
     }
 
-    /// The same key, for signing objects.
+    /// Returns the same key for signing objects.
     #[must_use]
     pub fn signing_key(&self) -> SigningKey {
         let mut secret = [0; 64];
@@ -60,12 +61,12 @@ impl KeyPair {
         key
     }
 
-    /// The account as a hotkey.
+    /// Returns the account as a hotkey.
     pub fn hotkey(&self) -> Hotkey {
         Hotkey(self.public())
     }
 
-    /// The account as a coldkey.
+    /// Returns the account as a coldkey.
     pub fn coldkey(&self) -> Coldkey {
         Coldkey(self.public())
     }

@@ -1,7 +1,8 @@
-//! The encryption of Bittensor's coldkey files: `$NACL`, a nonce, and a secret box under a key made from the password.
+//! Decrypts Bittensor's coldkey files. Their format: `$NACL`, a nonce, and a secret box with a key from the
+//! password.
 //!
-//! Fact: PyPI `bittensor-wallet` 4.1.1. The key is Argon2i (version 1.3) of the password with a fixed salt; the box is
-//! XSalsa20-Poly1305, libsodium's `crypto_secretbox`.
+//! Source: PyPI `bittensor-wallet` 4.1.1. The key is Argon2i (version 1.3) of the password with a fixed
+//! salt. The box is XSalsa20-Poly1305, libsodium's `crypto_secretbox`.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base::Secret;
@@ -12,7 +13,7 @@ const SALT: [u8; 16] =
     [0x13, 0x71, 0x83, 0xdf, 0xf1, 0x5a, 0x09, 0xbc, 0x9c, 0x90, 0xb5, 0x51, 0x87, 0x39, 0xe9, 0xb1];
 const NONCE: usize = 24;
 
-/// How much work the key costs.
+/// The cost of deriving the key.
 #[derive(Clone, Copy)]
 pub(super) struct Cost {
     memory_kib: u32,
@@ -24,7 +25,8 @@ impl Cost {
     pub(super) const BITTENSOR: Self = Self { memory_kib: 512 << 10, passes: 8 };
 }
 
-/// Opens what follows [`SEALED_PREFIX`](base::key_file::SEALED_PREFIX); `None` if the password does not fit or the bytes are damaged.
+/// Decrypts the bytes after [`SEALED_PREFIX`](base::key_file::SEALED_PREFIX). Returns `None` if the
+/// password is wrong or the bytes are damaged.
 pub(super) fn open(sealed: &[u8], password: &Secret, cost: Cost) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
     let nonce: [u8; NONCE] = nonce.try_into().ok()?;
@@ -46,7 +48,7 @@ fn key(password: &Secret, cost: Cost) -> Option<Zeroizing<[u8; 32]>> {
 mod tests {
     use super::*;
 
-    /// Cheap enough for a test; the full cost is in the test of a real wallet.
+    /// A cost that is low enough for a test. The test of a real wallet uses the full cost.
     const CHEAP: Cost = Cost { memory_kib: 64, passes: 3 };
 
     fn seal(plain: &[u8], password: &Secret) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Against files that PyPI `bittensor-wallet` 4.1.1 wrote (`tests/data/README.md`).
+//! Tests with files that PyPI `bittensor-wallet` 4.1.1 wrote (`tests/data/README.md`).
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -8,7 +8,7 @@ const COLDKEY: &str = "5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe";
 const HOTKEY: &str = "5EtaiguVmKZ9Vewv7HkS86hWTS8Lf4twTSADg29PH5rM5Wng";
 const SEEDED_HOTKEY: &str = "5DtDLm5rQHShDqojQpsvcN8tRXHVFaecfDoRet1SU6BFD9Fi";
 
-/// A copy of the wallets in which the modes are as Bittensor sets them; git does not keep those.
+/// A copy of the wallets with the file modes that Bittensor sets. git does not keep these modes.
 struct Wallets(tempfile::TempDir);
 
 impl Wallets {
@@ -35,7 +35,7 @@ impl Wallets {
         Wallet::new(self.0.path(), name).unwrap()
     }
 
-    /// The hotkey file of the plain wallet with one value replaced.
+    /// Reads the hotkey file of the plain wallet, with one value replaced.
     fn hotkey_with(&self, field: &str, value: serde_json::Value) -> Result<KeyPair, WalletError> {
         let path = self.0.path().join("plain/hotkeys/default");
         let mut json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -162,7 +162,7 @@ fn an_encrypted_hotkey_asks_for_its_password() {
 fn a_secret_of_another_account_is_refused() {
     let error = Wallets::new().hotkey_with("ss58Address", COLDKEY.into()).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains(&format!("says {COLDKEY}, but its secret is that of {HOTKEY}")), "{text}");
+    assert!(text.contains(&format!("says {COLDKEY}, but its secret belongs to {HOTKEY}")), "{text}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The whole story of a subnet: register, commit, weigh, epoch, read back.
+//! A whole round on a subnet: register, commit, set weights, wait for the epoch, read back.
 
 use base::{
     Rao, Uid,
@@ -14,7 +14,7 @@ const TAO: u64 = base::RAO_PER_TAO;
 async fn story(client: &Client, between: impl Fn()) {
     let (miner, coldkey) = (key("//Miner"), key("//Dave"));
 
-    // Register, and pay what it costs.
+    // Register, and pay the price.
     let before = client.at(client.finalized_hash().await.unwrap());
     let price = before.hyperparameters(SUBNET).await.unwrap().price;
     assert_eq!(price, Rao(TAO / 10));
@@ -40,7 +40,7 @@ async fn story(client: &Client, between: impl Fn()) {
     let space = client.at(included.block).commitment_space(SUBNET, &miner.hotkey()).await.unwrap();
     assert_eq!((space.used, space.left()), (306, 2794));
 
-    // Weigh.
+    // Set weights.
     for validator in ["Alice", "Bob"].map(validator) {
         between();
         let weights = [(uid, 3), (Uid(0), 1)];
@@ -75,9 +75,9 @@ async fn story(client: &Client, between: impl Fn()) {
 
 async fn begin() -> (Devchain, Client) {
     let mut genesis = Genesis::default();
-    // A price that does not fall from block to block can be told beforehand.
+    // With a price that does not fall from block to block, the test knows the price beforehand.
     genesis.subnet.burn_half_life = 0;
-    // The miner's first earnings give it a permit otherwise, where an epoch more passes.
+    // Otherwise the miner's first earnings would give it a permit, if one more epoch passes.
     genesis.subnet.max_allowed_validators = 3;
     let chain = start(genesis).await;
     let client = connect(&chain).await;

@@ -1,4 +1,4 @@
-//! The client against a development chain, through real sockets.
+//! Tests of the client with a development chain, over real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 

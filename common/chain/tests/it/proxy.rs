@@ -1,4 +1,4 @@
-//! A node's JSON-RPC, passed on by a server that counts requests and may change answers.
+//! A proxy for a node's JSON-RPC: it records requests and can change answers.
 
 use std::{
     collections::HashMap,
@@ -31,7 +31,7 @@ const METHODS: &[&str] = &[
     "system_accountNextIndex",
 ];
 
-/// Its subscriptions: to subscribe, what messages are called, to unsubscribe.
+/// The client's subscriptions: method to subscribe, name of the messages, method to unsubscribe.
 const SUBSCRIPTIONS: &[(&str, &str, &str)] = &[
     ("chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"),
     ("author_submitAndWatchExtrinsic", "author_extrinsicUpdate", "author_unwatchExtrinsic"),
@@ -46,7 +46,7 @@ struct Shared {
     rewrites: Mutex<HashMap<&'static str, Rewrite>>,
 }
 
-/// A running proxy. It ends with the test.
+/// A running proxy. It stops with the test.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     shared: Arc<Shared>,
@@ -73,12 +73,12 @@ impl Proxy {
         Self { url, shared, _server: server.start(module) }
     }
 
-    /// The methods that were asked for since the last time.
+    /// Returns the methods that were called since the last call of this function.
     pub(crate) fn seen(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.shared.seen.lock().unwrap())
     }
 
-    /// Changes the answers to a method from now on.
+    /// Changes all later answers to a method.
     pub(crate) fn rewrite(
         &self,
         method: &'static str,

@@ -1,4 +1,4 @@
-//! Reading: how many requests it takes, and what it says of what is not there.
+//! Tests of reading: the number of requests, and the errors for missing data.
 
 use base::{BlockHash, Coldkey, Height, Netuid, Rao, Uid, UnixMillis};
 use chain::{
@@ -76,7 +76,7 @@ async fn what_is_not_there_is_named() {
     let at = client.at(client.genesis());
     assert_eq!(at.metagraph(Netuid(9)).await, Err(ReadError::NoSubnet(Netuid(9))));
     assert_eq!(at.hyperparameters(Netuid(9)).await, Err(ReadError::NoSubnet(Netuid(9))));
-    assert_eq!(at.uid(SUBNET, &key("//Nobody").hotkey()).await, Ok(None));
+    assert_eq!(at.uid(SUBNET, &key("//Unregistered").hotkey()).await, Ok(None));
     assert_eq!(at.weights(SUBNET, &[Uid(99)]).await, Ok(vec![vec![]]));
     assert_eq!(client.block_hash(Height(1)).await, Err(ReadError::NoBlockYet(Height(1))));
     let nowhere = BlockHash([7; 32]);
@@ -90,7 +90,7 @@ async fn a_state_that_the_node_has_dropped_is_told() {
     let proxy = Proxy::start(&chain.url()).await;
     let client = Client::connect(options(&proxy.url)).await.unwrap();
     proxy.rewrite("state_queryStorageAt", |_, _| {
-        // The words of a Substrate node.
+        // The message of a Substrate node.
         let text = "Client error: UnknownBlock: State already discarded for 0x01";
         Err(jsonrpsee::types::ErrorObjectOwned::owned(4003, text, None::<()>))
     });
@@ -113,7 +113,7 @@ async fn answers_that_make_no_sense_are_errors() {
     }
 }
 
-/// A key of `Commitments.CommitmentOf`.
+/// Returns the key of an account in `Commitments.CommitmentOf`.
 fn commitment_key(account: [u8; 32]) -> Vec<u8> {
     let mut key =
         [sp_crypto_hashing::twox_128(b"Commitments"), sp_crypto_hashing::twox_128(b"CommitmentOf")].concat();
@@ -127,7 +127,7 @@ fn commitment_key(account: [u8; 32]) -> Vec<u8> {
 async fn commitments_of_other_software_do_not_hinder_reading() {
     let chain = start_paced(Genesis::default()).await;
     let client = connect(&chain).await;
-    // An empty commitment for 1500 hotkeys (two pages), and one of a kind that nobody knows.
+    // 1500 hotkeys (two pages) have a commitment. All are empty except one, which is of an unknown kind.
     let empty = [&[0u8; 12][..], &[0]].concat();
     let unknown = [&[0u8; 12][..], &[4, 200]].concat();
     let account = |number: u16| -> [u8; 32] {

@@ -1,4 +1,4 @@
-//! Blocks without a gap, whatever the connection does.
+//! Tests of the stream of blocks: it has no gap when the connection fails.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use devchain::{Drop, FaultChange, Genesis, Stall};
 
 use crate::support::*;
 
-/// Reads so many blocks and checks that they are a chain.
+/// Reads `count` blocks and checks that each is the child of the one before.
 async fn read_chain(blocks: &mut chain::Blocks, count: usize) -> Vec<Block> {
     let mut read: Vec<Block> = Vec::new();
     while read.len() < count {
@@ -81,7 +81,7 @@ async fn a_node_that_cuts_the_next_connections_is_tried_again() {
 async fn a_node_that_stalls_is_left_for_the_next() {
     let stalling = start(Genesis::default()).await;
     let healthy = {
-        // The same chain from the same log, on another port: a second node of one network.
+        // The same chain from the same log on another port acts as a second node of the network.
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy");
         stalling.handle().hold().await.unwrap();

@@ -1,4 +1,4 @@
-//! Every refusal of the chain that our calls can meet, from the chain itself, in the words that a user reads.
+//! Tests of each refusal that our calls can meet, by the chain itself.
 
 use base::{
     Hotkey, Netuid, Rao, Uid,
@@ -11,7 +11,7 @@ use devchain::{Devchain, Genesis, StorageWrite};
 
 use crate::support::*;
 
-/// The default chain with other rules.
+/// Returns the default genesis after `change`.
 fn subnet(change: impl FnOnce(&mut Genesis)) -> Genesis {
     let mut genesis = Genesis::default();
     change(&mut genesis);
@@ -55,7 +55,7 @@ fn commit(fields: usize, length: usize) -> Call {
     Call::SetCommitment { netuid: SUBNET, fields: Fields::new(vec![field; fields]).unwrap() }
 }
 
-/// The key of `SubtensorModule.CommitRevealWeightsEnabled`.
+/// Returns the key of `SubtensorModule.CommitRevealWeightsEnabled`.
 fn commit_reveal_key(netuid: u16) -> Vec<u8> {
     let names = [&b"SubtensorModule"[..], b"CommitRevealWeightsEnabled"].map(sp_crypto_hashing::twox_128);
     [names.concat(), netuid.to_le_bytes().into()].concat()
@@ -64,7 +64,7 @@ fn commit_reveal_key(netuid: u16) -> Vec<u8> {
 #[tokio::test]
 async fn weights_that_are_wrong_in_themselves() {
     let (chain, client) = begin(Genesis::default()).await;
-    // Where nothing is stored, commit-reveal is on, and answers first.
+    // If nothing is stored, commit-reveal is on, and its refusal comes first.
     let plain = |netuid: u16| StorageWrite { key: commit_reveal_key(netuid), value: Some(vec![0]) };
     chain.handle().set_storage(vec![plain(0), plain(9)]).await.unwrap();
     let alice = validator("Alice");
@@ -75,7 +75,7 @@ async fn weights_that_are_wrong_in_themselves() {
     refused_in_block(&client, weights(&[0; 5], &[1; 5]), &alice, Refusal::MoreWeightsThanNeurons).await;
     refused_in_block(&client, weights(&[0, 0], &[1, 2]), &alice, Refusal::DuplicateUids).await;
     refused_in_block(&client, weights(&[0, 4], &[1, 2]), &alice, Refusal::UnknownUid).await;
-    refused_in_block(&client, weights(&[0], &[1]), &key("//Nobody"), Refusal::NotRegistered).await;
+    refused_in_block(&client, weights(&[0], &[1]), &key("//Unregistered"), Refusal::NotRegistered).await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn registrations_that_need_money_room_or_an_open_door() {
 
 #[tokio::test]
 async fn a_hotkey_of_another_coldkey() {
-    // Two places: the owner's, and one that the newest takes.
+    // There are two uids: the owner's, and one that the newest hotkey takes.
     let genesis = subnet(|genesis| {
         genesis.neurons.truncate(1);
         genesis.subnet.max_allowed_uids = 2;
@@ -198,7 +198,7 @@ async fn a_price_above_the_cap_is_foreseen() {
 #[tokio::test]
 async fn commitments_that_the_chain_refuses() {
     let (_chain, client) = begin(subnet(|genesis| genesis.subnet.tempo = 5000)).await;
-    refused_in_block(&client, commit(1, 10), &key("//Nobody"), Refusal::CommitNotAllowed).await;
+    refused_in_block(&client, commit(1, 10), &key("//Unregistered"), Refusal::CommitNotAllowed).await;
     let alice = validator("Alice");
     for _ in 0..2 {
         in_time(client.submit(&commit(3, 500), &alice)).await.unwrap();

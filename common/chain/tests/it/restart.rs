@@ -1,4 +1,4 @@
-//! A chain killed with SIGKILL while it seals, and started again, is picked up.
+//! Tests that the client goes on after a chain was killed with SIGKILL while sealing, and started again.
 
 use std::{net::SocketAddr, path::Path, process::Stdio};
 
@@ -12,13 +12,14 @@ use tokio::{
 
 use crate::support::*;
 
-/// Tells this test program to be a chain: the log's path, and the address to listen on.
+/// Environment variables that make this test program run a chain: the path of its log, and the address to
+/// listen on.
 const LOG: &str = "MUSTER_TEST_CHAIN_LOG";
 const LISTEN: &str = "MUSTER_TEST_CHAIN_LISTEN";
-/// What such a program says when it listens.
+/// Start of the line that such a program prints when it listens.
 const READY: &str = "listening on ";
 
-/// A chain from this log: what a child process runs until it is killed, and this test for a moment.
+/// Runs a chain from a log: in a child process until it is killed, or in this test for a moment.
 #[tokio::test]
 async fn a_chain_keeps_its_log() {
     let Ok(log) = std::env::var(LOG) else {
@@ -44,7 +45,7 @@ async fn run(log: &Path, listen: &str) -> Devchain {
     Devchain::start(config).await.unwrap()
 }
 
-/// A child process that runs the chain of this log.
+/// Starts a child process that runs the chain of this log. Returns it with its address.
 async fn child(log: &Path, listen: &str) -> (Child, SocketAddr) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "restart::a_chain_keeps_its_log", "--nocapture", "--test-threads", "1"])

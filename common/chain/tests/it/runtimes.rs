@@ -1,4 +1,4 @@
-//! Other runtimes than the one that the client was made for, and upgrades while it runs.
+//! Tests with other runtimes than the pinned one, and with upgrades while the client runs.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn metadata(file: &str) -> Vec<u8> {
     fs::read(folder.join(file)).unwrap()
 }
 
-/// The answer of `Metadata_metadata_at_version`: an option of a list of bytes, in SCALE.
+/// Encodes the answer of `Metadata_metadata_at_version`: an option of a list of bytes, in SCALE.
 fn offered(metadata: &[u8]) -> Value {
     let length = u32::try_from(metadata.len()).unwrap();
     // Compact, four-byte mode: the length times 4, plus 2.
@@ -31,7 +31,7 @@ fn offered(metadata: &[u8]) -> Value {
     json!(format!("0x{}", hex::encode(answer)))
 }
 
-/// Lets the node offer this metadata, as this spec version, while the switch is on.
+/// Makes the node offer this metadata with this spec version while the switch is on.
 fn pretend(proxy: &Proxy, file: &str, spec: u32, on: &Arc<AtomicBool>) {
     let offered = offered(&metadata(file));
     let switch = on.clone();
@@ -59,7 +59,7 @@ fn pretend(proxy: &Proxy, file: &str, spec: u32, on: &Arc<AtomicBool>) {
     });
 }
 
-/// Writes a spec version into `System.LastRuntimeUpgrade`, wherever it was asked for.
+/// Replaces the spec version in each answer for `System.LastRuntimeUpgrade`.
 fn set_last_upgrade(changes: &mut Value, spec: u32) {
     let key =
         [sp_crypto_hashing::twox_128(b"System"), sp_crypto_hashing::twox_128(b"LastRuntimeUpgrade")].concat();
@@ -111,7 +111,7 @@ async fn what_an_older_runtime_lacks_disables_what_needs_it_and_no_more() {
     let at = client.at(head.hash);
     assert_eq!(at.metagraph(SUBNET).await.unwrap().neurons.len(), 4);
     assert_eq!(at.hyperparameters(SUBNET).await.unwrap().tempo, 20);
-    // Both are computed by the rules of that time: an epoch where (block + netuid + 1) mod (tempo + 1) is 0.
+    // Both are computed by the older rule: epochs are where (block + netuid + 1) mod (tempo + 1) is 0.
     let epoch = at.next_epoch(SUBNET).await.unwrap().unwrap();
     assert_eq!((epoch.0 + 4) % 21, 0);
     let space = at.commitment_space(SUBNET, &validator("Alice").hotkey()).await.unwrap();
@@ -133,7 +133,7 @@ async fn registration_does_without_the_price_limit_where_there_is_none() {
     let chain = start(genesis).await;
     let proxy = Proxy::start(&chain.url()).await;
     proxy.rewrite("state_call", |_, answer| {
-        // The node's own metadata, in which the call has another name.
+        // The node's own metadata, but with another name for the call.
         let [ours, other] = ["register_limit", "register_bound"].map(hex::encode);
         Ok(json!(answer?.as_str().unwrap().replace(&ours, &other)))
     });

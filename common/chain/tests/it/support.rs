@@ -1,4 +1,4 @@
-//! Chains, clients and keys for the tests.
+//! Creates chains, clients and keys for the tests.
 
 use std::{future::Future, time::Duration};
 
@@ -12,15 +12,15 @@ use jsonrpsee::{
 
 /// The subnet of the development chain.
 pub(crate) const SUBNET: Netuid = Netuid(3);
-/// Guards against hanging; nothing is expected to take this long.
+/// Time limit that stops a hanging test. No test should take this long.
 const HANGS: Duration = Duration::from_secs(240);
 
-/// Fails a test that would hang.
+/// Makes a test fail if it hangs.
 pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(HANGS, future).await.expect("the test hangs")
 }
 
-/// A chain with a block each 20 ms.
+/// Returns the settings of a chain with a block every 20 ms.
 pub(crate) fn config(genesis: Genesis) -> Config {
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -34,12 +34,12 @@ pub(crate) async fn start(genesis: Genesis) -> Devchain {
     Devchain::start(config(genesis)).await.unwrap()
 }
 
-/// A chain that seals blocks only when told to.
+/// Starts a chain that seals blocks only on command.
 pub(crate) async fn start_paced(genesis: Genesis) -> Devchain {
     Devchain::start(Config { pace: Pace::Outside, ..config(genesis) }).await.unwrap()
 }
 
-/// Options of a client that is quick to reconnect, and patient with a busy machine.
+/// Returns options of a client that reconnects quickly, and is patient with a busy machine.
 pub(crate) fn options(url: &str) -> Options {
     Options {
         block_time: Duration::from_millis(20),
@@ -63,7 +63,7 @@ pub(crate) fn key(uri: &str) -> KeyPair {
     KeyPair::development(uri).unwrap()
 }
 
-/// A validator's hotkey: Alice, Bob and Charlie have stake and a permit.
+/// Returns a validator's hotkey. Alice, Bob and Charlie have stake and a permit.
 pub(crate) fn validator(name: &str) -> KeyPair {
     key(&format!("//{name}//hotkey"))
 }
@@ -76,7 +76,7 @@ pub(crate) fn block_hash(hash: devchain::Hash) -> BlockHash {
     BlockHash(hash.0)
 }
 
-/// Seals a block once the pool holds so many transactions that can go into it.
+/// Seals a block once the pool holds this number of ready transactions.
 pub(crate) async fn seal_when_ready(handle: &Handle, transactions: usize) {
     while handle.status().await.unwrap().node.ready < transactions {
         tokio::task::yield_now().await;
@@ -84,7 +84,7 @@ pub(crate) async fn seal_when_ready(handle: &Handle, transactions: usize) {
     handle.new_block(1).await.unwrap();
 }
 
-/// Seals blocks as soon as there is something to seal, until the transaction has ended.
+/// Runs a transaction and seals one block for it, as soon as it is in the pool.
 pub(crate) async fn sealing(
     handle: &Handle,
     transaction: impl Future<Output = Result<Included, TransactionError>>,
@@ -93,7 +93,7 @@ pub(crate) async fn sealing(
     result
 }
 
-/// Makes the node forget all transactions that wait, as a node does that is started anew.
+/// Removes all waiting transactions from the node, as a restart of the node does.
 pub(crate) async fn forget_all(chain: &Devchain) {
     let node = WsClientBuilder::default().build(chain.url()).await.unwrap();
     let pending: Vec<String> = node.request("author_pendingExtrinsics", ArrayParams::new()).await.unwrap();

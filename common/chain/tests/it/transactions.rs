@@ -1,4 +1,4 @@
-//! Transactions: several at once, expired ones, and those whose fate must be looked for.
+//! Tests of transactions: several at once, expired ones, and those whose outcome must be searched for.
 
 use base::commitment::{Field, Fields};
 use chain::{Call, Client, Options, TransactionError};
@@ -46,7 +46,7 @@ async fn one_that_no_block_takes_expires() {
         while handle.status().await.unwrap().node.ready == 0 {
             tokio::task::yield_now().await;
         }
-        // The node forgets it, each time that it comes, and the chain goes on without it.
+        // The node forgets the transaction each time that it arrives, and the chain goes on without it.
         for _ in 0..6 {
             forget_all(&chain).await;
             handle.new_block(1).await.unwrap();
@@ -68,7 +68,7 @@ async fn one_is_found_again_after_the_connection_broke() {
             tokio::task::yield_now().await;
         }
         cut_all(&handle);
-        // It is in block 1 by the time that the client is back.
+        // The transaction is in block 1 by the time that the client is back.
         handle.new_block(3).await.unwrap();
     };
     let (included, ()) = in_time(async { tokio::join!(client.submit(&call, &alice), break_it) }).await;
@@ -128,7 +128,7 @@ async fn one_that_takes_too_long_is_told_with_its_last_block() {
     let error = client.submit(&commit(1), &validator("Alice")).await.unwrap_err();
     let TransactionError::Unknown { last, .. } = error else { panic!("{error}") };
     assert_eq!(last.0, 1023);
-    // Its nonce is free to be used anew only once that is known: the next one has the same, and is told so.
+    // The first transaction still waits in the pool. The next one takes the following nonce and times out.
     let next = client.submit(&commit(2), &validator("Alice")).await.unwrap_err();
     assert!(!next.is_retryable(), "{next}");
 }

@@ -1,4 +1,4 @@
-//! Nodes that answer, but not well: they are asked again, after pauses, and nothing is made up.
+//! Tests with nodes that answer badly: the client asks again after pauses, and invents nothing.
 
 use std::sync::{
     Arc,
@@ -19,7 +19,7 @@ fn too_many_requests() -> Answer {
     Err(ErrorObjectOwned::owned(-32029, "Too many requests", None::<()>))
 }
 
-/// Refuses a method so many times, as a rate limit does.
+/// Refuses a method the first `times` times, as a rate limit does.
 fn refuse(proxy: &Proxy, method: &'static str, times: usize) {
     let refused = AtomicUsize::new(0);
     proxy.rewrite(method, move |_, answer| match refused.fetch_add(1, Ordering::SeqCst) < times {
@@ -38,7 +38,7 @@ async fn a_node_that_lacks_what_it_has_finalized_is_left_after_a_few_blocks() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
     proxy.rewrite("chain_getBlockHash", move |params, answer| {
-        // The genesis hash is what each new connection asks for.
+        // Each new connection asks for the genesis hash (block 0).
         let lacks = params[0] != 0 && counter.fetch_add(1, Ordering::SeqCst) < MISSING;
         if lacks { Ok(json!(null)) } else { answer }
     });
@@ -88,7 +88,7 @@ async fn a_busy_node_is_not_taken_for_an_old_runtime() {
     assert!(matches!(error, ConnectError::Runtime(_)), "{error}");
 }
 
-/// A node keeps the states of its last blocks only, and all blocks.
+/// Simulates a node that keeps all blocks, but the states of its last blocks only.
 #[tokio::test]
 async fn blocks_whose_state_is_gone_still_come_with_their_time() {
     let chain = start(Genesis::default()).await;
