@@ -1,13 +1,13 @@
-//! The driver: carries out what [`Round`](crate::round::Round) says, with a node and a craft.
+//! The driver: carries out what [`Round`](crate::round::Round) says, with a node and a strategy.
 
 use crate::{
-    Craft, Made, MinerError, MinerMetrics, Parcel, Submissions,
+    MinerError, MinerMetrics, PreparedUpdate, Strategy, Submissions, Upload,
     round::{Action, Event, Round, Rules},
 };
 use base::{Exit, Height, Window, digest::ObjectHash};
 use bytes::Bytes;
 use codec::submission::Submission;
-use node::{Config, Event as Happened, Node, NodeError};
+use node::{Config, Node, NodeError, NodeEvent};
 use protocol::announcement::{Claim, Record};
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use telemetry::{Shutdown, target};
@@ -18,11 +18,11 @@ const IN_BUCKET: u64 = 24;
 /// A miner at work.
 struct Miner<C> {
     node: Node,
-    craft: C,
+    strategy: C,
     round: Round,
     submissions: Submissions,
     /// What was made for the window, if anything.
-    made: Option<Parcel>,
+    made: Option<Upload>,
     metrics: Arc<MinerMetrics>,
 }
 
@@ -32,9 +32,9 @@ pub fn folder(node: &Node) -> PathBuf {
     node.folder().join("miner")
 }
 
-/// Mines until the run ends or the process is asked to, and says how the program ends. `open` makes the craft from the
+/// Mines until the run ends or the process is asked to, and says how the program ends. `open` makes the strategy from the
 /// submissions that were kept before a restart, in order.
-pub async fn run<C: Craft>(
+pub async fn run<C: Strategy>(
     config: Config,
     shutdown: Shutdown,
     open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
@@ -51,7 +51,7 @@ pub async fn run<C: Craft>(
         Err(error) => Err(error.into()),
     };
     let exit = ended(result);
-    events.emit(Happened::Stopped { exit: exit.into() });
+    events.emit(NodeEvent::Stopped { exit: exit.into() });
     exit
 }
 
@@ -67,27 +67,27 @@ fn ended(result: Result<(), MinerError>) -> Exit {
     }
 }
 
-async fn mine<C: Craft>(
+async fn mine<C: Strategy>(
     node: Node,
     open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
 ) -> Result<(), MinerError> {
     let (run, id) = (Arc::clone(&node.run), node.id);
     let sealed = run.spec.acceptance.sealing;
     let submissions = Submissions::open(&folder(&node), run.hash, id, Arc::clone(&run.layout), sealed)?;
-    let craft = open(&node, submissions.since(Window(0))?).await?;
+    let strategy = open(&node, submissions.since(Window(0))?).await?;
     let metrics = Arc::new(MinerMetrics::default());
     node.registry.add(metrics.clone());
-    let rules = Rules { claim_time: craft.claim_time(), reveals: sealed && craft.reveals() };
+    let rules = Rules { claim_time: strategy.claim_time(), reveals: sealed && strategy.reveals() };
     let round = Round::new(run.clock, rules);
-    let mut miner = Miner { node, craft, round, submissions, made: None, metrics };
+    let mut miner = Miner { node, strategy, round, submissions, made: None, metrics };
     let result = miner.follow().await;
     if result.is_ok() || result.as_ref().is_err_and(MinerError::is_shutdown) {
-        miner.craft.save(&miner.node).await?;
+        miner.strategy.save(&miner.node).await?;
     }
     result
 }
 
-impl<C: Craft> Miner<C> {
+impl<C: Strategy> Miner<C> {
     /// All windows, one after the other.
     async fn follow(&mut self) -> Result<(), MinerError> {
         let mut event = self.enter().await?;
@@ -112,11 +112,11 @@ impl<C: Craft> Miner<C> {
 
     /// A new state is known: what was sent is settled, and what was made from it before a restart is found.
     async fn enter(&mut self) -> Result<Event, MinerError> {
-        let accepted = self.craft.settle(&self.node).await?;
+        let accepted = self.strategy.settle(&self.node).await?;
         self.metrics.accepted.add(accepted as u64);
         let window = self.node.window();
         let kept = self.submissions.of(window, self.node.state())?;
-        self.made = kept.as_ref().map(Parcel::of);
+        self.made = kept.as_ref().map(Upload::of);
         Ok(Event::State { window, kept: self.made.as_ref().map(|made| made.hash) })
     }
 
@@ -126,10 +126,10 @@ impl<C: Craft> Miner<C> {
     }
 
     async fn make(&mut self, window: Window, before: Height) -> Result<Event, MinerError> {
-        let Self { node, craft, .. } = self;
+        let Self { node, strategy, .. } = self;
         let made = tokio::select! {
             biased;
-            made = craft.make(node, window) => made,
+            made = strategy.make(node, window) => made,
             passed = node.wait_for(before) => {
                 node.model.interrupt(); // What was begun is dropped: it is of no use any more.
                 passed?;
@@ -151,23 +151,23 @@ impl<C: Craft> Miner<C> {
 
     /// Writes what was made to the disk, before anybody else hears of it.
     #[allow(clippy::cast_precision_loss)] // Sizes are far below 2^53.
-    fn keep(&mut self, window: Window, made: Made) -> Result<Event, MinerError> {
-        let (bytes, seconds) = (made.parcel.bytes.len() as u64, made.compress_seconds);
-        self.submissions.keep(window, &made.parcel)?;
+    fn keep(&mut self, window: Window, made: PreparedUpdate) -> Result<Event, MinerError> {
+        let (bytes, seconds) = (made.upload.bytes.len() as u64, made.compress_seconds);
+        self.submissions.keep(window, &made.upload)?;
         if let Some(training) = made.trained {
             let (loss, tokens, seconds) = (training.loss, training.tokens, training.seconds);
             tracing::info!(target: target::TRAIN, %window, loss, tokens, seconds, "trained");
-            self.node.events.emit(Happened::Trained { window, loss, tokens, seconds });
+            self.node.events.emit(NodeEvent::Trained { window, loss, tokens, seconds });
             self.metrics.loss.set(loss);
             self.metrics.tokens.add(tokens);
             self.metrics.train_seconds.observe(seconds);
         }
-        self.node.events.emit(Happened::Compressed { window, bytes, seconds });
+        self.node.events.emit(NodeEvent::Compressed { window, bytes, seconds });
         self.metrics.submission_bytes.set(bytes as f64);
         self.metrics.compress_seconds.observe(seconds);
-        let object = made.parcel.hash;
-        self.made = Some(made.parcel);
-        Ok(Event::Made(object))
+        let object = made.upload.hash;
+        self.made = Some(made.upload);
+        Ok(Event::Prepared(object))
     }
 
     async fn upload(
@@ -180,13 +180,13 @@ impl<C: Craft> Miner<C> {
             return Ok(Event::GaveUp); // The machine only uploads what was made.
         };
         let started = Instant::now();
-        let put = Box::pin(self.node.outbox.put_submission(window, &object, bytes));
+        let put = Box::pin(self.node.own_bucket.put_submission(window, &object, bytes));
         match self.before(before, put).await? {
             None => Ok(Event::Height),
             Some(Ok(_)) => {
                 let seconds = started.elapsed().as_secs_f64();
                 tracing::info!(target: target::WINDOW, %window, %object, seconds, "uploaded");
-                self.node.events.emit(Happened::Uploaded { window, object, seconds });
+                self.node.events.emit(NodeEvent::Uploaded { window, object, seconds });
                 self.metrics.upload_seconds.observe(seconds);
                 Ok(Event::Uploaded)
             }
@@ -201,11 +201,11 @@ impl<C: Craft> Miner<C> {
         before: Height,
     ) -> Result<Event, MinerError> {
         let claim = Record::Claim(Claim { run: self.node.run.id, window, object });
-        match self.before(before, self.node.announcer.record(claim)).await? {
+        match self.before(before, self.node.commitment_writer.record(claim)).await? {
             None => Ok(Event::Height),
             Some(Ok(block)) => {
                 tracing::info!(target: target::WINDOW, %window, %object, %block, "claimed");
-                self.node.events.emit(Happened::Claimed { window, block });
+                self.node.events.emit(NodeEvent::Claimed { window, block });
                 self.metrics.claims.increment();
                 Ok(Event::Claimed)
             }
@@ -223,11 +223,11 @@ impl<C: Craft> Miner<C> {
         let Some(key) = self.made(object).and_then(|made| made.key) else {
             return Ok(Event::Revealed); // What is not sealed has no key.
         };
-        match self.before(before, Box::pin(self.node.outbox.put_key(window, &object, &key))).await? {
+        match self.before(before, Box::pin(self.node.own_bucket.put_key(window, &object, &key))).await? {
             None => Ok(Event::Height),
             Some(Ok(_)) => {
                 tracing::info!(target: target::WINDOW, %window, %object, "its key is published");
-                self.node.events.emit(Happened::Revealed { window });
+                self.node.events.emit(NodeEvent::Revealed { window });
                 Ok(Event::Revealed)
             }
             Some(Err(error)) => Ok(self.failed(window, "key", error)),
@@ -235,7 +235,7 @@ impl<C: Craft> Miner<C> {
     }
 
     /// What was made for the window, if it is this.
-    fn made(&self, object: ObjectHash) -> Option<&Parcel> {
+    fn made(&self, object: ObjectHash) -> Option<&Upload> {
         self.made.as_ref().filter(|made| made.hash == object)
     }
 
@@ -284,11 +284,11 @@ impl<C: Craft> Miner<C> {
     /// While nothing is to be done but wait: saves what must be saved now and then, and deletes what nobody asks for.
     async fn tidy(&mut self, window: Window) -> Result<(), MinerError> {
         if window.0.is_multiple_of(self.node.config.node.save_every.get()) {
-            self.craft.save(&self.node).await?;
+            self.strategy.save(&self.node).await?;
             self.submissions.forget_before(window)?;
         }
         let Some(old) = window.0.checked_sub(IN_BUCKET) else { return Ok(()) };
-        let delete = Box::pin(self.node.outbox.delete_before(Window(old)));
+        let delete = Box::pin(self.node.own_bucket.delete_before(Window(old)));
         let deleted = self.node.unless_stopped(delete).await?;
         if let Err(error) = deleted {
             tracing::warn!(target: target::STORAGE, %error, "old submissions stay in the bucket");

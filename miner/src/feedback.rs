@@ -10,7 +10,7 @@ use codec::{
     chunks::Geometry,
     feedback,
     sparse::{Source, SparseTensor},
-    submission::{Layout, Submission},
+    submission::{Submission, SubmissionLayout},
 };
 use node::{FileError, replace};
 use protocol::history::History;
@@ -34,7 +34,7 @@ const HASH: usize = 32;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feedback {
     run: RunHash,
-    layout: Arc<Layout>,
+    layout: Arc<SubmissionLayout>,
     values: Vec<f32>,
     /// The first window whose pseudo-gradient is not in it.
     next: Window,
@@ -55,7 +55,7 @@ struct Pending {
 impl Feedback {
     /// Of a miner that has not made anything yet.
     #[must_use]
-    pub fn new(run: RunHash, layout: Arc<Layout>) -> Self {
+    pub fn new(run: RunHash, layout: Arc<SubmissionLayout>) -> Self {
         let values = vec![0.0; layout.tensors().iter().map(|tensor| tensor.geometry().len()).sum()];
         Self { run, layout, values, next: Window(0), settled: Window(0), pending: VecDeque::new() }
     }
@@ -154,7 +154,7 @@ impl Feedback {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub fn read(path: &Path, run: RunHash, layout: Arc<Layout>) -> Result<Option<Self>, FileError> {
+    pub fn read(path: &Path, run: RunHash, layout: Arc<SubmissionLayout>) -> Result<Option<Self>, FileError> {
         let mut found = Self::new(run, layout);
         match File::open(path).and_then(|mut file| found.fill(&mut file)) {
             Ok(()) => Ok(Some(found)),
@@ -196,7 +196,7 @@ fn is_none(error: &io::Error) -> bool {
 }
 
 /// The chunks of each tensor, and where its values lie in one flat buffer.
-fn places(layout: &Layout) -> impl Iterator<Item = (Geometry, Range<usize>)> {
+fn places(layout: &SubmissionLayout) -> impl Iterator<Item = (Geometry, Range<usize>)> {
     let mut start = 0;
     layout.tensors().iter().map(move |tensor| {
         let place = start..start + tensor.geometry().len();
@@ -208,7 +208,7 @@ fn places(layout: &Layout) -> impl Iterator<Item = (Geometry, Range<usize>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::{Height, Hotkey, tensor::Role, tensor::TensorSpec};
+    use base::{Height, Hotkey, tensor::TensorRole, tensor::TensorSpec};
     use codec::sparse::{Quantizer, SparseSpec};
     use protocol::{
         acceptance::{Accepted, Decision, NullWindow},
@@ -218,18 +218,18 @@ mod tests {
     const OBJECT: ObjectHash = ObjectHash([5; 32]);
     const US: NeuronId = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(7) };
 
-    fn layout() -> Arc<Layout> {
+    fn layout() -> Arc<SubmissionLayout> {
         let text = include_str!("../../deploy/runs/tiny.toml");
         let spec = SparseSpec { quantizer: Quantizer::F32, ..RunFile::parse(text).unwrap().sparse };
         let tensor = |name: &str, shape: &[usize]| TensorSpec {
             name: name.to_owned(),
             shape: shape.to_vec(),
-            role: Role::Matrix,
+            role: TensorRole::Matrix,
         };
-        Arc::new(Layout::new(&[tensor("a", &[64, 128]), tensor("b", &[64])], &spec).unwrap())
+        Arc::new(SubmissionLayout::new(&[tensor("a", &[64, 128]), tensor("b", &[64])], &spec).unwrap())
     }
 
-    fn delta(layout: &Layout, seed: u32) -> Vec<f32> {
+    fn delta(layout: &SubmissionLayout, seed: u32) -> Vec<f32> {
         let len = layout.tensors().iter().map(|tensor| tensor.geometry().len()).sum::<usize>();
         let value = |at: usize| {
             let bits = (at as u32).wrapping_mul(2_654_435_761).wrapping_add(seed).wrapping_mul(0x9e37_79b9);

@@ -1,8 +1,8 @@
 //! `miner run` and `miner config`.
 
 use base::Exit;
-use miner::{Honest, folder};
-use node::{Config, ConfigFlags, Role, Settings, environment};
+use miner::{SparseLoCo, folder};
+use node::{Config, ConfigFlags, NodeRole, Settings, environment};
 use std::fmt::Display;
 use telemetry::Shutdown;
 
@@ -20,7 +20,7 @@ impl Configuration {
     /// Carries the command out.
     pub(crate) fn main(self) -> Exit {
         let Self::Show(flags) = self;
-        let settings = environment().and_then(|ours| Settings::resolve(Role::Miner, &flags, &ours));
+        let settings = environment().and_then(|ours| Settings::resolve(NodeRole::Miner, &flags, &ours));
         match settings {
             Ok(settings) => cli::say(&settings.show()),
             Err(error) => fail(Exit::Usage, error),
@@ -30,7 +30,7 @@ impl Configuration {
 
 /// Mines until the run ends, a signal comes, or something is wrong that only the operator can mend.
 pub(crate) fn run(flags: &ConfigFlags) -> Exit {
-    let config = match Config::load(Role::Miner, flags) {
+    let config = match Config::load(NodeRole::Miner, flags) {
         Ok(config) => config,
         Err(error) => return fail(Exit::Usage, error),
     };
@@ -49,7 +49,7 @@ async fn mine(config: Config) -> Exit {
     if let Err(error) = shutdown.on_signals() {
         return fail(Exit::Failed, format!("signals cannot be caught: {error}"));
     }
-    let open = async |node: &node::Node, kept| Honest::resume(node, folder(node), kept).await;
+    let open = async |node: &node::Node, kept| SparseLoCo::resume(node, folder(node), kept).await;
     miner::run(config, shutdown, open).await
 }
 

@@ -54,7 +54,7 @@ enum Stage {
     /// The shared state at the window's start is known; nothing is made of it yet.
     Ready,
     /// A submission is in the journal.
-    Made(ObjectHash),
+    Prepared(ObjectHash),
     /// The submission is in the bucket.
     Uploaded(ObjectHash),
     /// The submission is claimed, or may have been before a restart; its key is not published.
@@ -78,7 +78,7 @@ pub enum Event {
         kept: Option<ObjectHash>,
     },
     /// The submission is made and in the journal.
-    Made(ObjectHash),
+    Prepared(ObjectHash),
     /// Nothing was made: the height was reached, or this miner has no data in the window.
     GaveUp,
     /// The submission is in the bucket.
@@ -165,15 +165,15 @@ impl Round {
         match (self.stage, event) {
             (_, Event::State { window, kept }) => self.enter(window, kept),
             (_, Event::Diverged) => self.stage = Stage::Lost,
-            (Stage::Ready, Event::Made(object)) => self.stage = Stage::Made(object),
+            (Stage::Ready, Event::Prepared(object)) => self.stage = Stage::Prepared(object),
             (Stage::Ready, Event::GaveUp) => self.stage = Stage::Over,
-            (Stage::Made(object), Event::Uploaded) => self.stage = Stage::Uploaded(object),
+            (Stage::Prepared(object), Event::Uploaded) => self.stage = Stage::Uploaded(object),
             (Stage::Uploaded(object), Event::Claimed) => {
                 self.stage = self.claimed(object);
                 self.claimed = Some(self.window);
             }
             (Stage::Claimed(_), Event::Revealed) => self.stage = Stage::Over,
-            (Stage::Made(_) | Stage::Uploaded(_) | Stage::Claimed(_), Event::Failed) => {
+            (Stage::Prepared(_) | Stage::Uploaded(_) | Stage::Claimed(_), Event::Failed) => {
                 return self.retry(height);
             }
             _ => {}
@@ -187,7 +187,7 @@ impl Round {
         self.stage = match kept {
             Some(object) if is_claimed => self.claimed(object),
             None if is_claimed => Stage::Over,
-            Some(object) => Stage::Made(object),
+            Some(object) => Stage::Prepared(object),
             None => Stage::Ready,
         };
     }
@@ -213,7 +213,7 @@ impl Round {
         match self.stage {
             Stage::Ready if height < heights.first => Action::Wait(heights.first),
             Stage::Ready => Action::Make { window, before },
-            Stage::Made(object) => Action::Upload { window, object, before },
+            Stage::Prepared(object) => Action::Upload { window, object, before },
             Stage::Uploaded(_) if height < self.opens(&heights) => Action::Wait(self.opens(&heights)),
             Stage::Uploaded(object) => Action::Claim { window, object, before: heights.votes_close },
             Stage::Claimed(_) if height < heights.claims_close => Action::Wait(heights.claims_close),
@@ -235,7 +235,9 @@ impl Round {
     /// Where it is once no claim can be made any more. What was made before a restart may have been claimed before it.
     fn too_late(&self) -> Stage {
         match self.stage {
-            Stage::Made(object) | Stage::Uploaded(object) | Stage::Claimed(object) => self.claimed(object),
+            Stage::Prepared(object) | Stage::Uploaded(object) | Stage::Claimed(object) => {
+                self.claimed(object)
+            }
             _ => Stage::Over,
         }
     }

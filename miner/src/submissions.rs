@@ -1,13 +1,13 @@
 //! The submissions that this miner has made, in files: they survive a kill, are uploaded again and never made twice.
 
-use crate::Parcel;
+use crate::Upload;
 use base::{
     NeuronId, Window,
     digest::{RunHash, State},
     wire::Reader,
 };
 use bytes::Bytes;
-use codec::submission::{Expected, Header, Layout, Submission};
+use codec::submission::{Expected, Header, Submission, SubmissionLayout};
 use node::{FileError, replace};
 use std::{
     fs, io,
@@ -24,7 +24,7 @@ pub struct Submissions {
     folder: PathBuf,
     run: RunHash,
     neuron: NeuronId,
-    layout: Arc<Layout>,
+    layout: Arc<SubmissionLayout>,
     /// Whether the run's submissions are sealed.
     sealed: bool,
 }
@@ -38,7 +38,7 @@ impl Submissions {
         folder: &Path,
         run: RunHash,
         neuron: NeuronId,
-        layout: Arc<Layout>,
+        layout: Arc<SubmissionLayout>,
         sealed: bool,
     ) -> Result<Self, FileError> {
         fs::create_dir_all(folder).map_err(at(folder))?;
@@ -49,8 +49,8 @@ impl Submissions {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(&self, window: Window, parcel: &Parcel) -> Result<(), FileError> {
-        replace(&self.path(window), |file| file.write_all(&parcel.to_file()))
+    pub fn keep(&self, window: Window, upload: &Upload) -> Result<(), FileError> {
+        replace(&self.path(window), |file| file.write_all(&upload.to_file()))
     }
 
     /// What was made for a window from a state, if it was.
@@ -102,9 +102,9 @@ impl Submissions {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(at(&path))?,
         };
-        let Some(parcel) = Parcel::from_file(bytes, self.sealed) else { return Ok(None) };
-        let length = parcel.bytes.len() as u64;
-        let Ok(header) = Header::read(&mut Reader::new(&parcel.bytes), length) else { return Ok(None) };
+        let Some(upload) = Upload::from_file(bytes, self.sealed) else { return Ok(None) };
+        let length = upload.bytes.len() as u64;
+        let Ok(header) = Header::read(&mut Reader::new(&upload.bytes), length) else { return Ok(None) };
         let expected = Expected {
             run: self.run,
             spec: self.run,
@@ -114,7 +114,7 @@ impl Submissions {
             least_samples: 0,
             sealed: self.sealed,
         };
-        Ok(parcel.open(&self.layout, &expected).ok())
+        Ok(upload.open(&self.layout, &expected).ok())
     }
 }
 

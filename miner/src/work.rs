@@ -1,10 +1,10 @@
 //! The steps of making an update: training, compressing, writing.
 
-use crate::{MinerError, Parcel, Training};
+use crate::{MinerError, Training, Upload};
 use base::{Window, digest::State};
 use codec::{
     sparse::{self, Source, SparseTensor},
-    submission::Layout,
+    submission::SubmissionLayout,
 };
 use engine::Trained;
 use node::Node;
@@ -17,7 +17,8 @@ use std::{sync::Arc, time::Instant};
 pub async fn train(node: &Node, window: Window) -> Result<(Trained, Training), MinerError> {
     let (run, spec) = (&node.run, node.run.spec.train);
     let blocks = run.manifest.training_blocks();
-    let assignments = node.ask(async || node.ledger.assignments(&run.spec, window, blocks).await).await?;
+    let assignments =
+        node.ask(async || node.chain_reader.assignments(&run.spec, window, blocks).await).await?;
     let sequences: Vec<u64> = assignments.of(&node.id)?.sequences().collect();
     let batches: Vec<Vec<u64>> = sequences.chunks(spec.batch as usize).map(<[u64]>::to_vec).collect();
     let shards = Arc::clone(&run.training);
@@ -38,7 +39,7 @@ pub async fn train(node: &Node, window: Window) -> Result<(Trained, Training), M
 /// A value is not finite.
 pub fn compress_all(
     source: Source<'_>,
-    layout: &Layout,
+    layout: &SubmissionLayout,
     threads: usize,
 ) -> Result<Vec<SparseTensor>, MinerError> {
     let geometries: Vec<_> = layout.tensors().iter().map(|tensor| *tensor.geometry()).collect();
@@ -57,9 +58,9 @@ pub fn write(
     window: Window,
     base: State,
     tensors: &[SparseTensor],
-) -> Result<Parcel, MinerError> {
+) -> Result<Upload, MinerError> {
     let (run, expected) = (&node.run, node.run.expected(node.id, window, base));
-    let parcel = Parcel::pack(&run.layout, &expected, run.spec.train.samples(), tensors, &node.key)?;
-    parcel.open(&run.layout, &expected)?; // What others would refuse is found here.
-    Ok(parcel)
+    let upload = Upload::pack(&run.layout, &expected, run.spec.train.samples(), tensors, &node.key)?;
+    upload.open(&run.layout, &expected)?; // What others would refuse is found here.
+    Ok(upload)
 }

@@ -6,21 +6,21 @@ mod publishing;
 use crate::{
     ValidatorError,
     desk::{published_logs, standing_vote},
+    fetched_window::{FetchedWindow, Measured, fetch_window},
     gauntlet::{Gauntlet, SCREENED_SEQUENCES, Step},
     logs::{Closed, KEPT, Logs},
     metrics::ValidatorMetrics,
     report,
     round::{Action, Done, Past, Round, Rules},
     weights::{self, OnChain},
-    window::{Gathered, Measured, gather},
 };
 use base::{Exit, NeuronId, Window};
 use bytes::Bytes;
 use codec::submission::Submission;
 use exchange::BlockState;
-use node::{Config, Event, Node, NodeError};
+use node::{Config, Node, NodeError, NodeEvent};
 use protocol::{
-    acceptance::{Decision, Screen, Standing, screen},
+    acceptance::{Agreement, Decision, Screen, screen},
     announcement::{Record, Vote},
 };
 use scoring::score_log::{Header, ScoreLog};
@@ -59,7 +59,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Exit {
             exit
         }
     };
-    events.emit(Event::Stopped { exit: exit.into() });
+    events.emit(NodeEvent::Stopped { exit: exit.into() });
     exit
 }
 
@@ -89,7 +89,7 @@ struct Validator {
     logs: Logs,
     /// Windows whose logs are in the journal and perhaps not in the bucket.
     unpublished: BTreeSet<Window>,
-    gathered: Option<Gathered>,
+    fetched: Option<FetchedWindow>,
     good: BTreeSet<NeuronId>,
     measured: Option<Measured>,
     decision: Option<Decision>,
@@ -110,7 +110,7 @@ impl Validator {
             metrics,
             logs,
             unpublished,
-            gathered: None,
+            fetched: None,
             good: BTreeSet::new(),
             measured: None,
             decision: None,
@@ -122,14 +122,14 @@ impl Validator {
     async fn resume(&mut self) -> Result<Round, ValidatorError> {
         let node = &self.node;
         let newest = node.height();
-        let state = node.ask(async || node.ledger.at(newest).await).await?;
+        let state = node.ask(async || node.chain_reader.at(newest).await).await?;
         let voted = standing_vote(&state, &node.id.hotkey, &node.run.spec);
         if let (None, Some(vote)) = (self.logs.newest(), voted) {
             self.recover(&state, &vote).await?;
         }
         let node = &self.node;
         let logged = self.logs.newest().map(|closed| closed.log.header.window);
-        let (client, netuid) = (node.ledger.client(), node.ledger.netuid());
+        let (client, netuid) = (node.chain_reader.client(), node.chain_reader.netuid());
         let on_chain = async || Ok(OnChain::read(client, netuid, &node.hotkey).await?);
         let on_chain = node.ask(on_chain).await?;
         let weighed = self.logs.newest().zip(on_chain.as_ref());
@@ -164,7 +164,7 @@ impl Validator {
     async fn carry_out(&mut self, action: Action) -> Result<Done, ValidatorError> {
         match action {
             Action::HeldOut(window) => self.held_out(window).await,
-            Action::Gather(window) => self.gather(window).await,
+            Action::Gather(window) => self.fetch_window(window).await,
             Action::Screen(window) => self.screen(window).await,
             Action::Vote(window) => self.vote(window).await,
             Action::Measure(window) => self.measure(window).await,
@@ -179,63 +179,63 @@ impl Validator {
         }
     }
 
-    async fn gather(&mut self, window: Window) -> Result<Done, ValidatorError> {
+    async fn fetch_window(&mut self, window: Window) -> Result<Done, ValidatorError> {
         self.forget();
-        let gathered = match gather(&self.node, window).await {
+        let fetched = match fetch_window(&self.node, window).await {
             Err(error) if error.is_pruned() => {
                 tracing::warn!(target: WINDOW, %window, %error, "the window cannot be evaluated any more");
                 return Ok(Done::Missed);
             }
-            gathered => gathered?,
+            fetched => fetched?,
         };
-        for (miner, trouble) in &gathered.troubles {
-            tracing::info!(target: WINDOW, %window, miner = %miner.hotkey, why = trouble.why, "no valid submission");
+        for (miner, failure) in &fetched.failures {
+            tracing::info!(target: WINDOW, %window, miner = %miner.hotkey, why = failure.why, "no valid submission");
         }
-        self.metrics.claims.add(gathered.claims.len() as u64);
-        self.metrics.fetch_seconds.observe(gathered.seconds);
-        let (claims, valid) = (gathered.claims.len(), gathered.field.miners().count());
-        tracing::info!(target: WINDOW, %window, claims, valid, seconds = gathered.seconds, "submissions are fetched");
-        self.gathered = Some(gathered);
-        Ok(Done::Gathered)
+        self.metrics.claims.add(fetched.claims.len() as u64);
+        self.metrics.fetch_seconds.observe(fetched.seconds);
+        let (claims, valid) = (fetched.claims.len(), fetched.candidate_set.miners().count());
+        tracing::info!(target: WINDOW, %window, claims, valid, seconds = fetched.seconds, "submissions are fetched");
+        self.fetched = Some(fetched);
+        Ok(Done::Fetched)
     }
 
     /// Says which candidates are good: valid, and of help on the first of the unassigned sequences.
     async fn screen(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        let gathered = self.gathered.as_ref().ok_or(ValidatorError::NoWindow)?;
+        let fetched = self.fetched.as_ref().ok_or(ValidatorError::NoWindow)?;
         let mut why: BTreeMap<NeuronId, String> =
-            gathered.troubles.iter().map(|(miner, trouble)| (*miner, trouble.why.clone())).collect();
+            fetched.failures.iter().map(|(miner, failure)| (*miner, failure.why.clone())).collect();
         if self.node.run.spec.acceptance.screen == Screen::Loss {
-            why.extend(self.weak(gathered).await?);
+            why.extend(self.weak(fetched).await?);
         }
         let mut good = BTreeSet::new();
-        for miner in gathered.candidates.iter().map(|candidate| candidate.id) {
+        for miner in fetched.candidates.iter().map(|candidate| candidate.id) {
             let (hotkey, why) = (miner.hotkey, why.remove(&miner));
             tracing::debug!(target: WINDOW, %window, miner = %hotkey, good = why.is_none(), why, "screened");
             if why.is_none() {
                 good.insert(miner);
             }
-            self.node.events.emit(Event::Screened { window, miner: hotkey, good: why.is_none(), why });
+            self.node.events.emit(NodeEvent::Screened { window, miner: hotkey, good: why.is_none(), why });
         }
         self.good = good;
         Ok(Done::Screened)
     }
 
     /// Valid candidates that do not help enough, with the reason.
-    async fn weak(&self, gathered: &Gathered) -> Result<Vec<(NeuronId, String)>, ValidatorError> {
-        let batch = self.unassigned(gathered, Some(SCREENED_SEQUENCES)).await?;
+    async fn weak(&self, fetched: &FetchedWindow) -> Result<Vec<(NeuronId, String)>, ValidatorError> {
+        let batch = self.unassigned(fetched, Some(SCREENED_SEQUENCES)).await?;
         let before = self.gauntlet.losses(batch.clone()).await?;
-        let (mut falls, mut weak) = (BTreeMap::new(), Vec::new());
-        for miner in gathered.candidates.iter().map(|candidate| candidate.id) {
-            if gathered.troubles.contains_key(&miner) {
+        let (mut loss_drops, mut weak) = (BTreeMap::new(), Vec::new());
+        for miner in fetched.candidates.iter().map(|candidate| candidate.id) {
+            if fetched.failures.contains_key(&miner) {
                 continue;
             }
-            let fall = self.gauntlet.fall(&gathered.field, miner, batch.clone(), &before);
-            match self.node.unless_stopped(fall).await? {
-                Ok(fall) => drop(falls.insert(miner, fall)),
+            let loss_drop = self.gauntlet.loss_drop(&fetched.candidate_set, miner, batch.clone(), &before);
+            match self.node.unless_stopped(loss_drop).await? {
+                Ok(loss_drop) => drop(loss_drops.insert(miner, loss_drop)),
                 Err(error) => weak.push((miner, error.to_string())),
             }
         }
-        let screened = screen(&falls, self.node.run.spec.acceptance.screen_errors);
+        let screened = screen(&loss_drops, self.node.run.spec.acceptance.screen_errors);
         weak.extend(
             screened.into_iter().filter_map(|(miner, is_good)| Some((miner, is_good.err()?.to_string()))),
         );
@@ -243,19 +243,19 @@ impl Validator {
     }
 
     async fn vote(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        let gathered = self.gathered.as_ref().ok_or(ValidatorError::NoWindow)?;
+        let fetched = self.fetched.as_ref().ok_or(ValidatorError::NoWindow)?;
         let node = &self.node;
         let vote = Vote {
             run: node.run.id,
             window,
-            good: gathered.bits(&self.good),
+            good: fetched.bits(&self.good),
             state: node.state(),
             score_log: self.logs.head(),
-            possession: gathered.possession(node.id.hotkey, &self.good),
+            possession: fetched.possession(node.id.hotkey, &self.good),
         };
-        let closes = gathered.heights.votes_close;
+        let closes = fetched.heights.votes_close;
         let block = loop {
-            match node.unless_stopped(node.announcer.record(Record::Vote(vote))).await? {
+            match node.unless_stopped(node.commitment_writer.record(Record::Vote(vote))).await? {
                 Ok(block) => break block,
                 Err(error) if error.is_retryable() && node.height() < closes => {
                     tracing::warn!(target: WINDOW, %window, %error, "the vote is not on chain yet");
@@ -273,7 +273,7 @@ impl Validator {
         self.metrics.votes.increment();
         let good: Vec<_> = self.good.iter().map(|miner| miner.hotkey).collect();
         tracing::info!(target: WINDOW, %window, good = good.len(), %block, "voted");
-        node.events.emit(Event::Voted { window, good, block, seconds_fetch: gathered.seconds });
+        node.events.emit(NodeEvent::Voted { window, good, block, seconds_fetch: fetched.seconds });
         Ok(Done::Voted)
     }
 
@@ -282,7 +282,7 @@ impl Validator {
             Err(error) if error.is_lost() => return Ok(Done::Lost),
             decision => decision?,
         };
-        let diverged = matches!(decision.standing(self.node.state()), Standing::Diverged { .. });
+        let diverged = matches!(decision.standing(self.node.state()), Agreement::Diverged { .. });
         if diverged {
             // Says so, and changes nothing.
             match self.node.apply(&decision).await {
@@ -296,12 +296,12 @@ impl Validator {
 
     /// Closes the window's log: it is in the journal when this returns.
     fn close_log(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        let (Some(gathered), Some(measured)) = (&self.gathered, &self.measured) else {
+        let (Some(fetched), Some(measured)) = (&self.fetched, &self.measured) else {
             return Err(ValidatorError::NoWindow);
         };
         let (node, last) = (&self.node, self.logs.newest().map(|closed| &closed.log));
         let standings = self.logs.standings();
-        let lines = gathered.lines(measured, last);
+        let lines = fetched.lines(measured, last);
         let header = Header {
             run: node.run.hash,
             validator: node.id,
@@ -329,8 +329,8 @@ impl Validator {
         self.logs.keep(Closed { log, bytes })?;
         self.unpublished.insert(window);
         tracing::info!(target: SCORE, %window, %head, miners = miners.len(), "the score log is closed");
-        node.events.emit(Event::Evaluated { window, seconds: measured.seconds, miners });
-        node.events.emit(Event::Logged { window, head });
+        node.events.emit(NodeEvent::Evaluated { window, seconds: measured.seconds, miners });
+        node.events.emit(NodeEvent::Logged { window, head });
         Ok(Done::Logged)
     }
 
@@ -338,7 +338,7 @@ impl Validator {
         let decision = self.decision.take().filter(|decision| decision.window == window);
         let decision = decision.ok_or(ValidatorError::NoWindow)?;
         let held = decision.applied().iter().filter_map(|accepted| {
-            let submission = self.gathered.as_ref()?.field.get(&accepted.id)?;
+            let submission = self.fetched.as_ref()?.candidate_set.get(&accepted.id)?;
             (submission.hash() == accepted.object).then(|| submission.clone())
         });
         for submission in held.collect::<Vec<_>>() {
@@ -364,7 +364,7 @@ impl Validator {
 
     /// Forgets what belongs to a window.
     fn forget(&mut self) {
-        (self.gathered, self.measured, self.decision) = (None, None, None);
+        (self.fetched, self.measured, self.decision) = (None, None, None);
         self.good.clear();
         self.applied = Arc::default();
     }

@@ -3,8 +3,8 @@
 use crate::ValidatorError;
 use base::{Hotkey, NeuronId, Window};
 use chain::{Client, Options, wallet::KeyPair};
-use exchange::{BlockState, FetchLimits, Fetcher, Ledger};
-use node::{Config, NodeError, Role, RunError};
+use exchange::{BlockState, ChainReader, FetchLimits, Fetcher};
+use node::{Config, NodeError, NodeRole, RunError};
 use protocol::{
     announcement::{Record, Vote},
     run_spec::RunSpec,
@@ -13,7 +13,7 @@ use scoring::score_log::ScoreLog;
 use std::{fs, sync::Arc, time::Duration};
 use storage::{Floor, Storage};
 
-/// Over so long the rate of a bucket must not fall below the floor.
+/// Over so long the rate of a bucket must not drop below the floor.
 const FLOOR_OVER: Duration = Duration::from_secs(10);
 
 /// A look at chain and buckets as they are now.
@@ -22,7 +22,7 @@ pub(crate) struct Desk {
     pub(crate) config: Config,
     pub(crate) spec: RunSpec,
     pub(crate) hotkey: KeyPair,
-    pub(crate) ledger: Ledger,
+    pub(crate) chain_reader: ChainReader,
     pub(crate) fetcher: Fetcher,
     /// After the newest finalized block.
     pub(crate) state: Arc<BlockState>,
@@ -39,20 +39,20 @@ impl Desk {
             ..Options::new(config.chain.endpoints.iter().cloned())
         };
         let client = Client::connect(options).await.map_err(NodeError::from)?;
-        let ledger = Ledger::new(client, spec.network.netuid);
-        let newest = ledger.finalized().await.map_err(NodeError::from)?;
-        let state = ledger.at(newest).await?;
+        let chain_reader = ChainReader::new(client, spec.network.netuid);
+        let newest = chain_reader.finalized().await.map_err(NodeError::from)?;
+        let state = chain_reader.at(newest).await?;
         let floor = Floor { bytes_per_second: config.fetch.floor, over: FLOOR_OVER };
         let limits = FetchLimits { time: config.fetch.deadline, floor };
         let fetcher = Fetcher::new(Storage::new(config.bucket.policy), limits);
-        Ok(Self { config, spec, hotkey, ledger, fetcher, state })
+        Ok(Self { config, spec, hotkey, chain_reader, fetcher, state })
     }
 
     /// Who holds a hotkey.
     pub(crate) fn neuron(&self, hotkey: Hotkey) -> Result<NeuronId, ValidatorError> {
-        let netuid = self.ledger.netuid();
+        let netuid = self.chain_reader.netuid();
         let name = self.config.wallet.hotkey.clone();
-        let unknown = NodeError::NotRegistered { hotkey, netuid, program: Role::Validator, name };
+        let unknown = NodeError::NotRegistered { hotkey, netuid, program: NodeRole::Validator, name };
         Ok(self.state.neuron(&hotkey).ok_or(unknown)?.0)
     }
 }

@@ -1,6 +1,6 @@
 //! Measures what updates do: losses before and after a small step along each, alone, on the window's own parameters.
 //!
-//! A [`Field`] holds the valid submissions of a window and the norms that clip them, as the outer step would: the
+//! A [`CandidateSet`] holds the valid submissions of a window and the norms that clip them, as the outer step would: the
 //! reference of a tensor is the lower median over all of them, bounded by the last window's. A [`Gauntlet`] takes one
 //! after the other through the model, which is as it was, to the last bit, after each. It rates nobody: what losses say
 //! is in [`scoring::gauntlet`].
@@ -13,7 +13,7 @@ use codec::{
     submission::{Submission, SubmissionError},
 };
 use engine::{Batch, EngineError, Handle, SparseStep, TrialError};
-use protocol::{acceptance::Fall, model::Layout};
+use protocol::{acceptance::LossDrop, model::ParameterLayout};
 use scoring::gauntlet::{Evaluation, Losses, ScoringSpec};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,7 +22,7 @@ pub const SCREENED_SEQUENCES: usize = 16;
 
 /// The valid submissions of a window, and what clips each.
 #[derive(Clone, Debug, Default)]
-pub struct Field {
+pub struct CandidateSet {
     entries: BTreeMap<NeuronId, Entry>,
     /// What norms are clipped to, per tensor.
     reference: Vec<f64>,
@@ -55,7 +55,7 @@ pub enum GauntletError {
         /// What is wrong.
         source: Box<SubmissionError>,
     },
-    /// A miner that has no submission in the field.
+    /// A miner that has no submission in the candidate set.
     #[error("{0} has no submission in this window")]
     Unknown(NeuronId),
     /// An update that does not fit the model.
@@ -85,8 +85,8 @@ impl Step {
     }
 }
 
-impl Field {
-    /// The field of a window; `last` are the medians of the window before. It decodes all submissions, one after the
+impl CandidateSet {
+    /// The candidate set of a window; `last` are the medians of the window before. It decodes all submissions, one after the
     /// other, which takes a processor some time.
     ///
     /// # Errors
@@ -128,7 +128,12 @@ impl Field {
     ///
     /// # Errors
     /// The miner has no submission here, or it does not fit the model.
-    pub fn step(&self, miner: &NeuronId, step: Step, layout: &Layout) -> Result<SparseStep, GauntletError> {
+    pub fn step(
+        &self,
+        miner: &NeuronId,
+        step: Step,
+        layout: &ParameterLayout,
+    ) -> Result<SparseStep, GauntletError> {
         let entry = self.entries.get(miner).ok_or(GauntletError::Unknown(*miner))?;
         let tensors = (0..entry.norms.len()).map(|number| entry.submission.tensor(number));
         let tensors: Result<Vec<SparseTensor>, _> = tensors.collect();
@@ -175,23 +180,24 @@ impl Gauntlet {
     /// The miner has no submission here, it does not fit the model, or the model cannot compute.
     pub async fn after(
         &self,
-        field: &Arc<Field>,
+        candidate_set: &Arc<CandidateSet>,
         miner: NeuronId,
         batches: Vec<Batch>,
     ) -> Result<Vec<f64>, GauntletError> {
-        let losses = self.trial(field, miner, batches).await?;
+        let losses = self.trial(candidate_set, miner, batches).await?;
         Ok(losses.iter().map(|losses| mean(losses)).collect())
     }
 
     /// The losses of each sequence of some batches after a step along a miner's update, which is taken back.
     async fn trial(
         &self,
-        field: &Arc<Field>,
+        candidate_set: &Arc<CandidateSet>,
         miner: NeuronId,
         batches: Vec<Batch>,
     ) -> Result<Vec<Vec<f64>>, GauntletError> {
-        let (field, step, layout) = (Arc::clone(field), self.step, self.model.layout().clone());
-        let step = tokio::task::spawn_blocking(move || field.step(&miner, step, &layout));
+        let (candidate_set, step, layout) =
+            (Arc::clone(candidate_set), self.step, self.model.layout().clone());
+        let step = tokio::task::spawn_blocking(move || candidate_set.step(&miner, step, &layout));
         let step = step.await.map_err(|_| GauntletError::Stopped)??;
         Ok(self.model.trial(step, batches).await?)
     }
@@ -200,15 +206,15 @@ impl Gauntlet {
     ///
     /// # Errors
     /// As [`Self::after`].
-    pub async fn fall(
+    pub async fn loss_drop(
         &self,
-        field: &Arc<Field>,
+        candidate_set: &Arc<CandidateSet>,
         miner: NeuronId,
         batch: Batch,
         before: &[f64],
-    ) -> Result<Fall, GauntletError> {
-        let after = self.trial(field, miner, vec![batch]).await?;
-        Ok(Fall::between(before, after.first().ok_or(GauntletError::Stopped)?))
+    ) -> Result<LossDrop, GauntletError> {
+        let after = self.trial(candidate_set, miner, vec![batch]).await?;
+        Ok(LossDrop::between(before, after.first().ok_or(GauntletError::Stopped)?))
     }
 
     /// What a validator measures of a miner's update: two batches, three losses. The fourth, that of the unassigned batch
@@ -218,13 +224,13 @@ impl Gauntlet {
     /// As [`Self::after`].
     pub async fn evaluate(
         &self,
-        field: &Arc<Field>,
+        candidate_set: &Arc<CandidateSet>,
         miner: NeuronId,
         assigned: Batch,
         unassigned: Batch,
     ) -> Result<Evaluation, GauntletError> {
         let before = self.loss(assigned.clone()).await?;
-        match self.after(field, miner, vec![assigned, unassigned]).await?[..] {
+        match self.after(candidate_set, miner, vec![assigned, unassigned]).await?[..] {
             [after, unassigned_after] => {
                 Ok(Evaluation { assigned: Losses { before, after }, unassigned_after })
             }

@@ -8,10 +8,10 @@
 //!
 //! ```no_run
 //! # async fn example(flags: node::ValidatorFlags) -> Result<(), node::NodeError> {
-//! use node::{Config, Role};
+//! use node::{Config, NodeRole};
 //! use telemetry::Shutdown;
 //!
-//! let config = Config::load(Role::Validator, &flags.0)?;
+//! let config = Config::load(NodeRole::Validator, &flags.0)?;
 //! let exit = validator::run(config, Shutdown::default()).await;
 //! println!("ended with {exit:?}");
 //! # Ok(())
@@ -24,6 +24,7 @@
 mod app;
 mod desk;
 mod error;
+pub mod fetched_window;
 pub mod gauntlet;
 pub mod logs;
 mod metrics;
@@ -32,7 +33,6 @@ mod report;
 pub mod round;
 mod show;
 pub mod weights;
-pub mod window;
 
 pub use app::run;
 pub use error::ValidatorError;

@@ -10,7 +10,7 @@ use base::{
 use bytes::Bytes;
 use node::{FileError, replace};
 use scoring::{
-    gauntlet::{Standings, Turns},
+    gauntlet::{EvaluationPriority, Standings},
     score_log::{Expected, ScoreLog},
 };
 use std::{
@@ -90,8 +90,8 @@ impl Logs {
 
     /// Who is owed a turn.
     #[must_use]
-    pub fn turns(&self) -> Turns {
-        self.iter().fold(Turns::default(), |turns, closed| turns.after(&closed.log.cut()))
+    pub fn turns(&self) -> EvaluationPriority {
+        self.iter().fold(EvaluationPriority::default(), |turns, closed| turns.after(&closed.log.cut()))
     }
 
     /// Keeps a log, and forgets the oldest.
@@ -172,8 +172,11 @@ mod tests {
             subnet: Subnet { owner: Some(Uid(0)), uids: 9, min_allowed: 1, max_limit: 65535 },
         };
         let line = |&name: &u8| {
-            let line =
-                MinerLine { uid: Uid(name.into()), object: ObjectHash([name; 32]), outcome: Outcome::Cut };
+            let line = MinerLine {
+                uid: Uid(name.into()),
+                object: ObjectHash([name; 32]),
+                outcome: Outcome::Skipped,
+            };
             (miner(name), line)
         };
         let spec = ScoringSpec::default();
@@ -202,7 +205,7 @@ mod tests {
         assert_eq!(again.head(), logs.head());
         assert_eq!(again.newest().unwrap().bytes, logs.newest().unwrap().bytes, "the same signature");
         assert_eq!(again.turns(), logs.turns());
-        assert_ne!(again.turns(), Turns::default());
+        assert_ne!(again.turns(), EvaluationPriority::default());
     }
 
     #[test]

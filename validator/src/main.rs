@@ -3,7 +3,7 @@
 
 use base::{Exit, Hotkey, Window};
 use clap::{Args, Parser, Subcommand};
-use node::{Config, Role, Settings, ValidatorFlags, environment};
+use node::{Config, NodeRole, Settings, ValidatorFlags, environment};
 use std::{process::ExitCode, time::Duration};
 use telemetry::Shutdown;
 use validator::{Replayed, ValidatorError};
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 
 /// Reads the configuration, starts the log, and does the work on threads of its own.
 fn with_config(flags: &ValidatorFlags, work: impl AsyncFnOnce(Config) -> Exit) -> Exit {
-    let config = match Config::load(Role::Validator, &flags.0) {
+    let config = match Config::load(NodeRole::Validator, &flags.0) {
         Ok(config) => config,
         Err(error) => return refuse(&error, Exit::Usage),
     };
@@ -123,7 +123,7 @@ async fn take_part(config: Config) -> Exit {
 
 fn show_config(flags: &ValidatorFlags) -> Exit {
     let settings =
-        environment().and_then(|environment| Settings::resolve(Role::Validator, &flags.0, &environment));
+        environment().and_then(|environment| Settings::resolve(NodeRole::Validator, &flags.0, &environment));
     match settings {
         Ok(settings) => cli::say(&settings.show()),
         Err(error) => refuse(&error, Exit::Usage),

@@ -7,7 +7,7 @@
 use crate::{
     ValidatorError,
     desk::Desk,
-    gauntlet::{Field, Gauntlet, Step},
+    gauntlet::{CandidateSet, Gauntlet, Step},
 };
 use base::{
     BlockHash, Exit, Hotkey, NeuronId, Window,
@@ -222,7 +222,7 @@ impl Replay {
         // not tell.
         let mut all = submissions.clone();
         for (&miner, line) in &log.miners {
-            let unknown = matches!(line.outcome, Outcome::Cut | Outcome::Gone);
+            let unknown = matches!(line.outcome, Outcome::Skipped | Outcome::Gone);
             if unknown && line.object != ObjectHash::default() {
                 all.extend(self.submission(log, miner).await.ok().map(|submission| (miner, submission)));
             }
@@ -242,11 +242,12 @@ impl Replay {
         submissions: BTreeMap<NeuronId, Submission<Bytes>>,
     ) -> Result<Option<Difference>, ReplayError> {
         let (spec, header) = (&self.run.spec, &log.header);
-        let field =
-            Arc::new(Field::new(submissions, progress.medians.as_ref()).map_err(ValidatorError::from)?);
+        let candidate_set = Arc::new(
+            CandidateSet::new(submissions, progress.medians.as_ref()).map_err(ValidatorError::from)?,
+        );
         let gauntlet = Gauntlet::new(self.model.clone(), Step::new(&spec.sparse, &spec.scoring));
         let blocks = self.run.manifest.training_blocks();
-        let assignments = self.desk.ledger.assignments(spec, header.window, blocks).await;
+        let assignments = self.desk.chain_reader.assignments(spec, header.window, blocks).await;
         let assignments = assignments.map_err(ValidatorError::from)?;
         let read = |sequences: Vec<u64>| self.batch(&sequences);
         let count = u64::from(spec.scoring.unassigned_sequences);
@@ -265,11 +266,11 @@ impl Replay {
             return Ok(first);
         }
         for (miner, stated) in evaluated(log) {
-            let trained = field.get(&miner).map_or(0, |submission| submission.header().samples);
+            let trained = candidate_set.get(&miner).map_or(0, |submission| submission.header().samples);
             let count = u64::from(spec.scoring.assigned_sequences);
             let own = assignments.of(&miner).and_then(|own| own.samples(header.seed, trained, count));
             let assigned = read(own.map_err(ValidatorError::from)?)?;
-            let measured = gauntlet.evaluate(&field, miner, assigned, unassigned.clone()).await;
+            let measured = gauntlet.evaluate(&candidate_set, miner, assigned, unassigned.clone()).await;
             let measured = measured.map_err(ValidatorError::from)?;
             let miner = Some(miner);
             let difference =

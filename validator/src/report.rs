@@ -15,7 +15,7 @@ fn fault(log: &ScoreLog, miner: &NeuronId) -> Option<Fault> {
         Outcome::Evaluated(evaluation) => {
             evaluation.judge(*miner, log.header.unassigned_before).ok().and_then(Result::err)
         }
-        Outcome::Cut | Outcome::Gone => None,
+        Outcome::Skipped | Outcome::Gone => None,
     }
 }
 

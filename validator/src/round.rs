@@ -123,7 +123,7 @@ pub enum Done {
     /// The loss was measured.
     HeldOut,
     /// What was claimed is fetched and checked.
-    Gathered,
+    Fetched,
     /// The window cannot be evaluated any more: the chain has forgotten what it takes.
     Missed,
     /// The candidates were tried.
@@ -219,7 +219,7 @@ impl Round {
     pub fn after(mut self, done: Done) -> Self {
         self.stage = match done {
             Done::HeldOut => Stage::Claims,
-            Done::Gathered => Stage::Seed,
+            Done::Fetched => Stage::Seed,
             Done::Missed => Stage::Deciding { measured: false },
             Done::Screened => Stage::Screened,
             Done::Voted => {

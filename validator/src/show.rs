@@ -41,7 +41,7 @@ pub async fn show(config: Config, json: bool) -> Result<String, ValidatorError> 
 
 async fn read(desk: Desk) -> Result<Weights, ValidatorError> {
     let validator = desk.neuron(desk.hotkey.hotkey())?;
-    let on_chain = OnChain::read(desk.ledger.client(), desk.ledger.netuid(), &desk.hotkey).await;
+    let on_chain = OnChain::read(desk.chain_reader.client(), desk.chain_reader.netuid(), &desk.hotkey).await;
     let on_chain = on_chain.map_err(NodeError::from)?;
     let (Some(on_chain), Some((_, uid))) = (on_chain, desk.state.neuron(&validator.hotkey)) else {
         return Err(ValidatorError::NoWindow);

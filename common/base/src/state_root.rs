@@ -114,10 +114,10 @@ pub fn root<'a>(tensors: impl IntoIterator<Item = (&'a TensorSpec, &'a TensorHas
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Role;
+    use crate::tensor::TensorRole;
 
     fn tensor(name: &str, shape: &[usize]) -> TensorSpec {
-        TensorSpec { name: name.to_owned(), shape: shape.to_vec(), role: Role::Matrix }
+        TensorSpec { name: name.to_owned(), shape: shape.to_vec(), role: TensorRole::Matrix }
     }
 
     /// Returns values for a little more than two leaves.

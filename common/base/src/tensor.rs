@@ -8,12 +8,12 @@ pub struct TensorSpec {
     /// Its dimensions: `[n]`, or `[output, input]` as `torch.nn.Linear` keeps them.
     pub shape: Vec<usize>,
     /// Its role in the model.
-    pub role: Role,
+    pub role: TensorRole,
 }
 
 /// The role of a tensor, as far as other code depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum TensorRole {
     /// The gain of an RMSNorm. It begins as 1 and does not decay.
     Norm,
     /// The embedding or the output layer, with one row per token.

@@ -63,7 +63,7 @@ pub use commitments::{CommitError, Commitments, Space};
 pub use endpoint::Endpoint;
 pub use metagraph::{Metagraph, Neuron, Row};
 pub use options::Options;
-pub use outcome::Event;
+pub use outcome::ChainEvent;
 pub use register::{RegisterError, Registration};
 pub use snapshot::Snapshot;
 pub use subnet::Hyperparameters;

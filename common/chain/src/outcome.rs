@@ -14,7 +14,7 @@ use crate::{Client, error::ReadError, refusal::Refusal, runtime::Runtime};
 
 /// An event that the runtime emitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct ChainEvent {
     /// The pallet.
     pub pallet: String,
     /// The event's name.
@@ -23,7 +23,7 @@ pub struct Event {
     pub fields: Vec<u8>,
 }
 
-impl Event {
+impl ChainEvent {
     /// Decodes the fields, if this is the event of that name and they decode.
     pub(crate) fn decode<T: Decode>(&self, pallet: &str, name: &str) -> Option<T> {
         let matches = self.pallet == pallet && self.name == name;
@@ -83,7 +83,7 @@ pub(crate) async fn outcome(
     client: &Client,
     block: BlockHash,
     index: u32,
-) -> Result<Result<Vec<Event>, Refusal>, ReadError> {
+) -> Result<Result<Vec<ChainEvent>, Refusal>, ReadError> {
     let events = [twox_128(b"System"), twox_128(b"Events")].concat();
     let (events, values) = client.at(block).read(|batch| Ok(batch.add_key(events.clone()))).await?;
     let bytes = values.raw(events).unwrap_or_default().to_vec();
@@ -98,7 +98,7 @@ fn read_outcome(
     runtime: &Runtime,
     bytes: Vec<u8>,
     index: u32,
-) -> Result<Result<Vec<Event>, Refusal>, String> {
+) -> Result<Result<Vec<ChainEvent>, Refusal>, String> {
     let events: Events<SubstrateConfig> = runtime.offline.events().from_bytes(bytes);
     let mut of_ours = Vec::new();
     let mut ended = None;
@@ -110,7 +110,7 @@ fn read_outcome(
         match (event.pallet_name(), event.event_name()) {
             ("System", "ExtrinsicSuccess") => ended = Some(Ok(())),
             ("System", "ExtrinsicFailed") => ended = Some(Err(refusal(runtime, event.field_bytes()))),
-            (pallet, name) => of_ours.push(Event {
+            (pallet, name) => of_ours.push(ChainEvent {
                 pallet: pallet.into(),
                 name: name.into(),
                 fields: event.field_bytes().to_vec(),

@@ -5,7 +5,7 @@ use chain_metadata::{api, items::Kind};
 use subxt::utils::AccountId32;
 
 use crate::{
-    Call, Client, Event, Included, TransactionError, error::ReadError, refusal::Refusal, wallet::KeyPair,
+    Call, ChainEvent, Client, Included, TransactionError, error::ReadError, refusal::Refusal, wallet::KeyPair,
 };
 
 /// The result of a registration.
@@ -100,7 +100,7 @@ impl From<ReadError> for RegisterError {
 }
 
 /// The chain's state that decides on a registration, after some block.
-struct Standing {
+struct RegistrationState {
     exists: bool,
     open: bool,
     price: Rao,
@@ -150,7 +150,7 @@ impl Client {
         netuid: Netuid,
         hotkey: &Hotkey,
         coldkey: &Coldkey,
-    ) -> Result<Standing, ReadError> {
+    ) -> Result<RegistrationState, ReadError> {
         let subtensor = || api::storage().subtensor_module();
         let hotkey = || AccountId32(hotkey.0);
         let (slots, values) = self
@@ -167,7 +167,7 @@ impl Client {
             })
             .await?;
         let (exists, open, price, account, owner, uid) = slots;
-        Ok(Standing {
+        Ok(RegistrationState {
             exists: values.get(exists)?,
             open: values.get(open)?,
             price: Rao(values.get(price)?),
@@ -197,7 +197,7 @@ impl Client {
     }
 }
 
-impl Standing {
+impl RegistrationState {
     /// Checks for refusals beforehand, in the chain's order.
     fn check(&self, netuid: Netuid, coldkey: &Coldkey, cap: Rao) -> Result<(), RegisterError> {
         let foreseen = |refusal| Err(RegisterError::Foreseen(refusal));
@@ -248,7 +248,7 @@ fn new_registration(
 
 /// Returns the amount that left an account in a transaction, without the fee: withdrawals, burns and
 /// transfers, less the amounts that came back.
-fn paid(events: &[Event], account: &Coldkey) -> Rao {
+fn paid(events: &[ChainEvent], account: &Coldkey) -> Rao {
     let account = account.0;
     let (mut left, mut returned) = (0u64, 0u64);
     for event in events {
@@ -282,8 +282,8 @@ mod tests {
     const ALICE: Coldkey = Coldkey([1; 32]);
     const BOB: Coldkey = Coldkey([2; 32]);
 
-    fn event(pallet: &str, name: &str, fields: impl Encode) -> Event {
-        Event { pallet: pallet.into(), name: name.into(), fields: fields.encode() }
+    fn event(pallet: &str, name: &str, fields: impl Encode) -> ChainEvent {
+        ChainEvent { pallet: pallet.into(), name: name.into(), fields: fields.encode() }
     }
 
     #[test]
@@ -301,25 +301,25 @@ mod tests {
         assert_eq!(paid(&events, &BOB), Rao(0));
     }
 
-    fn standing() -> Standing {
+    fn standing() -> RegistrationState {
         let (price, balance) = (Rao(10), Rao(100));
-        Standing { exists: true, open: true, price, balance, owner: None, uid: None }
+        RegistrationState { exists: true, open: true, price, balance, owner: None, uid: None }
     }
 
     #[test]
     fn what_the_chain_would_refuse_is_told_before_it_costs() {
-        let check = |standing: Standing| standing.check(Netuid(3), &ALICE, Rao(20));
+        let check = |standing: RegistrationState| standing.check(Netuid(3), &ALICE, Rao(20));
         assert_eq!(check(standing()), Ok(()));
-        assert_eq!(check(Standing { owner: Some(ALICE), ..standing() }), Ok(()));
+        assert_eq!(check(RegistrationState { owner: Some(ALICE), ..standing() }), Ok(()));
         let foreseen = |refusal| Err(RegisterError::Foreseen(refusal));
-        assert_eq!(check(Standing { exists: false, ..standing() }), foreseen(Refusal::NoSuchSubnet));
-        assert_eq!(check(Standing { open: false, ..standing() }), foreseen(Refusal::RegistrationClosed));
-        assert_eq!(check(Standing { owner: Some(BOB), ..standing() }), foreseen(Refusal::ForeignHotkey));
+        assert_eq!(check(RegistrationState { exists: false, ..standing() }), foreseen(Refusal::NoSuchSubnet));
+        assert_eq!(check(RegistrationState { open: false, ..standing() }), foreseen(Refusal::RegistrationClosed));
+        assert_eq!(check(RegistrationState { owner: Some(BOB), ..standing() }), foreseen(Refusal::ForeignHotkey));
         assert_eq!(standing().check(Netuid(0), &ALICE, Rao(20)), foreseen(Refusal::RootRegistration));
-        let dear = check(Standing { price: Rao(21), ..standing() }).unwrap_err();
+        let dear = check(RegistrationState { price: Rao(21), ..standing() }).unwrap_err();
         assert!(matches!(dear, RegisterError::PriceAboveCap { price: Rao(21), cap: Rao(20), .. }));
         assert!(dear.is_retryable());
-        let poor = check(Standing { balance: Rao(9), ..standing() }).unwrap_err();
+        let poor = check(RegistrationState { balance: Rao(9), ..standing() }).unwrap_err();
         assert!(matches!(poor, RegisterError::BalanceTooLow { .. }) && !poor.is_retryable());
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     connection::Session,
     error::{ReadError, RequestError},
     nonces::{InFlight, Turn},
-    outcome::{self, Event},
+    outcome::{self, ChainEvent},
     refusal::Refusal,
     wallet::KeyPair,
 };
@@ -57,7 +57,7 @@ pub struct Included {
     /// The index of the transaction in the block.
     pub index: u32,
     /// The runtime's events of the transaction.
-    pub events: Vec<Event>,
+    pub events: Vec<ChainEvent>,
 }
 
 /// The place where a transaction was refused.

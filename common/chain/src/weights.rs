@@ -111,7 +111,7 @@ pub fn scale_to_max(weights: &[(Uid, u16)]) -> Option<Row> {
 }
 
 /// The chain's state that decides on setting weights, after some block.
-struct Standing {
+struct WeightsState {
     /// The height of the earliest block that can hold the transaction.
     next_block: Height,
     neurons: u16,
@@ -152,7 +152,7 @@ impl Client {
         Ok(standing.next_weights(uid).map_or(standing.next_block, |(_, next)| next))
     }
 
-    async fn weights_standing(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<Standing, ReadError> {
+    async fn weights_standing(&self, netuid: Netuid, hotkey: &Hotkey) -> Result<WeightsState, ReadError> {
         let head = self.finalized().await?;
         let at = self.at(head.hash);
         let rules = at.hyperparameters(netuid).await?;
@@ -169,7 +169,7 @@ impl Client {
             })
             .await?;
         let (neurons, uid, owner, permits, last_updates) = slots;
-        Ok(Standing {
+        Ok(WeightsState {
             next_block: head.height.next(),
             neurons: values.get(neurons)?,
             uid: values.find(uid)?.map(Uid),
@@ -222,7 +222,7 @@ fn entries(row: &Row) -> BTreeSet<(Uid, u16)> {
     row.iter().copied().filter(|(_, weight)| *weight > 0).collect()
 }
 
-impl Standing {
+impl WeightsState {
     /// Checks for refusals beforehand, in the chain's order. Returns the signer's uid.
     fn check(&self, netuid: Netuid, weights: &Row, version_key: u64) -> Result<Uid, WeightsError> {
         let foreseen = |refusal| Err(WeightsError::Foreseen(refusal));
@@ -299,8 +299,8 @@ mod tests {
         }
     }
 
-    fn standing() -> Standing {
-        Standing {
+    fn standing() -> WeightsState {
+        WeightsState {
             next_block: Height(50),
             neurons: 4,
             uid: Some(Uid(0)),
@@ -315,7 +315,7 @@ mod tests {
         weights.iter().map(|(uid, weight)| (Uid(*uid), *weight)).collect()
     }
 
-    fn check(standing: &Standing, weights: &[(u16, u16)]) -> Result<Uid, WeightsError> {
+    fn check(standing: &WeightsState, weights: &[(u16, u16)]) -> Result<Uid, WeightsError> {
         standing.check(Netuid(3), &row(weights), 7)
     }
 
@@ -328,17 +328,17 @@ mod tests {
     fn what_the_chain_would_refuse_is_told_beforehand() {
         let foreseen = |refusal| Err(WeightsError::Foreseen(refusal));
         let good = [(1, 5), (2, 6)];
-        let rules_with = |rules: Hyperparameters| Standing { rules, ..standing() };
+        let rules_with = |rules: Hyperparameters| WeightsState { rules, ..standing() };
         assert_eq!(standing().check(Netuid(0), &row(&good), 7), foreseen(Refusal::RootWeights));
         let commit_reveal = rules_with(Hyperparameters { commit_reveal: true, ..rules() });
         assert_eq!(check(&commit_reveal, &good), foreseen(Refusal::CommitRevealOn));
         assert_eq!(check(&standing(), &[(0, 1); 5]), foreseen(Refusal::MoreWeightsThanNeurons));
-        assert_eq!(check(&Standing { uid: None, ..standing() }, &good), foreseen(Refusal::NotRegistered));
+        assert_eq!(check(&WeightsState { uid: None, ..standing() }, &good), foreseen(Refusal::NotRegistered));
         assert_eq!(check(&standing(), &[(1, 5), (1, 6)]), foreseen(Refusal::DuplicateUids));
         assert_eq!(check(&standing(), &[(1, 5), (4, 6)]), foreseen(Refusal::UnknownUid));
-        let other = Standing { uid: Some(Uid(1)), ..standing() };
+        let other = WeightsState { uid: Some(Uid(1)), ..standing() };
         assert_eq!(check(&other, &good), foreseen(Refusal::NoValidatorPermit));
-        assert_eq!(check(&Standing { owner: true, ..other }, &good), Ok(Uid(1)));
+        assert_eq!(check(&WeightsState { owner: true, ..other }, &good), Ok(Uid(1)));
     }
 
     #[test]
@@ -357,17 +357,17 @@ mod tests {
 
     #[test]
     fn the_rate_limit_is_known_beforehand() {
-        let early = Standing { next_block: Height(49), ..standing() };
+        let early = WeightsState { next_block: Height(49), ..standing() };
         let error = check(&early, &[(1, 5), (2, 6)]).unwrap_err();
         assert_eq!(error, WeightsError::TooSoon { last: Height(40), next: Height(50) });
         assert!(error.is_retryable());
-        let never_set = Standing { last_updates: vec![0; 4], ..early };
+        let never_set = WeightsState { last_updates: vec![0; 4], ..early };
         assert_eq!(check(&never_set, &[(1, 5), (2, 6)]), Ok(Uid(0)));
     }
 
     #[test]
     fn a_hotkey_may_always_weigh_itself() {
-        let other = Standing { uid: Some(Uid(1)), ..standing() };
+        let other = WeightsState { uid: Some(Uid(1)), ..standing() };
         assert_eq!(check(&other, &[(1, 5)]), Ok(Uid(1)));
     }
 

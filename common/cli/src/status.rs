@@ -20,7 +20,7 @@ pub struct Status {
 }
 
 /// The facts that `status` shows.
-struct Standing {
+struct NeuronStatus {
     block: Block,
     neuron: Neuron,
     neurons: usize,
@@ -43,12 +43,12 @@ impl Status {
         &self,
         client: &Client,
         hotkey: base::Hotkey,
-    ) -> Result<Option<Standing>, CommandError> {
+    ) -> Result<Option<NeuronStatus>, CommandError> {
         let block = client.finalized().await?;
         let snapshot = client.at(block.hash);
         let metagraph = snapshot.metagraph(self.chain.netuid).await?;
         let Some(neuron) = metagraph.by_hotkey(&hotkey).copied() else { return Ok(None) };
-        Ok(Some(Standing {
+        Ok(Some(NeuronStatus {
             rules: snapshot.hyperparameters(self.chain.netuid).await?,
             next_epoch: snapshot.next_epoch(self.chain.netuid).await?,
             balance: snapshot.balance(&neuron.coldkey).await?,
@@ -59,7 +59,7 @@ impl Status {
     }
 }
 
-impl Standing {
+impl NeuronStatus {
     /// Returns the block of the hotkey's last weights. The chain counts the registration as an update too.
     fn last_weights(&self) -> Option<Height> {
         let Neuron { last_update, registered, .. } = self.neuron;

@@ -2,9 +2,9 @@
 //!
 //! A submission consists of a [`Header`] that names its miner and the state it was trained from, a
 //! table of tensors, the selected values of every chunk, a digest, and the miner's signature.
-//! `FORMATS.md` specifies the layout byte by byte, and `CODEC.md` gives the reasons. A [`Layout`]
+//! `FORMATS.md` specifies the layout byte by byte, and `CODEC.md` gives the reasons. A [`SubmissionLayout`]
 //! follows from the run spec alone. It gives the largest possible size before anything is
-//! downloaded ([`Layout::most_bytes`]). [`Submission::open`] checks every byte in the memory of one
+//! downloaded ([`SubmissionLayout::most_bytes`]). [`Submission::open`] checks every byte in the memory of one
 //! group, so every `Submission` value decodes.
 //!
 //! Each submission has exactly one encoding. A change of any bit makes it a different submission,
@@ -24,7 +24,7 @@ mod tests;
 pub use encode::{EncodeError, encode, encode_sealed};
 pub use error::{BodyError, SubmissionError};
 pub use header::{HEADER_BYTES, Header, KIND, VERSION};
-pub use layout::{GROUP_CHUNKS, GROUP_VALUES, Layout, LayoutError, TensorLayout};
+pub use layout::{GROUP_CHUNKS, GROUP_VALUES, LayoutError, SubmissionLayout, TensorLayout};
 pub use seal::{KEY_BYTES, KEY_SIGNATURE_CONTEXT, KEY_VERSION, KeyError, KeyObject, Seal, SealKey, Sealed};
 
 use crate::sparse::SparseTensor;
@@ -66,7 +66,7 @@ pub struct Expected {
 #[derive(Clone, Debug)]
 pub struct Submission<B> {
     bytes: B,
-    layout: Arc<Layout>,
+    layout: Arc<SubmissionLayout>,
     header: Header,
     digest: ObjectHash,
     /// The start of each tensor, and the end of the last.
@@ -82,7 +82,11 @@ impl<B: AsRef<[u8]>> Submission<B> {
     /// # Errors
     /// Fails with the run, window, hotkey or state of the submission if it is not the expected one,
     /// otherwise with the defect and its place.
-    pub fn open(bytes: B, layout: Arc<Layout>, expected: &Expected) -> Result<Self, SubmissionError> {
+    pub fn open(
+        bytes: B,
+        layout: Arc<SubmissionLayout>,
+        expected: &Expected,
+    ) -> Result<Self, SubmissionError> {
         let (header, digest) = check(bytes.as_ref(), &layout, expected)?;
         match header.seal {
             None => Self::checked(bytes, layout, header, digest, None),
@@ -93,7 +97,7 @@ impl<B: AsRef<[u8]>> Submission<B> {
     /// Checks the body of an object whose other parts are already checked.
     fn checked(
         bytes: B,
-        layout: Arc<Layout>,
+        layout: Arc<SubmissionLayout>,
         header: Header,
         digest: ObjectHash,
         opener: Option<Opener>,
@@ -128,7 +132,7 @@ impl<B: AsRef<[u8]>> Submission<B> {
 
     /// Returns its layout, which follows from the run spec.
     #[must_use]
-    pub fn layout(&self) -> &Arc<Layout> {
+    pub fn layout(&self) -> &Arc<SubmissionLayout> {
         &self.layout
     }
 
@@ -174,7 +178,11 @@ impl<B: AsRef<[u8]>> Submission<B> {
 }
 
 /// Checks an object except its table and body: it must be the expected one, unchanged and signed.
-fn check(all: &[u8], layout: &Layout, expected: &Expected) -> Result<(Header, ObjectHash), SubmissionError> {
+fn check(
+    all: &[u8],
+    layout: &SubmissionLayout,
+    expected: &Expected,
+) -> Result<(Header, ObjectHash), SubmissionError> {
     if all.len() as u64 > layout.most_bytes() {
         return Err(SubmissionError::TooLarge { bytes: all.len() as u64, most: layout.most_bytes() });
     }
@@ -218,7 +226,7 @@ fn check_trailer(
 }
 
 /// Checks the table and the body. Returns the start of each tensor, and the end of the last.
-fn check_body(signed: &[u8], layout: &Layout) -> Result<Vec<usize>, SubmissionError> {
+fn check_body(signed: &[u8], layout: &SubmissionLayout) -> Result<Vec<usize>, SubmissionError> {
     let mut table = Reader::new(signed);
     table.raw("the header", HEADER_BYTES)?;
     let mut offsets = Vec::with_capacity(layout.tensors().len() + 1);

@@ -8,7 +8,7 @@ use crate::{
     stream::Stream,
     text::{self, Text},
 };
-use protocol::dataset::Role;
+use protocol::dataset::ShardRole;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -59,7 +59,7 @@ pub(crate) struct Lot {
 #[derive(Debug)]
 pub(crate) struct Fated {
     pub(crate) text: String,
-    pub(crate) role: Role,
+    pub(crate) role: ShardRole,
     pub(crate) lot: Lot,
     pub(crate) last: bool,
 }
@@ -150,10 +150,13 @@ impl<'a> Corpus<'a> {
         }
         let new = || Lot::draw(self.options.seed, &text);
         let lot = if first { new() } else { self.position.open.unwrap_or_else(new) };
-        let role =
-            if lot.is_below(lot.aside, self.options.held_out) { Role::HeldOut } else { Role::Training };
+        let role = if lot.is_below(lot.aside, self.options.held_out) {
+            ShardRole::HeldOut
+        } else {
+            ShardRole::Training
+        };
         self.counts.documents += u64::from(first);
-        self.counts.held_out += u64::from(first && role == Role::HeldOut);
+        self.counts.held_out += u64::from(first && role == ShardRole::HeldOut);
         self.counts.bytes += text.len() as u64;
         if first && !last {
             self.counts.cut += 1;

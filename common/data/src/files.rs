@@ -1,7 +1,7 @@
 //! Atomic writes of files, and the names of a dataset's files.
 
 use crate::OutputError;
-use protocol::dataset::{Manifest, Role, Shard};
+use protocol::dataset::{Manifest, Shard, ShardRole};
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -19,28 +19,28 @@ pub(crate) const NOTES: &str = ".prepare";
 /// Returns the name of the file with a shard's tokens. The shards of a role are numbered from 0, in the
 /// manifest's order.
 #[must_use]
-pub fn shard_name(role: Role, number: u64) -> String {
+pub fn shard_name(role: ShardRole, number: u64) -> String {
     format!("{}-{number:05}.tokens", prefix(role))
 }
 
 /// Returns the name of the file with a shard's block table: canonical bytes of
 /// [`protocol::dataset::BlockTable`].
 #[must_use]
-pub fn blocks_name(role: Role, number: u64) -> String {
+pub fn blocks_name(role: ShardRole, number: u64) -> String {
     format!("{}-{number:05}.blocks", prefix(role))
 }
 
 /// Iterates over the shards of a manifest, with the names of their token files.
 pub fn shard_files(manifest: &Manifest) -> impl Iterator<Item = (String, &Shard)> {
     let named = |role| move |(number, shard)| (shard_name(role, number), shard);
-    let training = (0..).zip(manifest.training()).map(named(Role::Training));
-    training.chain((0..).zip(manifest.held_out()).map(named(Role::HeldOut)))
+    let training = (0..).zip(manifest.training()).map(named(ShardRole::Training));
+    training.chain((0..).zip(manifest.held_out()).map(named(ShardRole::HeldOut)))
 }
 
-fn prefix(role: Role) -> &'static str {
+fn prefix(role: ShardRole) -> &'static str {
     match role {
-        Role::Training => "train",
-        Role::HeldOut => "held-out",
+        ShardRole::Training => "train",
+        ShardRole::HeldOut => "held-out",
     }
 }
 
@@ -53,7 +53,10 @@ pub(crate) fn is_ours(name: &OsStr) -> bool {
         let number = rest.and_then(|r| r.strip_suffix(".tokens").or_else(|| r.strip_suffix(".blocks")));
         number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
     };
-    name == MANIFEST || name == TOKENIZER || numbered(name, Role::Training) || numbered(name, Role::HeldOut)
+    name == MANIFEST
+        || name == TOKENIZER
+        || numbered(name, ShardRole::Training)
+        || numbered(name, ShardRole::HeldOut)
 }
 
 /// The suffix of a file's name until the file is complete.
@@ -93,7 +96,7 @@ mod tests {
     #[test]
     fn our_files_are_known_by_their_names() {
         let ours = |name: &str| is_ours(OsStr::new(name));
-        for role in [Role::Training, Role::HeldOut] {
+        for role in [ShardRole::Training, ShardRole::HeldOut] {
             assert!(ours(&shard_name(role, 7)) && ours(&blocks_name(role, 123_456)));
         }
         assert!(ours("manifest") && ours("tokenizer.json") && ours("manifest.new"));

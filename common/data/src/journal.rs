@@ -7,7 +7,7 @@ use crate::{
     inputs::Input,
     shards::Totals,
 };
-use protocol::dataset::Role;
+use protocol::dataset::ShardRole;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{
@@ -86,7 +86,7 @@ impl Work {
 
     /// Removes the tokens in the order of the text.
     pub(crate) fn clear_tokenized(&self) -> Result<(), OutputError> {
-        let mut roles = [Role::Training, Role::HeldOut].into_iter();
+        let mut roles = [ShardRole::Training, ShardRole::HeldOut].into_iter();
         roles.try_for_each(|role| remove(&self.notes.join(shard_name(role, 0))))
     }
 

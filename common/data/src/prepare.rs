@@ -13,7 +13,7 @@ use crate::{
     tokenizer::{self, TokenizerError},
 };
 use base::digest::TokenizerHash;
-use protocol::dataset::{Manifest, Role, TokenType};
+use protocol::dataset::{Manifest, ShardRole, TokenType};
 use rayon::prelude::*;
 use std::{fs, ops::ControlFlow, path::Path};
 
@@ -227,10 +227,12 @@ impl<'a> Run<'a> {
 
     /// Copies the tokens into the shards, sequence by sequence, in the drawn order.
     fn shuffle(&mut self, watch: &mut dyn Watch) -> Result<(), PrepareError> {
-        [Role::Training, Role::HeldOut].into_iter().try_for_each(|role| self.shuffle_role(role, watch))
+        [ShardRole::Training, ShardRole::HeldOut]
+            .into_iter()
+            .try_for_each(|role| self.shuffle_role(role, watch))
     }
 
-    fn shuffle_role(&mut self, role: Role, watch: &mut dyn Watch) -> Result<(), PrepareError> {
+    fn shuffle_role(&mut self, role: ShardRole, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         let sequence = u64::from(self.options.sequence);
         let (key, from) =
             (shuffle::key(self.options.seed, self.tokenizer.hash, role), self.tokenized.of(role));

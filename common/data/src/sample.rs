@@ -6,7 +6,7 @@ use crate::{
     inputs::Input,
     prepare::total_bytes,
 };
-use protocol::dataset::Role;
+use protocol::dataset::ShardRole;
 use std::ops::ControlFlow;
 
 /// The texts that train a tokenizer: pieces of randomly drawn training documents, up to a number of bytes.
@@ -76,7 +76,7 @@ impl Iterator for Sample<'_> {
         while self.left > 0 && self.end.is_ok() {
             match self.next_piece() {
                 Ok(None) => return None,
-                Ok(Some(piece)) if piece.role == Role::Training && piece.lot.is_sampled(self.share) => {
+                Ok(Some(piece)) if piece.role == ShardRole::Training && piece.lot.is_sampled(self.share) => {
                     self.left = self.left.saturating_sub(piece.text.len() as u64);
                     return Some(piece.text);
                 }

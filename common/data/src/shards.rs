@@ -5,7 +5,7 @@ use crate::{
     files::{blocks_name, remove, shard_name, sync_folder, write_atomically},
     tokenizer::TokenizerError,
 };
-use protocol::dataset::{BlockTable, Role, Shard, TokenType, block_hash};
+use protocol::dataset::{BlockTable, Shard, ShardRole, TokenType, block_hash};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
@@ -36,15 +36,15 @@ impl Roles {
     ) -> Result<Self, OutputError> {
         let shards = |role, total| Shards::resume(folder, role, tokens, full, total);
         Ok(Self {
-            training: shards(Role::Training, totals.training)?,
-            held_out: shards(Role::HeldOut, totals.held_out)?,
+            training: shards(ShardRole::Training, totals.training)?,
+            held_out: shards(ShardRole::HeldOut, totals.held_out)?,
         })
     }
 
-    pub(crate) fn of(&mut self, role: Role) -> &mut Shards {
+    pub(crate) fn of(&mut self, role: ShardRole) -> &mut Shards {
         match role {
-            Role::Training => &mut self.training,
-            Role::HeldOut => &mut self.held_out,
+            ShardRole::Training => &mut self.training,
+            ShardRole::HeldOut => &mut self.held_out,
         }
     }
 
@@ -68,7 +68,7 @@ impl Totals {
 /// The shards of one role.
 pub(crate) struct Shards {
     folder: PathBuf,
-    role: Role,
+    role: ShardRole,
     tokens: TokenType,
     /// The number of tokens in a full shard.
     full: u64,
@@ -82,7 +82,7 @@ impl Shards {
     /// Opens the shards at a length of `total` tokens. Everything after that length is removed.
     pub(crate) fn resume(
         folder: &Path,
-        role: Role,
+        role: ShardRole,
         tokens: TokenType,
         full: u64,
         total: u64,
@@ -284,7 +284,7 @@ mod tests {
         ) {
             let (once, twice) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             let open = |folder: &Path, total| {
-                Shards::resume(folder, Role::Training, TokenType::U32, 16, total).unwrap()
+                Shards::resume(folder, ShardRole::Training, TokenType::U32, 16, total).unwrap()
             };
             let mut shards = open(once.path(), 0);
             parts.iter().for_each(|part| shards.append(part).unwrap());
@@ -298,7 +298,7 @@ mod tests {
             parts[from..].iter().rev().for_each(|part| shards.append(part).unwrap());
             drop(shards);
             let mut torn = OpenOptions::new()
-                .append(true).create(true).open(twice.path().join(shard_name(Role::Training, saved / 16))).unwrap();
+                .append(true).create(true).open(twice.path().join(shard_name(ShardRole::Training, saved / 16))).unwrap();
             torn.write_all(&garbage).unwrap();
             let mut shards = open(twice.path(), saved);
             parts[from..].iter().for_each(|part| shards.append(part).unwrap());
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn a_shard_that_lost_bytes_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let resume = |total| Shards::resume(folder.path(), Role::HeldOut, TokenType::U16, 10, total);
+        let resume = |total| Shards::resume(folder.path(), ShardRole::HeldOut, TokenType::U16, 10, total);
         let mut shards = resume(0).unwrap();
         shards.append(&[1; 25]).unwrap();
         shards.save().unwrap();

@@ -7,7 +7,7 @@
 
 use crate::{OutputError, shards::Shards};
 use base::digest::TokenizerHash;
-use protocol::{dataset::Role, permutation::Permutation};
+use protocol::{dataset::ShardRole, permutation::Permutation};
 use rayon::prelude::*;
 use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 
@@ -50,7 +50,7 @@ impl Shuffled {
 }
 
 /// Returns the key of a role's permutation.
-pub(crate) fn key(seed: u64, tokenizer: TokenizerHash, role: Role) -> [u8; 32] {
+pub(crate) fn key(seed: u64, tokenizer: TokenizerHash, role: ShardRole) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     hasher.update(&seed.to_le_bytes()).update(&tokenizer.0).update(&[role as u8]);
     *hasher.finalize().as_bytes()

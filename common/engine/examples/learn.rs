@@ -26,7 +26,7 @@ use data::{Options as DataOptions, Quiet, TokenizerChoice, prepare};
 use engine::{Batch, Model, Options, Place, Shards};
 use protocol::{
     assignment::Assignments,
-    dataset::{Manifest, Role},
+    dataset::{Manifest, ShardRole},
     history::{History, WindowRecord},
     progress::Progress,
     run_spec::RunFile,
@@ -87,7 +87,7 @@ struct Arguments {
 struct Run {
     file: RunFile,
     hash: RunHash,
-    layout: Arc<submission::Layout>,
+    layout: Arc<submission::SubmissionLayout>,
     seed: u64,
     training: Shards,
     blocks: u64,
@@ -216,15 +216,15 @@ impl Run {
             let paths = (0..count).map(|number| out.join(data::shard_name(role, number)));
             Shards::of(&manifest, role, paths)
         };
-        let held_out = shards(Role::HeldOut)?;
+        let held_out = shards(ShardRole::HeldOut)?;
         ensure!(held_out.sequences() > 0, "no text was held out: give more texts");
         let measured: Vec<u64> = (0..held_out.sequences().min(HELD_OUT)).collect();
         let spec = file.model;
         Ok(Self {
             hash: RunHash::of(&[file.name.as_bytes()]), // Only a run on a chain has a spec with its own hash.
-            layout: Arc::new(submission::Layout::new(&spec.tensors(), &file.sparse)?),
+            layout: Arc::new(submission::SubmissionLayout::new(&spec.tensors(), &file.sparse)?),
             seed: *seed,
-            training: shards(Role::Training)?,
+            training: shards(ShardRole::Training)?,
             blocks: manifest.training_blocks(),
             held_out: held_out.batch(&measured)?,
             file,

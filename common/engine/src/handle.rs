@@ -9,7 +9,7 @@ use crate::{
     trial::SparseStep,
 };
 use protocol::{
-    model::{Layout, ModelSpec},
+    model::{ModelSpec, ParameterLayout},
     train::TrainSpec,
 };
 use std::{
@@ -35,7 +35,7 @@ type Message = Box<dyn FnOnce(&mut Model) + Send>;
 #[derive(Clone, Debug)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
-    layout: Arc<Layout>,
+    layout: Arc<ParameterLayout>,
     stop: Arc<AtomicBool>,
 }
 
@@ -61,12 +61,12 @@ impl Handle {
         };
         thread::Builder::new().name("model".to_owned()).spawn(run).map_err(EngineError::Thread)?;
         is_ready.await.map_err(|_| EngineError::Stopped)??;
-        Ok(Self { inbox, layout: Arc::new(Layout::new(&spec)), stop: Arc::default() })
+        Ok(Self { inbox, layout: Arc::new(ParameterLayout::new(&spec)), stop: Arc::default() })
     }
 
     /// Returns the place of each tensor among the parameters.
     #[must_use]
-    pub fn layout(&self) -> &Layout {
+    pub fn layout(&self) -> &ParameterLayout {
         &self.layout
     }
 

@@ -1,24 +1,24 @@
 //! The layout of the flat buffers, in libtorch's types.
 
-use base::tensor::Role;
-use protocol::model::Layout;
+use base::tensor::TensorRole;
+use protocol::model::ParameterLayout;
 use std::ops::Range;
 
 /// Returns the sizes of the tensors.
-pub(crate) fn sizes(layout: &Layout) -> Vec<i64> {
+pub(crate) fn sizes(layout: &ParameterLayout) -> Vec<i64> {
     layout.iter().map(|(tensor, _)| int(tensor.len())).collect()
 }
 
 /// Returns the shapes of the tensors.
-pub(crate) fn shapes(layout: &Layout) -> Vec<Vec<i64>> {
+pub(crate) fn shapes(layout: &ParameterLayout) -> Vec<Vec<i64>> {
     layout.iter().map(|(tensor, _)| tensor.shape.iter().map(|&size| int(size)).collect()).collect()
 }
 
 /// Returns the ranges that weight decay applies to: all parameters but the gains of the norms.
 /// Adjacent ranges are merged.
-pub(crate) fn decayed(layout: &Layout) -> Vec<Range<usize>> {
+pub(crate) fn decayed(layout: &ParameterLayout) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
-    for (_, place) in layout.iter().filter(|(tensor, _)| tensor.role != Role::Norm) {
+    for (_, place) in layout.iter().filter(|(tensor, _)| tensor.role != TensorRole::Norm) {
         match ranges.last_mut() {
             Some(last) if last.end == place.start => last.end = place.end,
             _ => ranges.push(place),
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn all_but_the_norms_decays() {
-        let layout = Layout::new(&small());
+        let layout = ParameterLayout::new(&small());
         let decayed: usize = decayed(&layout).iter().map(Range::len).sum();
         let norms: usize =
             layout.iter().filter(|(tensor, _)| tensor.shape.len() == 1).map(|(tensor, _)| tensor.len()).sum();

@@ -45,7 +45,7 @@ mod tests;
 mod train;
 mod trial;
 
-pub use protocol::model::Layout;
+pub use protocol::model::ParameterLayout;
 
 pub use batch::{Batch, BatchError};
 pub use error::EngineError;

@@ -1,7 +1,7 @@
 //! The forward pass: a decoder of the Llama family, equal to `LlamaForCausalLM` of `transformers`.
 
 use crate::rope::Rope;
-use protocol::model::{Layout, ModelSpec};
+use protocol::model::{ModelSpec, ParameterLayout};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// The structure of a model. Each pass receives the weights.
@@ -32,7 +32,7 @@ struct Layer {
 
 impl Llama {
     /// Creates the structure of a checked model.
-    pub(crate) fn new(spec: ModelSpec, layout: &Layout, device: Device) -> Result<Self, TchError> {
+    pub(crate) fn new(spec: ModelSpec, layout: &ParameterLayout, device: Device) -> Result<Self, TchError> {
         let place =
             |name: &str| layout.position(&format!("{name}.weight")).expect("the layout is of the same model");
         let layer = |number: u32| {

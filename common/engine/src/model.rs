@@ -9,7 +9,7 @@ use crate::{
     raw,
     start::{Place, check_denormals},
 };
-use protocol::model::{Layout, ModelSpec};
+use protocol::model::{ModelSpec, ParameterLayout};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// The compute settings of a node. They change only speed and precision, not the computation itself.
@@ -46,7 +46,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Model {
     pub(crate) spec: ModelSpec,
-    pub(crate) layout: Layout,
+    pub(crate) layout: ParameterLayout,
     pub(crate) device: Device,
     /// All parameters, f32, in the order of the layout.
     pub(crate) parameters: Tensor,
@@ -68,7 +68,7 @@ impl Model {
         let device = options.place.device()?;
         check_denormals()?;
         tch::set_num_threads(options.threads()?);
-        let layout = Layout::new(&spec);
+        let layout = ParameterLayout::new(&spec);
         Ok(Self {
             llama: Llama::new(spec, &layout, device)?,
             parameters: Tensor::f_zeros([int(layout.len())], (Kind::Float, device))?,
@@ -90,11 +90,11 @@ impl Model {
 
     /// Returns the place of each tensor among the parameters.
     #[must_use]
-    pub fn layout(&self) -> &Layout {
+    pub fn layout(&self) -> &ParameterLayout {
         &self.layout
     }
 
-    /// Returns a copy of all parameters, f32 in the order of [`Layout`].
+    /// Returns a copy of all parameters, f32 in the order of [`ParameterLayout`].
     ///
     /// # Errors
     /// libtorch could not copy them.
@@ -102,7 +102,7 @@ impl Model {
         Ok(to_vec(&self.parameters)?)
     }
 
-    /// Lets a function read and change all parameters, f32 in the order of [`Layout`]: to set them,
+    /// Lets a function read and change all parameters, f32 in the order of [`ParameterLayout`]: to set them,
     /// to apply the outer step, to hash them. On the CPU the function works on the parameters
     /// themselves. On a GPU it works on a copy, which is then written back.
     ///

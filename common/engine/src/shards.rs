@@ -5,7 +5,7 @@ use crate::{
     raw,
 };
 use memmap2::Mmap;
-use protocol::dataset::{BLOCK, BlockTable, Manifest, Role, TokenType};
+use protocol::dataset::{BLOCK, BlockTable, Manifest, ShardRole, TokenType};
 use std::{
     fs::File,
     io,
@@ -119,7 +119,7 @@ impl Shards {
     /// A file is missing or has another length, or the number of files differs from the number of shards.
     pub fn of<P: AsRef<Path>>(
         manifest: &Manifest,
-        role: Role,
+        role: ShardRole,
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, ShardError> {
         let shards = Self::open(paths, manifest.tokens, manifest.sequence as usize)?;
@@ -229,7 +229,7 @@ mod tests {
         };
         let (mut paths, mut tables) = (vec![], vec![]);
         for (name, role, sequences) in
-            [("a", Role::Training, 128), ("b", Role::Training, 64), ("c", Role::HeldOut, 70)]
+            [("a", ShardRole::Training, 128), ("b", ShardRole::Training, 64), ("c", ShardRole::HeldOut, 70)]
         {
             let bytes: Vec<u8> =
                 (0..sequences * 4).flat_map(|token: u16| (token % 300).to_le_bytes()).collect();
@@ -246,18 +246,18 @@ mod tests {
     fn the_shards_of_a_dataset_are_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let (manifest, paths, tables) = dataset(folder.path());
-        let training = Shards::of(&manifest, Role::Training, &paths[..2]).unwrap();
+        let training = Shards::of(&manifest, ShardRole::Training, &paths[..2]).unwrap();
         assert_eq!(training.sequences(), 64 * manifest.training_blocks());
         assert_eq!(training.batch(&[128]).unwrap().tokens(), [0, 1, 2, 3], "the second file's first");
-        let held_out = Shards::of(&manifest, Role::HeldOut, &paths[2..]).unwrap();
+        let held_out = Shards::of(&manifest, ShardRole::HeldOut, &paths[2..]).unwrap();
         assert_eq!(held_out.sequences(), 70);
         held_out.verify(0, &tables[2]).unwrap();
         training.verify(0, &tables[0]).unwrap();
         training.verify(1, &tables[1]).unwrap();
 
-        let few = Shards::of(&manifest, Role::Training, &paths[..1]).unwrap_err().to_string();
+        let few = Shards::of(&manifest, ShardRole::Training, &paths[..1]).unwrap_err().to_string();
         assert_eq!(few, "found 1 token files: the manifest lists 2");
-        let swapped = Shards::of(&manifest, Role::HeldOut, &paths[1..2]).unwrap_err().to_string();
+        let swapped = Shards::of(&manifest, ShardRole::HeldOut, &paths[1..2]).unwrap_err().to_string();
         assert!(
             swapped.contains("has 512 bytes, the manifest says 560: download or prepare it again"),
             "{swapped}"
@@ -271,7 +271,7 @@ mod tests {
         let mut bytes = fs::read(&paths[0]).unwrap();
         bytes[1000] ^= 4;
         fs::write(&paths[0], bytes).unwrap();
-        let training = Shards::of(&manifest, Role::Training, &paths[..2]).unwrap();
+        let training = Shards::of(&manifest, ShardRole::Training, &paths[..2]).unwrap();
         let error = training.verify(0, &tables[0]).unwrap_err().to_string();
         assert!(error.starts_with("block 1 of ") && error.contains("differs from the dataset's"), "{error}");
         assert!(matches!(training.verify(1, &tables[2]), Err(ShardError::Changed { block: 1, .. })));

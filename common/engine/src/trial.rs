@@ -6,7 +6,7 @@ use codec::{
     chunks::{Geometry, GeometryError},
     sparse::SparseTensor,
 };
-use protocol::model::Layout;
+use protocol::model::ParameterLayout;
 use tch::{TchError, Tensor};
 
 /// A step along some coordinates: `parameter -= change`, rounded once for each parameter.
@@ -88,7 +88,7 @@ impl SparseStep {
     /// # Errors
     /// The tensors do not match the model's.
     pub fn along<'a>(
-        layout: &Layout,
+        layout: &ParameterLayout,
         edge: usize,
         tensors: impl ExactSizeIterator<Item = (&'a SparseTensor, f32)>,
         rate: f32,

@@ -10,14 +10,14 @@ use bucket_server::{BucketConfig, Config, Key, Server};
 use codec::{
     feedback,
     sparse::compress,
-    submission::{Expected, Header, Layout, Submission, encode},
+    submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
 use data::{Options as DataOptions, Quiet, TokenizerChoice, prepare};
 use engine::{Model, Options, Place, Shards};
 use protocol::{
     announcement::{self, AddressPolicy, ReadCredentials},
     assignment::Assignments,
-    dataset::{Manifest, Role},
+    dataset::{Manifest, ShardRole},
     history::History,
     model::ModelSpec,
     run_spec::RunFile,
@@ -72,8 +72,8 @@ fn shards(out: &Path, run: &RunFile) -> (Shards, u64) {
     let options = DataOptions { sequence: run.train.sequence, held_out: 0.0, format, ..options };
     prepare(&options, &mut Quiet).unwrap();
     let manifest = Manifest::read(&std::fs::read(out.join(data::MANIFEST)).unwrap()).unwrap();
-    let paths = [out.join(data::shard_name(Role::Training, 0))];
-    (Shards::of(&manifest, Role::Training, paths).unwrap(), manifest.training_blocks())
+    let paths = [out.join(data::shard_name(ShardRole::Training, 0))];
+    (Shards::of(&manifest, ShardRole::Training, paths).unwrap(), manifest.training_blocks())
 }
 
 /// Creates a node with the run's initial parameters.
@@ -85,7 +85,7 @@ fn node(run: &RunFile) -> Model {
 }
 
 /// Makes the object that a miner uploads for its first window.
-fn make(run: &RunFile, layout: &Layout, expected: &Expected, data: (&Shards, u64)) -> Vec<u8> {
+fn make(run: &RunFile, layout: &SubmissionLayout, expected: &Expected, data: (&Shards, u64)) -> Vec<u8> {
     let (training, blocks) = data;
     let neurons = std::iter::once(expected.neuron);
     let samples = run.train.samples();
@@ -106,7 +106,7 @@ fn make(run: &RunFile, layout: &Layout, expected: &Expected, data: (&Shards, u64
 }
 
 /// Returns the state root after the window, on a node that received the object.
-fn apply(run: &RunFile, layout: &Arc<Layout>, expected: &Expected, object: Vec<u8>) -> StateRoot {
+fn apply(run: &RunFile, layout: &Arc<SubmissionLayout>, expected: &Expected, object: Vec<u8>) -> StateRoot {
     let accepted = Submission::open(object, Arc::clone(layout), expected).unwrap();
     let mut model = node(run);
     model.outer_step(&[accepted], None).unwrap();
@@ -133,7 +133,7 @@ async fn bucket(folder: &Path) -> (Server, Bucket, Bucket) {
 async fn a_window_goes_from_text_to_a_bucket_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let run = run();
-    let layout = Arc::new(Layout::new(&run.model.tensors(), &run.sparse).unwrap());
+    let layout = Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse).unwrap());
     let (training, blocks) = shards(&folder.path().join("data"), &run);
     let hash = RunHash::of(&[b"window"]);
     let start = node(&run).state_root().unwrap();

@@ -11,7 +11,7 @@ use base::{
     digest::{ObjectHash, RunHash},
 };
 use bytes::Bytes;
-use codec::submission::{Expected, Layout, Sealed, Submission, SubmissionError, TRAILER_BYTES};
+use codec::submission::{Expected, Sealed, Submission, SubmissionError, SubmissionLayout, TRAILER_BYTES};
 use protocol::{
     acceptance::Accepted, announcement::Claim, bucket_layout, history::WindowRecord, replicas::custodians,
 };
@@ -63,7 +63,7 @@ impl Fetcher {
         state: &BlockState,
         claim: &Claim,
         expected: &Expected,
-        layout: &Arc<Layout>,
+        layout: &Arc<SubmissionLayout>,
     ) -> Result<Submission<Bytes>, FetchError> {
         self.object_of(&expected.neuron, state, &claim.object, expected, layout).await
     }
@@ -78,7 +78,7 @@ impl Fetcher {
         state: &BlockState,
         claim: &Claim,
         expected: &Expected,
-        layout: &Arc<Layout>,
+        layout: &Arc<SubmissionLayout>,
     ) -> Result<Claimed, FetchError> {
         self.claimed_of(&expected.neuron, state, &claim.object, expected, layout).await
     }
@@ -111,7 +111,7 @@ impl Fetcher {
         seed: BlockHash,
         accepted: &Accepted,
         expected: &Expected,
-        layout: &Arc<Layout>,
+        layout: &Arc<SubmissionLayout>,
         voters: &BTreeSet<NeuronId>,
     ) -> Result<Submission<Bytes>, FetchError> {
         let mut failures = Vec::new();
@@ -172,7 +172,7 @@ impl Fetcher {
         state: &BlockState,
         object: &ObjectHash,
         expected: &Expected,
-        layout: &Arc<Layout>,
+        layout: &Arc<SubmissionLayout>,
     ) -> Result<Submission<Bytes>, FetchError> {
         match self.claimed_of(owner, state, object, expected, layout).await? {
             Claimed::Open(submission) => Ok(submission),
@@ -189,7 +189,7 @@ impl Fetcher {
         state: &BlockState,
         object: &ObjectHash,
         expected: &Expected,
-        layout: &Arc<Layout>,
+        layout: &Arc<SubmissionLayout>,
     ) -> Result<Claimed, FetchError> {
         let key = bucket_layout::submission(expected.run.id(), expected.window, object);
         let bytes = self.small(state, owner, &key, layout.most_bytes()).await?;
@@ -253,7 +253,11 @@ fn found(bytes: &[u8]) -> ObjectHash {
 }
 
 /// Opens a claimed object as far as possible without a key.
-fn open(bytes: Vec<u8>, layout: Arc<Layout>, expected: &Expected) -> Result<Claimed, SubmissionError> {
+fn open(
+    bytes: Vec<u8>,
+    layout: Arc<SubmissionLayout>,
+    expected: &Expected,
+) -> Result<Claimed, SubmissionError> {
     Ok(match expected.sealed {
         true => Claimed::Sealed(Sealed::open(bytes, layout, expected)?),
         false => Claimed::Open(Submission::open(bytes.into(), layout, expected)?),

@@ -1,9 +1,9 @@
 //! Reads the chain and the buckets for all node types, and writes to them.
 //!
-//! A [`Ledger`] reads the chain's state after a block, in the form that the pure functions of
+//! A [`ChainReader`] reads the chain's state after a block, in the form that the pure functions of
 //! `common` need, and decides windows with it. A [`Fetcher`] downloads objects from the buckets of
 //! other nodes. It returns only fully verified objects, or a [`FetchError`] that says who is at
-//! fault. An [`Outbox`] uploads objects to this node's own bucket. An [`Announcer`] writes claims and
+//! fault. An [`OwnBucket`] uploads objects to this node's own bucket. An [`CommitmentWriter`] writes claims and
 //! votes to the chain.
 //!
 //! This crate decides nothing that `common` decides, and it neither trains nor evaluates. It also
@@ -18,11 +18,11 @@
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! use base::Window;
 //! use protocol::history::History;
-//! use exchange::Ledger;
+//! use exchange::ChainReader;
 //!
-//! let ledger = Ledger::new(client, spec.network.netuid);
+//! let chain reader = ChainReader::new(client, spec.network.netuid);
 //! let mut history = History::new(&spec.hash());
-//! let decision = ledger.decide(&spec, &history, Window(0)).await?;
+//! let decision = chain reader.decide(&spec, &history, Window(0)).await?;
 //! let (applied, candidates) = (decision.applied().len(), decision.candidates.len());
 //! println!("window 0: {applied} of {candidates} candidates are applied");
 //! history.push(&decision)?;
@@ -30,22 +30,22 @@
 //! # }
 //! ```
 //!
-//! Next: [`Ledger`], [`BlockState`], [`Fetcher`].
+//! Next: [`ChainReader`], [`BlockState`], [`Fetcher`].
 
-mod announcer;
+mod chain_reader;
+mod commitment_writer;
 mod error;
 mod fetch;
 mod key;
-mod ledger;
-mod outbox;
+mod own_bucket;
 mod parameters;
 mod state;
 
-pub use announcer::{AnnounceError, Announcer};
+pub use chain_reader::{ChainReader, WindowEvidence};
+pub use commitment_writer::{AnnounceError, CommitmentWriter};
 pub use error::ExchangeError;
 pub use fetch::{Claimed, FetchError, FetchLimits, Fetcher};
 pub use key::signing_key;
-pub use ledger::{Ledger, WindowEvidence};
-pub use outbox::{Outbox, OutboxError};
+pub use own_bucket::{OwnBucket, OwnBucketError};
 pub use parameters::{ParametersError, read_parameters};
 pub use state::BlockState;

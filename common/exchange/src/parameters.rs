@@ -3,7 +3,7 @@
 use base::digest::StateRoot;
 use protocol::{
     checkpoint::{MANIFEST, MOST_MANIFEST_BYTES, Manifest, ManifestError, PARAMETERS, PROGRESS, most_bytes},
-    model::Layout,
+    model::ParameterLayout,
     progress::{self, Progress, ProgressError},
 };
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
@@ -102,7 +102,7 @@ pub enum ParametersError {
 ///
 /// # Errors
 /// A file is missing, malformed or of another model, or the parameters have another state root.
-pub fn read_parameters(folder: &Path, layout: &Layout) -> Result<Vec<f32>, ParametersError> {
+pub fn read_parameters(folder: &Path, layout: &ParameterLayout) -> Result<Vec<f32>, ParametersError> {
     let manifest = read_manifest(folder)?;
     let progress = read_progress(folder)?;
     let wrong = |source| ParametersError::Manifest { path: folder.join(MANIFEST), source };
@@ -144,13 +144,13 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, ParametersError> {
 
 /// Parameters during reading, tensor by tensor.
 struct Values<'a> {
-    layout: &'a Layout,
+    layout: &'a ParameterLayout,
     values: Vec<f32>,
     is_read: Vec<bool>,
 }
 
 impl<'a> Values<'a> {
-    fn new(layout: &'a Layout) -> Self {
+    fn new(layout: &'a ParameterLayout) -> Self {
         Self { layout, values: vec![0.0; layout.len()], is_read: vec![false; layout.iter().len()] }
     }
 

@@ -1,7 +1,7 @@
 //! A window's decision, and its outer step: all of it, or nothing.
 
 use crate::{
-    Event, Node, NodeError,
+    Node, NodeError, NodeEvent,
     node::{Lost, Pause},
 };
 use base::{
@@ -13,7 +13,7 @@ use codec::submission::Submission;
 use exchange::{BlockState, FetchError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use protocol::{
-    acceptance::{Accepted, Decision, NullWindow, Standing},
+    acceptance::{Accepted, Agreement, Decision, NullWindow},
     clock::Heights,
     history::{HistoryError, WindowRecord},
     progress::Progress,
@@ -51,7 +51,7 @@ impl Node {
         let started = Instant::now();
         let heights = self.run.clock.heights(window)?;
         self.wait_for(heights.votes_close).await?;
-        let decide = async || self.ledger.decide(&self.run.spec, &self.progress.history, window).await;
+        let decide = async || self.chain_reader.decide(&self.run.spec, &self.progress.history, window).await;
         let decision = match self.ask(decide).await {
             Err(NodeError::Chain(error)) if error.is_pruned() => self.recorded(window).await?,
             decision => decision?,
@@ -63,7 +63,7 @@ impl Node {
     fn tell(&self, decision: &Decision, seconds_wait: f64) {
         let accepted = decision.applied().len();
         tracing::info!(target: WINDOW, window = %decision.window, candidates = decision.candidates.len(), accepted, "decided");
-        self.events.emit(Event::Decided {
+        self.events.emit(NodeEvent::Decided {
             window: decision.window,
             candidates: decision.candidates.iter().map(|candidate| candidate.id.hotkey).collect(),
             accepted: decision.applied().iter().map(|accepted| accepted.id.hotkey).collect(),
@@ -97,7 +97,12 @@ impl Node {
             Applied { window: decision.window, root: self.progress.root, state: self.state(), objects };
         tracing::info!(target: WINDOW, window = %applied.window, state = %applied.state, "applied");
         let (window, root, state) = (applied.window, applied.root, applied.state);
-        self.events.emit(Event::Applied { window, root, state, seconds: started.elapsed().as_secs_f64() });
+        self.events.emit(NodeEvent::Applied {
+            window,
+            root,
+            state,
+            seconds: started.elapsed().as_secs_f64(),
+        });
         Ok(applied)
     }
 
@@ -110,10 +115,10 @@ impl Node {
 
     /// Compares the node's state with the majority's.
     fn check_standing(&mut self, decision: &Decision) -> Result<(), NodeError> {
-        let Standing::Diverged { majority } = decision.standing(self.state()) else { return Ok(()) };
+        let Agreement::Diverged { majority } = decision.standing(self.state()) else { return Ok(()) };
         let (window, ours) = (decision.window, self.state());
         tracing::error!(target: WINDOW, %window, %ours, %majority, "this node's state is not the stake majority's");
-        self.events.emit(Event::Diverged { window, ours, majority });
+        self.events.emit(NodeEvent::Diverged { window, ours, majority });
         self.metrics.diverged.increment();
         self.component.not_ready("the state is not the stake majority's");
         self.rejected.insert(ours);
@@ -186,7 +191,7 @@ impl Node {
         // Buckets move: who does not find it where the voters said looks where they say now.
         let at = if again { self.height() } else { heights.votes_close };
         let state = self.announced(at).await?;
-        let seed = self.ask(async || self.ledger.hash(heights.claims_close).await).await?;
+        let seed = self.ask(async || self.chain_reader.hash(heights.claims_close).await).await?;
         let expected = self.run.expected(accepted.id, decision.window, self.state());
         let voters = self.voters(decision, accepted, heights, &state);
         let layout = &self.run.layout;
@@ -211,10 +216,10 @@ impl Node {
 
     /// The state after a block, or the newest one where that is forgotten.
     pub(crate) async fn announced(&self, height: Height) -> Result<Arc<BlockState>, NodeError> {
-        match self.ask(async || self.ledger.at(height).await).await {
+        match self.ask(async || self.chain_reader.at(height).await).await {
             Err(NodeError::Chain(error)) if error.is_pruned() => {
                 let newest = self.height();
-                self.ask(async || self.ledger.at(newest).await).await
+                self.ask(async || self.chain_reader.at(newest).await).await
             }
             state => state,
         }
@@ -276,7 +281,7 @@ impl Node {
     /// The record of a window that the validators with the most stake have.
     async fn best_record(&self, window: Window) -> Result<Option<WindowRecord>, NodeError> {
         let newest = self.height();
-        let state = &*self.ask(async || self.ledger.at(newest).await).await?;
+        let state = &*self.ask(async || self.chain_reader.at(newest).await).await?;
         let asked = stream::iter(state.permitted()).map(|(validator, stake)| async move {
             let record = self.fetcher.record(state, &validator, &self.run.hash, window);
             (stake, Box::pin(record).await)

@@ -1,6 +1,6 @@
 //! Getting the shared state: from the journal, from a checkpoint, from the run's beginning; and up to the present.
 
-use crate::{Event, Kept, Node, NodeError, Source, node::Lost};
+use crate::{Kept, Node, NodeError, NodeEvent, Source, node::Lost};
 use base::{
     NeuronId, Window,
     digest::{RunSeed, State},
@@ -83,7 +83,7 @@ impl Node {
             }
         };
         self.announce(source);
-        self.events.emit(Event::Resynced { window: self.window(), source });
+        self.events.emit(NodeEvent::Resynced { window: self.window(), source });
         self.catch_up().await?;
         Ok(source)
     }
@@ -107,7 +107,7 @@ impl Node {
     fn announce(&self, source: Source) {
         let (window, root, state) = (self.window(), self.progress.root, self.state());
         tracing::info!(target: NODE, %window, %state, ?source, "the shared state is known");
-        self.events.emit(Event::State { window, root, state, source });
+        self.events.emit(NodeEvent::State { window, root, state, source });
     }
 
     /// Takes what the journal has: the newest state whose parameters are whole and that no vote contradicts.
@@ -142,7 +142,7 @@ impl Node {
         if self.height() < heights.votes_close {
             return Ok(Named::Unknown);
         }
-        let decide = async || self.ledger.decide(&self.run.spec, &progress.history, window).await;
+        let decide = async || self.chain_reader.decide(&self.run.spec, &progress.history, window).await;
         match self.ask(decide).await {
             Ok(decision) => Ok(compare(decision.state, progress.state())),
             Err(NodeError::Chain(error)) if error.is_pruned() => Ok(Named::Unknown),
@@ -155,7 +155,7 @@ impl Node {
     async fn take_from_elsewhere(&mut self, after: Option<Window>) -> Result<Source, NodeError> {
         self.component.not_ready("the shared state is not known");
         let newest = self.height();
-        let state = self.ask(async || self.ledger.at(newest).await).await?;
+        let state = self.ask(async || self.chain_reader.at(newest).await).await?;
         for offer in self.offers(&state, after).await? {
             if self.take(&state, &offer).await? {
                 return Ok(Source::Checkpoint);
@@ -222,7 +222,7 @@ impl Node {
         if self.height() < heights.votes_close {
             return Ok(Named::Unknown);
         }
-        match self.ask(async || self.ledger.at(heights.votes_close).await).await {
+        match self.ask(async || self.chain_reader.at(heights.votes_close).await).await {
             Ok(votes) => Ok(compare(self.most_named(&votes, &heights), pointer.state)),
             Err(NodeError::Chain(error)) if error.is_pruned() => Ok(Named::Unknown),
             Err(error) => Err(error),

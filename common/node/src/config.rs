@@ -39,14 +39,14 @@ const MOST_SECRET: u64 = 4096;
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum NodeRole {
     /// It trains.
     Miner,
     /// It judges, votes and pays.
     Validator,
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for NodeRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Miner => "miner",
@@ -59,7 +59,7 @@ impl fmt::Display for Role {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What the node is.
-    pub role: Role,
+    pub role: NodeRole,
     /// The chain.
     pub chain: ChainConfig,
     /// The hotkey.
@@ -165,7 +165,7 @@ impl Config {
     ///
     /// # Errors
     /// See [`Settings::resolve`] and [`Config::new`].
-    pub fn load(role: Role, flags: &ConfigFlags) -> Result<Self, ConfigError> {
+    pub fn load(role: NodeRole, flags: &ConfigFlags) -> Result<Self, ConfigError> {
         let settings = Settings::resolve(role, flags, &environment()?)?;
         for warning in settings.warnings() {
             tracing::warn!(target: telemetry::target::NODE, "{warning}");
@@ -177,7 +177,7 @@ impl Config {
     ///
     /// # Errors
     /// The first setting that is missing or cannot be used.
-    pub fn new(role: Role, settings: &Settings) -> Result<Self, ConfigError> {
+    pub fn new(role: NodeRole, settings: &Settings) -> Result<Self, ConfigError> {
         Ok(Self {
             role,
             chain: chain(settings)?,
@@ -189,8 +189,8 @@ impl Config {
             fetch: fetch(settings)?,
             log: log(settings)?,
             validator: match role {
-                Role::Miner => ValidatorConfig::default(),
-                Role::Validator => validator(settings)?,
+                NodeRole::Miner => ValidatorConfig::default(),
+                NodeRole::Validator => validator(settings)?,
             },
         })
     }

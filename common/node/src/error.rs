@@ -10,7 +10,7 @@ use chain::{
     error::{ConnectError, ReadError},
 };
 use engine::EngineError;
-use exchange::{AnnounceError, ExchangeError, FetchError, OutboxError};
+use exchange::{AnnounceError, ExchangeError, FetchError, OwnBucketError};
 use protocol::{clock::ClockError, history::HistoryError, run_spec::LiveProblem};
 
 /// Why a node cannot go on. [`exit`](Self::exit) is the code that its program ends with.
@@ -60,7 +60,7 @@ pub enum NodeError {
         /// The subnet.
         netuid: Netuid,
         /// The program.
-        program: crate::Role,
+        program: crate::NodeRole,
         /// The hotkey's name in the wallet.
         name: String,
     },
@@ -69,7 +69,7 @@ pub enum NodeError {
     Bucket(#[from] BucketError),
     /// The node's own bucket did not take an object.
     #[error(transparent)]
-    Outbox(#[from] OutboxError),
+    OwnBucket(#[from] OwnBucketError),
     /// The chain did not take an announcement.
     #[error(transparent)]
     Announce(Box<AnnounceError>),
@@ -141,7 +141,7 @@ impl NodeError {
             Self::Live(problems) => live_exit(problems),
             Self::NotRegistered { .. } => Exit::NotPermitted,
             Self::Bucket(error) => error.exit(),
-            Self::Outbox(error) => crate::bucket::storage_exit(error.storage()),
+            Self::OwnBucket(error) => crate::bucket::storage_exit(error.storage()),
             Self::Announce(error) => announce_exit(error),
             Self::Initial { .. } | Self::Diverged { .. } => Exit::Disagreement,
             Self::Unavailable { .. } | Self::Forgotten(_) => Exit::Unreachable,

@@ -3,7 +3,7 @@
 //! A line has `time` (ms since 1970), `event` (its kind) and the kind's own fields. Each is written with one call, so that
 //! after a kill at any instant at most the last line is cut; [`read`] leaves out what is no event.
 
-use crate::Role;
+use crate::NodeRole;
 use base::{
     Height, Hotkey, Uid, Window,
     digest::{ObjectHash, ScoreLogHead, State, StateRoot},
@@ -23,11 +23,11 @@ pub const FILE: &str = "events.jsonl";
 /// Something that happened. Times are in seconds, losses in nats per token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub enum NodeEvent {
     /// The node is checked and connected.
     Started {
         /// What it is.
-        role: Role,
+        role: NodeRole,
         /// Who it is.
         hotkey: Hotkey,
         /// Its uid now.
@@ -237,7 +237,7 @@ pub struct Entry {
     pub time: u64,
     /// What.
     #[serde(flatten)]
-    pub event: Event,
+    pub event: NodeEvent,
 }
 
 /// The events of a folder could not be written.
@@ -276,7 +276,7 @@ impl Events {
     }
 
     /// Writes an event. A full disk is no reason to stop training: it is logged, and the event is lost.
-    pub fn emit(&self, event: Event) {
+    pub fn emit(&self, event: NodeEvent) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let mut line = serde_json::to_vec(&Entry { time, event }).expect("an event is JSON");
@@ -309,7 +309,7 @@ mod tests {
     fn events_outlive_a_kill() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let claimed = |window| Event::Claimed { window: Window(window), block: Height(7) };
+        let claimed = |window| NodeEvent::Claimed { window: Window(window), block: Height(7) };
         Events::open(folder.path()).unwrap().emit(claimed(0));
         let mut cut = fs::read(&path).unwrap();
         cut.extend_from_slice(br#"{"time":1,"event":"claim"#);
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn an_event_is_a_line_of_json() {
-        let event = Event::Diverged { window: Window(3), ours: State([1; 32]), majority: State([2; 32]) };
+        let event = NodeEvent::Diverged { window: Window(3), ours: State([1; 32]), majority: State([2; 32]) };
         let line = serde_json::to_string(&Entry { time: 5, event }).unwrap();
         let (ours, majority) = ("01".repeat(32), "02".repeat(32));
         let expected =
@@ -333,9 +333,9 @@ mod tests {
     fn losses_that_are_no_numbers_do_not_hurt() {
         let folder = tempfile::tempdir().unwrap();
         let events = Events::open(folder.path()).unwrap();
-        events.emit(Event::HeldOut { window: Window(0), loss: f64::NAN, seconds: 1.0 });
-        events.emit(Event::Stopped { exit: 0 });
+        events.emit(NodeEvent::HeldOut { window: Window(0), loss: f64::NAN, seconds: 1.0 });
+        events.emit(NodeEvent::Stopped { exit: 0 });
         let read = read(&folder.path().join(FILE)).unwrap();
-        assert_eq!(read.last().map(|entry| &entry.event), Some(&Event::Stopped { exit: 0 }));
+        assert_eq!(read.last().map(|entry| &entry.event), Some(&NodeEvent::Stopped { exit: 0 }));
     }
 }

@@ -11,10 +11,10 @@
 //!
 //! ```no_run
 //! # async fn example(flags: node::ConfigFlags) -> Result<(), node::NodeError> {
-//! use node::{Config, Node, Role};
+//! use node::{Config, Node, NodeRole};
 //! use telemetry::Shutdown;
 //!
-//! let config = Config::load(Role::Miner, &flags)?;
+//! let config = Config::load(NodeRole::Miner, &flags)?;
 //! let mut node = Node::open(config, Shutdown::default()).await?;
 //! node.start().await?;
 //! while node.window() <= node.run.clock.last_window() {
@@ -49,10 +49,10 @@ pub use apply::Applied;
 pub use bucket::BucketError;
 pub use config::{
     BucketConfig, ChainConfig, Config, ConfigError, ConfigFlags, Environment, FetchConfig, NodeConfig,
-    Origin, Role, Settings, ValidatorConfig, ValidatorFlags, WalletConfig, environment,
+    NodeRole, Origin, Settings, ValidatorConfig, ValidatorFlags, WalletConfig, environment,
 };
 pub use error::NodeError;
-pub use events::{Event, Events, MinerScore, Source};
+pub use events::{Events, MinerScore, NodeEvent, Source};
 pub use files::{FileError, replace};
 pub use journal::{Journal, JournalError, Kept};
 pub use metrics::NodeMetrics;

@@ -1,6 +1,6 @@
 //! The node: what it holds, and how it waits.
 
-use crate::{Config, Event, Events, Journal, NodeError, NodeMetrics, Run, Tip, open::not_registered};
+use crate::{Config, Events, Journal, NodeError, NodeEvent, NodeMetrics, Run, Tip, open::not_registered};
 use base::{
     Height, NeuronId, Uid, Window,
     digest::{ObjectHash, State},
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use chain::wallet::KeyPair;
 use codec::submission::Submission;
 use engine::Handle;
-use exchange::{Announcer, ExchangeError, Fetcher, Ledger, Outbox};
+use exchange::{ChainReader, CommitmentWriter, ExchangeError, Fetcher, OwnBucket};
 use protocol::progress::Progress;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,15 +40,15 @@ pub struct Node {
     /// The run and its data.
     pub run: Arc<Run>,
     /// The chain.
-    pub ledger: Ledger,
+    pub chain_reader: ChainReader,
     /// The newest finalized block.
     pub tip: Tip,
     /// The way to others' buckets.
     pub fetcher: Fetcher,
     /// The way to the own bucket.
-    pub outbox: Outbox,
+    pub own_bucket: OwnBucket,
     /// The way to the own commitment.
-    pub announcer: Announcer,
+    pub commitment_writer: CommitmentWriter,
     /// The hotkey, for signing transactions.
     pub hotkey: KeyPair,
     /// The hotkey, for signing objects.
@@ -99,11 +99,11 @@ pub(crate) enum Lost {
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) run: Arc<Run>,
-    pub(crate) ledger: Ledger,
+    pub(crate) chain_reader: ChainReader,
     pub(crate) tip: Tip,
     pub(crate) fetcher: Fetcher,
-    pub(crate) outbox: Outbox,
-    pub(crate) announcer: Announcer,
+    pub(crate) own_bucket: OwnBucket,
+    pub(crate) commitment_writer: CommitmentWriter,
     pub(crate) hotkey: KeyPair,
     pub(crate) key: SigningKey,
     pub(crate) id: NeuronId,
@@ -125,11 +125,11 @@ impl Node {
         Self {
             config: parts.config,
             run: parts.run,
-            ledger: parts.ledger,
+            chain_reader: parts.chain_reader,
             tip: parts.tip,
             fetcher: parts.fetcher,
-            outbox: parts.outbox,
-            announcer: parts.announcer,
+            own_bucket: parts.own_bucket,
+            commitment_writer: parts.commitment_writer,
             hotkey: parts.hotkey,
             key: parts.key,
             id: parts.id,
@@ -229,9 +229,9 @@ impl Node {
     /// The hotkey is not registered any more, or the chain does not tell.
     pub(crate) async fn refresh(&mut self) -> Result<(), NodeError> {
         let newest = self.height();
-        let state = self.ask(async || self.ledger.at(newest).await).await?;
+        let state = self.ask(async || self.chain_reader.at(newest).await).await?;
         crate::open::hide_announced(&state);
-        let lost = || not_registered(&self.config, &self.hotkey, self.ledger.netuid());
+        let lost = || not_registered(&self.config, &self.hotkey, self.chain_reader.netuid());
         (self.id, self.uid) = state.neuron(&self.id.hotkey).ok_or_else(lost)?;
         Ok(())
     }
@@ -249,10 +249,10 @@ impl Node {
             model.save(&into, &progress, PART_BYTES)
         });
         let manifest = saved.await?;
-        let published = self.unless_stopped(self.outbox.put_checkpoint(&folder, &manifest)).await;
+        let published = self.unless_stopped(self.own_bucket.put_checkpoint(&folder, &manifest)).await;
         let _ = fs::remove_dir_all(&folder); // What stays is deleted before the next one.
         published??;
-        self.events.emit(Event::Checkpoint { window });
+        self.events.emit(NodeEvent::Checkpoint { window });
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! Opening a node: everything that can be wrong is found here, before anything is trained.
 
 use crate::{
-    Config, Event, Events, Journal, Node, NodeError, NodeMetrics, Run, Tip, bucket, node::Parts, subnet,
+    Config, Events, Journal, Node, NodeError, NodeEvent, NodeMetrics, Run, Tip, bucket, node::Parts, subnet,
     tip::Follow,
 };
 use base::Netuid;
 use chain::{Client, Options, wallet::KeyPair};
 use engine::Handle;
-use exchange::{Announcer, BlockState, FetchLimits, Fetcher, Ledger, Outbox, signing_key};
+use exchange::{BlockState, ChainReader, CommitmentWriter, FetchLimits, Fetcher, OwnBucket, signing_key};
 use protocol::{progress::Progress, run_spec::LiveProblem};
 use std::{sync::Arc, time::Duration};
 use storage::{Floor, Storage};
@@ -55,10 +55,10 @@ async fn open(config: Config, shutdown: Shutdown) -> Result<Node, NodeError> {
 
     let client = connect(&config, &run).await?;
     let netuid = run.spec.network.netuid;
-    let ledger = Ledger::new(client.clone(), netuid);
+    let chain_reader = ChainReader::new(client.clone(), netuid);
     let head = client.finalized().await?;
-    ledger.saw(&head);
-    let state = ledger.at(head.height).await?;
+    chain_reader.saw(&head);
+    let state = chain_reader.at(head.height).await?;
     hide_announced(&state);
     let live = subnet::read(&client, netuid, &hotkey.hotkey(), &head, &state, &run).await?;
     subnet::check(&run, &live)?;
@@ -68,12 +68,12 @@ async fn open(config: Config, shutdown: Shutdown) -> Result<Node, NodeError> {
     registry.add(storage.metrics());
     let bucket = bucket::open(&storage, &config.bucket, run.id, hotkey.hotkey()).await?;
     let announced = config.bucket.announced.clone();
-    let announcer = Announcer::new(client.clone(), netuid, hotkey.clone(), announced);
-    announcer.bucket().await?;
+    let commitment_writer = CommitmentWriter::new(client.clone(), netuid, hotkey.clone(), announced);
+    commitment_writer.bucket().await?;
 
     let model = Handle::start(run.spec.model, config.node.compute).await?;
     let follow = Follow {
-        ledger: ledger.clone(),
+        chain_reader: chain_reader.clone(),
         metrics: Arc::clone(&metrics),
         component,
         shutdown: shutdown.clone(),
@@ -82,12 +82,12 @@ async fn open(config: Config, shutdown: Shutdown) -> Result<Node, NodeError> {
     let node = Node::new(Parts {
         tip: Tip::follow(client, head.height, follow),
         progress: Progress::initial(&run.spec),
-        outbox: Outbox::new(bucket, run.hash),
+        own_bucket: OwnBucket::new(bucket, run.hash),
         fetcher: fetcher(storage, &config),
         key: signing_key(&hotkey),
         hotkey,
-        ledger,
-        announcer,
+        chain_reader,
+        commitment_writer,
         model,
         journal,
         events,
@@ -101,7 +101,7 @@ async fn open(config: Config, shutdown: Shutdown) -> Result<Node, NodeError> {
         run: Arc::new(run),
         config,
     });
-    node.events.emit(Event::Started { role: node.config.role, hotkey: id.hotkey, uid });
+    node.events.emit(NodeEvent::Started { role: node.config.role, hotkey: id.hotkey, uid });
     tracing::info!(target: telemetry::target::NODE, role = %node.config.role, hotkey = %id.hotkey, %uid, run = %node.run.hash, block = %head.height, "the node is open");
     Ok(node)
 }

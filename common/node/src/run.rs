@@ -10,8 +10,8 @@ use data::{MANIFEST, TOKENIZER, blocks_name, shard_name};
 use engine::{ShardError, Shards};
 use protocol::{
     clock::Clock,
-    dataset::{BlockTable, Manifest, ManifestError, Role},
-    model::Layout,
+    dataset::{BlockTable, Manifest, ManifestError, ShardRole},
+    model::ParameterLayout,
     run_spec::{RunSpec, RunSpecError},
 };
 use std::{
@@ -36,9 +36,9 @@ pub struct Run {
     /// Its heights.
     pub clock: Clock,
     /// How its submissions are written.
-    pub layout: Arc<submission::Layout>,
+    pub layout: Arc<submission::SubmissionLayout>,
     /// Where each tensor lies among the parameters.
-    pub flat: Layout,
+    pub flat: ParameterLayout,
     /// What its dataset is.
     pub manifest: Manifest,
     /// What is trained on.
@@ -68,7 +68,7 @@ pub enum RunError {
     },
     /// The model's tensors cannot be compressed.
     #[error(transparent)]
-    Layout(#[from] LayoutError),
+    ParameterLayout(#[from] LayoutError),
     /// The folder's manifest is none.
     #[error("{}: {source}; prepare the data again with `miner data prepare`", path.display())]
     Manifest {
@@ -140,14 +140,14 @@ impl Run {
         let spec = read_spec(file)?;
         let manifest = read_manifest(folder)?;
         check_dataset(&spec, &manifest, folder)?;
-        let training = open_shards(&manifest, Role::Training, folder)?;
-        let held_out = open_shards(&manifest, Role::HeldOut, folder)?;
+        let training = open_shards(&manifest, ShardRole::Training, folder)?;
+        let held_out = open_shards(&manifest, ShardRole::HeldOut, folder)?;
         let stamp = stamp(&manifest, folder)?;
         if fs::read(verified).is_ok_and(|found| found == stamp) {
             tracing::debug!(target: telemetry::target::NODE, "the dataset was verified before");
         } else {
-            verify(&training, &manifest, Role::Training, folder)?;
-            verify(&held_out, &manifest, Role::HeldOut, folder)?;
+            verify(&training, &manifest, ShardRole::Training, folder)?;
+            verify(&held_out, &manifest, ShardRole::HeldOut, folder)?;
             // Where it cannot be noted, the next start verifies again.
             let _ = fs::write(verified, &stamp);
         }
@@ -166,8 +166,8 @@ impl Run {
         let hash = spec.hash();
         Ok(Self {
             id: hash.id(),
-            layout: Arc::new(submission::Layout::new(&spec.model.tensors(), &spec.sparse)?),
-            flat: Layout::new(&spec.model),
+            layout: Arc::new(submission::SubmissionLayout::new(&spec.model.tensors(), &spec.sparse)?),
+            flat: ParameterLayout::new(&spec.model),
             training: Arc::new(training),
             held_out: Arc::new(held_out),
             hash,
@@ -235,17 +235,17 @@ fn check_tokenizer(spec: &RunSpec, folder: &Path) -> Result<(), RunError> {
 }
 
 /// The files of the shards of a role, in order.
-fn files(manifest: &Manifest, role: Role, folder: &Path) -> impl Iterator<Item = PathBuf> {
+fn files(manifest: &Manifest, role: ShardRole, folder: &Path) -> impl Iterator<Item = PathBuf> {
     let count = manifest.shards.iter().filter(|shard| shard.role == role).count();
     (0..count as u64).map(move |number| folder.join(shard_name(role, number)))
 }
 
-fn open_shards(manifest: &Manifest, role: Role, folder: &Path) -> Result<Shards, RunError> {
+fn open_shards(manifest: &Manifest, role: ShardRole, folder: &Path) -> Result<Shards, RunError> {
     Ok(Shards::of(manifest, role, files(manifest, role, folder))?)
 }
 
 /// Compares all tokens of a role with the manifest.
-fn verify(shards: &Shards, manifest: &Manifest, role: Role, folder: &Path) -> Result<(), RunError> {
+fn verify(shards: &Shards, manifest: &Manifest, role: ShardRole, folder: &Path) -> Result<(), RunError> {
     let listed = manifest.shards.iter().filter(|shard| shard.role == role);
     for (number, shard) in (0..).zip(listed) {
         let path = folder.join(blocks_name(role, number));
@@ -262,8 +262,8 @@ fn verify(shards: &Shards, manifest: &Manifest, role: Role, folder: &Path) -> Re
 /// Changes with the dataset, and whenever one of its files is written.
 fn stamp(manifest: &Manifest, folder: &Path) -> Result<Vec<u8>, RunError> {
     let mut text = manifest.hash().to_string();
-    let training = files(manifest, Role::Training, folder);
-    for path in training.chain(files(manifest, Role::HeldOut, folder)) {
+    let training = files(manifest, ShardRole::Training, folder);
+    for path in training.chain(files(manifest, ShardRole::HeldOut, folder)) {
         let metadata = fs::metadata(&path).map_err(file(&path))?;
         let written = metadata.modified().map_err(file(&path))?;
         let written = written.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();

@@ -3,7 +3,7 @@
 use crate::{NodeError, NodeMetrics};
 use base::Height;
 use chain::{Block, BlocksError, Client};
-use exchange::Ledger;
+use exchange::ChainReader;
 use std::{sync::Arc, time::Duration};
 use telemetry::{Component, Shutdown};
 use tokio::{sync::watch, time::timeout};
@@ -19,7 +19,7 @@ pub struct Tip {
 
 /// What the task that follows the chain needs.
 pub(crate) struct Follow {
-    pub(crate) ledger: Ledger,
+    pub(crate) chain_reader: ChainReader,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) component: Component,
     pub(crate) shutdown: Shutdown,
@@ -92,7 +92,7 @@ impl Follow {
     }
 
     fn saw(&self, block: &Block) {
-        self.ledger.saw(block);
+        self.chain_reader.saw(block);
         self.note(block.height);
     }
 

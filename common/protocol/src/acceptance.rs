@@ -32,8 +32,8 @@ mod tests;
 mod votes;
 
 pub use candidates::{Candidate, candidates};
-pub use decision::{Accepted, CannotDecide, Decision, Evidence, NullWindow, Part, Standing, decide};
-pub use screen::{Fall, LEAST_SHARE, Weak, screen};
+pub use decision::{Accepted, Agreement, CannotDecide, Decision, Evidence, NullWindow, Part, decide};
+pub use screen::{LEAST_SHARE, LossDrop, TooWeak, screen};
 pub use snapshot::{NeuronState, Participant, Snapshot, SnapshotError};
 pub use spec::{AcceptanceError, AcceptanceSpec, Screen};
 pub use votes::turnout;

@@ -10,7 +10,7 @@ mod blocks;
 mod manifest;
 
 pub use blocks::{BlockTable, block_hash};
-pub use manifest::{Manifest, ManifestError, Role, Shard, TokenType};
+pub use manifest::{Manifest, ManifestError, Shard, ShardRole, TokenType};
 
 /// The number of sequences in a block.
 pub const BLOCK: u64 = 64;

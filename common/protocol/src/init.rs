@@ -13,7 +13,7 @@
 //! bell-shaped and ends at 3.46 standard deviations.
 
 use crate::model::ModelSpec;
-use base::{tensor::Role, tensor::TensorSpec};
+use base::{tensor::TensorRole, tensor::TensorSpec};
 
 /// The BLAKE3 `derive_key` context of the streams.
 pub const CONTEXT: &str = "muster v1 initial parameters";
@@ -37,9 +37,9 @@ impl Stream {
     #[must_use]
     pub fn new(seed: &[u8; 32], model: &ModelSpec, tensor: &TensorSpec) -> Self {
         let deviation = match tensor.role {
-            Role::Norm => return Self { reader: None, factor: 1.0 },
-            Role::Vocabulary | Role::Matrix => deviation(model),
-            Role::Residual => deviation(model) / (2.0 * f64::from(model.layers)).sqrt(),
+            TensorRole::Norm => return Self { reader: None, factor: 1.0 },
+            TensorRole::Vocabulary | TensorRole::Matrix => deviation(model),
+            TensorRole::Residual => deviation(model) / (2.0 * f64::from(model.layers)).sqrt(),
         };
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
         hasher.update(seed).update(tensor.name.as_bytes());

@@ -3,12 +3,12 @@
 //! The tensors of a run are a pure function of its [`ModelSpec`], always in the byte order of their
 //! names. Submissions, state roots and checkpoints all rely on that order and never carry another.
 
-mod layout;
 mod memory;
+mod parameter_layout;
 mod tensors;
 
-pub use layout::Layout;
 pub use memory::MemoryEstimate;
+pub use parameter_layout::ParameterLayout;
 
 use base::wire::{Reader, WireError, Writer};
 use serde::{Deserialize, Serialize};

@@ -18,8 +18,8 @@ use base::{
 use oracle::Oracle;
 use protocol::{
     acceptance::{
-        AcceptanceSpec, Candidate, CannotDecide, Decision, Evidence, NullWindow, Part, Screen, Snapshot,
-        Standing, candidates, decide,
+        AcceptanceSpec, Agreement, Candidate, CannotDecide, Decision, Evidence, NullWindow, Part, Screen,
+        Snapshot, candidates, decide,
     },
     announcement::{Bits, Claim, Possession, Record, Vote},
     clock::{Clock, Heights, WindowSpec},
@@ -272,9 +272,9 @@ impl Simulation {
         assert_eq!(decision.state, ruling.state);
         for node in [&self.main, &self.second] {
             let expected = match decision.state {
-                None => Standing::Unjudged,
-                Some(state) if state == node.state() => Standing::Agrees,
-                Some(majority) => Standing::Diverged { majority },
+                None => Agreement::Unjudged,
+                Some(state) if state == node.state() => Agreement::Agrees,
+                Some(majority) => Agreement::Diverged { majority },
             };
             assert_eq!(decision.standing(node.state()), expected);
         }
@@ -332,7 +332,7 @@ impl Simulation {
             }
         }
         self.second.apply(&own);
-        let diverged = |state| matches!(decision.standing(state), Standing::Diverged { .. });
+        let diverged = |state| matches!(decision.standing(state), Agreement::Diverged { .. });
         if decision.state == Some(before.0) && diverged(before.1) {
             *met.entry("the second history diverged").or_default() += 1;
             if self.random().percent(20) {

@@ -11,7 +11,7 @@ use codec::{
     aggregate::{Update, outer_step, step_tensor, trial_step},
     feedback,
     sparse::{Quantizer, compress},
-    submission::{Header, Layout, Submission, TRAILER_BYTES, encode},
+    submission::{Header, Submission, SubmissionLayout, TRAILER_BYTES, encode},
 };
 use std::{
     alloc::{GlobalAlloc, Layout as Memory, System},
@@ -85,7 +85,7 @@ fn most_held<T>(work: impl FnOnce() -> T) -> (i64, T) {
 }
 
 /// Returns a run's layout for a matrix of `bands` x 4 chunks.
-fn matrix(quantizer: Quantizer, bands: usize) -> Arc<Layout> {
+fn matrix(quantizer: Quantizer, bands: usize) -> Arc<SubmissionLayout> {
     layout(quantizer, [64, 4096], &[&[64 * bands, 256]])
 }
 

@@ -10,7 +10,7 @@ mod submissions;
 use codec::{
     quantize::{CentroidChunk, Ratio, Values},
     sparse::{Quantizer, SparseTensor, compress},
-    submission::{Header, Layout, Submission, TRAILER_BYTES, encode},
+    submission::{Header, Submission, SubmissionLayout, TRAILER_BYTES, encode},
 };
 use serde::Deserialize;
 use std::{
@@ -56,7 +56,7 @@ impl Chance {
 /// A layout and the shapes that it is for.
 #[derive(Clone)]
 struct Case {
-    layout: Arc<Layout>,
+    layout: Arc<SubmissionLayout>,
     shapes: Vec<Vec<usize>>,
 }
 

@@ -8,12 +8,12 @@
 #[path = "hostile/objects.rs"]
 mod objects;
 
-use base::{commitment::Commitment, key_file::KeyFile, tensor::Role, tensor::TensorSpec};
+use base::{commitment::Commitment, key_file::KeyFile, tensor::TensorRole, tensor::TensorSpec};
 use codec::{
     aggregate::outer_step,
     chunks::Geometry,
     sparse::{Quantizer, Source, compress, compress_all},
-    submission::{Header, Layout as SubmissionLayout, Sealed, Submission, encode},
+    submission::{Header, Sealed, Submission, SubmissionLayout, encode},
 };
 use objects::*;
 use parity_scale_codec::Encode as _;
@@ -105,7 +105,8 @@ fn opening_and_adding_need_a_fixed_amount() {
     let _alone = alone();
     for quantizer in Quantizer::ALL {
         for rows in [1024, 4096] {
-            let tensor = TensorSpec { name: "a".to_owned(), shape: vec![rows, 1024], role: Role::Matrix };
+            let tensor =
+                TensorSpec { name: "a".to_owned(), shape: vec![rows, 1024], role: TensorRole::Matrix };
             let layout = Arc::new(SubmissionLayout::new(&[tensor], &spec(quantizer, [64, 4096])).unwrap());
             let geometry = *layout.tensors()[0].geometry();
             let values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
@@ -150,17 +151,17 @@ fn parsers() -> Vec<Parser> {
     let run_spec = run_spec().to_bytes();
     let run_file = launched().to_toml().unwrap().into_bytes();
     let others: [Parser; 13] = [
-        ("sealed submission", PARCEL.bytes.clone(), |bytes| {
+        ("sealed submission", UPLOAD.bytes.clone(), |bytes| {
             let layout = Arc::clone(&LAYOUTS[1]);
             let _ = Sealed::open(bytes.to_vec(), layout, &expected(&SENDER, true));
         }),
-        ("what is sealed", PARCEL.plain.clone(), |plain| {
-            let (bytes, opener) = PARCEL.with(plain);
+        ("what is sealed", UPLOAD.plain.clone(), |plain| {
+            let (bytes, opener) = UPLOAD.with(plain);
             let sealed = Sealed::open(bytes, Arc::clone(&LAYOUTS[1]), &expected(&SENDER, true)).unwrap();
             let _ = sealed.unseal::<Vec<u8>>(&opener.sign(&SENDER));
         }),
-        ("key object", PARCEL.opener.sign(&SENDER).to_vec(), |bytes| {
-            let _ = PARCEL.sealed.clone().unseal::<Vec<u8>>(bytes);
+        ("key object", UPLOAD.opener.sign(&SENDER).to_vec(), |bytes| {
+            let _ = UPLOAD.sealed.clone().unseal::<Vec<u8>>(bytes);
         }),
         ("commitment", commitment, |bytes| {
             if let Ok(commitment) = Commitment::from_chain(bytes) {

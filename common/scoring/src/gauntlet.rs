@@ -13,7 +13,7 @@
 //!
 //! This module decides; the validator measures. The computation uses integers and IEEE operations that
 //! round once. Only exponentials differ between machines, so they are rounded to 1e-6. The same
-//! measurements therefore give the same [`Standings`], bit for bit, on any machine. [`Turns`] orders
+//! measurements therefore give the same [`Standings`], bit for bit, on any machine. [`EvaluationPriority`] orders
 //! the evaluations.
 //!
 //! ```
@@ -37,17 +37,17 @@
 //! ```
 
 mod evaluation;
+mod evaluation_queue;
 mod fault;
 pub mod proof;
 mod spec;
 mod standings;
-mod turns;
 
 pub use evaluation::{BaseLossError, Evaluation, Judgement, Losses};
+pub use evaluation_queue::{Draw, EvaluationPriority, EvaluationQueue};
 pub use fault::{Fault, Penalty};
 pub use spec::{PenaltySpec, ScoringSpec, ScoringSpecError, WeightSpec};
 pub use standings::{Observed, Outcome, RateError, Score, Standing, Standings, ranking};
-pub use turns::{Draw, Round, Turns};
 
 use base::{BlockHash, NeuronId};
 

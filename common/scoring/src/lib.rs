@@ -1,4 +1,4 @@
-//! Turns measured losses into weights: ratings, the rules of the Gauntlet, weights, and the logs that make them
+//! EvaluationPriority measured losses into weights: ratings, the rules of the Gauntlet, weights, and the logs that make them
 //! replayable.
 //!
 //! A validator measures the loss before and after a step along each miner's update ([`gauntlet`]), ranks the miners of

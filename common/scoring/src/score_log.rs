@@ -159,10 +159,10 @@ impl ScoreLog {
 
 impl ScoreLog {
     /// Returns the miners that were cut from the window. They come first in the next one
-    /// ([`Turns::after`](crate::gauntlet::Turns::after)).
+    /// ([`EvaluationPriority::after`](crate::gauntlet::EvaluationPriority::after)).
     #[must_use]
     pub fn cut(&self) -> BTreeSet<NeuronId> {
-        let cut = self.miners.iter().filter(|(_, line)| line.outcome == Outcome::Cut);
+        let cut = self.miners.iter().filter(|(_, line)| line.outcome == Outcome::Skipped);
         cut.map(|(&miner, _)| miner).collect()
     }
 }

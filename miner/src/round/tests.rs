@@ -109,7 +109,7 @@ impl World {
                 }
                 let made = object(window, self.troubles);
                 self.journal.insert(window.0, made.0);
-                Some(Event::Made(made))
+                Some(Event::Prepared(made))
             }
             Action::Upload { window, object, before } => {
                 self.check_open(clock, window, before);
@@ -270,7 +270,7 @@ fn a_window_without_trouble() {
     assert_eq!(round.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
     assert_eq!(round.step(Event::Height, Height(10)), Action::Make { window, before });
     let upload = Action::Upload { window, object: made, before };
-    assert_eq!(round.step(Event::Made(made), Height(12)), upload);
+    assert_eq!(round.step(Event::Prepared(made), Height(12)), upload);
     let claim = Action::Claim { window, object: made, before: Height(20) };
     assert_eq!(round.step(Event::Uploaded, Height(12)), claim);
     assert_eq!(round.step(Event::Claimed, Height(13)), Action::Decide { window });
@@ -296,7 +296,7 @@ fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
 fn a_key_is_published_when_claims_are_closed_and_not_before() {
     let mut round = Round::new(clock(1), Rules { reveals: true, ..Rules::default() });
     let (window, made) = (Window(0), object(Window(0), 0));
-    for event in [Event::State { window, kept: None }, Event::Made(made), Event::Uploaded] {
+    for event in [Event::State { window, kept: None }, Event::Prepared(made), Event::Uploaded] {
         let _ = round.step(event, Height(12));
     }
     assert_eq!(round.step(Event::Claimed, Height(14)), Action::Wait(Height(17)));
@@ -327,7 +327,7 @@ fn a_state_that_differs_halts_everything_until_the_resync() {
     assert_eq!(round.step(Event::Height, Height(12)), Action::Resync, "nothing is known at first");
     let _ = round.step(Event::State { window: Window(0), kept: None }, Height(17));
     assert_eq!(round.step(Event::Diverged, Height(20)), Action::Resync);
-    for event in [Event::Height, Event::Made(object(Window(0), 0)), Event::Uploaded, Event::Failed] {
+    for event in [Event::Height, Event::Prepared(object(Window(0), 0)), Event::Uploaded, Event::Failed] {
         assert_eq!(round.step(event, Height(20)), Action::Resync);
     }
     let make = Action::Make { window: Window(1), before: Height(23) };
@@ -340,7 +340,7 @@ fn a_window_that_was_claimed_is_not_claimed_again_after_a_resync() {
     let (window, made) = (Window(0), object(Window(0), 0));
     for event in [
         Event::State { window, kept: None },
-        Event::Made(made),
+        Event::Prepared(made),
         Event::Uploaded,
         Event::Claimed,
         Event::Diverged,

@@ -4,19 +4,19 @@
 //! windows that are asked for. What a window needs of the chain is read once ([`seen`]); objects are looked for where
 //! they should be ([`objects`]) and applied ([`walk`]). Then score logs and weights on chain are compared.
 
-mod books;
 mod logs;
 mod objects;
 mod records;
 mod resume;
+mod score_logs;
 mod seen;
 mod sources;
+mod state_replay;
 mod votes;
-mod walk;
 mod weights;
 
 pub(crate) use crate::run::Run;
-pub(crate) use books::Audited;
+pub(crate) use score_logs::Audited;
 
 use crate::{
     AuditError, Windows,
@@ -27,9 +27,8 @@ use base::{
     Exit, Height, NeuronId, Uid, Window,
     digest::{State, StateRoot},
 };
-use books::{Books, Validators};
 use chain::Client;
-use exchange::{BlockState, Ledger, WindowEvidence};
+use exchange::{BlockState, ChainReader, WindowEvidence};
 use objects::{Objects, Search};
 use protocol::{
     acceptance::{Decision, MEMORY, REGULAR, decide},
@@ -38,28 +37,29 @@ use protocol::{
     run_spec::RunSpecError,
 };
 use resume::Resumption;
+use score_logs::{ScoreLogs, Validators};
 use seen::{Chain, Seen};
 use sources::Sources;
+use state_replay::StateReplay;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
 };
 use storage::Storage;
-use walk::Walk;
 
 /// Who audits a run.
 pub struct Auditor {
     run: Run,
-    ledger: Ledger,
+    chain_reader: ChainReader,
     storage: Storage,
     progress: Progress,
 }
 
 impl Auditor {
     pub(crate) fn new(run: Run, client: Client, storage: Storage, progress: Progress) -> Self {
-        let ledger = Ledger::new(client, run.spec.network.netuid);
-        Self { run, ledger, storage, progress }
+        let chain_reader = ChainReader::new(client, run.spec.network.netuid);
+        Self { run, chain_reader, storage, progress }
     }
 
     /// Recomputes these windows, and compares.
@@ -68,15 +68,15 @@ impl Auditor {
     /// The run has no such windows, or the chain cannot be reached. What single buckets and blocks do not tell is a part of
     /// the report.
     pub async fn audit(&self, windows: &Windows) -> Result<Report, AuditError> {
-        let finalized = self.ledger.finalized().await?;
+        let finalized = self.chain_reader.finalized().await?;
         let asked = windows.of(&self.run.clock, finalized)?;
-        let sources = Sources::new(self.storage.clone(), self.ledger.at(finalized).await?);
+        let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
         let mut audit =
             Audit { auditor: self, sources, asked, finalized, seen: BTreeMap::new(), found: Vec::new() };
         audit.walk().await?;
-        let books = audit.books().await;
-        audit.compare_logs(&books);
-        audit.compare_weights(&books).await?;
+        let score_logs = audit.score_logs().await;
+        audit.compare_logs(&score_logs);
+        audit.compare_weights(&score_logs).await?;
         audit.compare_records().await;
         Ok(audit.report())
     }
@@ -111,7 +111,7 @@ impl Audit<'_> {
     /// Goes through the windows, from where the parameters are known.
     async fn walk(&mut self) -> Result<(), AuditError> {
         let run = &self.auditor.run;
-        let mut walk = Walk::begin(run);
+        let mut walk = StateReplay::begin(run);
         let (mut window, mut resumption) = (Window(0), None);
         // One more than is asked for: votes on it name the last score log.
         while window.0 <= self.asked.end && window <= run.clock.last_window() {
@@ -136,11 +136,11 @@ impl Audit<'_> {
     }
 
     /// One window: what the chain says of it, its objects, its votes, its outer step.
-    async fn step(&mut self, walk: &mut Walk<'_>, heights: Heights) -> Result<(), AuditError> {
+    async fn step(&mut self, walk: &mut StateReplay<'_>, heights: Heights) -> Result<(), AuditError> {
         let window = heights.window;
         let state = walk.state().map_err(str::to_owned);
         let is_asked = self.asked.contains(&window.0);
-        let evidence = self.auditor.read(self.auditor.ledger.evidence(&heights).await)?;
+        let evidence = self.auditor.read(self.auditor.chain_reader.evidence(&heights).await)?;
         let decided = evidence.and_then(|evidence| {
             let decision = self.decide(walk.history(), &heights, &evidence)?;
             Ok((evidence, decision))
@@ -197,12 +197,12 @@ impl Audit<'_> {
         decision: &Decision,
     ) -> Result<Result<Chain, String>, AuditError> {
         let (auditor, votes) = (self.auditor, &evidence.votes);
-        let client = auditor.ledger.client();
-        let seed = match auditor.read(auditor.ledger.at(heights.seed).await)? {
+        let client = auditor.chain_reader.client();
+        let seed = match auditor.read(auditor.chain_reader.at(heights.seed).await)? {
             Ok(seed) => seed,
             Err(why) => return Ok(Err(why)),
         };
-        let rules = client.at(seed.hash).hyperparameters(auditor.ledger.netuid()).await;
+        let rules = client.at(seed.hash).hyperparameters(auditor.chain_reader.netuid()).await;
         let rules = match auditor.read(rules)? {
             Ok(rules) => rules,
             Err(why) => return Ok(Err(why)),
@@ -259,23 +259,23 @@ impl Audit<'_> {
     }
 
     /// The score logs of all who might have some.
-    async fn books(&self) -> Books {
+    async fn score_logs(&self) -> ScoreLogs {
         let mut validators = Validators::new();
         for chain in self.seen.values().filter_map(|seen| seen.chain.as_ref().ok()) {
-            books::add(&mut validators, &chain.at);
+            score_logs::add(&mut validators, &chain.at);
         }
-        books::add(&mut validators, self.sources.head());
+        score_logs::add(&mut validators, self.sources.head());
         let run = &self.auditor.run;
         let decided = run.clock.last_decided(self.finalized).map_or(0, |window| window.0 + 1);
         let windows = (self.asked.clone(), decided);
-        books::read(run, &self.sources, validators, windows, &self.auditor.progress).await
+        score_logs::read(run, &self.sources, validators, windows, &self.auditor.progress).await
     }
 
-    fn compare_logs(&mut self, books: &Books) {
+    fn compare_logs(&mut self, score_logs: &ScoreLogs) {
         for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
             let Ok(chain) = &seen.chain else { continue };
             for &validator in chain.permitted.iter().filter(|id| !chain.votes.contains_key(id)) {
-                let log = books.get(&validator).is_some_and(|book| book.log(window).is_some());
+                let log = score_logs.get(&validator).is_some_and(|logs| logs.log(window).is_some());
                 let published = log.then_some("its score log of the window is published");
                 let why = chain.regular.get(&validator).map(String::as_str).or(published);
                 let skipped = why.map(|why| votes::skipped(seen, chain, validator, why));
@@ -287,16 +287,16 @@ impl Audit<'_> {
             let blocks = u64::from(self.auditor.run.clock.spec().blocks);
             heights.is_ok_and(|heights| heights.votes_close.0 + blocks <= self.finalized.0)
         };
-        for book in books.values() {
-            let found = logs::check(&self.auditor.run, book, &self.seen, self.asked.clone(), is_due);
+        for logs in score_logs.values() {
+            let found = logs::check(&self.auditor.run, logs, &self.seen, self.asked.clone(), is_due);
             self.found.extend(found);
         }
     }
 
-    async fn compare_weights(&mut self, books: &Books) -> Result<(), AuditError> {
+    async fn compare_weights(&mut self, score_logs: &ScoreLogs) -> Result<(), AuditError> {
         for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
             for set in self.auditor.weights(seen, self.finalized).await? {
-                let finding = weights::check(seen, &set, books.get(&set.validator));
+                let finding = weights::check(seen, &set, score_logs.get(&set.validator));
                 self.found.push((window, finding));
             }
         }

@@ -30,9 +30,9 @@ pub(crate) struct Run {
     pub(crate) id: RunId,
     pub(crate) clock: Clock,
     /// How submissions are laid out.
-    pub(crate) layout: Arc<submission::Layout>,
+    pub(crate) layout: Arc<submission::SubmissionLayout>,
     /// How parameters are laid out.
-    pub(crate) flat: model::Layout,
+    pub(crate) flat: model::ParameterLayout,
     /// Threads for hashes and outer steps.
     pub(crate) threads: usize,
 }
@@ -43,9 +43,9 @@ impl Run {
     /// # Errors
     /// The spec is none that can be run.
     pub(crate) fn new(spec: RunSpec) -> Result<Self, AuditError> {
-        let layout = submission::Layout::new(&spec.model.tensors(), &spec.sparse)?;
+        let layout = submission::SubmissionLayout::new(&spec.model.tensors(), &spec.sparse)?;
         let clock = spec.clock().map_err(protocol::run_spec::RunSpecError::from)?;
-        let (hash, id, flat) = (spec.hash(), spec.id(), model::Layout::new(&spec.model));
+        let (hash, id, flat) = (spec.hash(), spec.id(), model::ParameterLayout::new(&spec.model));
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self { spec, hash, id, clock, layout: Arc::new(layout), flat, threads })
     }

@@ -3,12 +3,12 @@
 use super::Validator;
 use crate::{
     ValidatorError,
+    fetched_window::{FetchedWindow, Measured},
     round::Done,
-    window::{Gathered, Measured},
 };
 use base::{BlockHash, NeuronId, Window};
 use engine::Batch;
-use node::Event;
+use node::NodeEvent;
 use protocol::assignment::Assignments;
 use scoring::gauntlet::{Draw, Evaluation};
 use std::{collections::BTreeMap, time::Instant};
@@ -27,7 +27,7 @@ impl Validator {
         self.metrics.held_out_loss.set(loss);
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(target: WINDOW, %window, loss, "held-out data");
-        self.node.events.emit(Event::HeldOut { window, loss, seconds });
+        self.node.events.emit(NodeEvent::HeldOut { window, loss, seconds });
         Ok(Done::HeldOut)
     }
 
@@ -51,21 +51,21 @@ impl Validator {
 
     async fn try_to_measure(&self) -> Result<Measured, ValidatorError> {
         let started = Instant::now();
-        let gathered = self.gathered.as_ref().ok_or(ValidatorError::NoWindow)?;
+        let fetched = self.fetched.as_ref().ok_or(ValidatorError::NoWindow)?;
         let node = &self.node;
-        let seeded = node.ask(async || node.ledger.at(gathered.heights.seed).await).await?;
-        let (client, netuid) = (node.ledger.client(), node.ledger.netuid());
+        let seeded = node.ask(async || node.chain_reader.at(fetched.heights.seed).await).await?;
+        let (client, netuid) = (node.chain_reader.client(), node.chain_reader.netuid());
         let rules = node.ask(async || Ok(client.at(seeded.hash).hyperparameters(netuid).await?)).await?;
         let draw =
             Draw { seed: seeded.hash, height: seeded.height, immunity_period: rules.immunity_period.into() };
-        let owed = gathered.field.miners().copied().chain(gathered.cut_off()).collect();
+        let owed = fetched.candidate_set.miners().copied().chain(fetched.cut_off()).collect();
         let mut turns = self.logs.turns().begin(&draw, &owed, node.config.validator.time_budget);
 
-        let unassigned = self.unassigned(gathered, None).await?;
+        let unassigned = self.unassigned(fetched, None).await?;
         let unassigned_before = self.gauntlet.loss(unassigned.clone()).await?;
         let mut evaluations = BTreeMap::new();
         while let Some(miner) = turns.next(started.elapsed()) {
-            match self.evaluate(gathered, miner, draw.seed, &unassigned).await? {
+            match self.evaluate(fetched, miner, draw.seed, &unassigned).await? {
                 Ok(evaluation) => drop(evaluations.insert(miner, evaluation)),
                 Err(why) => {
                     tracing::warn!(target: SCORE, miner = %miner.hotkey, why, "not evaluated");
@@ -80,43 +80,43 @@ impl Validator {
     /// What a miner's update does, or why this validator cannot say.
     async fn evaluate(
         &self,
-        gathered: &Gathered,
+        fetched: &FetchedWindow,
         miner: NeuronId,
         seed: BlockHash,
         unassigned: &Batch,
     ) -> Result<Result<Evaluation, String>, ValidatorError> {
         let node = &self.node;
-        let Some(submission) = gathered.field.get(&miner) else {
+        let Some(submission) = fetched.candidate_set.get(&miner) else {
             return Ok(Err("its submission could not be had".to_owned()));
         };
         let (trained, count) =
             (submission.header().samples, u64::from(node.run.spec.scoring.assigned_sequences));
-        let assignments = self.assignments(gathered.heights.window).await?;
+        let assignments = self.assignments(fetched.heights.window).await?;
         let sequences = match assignments.of(&miner).and_then(|own| own.samples(seed, trained, count)) {
             Ok(sequences) => sequences,
             Err(error) => return Ok(Err(error.to_string())),
         };
         let assigned = node.run.training.batch(&sequences)?;
-        let evaluated = self.gauntlet.evaluate(&gathered.field, miner, assigned, unassigned.clone());
+        let evaluated = self.gauntlet.evaluate(&fetched.candidate_set, miner, assigned, unassigned.clone());
         Ok(node.unless_stopped(evaluated).await?.map_err(|error| error.to_string()))
     }
 
-    /// Who trains on what. The chain's states that it follows from are remembered by the ledger.
+    /// Who trains on what. The chain's states that it follows from are remembered by the chain reader.
     async fn assignments(&self, window: Window) -> Result<Assignments, ValidatorError> {
         let (node, blocks) = (&self.node, self.node.run.manifest.training_blocks());
-        Ok(node.ask(async || node.ledger.assignments(&node.run.spec, window, blocks).await).await?)
+        Ok(node.ask(async || node.chain_reader.assignments(&node.run.spec, window, blocks).await).await?)
     }
 
     /// The sequences that are assigned to nobody, or the first of them.
     pub(super) async fn unassigned(
         &self,
-        gathered: &Gathered,
+        fetched: &FetchedWindow,
         first: Option<usize>,
     ) -> Result<Batch, ValidatorError> {
         let node = &self.node;
-        let seed = node.ask(async || node.ledger.hash(gathered.heights.seed).await).await?;
+        let seed = node.ask(async || node.chain_reader.hash(fetched.heights.seed).await).await?;
         let count = u64::from(node.run.spec.scoring.unassigned_sequences);
-        let mut sequences = self.assignments(gathered.heights.window).await?.unassigned(seed, count)?;
+        let mut sequences = self.assignments(fetched.heights.window).await?.unassigned(seed, count)?;
         sequences.truncate(first.unwrap_or(usize::MAX));
         Ok(node.run.training.batch(&sequences)?)
     }

@@ -3,8 +3,8 @@
 use super::Validator;
 use crate::{ValidatorError, round::Done, weights};
 use base::Window;
-use exchange::OutboxError;
-use node::{Event, NodeError};
+use exchange::OwnBucketError;
+use node::{NodeError, NodeEvent};
 use protocol::{history::WindowRecord, replicas::custodians};
 use std::time::Duration;
 use telemetry::target::{SCORE, WINDOW};
@@ -22,20 +22,20 @@ impl Validator {
                 self.unpublished.remove(&of);
                 continue;
             };
-            if self.put("score log", self.node.outbox.put_score_log(of, closed.bytes.clone())).await? {
+            if self.put("score log", self.node.own_bucket.put_score_log(of, closed.bytes.clone())).await? {
                 self.unpublished.remove(&of);
             }
         }
         let record = self.record(window);
         if let Some(record) = &record {
-            self.put("record", self.node.outbox.put_record(record)).await?;
+            self.put("record", self.node.own_bucket.put_record(record)).await?;
         }
         self.keep_for_others(window).await?;
         let every = self.node.config.validator.checkpoint_every;
         let keep = if every == 0 { KEEP_WINDOWS } else { every.saturating_mul(2) };
         let oldest = Window(self.node.window().0.saturating_sub(keep));
         if oldest.0 > 0 {
-            self.put("deletion of old objects", self.node.outbox.delete_before(oldest)).await?;
+            self.put("deletion of old objects", self.node.own_bucket.delete_before(oldest)).await?;
         }
         self.forget();
         Ok(Done::Published)
@@ -58,8 +58,8 @@ impl Validator {
             return Ok(());
         }
         let read = async || {
-            let votes = node.ledger.at(heights.votes_close).await?;
-            Ok((votes, node.ledger.hash(heights.claims_close).await?))
+            let votes = node.chain_reader.at(heights.votes_close).await?;
+            Ok((votes, node.chain_reader.hash(heights.claims_close).await?))
         };
         let (votes, seed) = match node.ask(read).await {
             Err(NodeError::Chain(error)) if error.is_pruned() => return Ok(()),
@@ -75,9 +75,9 @@ impl Validator {
             };
             let (bytes, key) = object.stored();
             if let Some(key) = key {
-                self.put("key in custody", node.outbox.put_key(window, &accepted.object, key)).await?;
+                self.put("key in custody", node.own_bucket.put_key(window, &accepted.object, key)).await?;
             }
-            let put = node.outbox.put_submission(window, &accepted.object, bytes.into());
+            let put = node.own_bucket.put_submission(window, &accepted.object, bytes.into());
             self.put("object in custody", put).await?;
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Validator {
     async fn put<T>(
         &self,
         what: &str,
-        work: impl Future<Output = Result<T, OutboxError>>,
+        work: impl Future<Output = Result<T, OwnBucketError>>,
     ) -> Result<bool, ValidatorError> {
         match self.node.unless_stopped(tokio::time::timeout(PUBLISHING, work)).await? {
             Ok(Ok(_)) => return Ok(true),
@@ -116,14 +116,14 @@ impl Validator {
         else {
             return Ok(given_up); // Why there are none was said when the log was closed.
         };
-        let (client, netuid) = (node.ledger.client(), node.ledger.netuid());
+        let (client, netuid) = (node.chain_reader.client(), node.chain_reader.netuid());
         let setting = weights::set(client, netuid, &node.hotkey, stated);
         Ok(match node.unless_stopped(setting).await? {
             weights::Outcome::Set { block, opens } => {
                 tracing::info!(target: SCORE, %window, %block, "weights are set, and on chain as they were sent");
                 self.metrics.weights.increment();
                 let row = stated.iter().map(|(&uid, &weight)| (uid, weight)).collect();
-                node.events.emit(Event::Weights { window, block, weights: row });
+                node.events.emit(NodeEvent::Weights { window, block, weights: row });
                 Done::Weighed { window, opens }
             }
             weights::Outcome::NotYet { opens, reason } => {

@@ -12,7 +12,7 @@ use codec::{
 };
 use engine::{Options, Place};
 use protocol::{
-    acceptance::{Weak, screen},
+    acceptance::{TooWeak, screen},
     model::ModelSpec,
     schedule::{Decay, Schedule},
     train::{AdamW, TrainSpec},
@@ -94,9 +94,9 @@ async fn bits(model: &Handle) -> Vec<u32> {
 }
 
 /// The submission of a miner that sends these values.
-fn submission(name: u8, layout: &Layout, values: &[f32]) -> (NeuronId, Submission<Bytes>) {
+fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> (NeuronId, Submission<Bytes>) {
     let tensors: Vec<_> = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
-    let wire = Arc::new(submission::Layout::new(&tensors, &sparse()).unwrap());
+    let wire = Arc::new(submission::SubmissionLayout::new(&tensors, &sparse()).unwrap());
     let sent: Vec<_> = (layout.iter().zip(wire.tensors()))
         .map(|((_, place), tensor)| compress(&values[place], tensor.geometry(), &sparse()).unwrap())
         .collect();
@@ -116,15 +116,15 @@ async fn trained(first: u32) -> Vec<f32> {
     model.train(training(), 0, batches).await.unwrap().pseudo_gradient
 }
 
-/// A field of an honest miner, another, one that goes the other way without measure, and zeros.
-async fn field() -> (Arc<Field>, [NeuronId; 4]) {
-    let layout = Layout::new(&MODEL);
+/// A candidate set of an honest miner, another, one that goes the other way without measure, and zeros.
+async fn candidate_set() -> (Arc<CandidateSet>, [NeuronId; 4]) {
+    let layout = ParameterLayout::new(&MODEL);
     let back = trained(0).await.into_iter().map(|value| value * -100.0).collect();
     let values = [trained(0).await, trained(8).await, back, vec![0.0; layout.len()]];
     let names: Vec<_> =
         values.iter().zip(1..).map(|(values, name)| submission(name, &layout, values)).collect();
     let miners = [names[0].0, names[1].0, names[2].0, names[3].0];
-    (Arc::new(Field::new(names.into_iter().collect(), None).unwrap()), miners)
+    (Arc::new(CandidateSet::new(names.into_iter().collect(), None).unwrap()), miners)
 }
 
 fn step() -> Step {
@@ -140,7 +140,7 @@ fn the_step_is_the_runs() {
 
 #[tokio::test]
 async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
-    let (field, [honest, _, back, zeros]) = field().await;
+    let (candidate_set, [honest, _, back, zeros]) = candidate_set().await;
     let model = model().await;
     let before_bits = bits(&model).await;
     let gauntlet = Gauntlet::new(model.clone(), step());
@@ -148,46 +148,49 @@ async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
     let before = gauntlet.loss(unassigned.clone()).await.unwrap();
     let mut evaluate = Vec::new();
     for miner in [honest, back, zeros] {
-        let evaluation = gauntlet.evaluate(&field, miner, assigned.clone(), unassigned.clone()).await;
+        let evaluation = gauntlet.evaluate(&candidate_set, miner, assigned.clone(), unassigned.clone()).await;
         evaluate.push(evaluation.unwrap());
         assert_eq!(bits(&model).await, before_bits, "the step is taken back to the last bit");
     }
     let judge = |evaluation: &Evaluation| evaluation.judge(honest, before).unwrap();
     let helps = judge(&evaluate[0]).unwrap();
     assert!(helps.improvement > 0.01, "{helps:?}");
-    assert_eq!(judge(&evaluate[1]), Err(scoring::gauntlet::Fault::RaisesLoss), "{:?}", evaluate[1]);
+    assert_eq!(judge(&evaluate[1]), Err(scoring::gauntlet::Fault::NoImprovement), "{:?}", evaluate[1]);
     assert_eq!(judge(&evaluate[2]), Err(scoring::gauntlet::Fault::ChangesNothing));
 
     // The same again, to the last bit, on another model.
     let again = Gauntlet::new(self::model().await, step());
-    let evaluation = again.evaluate(&field, honest, assigned, unassigned.clone()).await.unwrap();
+    let evaluation = again.evaluate(&candidate_set, honest, assigned, unassigned.clone()).await.unwrap();
     assert_eq!(evaluation, evaluate[0]);
     assert_eq!(again.loss(unassigned).await.unwrap().to_bits(), before.to_bits());
 }
 
 #[tokio::test]
 async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
-    let (field, [honest, other, back, zeros]) = field().await;
-    let norms = |miner: &NeuronId| field.entries[miner].norms.clone();
-    for (number, &reference) in field.reference.iter().enumerate() {
+    let (candidate_set, [honest, other, back, zeros]) = candidate_set().await;
+    let norms = |miner: &NeuronId| candidate_set.entries[miner].norms.clone();
+    for (number, &reference) in candidate_set.reference.iter().enumerate() {
         let mut all = [honest, other, back, zeros].map(|miner| norms(&miner)[number]);
         all.sort_by(f64::total_cmp);
         assert_eq!(reference, all[1], "the lower median of four");
     }
-    let layout = Layout::new(&MODEL);
+    let layout = ParameterLayout::new(&MODEL);
     for miner in [honest, back] {
-        let factors =
-            norms(&miner).into_iter().zip(&field.reference).map(|(norm, &median)| factor(norm, median));
-        let sent = field.get(&miner).unwrap();
-        let sent: Vec<_> = (0..field.reference.len()).map(|number| sent.tensor(number).unwrap()).collect();
+        let factors = norms(&miner)
+            .into_iter()
+            .zip(&candidate_set.reference)
+            .map(|(norm, &median)| factor(norm, median));
+        let sent = candidate_set.get(&miner).unwrap();
+        let sent: Vec<_> =
+            (0..candidate_set.reference.len()).map(|number| sent.tensor(number).unwrap()).collect();
         let expected = SparseStep::along(&layout, 4, sent.iter().zip(factors), 0.5).unwrap();
-        assert_eq!(field.step(&miner, step(), &layout).unwrap(), expected);
+        assert_eq!(candidate_set.step(&miner, step(), &layout).unwrap(), expected);
     }
 
     // The last window's medians bound the reference.
-    let submissions = [honest, other].map(|miner| (miner, field.get(&miner).unwrap().clone()));
-    let last = Medians(vec![1e-6; field.reference.len()]);
-    let bounded = Field::new(submissions.into(), Some(&last)).unwrap();
+    let submissions = [honest, other].map(|miner| (miner, candidate_set.get(&miner).unwrap().clone()));
+    let last = Medians(vec![1e-6; candidate_set.reference.len()]);
+    let bounded = CandidateSet::new(submissions.into(), Some(&last)).unwrap();
     assert!(bounded.reference.iter().all(|&reference| reference <= 1.1e-6 * (1.0 + 1e-12)));
 }
 
@@ -195,24 +198,27 @@ async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
 async fn who_sent_nothing_cannot_be_measured() {
     let gauntlet = Gauntlet::new(model().await, step());
     let nobody = NeuronId { hotkey: base::Hotkey([9; 32]), registered: Height(1) };
-    let empty = Arc::new(Field::new(BTreeMap::new(), None).unwrap());
+    let empty = Arc::new(CandidateSet::new(BTreeMap::new(), None).unwrap());
     let error = gauntlet.after(&empty, nobody, vec![batch(0)]).await.unwrap_err();
     assert!(matches!(error, GauntletError::Unknown(miner) if miner == nobody));
 }
 
 #[tokio::test]
 async fn falls_are_those_of_losses_and_only_work_is_good_enough() {
-    let (field, [honest, other, back, zeros]) = field().await;
+    let (candidate_set, [honest, other, back, zeros]) = candidate_set().await;
     let gauntlet = Gauntlet::new(model().await, step());
     let batch = batch(101);
     let before = gauntlet.losses(batch.clone()).await.unwrap();
-    let fall = async |miner| (miner, gauntlet.fall(&field, miner, batch.clone(), &before).await.unwrap());
-    let falls = [fall(honest).await, fall(other).await, fall(back).await, fall(zeros).await];
-    let after = gauntlet.after(&field, honest, vec![batch.clone()]).await.unwrap()[0];
-    assert!((falls[0].1.mean - (mean(&before) - after)).abs() < 1e-12);
-    assert_eq!(falls[3].1, Fall { mean: 0.0, error: 0.0 });
-    let screened = screen(&falls.into(), Millionths(2_000_000));
+    let loss_drop = async |miner| {
+        (miner, gauntlet.loss_drop(&candidate_set, miner, batch.clone(), &before).await.unwrap())
+    };
+    let loss_drops =
+        [loss_drop(honest).await, loss_drop(other).await, loss_drop(back).await, loss_drop(zeros).await];
+    let after = gauntlet.after(&candidate_set, honest, vec![batch.clone()]).await.unwrap()[0];
+    assert!((loss_drops[0].1.mean - (mean(&before) - after)).abs() < 1e-12);
+    assert_eq!(loss_drops[3].1, LossDrop { mean: 0.0, error: 0.0 });
+    let screened = screen(&loss_drops.into(), Millionths(2_000_000));
     assert_eq!((screened[&honest], screened[&other]), (Ok(()), Ok(())));
-    assert!(matches!(screened[&back], Err(Weak::Chance { fall, .. }) if fall < 0.0));
-    assert_eq!(screened[&zeros], Err(Weak::Chance { fall: 0.0, least: 0.0 }));
+    assert!(matches!(screened[&back], Err(TooWeak::Chance { loss_drop, .. }) if loss_drop < 0.0));
+    assert_eq!(screened[&zeros], Err(TooWeak::Chance { loss_drop: 0.0, least: 0.0 }));
 }

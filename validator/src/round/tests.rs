@@ -1,4 +1,4 @@
-//! Whole runs, with trouble of every kind at random moments.
+//! Whole runs, with failure of every kind at random moments.
 
 use super::*;
 use proptest::{collection::vec, prelude::*};
@@ -81,7 +81,7 @@ impl World {
             }
             Action::Gather(window) => {
                 assert!(height >= at(window).claims_close.0 && window.0 == self.applied);
-                if luck.fails { Done::Missed } else { Done::Gathered }
+                if luck.fails { Done::Missed } else { Done::Fetched }
             }
             Action::Screen(window) => {
                 assert!(height >= at(window).seed.0 && height < at(window).votes_close.0);

@@ -11,11 +11,11 @@ use codec::{
     aggregate::Medians,
     sparse::compress,
     submission::{
-        Expected, Header, KEY_BYTES, KeyObject, Layout, SealKey, Sealed, Submission, encode_sealed,
+        Expected, Header, KEY_BYTES, KeyObject, SealKey, Sealed, Submission, SubmissionLayout, encode_sealed,
     },
 };
 use engine::{Handle, Options, Place};
-use exchange::{Outbox, signing_key};
+use exchange::{OwnBucket, signing_key};
 use node::Run;
 use protocol::{
     announcement::{Claim, Record},
@@ -70,15 +70,15 @@ impl Miners {
 
     /// Each miner uploads its object and claims it.
     pub(crate) async fn claim(&mut self, network: &Network, window: u64, miners: &[(&str, Kind)]) {
-        let outbox = Outbox::new(network.own_bucket("miners"), self.run.hash);
+        let own_bucket = OwnBucket::new(network.own_bucket("miners"), self.run.hash);
         for &(name, kind) in miners {
             let key = development(name);
             let (object, bytes, opener) = self.object(network, Window(window), &key, kind).await;
             if let Some(opener) = opener.filter(|_| kind != Kind::Keyless) {
-                outbox.put_key(Window(window), &object, &opener).await.unwrap();
+                own_bucket.put_key(Window(window), &object, &opener).await.unwrap();
             }
             if kind != Kind::Missing {
-                outbox.put_submission(Window(window), &object, bytes).await.unwrap();
+                own_bucket.put_submission(Window(window), &object, bytes).await.unwrap();
             }
             let claim = Claim { run: self.run.id, window: Window(window), object };
             network.announce(&key, "miners", Record::Claim(claim)).await;
@@ -87,7 +87,8 @@ impl Miners {
 
     /// Applies what honest miners sent: what the validators accept.
     pub(crate) async fn apply(&mut self, network: &Network, window: u64) {
-        let decision = network.ledger.decide(&self.run.spec, &self.history, Window(window)).await.unwrap();
+        let decision =
+            network.chain_reader.decide(&self.run.spec, &self.history, Window(window)).await.unwrap();
         self.history.push_record(WindowRecord::of(&decision)).unwrap();
         let accepted = std::mem::take(&mut self.accepted);
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
@@ -127,7 +128,7 @@ impl Miners {
     }
 
     fn encode(&self, expected: &Expected, values: &[f32], key: &KeyPair, seal: &SealKey) -> Vec<u8> {
-        let layout: &Layout = &self.run.layout;
+        let layout: &SubmissionLayout = &self.run.layout;
         let sent: Vec<_> = (self.run.flat.iter().zip(layout.tensors()))
             .map(|((_, place), tensor)| compress(&values[place], tensor.geometry(), layout.spec()).unwrap())
             .collect();
@@ -138,7 +139,7 @@ impl Miners {
     /// What a miner finds on its own data: the parameters before less those after.
     async fn train(&self, network: &Network, window: Window, neuron: NeuronId) -> Vec<f32> {
         let blocks = self.run.manifest.training_blocks();
-        let assignments = network.ledger.assignments(&self.run.spec, window, blocks).await.unwrap();
+        let assignments = network.chain_reader.assignments(&self.run.spec, window, blocks).await.unwrap();
         let sequences: Vec<u64> = assignments.of(&neuron).unwrap().sequences().collect();
         let batch = self.run.spec.train.batch as usize;
         let batches: Vec<_> = sequences.chunks(batch).map(|part| self.run.training.batch(part)).collect();

@@ -3,7 +3,7 @@
 use base::{Hotkey, digest::ScoreLogHead};
 use chain::{Client, Options as ChainOptions, wallet::KeyPair};
 use devchain::Genesis;
-use exchange::{BlockState, FetchLimits, Fetcher, Ledger};
+use exchange::{BlockState, ChainReader, FetchLimits, Fetcher};
 use protocol::announcement::{AddressPolicy, Announcement, Possession, Record, Vote};
 use std::{fs, ops::Deref, process::Output, sync::Arc};
 use storage::{Floor, Storage};
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 /// Everything that a validator needs.
 pub(crate) struct Network {
     stage: Stage,
-    pub(crate) ledger: Ledger,
+    pub(crate) chain_reader: ChainReader,
     pub(crate) fetcher: Fetcher,
 }
 
@@ -57,11 +57,11 @@ impl Network {
         let more = "[validator]\ncheckpoint_every = 2\nheld_out_sequences = 8\n";
         fs::write(stage.path("validator.toml"), stage.configuration() + more).unwrap();
         let options = ChainOptions { block_time: HANGS, ..ChainOptions::new([stage.chain.url()]) };
-        let ledger = Ledger::new(Client::connect(options).await.unwrap(), SUBNET);
+        let chain_reader = ChainReader::new(Client::connect(options).await.unwrap(), SUBNET);
         let floor = Floor { bytes_per_second: 0, over: HANGS };
         let limits = FetchLimits { time: HANGS, floor };
         let fetcher = Fetcher::new(Storage::new(AddressPolicy::PublicOrLoopback), limits);
-        Self { stage, ledger, fetcher }
+        Self { stage, chain_reader, fetcher }
     }
 
     /// The bucket of this name, to write to.
@@ -82,13 +82,13 @@ impl Network {
 
     /// The state after the newest block.
     pub(crate) async fn now(&self) -> Arc<BlockState> {
-        self.ledger.at(self.ledger.finalized().await.unwrap()).await.unwrap()
+        self.chain_reader.at(self.chain_reader.finalized().await.unwrap()).await.unwrap()
     }
 
     /// Writes a record into the commitment of a development key.
     pub(crate) async fn announce(&self, key: &KeyPair, bucket: &str, record: Record) {
         let fields = Announcement { bucket: self.bucket(bucket), record: Some(record) }.fields().unwrap();
-        let set = self.ledger.client().set_commitment(SUBNET, fields, key);
+        let set = self.chain_reader.client().set_commitment(SUBNET, fields, key);
         timeout(HANGS, set).await.expect("a commitment hangs").unwrap();
     }
 

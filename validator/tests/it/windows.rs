@@ -119,7 +119,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
         assert_eq!(log.miners.len(), 6);
         assert_eq!(fault(&log, "Dave"), None);
         assert_eq!(fault(&log, "Eve").as_deref(), Some("ChangesNothing"));
-        assert_eq!(fault(&log, "Ferdie").as_deref(), Some("RaisesLoss"));
+        assert_eq!(fault(&log, "Ferdie").as_deref(), Some("NoImprovement"));
         assert_eq!(fault(&log, "George").as_deref(), Some("Failed(Malformed)"));
         assert_eq!(fault(&log, "Henry").as_deref(), Some("Failed(Missing)"));
         assert_eq!(fault(&log, "Iris").as_deref(), Some("Failed(Missing)"));
@@ -138,7 +138,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
 
     // The weights of the last log are on chain, set once for each epoch.
     let last = log(&network, 1).await;
-    let at = network.ledger.client().at(state.hash);
+    let at = network.chain_reader.client().at(state.hash);
     let on_chain = at.weights(testkit::SUBNET, &[base::Uid(1)]).await.unwrap().remove(0);
     let stated: Vec<_> = last.stated.weights.iter().map(|(&uid, &weight)| (uid, weight)).collect();
     assert_eq!(on_chain, stated.into_iter().filter(|(_, weight)| *weight > 0).collect::<Vec<_>>());

@@ -4,14 +4,14 @@ use super::*;
 use crate::{
     quantize::Values,
     sparse::{Aggregation, Quantizer, compress, tests::tiny},
-    submission::{Expected, Header, Layout, encode},
+    submission::{Expected, Header, SubmissionLayout, encode},
 };
 use base::{
     Height, Window,
     digest::{RunHash, State},
     signature::SigningKey,
     state_root::{TensorHash, root},
-    tensor::Role,
+    tensor::TensorRole,
     tensor::TensorSpec,
 };
 use proptest::prelude::*;
@@ -185,13 +185,13 @@ fn shapes() -> Vec<TensorSpec> {
     let tensor = |name: &str, shape: &[usize]| TensorSpec {
         name: name.to_owned(),
         shape: shape.to_vec(),
-        role: Role::Matrix,
+        role: TensorRole::Matrix,
     };
     vec![tensor("a", &[16, 24]), tensor("b", &[11]), tensor("c", &[0, 4]), tensor("d", &[4, 4])]
 }
 
 /// Returns a submission of `seed`'s hotkey with these values, encoded and opened.
-fn submission(layout: &Arc<Layout>, seed: u8, values: &[Vec<f32>]) -> Submission<Vec<u8>> {
+fn submission(layout: &Arc<SubmissionLayout>, seed: u8, values: &[Vec<f32>]) -> Submission<Vec<u8>> {
     let key = key(seed);
     let expected = Expected {
         run: RunHash([1; 32]),
@@ -249,7 +249,7 @@ proptest! {
         cut: usize,
     ) {
         let spec = SparseSpec { chunk: 64, topk: 6, quantizer, aggregation: rule, ..tiny() };
-        let layout = Arc::new(Layout::new(&shapes(), &spec).unwrap());
+        let layout = Arc::new(SubmissionLayout::new(&shapes(), &spec).unwrap());
         let mut accepted: Vec<_> =
             sent.iter().zip(1..).map(|(values, seed)| submission(&layout, seed, values)).collect();
         let (expected, medians) = root_after(&start, &accepted, None, 1);
@@ -268,7 +268,8 @@ proptest! {
 
 #[test]
 fn accepted_sets_that_do_not_fit_are_named() {
-    let layout = Arc::new(Layout::new(&shapes(), &SparseSpec { chunk: 64, topk: 6, ..tiny() }).unwrap());
+    let layout =
+        Arc::new(SubmissionLayout::new(&shapes(), &SparseSpec { chunk: 64, topk: 6, ..tiny() }).unwrap());
     let values: Vec<Vec<f32>> = shapes().iter().map(|tensor| vec![1.0; tensor.len()]).collect();
     let one = submission(&layout, 1, &values);
     let mut parameters = values.clone();
@@ -281,7 +282,8 @@ fn accepted_sets_that_do_not_fit_are_named() {
     assert_eq!(refuse(3, &same[..1], None), "3 tensors are given: the model has 4");
     let few = Medians(vec![1.0]);
     assert_eq!(refuse(4, &same[..1], Some(&few)), "1 medians are given: the model has 4");
-    let other = Arc::new(Layout::new(&shapes(), &SparseSpec { chunk: 64, topk: 5, ..tiny() }).unwrap());
+    let other =
+        Arc::new(SubmissionLayout::new(&shapes(), &SparseSpec { chunk: 64, topk: 5, ..tiny() }).unwrap());
     let mixed = [one, submission(&other, 2, &values)];
     assert!(refuse(4, &mixed, None).contains("does not have this run's layout"));
     assert_eq!(parameters, values, "nothing was written");

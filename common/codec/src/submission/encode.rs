@@ -1,6 +1,8 @@
 //! Encodes submissions.
 
-use super::{HEADER_BYTES, Header, Layout, SIGNATURE_CONTEXT, SealKey, TRAILER_BYTES, TensorLayout};
+use super::{
+    HEADER_BYTES, Header, SIGNATURE_CONTEXT, SealKey, SubmissionLayout, TRAILER_BYTES, TensorLayout,
+};
 use crate::sparse::SparseTensor;
 use base::{Hotkey, digest::ObjectHash, signature::SigningKey, wire::Writer};
 
@@ -37,7 +39,7 @@ pub enum EncodeError {
 /// # Errors
 /// Fails if the tensors are not those of the layout, or the key is not the hotkey's.
 pub fn encode(
-    layout: &Layout,
+    layout: &SubmissionLayout,
     header: &Header,
     tensors: &[SparseTensor],
     key: &SigningKey,
@@ -52,7 +54,7 @@ pub fn encode(
 /// # Errors
 /// Fails as [`encode`] does.
 pub fn encode_sealed(
-    layout: &Layout,
+    layout: &SubmissionLayout,
     header: &Header,
     tensors: &[SparseTensor],
     key: &SigningKey,
@@ -65,7 +67,7 @@ pub fn encode_sealed(
 
 /// Encodes table and body.
 fn content(
-    layout: &Layout,
+    layout: &SubmissionLayout,
     header: &Header,
     tensors: &[SparseTensor],
     key: &SigningKey,

@@ -51,7 +51,7 @@ pub struct Header {
 impl Header {
     /// Creates the header of a submission that meets `expected`, trained on `samples` sequences.
     #[must_use]
-    pub fn new(expected: &Expected, samples: u64, layout: &super::Layout) -> Self {
+    pub fn new(expected: &Expected, samples: u64, layout: &super::SubmissionLayout) -> Self {
         Self {
             run: expected.run,
             spec: expected.spec,

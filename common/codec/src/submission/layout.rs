@@ -24,7 +24,7 @@ const ENTRY_BYTES: usize = 4 + 4 + 8;
 
 /// The tensors of a run's submissions and their encoding.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct SubmissionLayout {
     spec: SparseSpec,
     tensors: Vec<TensorLayout>,
 }
@@ -63,7 +63,7 @@ pub enum LayoutError {
     },
 }
 
-impl Layout {
+impl SubmissionLayout {
     /// Creates the layout for a model's tensors, in their order. The spec must have been checked.
     ///
     /// # Errors

@@ -9,7 +9,9 @@
 //! The nonce is zero, since no key encrypts twice. ChaCha20 alone does not detect changes. The
 //! digest, which the claim names, and the hash of the plaintext detect them.
 
-use super::{Expected, HEADER_BYTES, Header, Layout, Submission, SubmissionError, TRAILER_BYTES, check};
+use super::{
+    Expected, HEADER_BYTES, Header, Submission, SubmissionError, SubmissionLayout, TRAILER_BYTES, check,
+};
 use base::{
     NeuronId, Window,
     digest::{KeyHash, KeyObjectHash, ObjectHash, PlaintextHash, RunHash},
@@ -215,7 +217,7 @@ impl KeyObject {
 #[derive(Clone, Debug)]
 pub struct Sealed {
     bytes: Vec<u8>,
-    layout: Arc<Layout>,
+    layout: Arc<SubmissionLayout>,
     header: Header,
     seal: Seal,
     digest: ObjectHash,
@@ -226,7 +228,11 @@ impl Sealed {
     ///
     /// # Errors
     /// Fails as [`Submission::open`] does, or if the submission is not sealed.
-    pub fn open(bytes: Vec<u8>, layout: Arc<Layout>, expected: &Expected) -> Result<Self, SubmissionError> {
+    pub fn open(
+        bytes: Vec<u8>,
+        layout: Arc<SubmissionLayout>,
+        expected: &Expected,
+    ) -> Result<Self, SubmissionError> {
         let (header, digest) = check(&bytes, &layout, expected)?;
         let seal = header.seal.ok_or(SubmissionError::Sealing { sealed: false })?;
         Ok(Self { bytes, layout, header, seal, digest })

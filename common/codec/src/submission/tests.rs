@@ -6,7 +6,7 @@ use crate::{
     quantize::Values,
     sparse::{Quantizer, SparseSpec, compress, tests::tiny},
 };
-use base::{Height, Hotkey, signature::SigningKey, tensor::Role, tensor::TensorSpec, wire::Writer};
+use base::{Height, Hotkey, signature::SigningKey, tensor::TensorRole, tensor::TensorSpec, wire::Writer};
 use proptest::prelude::*;
 
 fn key(seed: u8) -> SigningKey {
@@ -31,14 +31,14 @@ fn shapes() -> Vec<TensorSpec> {
     let tensor = |name: &str, shape: &[usize]| TensorSpec {
         name: name.to_owned(),
         shape: shape.to_vec(),
-        role: Role::Matrix,
+        role: TensorRole::Matrix,
     };
     vec![tensor("a", &[16, 24]), tensor("b", &[10]), tensor("c", &[3]), tensor("d", &[0, 8])]
 }
 
-fn small(quantizer: Quantizer) -> Arc<Layout> {
+fn small(quantizer: Quantizer) -> Arc<SubmissionLayout> {
     let spec = SparseSpec { chunk: 64, topk: 6, quantizer, ..tiny() };
-    Arc::new(Layout::new(&shapes(), &spec).unwrap())
+    Arc::new(SubmissionLayout::new(&shapes(), &spec).unwrap())
 }
 
 /// Returns values like those of a pseudo-gradient: zero-mean, some much larger than others.
@@ -51,7 +51,7 @@ fn noise(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| next() * next() * next() * 1e-3).collect()
 }
 
-fn tensors(layout: &Layout, seed: u64) -> Vec<SparseTensor> {
+fn tensors(layout: &SubmissionLayout, seed: u64) -> Vec<SparseTensor> {
     let compress = |(at, tensor): (usize, &TensorLayout)| {
         let values = noise(seed + at as u64, tensor.geometry().len());
         compress(&values, tensor.geometry(), layout.spec()).unwrap()
@@ -59,7 +59,7 @@ fn tensors(layout: &Layout, seed: u64) -> Vec<SparseTensor> {
     layout.tensors().iter().enumerate().map(compress).collect()
 }
 
-fn written(layout: &Layout, seed: u64) -> Vec<u8> {
+fn written(layout: &SubmissionLayout, seed: u64) -> Vec<u8> {
     let header = Header::new(&expected(), 160, layout);
     encode(layout, &header, &tensors(layout, seed), &key(7)).unwrap()
 }
@@ -73,7 +73,7 @@ fn signed_again(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn open(bytes: &[u8], layout: &Arc<Layout>) -> Result<Submission<Vec<u8>>, SubmissionError> {
+fn open(bytes: &[u8], layout: &Arc<SubmissionLayout>) -> Result<Submission<Vec<u8>>, SubmissionError> {
     Submission::open(bytes.to_vec(), Arc::clone(layout), &expected())
 }
 
@@ -98,7 +98,7 @@ fn every_flipped_bit_is_noticed() {
 /// Tensors as those of the model of the tiny run.
 fn tiny_model() -> Vec<TensorSpec> {
     let tensor =
-        |name: String, shape: &[usize]| TensorSpec { name, shape: shape.to_vec(), role: Role::Matrix };
+        |name: String, shape: &[usize]| TensorSpec { name, shape: shape.to_vec(), role: TensorRole::Matrix };
     let mut tensors = vec![tensor("embed_tokens".into(), &[4096, 128]), tensor("norm".into(), &[128])];
     for layer in 0..4 {
         let shapes: [&[usize]; 9] = [
@@ -121,7 +121,7 @@ fn tiny_model() -> Vec<TensorSpec> {
 
 #[test]
 fn flipped_bits_of_the_tiny_model_are_noticed() {
-    let layout = Arc::new(Layout::new(&tiny_model(), &tiny()).unwrap());
+    let layout = Arc::new(SubmissionLayout::new(&tiny_model(), &tiny()).unwrap());
     let bytes = written(&layout, 1);
     assert!(open(&bytes, &layout).is_ok());
     for step in 0..3000 {
@@ -232,7 +232,7 @@ fn malformed_bodies_are_named_even_when_signed() {
     assert!(message(&|b| b[HEADER_BYTES + 8] ^= 1).starts_with("the table puts tensor a at offset"));
     let level = message(&|b| b[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes()));
     assert_eq!(level, "tensor a: a level of the tensor is not finite, or is a negative scale");
-    // Layout: levels, weights of the codes, lengths of codes and of positions, codes, positions.
+    // SubmissionLayout: levels, weights of the codes, lengths of codes and of positions, codes, positions.
     let weight = message(&|b| b[start + 19] ^= 1);
     assert!(weight.contains("codes"), "{weight}");
     let longest = "tensor a: group 0: the table states";
@@ -266,7 +266,7 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
     assert!(
         sign(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or is a negative scale")
     );
-    // Layout: scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs, which leave 4 bits.
+    // SubmissionLayout: scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs, which leave 4 bits.
     assert_eq!(sign(&|b| b[4] = 1), "tensor a: group 0: the table states 1 bytes for a part: the most is 0");
     let filler = sign(&|b| b[8 + 6 + 4] |= 0x80);
     assert_eq!(filler, "tensor a: group 0: its codes are not in canonical form");
@@ -334,8 +334,8 @@ fn the_largest_size_is_reached_and_never_passed() {
 fn the_parts_of_any_group_have_lengths_of_16_bits() {
     for topk in [1, 100, 511, 512, 600, 1023, 1024, 4000, 65_535, 65_536] {
         let spec = SparseSpec { chunk: 65_536, topk, ..tiny() };
-        let tensor = TensorSpec { name: "x".to_owned(), shape: vec![4096, 4096], role: Role::Matrix };
-        let layout = Layout::new(&[tensor], &spec).unwrap();
+        let tensor = TensorSpec { name: "x".to_owned(), shape: vec![4096, 4096], role: TensorRole::Matrix };
+        let layout = SubmissionLayout::new(&[tensor], &spec).unwrap();
         let tensor = &layout.tensors()[0];
         let chunks = tensor.chunks_per_group();
         let most = tensor.most_code_bytes(chunks).max(tensor.most_position_bytes(chunks));
@@ -355,8 +355,8 @@ fn a_tensor_that_is_not_there_is_refused() {
 #[test]
 fn tensors_that_cannot_be_laid_out_are_named() {
     let refuse = |shape: &[usize]| {
-        let tensor = TensorSpec { name: "x".to_owned(), shape: shape.to_vec(), role: Role::Matrix };
-        Layout::new(&[tensor], &tiny()).unwrap_err().to_string()
+        let tensor = TensorSpec { name: "x".to_owned(), shape: shape.to_vec(), role: TensorRole::Matrix };
+        SubmissionLayout::new(&[tensor], &tiny()).unwrap_err().to_string()
     };
     assert!(refuse(&[2, 2, 2]).starts_with("tensor x: a tensor of 3 dimensions"));
     assert_eq!(refuse(&[1, 1 << 33]), "tensor x has a dimension of 8589934592: the most is 4294967295");
@@ -405,8 +405,8 @@ proptest! {
         seed: u32,
     ) {
         let spec = SparseSpec { chunk: edge * edge, topk: topk.min(edge * edge), quantizer: Quantizer::ALL[quantizer], ..tiny() };
-        let tensor = |shape| TensorSpec { name: "x".to_owned(), shape, role: Role::Matrix };
-        let layout = Arc::new(Layout::new(&shapes.into_iter().map(tensor).collect::<Vec<_>>(), &spec).unwrap());
+        let tensor = |shape| TensorSpec { name: "x".to_owned(), shape, role: TensorRole::Matrix };
+        let layout = Arc::new(SubmissionLayout::new(&shapes.into_iter().map(tensor).collect::<Vec<_>>(), &spec).unwrap());
         let tensors = tensors(&layout, seed.into());
         let bytes = encode(&layout, &Header::new(&expected(), 160, &layout), &tensors, &key(7)).unwrap();
         prop_assert!(bytes.len() as u64 <= layout.most_bytes());
@@ -442,7 +442,7 @@ proptest! {
 }
 
 /// Returns a sealed submission and its key object.
-fn sealed(layout: &Layout, random: u8) -> (Vec<u8>, KeyObject) {
+fn sealed(layout: &SubmissionLayout, random: u8) -> (Vec<u8>, KeyObject) {
     let header = Header::new(&expected(), 160, layout);
     let seal = SealKey::new([random; 32]);
     let bytes = encode_sealed(layout, &header, &tensors(layout, 1), &key(7), &seal).unwrap();
@@ -451,7 +451,11 @@ fn sealed(layout: &Layout, random: u8) -> (Vec<u8>, KeyObject) {
     (bytes, KeyObject { run, neuron, window, object, key: seal })
 }
 
-fn unseal(bytes: &[u8], opener: &[u8], layout: &Arc<Layout>) -> Result<Submission<Vec<u8>>, SubmissionError> {
+fn unseal(
+    bytes: &[u8],
+    opener: &[u8],
+    layout: &Arc<SubmissionLayout>,
+) -> Result<Submission<Vec<u8>>, SubmissionError> {
     let expected = Expected { sealed: true, ..expected() };
     Sealed::open(bytes.to_vec(), Arc::clone(layout), &expected)?.unseal(opener)
 }

@@ -67,11 +67,11 @@ fn tokens_are_the_documents_in_order_each_ended() {
     assert_eq!((training.len() as u64, held_out.len() as u64), (report.training, report.held_out));
     assert_eq!(training.len() % (8 * 64), 0);
     let shuffled = training.clone();
-    let training = text_order(&out, Role::Training, &training);
-    let held_out = text_order(&out, Role::HeldOut, &held_out);
+    let training = text_order(&out, ShardRole::Training, &training);
+    let held_out = text_order(&out, ShardRole::HeldOut, &held_out);
     let moved = shuffled.chunks(8).zip(training.chunks(8)).filter(|(a, b)| a != b).count();
     assert!(moved * 8 > training.len() / 2, "only {moved} sequences have moved");
-    assert!(!out.join(".prepare").join(shard_name(Role::Training, 0)).exists(), "nothing is kept twice");
+    assert!(!out.join(".prepare").join(shard_name(ShardRole::Training, 0)).exists(), "nothing is kept twice");
 
     // Each document is whole and in order in one of the two streams.
     let (mut kept, mut aside) = (&training[..], &held_out[..]);

@@ -25,7 +25,7 @@ fn a_long_document_is_one_document_in_parts() {
         let options = Options { max_document: 1000, held_out: 0.0, ..options(vec![input], &out) };
         let report = prepare(&options, &mut Quiet).unwrap();
         assert_eq!((report.counts.documents, report.counts.cut), (1, 1));
-        (files(&out), text_order(&out, Role::Training, &tokens(&out).0))
+        (files(&out), text_order(&out, ShardRole::Training, &tokens(&out).0))
     };
     let (files, tokens) = prepared(plain, "text");
     assert_eq!(prepared(lines, "lines").0, files);

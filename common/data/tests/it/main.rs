@@ -17,7 +17,7 @@ use data::{
     blocks_name, prepare, shard_files, shard_name,
 };
 use protocol::{
-    dataset::{BlockTable, Manifest, Role, TokenType},
+    dataset::{BlockTable, Manifest, ShardRole, TokenType},
     permutation::Permutation,
 };
 use std::{
@@ -149,7 +149,7 @@ fn tokens(out: &Path) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// Returns the tokens in the order of the text, for seed 0. Inverts the permutation of FORMATS.md.
-fn text_order(out: &Path, role: Role, tokens: &[u32]) -> Vec<u32> {
+fn text_order(out: &Path, role: ShardRole, tokens: &[u32]) -> Vec<u32> {
     let manifest = manifest(out);
     let mut key = blake3::Hasher::new_derive_key("muster v1 sequence order");
     key.update(&0u64.to_le_bytes()).update(&manifest.tokenizer.0).update(&[role as u8]);

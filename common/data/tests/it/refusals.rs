@@ -4,9 +4,9 @@ use super::*;
 use data::OutputError;
 use proptest::prelude::*;
 
-struct Desk(TempDir);
+struct Folder(TempDir);
 
-impl Desk {
+impl Folder {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -33,70 +33,70 @@ impl Desk {
 
 #[test]
 fn inputs_are_refused_by_file_and_line() {
-    let desk = Desk::new();
+    let folder = Folder::new();
     let lines =
         |bad: &[u8]| [b"{\"text\":\"good\"}\n{\"text\":\"good\"}\n", bad, b"\n{\"text\":\"good\"}"].concat();
     assert_eq!(
-        desk.refuse("a.jsonl", &lines(b"{\"text\": oops}"), |_| {}),
+        folder.refuse("a.jsonl", &lines(b"{\"text\": oops}"), |_| {}),
         "a.jsonl, line 3: not a JSON object: expected value at column 10: correct the line, or skip bad lines"
     );
     assert_eq!(
-        desk.refuse("a.jsonl", &lines(b"{\"content\": \"x\"}"), |_| {}),
+        folder.refuse("a.jsonl", &lines(b"{\"content\": \"x\"}"), |_| {}),
         "a.jsonl, line 3: the object has no field \"text\": name the field that holds the text, or skip bad lines"
     );
     assert_eq!(
-        desk.refuse("a.jsonl", &lines(b"{\"text\": [1]}"), |_| {}),
+        folder.refuse("a.jsonl", &lines(b"{\"text\": [1]}"), |_| {}),
         "a.jsonl, line 3: the field \"text\" is a list, not a string: name another field, or skip bad lines"
     );
     let invalid = "is not UTF-8: convert the file (`iconv -f ENCODING -t UTF-8`) or leave it out";
     assert_eq!(
-        desk.refuse("a.jsonl", &lines(b"{\"text\": \"\xe9\"}"), |_| {}),
+        folder.refuse("a.jsonl", &lines(b"{\"text\": \"\xe9\"}"), |_| {}),
         format!("a.jsonl, line 3: byte 42 of the input {invalid}")
     );
     assert_eq!(
-        desk.refuse("a.txt", b"one\ntwo\nthr\xe9e\n", |_| {}),
+        folder.refuse("a.txt", b"one\ntwo\nthr\xe9e\n", |_| {}),
         format!("a.txt, line 3: byte 11 of the input {invalid}")
     );
     assert_eq!(
-        desk.refuse("b.txt", b"one|two\n|thr\xe9e\n", |o| o.separator = Some("|".into())),
+        folder.refuse("b.txt", b"one|two\n|thr\xe9e\n", |o| o.separator = Some("|".into())),
         format!("b.txt, line 2: byte 12 of the input {invalid}")
     );
 }
 
 #[test]
 fn files_that_are_not_what_they_should_be() {
-    let desk = Desk::new();
+    let folder = Folder::new();
     assert_eq!(
-        desk.refuse("a.txt", b"", |_| {}).replace("a.txt", "F"),
+        folder.refuse("a.txt", b"", |_| {}).replace("a.txt", "F"),
         "no text in F: every document is empty"
     );
     assert_eq!(
-        desk.refuse("a.html", b"<p>", |_| {}),
+        folder.refuse("a.html", b"<p>", |_| {}),
         "unknown format of a.html: give the format (text, jsonl, parquet)"
     );
     assert_eq!(
-        desk.refuse_inputs(vec![desk.at("none.txt")], |_| {}),
+        folder.refuse_inputs(vec![folder.at("none.txt")], |_| {}),
         "none.txt does not exist: check the path"
     );
-    assert_eq!(desk.refuse_inputs(vec![desk.at("*.csv")], |_| {}), "no file matches *.csv");
-    assert!(desk.refuse_inputs(vec![desk.at("a[.txt")], |_| {}).contains("a[.txt is not a valid pattern: "));
-    fs::create_dir(desk.at("empty")).unwrap();
+    assert_eq!(folder.refuse_inputs(vec![folder.at("*.csv")], |_| {}), "no file matches *.csv");
+    assert!(folder.refuse_inputs(vec![folder.at("a[.txt")], |_| {}).contains("a[.txt is not a valid pattern: "));
+    fs::create_dir(folder.at("empty")).unwrap();
     assert!(
-        desk.refuse_inputs(vec![desk.at("empty")], |_| {}).starts_with("empty contains no .txt, .md, .jsonl")
+        folder.refuse_inputs(vec![folder.at("empty")], |_| {}).starts_with("empty contains no .txt, .md, .jsonl")
     );
     assert!(
-        desk.refuse("a.parquet.gz", b"x", |_| {})
+        folder.refuse("a.parquet.gz", b"x", |_| {})
             .contains("a.parquet.gz as Parquet: it must be an uncompressed file")
     );
     assert!(
-        desk.refuse("a.parquet", b"PAR1 no", |_| {}).starts_with("cannot read the Parquet file a.parquet: ")
+        folder.refuse("a.parquet", b"PAR1 no", |_| {}).starts_with("cannot read the Parquet file a.parquet: ")
     );
-    assert!(desk.refuse("b.txt.gz", b"not gzip", |_| {}).starts_with("cannot read b.txt.gz at line 1: "));
+    assert!(folder.refuse("b.txt.gz", b"not gzip", |_| {}).starts_with("cannot read b.txt.gz at line 1: "));
     let cut = &zstd::encode_all(&b"word ".repeat(10_000)[..], 1).unwrap()[..20];
-    assert!(desk.refuse("c.txt.zst", cut, |_| {}).starts_with("cannot read c.txt.zst at line 1: "));
+    assert!(folder.refuse("c.txt.zst", cut, |_| {}).starts_with("cannot read c.txt.zst at line 1: "));
 
-    write_parquet(&desk.at("d.parquet"), &documents(20), Compression::SNAPPY);
-    let column = |name: &str| desk.refuse_inputs(vec![desk.at("d.parquet")], |o| o.column = name.into());
+    write_parquet(&folder.at("d.parquet"), &documents(20), Compression::SNAPPY);
+    let column = |name: &str| folder.refuse_inputs(vec![folder.at("d.parquet")], |o| o.column = name.into());
     assert_eq!(
         column("body"),
         "d.parquet has no column \"body\"; it has id, note, text, more.text: name the column that holds the text"
@@ -106,7 +106,7 @@ fn files_that_are_not_what_they_should_be() {
         "column \"id\" of d.parquet is INT64, not one string per row: name another column"
     );
     assert_eq!(
-        desk.refuse("e.txt", b"too little", |o| o.held_out = 0.0),
+        folder.refuse("e.txt", b"too little", |o| o.held_out = 0.0),
         "the text gives 11 training tokens, but a block of 64 sequences of 8 tokens has 512: give more text, or a \
          smaller sequence length"
     );
@@ -114,8 +114,8 @@ fn files_that_are_not_what_they_should_be() {
 
 #[test]
 fn options_are_checked_before_anything_is_read() {
-    let desk = Desk::new();
-    let refuse = |change: fn(&mut Options)| desk.refuse("a.txt", b"text", change);
+    let folder = Folder::new();
+    let refuse = |change: fn(&mut Options)| folder.refuse("a.txt", b"text", change);
     assert_eq!(
         refuse(|o| o.held_out = 1.0),
         "the held-out share is 1: it must be at least 0 and less than 1"
@@ -147,61 +147,61 @@ fn options_are_checked_before_anything_is_read() {
     );
     let train = TokenizerChoice::Train { vocab: 300, sample: 1 };
     assert!(
-        desk.refuse_inputs(vec!["-".into()], |o| o.tokenizer = train)
+        folder.refuse_inputs(vec!["-".into()], |o| o.tokenizer = train)
             .starts_with("standard input can be read only once")
     );
-    assert!(!desk.at("out").exists(), "nothing was written");
+    assert!(!folder.at("out").exists(), "nothing was written");
 }
 
 #[test]
 fn tokenizers_are_checked_before_anything_is_written() {
-    let desk = Desk::new();
-    let missing = desk.at("none.json");
-    let error = desk.refuse("a.txt", b"text", |o| o.tokenizer = TokenizerChoice::File(missing));
+    let folder = Folder::new();
+    let missing = folder.at("none.json");
+    let error = folder.refuse("a.txt", b"text", |o| o.tokenizer = TokenizerChoice::File(missing));
     assert!(error.starts_with("cannot read the tokenizer none.json: "), "{error}");
-    let wrong = desk.at("a.txt");
-    let error = desk.refuse("a.txt", b"text", |o| o.tokenizer = TokenizerChoice::File(wrong));
+    let wrong = folder.at("a.txt");
+    let error = folder.refuse("a.txt", b"text", |o| o.tokenizer = TokenizerChoice::File(wrong));
     assert!(error.starts_with("a.txt is not a usable tokenizer.json: "), "{error}");
-    let error = desk.refuse("a.txt", b"text", |o| o.end_of_text = Some("<end>".into()));
+    let error = folder.refuse("a.txt", b"text", |o| o.end_of_text = Some("<end>".into()));
     assert!(error.contains("has no token \"<end>\": name the token that ends a document"), "{error}");
-    assert!(!desk.at("out").exists(), "nothing was written");
+    assert!(!folder.at("out").exists(), "nothing was written");
 }
 
 #[test]
 fn a_large_vocabulary_takes_four_bytes_a_token() {
-    let desk = Desk::new();
+    let folder = Folder::new();
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(tokenizer()).unwrap()).unwrap();
     json["model"]["vocab"]["far away"] = 65_535.into();
-    let small = desk.at("small.json");
+    let small = folder.at("small.json");
     fs::write(&small, json.to_string()).unwrap();
     json["model"]["vocab"]["farther"] = 65_536.into();
-    let large = desk.at("large.json");
+    let large = folder.at("large.json");
     fs::write(&large, json.to_string()).unwrap();
-    write_jsonl(&desk.at("a.jsonl"), &documents(50));
+    write_jsonl(&folder.at("a.jsonl"), &documents(50));
     let with = |path: &Path, out: &str| {
         let tokenizer = TokenizerChoice::File(path.into());
-        let out = desk.at(out);
-        prepare(&Options { tokenizer, ..options(vec![desk.at("a.jsonl")], &out) }, &mut Quiet).unwrap();
-        (manifest(&out).tokens, text_order(&out, Role::Training, &tokens(&out).0))
+        let out = folder.at(out);
+        prepare(&Options { tokenizer, ..options(vec![folder.at("a.jsonl")], &out) }, &mut Quiet).unwrap();
+        (manifest(&out).tokens, text_order(&out, ShardRole::Training, &tokens(&out).0))
     };
     let ((two, same), (four, tokens)) = (with(&small, "small"), with(&large, "large"));
     assert_eq!((two, four), (TokenType::U16, TokenType::U32));
     assert_eq!(same, tokens);
     json["model"]["vocab"]["too far"] = u32::MAX.into();
     fs::write(&large, json.to_string()).unwrap();
-    let error = desk.refuse_inputs(vec![desk.at("a.jsonl")], |o| o.tokenizer = TokenizerChoice::File(large));
+    let error = folder.refuse_inputs(vec![folder.at("a.jsonl")], |o| o.tokenizer = TokenizerChoice::File(large));
     assert!(error.contains("has a token numbered 2^32 - 1"), "{error}");
 }
 
 #[test]
 fn a_folder_that_cannot_be_used_is_named() {
-    let desk = Desk::new();
-    write_jsonl(&desk.at("a.jsonl"), &documents(50));
-    let error = desk.refuse_inputs(vec![desk.at("a.jsonl")], |o| o.out = o.inputs[0].join("out"));
+    let folder = Folder::new();
+    write_jsonl(&folder.at("a.jsonl"), &documents(50));
+    let error = folder.refuse_inputs(vec![folder.at("a.jsonl")], |o| o.out = o.inputs[0].join("out"));
     assert!(error.starts_with("cannot write a.jsonl/out: "), "{error}");
-    let stopped = options(vec![desk.at("a.jsonl")], &desk.at("out"));
+    let stopped = options(vec![folder.at("a.jsonl")], &folder.at("out"));
     prepare(&stopped, &mut Quiet).unwrap();
-    fs::write(desk.at("out/.prepare/journal"), b"{").unwrap();
+    fs::write(folder.at("out/.prepare/journal"), b"{").unwrap();
     let error = refusal(&stopped);
     assert!(error.contains(".prepare/journal is damaged (EOF"), "{error}");
 
@@ -236,8 +236,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn damaged_parquet_is_read_or_refused(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
-        let desk = Desk::new();
-        let path = desk.at("a.parquet");
+        let folder = Folder::new();
+        let path = folder.at("a.parquet");
         write_parquet(&path, &documents(30), Compression::SNAPPY);
         let mut bytes = fs::read(&path).unwrap();
         for (at, value) in flips {
@@ -245,7 +245,7 @@ proptest! {
             bytes[at] ^= value;
         }
         fs::write(&path, bytes).unwrap();
-        let options = Options { sequence: 2, ..options(vec![path], &desk.at("out")) };
+        let options = Options { sequence: 2, ..options(vec![path], &folder.at("out")) };
         match prepare(&options, &mut Quiet) {
             Ok(_) | Err(PrepareError::Input(_) | PrepareError::Output(OutputError::TooLittle { .. })) => {}
             Err(error) => prop_assert!(false, "{}", error),

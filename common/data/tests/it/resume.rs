@@ -45,7 +45,7 @@ fn small(inputs: Vec<PathBuf>, out: &Path) -> Options {
 
 /// Simulates a crash while tokenizing: appends bytes after the saved ones.
 fn tear_tokens(out: &Path) {
-    for role in [Role::Training, Role::HeldOut] {
+    for role in [ShardRole::Training, ShardRole::HeldOut] {
         append(&out.join(".prepare").join(shard_name(role, 0)), b"torn");
     }
 }
@@ -56,7 +56,7 @@ fn append(path: &Path, bytes: &[u8]) {
 
 /// Simulates a later crash: appends bytes after the saved ones, to the last shard or to a new one.
 fn tear_shards(out: &Path) {
-    for role in [Role::Training, Role::HeldOut] {
+    for role in [ShardRole::Training, ShardRole::HeldOut] {
         let path = |number| out.join(shard_name(role, number));
         let next = (0..).find(|&number| !path(number).exists()).unwrap();
         let last =
@@ -192,12 +192,12 @@ fn a_finished_dataset_is_found_and_checked() {
     let before = files(&out);
     let found = prepare(&options, &mut Quiet).unwrap();
     assert!(!made.found_done && found.found_done && found.dataset == made.dataset);
-    let shard = out.join(shard_name(Role::Training, 0));
+    let shard = out.join(shard_name(ShardRole::Training, 0));
     fs::write(&shard, b"short").unwrap();
     assert!(refusal(&options).contains("train-00000.tokens has 5 bytes instead of 3072"));
     let again = prepare(&Options { restart: true, ..options.clone() }, &mut Quiet).unwrap();
     assert_eq!((again, files(&out)), (made, before));
-    assert!(out.join(blocks_name(Role::HeldOut, 0)).exists());
+    assert!(out.join(blocks_name(ShardRole::HeldOut, 0)).exists());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ::safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 use base::tensor::TensorSpec;
 use protocol::{
     checkpoint::{MANIFEST, Manifest, PROGRESS},
-    model::Layout,
+    model::ParameterLayout,
     progress::Progress,
 };
 use serde::Serialize;
@@ -88,7 +88,7 @@ fn into_place<T>(
 /// Writes the parameters and the index of their files, and returns the names of all files.
 fn write_parts(
     folder: &Path,
-    layout: &Layout,
+    layout: &ParameterLayout,
     values: &[f32],
     part_bytes: usize,
 ) -> Result<Vec<String>, CheckpointError> {
@@ -108,7 +108,7 @@ fn write_parts(
 }
 
 /// Returns the tensors of each file, in order. A file ends before it would exceed its size.
-fn parts(layout: &Layout, part_bytes: usize) -> Vec<Tensors<'_>> {
+fn parts(layout: &ParameterLayout, part_bytes: usize) -> Vec<Tensors<'_>> {
     let mut parts: Vec<Tensors<'_>> = Vec::new();
     let mut size = 0;
     for (tensor, place) in layout.iter() {

@@ -7,7 +7,7 @@ use base::{Hotkey, NeuronId, digest::RunHash};
 use protocol::{
     bucket_layout,
     checkpoint::{MANIFEST, Manifest, PROGRESS, Part, Pointer},
-    model::Layout,
+    model::ParameterLayout,
     progress::Progress,
 };
 use std::{
@@ -55,7 +55,7 @@ impl Fetcher {
         state: &BlockState,
         validator: &NeuronId,
         pointer: &Pointer,
-        layout: &Layout,
+        layout: &ParameterLayout,
         into: &Path,
     ) -> Result<(Manifest, Progress), FetchError> {
         let partial = begin(into).await?;
@@ -74,7 +74,7 @@ impl Fetcher {
     async fn checkpoint_into(
         &self,
         from: &Source<'_>,
-        layout: &Layout,
+        layout: &ParameterLayout,
         folder: &Path,
     ) -> Result<(Manifest, Progress), FetchError> {
         let owner = from.owner;
@@ -91,7 +91,11 @@ impl Fetcher {
     }
 
     /// Downloads the manifest that the pointer names. Returns it with its bytes.
-    async fn manifest(&self, from: &Source<'_>, layout: &Layout) -> Result<(Manifest, Vec<u8>), FetchError> {
+    async fn manifest(
+        &self,
+        from: &Source<'_>,
+        layout: &ParameterLayout,
+    ) -> Result<(Manifest, Vec<u8>), FetchError> {
         let owner = from.owner;
         let got = from.bucket.get(&from.key(MANIFEST), &self.limits(bucket_layout::LARGEST_MANIFEST)).await;
         let (bytes, fetched) = got.map_err(|source| FetchError::Storage { owner, source })?;

@@ -11,7 +11,7 @@ use protocol::{
     bucket_layout,
     checkpoint::{MANIFEST, Manifest, ManifestError, PROGRESS, Part, Pointer, most_bytes},
     history::{History, WindowRecord},
-    model::Layout,
+    model::ParameterLayout,
     progress::Progress,
 };
 use safetensors::{Dtype, tensor::TensorView};
@@ -26,8 +26,8 @@ const OWNER: &str = "val-a";
 const FIRST: &str = "model-00001-of-00002.safetensors";
 const SECOND: &str = "model-00002-of-00002.safetensors";
 
-fn flat() -> Layout {
-    Layout::new(&model())
+fn flat() -> ParameterLayout {
+    ParameterLayout::new(&model())
 }
 
 fn values() -> Vec<f32> {
@@ -103,7 +103,7 @@ impl Uploaded {
     async fn start() -> Self {
         let (buckets, local) = (Buckets::start().await, tempfile::tempdir().unwrap());
         let (folder, manifest) = save(local.path(), 7);
-        let pointer = buckets.outbox(OWNER).put_checkpoint(&folder, &manifest).await.unwrap();
+        let pointer = buckets.own_bucket(OWNER).put_checkpoint(&folder, &manifest).await.unwrap();
         Self { buckets, local, folder, manifest, pointer }
     }
 
@@ -264,11 +264,11 @@ async fn the_pointer_moves_when_all_is_there() {
     let there = Uploaded::start().await;
     let (folder, manifest) = save(there.local.path(), 8);
     fs::rename(folder.join(SECOND), there.local.path().join("away")).unwrap();
-    let outbox = there.buckets.outbox(OWNER);
-    assert!(outbox.put_checkpoint(&folder, &manifest).await.is_err(), "a file is missing");
+    let own_bucket = there.buckets.own_bucket(OWNER);
+    assert!(own_bucket.put_checkpoint(&folder, &manifest).await.is_err(), "a file is missing");
     assert_eq!(there.download_to(&there.target()).await.unwrap().0, there.manifest);
     fs::rename(there.local.path().join("away"), folder.join(SECOND)).unwrap();
-    outbox.put_checkpoint(&folder, &manifest).await.unwrap();
+    own_bucket.put_checkpoint(&folder, &manifest).await.unwrap();
     let newer = there.local.path().join("newer");
     assert_eq!(there.download_to(&newer).await.unwrap(), (manifest, progress(8)));
 }

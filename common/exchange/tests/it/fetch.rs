@@ -29,8 +29,8 @@ async fn exchange(
     object: ObjectHash,
     bytes: &[u8],
 ) -> Result<Submission<Bytes>, FetchError> {
-    let outbox = buckets.outbox(MINER);
-    outbox.put_submission(Window(3), &object, Bytes::copy_from_slice(bytes)).await.unwrap();
+    let own_bucket = buckets.own_bucket(MINER);
+    own_bucket.put_submission(Window(3), &object, Bytes::copy_from_slice(bytes)).await.unwrap();
     fetch(buckets, &buckets.fetcher(), object).await
 }
 
@@ -247,7 +247,7 @@ async fn an_accepted_object_comes_from_whoever_has_it() {
 
     // Store it in one bucket at a time, from the last source to the first.
     for owner in [other, custodians[2], custodians[0], MINER] {
-        buckets.outbox(owner).put_submission(Window(3), &object, bytes.clone().into()).await.unwrap();
+        buckets.own_bucket(owner).put_submission(Window(3), &object, bytes.clone().into()).await.unwrap();
         assert_eq!(accepted(&buckets, object).await.unwrap().bytes(), bytes, "{owner}");
         buckets
             .own(owner)
@@ -265,8 +265,8 @@ async fn a_custodian_cannot_slip_in_something_else() {
     let custodians: Vec<&str> = custodians(SEED, &object, &voters()).iter().map(name_of).collect();
     let forged = make(MINER, &Expected { base: State([6; 32]), ..expected(MINER) });
     let put = async |owner: &str, bytes: &[u8]| {
-        let outbox = buckets.outbox(owner);
-        outbox.put_submission(Window(3), &object, Bytes::copy_from_slice(bytes)).await.unwrap();
+        let own_bucket = buckets.own_bucket(owner);
+        own_bucket.put_submission(Window(3), &object, Bytes::copy_from_slice(bytes)).await.unwrap();
     };
     put(MINER, b"gone").await;
     put(custodians[0], &forged).await;

@@ -44,7 +44,7 @@ async fn fetch(buckets: &Buckets, window: u64) -> Result<ScoreLog, FetchError> {
 async fn a_score_log_comes_as_it_was_signed() {
     let buckets = Buckets::start().await;
     let bytes = log(3).sign(&signing_key(&wallet(VALIDATOR))).unwrap();
-    buckets.outbox(VALIDATOR).put_score_log(Window(3), bytes.into()).await.unwrap();
+    buckets.own_bucket(VALIDATOR).put_score_log(Window(3), bytes.into()).await.unwrap();
     assert_eq!(fetch(&buckets, 3).await.unwrap(), log(3));
     assert_eq!(buckets.keys(VALIDATOR, "").await, [bucket_layout::score_log(RUN.id(), Window(3))]);
     let error = fetch(&buckets, 4).await.unwrap_err();
@@ -55,7 +55,7 @@ async fn a_score_log_comes_as_it_was_signed() {
 async fn edited_logs_and_those_of_other_windows_are_refused() {
     let buckets = Buckets::start().await;
     let bytes = log(3).sign(&signing_key(&wallet(VALIDATOR))).unwrap();
-    buckets.outbox(VALIDATOR).put_score_log(Window(4), bytes.clone().into()).await.unwrap();
+    buckets.own_bucket(VALIDATOR).put_score_log(Window(4), bytes.clone().into()).await.unwrap();
     let error = fetch(&buckets, 4).await.unwrap_err();
     assert!(
         matches!(&error, FetchError::ScoreLog { source: ScoreLogError::WrongWindow { .. }, .. }),
@@ -63,7 +63,7 @@ async fn edited_logs_and_those_of_other_windows_are_refused() {
     );
     let mut edited = bytes;
     edited[210] ^= 1;
-    buckets.outbox(VALIDATOR).put_score_log(Window(3), edited.into()).await.unwrap();
+    buckets.own_bucket(VALIDATOR).put_score_log(Window(3), edited.into()).await.unwrap();
     let error = fetch(&buckets, 3).await.unwrap_err();
     assert!(matches!(error, FetchError::ScoreLog { .. }) && !error.is_retryable(), "{error}");
 
@@ -78,7 +78,7 @@ async fn records_of_windows_come_or_are_refused() {
     let buckets = Buckets::start().await;
     let accepted = vec![Accepted { id: id("miner-0"), object: ObjectHash([1; 32]) }];
     let record = WindowRecord { window: Window(3), accepted, voters: vec![id(VALIDATOR)] };
-    buckets.outbox(VALIDATOR).put_record(&record).await.unwrap();
+    buckets.own_bucket(VALIDATOR).put_record(&record).await.unwrap();
     let (fetcher, state, validator) = (buckets.fetcher(), buckets.quiet(), id(VALIDATOR));
     assert_eq!(fetcher.record(&state, &validator, &RUN, Window(3)).await.unwrap(), record);
 

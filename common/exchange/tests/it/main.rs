@@ -2,12 +2,12 @@
 //! injected faults.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
-mod announcer;
+mod chain_reader;
 mod checkpoint;
+mod commitment_writer;
 mod fetch;
-mod ledger;
 mod logs;
-mod outbox;
+mod own_bucket;
 mod sealed;
 mod support;
 mod weaknesses;

@@ -16,12 +16,12 @@ fn expected_sealed() -> Expected {
 }
 
 /// A sealed submission of the miner, and its key object.
-struct Parcel {
+struct SealedUpload {
     bytes: Vec<u8>,
     opener: KeyObject,
 }
 
-impl Parcel {
+impl SealedUpload {
     fn new(random: u8) -> Self {
         let (expected, layout) = (expected_sealed(), layout());
         let header = Header::new(&expected, 10, &layout);
@@ -39,11 +39,11 @@ impl Parcel {
 
     async fn upload(&self, buckets: &Buckets, owner: &str) {
         let bytes = Bytes::copy_from_slice(&self.bytes);
-        buckets.outbox(owner).put_submission(WINDOW, &self.hash(), bytes).await.unwrap();
+        buckets.own_bucket(owner).put_submission(WINDOW, &self.hash(), bytes).await.unwrap();
     }
 
     async fn reveal(&self, buckets: &Buckets, owner: &str, key: &[u8; KEY_BYTES]) {
-        buckets.outbox(owner).put_key(WINDOW, &self.hash(), key).await.unwrap();
+        buckets.own_bucket(owner).put_key(WINDOW, &self.hash(), key).await.unwrap();
     }
 
     fn key(&self) -> [u8; KEY_BYTES] {
@@ -63,56 +63,56 @@ async fn fetch(buckets: &Buckets, object: ObjectHash) -> Result<Submission<Bytes
 #[tokio::test]
 async fn a_sealed_object_opens_with_its_key_and_is_missing_without() {
     let buckets = Buckets::start().await;
-    let parcel = Parcel::new(1);
-    parcel.upload(&buckets, MINER).await;
-    let error = fetch(&buckets, parcel.hash()).await.unwrap_err();
+    let sealed = SealedUpload::new(1);
+    sealed.upload(&buckets, MINER).await;
+    let error = fetch(&buckets, sealed.hash()).await.unwrap_err();
     assert!(error.is_retryable() && error.fault() == Some(Fault::Missing), "{error}");
     assert!(error.to_string().contains("/key/0000000003/"), "{error}");
 
-    let key = parcel.key(); // Signatures are random, so make it once.
-    parcel.reveal(&buckets, MINER, &key).await;
-    let opened = fetch(&buckets, parcel.hash()).await.unwrap();
+    let key = sealed.key(); // Signatures are random, so make it once.
+    sealed.reveal(&buckets, MINER, &key).await;
+    let opened = fetch(&buckets, sealed.hash()).await.unwrap();
     let tensors = (0..opened.layout().tensors().len()).map(|number| opened.tensor(number).unwrap());
     assert_eq!(tensors.collect::<Vec<_>>(), sent());
     // A custodian stores it unchanged.
-    assert_eq!(opened.stored(), (parcel.bytes.clone(), Some(&key)));
-    assert_ne!(opened.bytes(), parcel.bytes);
+    assert_eq!(opened.stored(), (sealed.bytes.clone(), Some(&key)));
+    assert_ne!(opened.bytes(), sealed.bytes);
 }
 
 #[tokio::test]
 async fn keys_that_do_not_belong_to_it_are_refused_by_name() {
     let buckets = Buckets::start().await;
-    let (parcel, other) = (Parcel::new(1), Parcel::new(2));
-    parcel.upload(&buckets, MINER).await;
-    let opener = &parcel.opener;
+    let (sealed, other) = (SealedUpload::new(1), SealedUpload::new(2));
+    sealed.upload(&buckets, MINER).await;
+    let opener = &sealed.opener;
     let foreign = opener.sign(&signing_key(&wallet("miner-1")));
     let second = KeyObject { key: SealKey::new([3; 32]), ..opener.clone() };
     let keys = [
-        (parcel.signed(&second), "the submission was sealed with the key of hash"),
+        (sealed.signed(&second), "the submission was sealed with the key of hash"),
         (
-            parcel.signed(&KeyObject { key: other.opener.key.clone(), ..opener.clone() }),
+            sealed.signed(&KeyObject { key: other.opener.key.clone(), ..opener.clone() }),
             "was sealed with the key",
         ),
-        (parcel.signed(&KeyObject { window: Window(4), ..opener.clone() }), "is for window 4, not 3"),
-        (parcel.signed(&other.opener), "is for submission"),
+        (sealed.signed(&KeyObject { window: Window(4), ..opener.clone() }), "is for window 4, not 3"),
+        (sealed.signed(&other.opener), "is for submission"),
         (foreign, "signature is invalid"),
     ];
     for (key, says) in keys {
-        parcel.reveal(&buckets, MINER, &key).await;
-        let error = fetch(&buckets, parcel.hash()).await.unwrap_err();
+        sealed.reveal(&buckets, MINER, &key).await;
+        let error = fetch(&buckets, sealed.hash()).await.unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
     }
     for (bytes, says) in [(&[][..], "has 0 bytes: it must have 210"), (&[7; 210], "another kind of object")] {
-        buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &parcel.hash()), bytes).await;
-        let error = fetch(&buckets, parcel.hash()).await.unwrap_err().to_string();
+        buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &sealed.hash()), bytes).await;
+        let error = fetch(&buckets, sealed.hash()).await.unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
-    buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &parcel.hash()), &[7; 211]).await;
-    let error = fetch(&buckets, parcel.hash()).await.unwrap_err();
+    buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &sealed.hash()), &[7; 211]).await;
+    let error = fetch(&buckets, sealed.hash()).await.unwrap_err();
     assert_eq!(error.fault(), Some(Fault::TooLarge), "{error}");
-    parcel.reveal(&buckets, MINER, &parcel.key()).await;
-    assert!(fetch(&buckets, parcel.hash()).await.is_ok());
+    sealed.reveal(&buckets, MINER, &sealed.key()).await;
+    assert!(fetch(&buckets, sealed.hash()).await.is_ok());
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn open_objects_are_refused_where_sealed_ones_are_expected() {
     let buckets = Buckets::start().await;
     let bytes = make(MINER, &expected(MINER));
     let object = claimed(&bytes);
-    buckets.outbox(MINER).put_submission(WINDOW, &object, bytes.into()).await.unwrap();
+    buckets.own_bucket(MINER).put_submission(WINDOW, &object, bytes.into()).await.unwrap();
     let error = fetch(&buckets, object).await.unwrap_err();
     assert_eq!(error.fault(), Some(Fault::Malformed));
     assert!(error.to_string().contains("the submission is open: this run's are sealed"), "{error}");

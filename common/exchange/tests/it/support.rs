@@ -10,9 +10,9 @@ use bytes::Bytes;
 use chain::{Commitments, Metagraph, Neuron, wallet::KeyPair};
 use codec::{
     sparse::{Quantizer, SparseSpec, SparseTensor, compress},
-    submission::{Expected, Header, Layout, encode},
+    submission::{Expected, Header, SubmissionLayout, encode},
 };
-use exchange::{BlockState, FetchLimits, Fetcher, Outbox, signing_key};
+use exchange::{BlockState, FetchLimits, Fetcher, OwnBucket, signing_key};
 use protocol::{
     announcement::{self, AddressPolicy, Announcement, ReadCredentials, Record},
     model::ModelSpec,
@@ -66,8 +66,8 @@ fn sparse() -> SparseSpec {
     SparseSpec { topk: 16, quantizer: Quantizer::SignCentroid, ..tiny().sparse }
 }
 
-pub(crate) fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(&model().tensors(), &sparse()).unwrap())
+pub(crate) fn layout() -> Arc<SubmissionLayout> {
+    Arc::new(SubmissionLayout::new(&model().tensors(), &sparse()).unwrap())
 }
 
 /// Returns the requirements on a miner's submission.
@@ -149,8 +149,8 @@ impl Buckets {
         self.storage.own_bucket(&self.announced(name), &key(name, "writes")).unwrap()
     }
 
-    pub(crate) fn outbox(&self, name: &str) -> Outbox {
-        Outbox::new(self.own(name), RUN)
+    pub(crate) fn own_bucket(&self, name: &str) -> OwnBucket {
+        OwnBucket::new(self.own(name), RUN)
     }
 
     pub(crate) fn fetcher(&self) -> Fetcher {

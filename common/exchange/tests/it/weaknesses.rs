@@ -72,7 +72,7 @@ async fn fetch(
 }
 
 async fn put(buckets: &Buckets, name: &str, object: &ObjectHash, bytes: &[u8]) {
-    buckets.outbox(name).put_submission(Window(3), object, Bytes::copy_from_slice(bytes)).await.unwrap();
+    buckets.own_bucket(name).put_submission(Window(3), object, Bytes::copy_from_slice(bytes)).await.unwrap();
 }
 
 /// Checks that the object does not change the honest state, and returns the error that refuses it.
@@ -191,7 +191,7 @@ async fn w8_what_is_sealed_cannot_be_copied_in_time() {
     let Expected { run, neuron, window, .. } = sealed(HONEST);
     let opener = KeyObject { run, neuron, window, object: claimed(&bytes), key }.sign(&signer);
     put(&buckets, HONEST, &claimed(&bytes), &bytes).await;
-    buckets.outbox(HONEST).put_key(Window(3), &claimed(&bytes), &opener).await.unwrap();
+    buckets.own_bucket(HONEST).put_key(Window(3), &claimed(&bytes), &opener).await.unwrap();
     let claim = |object| Claim { run: RUN.id(), window: Window(3), object };
     let get = async |name: &str, object: ObjectHash| {
         let expected = sealed(name);

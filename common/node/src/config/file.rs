@@ -1,7 +1,7 @@
 //! The configuration file: TOML, each value with its line.
 
 use super::{
-    ConfigError, Role,
+    ConfigError, NodeRole,
     flags::settings,
     nearest::nearest,
     setting::{Form, Setting},
@@ -22,7 +22,7 @@ pub(super) struct Found {
 }
 
 /// The values of a file, by key.
-pub(super) fn read(path: &Path, role: Role) -> Result<BTreeMap<&'static str, Found>, ConfigError> {
+pub(super) fn read(path: &Path, role: NodeRole) -> Result<BTreeMap<&'static str, Found>, ConfigError> {
     let unreadable = |source| ConfigError::File { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     parse(path, &text, role)
@@ -31,7 +31,7 @@ pub(super) fn read(path: &Path, role: Role) -> Result<BTreeMap<&'static str, Fou
 pub(super) fn parse(
     path: &Path,
     text: &str,
-    role: Role,
+    role: NodeRole,
 ) -> Result<BTreeMap<&'static str, Found>, ConfigError> {
     let table = DeTable::parse(text).map_err(|error| malformed(path, text, &error))?;
     let mut found = BTreeMap::new();
@@ -58,7 +58,7 @@ pub(super) fn parse(
     Ok(found)
 }
 
-fn unknown(path: &Path, line: usize, key: String, role: Role) -> ConfigError {
+fn unknown(path: &Path, line: usize, key: String, role: NodeRole) -> ConfigError {
     let known = nearest(&key, settings(role).map(|setting| setting.key));
     let hint = known.map_or_else(String::new, |known| format!("; do you mean {known}?"));
     ConfigError::Unknown { path: path.to_owned(), line, key, hint }

@@ -1,7 +1,7 @@
 //! The flags of a node: one for each setting that is no secret.
 
 use super::{
-    Role,
+    NodeRole,
     setting::{CONFIG, Form, SETTINGS, Setting},
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, error::Error};
@@ -21,8 +21,8 @@ pub struct ConfigFlags {
 pub struct ValidatorFlags(pub ConfigFlags);
 
 /// The settings that a role has.
-pub(crate) fn settings(role: Role) -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().filter(move |setting| !setting.validators || role == Role::Validator)
+pub(crate) fn settings(role: NodeRole) -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(move |setting| !setting.validators || role == NodeRole::Validator)
 }
 
 impl ConfigFlags {
@@ -32,7 +32,7 @@ impl ConfigFlags {
         Self { file: Some(path.into()), values: BTreeMap::new() }
     }
 
-    fn augment(command: Command, role: Role) -> Command {
+    fn augment(command: Command, role: NodeRole) -> Command {
         let file = Arg::new("config")
             .long("config")
             .value_name("FILE")
@@ -41,7 +41,7 @@ impl ConfigFlags {
         settings(role).filter_map(flag).fold(command.arg(file), Command::arg)
     }
 
-    fn read(matches: &ArgMatches, role: Role) -> Self {
+    fn read(matches: &ArgMatches, role: NodeRole) -> Self {
         let value = |setting: &'static Setting| {
             let flag = setting.flag?;
             let given = match setting.form {
@@ -70,7 +70,7 @@ fn flag(setting: &Setting) -> Option<Arg> {
 
 impl Args for ConfigFlags {
     fn augment_args(command: Command) -> Command {
-        Self::augment(command, Role::Miner)
+        Self::augment(command, NodeRole::Miner)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -80,7 +80,7 @@ impl Args for ConfigFlags {
 
 impl FromArgMatches for ConfigFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        Ok(Self::read(matches, Role::Miner))
+        Ok(Self::read(matches, NodeRole::Miner))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -91,7 +91,7 @@ impl FromArgMatches for ConfigFlags {
 
 impl Args for ValidatorFlags {
     fn augment_args(command: Command) -> Command {
-        ConfigFlags::augment(command, Role::Validator)
+        ConfigFlags::augment(command, NodeRole::Validator)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -101,7 +101,7 @@ impl Args for ValidatorFlags {
 
 impl FromArgMatches for ValidatorFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        Ok(Self(ConfigFlags::read(matches, Role::Validator)))
+        Ok(Self(ConfigFlags::read(matches, NodeRole::Validator)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

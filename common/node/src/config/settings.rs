@@ -1,7 +1,7 @@
 //! All settings with their values, and where each came from.
 
 use super::{
-    ConfigError, ConfigFlags, Role, file,
+    ConfigError, ConfigFlags, NodeRole, file,
     flags::settings,
     nearest::nearest,
     setting::{CONFIG, Form, OTHER_VARIABLES, Setting},
@@ -89,7 +89,11 @@ impl Settings {
     ///
     /// # Errors
     /// The file cannot be read, is no TOML, or has a field that is none or of another form.
-    pub fn resolve(role: Role, flags: &ConfigFlags, environment: &Environment) -> Result<Self, ConfigError> {
+    pub fn resolve(
+        role: NodeRole,
+        flags: &ConfigFlags,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         let path = flags.file.clone().or_else(|| given(environment, CONFIG).map(PathBuf::from));
         let found = path.as_deref().map(|path| file::read(path, role)).transpose()?.unwrap_or_default();
         let row = |setting: &'static Setting| {

@@ -31,18 +31,18 @@ struct Case {
     folder: tempfile::TempDir,
     environment: Environment,
     flags: Vec<&'static str>,
-    role: Role,
+    role: NodeRole,
 }
 
 impl Case {
     fn new(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("node.toml"), text).unwrap();
-        Self { folder, environment: Environment::new(), flags: vec![], role: Role::Miner }
+        Self { folder, environment: Environment::new(), flags: vec![], role: NodeRole::Miner }
     }
 
     fn validator(self) -> Self {
-        Self { role: Role::Validator, ..self }
+        Self { role: NodeRole::Validator, ..self }
     }
 
     fn flags(self, flags: &[&'static str]) -> Self {
@@ -59,11 +59,11 @@ impl Case {
         let line = ["node", "--config", &file].into_iter().chain(self.flags.iter().copied());
         let command = clap::Command::new("node");
         let flags = match self.role {
-            Role::Miner => {
+            NodeRole::Miner => {
                 let matches = ConfigFlags::augment_args(command).try_get_matches_from(line).unwrap();
                 ConfigFlags::from_arg_matches(&matches).unwrap()
             }
-            Role::Validator => {
+            NodeRole::Validator => {
                 let matches = ValidatorFlags::augment_args(command).try_get_matches_from(line).unwrap();
                 ValidatorFlags::from_arg_matches(&matches).unwrap().0
             }
@@ -231,7 +231,7 @@ fn what_is_missing_is_named_with_all_ways_to_give_it() {
     );
     assert_eq!(open.config().bucket.announced.credentials(), None, "a bucket may be open to all");
     let gone = ConfigFlags::file("/nowhere/node.toml");
-    let error = Settings::resolve(Role::Miner, &gone, &Environment::new()).unwrap_err().to_string();
+    let error = Settings::resolve(NodeRole::Miner, &gone, &Environment::new()).unwrap_err().to_string();
     assert!(
         error.starts_with("the configuration /nowhere/node.toml cannot be read: No such file"),
         "{error}"

@@ -6,7 +6,7 @@ use base::{
     digest::{DatasetHash, RunId, ScoreLogHead, State, TokenizerHash},
 };
 use bucket_server::{Fault, Rule};
-use node::Role;
+use node::NodeRole;
 use protocol::{
     announcement::{Bits, Possession, Record, Vote},
     run_spec::{RunFile, RunSpec},
@@ -15,7 +15,7 @@ use std::fs;
 
 /// What a node that is told this ends with.
 async fn refused(network: &Network, name: &str, changes: &[(&str, &str)]) -> (Exit, String) {
-    let config = network.config(name, Role::Miner, changes);
+    let config = network.config(name, NodeRole::Miner, changes);
     let error = network.open(config).await.expect_err("the node is refused");
     (error.exit(), error.to_string())
 }
@@ -92,7 +92,8 @@ async fn data_must_be_the_runs() {
     assert!(said.starts_with("/nowhere/manifest: No such file"), "{said}");
 
     let run = write(&network, "root.toml", |spec| spec.initial.root.0[0] ^= 1);
-    let mut node = network.open(network.config(MINER, Role::Miner, &[("MUSTER_RUN", &run)])).await.unwrap();
+    let mut node =
+        network.open(network.config(MINER, NodeRole::Miner, &[("MUSTER_RUN", &run)])).await.unwrap();
     let error = node.start().await.unwrap_err();
     assert_eq!(error.exit(), Exit::Disagreement);
     let root = network.spec.initial.root;
@@ -111,7 +112,7 @@ async fn data_must_be_the_runs() {
 
     // A token that is not the dataset's, of a file that was verified before.
     network.miner(MINER).await;
-    let shard = network.path("data").join(data::shard_name(protocol::dataset::Role::Training, 0));
+    let shard = network.path("data").join(data::shard_name(protocol::dataset::ShardRole::Training, 0));
     let mut bytes = fs::read(&shard).unwrap();
     bytes[100] ^= 1;
     fs::write(&shard, bytes).unwrap();

@@ -10,18 +10,18 @@ use chain::{Client, Options, wallet::KeyPair};
 use codec::{
     aggregate::outer_step,
     sparse::compress,
-    submission::{Expected, Header, Layout, Submission, encode},
+    submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
 use data::{Quiet, TokenizerChoice, prepare};
 use devchain::{Config as ChainConfig, Devchain, FaultChange, Genesis, Pace, RefusedMethod};
-use exchange::{Announcer, Ledger, Outbox, signing_key};
+use exchange::{ChainReader, CommitmentWriter, OwnBucket, signing_key};
 use futures::future::join_all;
-use node::{Config, ConfigFlags, Environment, Node, NodeError, Role, Settings};
+use node::{Config, ConfigFlags, Environment, Node, NodeError, NodeRole, Settings};
 use protocol::{
     announcement::{self, AddressPolicy, Bits, Claim, Possession, ReadCredentials, Record, Vote},
     clock::WindowSpec,
     dataset::Manifest,
-    model::{Layout as Flat, ModelSpec},
+    model::{ModelSpec, ParameterLayout as Flat},
     progress::Progress,
     run_spec::{RunFile, RunSpec},
 };
@@ -54,8 +54,8 @@ pub(crate) struct Network {
     pub(crate) spec: RunSpec,
     pub(crate) folder: tempfile::TempDir,
     client: Client,
-    ledger: Ledger,
-    layout: Arc<Layout>,
+    chain_reader: ChainReader,
+    layout: Arc<SubmissionLayout>,
     /// What everybody must have, computed here: the state at the start of each window.
     pub(crate) truth: Vec<Progress>,
     values: Vec<f32>,
@@ -173,11 +173,11 @@ impl Network {
         let client = Client::connect(options).await.unwrap();
         let spec = launch(&folder.path().join("data"), &client);
         fs::write(folder.path().join("run.toml"), RunFile::from(&spec).to_toml().unwrap()).unwrap();
-        let layout = Arc::new(Layout::new(&spec.model.tensors(), &spec.sparse).unwrap());
+        let layout = Arc::new(SubmissionLayout::new(&spec.model.tensors(), &spec.sparse).unwrap());
         let values = Flat::new(&spec.model).initial(&spec.initial.seed);
-        let ledger = Ledger::new(client.clone(), spec.network.netuid);
+        let chain_reader = ChainReader::new(client.clone(), spec.network.netuid);
         let truth = vec![Progress::initial(&spec)];
-        Self { chain, buckets, spec, folder, client, ledger, layout, truth, values }
+        Self { chain, buckets, spec, folder, client, chain_reader, layout, truth, values }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -193,15 +193,15 @@ impl Network {
         announcement::Bucket::s3(&url, "us-east-1", name, Some(credentials(name, "reads"))).unwrap()
     }
 
-    pub(crate) fn outbox(&self, name: &str) -> Outbox {
+    pub(crate) fn own_bucket(&self, name: &str) -> OwnBucket {
         let retry = Retry { attempts: 2, base: Duration::ZERO, most: Duration::ZERO };
         let storage = Storage::new(AddressPolicy::PublicOrLoopback).with_retry(retry);
         let bucket = storage.own_bucket(&self.announced(name), &credentials(name, "writes")).unwrap();
-        Outbox::new(bucket, self.spec.hash())
+        OwnBucket::new(bucket, self.spec.hash())
     }
 
     /// All settings of a node, as flags would give them; `changes` by the names of the environment.
-    pub(crate) fn config(&self, name: &str, role: Role, changes: &[(&str, &str)]) -> Config {
+    pub(crate) fn config(&self, name: &str, role: NodeRole, changes: &[(&str, &str)]) -> Config {
         let path = |name: &str| self.path(name).display().to_string();
         let Key { id, secret } = key(name, "writes");
         let Key { id: read, secret: read_secret } = key(name, "reads");
@@ -240,7 +240,7 @@ impl Network {
 
     /// The node of a miner.
     pub(crate) async fn miner(&self, name: &str) -> Node {
-        self.open(self.config(name, Role::Miner, &[])).await.unwrap()
+        self.open(self.config(name, NodeRole::Miner, &[])).await.unwrap()
     }
 
     /// Seals a block whenever there is something to seal, until the work is done.
@@ -275,7 +275,7 @@ impl Network {
     }
 
     pub(crate) async fn id(&self, name: &str) -> NeuronId {
-        let state = self.ledger.at(self.ledger.finalized().await.unwrap()).await.unwrap();
+        let state = self.chain_reader.at(self.chain_reader.finalized().await.unwrap()).await.unwrap();
         state.neuron(&self.hotkey(name).hotkey()).unwrap().0
     }
 
@@ -283,9 +283,13 @@ impl Network {
     pub(crate) async fn announce(&self, records: &[(&str, Record)]) {
         let announcers = records.iter().map(|(name, record)| {
             let key = self.hotkey(name);
-            let announcer =
-                Announcer::new(self.client.clone(), self.spec.network.netuid, key, self.announced(name));
-            async move { announcer.record(*record).await.unwrap() }
+            let commitment_writer = CommitmentWriter::new(
+                self.client.clone(),
+                self.spec.network.netuid,
+                key,
+                self.announced(name),
+            );
+            async move { commitment_writer.record(*record).await.unwrap() }
         });
         self.sealing(Box::pin(join_all(announcers))).await;
     }
@@ -325,7 +329,7 @@ impl Network {
         let object = self.make().await;
         for name in keepers {
             let bytes = Bytes::copy_from_slice(object.bytes());
-            self.outbox(name).put_submission(self.window(), &object.hash(), bytes).await.unwrap();
+            self.own_bucket(name).put_submission(self.window(), &object.hash(), bytes).await.unwrap();
         }
         let state = self.truth.last().unwrap().state();
         self.vote(Some(object.hash()), state).await;
@@ -352,7 +356,7 @@ impl Network {
     /// Applies what is decided, by the functions of `common` alone.
     async fn note(&mut self, objects: &[Submission<Bytes>]) {
         let mut progress = self.truth.last().unwrap().clone();
-        let decision = self.ledger.decide(&self.spec, &progress.history, self.window()).await.unwrap();
+        let decision = self.chain_reader.decide(&self.spec, &progress.history, self.window()).await.unwrap();
         assert_eq!(decision.applied().len(), objects.len(), "{:?}", decision.accepted);
         let flat = Flat::new(&self.spec.model);
         if !objects.is_empty() {

@@ -4,7 +4,7 @@ use crate::network::*;
 use base::{Exit, Window, digest::State};
 use bucket_server::{Fault, Rule};
 use codec::aggregate::Medians;
-use node::{Event, Journal, Node, NodeError, Role, Source, events};
+use node::{Journal, Node, NodeError, NodeEvent, NodeRole, Source, events};
 use protocol::history::WindowRecord;
 
 /// Compares a node with what `common` alone computes.
@@ -15,7 +15,7 @@ fn assert_true(node: &Node, network: &Network) {
     assert_eq!(&node.progress, truth);
 }
 
-fn events_of(node: &Node) -> Vec<Event> {
+fn events_of(node: &Node) -> Vec<NodeEvent> {
     let entries = events::read(&node.folder().join(events::FILE)).unwrap();
     entries.into_iter().map(|entry| entry.event).collect()
 }
@@ -53,13 +53,15 @@ async fn windows_are_applied_kept_and_found_again() {
     assert_true(&node, &network);
 
     let happened = events_of(&node);
-    assert!(matches!(happened[0], Event::Started { role: Role::Miner, .. }));
+    assert!(matches!(happened[0], NodeEvent::Started { role: NodeRole::Miner, .. }));
     let initial = network.truth[0].state();
-    assert!(matches!(happened[1], Event::State { source: Source::Initial, state, .. } if state == initial));
+    assert!(
+        matches!(happened[1], NodeEvent::State { source: Source::Initial, state, .. } if state == initial)
+    );
     let applied: Vec<State> = happened
         .iter()
         .filter_map(|event| match event {
-            Event::Applied { state, .. } => Some(*state),
+            NodeEvent::Applied { state, .. } => Some(*state),
             _ => None,
         })
         .collect();
@@ -80,7 +82,10 @@ async fn windows_are_applied_kept_and_found_again() {
     let mut node = network.miner(MINER).await;
     assert_eq!(node.start().await.unwrap(), Source::Journal);
     assert_true(&node, &network);
-    assert_eq!(events_of(&node).iter().filter(|event| matches!(event, Event::Resynced { .. })).count(), 0);
+    assert_eq!(
+        events_of(&node).iter().filter(|event| matches!(event, NodeEvent::Resynced { .. })).count(),
+        0
+    );
     network.chain.shutdown().await;
 }
 
@@ -96,7 +101,7 @@ async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
     drop(late);
 
     // A validator publishes what it has; who has no journal takes it, as votes name it.
-    let config = network.config(VALIDATORS[0], Role::Validator, &[]);
+    let config = network.config(VALIDATORS[0], NodeRole::Validator, &[]);
     let mut validator = network.open(config).await.unwrap();
     validator.start().await.unwrap();
     assert_true(&validator, &network);
@@ -159,8 +164,8 @@ async fn a_state_that_is_not_the_majoritys_is_told_and_left() {
     assert_eq!(parameters_root(&node).await, network.truth[2].root);
     assert!(node.health.report().ready, "{:?}", node.health.report());
     let happened = events_of(&node);
-    assert!(happened.contains(&Event::Diverged { window: Window(1), ours, majority }));
-    assert!(happened.contains(&Event::Resynced { window: Window(0), source: Source::Initial }));
+    assert!(happened.contains(&NodeEvent::Diverged { window: Window(1), ours, majority }));
+    assert!(happened.contains(&NodeEvent::Resynced { window: Window(0), source: Source::Initial }));
 
     // A node that starts with a wrong state in its journal finds out at once.
     drop(node);
@@ -234,7 +239,7 @@ fn records(network: &Network) -> Vec<WindowRecord> {
 
 async fn publish(network: &Network, name: &str, records: &[WindowRecord]) {
     for record in records {
-        network.outbox(name).put_record(record).await.unwrap();
+        network.own_bucket(name).put_record(record).await.unwrap();
     }
 }
 
@@ -246,7 +251,7 @@ async fn overslept(network: &mut Network) -> Node {
     network.play(&[VALIDATORS[0]]).await;
     let height = network.height().await;
     node.wait_for(height).await.unwrap();
-    node.ledger.at(height).await.unwrap(); // The newest state is there; it is remembered.
+    node.chain_reader.at(height).await.unwrap(); // The newest state is there; it is remembered.
     network.forget_states(true);
     node
 }
@@ -300,7 +305,7 @@ async fn what_nobody_remembers_is_not_made_up() {
 async fn a_checkpoint_that_leads_astray_is_not_taken_twice() {
     let mut network = Network::start().await;
     network.play(&[MINER]).await;
-    let mut validator = network.open(network.config(VALIDATORS[0], Role::Validator, &[])).await.unwrap();
+    let mut validator = network.open(network.config(VALIDATORS[0], NodeRole::Validator, &[])).await.unwrap();
     validator.start().await.unwrap();
     // Its state is the one that votes name. The last medians are in no state, and wrong.
     let tensors = validator.run.flat.iter().len();

@@ -141,7 +141,7 @@ pub enum CannotDecide {
 
 /// The standing of a node beside the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Agreement {
     /// The node has the state of the stake majority.
     Agrees,
     /// The node has another state: it halts its training and resyncs.
@@ -189,11 +189,11 @@ impl Part {
 impl Decision {
     /// Returns the standing of a node that has the state `ours` at the window's start.
     #[must_use]
-    pub fn standing(&self, ours: State) -> Standing {
+    pub fn standing(&self, ours: State) -> Agreement {
         match self.state {
-            None => Standing::Unjudged,
-            Some(majority) if majority == ours => Standing::Agrees,
-            Some(majority) => Standing::Diverged { majority },
+            None => Agreement::Unjudged,
+            Some(majority) if majority == ours => Agreement::Agrees,
+            Some(majority) => Agreement::Diverged { majority },
         }
     }
 

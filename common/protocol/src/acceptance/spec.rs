@@ -19,8 +19,8 @@ pub struct AcceptanceSpec {
     pub newcomer_share: Millionths,
     /// The checks of a validator before it votes for a submission.
     pub screen: Screen,
-    /// The number of standard errors by which the loss on the screened batch must fall, at least 0.
-    /// At 0 any fall is enough, and a mere fluctuation passes every second time. At 2 it passes
+    /// The number of standard errors by which the loss on the screened batch must drop, at least 0.
+    /// At 0 any drop is enough, and a mere fluctuation passes every second time. At 2 it passes
     /// once in 40 times, and an update that helps a little may be refused.
     pub screen_errors: Millionths,
     /// Sealing of submissions: they are encrypted until claims are closed, so that no miner can

@@ -124,8 +124,8 @@ fn only_votes_for_the_majoritys_state_count() {
     let decision = decision(0, &miners, votes, &history);
     assert_eq!((names(&decision), decision.state), (vec![50], Some(STATE)));
     assert_eq!(decision.turnout.len(), 3, "the minority voted, too");
-    assert_eq!(decision.standing(STATE), Standing::Agrees);
-    assert_eq!(decision.standing(State([2; 32])), Standing::Diverged { majority: STATE });
+    assert_eq!(decision.standing(STATE), Agreement::Agrees);
+    assert_eq!(decision.standing(State([2; 32])), Agreement::Diverged { majority: STATE });
 }
 
 #[test]

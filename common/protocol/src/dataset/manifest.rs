@@ -38,7 +38,7 @@ pub enum TokenType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// The shard's use.
-    pub role: Role,
+    pub role: ShardRole,
     /// The number of sequences. A training shard has whole blocks of 64.
     pub sequences: u64,
     /// The hash of its block table.
@@ -47,7 +47,7 @@ pub struct Shard {
 
 /// The use of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub enum ShardRole {
     /// Miners train on it, and validators evaluate on it.
     Training,
     /// No miner trains on it. It measures the run.
@@ -124,12 +124,12 @@ impl Manifest {
     /// Returns the training shards. Their sequences are numbered through in this order, so block
     /// `b` of the dataset begins with sequence `64 b`.
     pub fn training(&self) -> impl Iterator<Item = &Shard> {
-        self.shards.iter().filter(|shard| shard.role == Role::Training)
+        self.shards.iter().filter(|shard| shard.role == ShardRole::Training)
     }
 
     /// Returns the held-out shards.
     pub fn held_out(&self) -> impl Iterator<Item = &Shard> {
-        self.shards.iter().filter(|shard| shard.role == Role::HeldOut)
+        self.shards.iter().filter(|shard| shard.role == ShardRole::HeldOut)
     }
 
     /// Returns the number of blocks that can be assigned.
@@ -188,7 +188,7 @@ impl Manifest {
         if place > 0 && self.shards[place - 1].role > role {
             return Err(ManifestError::Order(place));
         }
-        if role == Role::Training && (sequences == 0 || sequences % BLOCK != 0) {
+        if role == ShardRole::Training && (sequences == 0 || sequences % BLOCK != 0) {
             return Err(ManifestError::NotBlocks { shard: place, sequences });
         }
         match shard.block_count() > MOST_BLOCKS {
@@ -252,8 +252,8 @@ impl Shard {
     fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         let (what, offset) = ("the role of a shard", from.offset());
         let role = match from.u8(what)? {
-            0 => Role::Training,
-            1 => Role::HeldOut,
+            0 => ShardRole::Training,
+            1 => ShardRole::HeldOut,
             found => return Err(WireError::Value { what, offset, found: found.into(), expected: "0 or 1" }),
         };
         let sequences = from.u64("the sequences of a shard")?;
@@ -266,7 +266,7 @@ pub(crate) mod tests {
     use super::*;
     use proptest::{collection::vec, prelude::*};
 
-    fn shard(role: Role, sequences: u64) -> Shard {
+    fn shard(role: ShardRole, sequences: u64) -> Shard {
         Shard { role, sequences, blocks: BlockTableHash([7; 32]) }
     }
 
@@ -276,7 +276,11 @@ pub(crate) mod tests {
             vocab: 4096,
             tokens: TokenType::U16,
             sequence: 128,
-            shards: vec![shard(Role::Training, 128), shard(Role::Training, 64), shard(Role::HeldOut, 5)],
+            shards: vec![
+                shard(ShardRole::Training, 128),
+                shard(ShardRole::Training, 64),
+                shard(ShardRole::HeldOut, 5),
+            ],
         }
     }
 
@@ -347,8 +351,8 @@ pub(crate) mod tests {
         fn manifests_round_trip_and_every_flipped_bit_is_another(
             blocks in vec(1u64..1000, 1..6), held in vec(0u64..1000, 0..3), hash: [u8; 32], bit: usize,
         ) {
-            let training = blocks.iter().map(|blocks| shard(Role::Training, 64 * blocks));
-            let held = held.iter().map(|&sequences| shard(Role::HeldOut, sequences));
+            let training = blocks.iter().map(|blocks| shard(ShardRole::Training, 64 * blocks));
+            let held = held.iter().map(|&sequences| shard(ShardRole::HeldOut, sequences));
             let shards = training.chain(held).collect();
             let manifest = Manifest { tokenizer: TokenizerHash(hash), shards, ..small() };
             let mut bytes = manifest.to_bytes();

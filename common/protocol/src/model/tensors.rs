@@ -1,7 +1,7 @@
 //! The tensors of a model: names, shapes and roles.
 
 use super::ModelSpec;
-use base::tensor::{Role, TensorSpec};
+use base::tensor::{TensorRole, TensorSpec};
 
 impl ModelSpec {
     /// Returns the model's tensors, in the byte order of their names (`layers.10` comes before `layers.2`).
@@ -9,11 +9,11 @@ impl ModelSpec {
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let [vocab, hidden] = [self.vocab, self.hidden].map(|size| size as usize);
         let mut tensors = vec![
-            tensor("model.embed_tokens", &[vocab, hidden], Role::Vocabulary),
-            tensor("model.norm", &[hidden], Role::Norm),
+            tensor("model.embed_tokens", &[vocab, hidden], TensorRole::Vocabulary),
+            tensor("model.norm", &[hidden], TensorRole::Norm),
         ];
         if !self.tied {
-            tensors.push(tensor("lm_head", &[vocab, hidden], Role::Vocabulary));
+            tensors.push(tensor("lm_head", &[vocab, hidden], TensorRole::Vocabulary));
         }
         tensors.extend((0..self.layers).flat_map(|layer| self.layer(layer)));
         tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -26,22 +26,22 @@ impl ModelSpec {
         let queries = self.heads as usize * head_dim;
         let keys = self.kv_heads as usize * head_dim;
         [
-            ("input_layernorm", &[hidden][..], Role::Norm),
-            ("mlp.down_proj", &[hidden, ffn], Role::Residual),
-            ("mlp.gate_proj", &[ffn, hidden], Role::Matrix),
-            ("mlp.up_proj", &[ffn, hidden], Role::Matrix),
-            ("post_attention_layernorm", &[hidden], Role::Norm),
-            ("self_attn.k_proj", &[keys, hidden], Role::Matrix),
-            ("self_attn.o_proj", &[hidden, queries], Role::Residual),
-            ("self_attn.q_proj", &[queries, hidden], Role::Matrix),
-            ("self_attn.v_proj", &[keys, hidden], Role::Matrix),
+            ("input_layernorm", &[hidden][..], TensorRole::Norm),
+            ("mlp.down_proj", &[hidden, ffn], TensorRole::Residual),
+            ("mlp.gate_proj", &[ffn, hidden], TensorRole::Matrix),
+            ("mlp.up_proj", &[ffn, hidden], TensorRole::Matrix),
+            ("post_attention_layernorm", &[hidden], TensorRole::Norm),
+            ("self_attn.k_proj", &[keys, hidden], TensorRole::Matrix),
+            ("self_attn.o_proj", &[hidden, queries], TensorRole::Residual),
+            ("self_attn.q_proj", &[queries, hidden], TensorRole::Matrix),
+            ("self_attn.v_proj", &[keys, hidden], TensorRole::Matrix),
         ]
         .map(|(name, shape, role)| tensor(&format!("model.layers.{layer}.{name}"), shape, role))
     }
 }
 
 /// Creates the tensor of a module. Hugging Face names it `weight`.
-fn tensor(module: &str, shape: &[usize], role: Role) -> TensorSpec {
+fn tensor(module: &str, shape: &[usize], role: TensorRole) -> TensorSpec {
     TensorSpec { name: format!("{module}.weight"), shape: shape.to_vec(), role }
 }
 

@@ -4,7 +4,7 @@ use super::{Data, Initial, MOST_NAME, Network, RunSpec, RunSpecError};
 use crate::{
     acceptance::AcceptanceSpec,
     clock::WindowSpec,
-    model::{Layout, ModelSpec},
+    model::{ModelSpec, ParameterLayout},
     train::TrainSpec,
 };
 use base::{
@@ -149,7 +149,7 @@ impl RunFile {
         if let Some(reason) = self.plan {
             return Err(RunSpecError::Plan { name: self.name, reason });
         }
-        let layout = Layout::new(&self.model);
+        let layout = ParameterLayout::new(&self.model);
         (self.network.genesis, self.network.start_block) = (Some(genesis), Some(start));
         (self.data.tokenizer, self.data.dataset) = (Some(tokenizer), Some(dataset));
         self.initial.root = Some(layout.state_root(&layout.initial(&self.initial.seed), 1));

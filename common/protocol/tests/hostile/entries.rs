@@ -12,8 +12,8 @@ use base::{
 use codec::{
     aggregate::outer_step,
     submission::{
-        HEADER_BYTES, KEY_BYTES, KEY_SIGNATURE_CONTEXT, Layout, Sealed, Submission, SubmissionError,
-        TRAILER_BYTES, encode,
+        HEADER_BYTES, KEY_BYTES, KEY_SIGNATURE_CONTEXT, Sealed, Submission, SubmissionError,
+        SubmissionLayout, TRAILER_BYTES, encode,
     },
 };
 use parity_scale_codec::Encode as _;
@@ -71,7 +71,7 @@ pub(crate) fn open_submission(data: &[u8]) {
 }
 
 /// Opens a submission after correcting the length in its header, its offsets, its digest and its signature.
-fn open_repaired(unsigned: Vec<u8>, layout: &Arc<Layout>) -> Option<Submission<Vec<u8>>> {
+fn open_repaired(unsigned: Vec<u8>, layout: &Arc<SubmissionLayout>) -> Option<Submission<Vec<u8>>> {
     let mut bytes = repaired([&unsigned[..], &[0; TRAILER_BYTES]].concat());
     for _ in 0..=layout.tensors().len() {
         match Submission::open(bytes.clone(), Arc::clone(layout), &expected(&SENDER, false)) {
@@ -119,7 +119,7 @@ fn has_one_effect(submission: Submission<Vec<u8>>, honest: &Submission<Vec<u8>>)
 
 /// Opens a sealed submission. The data is its table and body before encryption.
 pub(crate) fn open_sealed(data: &[u8]) {
-    let (bytes, opener) = PARCEL.with(data);
+    let (bytes, opener) = UPLOAD.with(data);
     let sealed = Sealed::open(bytes.clone(), Arc::clone(&LAYOUTS[1]), &expected(&SENDER, true)).unwrap();
     let opener = opener.sign(&SENDER);
     match sealed.unseal::<Vec<u8>>(&opener) {
@@ -143,9 +143,9 @@ pub(crate) fn open_key_object(data: &[u8]) {
         }
         _ => bytes.to_vec(),
     };
-    let parcel = &*PARCEL;
-    match parcel.sealed.clone().unseal::<Vec<u8>>(&bytes) {
-        Ok(_) => assert!(bytes[..content] == parcel.opener.sign(&SENDER)[..content], "there is one key"),
+    let upload = &*UPLOAD;
+    match upload.sealed.clone().unseal::<Vec<u8>>(&bytes) {
+        Ok(_) => assert!(bytes[..content] == upload.opener.sign(&SENDER)[..content], "there is one key"),
         Err(error) => drop(error.to_string()),
     }
 }
@@ -214,7 +214,7 @@ fn starts(spec: &RunSpec) {
     let clock = spec.clock().unwrap();
     let _ = clock.heights(Window(0));
     let _ = spec.model.parameters();
-    match Layout::new(&spec.model.tensors(), &spec.sparse) {
+    match SubmissionLayout::new(&spec.model.tensors(), &spec.sparse) {
         Ok(layout) => assert!(layout.most_bytes() > HEADER_BYTES as u64),
         Err(error) => drop(error.to_string()),
     }
@@ -321,9 +321,9 @@ pub(crate) fn seeds(entry: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("halves", with(5, unsigned(5))),
             ("header", with(6, unsigned(0))),
         ],
-        "sealed" => vec![("plain", PARCEL.plain.clone())],
+        "sealed" => vec![("plain", UPLOAD.plain.clone())],
         "key_object" => {
-            let key = PARCEL.opener.sign(&SENDER)[..KEY_BYTES - 64].to_vec();
+            let key = UPLOAD.opener.sign(&SENDER)[..KEY_BYTES - 64].to_vec();
             vec![("key", with(0, key))]
         }
         "commitment" => vec![

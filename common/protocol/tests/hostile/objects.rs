@@ -11,14 +11,15 @@ use base::{
 use codec::{
     sparse::Quantizer,
     submission::{
-        HEADER_BYTES, Header, KeyObject, Layout, SealKey, Sealed, Submission, TRAILER_BYTES, encode_sealed,
+        HEADER_BYTES, Header, KeyObject, SealKey, Sealed, Submission, SubmissionLayout, TRAILER_BYTES,
+        encode_sealed,
     },
 };
 use protocol::{
     acceptance::Accepted,
     announcement::{Announcement, Bits, Bucket, Claim, Possession, ReadCredentials, Record, Vote},
     checkpoint::{self, Part, Pointer},
-    dataset::{self, BlockTable, Role as ShardRole, Shard, TokenType},
+    dataset::{self, BlockTable, Shard, ShardRole, TokenType},
     history::{History, WindowRecord},
     progress::Progress,
     run_spec::{RunFile, RunSpec},
@@ -46,7 +47,7 @@ pub(crate) const LAYOUT_COUNT: usize = 6;
 /// * Each quantizer, on a matrix of several chunks, a vector, a small vector, and a tensor without values.
 /// * A tensor of enough values for a table of its symbols.
 /// * Chunks as large as those of runs, and small chunks of which most values are sent.
-pub(crate) static LAYOUTS: LazyLock<[Arc<Layout>; LAYOUT_COUNT]> = LazyLock::new(|| {
+pub(crate) static LAYOUTS: LazyLock<[Arc<SubmissionLayout>; LAYOUT_COUNT]> = LazyLock::new(|| {
     let small: [&[usize]; 4] = [&[16, 24], &[10], &[3], &[0, 8]];
     [
         layout(Quantizer::Templar, [6, 64], &small),
@@ -69,7 +70,7 @@ pub(crate) struct Valid {
 /// The submissions of each layout.
 pub(crate) static VALID: LazyLock<Vec<Valid>> = LazyLock::new(|| {
     let other = key(8);
-    let valid = |layout: &Arc<Layout>| {
+    let valid = |layout: &Arc<SubmissionLayout>| {
         let honest = submission(layout, &other);
         let honest = Submission::open(honest, Arc::clone(layout), &expected(&other, false)).unwrap();
         Valid { bytes: submission(layout, &SENDER), honest }
@@ -88,14 +89,14 @@ pub(crate) fn repaired(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// A sealed submission, its key object, and its table and body before encryption.
-pub(crate) struct Parcel {
+pub(crate) struct Upload {
     pub(crate) bytes: Vec<u8>,
     pub(crate) sealed: Sealed,
     pub(crate) opener: KeyObject,
     pub(crate) plain: Vec<u8>,
 }
 
-pub(crate) static PARCEL: LazyLock<Parcel> = LazyLock::new(|| {
+pub(crate) static UPLOAD: LazyLock<Upload> = LazyLock::new(|| {
     let layout = &LAYOUTS[1];
     let header = Header::new(&expected(&SENDER, true), 160, layout);
     let key = SealKey::new([9; 32]);
@@ -105,10 +106,10 @@ pub(crate) static PARCEL: LazyLock<Parcel> = LazyLock::new(|| {
     let open = submission(layout, &SENDER);
     let plain = open[HEADER_BYTES..open.len() - TRAILER_BYTES].to_vec();
     let sealed = Sealed::open(bytes.clone(), Arc::clone(layout), &expected(&SENDER, true)).unwrap();
-    Parcel { bytes, sealed, opener, plain }
+    Upload { bytes, sealed, opener, plain }
 });
 
-impl Parcel {
+impl Upload {
     /// Returns this sealed submission with another plaintext, and its key object.
     ///
     /// The header commits to the new plaintext, and the submission is signed. A plaintext longer than
@@ -207,8 +208,12 @@ pub(crate) fn score_log() -> ScoreLog {
         let assigned = Losses { before: 4.25, after };
         Outcome::Evaluated(Evaluation { assigned, unassigned_after: after + 0.125 })
     };
-    let outcomes =
-        [evaluated(3.5), evaluated(3.75), Outcome::Failed(scoring::gauntlet::Fault::Missing), Outcome::Cut];
+    let outcomes = [
+        evaluated(3.5),
+        evaluated(3.75),
+        Outcome::Failed(scoring::gauntlet::Fault::Missing),
+        Outcome::Skipped,
+    ];
     let miners = outcomes.into_iter().zip(1u8..).map(|(outcome, uid)| {
         let miner = NeuronId { hotkey: Hotkey([uid; 32]), registered: Height(1000) };
         (miner, MinerLine { uid: Uid(uid.into()), object: ObjectHash([uid; 32]), outcome })

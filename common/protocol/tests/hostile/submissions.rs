@@ -4,12 +4,12 @@ use base::{
     Height, NeuronId, Window,
     digest::{ObjectHash, RunHash, State},
     signature::SigningKey,
-    tensor::Role,
+    tensor::TensorRole,
     tensor::TensorSpec,
 };
 use codec::{
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
-    submission::{Expected, Header, Layout, SIGNATURE_CONTEXT, TRAILER_BYTES, encode},
+    submission::{Expected, Header, SIGNATURE_CONTEXT, SubmissionLayout, TRAILER_BYTES, encode},
 };
 use std::sync::{Arc, LazyLock};
 
@@ -45,7 +45,7 @@ fn tensors_of(shapes: &[&[usize]]) -> Vec<TensorSpec> {
     let tensor = |(name, shape): (char, &&[usize])| TensorSpec {
         name: name.into(),
         shape: shape.to_vec(),
-        role: Role::Matrix,
+        role: TensorRole::Matrix,
     };
     ('a'..='z').zip(shapes).map(tensor).collect()
 }
@@ -64,8 +64,8 @@ pub(crate) fn spec(quantizer: Quantizer, [topk, chunk]: [u32; 2]) -> SparseSpec 
     }
 }
 
-pub(crate) fn layout(quantizer: Quantizer, sizes: [u32; 2], shapes: &[&[usize]]) -> Arc<Layout> {
-    Arc::new(Layout::new(&tensors_of(shapes), &spec(quantizer, sizes)).unwrap())
+pub(crate) fn layout(quantizer: Quantizer, sizes: [u32; 2], shapes: &[&[usize]]) -> Arc<SubmissionLayout> {
+    Arc::new(SubmissionLayout::new(&tensors_of(shapes), &spec(quantizer, sizes)).unwrap())
 }
 
 /// Returns values that look like a pseudo-gradient: zero-mean, some much larger than others.
@@ -78,7 +78,7 @@ fn noise(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| next() * next() * next() * 1e-3).collect()
 }
 
-pub(crate) fn sent(layout: &Layout) -> Vec<SparseTensor> {
+pub(crate) fn sent(layout: &SubmissionLayout) -> Vec<SparseTensor> {
     let tensors = layout.tensors().iter().enumerate();
     let compress = |(at, tensor): (usize, &codec::submission::TensorLayout)| {
         compress(&noise(at as u64 + 1, tensor.geometry().len()), tensor.geometry(), layout.spec()).unwrap()
@@ -87,7 +87,7 @@ pub(crate) fn sent(layout: &Layout) -> Vec<SparseTensor> {
 }
 
 /// Returns an open submission of this key.
-pub(crate) fn submission(layout: &Layout, key: &SigningKey) -> Vec<u8> {
+pub(crate) fn submission(layout: &SubmissionLayout, key: &SigningKey) -> Vec<u8> {
     let header = Header::new(&expected(key, false), 160, layout);
     encode(layout, &header, &sent(layout), key).unwrap()
 }

@@ -82,7 +82,7 @@ impl Evaluation {
         }
         let improvement = unassigned.improvement();
         if improvement <= 0.0 {
-            return Err(Fault::RaisesLoss);
+            return Err(Fault::NoImprovement);
         }
         Ok(Judgement { improvement, margin: self.assigned.improvement() - improvement })
     }
@@ -114,13 +114,13 @@ mod tests {
 
     #[test]
     fn what_does_not_help_everybody_is_no_success() {
-        assert_eq!(judge([8.0, 7.0], [4.0, 4.5]), Ok(Err(Fault::RaisesLoss)));
+        assert_eq!(judge([8.0, 7.0], [4.0, 4.5]), Ok(Err(Fault::NoImprovement)));
         assert_eq!(
             judge([8.0, 7.0], [4.0, 4.0]),
-            Ok(Err(Fault::RaisesLoss)),
+            Ok(Err(Fault::NoImprovement)),
             "not even if the miner's own data does"
         );
-        assert_eq!(judge([8.0, 7.0], [4.0, f64::MAX]), Ok(Err(Fault::RaisesLoss)));
+        assert_eq!(judge([8.0, 7.0], [4.0, f64::MAX]), Ok(Err(Fault::NoImprovement)));
         let least = f64::from_bits(4.0f64.to_bits() - 1);
         assert!(judge([8.0, 9.0], [4.0, least]).unwrap().unwrap().improvement > 0.0);
     }

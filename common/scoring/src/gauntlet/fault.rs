@@ -39,7 +39,7 @@ pub enum Fault {
     /// The loss on unassigned data is not lower with the update applied. Validators do not vote for
     /// such an update either, and noise is never paid.
     #[error("the update does not lower the loss on unassigned data")]
-    RaisesLoss = 10,
+    NoImprovement = 10,
 }
 
 /// The cost of a [`Fault`].
@@ -63,14 +63,16 @@ impl Fault {
         Self::Malformed,
         Self::ChangesNothing,
         Self::LossNotFinite,
-        Self::RaisesLoss,
+        Self::NoImprovement,
     ];
 
     /// Returns its penalty: a part of the credit where bad luck can cause the fault, otherwise all credit.
     #[must_use]
     pub fn penalty(self) -> Penalty {
         match self {
-            Self::Absent | Self::Missing | Self::Slow | Self::WrongState | Self::RaisesLoss => Penalty::Part,
+            Self::Absent | Self::Missing | Self::Slow | Self::WrongState | Self::NoImprovement => {
+                Penalty::Part
+            }
             Self::Mismatch
             | Self::TooLarge
             | Self::Malformed

@@ -36,7 +36,7 @@ pub enum Outcome {
     /// The miner failed by its own fault.
     Failed(Fault),
     /// The miner was not evaluated: the time budget was spent, or the validator could not evaluate it.
-    Cut,
+    Skipped,
     /// Its registration has ended.
     Gone,
 }
@@ -229,7 +229,7 @@ fn sort_out(
         let result = match outcome {
             Outcome::Evaluated(evaluation) => evaluation.judge(miner, window.unassigned_before)?,
             Outcome::Failed(fault) => Err(*fault),
-            Outcome::Cut | Outcome::Gone => continue,
+            Outcome::Skipped | Outcome::Gone => continue,
         };
         match result {
             Ok(judgement) => drop(judged.insert(miner, judgement)),

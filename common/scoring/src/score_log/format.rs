@@ -191,7 +191,7 @@ fn write_miner(miner: &NeuronId, line: &MinerLine, to: &mut Writer) {
             to.u8(outcome::EVALUATED).f64(before).f64(after).f64(evaluation.unassigned_after);
         }
         Outcome::Failed(fault) => fault.write(to.u8(outcome::FAILED)),
-        Outcome::Cut => drop(to.u8(outcome::CUT)),
+        Outcome::Skipped => drop(to.u8(outcome::CUT)),
         Outcome::Gone => drop(to.u8(outcome::GONE)),
     }
 }
@@ -210,7 +210,7 @@ fn read_miner(from: &mut Reader<'_>) -> Result<(NeuronId, MinerLine), WireError>
             unassigned_after: from.f64("the loss on unassigned data after")?,
         }),
         outcome::FAILED => Outcome::Failed(Fault::read(from)?),
-        outcome::CUT => Outcome::Cut,
+        outcome::CUT => Outcome::Skipped,
         outcome::GONE => Outcome::Gone,
         other => {
             let expected = "0 is evaluated, 1 failed, 2 cut, 3 gone";

@@ -57,7 +57,7 @@ fn evaluated(assigned_after: f64, unassigned_after: f64) -> Outcome {
 /// often fails.
 fn miners(window: u64) -> BTreeMap<NeuronId, MinerLine> {
     let noise = |salt: u64| ((window * 7 + salt) % 5) as f64 / 100.0;
-    let fourth = if window.is_multiple_of(2) { Outcome::Cut } else { evaluated(4.0, 4.0625) };
+    let fourth = if window.is_multiple_of(2) { Outcome::Skipped } else { evaluated(4.0, 4.0625) };
     let fifth = if window.is_multiple_of(3) { evaluated(4.2, 4.1) } else { Outcome::Failed(Fault::Missing) };
     [
         line(1, evaluated(3.5 + noise(1), 3.75 + noise(2))),
@@ -125,7 +125,10 @@ fn the_longest_lines_and_logs_fit_their_bounds() {
         let mut hotkey = [0; 32];
         hotkey[..4].copy_from_slice(&index.to_be_bytes());
         let miner = NeuronId { hotkey: Hotkey(hotkey), registered: Height(0) };
-        (miner, MinerLine { uid: Uid(index as u16), object: ObjectHash::default(), outcome: Outcome::Cut })
+        (
+            miner,
+            MinerLine { uid: Uid(index as u16), object: ObjectHash::default(), outcome: Outcome::Skipped },
+        )
     });
     let log = ScoreLog { miners: miners.collect(), snapshot: None, ..log() };
     let bytes = signed(&log);
@@ -156,7 +159,7 @@ pub(super) fn any_outcome() -> impl Strategy<Value = Outcome> {
             Outcome::Evaluated(Evaluation { assigned: Losses { before, after }, unassigned_after })
         }),
         prop::sample::select(Fault::ALL.to_vec()).prop_map(Outcome::Failed),
-        Just(Outcome::Cut),
+        Just(Outcome::Skipped),
         Just(Outcome::Gone),
     ]
 }

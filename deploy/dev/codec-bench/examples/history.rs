@@ -10,7 +10,7 @@ use codec::{
     bits::BitWriter,
     positions::Halving,
     sparse::SparseTensor,
-    submission::{Expected, Header, Layout, Sealed, Submission},
+    submission::{Expected, Header, Sealed, Submission, SubmissionLayout},
 };
 use protocol::{bucket_layout, run_spec::RunSpec};
 use std::{
@@ -42,7 +42,7 @@ struct Known {
 fn main() {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap());
     let spec = RunSpec::parse(&fs::read_to_string(folder.join("run.toml")).unwrap()).unwrap();
-    let layout = Arc::new(Layout::new(&spec.model.tensors(), &spec.sparse).unwrap());
+    let layout = Arc::new(SubmissionLayout::new(&spec.model.tensors(), &spec.sparse).unwrap());
     let sent = read(&folder, &spec, &layout);
     let (count, bits) = cost(&layout, &sent);
     println!("{count} positions, {:.3} bits each as they are written", bits as f64 / count as f64);
@@ -72,7 +72,7 @@ fn main() {
 }
 
 /// Opens and decodes all submissions in the miners' buckets.
-fn read(folder: &Path, spec: &RunSpec, layout: &Arc<Layout>) -> Sent {
+fn read(folder: &Path, spec: &RunSpec, layout: &Arc<SubmissionLayout>) -> Sent {
     let buckets = fs::read_dir(folder.join("buckets")).unwrap().map(|entry| entry.unwrap().path());
     let mut sent = Sent::new();
     for bucket in buckets.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("miner")) {
@@ -91,7 +91,7 @@ fn read(folder: &Path, spec: &RunSpec, layout: &Arc<Layout>) -> Sent {
 }
 
 /// Opens a submission of the miner that its header names.
-fn open(bytes: Vec<u8>, opener: &[u8], layout: &Arc<Layout>) -> (Window, Vec<SparseTensor>) {
+fn open(bytes: Vec<u8>, opener: &[u8], layout: &Arc<SubmissionLayout>) -> (Window, Vec<SparseTensor>) {
     let header = Header::read(&mut Reader::new(&bytes), bytes.len() as u64).unwrap();
     let expected = Expected {
         run: header.run,
@@ -112,7 +112,7 @@ fn open(bytes: Vec<u8>, opener: &[u8], layout: &Arc<Layout>) -> (Window, Vec<Spa
 
 /// Returns the number of positions of all tensors that are not sent whole, and their bits in the
 /// codec's encoding.
-fn cost(layout: &Layout, sent: &Sent) -> (usize, usize) {
+fn cost(layout: &SubmissionLayout, sent: &Sent) -> (usize, usize) {
     let (mut count, mut bits, mut bytes) = (0, 0, Vec::new());
     for tensors in sent.values().flat_map(BTreeMap::values) {
         for (tensor, sent) in layout.tensors().iter().zip(tensors).filter(|(tensor, _)| is_chosen(tensor)) {
@@ -137,7 +137,7 @@ fn is_chosen(tensor: &codec::submission::TensorLayout) -> bool {
 /// how often coordinates with this context are sent. This is the entropy of whether each coordinate
 /// is sent, from the third window on. The fixed number of positions per chunk is not used. It is
 /// worth about 0.06 bits without any context.
-fn entropy(layout: &Layout, sent: &Sent, context: Context) -> f64 {
+fn entropy(layout: &SubmissionLayout, sent: &Sent, context: Context) -> f64 {
     let (mut bits, mut positions) = (0.0, 0u64);
     let windows: Vec<Window> = sent.values().next().unwrap().keys().copied().collect();
     for (number, tensor) in layout.tensors().iter().enumerate().filter(|(_, tensor)| is_chosen(tensor)) {

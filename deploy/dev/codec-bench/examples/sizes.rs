@@ -15,7 +15,7 @@ use codec::{
     bits::BitWriter,
     positions::Halving,
     sparse::{Quantizer, SparseSpec, compress},
-    submission::{Header, Layout, encode},
+    submission::{Header, SubmissionLayout, encode},
 };
 use distribution::Distribution;
 use protocol::run_spec::RunFile;
@@ -44,7 +44,8 @@ fn main() {
     for (name, text) in RUNS {
         let run = RunFile::parse(text).unwrap();
         for quantizer in Quantizer::ALL {
-            let layout = Layout::new(&run.model.tensors(), &SparseSpec { quantizer, ..run.sparse }).unwrap();
+            let layout =
+                SubmissionLayout::new(&run.model.tensors(), &SparseSpec { quantizer, ..run.sparse }).unwrap();
             let ratio = run.model.parameters() as f64 * 4.0 / layout.most_bytes() as f64;
             println!(
                 "| {name} | {quantizer:?} | {} | {} | {} | {ratio:.1}x |",
@@ -92,7 +93,8 @@ fn positions(size: usize, count: usize) {
 /// Prints the size of a submission of Gaussian values of the tiny model.
 fn gaussian(quantizer: Quantizer, topk: u32) {
     let run = RunFile::parse(RUNS[0].1).unwrap();
-    let layout = Layout::new(&run.model.tensors(), &SparseSpec { quantizer, topk, ..run.sparse }).unwrap();
+    let layout =
+        SubmissionLayout::new(&run.model.tensors(), &SparseSpec { quantizer, topk, ..run.sparse }).unwrap();
     let sent = layout.tensors().iter().map(|tensor| {
         let values = Distribution::Gaussian.draw(1, tensor.geometry().len(), 1);
         compress(&values, tensor.geometry(), layout.spec()).unwrap()

@@ -5,7 +5,7 @@ use crate::{
     sender::sender,
 };
 use anyhow::Context as _;
-use base::{signature::SigningKey, tensor::Role, tensor::TensorSpec};
+use base::{signature::SigningKey, tensor::TensorRole, tensor::TensorSpec};
 use codec::{
     aggregate::outer_step,
     chunks::Geometry,
@@ -14,7 +14,7 @@ use codec::{
     sparse::{
         Aggregation, Codec as Positions, Quantizer, Source, SparseSpec, SparseTensor, compress_all, select,
     },
-    submission::{Expected, Header, Layout, Submission, encode},
+    submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
 use std::sync::{
     Arc,
@@ -40,7 +40,7 @@ pub(crate) const PACKED: &str = "templar-12+8";
 
 /// The codec of one miner, for a model that is one matrix.
 pub(crate) struct Codec {
-    layout: Arc<Layout>,
+    layout: Arc<SubmissionLayout>,
     key: SigningKey,
     expected: Expected,
 }
@@ -48,8 +48,9 @@ pub(crate) struct Codec {
 impl Codec {
     /// Creates the codec of a miner, for a matrix.
     pub(crate) fn new(shape: [usize; 2], quantizer: Quantizer, miner: u8) -> anyhow::Result<Self> {
-        let tensor = TensorSpec { name: "values".to_owned(), shape: shape.to_vec(), role: Role::Matrix };
-        let layout = Arc::new(Layout::new(&[tensor], &spec(quantizer))?);
+        let tensor =
+            TensorSpec { name: "values".to_owned(), shape: shape.to_vec(), role: TensorRole::Matrix };
+        let layout = Arc::new(SubmissionLayout::new(&[tensor], &spec(quantizer))?);
         let (key, expected) = sender(miner);
         Ok(Self { layout, key, expected })
     }

@@ -7,7 +7,7 @@ mod payment;
 #[cfg(test)]
 mod tests;
 
-use crate::facts::Facts;
+use crate::run_record::RunRecord;
 use serde::Serialize;
 
 /// Something that must be true of a run.
@@ -37,21 +37,21 @@ impl Assertion {
 
 /// All assertions on a run that has ended.
 #[must_use]
-pub fn check(facts: &Facts) -> Vec<Assertion> {
+pub fn check(record: &RunRecord) -> Vec<Assertion> {
     vec![
-        learning::loss(facts),
-        agreement::states(facts),
-        payment::weights(facts),
-        payment::incentives(facts),
-        agreement::audit(facts),
-        secrets(facts),
-        processes(facts),
+        learning::loss(record),
+        agreement::states(record),
+        payment::weights(record),
+        payment::incentives(record),
+        agreement::audit(record),
+        secrets(record),
+        processes(record),
     ]
 }
 
 /// No key or secret in any log.
-fn secrets(facts: &Facts) -> Assertion {
-    let complaints = match &facts.leaks {
+fn secrets(record: &RunRecord) -> Assertion {
+    let complaints = match &record.leaks {
         Some(leaks) => leaks.clone(),
         None => vec!["the logs were not searched".into()],
     };
@@ -59,10 +59,10 @@ fn secrets(facts: &Facts) -> Assertion {
 }
 
 /// Everybody lived as long as the run.
-fn processes(facts: &Facts) -> Assertion {
-    let good = match facts.kills {
+fn processes(record: &RunRecord) -> Assertion {
+    let good = match record.kills {
         0 => "no process ended before its time".into(),
         kills => format!("no process ended before its time but the {kills} that were killed on purpose"),
     };
-    Assertion::of("processes", good, &facts.deaths)
+    Assertion::of("processes", good, &record.deaths)
 }

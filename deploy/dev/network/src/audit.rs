@@ -1,6 +1,6 @@
 //! The auditor's answer, read.
 
-use crate::facts::{AuditFacts, Facts};
+use crate::run_record::{AuditOutcome, RunRecord};
 use base::{Hotkey, Window, digest::State};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -60,21 +60,21 @@ impl Answer {
     }
 
     /// What differs: what the auditor says, and what the nodes of this run had otherwise.
-    pub(crate) fn facts(&self, facts: &Facts) -> AuditFacts {
-        let told = self.windows.iter().flat_map(|window| {
-            window.findings.iter().filter_map(|finding| finding.complaint(facts, window.window))
+    pub(crate) fn record(&self, record: &RunRecord) -> AuditOutcome {
+        let progress = self.windows.iter().flat_map(|window| {
+            window.findings.iter().filter_map(|finding| finding.complaint(record, window.window))
         });
-        let seen = self.windows.iter().filter_map(|window| window.differs_from(facts));
-        AuditFacts { windows: self.windows.len() as u64, differences: told.chain(seen).collect() }
+        let seen = self.windows.iter().filter_map(|window| window.differs_from(record));
+        AuditOutcome { windows: self.windows.len() as u64, differences: progress.chain(seen).collect() }
     }
 }
 
 impl AuditedWindow {
     /// Whether the nodes had another state or another accepted set.
-    fn differs_from(&self, facts: &Facts) -> Option<String> {
-        let seen = facts.windows.get(&self.window)?;
+    fn differs_from(&self, record: &RunRecord) -> Option<String> {
+        let seen = record.windows.get(&self.window)?;
         let names = |objects: &Vec<AuditedObject>| -> BTreeSet<String> {
-            objects.iter().filter_map(|object| facts.name_of(&object.hotkey)).map(Into::into).collect()
+            objects.iter().filter_map(|object| record.name_of(&object.hotkey)).map(Into::into).collect()
         };
         let (theirs, ours) = (self.accepted.as_ref().map(names), seen.accepted.clone()?.unwrap_or_default());
         if self.state != seen.state {
@@ -90,11 +90,11 @@ impl AuditedWindow {
 }
 
 impl Finding {
-    fn complaint(&self, facts: &Facts, window: Window) -> Option<String> {
+    fn complaint(&self, record: &RunRecord, window: Window) -> Option<String> {
         if self.verdict == "agree" {
             return None;
         }
-        let name = self.hotkey.as_ref().and_then(|hotkey| facts.name_of(hotkey)).unwrap_or(&self.subject);
+        let name = self.hotkey.as_ref().and_then(|hotkey| record.name_of(hotkey)).unwrap_or(&self.subject);
         let what = match (&self.what, &self.stated, &self.computed, &self.why) {
             (Some(what), Some(stated), Some(computed), _) => {
                 format!("{what}: stated {}, computed {}", short(stated), short(computed))
@@ -113,17 +113,19 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cast::{Part, Player};
+    use crate::roster::{Participant, Role};
     use base::Uid;
 
     const HOTKEY: Hotkey = Hotkey([5; 32]);
 
-    fn facts() -> Facts {
-        let player = Player { name: "validator-1".into(), part: Part::Validator, uid: Uid(2), stake: 0 };
-        let mut facts = Facts { players: vec![(player, HOTKEY)], count: 1, ..Facts::default() };
-        let window = facts.window(Window(0));
+    fn record() -> RunRecord {
+        let participant =
+            Participant { name: "validator-1".into(), part: Role::Validator, uid: Uid(2), stake: 0 };
+        let mut record =
+            RunRecord { participants: vec![(participant, HOTKEY)], count: 1, ..RunRecord::default() };
+        let window = record.window(Window(0));
         (window.state, window.accepted) = (Some(State([1; 32])), Some(None));
-        facts
+        record
     }
 
     fn answer(state: u8, finding: &str) -> Answer {
@@ -140,8 +142,8 @@ mod tests {
         let fine = format!(
             r#"{{"subject": "validator", "uid": 2, "hotkey": "{HOTKEY}", "item": "log", "verdict": "agree"}}"#
         );
-        let expected = AuditFacts { windows: 1, differences: Vec::new() };
-        assert_eq!(answer(1, &fine).facts(&facts()), expected);
+        let expected = AuditOutcome { windows: 1, differences: Vec::new() };
+        assert_eq!(answer(1, &fine).record(&record()), expected);
     }
 
     #[test]
@@ -150,20 +152,20 @@ mod tests {
             r#"{{"subject": "validator", "uid": 2, "hotkey": "{HOTKEY}", "item": "weights", "verdict": "differ",
                 "what": "weight of uid 4", "stated": "7", "computed": "65535"}}"#
         );
-        let found = answer(1, &wrong).facts(&facts()).differences;
+        let found = answer(1, &wrong).record(&record()).differences;
         assert_eq!(
             found,
             ["window 0: validator-1's weights differs (weight of uid 4: stated 7, computed 65535)"]
         );
         let unknown =
             r#"{"subject": "network", "item": "state", "verdict": "unknown", "why": "an object is gone"}"#;
-        let found = answer(1, unknown).facts(&facts()).differences;
+        let found = answer(1, unknown).record(&record()).differences;
         assert_eq!(found, ["window 0: network's state differs (an object is gone)"]);
     }
 
     #[test]
     fn another_state_than_the_nodes_had_is_told() {
-        let found = answer(2, "").facts(&facts()).differences;
+        let found = answer(2, "").record(&record()).differences;
         assert_eq!(found, ["window 0: the auditor comes to another state than the quorum"]);
     }
 }

@@ -1,10 +1,10 @@
 //! Who has yet to act before the chain may go on.
 
 use crate::{
-    cast::{Part, Player},
-    follow::Told,
+    follow::NodeProgress,
     pace::Stage,
     pool::Waiting,
+    roster::{Participant, Role},
 };
 use base::{Hotkey, Window, digest::RunId};
 use protocol::announcement::{Claim, Record, Vote};
@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 /// What is known at one moment.
 pub(crate) struct Moment<'a> {
     /// Everybody.
-    pub(crate) players: &'a [(Player, Hotkey)],
+    pub(crate) participants: &'a [(Participant, Hotkey)],
     /// The names of the children that run.
     pub(crate) running: &'a [String],
     /// What they have told.
-    pub(crate) told: &'a Told,
+    pub(crate) progress: &'a NodeProgress,
     /// The run.
     pub(crate) run: RunId,
     /// Whether its submissions are sealed.
@@ -31,10 +31,10 @@ pub(crate) struct Moment<'a> {
 impl Moment<'_> {
     /// The names of those whom the chain is held for.
     pub(crate) fn missing(&self, stage: Stage) -> Vec<String> {
-        let expected = self.players.iter().filter(|(player, hotkey)| {
-            self.running.contains(&player.name) && self.is_awaited(stage, player, hotkey)
+        let expected = self.participants.iter().filter(|(participant, hotkey)| {
+            self.running.contains(&participant.name) && self.is_awaited(stage, participant, hotkey)
         });
-        expected.map(|(player, _)| player.name.clone()).collect()
+        expected.map(|(participant, _)| participant.name.clone()).collect()
     }
 
     /// How many transactions wait that are none of those that the stage is for.
@@ -45,22 +45,24 @@ impl Moment<'_> {
             .count()
     }
 
-    fn is_awaited(&self, stage: Stage, player: &Player, hotkey: &Hotkey) -> bool {
-        let is_ready = self.told.ready.contains(&player.name);
-        match (stage, player.part) {
-            (Stage::Start, Part::Joiner) => false,
+    fn is_awaited(&self, stage: Stage, participant: &Participant, hotkey: &Hotkey) -> bool {
+        let is_ready = self.progress.ready.contains(&participant.name);
+        match (stage, participant.part) {
+            (Stage::Start, Role::Joiner) => false,
             (Stage::Start, _) => !is_ready,
             // A joiner is not waited for while it is still catching up; adversaries come when they like.
-            (Stage::Claims(_), Part::Miner) => !self.has_acted(stage, hotkey),
-            (Stage::Claims(_), Part::Joiner) => is_ready && !self.has_acted(stage, hotkey),
+            (Stage::Claims(_), Role::Miner) => !self.has_acted(stage, hotkey),
+            (Stage::Claims(_), Role::Joiner) => is_ready && !self.has_acted(stage, hotkey),
             // Weights of the window before are set before claims close, or their epoch is missed.
-            (Stage::Claims(window), Part::Validator) => self.told.begun.get(&player.name) < Some(&window),
-            (Stage::Keys(window), Part::Miner | Part::Joiner) => {
-                let has_claimed = self.has_acted(Stage::Claims(window), hotkey);
-                self.sealed && has_claimed && self.told.revealed.get(&player.name) < Some(&window)
+            (Stage::Claims(window), Role::Validator) => {
+                self.progress.begun.get(&participant.name) < Some(&window)
             }
-            (Stage::Votes(_), Part::Validator) => !self.has_acted(stage, hotkey),
-            (Stage::End, Part::Validator) => !self.told.logged.contains(&player.name),
+            (Stage::Keys(window), Role::Miner | Role::Joiner) => {
+                let has_claimed = self.has_acted(Stage::Claims(window), hotkey);
+                self.sealed && has_claimed && self.progress.revealed.get(&participant.name) < Some(&window)
+            }
+            (Stage::Votes(_), Role::Validator) => !self.has_acted(stage, hotkey),
+            (Stage::End, Role::Validator) => !self.progress.logged.contains(&participant.name),
             _ => false,
         }
     }
@@ -96,8 +98,8 @@ mod tests {
 
     const RUN: RunId = RunId([1; 8]);
 
-    fn player(name: &str, part: Part, uid: u16) -> (Player, Hotkey) {
-        (Player { name: name.into(), part, uid: Uid(uid), stake: 0 }, hotkey(uid))
+    fn participant(name: &str, part: Role, uid: u16) -> (Participant, Hotkey) {
+        (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, hotkey(uid))
     }
 
     fn hotkey(uid: u16) -> Hotkey {
@@ -119,37 +121,37 @@ mod tests {
         })
     }
 
-    fn players() -> Vec<(Player, Hotkey)> {
-        let adversary = Part::Adversary(crate::cast::Kind::Late);
+    fn participants() -> Vec<(Participant, Hotkey)> {
+        let adversary = Role::Adversary(crate::roster::Kind::Late);
         vec![
-            player("validator-0", Part::Validator, 1),
-            player("miner-0", Part::Miner, 2),
-            player("miner-1", Part::Miner, 3),
-            player("joiner", Part::Joiner, 4),
-            player("late-0", adversary, 5),
+            participant("validator-0", Role::Validator, 1),
+            participant("miner-0", Role::Miner, 2),
+            participant("miner-1", Role::Miner, 3),
+            participant("joiner", Role::Joiner, 4),
+            participant("late-0", adversary, 5),
         ]
     }
 
     struct World {
-        players: Vec<(Player, Hotkey)>,
+        participants: Vec<(Participant, Hotkey)>,
         running: Vec<String>,
-        told: Told,
+        progress: NodeProgress,
         standing: BTreeMap<Hotkey, Record>,
         pool: Vec<Waiting>,
     }
 
     impl World {
         fn new() -> Self {
-            let players = players();
-            let running = players.iter().map(|(player, _)| player.name.clone()).collect();
+            let participants = participants();
+            let running = participants.iter().map(|(participant, _)| participant.name.clone()).collect();
             let begun = [("validator-0".to_owned(), Window(9))].into();
-            let told = Told { begun, ..Told::default() };
-            Self { players, running, told, standing: BTreeMap::new(), pool: Vec::new() }
+            let progress = NodeProgress { begun, ..NodeProgress::default() };
+            Self { participants, running, progress, standing: BTreeMap::new(), pool: Vec::new() }
         }
 
         fn moment(&self) -> Moment<'_> {
-            let Self { players, running, told, standing, pool } = self;
-            Moment { players, running, told, run: RUN, sealed: true, standing, pool }
+            let Self { participants, running, progress, standing, pool } = self;
+            Moment { participants, running, progress, run: RUN, sealed: true, standing, pool }
         }
 
         fn missing(&self, stage: Stage) -> Vec<String> {
@@ -181,7 +183,7 @@ mod tests {
         let mut world = World::new();
         world.running.retain(|name| name != "miner-0");
         assert_eq!(world.missing(Stage::Claims(Window(2))), ["miner-1"]);
-        world.told.ready.insert("joiner".into());
+        world.progress.ready.insert("joiner".into());
         assert_eq!(world.missing(Stage::Claims(Window(2))), ["miner-1", "joiner"]);
     }
 
@@ -189,9 +191,9 @@ mod tests {
     fn claims_do_not_close_before_validators_have_scored_the_window_before() {
         let mut world = World::new();
         let (first, second) = (Stage::Claims(Window(0)), Stage::Claims(Window(1)));
-        world.told.begun.clear();
+        world.progress.begun.clear();
         assert!(world.missing(first).contains(&"validator-0".to_owned()));
-        world.told.begun.insert("validator-0".into(), Window(0));
+        world.progress.begun.insert("validator-0".into(), Window(0));
         assert!(!world.missing(first).contains(&"validator-0".to_owned()));
         assert!(world.missing(second).contains(&"validator-0".to_owned()));
     }
@@ -204,10 +206,10 @@ mod tests {
         world.standing.insert(hotkey(2), claim(RUN, 2));
         world.standing.insert(hotkey(3), claim(RUN, 1));
         assert_eq!(world.missing(stage), ["miner-0"]);
-        world.told.revealed.insert("miner-0".into(), Window(1));
+        world.progress.revealed.insert("miner-0".into(), Window(1));
         assert_eq!(world.missing(stage), ["miner-0"]);
         assert_eq!(Moment { sealed: false, ..world.moment() }.missing(stage), [""; 0]);
-        world.told.revealed.insert("miner-0".into(), Window(2));
+        world.progress.revealed.insert("miner-0".into(), Window(2));
         assert_eq!(world.missing(stage), [""; 0]);
     }
 
@@ -215,13 +217,13 @@ mod tests {
     fn each_stage_waits_for_its_own() {
         let mut world = World::new();
         assert_eq!(world.missing(Stage::Start), ["validator-0", "miner-0", "miner-1", "late-0"]);
-        world.told.ready.extend(["validator-0", "miner-0", "miner-1", "late-0"].map(String::from));
+        world.progress.ready.extend(["validator-0", "miner-0", "miner-1", "late-0"].map(String::from));
         assert_eq!(world.missing(Stage::Start), [""; 0]);
         assert_eq!(world.missing(Stage::Votes(Window(1))), ["validator-0"]);
         world.pool.push(Waiting { signer: hotkey(1), record: Some(vote(1)) });
         assert_eq!(world.missing(Stage::Votes(Window(1))), [""; 0]);
         assert_eq!(world.missing(Stage::End), ["validator-0"]);
-        world.told.logged.insert("validator-0".into());
+        world.progress.logged.insert("validator-0".into());
         assert_eq!(world.missing(Stage::End), [""; 0]);
     }
 }

@@ -1,9 +1,9 @@
 //! What the children are told: each a configuration file, as an operator would write it.
 
 use crate::{
-    cast::{Part, Player},
     folder::Folder,
-    wallets::{HOTKEY, Made, derive},
+    roster::{Participant, Role},
+    wallets::{GeneratedSecret, HOTKEY, derive},
 };
 use bucket_server::{BucketConfig, Key};
 use std::path::Path;
@@ -19,18 +19,18 @@ const BLOCK_SECONDS: i64 = 60;
 /// Windows between checkpoints: a joiner finds one soon.
 const CHECKPOINT_EVERY: i64 = 2;
 
-/// A player's bucket: one key that reads, one that writes.
-pub(crate) fn bucket(seed: u64, player: &Player) -> BucketConfig {
+/// A participant's bucket: one key that reads, one that writes.
+pub(crate) fn bucket(seed: u64, participant: &Participant) -> BucketConfig {
     let key = |purpose: &str| {
-        let secret = hex::encode(derive(seed, &player.name, &format!("bucket {purpose}")));
-        Key { id: format!("{}-{purpose}", player.name), secret: secret[..40].into() }
+        let secret = hex::encode(derive(seed, &participant.name, &format!("bucket {purpose}")));
+        Key { id: format!("{}-{purpose}", participant.name), secret: secret[..40].into() }
     };
-    BucketConfig { name: player.name.clone(), read: key("reads"), write: key("writes") }
+    BucketConfig { name: participant.name.clone(), read: key("reads"), write: key("writes") }
 }
 
 /// What of a bucket nobody may ever see. (The key that reads is announced on chain, and still belongs in no log.)
-pub(crate) fn secrets(bucket: &BucketConfig) -> [Made; 2] {
-    let made = |what: &str, key: &Key| Made {
+pub(crate) fn secrets(bucket: &BucketConfig) -> [GeneratedSecret; 2] {
+    let made = |what: &str, key: &Key| GeneratedSecret {
         what: format!("the secret of the key that {what} {}'s bucket", bucket.name),
         text: key.secret.clone(),
     };
@@ -52,7 +52,12 @@ pub(crate) struct Places<'a> {
 }
 
 /// The configuration of a miner, a validator, or an adversary.
-pub(crate) fn config(folder: &Folder, places: &Places<'_>, player: &Player, bucket: &BucketConfig) -> Table {
+pub(crate) fn config(
+    folder: &Folder,
+    places: &Places<'_>,
+    participant: &Participant,
+    bucket: &BucketConfig,
+) -> Table {
     let text = |path: &Path| Value::String(path.display().to_string());
     let mut config = toml! {
         [chain]
@@ -78,7 +83,7 @@ pub(crate) fn config(folder: &Folder, places: &Places<'_>, player: &Player, buck
     set("chain", "netuid", i64::from(places.netuid).into());
     set("chain", "block_time", BLOCK_SECONDS.into());
     set("wallet", "folder", text(&folder.wallets()));
-    set("wallet", "name", player.name.clone().into());
+    set("wallet", "name", participant.name.clone().into());
     set("wallet", "hotkey", HOTKEY.into());
     set("run", "spec", text(&folder.spec()));
     set("data", "folder", text(places.data));
@@ -89,8 +94,8 @@ pub(crate) fn config(folder: &Folder, places: &Places<'_>, player: &Player, buck
     set("bucket", "read_secret", bucket.read.secret.clone().into());
     set("bucket", "write_access", bucket.write.id.clone().into());
     set("bucket", "write_secret", bucket.write.secret.clone().into());
-    set("node", "folder", text(&folder.node(&player.name)));
-    if player.part == Part::Validator {
+    set("node", "folder", text(&folder.node(&participant.name)));
+    if participant.part == Role::Validator {
         let every = Table::from_iter([("checkpoint_every".to_owned(), CHECKPOINT_EVERY.into())]);
         config.insert("validator".into(), Value::Table(every));
     }

@@ -1,8 +1,8 @@
 //! What the children say: their events, read as they are written.
 
-use crate::facts::{Facts, Rating};
+use crate::run_record::{Rating, RunRecord};
 use base::Window;
-use node::events::{Entry, Event};
+use node::events::{Entry, NodeEvent};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -26,7 +26,7 @@ impl Follower {
     }
 
     /// The events since the last call. Lines that are none are left out: a kill may have cut one.
-    pub(crate) fn news(&mut self) -> io::Result<Vec<Event>> {
+    pub(crate) fn news(&mut self) -> io::Result<Vec<NodeEvent>> {
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             opened => opened?,
@@ -46,7 +46,7 @@ impl Follower {
 
 /// What children have told so far, beyond what is a fact of the run: who is ready, and who has finished what.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct NodeProgress {
     /// Who holds the shared state.
     pub(crate) ready: BTreeSet<String>,
     /// The newest window for which a miner has published its key.
@@ -59,62 +59,66 @@ pub(crate) struct Told {
     pub(crate) weighed: BTreeSet<String>,
 }
 
-impl Told {
+impl NodeProgress {
     /// Notes an event of a child. What a person should read at once is returned.
-    pub(crate) fn note(&mut self, facts: &mut Facts, name: &str, event: &Event) -> Option<String> {
-        let last = Window(u64::from(facts.count) - 1);
+    pub(crate) fn note(&mut self, record: &mut RunRecord, name: &str, event: &NodeEvent) -> Option<String> {
+        let last = Window(u64::from(record.count) - 1);
         match event {
-            Event::State { window, root, state, .. } => {
+            NodeEvent::State { window, root, state, .. } => {
                 self.ready.insert(name.to_owned());
-                facts.states.entry(*window).or_default().insert(name.to_owned(), (*state, *root));
+                record.states.entry(*window).or_default().insert(name.to_owned(), (*state, *root));
             }
-            Event::Applied { window, root, state, seconds } => {
+            NodeEvent::Applied { window, root, state, seconds } => {
                 let next = Window(window.0 + 1);
-                facts.states.entry(next).or_default().insert(name.to_owned(), (*state, *root));
-                facts.seconds(*window, name).outer = Some(*seconds);
+                record.states.entry(next).or_default().insert(name.to_owned(), (*state, *root));
+                record.seconds(*window, name).outer = Some(*seconds);
             }
-            Event::Trained { window, tokens, seconds, .. } => {
-                if facts.is_honest_miner(name) {
-                    facts.window(*window).tokens.insert(name.to_owned(), *tokens);
+            NodeEvent::Trained { window, tokens, seconds, .. } => {
+                if record.is_honest_miner(name) {
+                    record.window(*window).tokens.insert(name.to_owned(), *tokens);
                 }
-                facts.seconds(*window, name).train = Some(*seconds);
+                record.seconds(*window, name).train = Some(*seconds);
             }
-            Event::Compressed { window, bytes, seconds } => {
-                if facts.is_honest_miner(name) {
-                    facts.window(*window).bytes.insert(name.to_owned(), *bytes);
+            NodeEvent::Compressed { window, bytes, seconds } => {
+                if record.is_honest_miner(name) {
+                    record.window(*window).bytes.insert(name.to_owned(), *bytes);
                 }
-                facts.seconds(*window, name).compress = Some(*seconds);
+                record.seconds(*window, name).compress = Some(*seconds);
             }
-            Event::Revealed { window } => drop(self.revealed.insert(name.to_owned(), *window)),
-            Event::Uploaded { window, seconds, .. } => facts.seconds(*window, name).upload = Some(*seconds),
-            Event::Decided { window, seconds_wait, .. } => {
-                facts.seconds(*window, name).wait = Some(*seconds_wait);
+            NodeEvent::Revealed { window } => drop(self.revealed.insert(name.to_owned(), *window)),
+            NodeEvent::Uploaded { window, seconds, .. } => {
+                record.seconds(*window, name).upload = Some(*seconds)
             }
-            Event::Evaluated { window, seconds, miners } => {
-                facts.seconds(*window, name).evaluate = Some(*seconds);
+            NodeEvent::Decided { window, seconds_wait, .. } => {
+                record.seconds(*window, name).wait = Some(*seconds_wait);
+            }
+            NodeEvent::Evaluated { window, seconds, miners } => {
+                record.seconds(*window, name).evaluate = Some(*seconds);
                 let rated = miners.iter().filter_map(|score| {
-                    let miner = facts.name_of(&score.hotkey)?.to_owned();
+                    let miner = record.name_of(&score.hotkey)?.to_owned();
                     let rated = Rating { rating: score.rating, proof: score.proof, credit: score.credit };
                     Some((miner, rated))
                 });
                 let rated = rated.collect();
-                facts.window(*window).ratings.insert(name.to_owned(), rated);
+                record.window(*window).ratings.insert(name.to_owned(), rated);
             }
-            Event::HeldOut { window, loss, .. } => {
-                facts.window(*window).heldout.insert(name.to_owned(), *loss);
+            NodeEvent::HeldOut { window, loss, .. } => {
+                record.window(*window).heldout.insert(name.to_owned(), *loss);
                 let begun = self.begun.entry(name.to_owned()).or_insert(*window);
                 *begun = *window.max(begun);
             }
-            Event::Logged { window, .. } if *window == last => {
+            NodeEvent::Logged { window, .. } if *window == last => {
                 self.logged.insert(name.to_owned());
             }
-            Event::Weights { window, .. } if *window == last => {
+            NodeEvent::Weights { window, .. } if *window == last => {
                 self.weighed.insert(name.to_owned());
             }
-            Event::Diverged { window, .. } => {
+            NodeEvent::Diverged { window, .. } => {
                 return Some(format!("{name} has another state than the majority in window {window}"));
             }
-            Event::Resynced { window, .. } => return Some(format!("{name} goes on with window {window}")),
+            NodeEvent::Resynced { window, .. } => {
+                return Some(format!("{name} goes on with window {window}"));
+            }
             _ => {}
         }
         None
@@ -133,7 +137,7 @@ mod tests {
         let path = folder.path().join("events.jsonl");
         let mut follower = Follower::new(path.clone());
         assert_eq!(follower.news().unwrap(), []);
-        let event = Event::Claimed { window: Window(1), block: Height(7) };
+        let event = NodeEvent::Claimed { window: Window(1), block: Height(7) };
         let line = serde_json::to_string(&Entry { time: 1, event: event.clone() }).unwrap();
         let (first, second) = line.split_at(10);
         let mut file = File::create(&path).unwrap();

@@ -1,7 +1,7 @@
 //! The chain that a network begins with.
 
 use crate::{
-    cast::{Part, Player},
+    roster::{Participant, Role},
     wallets::Keys,
 };
 use devchain_runtime::genesis::{Balance, Genesis, KeyError, Neuron, Subnet};
@@ -22,15 +22,22 @@ const EMISSION: u64 = TAO;
 /// Blocks between two settings of weights by one validator.
 const WEIGHTS_RATE_LIMIT: u64 = 10;
 
-/// The genesis for these players, whose keys stand in the same order: subnet `netuid`, everybody registered.
+/// The genesis for these participants, whose keys stand in the same order: subnet `netuid`, everybody registered.
 ///
 /// # Errors
 /// Never: addresses made from keys are addresses.
-pub(crate) fn genesis(netuid: u16, players: &[Player], keys: &[&Keys]) -> Result<Genesis, KeyError> {
-    let neurons: Vec<Neuron> =
-        players.iter().zip(keys).map(|(player, keys)| neuron(player, keys)).collect::<Result<_, _>>()?;
+pub(crate) fn genesis(
+    netuid: u16,
+    participants: &[Participant],
+    keys: &[&Keys],
+) -> Result<Genesis, KeyError> {
+    let neurons: Vec<Neuron> = participants
+        .iter()
+        .zip(keys)
+        .map(|(participant, keys)| neuron(participant, keys))
+        .collect::<Result<_, _>>()?;
     let balances = neurons.iter().map(|n| Balance { coldkey: n.coldkey.clone(), rao: 1000 * TAO }).collect();
-    let validators = players.iter().filter(|player| player.part == Part::Validator).count();
+    let validators = participants.iter().filter(|participant| participant.part == Role::Validator).count();
     let owner = neurons.first().cloned();
     let defaults = Subnet::default();
     let subnet = Subnet {
@@ -46,11 +53,11 @@ pub(crate) fn genesis(netuid: u16, players: &[Player], keys: &[&Keys]) -> Result
     Ok(Genesis { balances, subnet, neurons, stake_threshold: STAKE_THRESHOLD, ..Genesis::default() })
 }
 
-fn neuron(player: &Player, keys: &Keys) -> Result<Neuron, KeyError> {
+fn neuron(participant: &Participant, keys: &Keys) -> Result<Neuron, KeyError> {
     Ok(Neuron {
         hotkey: keys.hotkey().to_string().parse()?,
         coldkey: keys.coldkey().parse()?,
-        stake: player.stake,
-        permit: matches!(player.part, Part::Validator | Part::Owner),
+        stake: participant.stake,
+        permit: matches!(participant.part, Role::Validator | Role::Owner),
     })
 }

@@ -11,43 +11,43 @@
 //! ```
 //! use base::Height;
 //! use protocol::clock::{Clock, WindowSpec};
-//! use devnet::pace::{Look, Pacer, Verdict};
+//! use devnet::pace::{Observation, Pacer, Verdict};
 //! use std::time::Duration;
 //!
 //! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
 //! let mut pacer = Pacer::new(Clock::new(Height(40), spec)?, Duration::from_millis(150), Duration::from_secs(180));
 //! // The last block before the claims of window 0 close; one miner's claim is missing.
-//! let look = Look { head: Height(72), now: Duration::from_secs(9), missing: 1, waiting: 0 };
+//! let look = Observation { head: Height(72), now: Duration::from_secs(9), missing: 1, waiting: 0 };
 //! assert_eq!(pacer.step(&look), Verdict::Wait);
-//! assert_eq!(pacer.step(&Look { missing: 0, ..look }), Verdict::Seal);
+//! assert_eq!(pacer.step(&Observation { missing: 0, ..look }), Verdict::Seal);
 //! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 //!
-//! Next: [`pace`] for when a block is sealed, [`cast`] for who takes part, [`up`] for the order of things.
+//! Next: [`pace`] for when a block is sealed, [`roster`] for who takes part, [`up`] for the order of things.
 
 pub mod assertions;
 mod audit;
 mod awaited;
-pub mod cast;
 mod children;
 mod config;
 mod corpus;
-pub mod facts;
 pub mod faults;
 mod folder;
 mod follow;
 mod genesis;
+mod inject;
 pub mod kills;
 mod launch;
-mod meddle;
 mod network;
 pub mod options;
 pub mod pace;
-mod picture;
+mod payouts;
 mod pool;
-mod record;
 pub mod replay;
 pub mod report;
+pub mod roster;
+pub mod run_record;
+mod saved_run;
 mod secrets;
 pub mod up;
 pub mod view;

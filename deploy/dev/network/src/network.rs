@@ -1,7 +1,6 @@
 //! A network, set up: folder, keys, data, chain, buckets, run. Nobody runs in it yet.
 
 use crate::{
-    cast::{Part, Player, cast},
     children::Program,
     config::{self, Places},
     corpus,
@@ -9,8 +8,9 @@ use crate::{
     genesis::genesis,
     launch,
     options::Up,
+    roster::{Participant, Role, roster},
     view::Screen,
-    wallets::{Keys, Made},
+    wallets::{GeneratedSecret, Keys},
 };
 use anyhow::{Context, bail, ensure};
 use base::BlockHash;
@@ -18,7 +18,7 @@ use bucket_server::{BucketConfig, Server};
 use chain::{Client, Options};
 use data::{Phase, Progress, Report, Warning, Watch};
 use devchain::{Clock, Devchain, Pace};
-use exchange::Ledger;
+use exchange::ChainReader;
 use protocol::run_spec::RunSpec;
 use std::{
     fs,
@@ -34,19 +34,19 @@ const BLOCK_TIME: Duration = Duration::from_secs(60);
 
 /// Somebody with everything that belongs to them.
 pub(crate) struct Member {
-    pub(crate) player: Player,
+    pub(crate) participant: Participant,
     pub(crate) keys: Keys,
     pub(crate) bucket: BucketConfig,
 }
 
 /// Everybody of a network with this seed, in the order of uids.
-pub(crate) fn members(players: Vec<Player>, seed: u64) -> Vec<Member> {
-    let member = |player: Player| Member {
-        keys: Keys::new(seed, &player.name),
-        bucket: config::bucket(seed, &player),
-        player,
+pub(crate) fn members(participants: Vec<Participant>, seed: u64) -> Vec<Member> {
+    let member = |participant: Participant| Member {
+        keys: Keys::new(seed, &participant.name),
+        bucket: config::bucket(seed, &participant),
+        participant,
     };
-    players.into_iter().map(member).collect()
+    participants.into_iter().map(member).collect()
 }
 
 /// A network, set up.
@@ -56,7 +56,7 @@ pub(crate) struct Network {
     pub(crate) chain: Devchain,
     pub(crate) buckets: Server,
     pub(crate) spec: RunSpec,
-    pub(crate) ledger: Ledger,
+    pub(crate) chain_reader: ChainReader,
 }
 
 impl Network {
@@ -68,9 +68,9 @@ impl Network {
     ) -> anyhow::Result<Self> {
         let file = launch::template(up.spec.as_deref(), up.windows, up.seed)?;
         new_folder(folder.path())?;
-        let members = members(cast(up), up.seed);
-        for Member { player, keys, .. } in &members {
-            keys.write(&folder.wallets(), player)?;
+        let members = members(roster(up), up.seed);
+        for Member { participant, keys, .. } in &members {
+            keys.write(&folder.wallets(), participant)?;
         }
         let texts = fs::canonicalize(&up.data).with_context(|| format!("--data {}", up.data.display()))?;
         let options = corpus::options(&texts, &folder::cache()?, &file, up.seed)?;
@@ -79,8 +79,9 @@ impl Network {
         let report = prepare(options, screen).await?;
         screen.say(&format!("data: {} tokens to train on, {} held out", report.training, report.held_out));
 
-        let (players, keys): (Vec<_>, Vec<_>) = members.iter().map(|m| (m.player.clone(), &m.keys)).unzip();
-        let genesis = genesis(file.network.netuid.0, &players, &keys)?;
+        let (participants, keys): (Vec<_>, Vec<_>) =
+            members.iter().map(|m| (m.participant.clone(), &m.keys)).unzip();
+        let genesis = genesis(file.network.netuid.0, &participants, &keys)?;
         let chain = Devchain::start(devchain::Config {
             block_time_ms: up.block_ms,
             log: Some(folder.chain_log()),
@@ -93,8 +94,8 @@ impl Network {
         let spec = file.launch(BlockHash(chain.genesis().0), start, report.tokenizer, report.dataset)?;
         let launched = protocol::run_spec::RunFile::from(&spec).to_toml()?;
         fs::write(folder.spec(), launched).context("the run's file cannot be written")?;
-        let ledger = ledger(&chain, &spec).await?;
-        let network = Self { folder, members, chain, buckets, spec, ledger };
+        let chain_reader = chain_reader(&chain, &spec).await?;
+        let network = Self { folder, members, chain, buckets, spec, chain_reader };
         network.configure(&data)?;
         Ok(network)
     }
@@ -109,27 +110,27 @@ impl Network {
             buckets: format!("http://{}", self.buckets.address()),
             data,
         };
-        for Member { player, bucket, .. } in &self.members {
-            let path = self.folder.config(&player.name);
+        for Member { participant, bucket, .. } in &self.members {
+            let path = self.folder.config(&participant.name);
             path.parent().map_or(Ok(()), make)?;
-            let text = config::config(&self.folder, &places, player, bucket).to_string();
+            let text = config::config(&self.folder, &places, participant, bucket).to_string();
             fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         }
         Ok(())
     }
 
     /// The program of a member; none for the owner, who does nothing.
-    pub(crate) fn program(&self, player: &Player) -> anyhow::Result<Option<Program>> {
-        let config = self.folder.config(&player.name).into_os_string();
-        let (binary, before): (_, Vec<&str>) = match player.part {
-            Part::Owner => return Ok(None),
-            Part::Validator => ("validator", vec!["run"]),
-            Part::Miner | Part::Joiner => ("miner", vec!["run"]),
-            Part::Adversary(kind) => ("adversary", vec![kind.name()]),
+    pub(crate) fn program(&self, participant: &Participant) -> anyhow::Result<Option<Program>> {
+        let config = self.folder.config(&participant.name).into_os_string();
+        let (binary, before): (_, Vec<&str>) = match participant.part {
+            Role::Owner => return Ok(None),
+            Role::Validator => ("validator", vec!["run"]),
+            Role::Miner | Role::Joiner => ("miner", vec!["run"]),
+            Role::Adversary(kind) => ("adversary", vec![kind.name()]),
         };
         let mut arguments: Vec<_> = before.into_iter().map(Into::into).collect();
         arguments.extend(["--config".into(), config]);
-        let log = self.folder.log(&player.name);
+        let log = self.folder.log(&participant.name);
         Ok(Some(Program { path: self::binary(binary)?, arguments, log, answer: None }))
     }
 
@@ -139,11 +140,11 @@ impl Network {
     }
 
     /// What nobody may ever see.
-    pub(crate) fn secrets(&self) -> Vec<Made> {
+    pub(crate) fn secrets(&self) -> Vec<GeneratedSecret> {
         let of = |member: &Member| {
             member
                 .keys
-                .secrets(&member.player.name)
+                .secrets(&member.participant.name)
                 .chain(config::secrets(&member.bucket))
                 .collect::<Vec<_>>()
         };
@@ -177,13 +178,13 @@ pub(crate) async fn serve(folder: &Folder, members: &[Member], listen: SocketAdd
 }
 
 /// The chain as the run's other parts see it.
-pub(crate) async fn ledger(chain: &Devchain, spec: &RunSpec) -> anyhow::Result<Ledger> {
+pub(crate) async fn chain_reader(chain: &Devchain, spec: &RunSpec) -> anyhow::Result<ChainReader> {
     let options = Options {
         genesis: Some(spec.network.genesis),
         block_time: BLOCK_TIME,
         ..Options::new([chain.url()])
     };
-    Ok(Ledger::new(Client::connect(options).await?, spec.network.netuid))
+    Ok(ChainReader::new(Client::connect(options).await?, spec.network.netuid))
 }
 
 /// A chain that seals nothing by itself, on a free port.

@@ -1,6 +1,6 @@
 //! What `devnet up` and `devnet replay` are asked to do.
 
-use crate::{cast::Kind, faults::Fault};
+use crate::{faults::Fault, roster::Kind};
 use clap::Args;
 use std::{path::PathBuf, str::FromStr};
 

@@ -29,7 +29,7 @@ pub enum Stage {
 
 /// What is seen at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Observation {
     /// The newest block.
     pub head: Height,
     /// Time since any fixed moment.
@@ -45,7 +45,7 @@ pub struct Look {
 pub enum Verdict {
     /// Seal a block now.
     Seal,
-    /// Look again soon.
+    /// Observation again soon.
     Wait,
 }
 
@@ -92,17 +92,18 @@ impl Pacer {
     }
 
     /// Looks, and says whether to seal a block. Whoever gets [`Verdict::Seal`] seals one before looking again.
-    pub fn step(&mut self, look: &Look) -> Verdict {
-        let stage = self.stage(look.head);
+    pub fn step(&mut self, observation: &Observation) -> Verdict {
+        let stage = self.stage(observation.head);
         let since = match self.held {
             Some((held, since)) if held == stage => since,
-            _ => look.now,
+            _ => observation.now,
         };
-        self.held = (look.missing > 0 && !self.is_free(stage, look.head)).then_some((stage, since));
-        let too_early = self.sealed.is_some_and(|last| look.now.saturating_sub(last) < self.block);
-        match !too_early && self.may_seal(stage, look, look.now.saturating_sub(since)) {
+        self.held =
+            (observation.missing > 0 && !self.is_free(stage, observation.head)).then_some((stage, since));
+        let too_early = self.sealed.is_some_and(|last| observation.now.saturating_sub(last) < self.block);
+        match !too_early && self.may_seal(stage, observation, observation.now.saturating_sub(since)) {
             true => {
-                self.sealed = Some(look.now);
+                self.sealed = Some(observation.now);
                 Verdict::Seal
             }
             false => Verdict::Wait,
@@ -115,12 +116,12 @@ impl Pacer {
         self.held
     }
 
-    fn may_seal(&self, stage: Stage, look: &Look, held: Duration) -> bool {
-        let next = look.head.0 + 1;
-        look.missing == 0
-            || self.is_free(stage, look.head)
+    fn may_seal(&self, stage: Stage, observation: &Observation, held: Duration) -> bool {
+        let next = observation.head.0 + 1;
+        observation.missing == 0
+            || self.is_free(stage, observation.head)
             || held >= self.cap
-            || (look.waiting > 0 && next < self.bounds(stage).deadline)
+            || (observation.waiting > 0 && next < self.bounds(stage).deadline)
     }
 
     fn is_free(&self, stage: Stage, head: Height) -> bool {
@@ -177,13 +178,13 @@ mod tests {
         Pacer::new(Clock::new(Height(START), spec).unwrap(), BLOCK, CAP)
     }
 
-    fn look(head: u64, missing: usize, waiting: usize) -> Look {
-        Look { head: Height(head), now: Duration::from_secs(100), missing, waiting }
+    fn observation(head: u64, missing: usize, waiting: usize) -> Observation {
+        Observation { head: Height(head), now: Duration::from_secs(100), missing, waiting }
     }
 
     /// What a fresh pacer says.
     fn verdict(head: u64, missing: usize, waiting: usize) -> Verdict {
-        pacer().step(&look(head, missing, waiting))
+        pacer().step(&observation(head, missing, waiting))
     }
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn blocks_come_at_the_block_time_when_nothing_is_awaited() {
         let mut pacer = pacer();
-        let at = |ms| Look { now: Duration::from_millis(ms), ..look(50, 0, 0) };
+        let at = |ms| Observation { now: Duration::from_millis(ms), ..observation(50, 0, 0) };
         assert_eq!(pacer.step(&at(1000)), Verdict::Seal);
         assert_eq!(pacer.step(&at(1099)), Verdict::Wait);
         assert_eq!(pacer.step(&at(1100)), Verdict::Seal);
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn a_hold_ends_at_its_cap_and_the_next_one_begins_anew() {
         let mut pacer = pacer();
-        let at = |head, s| Look { now: Duration::from_secs(s), ..look(head, 1, 0) };
+        let at = |head, s| Observation { now: Duration::from_secs(s), ..observation(head, 1, 0) };
         assert_eq!(pacer.step(&at(72, 100)), Verdict::Wait);
         assert_eq!(pacer.held(), Some((Stage::Claims(Window(0)), Duration::from_secs(100))));
         assert_eq!(pacer.step(&at(72, 109)), Verdict::Wait);

@@ -6,7 +6,7 @@ use crate::{
     folder::Folder,
     network::{auditor, members, quiet_chain, serve},
     options::Replay,
-    record::Record,
+    saved_run::SavedRun,
 };
 use anyhow::Context;
 use base::Exit;
@@ -21,20 +21,20 @@ use std::{fs, path::Path, time::Duration};
 pub async fn replay(options: &Replay) -> anyhow::Result<Exit> {
     let path = fs::canonicalize(&options.run).with_context(|| options.run.display().to_string())?;
     let folder = Folder::new(&path);
-    let record = Record::read(&folder)?;
-    let members = members(record.players()?, record.seed);
+    let saved = SavedRun::read(&folder)?;
+    let members = members(saved.participants()?, saved.seed);
     let spec = RunSpec::parse(&fs::read_to_string(folder.spec())?)?;
     let chain = Devchain::start(devchain::Config { log: Some(folder.chain_log()), ..quiet_chain() });
     let chain = chain.await.context("the recorded chain does not start")?;
-    let buckets = serve(&folder, &members, record.buckets).await.with_context(|| {
-        format!("the run's buckets were announced at {}, where they must be again", record.buckets)
+    let buckets = serve(&folder, &members, saved.buckets).await.with_context(|| {
+        format!("the run's buckets were announced at {}, where they must be again", saved.buckets)
     })?;
 
     let mut children = Children::new();
     let answer =
         audit(&mut children, auditor(&folder, &chain, &spec, &folder.path().join("replay.json"))?).await?;
-    let facts = record.facts(&members);
-    let found = answer.facts(&facts);
+    let record = saved.record(&members);
+    let found = answer.record(&record);
     for window in &answer.windows {
         let accepted =
             window.accepted.as_ref().map_or_else(|| "unknown".into(), |objects| objects.len().to_string());

@@ -2,7 +2,7 @@
 
 use crate::{
     assertions::Assertion,
-    facts::{Facts, Seconds, WindowFacts, median},
+    run_record::{RunRecord, Seconds, WindowOutcome, median},
 };
 use base::{Hotkey, Window};
 use serde::Serialize;
@@ -81,10 +81,14 @@ pub struct MinerReport {
 impl Report {
     /// Of a run that has ended.
     #[must_use]
-    pub fn new(facts: &Facts, assertions: Vec<Assertion>, peak_rss_bytes: BTreeMap<String, u64>) -> Self {
+    pub fn new(
+        record: &RunRecord,
+        assertions: Vec<Assertion>,
+        peak_rss_bytes: BTreeMap<String, u64>,
+    ) -> Self {
         Self {
-            windows: facts.run().map(|window| window_report(facts, window)).collect(),
-            miners: miners(facts),
+            windows: record.run().map(|window| window_report(record, window)).collect(),
+            miners: miners(record),
             assertions,
             peak_rss_bytes,
             git: env!("MUSTER_GIT").into(),
@@ -93,9 +97,9 @@ impl Report {
     }
 }
 
-fn window_report(facts: &Facts, window: Window) -> WindowReport {
-    let none = WindowFacts::default();
-    let seen = facts.windows.get(&window).unwrap_or(&none);
+fn window_report(record: &RunRecord, window: Window) -> WindowReport {
+    let none = WindowOutcome::default();
+    let seen = record.windows.get(&window).unwrap_or(&none);
     let mut bytes: Vec<u64> = seen.bytes.values().copied().collect();
     bytes.sort_unstable();
     WindowReport {
@@ -103,18 +107,18 @@ fn window_report(facts: &Facts, window: Window) -> WindowReport {
         claimed: seen.claimed.len(),
         accepted: seen.accepted.iter().flatten().map(|names| names.len()).sum(),
         state: seen.state.map(|state| state.to_string()),
-        heldout_loss: facts.heldout(Window(window.0 + 1)),
+        heldout_loss: record.heldout(Window(window.0 + 1)),
         train_tokens: seen.tokens.values().sum(),
         submission_bytes: bytes.get(bytes.len().saturating_sub(1) / 2).copied().unwrap_or(0),
-        seconds: seconds(facts, seen),
+        seconds: seconds(record, seen),
     }
 }
 
-fn seconds(facts: &Facts, seen: &WindowFacts) -> SecondsReport {
-    let miners: Vec<&str> = facts.names(|player| player.part.is_honest_miner()).collect();
+fn seconds(record: &RunRecord, seen: &WindowOutcome) -> SecondsReport {
+    let miners: Vec<&str> = record.names(|participant| participant.part.is_honest_miner()).collect();
     let of_miners = |of: fn(&Seconds) -> Option<f64>| {
-        let told = seen.seconds.iter().filter(|(name, _)| miners.contains(&name.as_str()));
-        median(&told.filter_map(|(_, seconds)| of(seconds)).collect::<Vec<_>>())
+        let progress = seen.seconds.iter().filter(|(name, _)| miners.contains(&name.as_str()));
+        median(&progress.filter_map(|(_, seconds)| of(seconds)).collect::<Vec<_>>())
     };
     let evaluate: Vec<f64> = seen.seconds.values().filter_map(|seconds| seconds.evaluate).collect();
     SecondsReport {
@@ -127,16 +131,16 @@ fn seconds(facts: &Facts, seen: &WindowFacts) -> SecondsReport {
     }
 }
 
-fn miners(facts: &Facts) -> Vec<MinerReport> {
+fn miners(record: &RunRecord) -> Vec<MinerReport> {
     let of = |values: &BTreeMap<String, f64>, name: &str| values.get(name).copied().unwrap_or(0.0);
-    let mining = facts.players.iter().filter(|(player, _)| player.part.mines());
+    let mining = record.participants.iter().filter(|(participant, _)| participant.part.mines());
     mining
-        .map(|(player, hotkey)| MinerReport {
+        .map(|(participant, hotkey)| MinerReport {
             hotkey: *hotkey,
-            uid: player.uid.0,
-            kind: player.part.to_string(),
-            weight: of(&facts.end.weights, &player.name),
-            incentive: of(&facts.end.incentives, &player.name),
+            uid: participant.uid.0,
+            kind: participant.part.to_string(),
+            weight: of(&record.end.weights, &participant.name),
+            incentive: of(&record.end.incentives, &participant.name),
         })
         .collect()
 }
@@ -144,17 +148,18 @@ fn miners(facts: &Facts) -> Vec<MinerReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cast::{Part, Player};
+    use crate::roster::{Participant, Role};
     use base::Uid;
 
     #[test]
     fn the_report_has_the_agreed_fields() {
-        let player = |name: &str, part, uid| {
-            (Player { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
+        let participant = |name: &str, part, uid| {
+            (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
         };
-        let players = vec![player("validator-0", Part::Validator, 1), player("miner-0", Part::Miner, 2)];
-        let mut facts = Facts { players, count: 1, ..Facts::default() };
-        let window = facts.window(Window(0));
+        let participants =
+            vec![participant("validator-0", Role::Validator, 1), participant("miner-0", Role::Miner, 2)];
+        let mut record = RunRecord { participants, count: 1, ..RunRecord::default() };
+        let window = record.window(Window(0));
         window.claimed.insert("miner-0".into());
         window.accepted = Some(Some(["miner-0".to_owned()].into()));
         window.tokens.insert("miner-0".into(), 20_480);
@@ -164,9 +169,9 @@ mod tests {
             "validator-0".into(),
             Seconds { evaluate: Some(3.0), outer: Some(9.0), ..Seconds::default() },
         );
-        facts.window(Window(1)).heldout.insert("validator-0".into(), 7.5);
-        facts.end.incentives.insert("miner-0".into(), 1.0);
-        let report = Report::new(&facts, Vec::new(), [("devnet".to_owned(), 1)].into());
+        record.window(Window(1)).heldout.insert("validator-0".into(), 7.5);
+        record.end.incentives.insert("miner-0".into(), 1.0);
+        let report = Report::new(&record, Vec::new(), [("devnet".to_owned(), 1)].into());
         let json = serde_json::to_value(&report).unwrap();
         let window = serde_json::json!({
             "window": 0, "claimed": 1, "accepted": 1, "state": null, "heldout_loss": 7.5, "train_tokens": 20_480,

@@ -1,6 +1,6 @@
 //! Whether a secret that this network made stands in any log.
 
-use crate::wallets::Made;
+use crate::wallets::GeneratedSecret;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -21,15 +21,15 @@ pub(crate) struct Leak {
 ///
 /// # Errors
 /// A file cannot be read.
-pub(crate) fn scan(files: &[PathBuf], secrets: &[Made]) -> io::Result<Vec<Leak>> {
+pub(crate) fn scan(files: &[PathBuf], secrets: &[GeneratedSecret]) -> io::Result<Vec<Leak>> {
     let found = files.iter().map(|file| scan_file(file, secrets)).collect::<io::Result<Vec<_>>>()?;
     Ok(found.concat())
 }
 
-fn scan_file(file: &Path, secrets: &[Made]) -> io::Result<Vec<Leak>> {
+fn scan_file(file: &Path, secrets: &[GeneratedSecret]) -> io::Result<Vec<Leak>> {
     let bytes = fs::read(file)?;
     let text = String::from_utf8_lossy(&bytes).to_lowercase();
-    let leak = |secret: &Made| {
+    let leak = |secret: &GeneratedSecret| {
         let at = text.find(&secret.text.to_lowercase())?;
         let line = text[..at].matches('\n').count() + 1;
         Some(Leak { what: secret.what.clone(), file: file.to_owned(), line })
@@ -38,12 +38,12 @@ fn scan_file(file: &Path, secrets: &[Made]) -> io::Result<Vec<Leak>> {
 }
 
 /// The files of a child that tell what happened: all but its configuration and its journal's binary parts.
-pub(crate) fn told(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn progress(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            found.extend(told(&path)?);
+            found.extend(progress(&path)?);
         } else if path.file_name().is_none_or(|name| name != "config.toml") {
             found.push(path);
         }
@@ -59,12 +59,15 @@ mod tests {
     #[test]
     fn a_secret_in_a_log_is_found_and_one_in_a_configuration_is_not_sought() {
         let folder = tempfile::tempdir().unwrap();
-        let secret = Made { what: "the secret of miner-0's bucket".into(), text: "abcdef0123456789".into() };
+        let secret = GeneratedSecret {
+            what: "the secret of miner-0's bucket".into(),
+            text: "abcdef0123456789".into(),
+        };
         let node = folder.path().join("miner-0");
         fs::create_dir(&node).unwrap();
         fs::write(node.join("config.toml"), "write_secret = 'abcdef0123456789'").unwrap();
         fs::write(node.join("log"), "fine\n").unwrap();
-        let scan = || scan(&told(folder.path()).unwrap(), std::slice::from_ref(&secret)).unwrap();
+        let scan = || scan(&progress(folder.path()).unwrap(), std::slice::from_ref(&secret)).unwrap();
         assert_eq!(scan(), []);
         fs::write(node.join("log"), "fine\nkey=ABCDEF0123456789\n").unwrap();
         let leak = Leak { what: secret.what.clone(), file: node.join("log"), line: 2 };

@@ -5,11 +5,11 @@ mod live;
 
 use crate::{
     assertions::{self, Assertion},
-    facts::Facts,
     folder::Folder,
     network::Network,
     options::Up,
     report::Report,
+    run_record::RunRecord,
     view::Screen,
 };
 use anyhow::Context;
@@ -38,8 +38,8 @@ pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
         live.screen.say(&format!("ended on request; everything is kept in {}", folder.path().display()));
         return Ok(Exit::Failed);
     }
-    let (mut screen, facts, report) = end::end(live, options).await?;
-    tell(&mut screen, &facts, &report);
+    let (mut screen, record, report) = end::end(live, options).await?;
+    tell(&mut screen, &record, &report);
     let exit = exit(&report.assertions, options.assert);
     if let Some(path) = &options.report {
         let text = serde_json::to_string_pretty(&report)?;
@@ -55,11 +55,11 @@ pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
 }
 
 /// What a person reads at the end.
-fn tell(screen: &mut Screen<std::io::Stdout>, facts: &Facts, report: &Report) {
+fn tell(screen: &mut Screen<std::io::Stdout>, record: &RunRecord, report: &Report) {
     let peak: u64 = report.peak_rss_bytes.values().sum();
     screen.say(&format!("most memory of all processes together: {} MB", peak >> 20));
-    if facts.kills > 0 {
-        screen.say(&format!("killed on purpose: {} times", facts.kills));
+    if record.kills > 0 {
+        screen.say(&format!("killed on purpose: {} times", record.kills));
     }
     for Assertion { name, ok, detail } in &report.assertions {
         screen.say(&format!("{} {name}: {detail}", if *ok { "ok  " } else { "FAIL" }));
@@ -77,8 +77,8 @@ fn exit(assertions: &[Assertion], assert: bool) -> Exit {
 }
 
 /// All that is checked at the end.
-fn report(facts: &Facts, peaks: std::collections::BTreeMap<String, u64>) -> Report {
-    Report::new(facts, assertions::check(facts), peaks)
+fn report(record: &RunRecord, peaks: std::collections::BTreeMap<String, u64>) -> Report {
+    Report::new(record, assertions::check(record), peaks)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! All of them are made from the network's seed, so that the same command tells the same story: the order of hotkeys
 //! decides the order of sums. They are worth nothing, and are treated as if they were.
 
-use crate::{cast::Player, folder::make};
+use crate::{folder::make, roster::Participant};
 use base::Hotkey;
 use chain::wallet::{KeyPair, Wallet, WalletError};
 use serde_json::json;
@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The name of every player's hotkey.
+/// The name of every participant's hotkey.
 pub(crate) const HOTKEY: &str = "default";
 
 /// Wallets could not be made.
@@ -35,21 +35,21 @@ pub(crate) enum WalletsError {
 
 /// A secret that this network made, and what for.
 #[derive(Clone)]
-pub(crate) struct Made {
+pub(crate) struct GeneratedSecret {
     /// Whose, and what for.
     pub(crate) what: String,
     /// As text, the way it is written down.
     pub(crate) text: String,
 }
 
-/// 32 bytes for one purpose of one player.
-pub(crate) fn derive(seed: u64, player: &str, purpose: &str) -> [u8; 32] {
+/// 32 bytes for one purpose of one participant.
+pub(crate) fn derive(seed: u64, participant: &str, purpose: &str) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("muster devnet secrets");
-    hasher.update(&seed.to_le_bytes()).update(player.as_bytes()).update(&[0]).update(purpose.as_bytes());
+    hasher.update(&seed.to_le_bytes()).update(participant.as_bytes()).update(&[0]).update(purpose.as_bytes());
     *hasher.finalize().as_bytes()
 }
 
-/// The keys of a player.
+/// The keys of a participant.
 pub(crate) struct Keys {
     hotkey: Seeded,
     coldkey: Seeded,
@@ -95,9 +95,9 @@ impl Seeded {
 }
 
 impl Keys {
-    /// Those of a player in the network with this seed.
-    pub(crate) fn new(seed: u64, player: &str) -> Self {
-        let key = |purpose| Seeded::new(derive(seed, player, purpose));
+    /// Those of a participant in the network with this seed.
+    pub(crate) fn new(seed: u64, participant: &str) -> Self {
+        let key = |purpose| Seeded::new(derive(seed, participant, purpose));
         Self { hotkey: key("hotkey"), coldkey: key("coldkey") }
     }
 
@@ -111,9 +111,9 @@ impl Keys {
         self.coldkey.address().to_string()
     }
 
-    /// Writes the wallet `player` below `root`.
-    pub(crate) fn write(&self, root: &Path, player: &Player) -> Result<(), WalletsError> {
-        let folder = root.join(&player.name);
+    /// Writes the wallet `participant` below `root`.
+    pub(crate) fn write(&self, root: &Path, participant: &Participant) -> Result<(), WalletsError> {
+        let folder = root.join(&participant.name);
         let hotkeys = folder.join("hotkeys");
         make(&hotkeys).map_err(|source| WalletsError::Write { path: hotkeys.clone(), source })?;
         write(&folder.join("coldkey"), &self.coldkey.private_file())?;
@@ -123,17 +123,17 @@ impl Keys {
     }
 
     /// What of them nobody may ever see.
-    pub(crate) fn secrets(&self, player: &str) -> impl Iterator<Item = Made> {
+    pub(crate) fn secrets(&self, participant: &str) -> impl Iterator<Item = GeneratedSecret> {
         let keys = [("hotkey", self.hotkey.secret_hex()), ("coldkey", self.coldkey.secret_hex())];
         keys.into_iter().flat_map(move |(name, texts)| {
-            texts.map(|text| Made { what: format!("the secret of {player}'s {name}"), text })
+            texts.map(|text| GeneratedSecret { what: format!("the secret of {participant}'s {name}"), text })
         })
     }
 }
 
-/// The hotkey that signs for a player, read as any program reads it.
-pub(crate) fn signer(root: &Path, player: &str) -> Result<KeyPair, WalletsError> {
-    Ok(Wallet::new(root, player)?.hotkey(HOTKEY)?)
+/// The hotkey that signs for a participant, read as any program reads it.
+pub(crate) fn signer(root: &Path, participant: &str) -> Result<KeyPair, WalletsError> {
+    Ok(Wallet::new(root, participant)?.hotkey(HOTKEY)?)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), WalletsError> {
@@ -147,15 +147,15 @@ fn write(path: &Path, text: &str) -> Result<(), WalletsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cast::Part;
+    use crate::roster::Role;
     use base::Uid;
 
     #[test]
     fn programs_read_the_wallets_that_are_written() {
         let root = tempfile::tempdir().unwrap();
-        let player = Player { name: "miner-0".into(), part: Part::Miner, uid: Uid(4), stake: 0 };
-        let keys = Keys::new(42, &player.name);
-        keys.write(root.path(), &player).unwrap();
+        let participant = Participant { name: "miner-0".into(), part: Role::Miner, uid: Uid(4), stake: 0 };
+        let keys = Keys::new(42, &participant.name);
+        keys.write(root.path(), &participant).unwrap();
         let wallet = Wallet::new(root.path(), "miner-0").unwrap();
         assert_eq!(wallet.hotkey(HOTKEY).unwrap().hotkey(), keys.hotkey());
         assert_eq!(wallet.hotkey_public(HOTKEY).unwrap(), keys.hotkey());

@@ -31,7 +31,7 @@ use devchain::{Config, Devchain, Genesis, Handle, Pace};
 use protocol::{
     announcement::{Bucket, ReadCredentials},
     clock::Heights,
-    model::{Layout, ModelSpec},
+    model::{ModelSpec, ParameterLayout},
     run_spec::{RunFile, RunSpec},
 };
 use serde_json::Value;
@@ -337,7 +337,7 @@ fn dataset(out: &Path, run: &RunFile, change: fn(Options) -> Options) -> Report 
 }
 
 fn launch(mut file: RunFile, genesis: [u8; 32], data: &Report) -> RunSpec {
-    let layout = Layout::new(&file.model);
+    let layout = ParameterLayout::new(&file.model);
     file.network.genesis = Some(BlockHash(genesis));
     file.network.start_block = Some(Height(START.into()));
     file.data.tokenizer = Some(data.tokenizer);

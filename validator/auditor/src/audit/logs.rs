@@ -1,10 +1,10 @@
 //! The score logs of a validator, and what is found of them.
 
-mod book;
 mod facts;
 mod ratings;
+mod validator_logs;
 
-pub(super) use book::LogBook;
+pub(super) use validator_logs::ValidatorLogs;
 
 use super::{Run, seen::Seen};
 use crate::report::{Finding, Item, Subject};
@@ -15,20 +15,20 @@ use std::{collections::BTreeMap, ops::Range};
 /// owed must be there by now.
 pub(super) fn check(
     run: &Run,
-    book: &LogBook,
+    logs: &ValidatorLogs,
     windows: &BTreeMap<Window, Seen>,
     asked: Range<u64>,
     is_due: impl Fn(Window) -> bool,
 ) -> Vec<(Window, Finding)> {
-    let (validator, ratings) = (book.validator(), ratings::check(run, book));
+    let (validator, ratings) = (logs.validator(), ratings::check(run, logs));
     let mut findings = Vec::new();
     for window in asked.map(Window) {
         let Some(seen) = windows.get(&window) else { continue };
         let Ok(chain) = &seen.chain else { continue };
-        let (vote, log) = (chain.votes.get(&validator), book.log(window));
-        let head = vote.map(|vote| book.head(window, vote.score_log));
-        let later = later_heads(windows, book, window);
-        let presence = book.presence(window, &later, vote.is_some(), is_due(window));
+        let (vote, log) = (chain.votes.get(&validator), logs.log(window));
+        let head = vote.map(|vote| logs.head(window, vote.score_log));
+        let later = later_heads(windows, logs, window);
+        let presence = logs.presence(window, &later, vote.is_some(), is_due(window));
         let facts = log.map(|log| facts::check(seen, chain, log));
         let verdicts = [
             (Item::Head, head),
@@ -44,8 +44,8 @@ pub(super) fn check(
 }
 
 /// The heads that the validator's votes on later windows name.
-fn later_heads(windows: &BTreeMap<Window, Seen>, book: &LogBook, window: Window) -> Vec<ScoreLogHead> {
+fn later_heads(windows: &BTreeMap<Window, Seen>, logs: &ValidatorLogs, window: Window) -> Vec<ScoreLogHead> {
     let later = windows.range(Window(window.0 + 1)..);
-    let head = |seen: &Seen| Some(seen.chain.as_ref().ok()?.votes.get(&book.validator())?.score_log);
+    let head = |seen: &Seen| Some(seen.chain.as_ref().ok()?.votes.get(&logs.validator())?.score_log);
     later.filter_map(|(_, seen)| head(seen)).collect()
 }

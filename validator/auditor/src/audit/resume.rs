@@ -1,6 +1,6 @@
 //! Going on from a checkpoint, where objects of earlier windows are gone.
 
-use super::{Audit, walk::Walk};
+use super::{Audit, state_replay::StateReplay};
 use crate::AuditError;
 use base::{NeuronId, Window};
 use exchange::read_parameters;
@@ -19,8 +19,8 @@ impl Resumption {
     }
 
     /// The walk from there.
-    pub(super) fn walk<'a>(self, run: &'a super::Run) -> Walk<'a> {
-        Walk::resume(run, self.progress, self.values)
+    pub(super) fn walk<'a>(self, run: &'a super::Run) -> StateReplay<'a> {
+        StateReplay::resume(run, self.progress, self.values)
     }
 }
 
@@ -73,7 +73,7 @@ impl Audit<'_> {
     async fn is_voted(&self, progress: &Progress) -> Result<bool, AuditError> {
         let run = &self.auditor.run;
         let Ok(heights) = run.clock.heights(progress.window()) else { return Ok(false) };
-        let Ok(evidence) = self.auditor.read(self.auditor.ledger.evidence(&heights).await)? else {
+        let Ok(evidence) = self.auditor.read(self.auditor.chain_reader.evidence(&heights).await)? else {
             return Ok(false);
         };
         let decision = self.decide(Ok(&progress.history), &heights, &evidence);

@@ -1,6 +1,6 @@
 //! Whether the weights on chain are those that the score logs state.
 
-use super::{Auditor, logs::LogBook, seen::Seen};
+use super::{Auditor, logs::ValidatorLogs, seen::Seen};
 use crate::{
     AuditError,
     report::{Finding, Item, Subject, Verdict},
@@ -34,7 +34,7 @@ impl Auditor {
         if until <= from {
             return Ok(Vec::new());
         }
-        let Ok(state) = self.read(self.ledger.at(until).await)? else { return Ok(Vec::new()) };
+        let Ok(state) = self.read(self.chain_reader.at(until).await)? else { return Ok(Vec::new()) };
         let mut sets = Vec::new();
         for neuron in &state.metagraph.neurons {
             let height = neuron.last_update;
@@ -61,10 +61,10 @@ impl Auditor {
         height: Height,
         later: &Arc<exchange::BlockState>,
     ) -> Result<Result<Row, String>, AuditError> {
-        let client = self.ledger.client();
-        let at = self.read(self.ledger.hash(height).await)?;
+        let client = self.chain_reader.client();
+        let at = self.read(self.chain_reader.hash(height).await)?;
         for block in [at.ok(), Some(later.hash)].into_iter().flatten() {
-            let row = client.at(block).weights(self.ledger.netuid(), &[uid]).await;
+            let row = client.at(block).weights(self.chain_reader.netuid(), &[uid]).await;
             if let Ok(rows) = self.read(row)? {
                 return Ok(rows.into_iter().next().ok_or_else(|| "the chain shows no weights".to_owned()));
             }
@@ -74,12 +74,12 @@ impl Auditor {
 }
 
 /// What is found of weights that were set after a window.
-pub(super) fn check(seen: &Seen, set: &Set, book: Option<&LogBook>) -> Finding {
-    let verdict = verdict(seen, set, book);
+pub(super) fn check(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Finding {
+    let verdict = verdict(seen, set, validator_logs);
     Finding { subject: Subject::Validator(set.validator, set.uid), item: Item::Weights, verdict }
 }
 
-fn verdict(seen: &Seen, set: &Set, book: Option<&LogBook>) -> Verdict {
+fn verdict(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Verdict {
     let row = match &set.row {
         Ok(row) => row,
         Err(why) => return Verdict::unknown(why),
@@ -88,8 +88,10 @@ fn verdict(seen: &Seen, set: &Set, book: Option<&LogBook>) -> Verdict {
         return Verdict::unknown("the subnet has commit-reveal: weights are shown later than they are set");
     }
     let window = seen.heights.window;
-    let Some(book) = book else { return Verdict::unknown("the validator announces no bucket") };
-    let logs: Vec<&ScoreLog> = book.until(window).take(LOGS).collect();
+    let Some(validator_logs) = validator_logs else {
+        return Verdict::unknown("the validator announces no bucket");
+    };
+    let logs: Vec<&ScoreLog> = validator_logs.until(window).take(LOGS).collect();
     let on_chain: Weights = row.iter().copied().collect();
     if logs.iter().any(|log| difference(&on_chain, &log.stated.weights).is_none()) {
         return Verdict::Agree;
@@ -98,7 +100,7 @@ fn verdict(seen: &Seen, set: &Set, book: Option<&LogBook>) -> Verdict {
     let Some(newest) = logs.first() else {
         return Verdict::unknown("no score log can be read that could have given these weights");
     };
-    if let Some((window, why)) = book.trouble(oldest, window) {
+    if let Some((window, why)) = validator_logs.unreadable(oldest, window) {
         return Verdict::unknown(format!("they may be those of the log of window {window}: {why}"));
     }
     let what = format!("the weights set in block {} are of no recent score log", set.height);

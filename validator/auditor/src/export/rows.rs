@@ -100,7 +100,7 @@ impl<'a> Row<'a> {
         match self.line.outcome {
             Outcome::Evaluated(_) => "evaluated",
             Outcome::Failed(_) => "failed",
-            Outcome::Cut => "cut",
+            Outcome::Skipped => "cut",
             Outcome::Gone => "gone",
         }
     }
@@ -113,7 +113,7 @@ impl<'a> Row<'a> {
                 let judged = evaluation.judge(self.miner, self.log.header.unassigned_before);
                 judged.ok().and_then(Result::err)
             }
-            Outcome::Cut | Outcome::Gone => None,
+            Outcome::Skipped | Outcome::Gone => None,
         };
         found.map_or(Cell::Nothing, |fault| Cell::Text(fault.to_string()))
     }

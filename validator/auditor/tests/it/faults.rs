@@ -2,20 +2,20 @@
 
 use crate::{
     honest::{audit, disagreements, report},
-    story::{Plot, Story},
+    test_run::{Faults, TestRun},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_votes_and_weights_are_found() {
-    let plot = Plot {
+    let faults = Faults {
         wrong_state: Some(1),
         copied: Some(2),
         skipped: Some(3),
         wrong_weights: Some(3),
-        ..Plot::default()
+        ..Faults::default()
     };
-    let story = Story::tell(plot).await;
-    let (found, exit) = audit(&story).await;
+    let test_run = TestRun::tell(faults).await;
+    let (found, exit) = audit(&test_run).await;
     let expected = [
         "differ 1 validator 3 voted-state",
         "differ 2 validator 3 possession",
@@ -23,14 +23,14 @@ async fn wrong_votes_and_weights_are_found() {
         "differ 3 validator 3 weights",
     ];
     assert_eq!((found, exit), (expected.map(str::to_owned).into(), Some(5)));
-    both_values_are_shown(&story).await;
+    both_values_are_shown(&test_run).await;
 }
 
-async fn both_values_are_shown(story: &Story) {
-    let output = story.auditor(&["windows", "1..=3"]).await;
+async fn both_values_are_shown(test_run: &TestRun) {
+    let output = test_run.auditor(&["windows", "1..=3"]).await;
     let text = String::from_utf8(output.stdout).unwrap();
-    let charlie = format!("validator 3 ({})", story.validators[2].id.hotkey);
-    let state = story.decisions[1].state.unwrap();
+    let charlie = format!("validator 3 ({})", test_run.validators[2].id.hotkey);
+    let state = test_run.decisions[1].state.unwrap();
     for line in [
         format!("DIFFERS: window 1, {charlie}, voted state: the state that the vote names"),
         format!("  stated   {}", "07".repeat(32)),
@@ -45,10 +45,10 @@ async fn both_values_are_shown(story: &Story) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_logs_are_found() {
-    let plot = Plot { wrong_claim: Some(1), wrong_rating: Some(2), beyond: Some(3), ..Plot::default() };
-    let story = Story::tell(plot).await;
-    let output = story.auditor(&["windows", "..", "--json"]).await;
-    let (found, exit) = audit(&story).await;
+    let faults = Faults { wrong_claim: Some(1), wrong_rating: Some(2), beyond: Some(3), ..Faults::default() };
+    let test_run = TestRun::tell(faults).await;
+    let output = test_run.auditor(&["windows", "..", "--json"]).await;
+    let (found, exit) = audit(&test_run).await;
     let expected =
         ["differ 1 validator 3 facts", "differ 2 validator 3 ratings", "differ 3 validator 3 good"];
     let found: Vec<_> = found.into_iter().filter(|finding| finding.starts_with("differ")).collect();
@@ -60,9 +60,9 @@ async fn wrong_logs_are_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_down_and_made_no_log_is_not_blamed() {
-    let story = Story::tell(Plot { no_log: Some(1), ..Plot::default() }).await;
-    assert_eq!(audit(&story).await, (vec![], Some(0)));
+    let test_run = TestRun::tell(Faults { no_log: Some(1), ..Faults::default() }).await;
+    assert_eq!(audit(&test_run).await, (vec![], Some(0)));
     // Alone the window is no other: the next log shows that there was none.
-    let output = story.auditor(&["window", "1", "--json"]).await;
+    let output = test_run.auditor(&["window", "1", "--json"]).await;
     assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
 }

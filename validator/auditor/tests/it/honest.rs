@@ -1,8 +1,8 @@
 //! What everybody did as they should: all agrees; what is changed afterwards in a bucket is found, and named.
 
 use crate::{
-    story::{CHECKPOINT, Plot, Story, WINDOWS},
     subnet::{Neuron, VALIDATORS},
+    test_run::{CHECKPOINT, Faults, TestRun, WINDOWS},
 };
 use base::Window;
 use bucket_server::{Fault, Plan, Rule};
@@ -33,28 +33,28 @@ pub(crate) fn report(output: &Output) -> Value {
 }
 
 /// Audits all windows: what does not agree, and how the program ends.
-pub(crate) async fn audit(story: &Story) -> (Vec<String>, Option<i32>) {
-    let output = story.auditor(&["windows", "..", "--json"]).await;
+pub(crate) async fn audit(test_run: &TestRun) -> (Vec<String>, Option<i32>) {
+    let output = test_run.auditor(&["windows", "..", "--json"]).await;
     (disagreements(&output), output.status.code())
 }
 
 /// What was found while this object was something else.
 async fn while_changed(
-    story: &Story,
+    test_run: &TestRun,
     neuron: &Neuron,
     key: &str,
     change: impl FnOnce(&mut Vec<u8>),
 ) -> (Vec<String>, Option<i32>) {
-    let before = story.read(neuron, key).await;
+    let before = test_run.read(neuron, key).await;
     let mut after = before.clone();
     change(&mut after);
     assert_ne!(after, before);
     match after.is_empty() {
-        true => story.delete(neuron, key).await,
-        false => story.write(neuron, key, after).await,
+        true => test_run.delete(neuron, key).await,
+        false => test_run.write(neuron, key, after).await,
     }
-    let found = audit(story).await;
-    story.write(neuron, key, before).await;
+    let found = audit(test_run).await;
+    test_run.write(neuron, key, before).await;
     found
 }
 
@@ -67,124 +67,125 @@ fn flip(at: f64) -> impl FnOnce(&mut Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_honest_story_agrees_and_what_is_changed_is_found() {
-    let story = Story::tell(Plot::default()).await;
-    everything_agrees(&story).await;
-    objects(&story).await;
-    logs(&story).await;
-    records(&story).await;
-    sick_buckets(&story).await;
-    other_chains(&story).await;
-    exports(&story).await;
-    checkpoints(&story).await;
-    assert_eq!(audit(&story).await, (vec![], Some(0)), "all is as it was");
+    let test_run = TestRun::tell(Faults::default()).await;
+    everything_agrees(&test_run).await;
+    objects(&test_run).await;
+    logs(&test_run).await;
+    records(&test_run).await;
+    sick_buckets(&test_run).await;
+    other_chains(&test_run).await;
+    exports(&test_run).await;
+    checkpoints(&test_run).await;
+    assert_eq!(audit(&test_run).await, (vec![], Some(0)), "all is as it was");
 }
 
-async fn everything_agrees(story: &Story) {
-    let output = story.auditor(&["windows", "0..4", "--json"]).await;
+async fn everything_agrees(test_run: &TestRun) {
+    let output = test_run.auditor(&["windows", "0..4", "--json"]).await;
     assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
     let report = report(&output);
     // Of each window: the majority's state, three objects; of each validator: vote, state, good, possession, head, log,
     // facts, ratings and record; and twice the weights of each.
     let count = WINDOWS as usize * (1 + 3 + VALIDATORS.len() * 9) + 2 * VALIDATORS.len();
     assert_eq!(report["counts"]["agree"], count);
-    for (window, decision) in report["windows"].as_array().unwrap().iter().zip(&story.decisions) {
+    for (window, decision) in report["windows"].as_array().unwrap().iter().zip(&test_run.decisions) {
         assert_eq!(window["accepted"].as_array().unwrap().len(), decision.applied().len());
         assert_eq!(window["state"], decision.state.unwrap().to_string());
     }
-    let output = story.auditor(&["window", "2"]).await;
+    let output = test_run.auditor(&["window", "2"]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.ends_with("all 31 items agree\n"), "{text}");
 }
 
-async fn objects(story: &Story) {
-    let (dave, key) = (&story.miners[0], story.key(1, 0));
-    let flipped = while_changed(story, dave, &key, flip(0.5)).await;
+async fn objects(test_run: &TestRun) {
+    let (dave, key) = (&test_run.miners[0], test_run.key(1, 0));
+    let flipped = while_changed(test_run, dave, &key, flip(0.5)).await;
     assert_eq!(flipped, (vec!["differ 1 miner 4 object".to_owned()], Some(5)), "others keep it");
-    let unsigned = while_changed(story, dave, &key, flip(0.9999)).await;
+    let unsigned = while_changed(test_run, dave, &key, flip(0.9999)).await;
     assert_eq!(unsigned, (vec!["differ 1 miner 4 object".to_owned()], Some(5)));
-    let gone = while_changed(story, dave, &key, Vec::clear).await;
+    let gone = while_changed(test_run, dave, &key, Vec::clear).await;
     assert_eq!(gone, (vec![], Some(0)), "others keep it");
-    gone_everywhere(story).await;
+    gone_everywhere(test_run).await;
 }
 
 /// Without an accepted object nothing can be said of what follows; nobody is blamed.
-async fn gone_everywhere(story: &Story) {
-    let key = &story.key(2, 0);
-    let holders = || story.validators.iter().chain([&story.miners[0]]);
-    let bytes = story.read(&story.miners[0], key).await;
+async fn gone_everywhere(test_run: &TestRun) {
+    let key = &test_run.key(2, 0);
+    let holders = || test_run.validators.iter().chain([&test_run.miners[0]]);
+    let bytes = test_run.read(&test_run.miners[0], key).await;
     for holder in holders() {
-        story.delete(holder, key).await;
+        test_run.delete(holder, key).await;
     }
-    let (found, exit) = audit(story).await;
+    let (found, exit) = audit(test_run).await;
     assert_eq!(exit, Some(1), "{found:?}");
     assert!(found.iter().all(|finding| finding.starts_with("unknown")), "{found:?}");
     assert!(found.contains(&"unknown 2 miner 4 object".to_owned()), "{found:?}");
     assert!(found.contains(&"unknown 3 validator 1 voted-state".to_owned()), "{found:?}");
     for holder in holders() {
-        story.write(holder, key, bytes.clone()).await;
+        test_run.write(holder, key, bytes.clone()).await;
     }
 }
 
-async fn logs(story: &Story) {
+async fn logs(test_run: &TestRun) {
     let (bob, log) =
-        (&story.validators[1], |window| bucket_layout::score_log(story.run.id(), Window(window)));
+        (&test_run.validators[1], |window| bucket_layout::score_log(test_run.run.id(), Window(window)));
     // Every second log has a snapshot, so that only what is changed is not known.
-    let edited = while_changed(story, bob, &log(1), flip(0.5)).await;
+    let edited = while_changed(test_run, bob, &log(1), flip(0.5)).await;
     let expected =
         ["differ 1 validator 2 log", "unknown 1 validator 2 weights", "unknown 2 validator 2 head"];
     assert_eq!(edited, (expected.map(str::to_owned).into(), Some(5)));
-    let missing = while_changed(story, bob, &log(1), Vec::clear).await;
+    let missing = while_changed(test_run, bob, &log(1), Vec::clear).await;
     let expected = ["differ 1 validator 2 log", "differ 2 validator 2 head", "unknown 1 validator 2 weights"];
     assert_eq!(missing, (expected.map(str::to_owned).into(), Some(5)));
-    let without_snapshot = while_changed(story, bob, &log(2), Vec::clear).await;
+    let without_snapshot = while_changed(test_run, bob, &log(2), Vec::clear).await;
     let expected = ["differ 2 validator 2 log", "differ 3 validator 2 head", "unknown 3 validator 2 ratings"];
     assert_eq!(without_snapshot, (expected.map(str::to_owned).into(), Some(5)));
-    let last = while_changed(story, bob, &log(3), Vec::clear).await;
+    let last = while_changed(test_run, bob, &log(3), Vec::clear).await;
     assert_eq!(last.0[0], "differ 3 validator 2 log");
-    let others = story.read(&story.validators[0], &log(1)).await;
-    let swapped = while_changed(story, bob, &log(1), |bytes| *bytes = others).await;
+    let others = test_run.read(&test_run.validators[0], &log(1)).await;
+    let swapped = while_changed(test_run, bob, &log(1), |bytes| *bytes = others).await;
     assert_eq!(swapped.0[0], "differ 1 validator 2 log");
 }
 
-async fn records(story: &Story) {
-    let key = bucket_layout::record(story.run.id(), Window(2));
-    let other = story.read(&story.validators[0], &bucket_layout::record(story.run.id(), Window(1))).await;
-    let found = while_changed(story, &story.validators[0], &key, |bytes| *bytes = other).await;
+async fn records(test_run: &TestRun) {
+    let key = bucket_layout::record(test_run.run.id(), Window(2));
+    let other =
+        test_run.read(&test_run.validators[0], &bucket_layout::record(test_run.run.id(), Window(1))).await;
+    let found = while_changed(test_run, &test_run.validators[0], &key, |bytes| *bytes = other).await;
     assert_eq!(found, (vec!["differ 2 validator 1 record".to_owned()], Some(5)));
 }
 
 /// Who cannot be read is not blamed, and what others keep is not missed.
-async fn sick_buckets(story: &Story) {
+async fn sick_buckets(test_run: &TestRun) {
     let rule = |path: &str, fault| Plan { seed: 0, rules: vec![Rule::always("GET", path, fault)] };
-    let run = story.run.id();
-    story.server.inject(rule("/bucket-dave/", Fault::Status { code: 403 }));
-    assert_eq!(audit(story).await, (vec![], Some(0)), "the custodians have it all");
-    story.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 403 }));
-    let (found, exit) = audit(story).await;
+    let run = test_run.run.id();
+    test_run.server.inject(rule("/bucket-dave/", Fault::Status { code: 403 }));
+    assert_eq!(audit(test_run).await, (vec![], Some(0)), "the custodians have it all");
+    test_run.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 403 }));
+    let (found, exit) = audit(test_run).await;
     assert_eq!(exit, Some(1), "{found:?}");
     assert!(found.iter().all(|f| f.starts_with("unknown") && f.contains("validator 2")), "{found:?}");
     assert!(found.contains(&"unknown 0 validator 2 log".to_owned()), "{found:?}");
-    story.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Garbage));
-    let (found, exit) = audit(story).await;
+    test_run.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Garbage));
+    let (found, exit) = audit(test_run).await;
     assert_eq!((exit, &*found[0]), (Some(5), "differ 0 validator 2 log"), "{found:?}");
-    story.server.inject(Plan::default());
+    test_run.server.inject(Plan::default());
 }
 
-async fn other_chains(story: &Story) {
+async fn other_chains(test_run: &TestRun) {
     let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let genesis = "01".repeat(32);
-    let output = story.auditor(&["window", "0", "--genesis", &genesis]).await;
+    let output = test_run.auditor(&["window", "0", "--genesis", &genesis]).await;
     assert!(output.status.code() == Some(2) && text(&output).contains(&genesis), "{}", text(&output));
-    let output = story.auditor(&["window", "0", "--netuid", "9"]).await;
+    let output = test_run.auditor(&["window", "0", "--netuid", "9"]).await;
     let expected = "auditor: the run is on subnet 3, not 9: give --netuid 3\n";
     assert_eq!((output.status.code(), &*text(&output)), (Some(2), expected));
-    let output = story.auditor(&["windows", "0..=4"]).await;
+    let output = test_run.auditor(&["windows", "0..=4"]).await;
     let expected = "auditor: window 4 is none of this run, which has windows 0 to 3\n";
     assert_eq!((output.status.code(), &*text(&output)), (Some(2), expected));
-    let output = story.auditor(&["scores", "--netuid", "9"]).await;
+    let output = test_run.auditor(&["scores", "--netuid", "9"]).await;
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    let output = story.auditor(&["scores", "--json"]).await;
+    let output = test_run.auditor(&["scores", "--json"]).await;
     let scores = report(&output);
     assert_eq!(scores["neurons"].as_array().unwrap().len(), 7);
     assert_eq!(scores["neurons"][2]["bucket"]["name"], "bucket-bob");
@@ -194,26 +195,26 @@ async fn other_chains(story: &Story) {
 }
 
 /// Where objects of earlier windows are gone, a checkpoint helps whose state was voted for.
-async fn checkpoints(story: &Story) {
-    let (key, holders) = (story.key(0, 1), || story.validators.iter().chain([&story.miners[1]]));
-    let bytes = story.read(&story.miners[1], &key).await;
+async fn checkpoints(test_run: &TestRun) {
+    let (key, holders) = (test_run.key(0, 1), || test_run.validators.iter().chain([&test_run.miners[1]]));
+    let bytes = test_run.read(&test_run.miners[1], &key).await;
     for holder in holders() {
-        story.delete(holder, &key).await;
+        test_run.delete(holder, &key).await;
     }
-    let output = story.auditor(&["windows", &format!("{CHECKPOINT}.."), "--json"]).await;
+    let output = test_run.auditor(&["windows", &format!("{CHECKPOINT}.."), "--json"]).await;
     assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
-    let (found, exit) = audit(story).await;
+    let (found, exit) = audit(test_run).await;
     let lost = |finding: &String| finding.starts_with("unknown 0 ") || finding.starts_with("unknown 1 ");
     assert!(exit == Some(1) && !found.is_empty() && found.iter().all(lost), "{found:?}");
     for holder in holders() {
-        story.write(holder, &key, bytes.clone()).await;
+        test_run.write(holder, &key, bytes.clone()).await;
     }
 }
 
-async fn exports(story: &Story) {
-    let (csv, parquet) = (story.path("scores.csv"), story.path("scores.parquet"));
+async fn exports(test_run: &TestRun) {
+    let (csv, parquet) = (test_run.path("scores.csv"), test_run.path("scores.parquet"));
     for path in [&csv, &parquet] {
-        let output = story.auditor(&["export", "--out", path.to_str().unwrap()]).await;
+        let output = test_run.auditor(&["export", "--out", path.to_str().unwrap()]).await;
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{error}");
         let said = String::from_utf8(output.stdout).unwrap();

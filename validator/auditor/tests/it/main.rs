@@ -1,10 +1,10 @@
-//! The auditor's binary against a development chain and real buckets, on a small subnet's story.
+//! The auditor's binary against a development chain and real buckets, on a small subnet's test run.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod faults;
 mod honest;
 mod program;
-mod story;
 mod subnet;
+mod test_run;
 mod tree;

@@ -1,11 +1,11 @@
-//! What the story takes place on: a development chain, a bucket server, neurons with keys.
+//! What the test run takes place on: a development chain, a bucket server, neurons with keys.
 
 use base::{Height, NeuronId, Secret, Uid};
 use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
 use chain::{Client, Options, wallet::KeyPair};
 use devchain::{Config, Devchain, Genesis, Pace};
 use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
-use exchange::{Announcer, Outbox};
+use exchange::{CommitmentWriter, OwnBucket};
 use protocol::{
     announcement::{self, AddressPolicy, ReadCredentials},
     model::ModelSpec,
@@ -27,8 +27,8 @@ pub(crate) struct Neuron {
     pub(crate) id: NeuronId,
     pub(crate) uid: Uid,
     pub(crate) key: KeyPair,
-    pub(crate) announcer: Announcer,
-    pub(crate) outbox: Outbox,
+    pub(crate) commitment_writer: CommitmentWriter,
+    pub(crate) own_bucket: OwnBucket,
 }
 
 /// The tiny run with a smaller model and shorter windows.
@@ -120,8 +120,8 @@ pub(crate) fn neuron(client: &Client, run: &RunSpec, url: &str, name: &str, uid:
     Neuron {
         id: NeuronId { hotkey: key.hotkey(), registered: Height(0) },
         uid: Uid(uid.try_into().unwrap()),
-        announcer: Announcer::new(client.clone(), run.network.netuid, key.clone(), announced),
-        outbox: Outbox::new(owner, run.hash()),
+        commitment_writer: CommitmentWriter::new(client.clone(), run.network.netuid, key.clone(), announced),
+        own_bucket: OwnBucket::new(owner, run.hash()),
         key,
     }
 }

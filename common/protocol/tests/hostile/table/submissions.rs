@@ -107,15 +107,15 @@ fn unseal(bytes: &[u8], opener: &[u8]) -> Option<String> {
 }
 
 pub(super) fn sealed() -> Table {
-    let parcel = &*PARCEL;
+    let upload = &*UPLOAD;
     let opens = |(bytes, is_body): (Vec<u8>, bool)| {
         let (bytes, opener) = match is_body {
-            true => parcel.with(&bytes),
-            false => (bytes.clone(), KeyObject { object: claimed(&bytes), ..parcel.opener.clone() }),
+            true => upload.with(&bytes),
+            false => (bytes.clone(), KeyObject { object: claimed(&bytes), ..upload.opener.clone() }),
         };
         unseal(&bytes, &opener.sign(&SENDER))
     };
-    let mut rows = Rows::of((parcel.bytes.clone(), false), &opens);
+    let mut rows = Rows::of((upload.bytes.clone(), false), &opens);
     rows.row("an open submission", |v| v.0 = submission_of(1))
         .row("a reserved byte after the seal", |v| v.0[256] = 1)
         .row("a changed body, neither hashed nor signed again", |v| v.0[300] ^= 1)
@@ -124,23 +124,23 @@ pub(super) fn sealed() -> Table {
             v.0 = repaired(v.0.clone());
         })
         .row("a plaintext with a tensor of another shape", |v| {
-            *v = (parcel.plain.clone(), true);
+            *v = (upload.plain.clone(), true);
             v.0[0] ^= 1;
         })
-        .row("a plaintext that is too short", |v| *v = (parcel.plain[..80].to_vec(), true))
+        .row("a plaintext that is too short", |v| *v = (upload.plain[..80].to_vec(), true))
         .row("an empty plaintext", |v| *v = (Vec::new(), true))
         .row("a plaintext with a negative scale", |v| {
-            *v = (parcel.plain.clone(), true);
+            *v = (upload.plain.clone(), true);
             v.0[16 * 4 + 3] |= 0x80;
         });
     rows.done("Sealed submission: `SubmissionError` of `Sealed::open` and `Sealed::unseal`")
 }
 
 pub(super) fn key_object() -> Table {
-    let parcel = &*PARCEL;
-    let opens = |key: Vec<u8>| unseal(&parcel.bytes, &key);
+    let upload = &*UPLOAD;
+    let opens = |key: Vec<u8>| unseal(&upload.bytes, &key);
     let sign = |change: &dyn Fn(&mut KeyObject)| {
-        let mut opener = parcel.opener.clone();
+        let mut opener = upload.opener.clone();
         change(&mut opener);
         opener.sign(&SENDER).to_vec()
     };
@@ -155,7 +155,7 @@ pub(super) fn key_object() -> Table {
         .row("another registration of the hotkey", |b| *b = sign(&|k| k.neuron.registered.0 += 1))
         .row("another submission", |b| *b = sign(&|k| k.object.0[0] ^= 1))
         .row("another key", |b| *b = sign(&|k| k.key = SealKey::new([8; 32])))
-        .row("signed by another hotkey", |b| *b = parcel.opener.sign(&key(8)).to_vec())
+        .row("signed by another hotkey", |b| *b = upload.opener.sign(&key(8)).to_vec())
         .row("a changed signature", |b| *b.last_mut().unwrap() ^= 1);
     rows.done("Key of a sealed submission: `KeyError` of `Sealed::unseal`")
 }

@@ -124,7 +124,7 @@ fn failures_do_not_change_the_match_of_the_others() {
 #[test]
 fn who_was_cut_stays_and_who_is_gone_is_forgotten() {
     let start = after(&Standings::default(), &[(1, evaluated(3.9, 1e-3)), (2, evaluated(3.8, 1e-3))]);
-    let next = after(&start, &[(1, Outcome::Cut), (2, Outcome::Gone), (3, Outcome::Cut)]);
+    let next = after(&start, &[(1, Outcome::Skipped), (2, Outcome::Gone), (3, Outcome::Skipped)]);
     assert_eq!(next.get(&miner(1)), start.get(&miner(1)));
     assert_eq!((next.get(&miner(2)), next.get(&miner(3))), (None, None));
 }
@@ -132,7 +132,7 @@ fn who_was_cut_stays_and_who_is_gone_is_forgotten() {
 #[test]
 fn nobody_is_left_out() {
     let start = after(&Standings::default(), &[(1, evaluated(3.9, 1e-3)), (2, evaluated(3.8, 1e-3))]);
-    let error = start.after(&spec(), &window(&[(1, Outcome::Cut)])).unwrap_err();
+    let error = start.after(&spec(), &window(&[(1, Outcome::Skipped)])).unwrap_err();
     assert_eq!(error, RateError::Unaccounted(miner(2)));
     assert!(error.to_string().contains("is rated, but the window has no outcome for it"));
 }
@@ -151,7 +151,7 @@ fn copies_gain_nothing_by_being_equal() {
 fn a_new_registration_of_the_same_hotkey_starts_anew() {
     let start = after(&Standings::default(), &[(1, evaluated(3.7, 1e-3)), (2, evaluated(3.8, 1e-3))]);
     let again = NeuronId { registered: Height(5000), ..miner(1) };
-    let mut next = window(&[(1, Outcome::Gone), (2, Outcome::Cut)]);
+    let mut next = window(&[(1, Outcome::Gone), (2, Outcome::Skipped)]);
     next.outcomes.insert(again, Outcome::Failed(Fault::Missing));
     let next = start.after(&spec(), &next).unwrap();
     assert_eq!(next.get(&miner(1)), None);
@@ -162,7 +162,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         4 => (0.5..8.0f64, -0.01..0.01f64).prop_map(|(after, margin)| evaluated(after, margin)),
         1 => prop::sample::select(Fault::ALL.to_vec()).prop_map(Outcome::Failed),
-        1 => Just(Outcome::Cut),
+        1 => Just(Outcome::Skipped),
     ]
 }
 

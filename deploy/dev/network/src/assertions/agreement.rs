@@ -2,32 +2,32 @@
 
 use super::Assertion;
 use crate::{
-    cast::{Part, Player},
-    facts::Facts,
+    roster::{Participant, Role},
+    run_record::RunRecord,
 };
 use base::{Window, digest::State};
 use std::collections::BTreeMap;
 
 /// In each window, all nodes have the state that a quorum of votes names, and every validator voted for it.
-pub(super) fn states(facts: &Facts) -> Assertion {
-    let mut complaints: Vec<String> = facts.run().flat_map(|window| in_window(facts, window)).collect();
-    complaints.extend(at_end(facts));
-    let holders = facts.names(|player| player.part.is_honest()).count();
+pub(super) fn states(record: &RunRecord) -> Assertion {
+    let mut complaints: Vec<String> = record.run().flat_map(|window| in_window(record, window)).collect();
+    complaints.extend(at_end(record));
+    let holders = record.names(|participant| participant.part.is_honest()).count();
     let good = format!(
         "{holders} nodes held the same state in each of {} windows, and all votes name it",
-        facts.count
+        record.count
     );
     Assertion::of("states", good, &complaints)
 }
 
-fn in_window(facts: &Facts, window: Window) -> Vec<String> {
+fn in_window(record: &RunRecord, window: Window) -> Vec<String> {
     let none = Default::default();
-    let seen = facts.windows.get(&window).unwrap_or(&none);
+    let seen = record.windows.get(&window).unwrap_or(&none);
     let mut complaints = match seen.state {
-        Some(majority) => differing(facts, window, majority),
+        Some(majority) => differing(record, window, majority),
         None => vec![format!("window {window}: no state was named by a quorum")],
     };
-    let validators = facts.names(|player| player.part == Part::Validator);
+    let validators = record.names(|participant| participant.part == Role::Validator);
     complaints.extend(validators.filter_map(|name| match (seen.votes.get(name), seen.state) {
         (None, _) => Some(format!("window {window}: {name} has no vote on chain")),
         (Some(voted), Some(majority)) if *voted != majority => Some(format!(
@@ -41,9 +41,10 @@ fn in_window(facts: &Facts, window: Window) -> Vec<String> {
 }
 
 /// Nodes whose own account of their state is another one.
-fn differing(facts: &Facts, window: Window, majority: State) -> Vec<String> {
-    let told = facts.states.get(&window).into_iter().flatten();
-    told.filter(|(_, (state, _))| *state != majority)
+fn differing(record: &RunRecord, window: Window, majority: State) -> Vec<String> {
+    let progress = record.states.get(&window).into_iter().flatten();
+    progress
+        .filter(|(_, (state, _))| *state != majority)
         .map(|(name, (state, _))| {
             format!(
                 "window {window}: {name} has state {}, the quorum voted for {}",
@@ -55,16 +56,16 @@ fn differing(facts: &Facts, window: Window, majority: State) -> Vec<String> {
 }
 
 /// After the last window there are no votes; everybody must have got there, to one state.
-fn at_end(facts: &Facts) -> Vec<String> {
+fn at_end(record: &RunRecord) -> Vec<String> {
     let none = BTreeMap::new();
-    let told = facts.states.get(&facts.after_last()).unwrap_or(&none);
+    let progress = record.states.get(&record.after_last()).unwrap_or(&none);
     let mut behind: BTreeMap<State, usize> = BTreeMap::new();
-    told.values().for_each(|(state, _)| *behind.entry(*state).or_default() += 1);
+    progress.values().for_each(|(state, _)| *behind.entry(*state).or_default() += 1);
     let common = behind.iter().max_by_key(|(_, nodes)| **nodes).map(|(state, _)| *state);
-    let holds = |player: &Player| player.part.is_honest();
-    facts
+    let holds = |participant: &Participant| participant.part.is_honest();
+    record
         .names(holds)
-        .filter_map(|name| match told.get(name) {
+        .filter_map(|name| match progress.get(name) {
             None => Some(format!("{name} did not reach the run's end")),
             Some((state, _)) if Some(*state) != common => Some(format!(
                 "at the run's end {name} has state {}, others {}",
@@ -81,14 +82,14 @@ fn short(state: &State) -> String {
 }
 
 /// The auditor agrees on everything.
-pub(super) fn audit(facts: &Facts) -> Assertion {
+pub(super) fn audit(record: &RunRecord) -> Assertion {
     const NAME: &str = "audit";
-    let Some(audit) = &facts.audit else {
+    let Some(audit) = &record.audit else {
         return Assertion::of(NAME, String::new(), &["no auditor has looked".into()]);
     };
     let mut complaints = audit.differences.clone();
-    if audit.windows < u64::from(facts.count) {
-        complaints.push(format!("the auditor recomputed {} of {} windows", audit.windows, facts.count));
+    if audit.windows < u64::from(record.count) {
+        complaints.push(format!("the auditor recomputed {} of {} windows", audit.windows, record.count));
     }
     Assertion::of(NAME, format!("an auditor recomputed {} windows and agrees", audit.windows), &complaints)
 }

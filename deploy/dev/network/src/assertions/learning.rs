@@ -1,7 +1,7 @@
 //! The model learns.
 
 use super::Assertion;
-use crate::facts::Facts;
+use crate::run_record::RunRecord;
 use base::Window;
 
 /// The windows that the bounds are stated for.
@@ -20,18 +20,20 @@ fn bounds(windows: u32) -> (f64, usize) {
 }
 
 /// Held-out loss ends low enough, and falls often enough.
-pub(super) fn loss(facts: &Facts) -> Assertion {
+pub(super) fn loss(record: &RunRecord) -> Assertion {
     const NAME: &str = "loss";
-    let (most, falls) = bounds(facts.count);
+    let (most, falls) = bounds(record.count);
     let losses: Option<Vec<f64>> =
-        (0..=facts.after_last().0).map(|window| facts.heldout(Window(window))).collect();
+        (0..=record.after_last().0).map(|window| record.heldout(Window(window))).collect();
     let Some(losses) = losses else {
-        let unknown = (0..=facts.after_last().0).find(|window| facts.heldout(Window(*window)).is_none());
+        let unknown = (0..=record.after_last().0).find(|window| record.heldout(Window(*window)).is_none());
         let complaint = match unknown {
-            Some(window) if window == facts.after_last().0 => {
-                "no validator has told the held-out loss at the run's end".to_owned()
+            Some(window) if window == record.after_last().0 => {
+                "no validator has progress the held-out loss at the run's end".to_owned()
             }
-            window => format!("no validator has told the held-out loss at the start of window {window:?}"),
+            window => {
+                format!("no validator has progress the held-out loss at the start of window {window:?}")
+            }
         };
         return Assertion::of(NAME, String::new(), &[complaint]);
     };
@@ -46,13 +48,13 @@ pub(super) fn loss(facts: &Facts) -> Assertion {
             "held-out loss ends at {:.1} % of its start, {:.1} % is allowed after {} windows: {curve}",
             100.0 * share,
             100.0 * most,
-            facts.count
+            record.count
         ));
     }
     if fell < falls {
         complaints.push(format!(
             "held-out loss falls in {fell} of {} windows, not in {falls}: {curve}",
-            facts.count
+            record.count
         ));
     }
     let good = format!(
@@ -60,7 +62,7 @@ pub(super) fn loss(facts: &Facts) -> Assertion {
          (at least {falls})",
         100.0 * share,
         100.0 * most,
-        facts.count
+        record.count
     );
     Assertion::of(NAME, good, &complaints)
 }

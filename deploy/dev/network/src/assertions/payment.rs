@@ -2,8 +2,8 @@
 
 use super::Assertion;
 use crate::{
-    cast::{Part, Player},
-    facts::Facts,
+    roster::{Participant, Role},
+    run_record::RunRecord,
 };
 
 /// An adversary gets at most this share of what an honest miner gets in the mean.
@@ -12,10 +12,10 @@ const ADVERSARY: f64 = 0.1;
 const HONEST: f64 = 0.25;
 
 /// Every validator set weights, and an epoch turned them into incentive.
-pub(super) fn weights(facts: &Facts) -> Assertion {
-    let end = &facts.end;
-    let mut complaints: Vec<String> = facts
-        .names(|player| player.part == Part::Validator)
+pub(super) fn weights(record: &RunRecord) -> Assertion {
+    let end = &record.end;
+    let mut complaints: Vec<String> = record
+        .names(|participant| participant.part == Role::Validator)
         .filter_map(|name| match end.set.get(name) {
             None => Some(format!("{name} set no weights")),
             Some(block) if *block > end.epoch => {
@@ -33,13 +33,13 @@ pub(super) fn weights(facts: &Facts) -> Assertion {
 }
 
 /// Adversaries get next to nothing, honest miners their share.
-pub(super) fn incentives(facts: &Facts) -> Assertion {
-    let share = |name: &str| facts.end.incentives.get(name).copied().unwrap_or(0.0);
-    let honest: Vec<&str> = facts.names(|player| player.part.is_honest_miner()).collect();
+pub(super) fn incentives(record: &RunRecord) -> Assertion {
+    let share = |name: &str| record.end.incentives.get(name).copied().unwrap_or(0.0);
+    let honest: Vec<&str> = record.names(|participant| participant.part.is_honest_miner()).collect();
     let mean = honest.iter().map(|name| share(name)).sum::<f64>() / honest.len().max(1) as f64;
     let percent = |name: &str| format!("{:.1} %", 100.0 * share(name));
-    let is_adversary = |player: &Player| matches!(player.part, Part::Adversary(_));
-    let overpaid = facts.names(is_adversary).filter(|name| share(name) > ADVERSARY * mean).map(|name| {
+    let is_adversary = |participant: &Participant| matches!(participant.part, Role::Adversary(_));
+    let overpaid = record.names(is_adversary).filter(|name| share(name) > ADVERSARY * mean).map(|name| {
         format!(
             "{name} gets {} of the incentive, an honest miner {:.1} % in the mean",
             percent(name),
@@ -55,6 +55,7 @@ pub(super) fn incentives(facts: &Facts) -> Assertion {
             )
         });
     let complaints: Vec<String> = overpaid.chain(underpaid).collect();
-    let paid = facts.names(|player| player.part.mines()).map(|name| format!("{name} {}", percent(name)));
+    let paid =
+        record.names(|participant| participant.part.mines()).map(|name| format!("{name} {}", percent(name)));
     Assertion::of("incentives", paid.collect::<Vec<_>>().join(", "), &complaints)
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    cast::{Kind, Part, Player},
-    facts::{AuditFacts, EndFacts},
+    roster::{Kind, Participant, Role},
+    run_record::{AuditOutcome, EndRecord},
 };
 use base::{
     Hotkey, Uid, Window,
@@ -18,42 +18,42 @@ fn state(window: u64) -> State {
 }
 
 /// A good run of eight windows, two validators, two honest miners, one lazy one.
-fn good() -> Facts {
-    let adversary = Part::Adversary(Kind::Lazy);
-    let parts = [Part::Validator, Part::Validator, Part::Miner, Part::Miner, adversary];
+fn good() -> RunRecord {
+    let adversary = Role::Adversary(Kind::Lazy);
+    let parts = [Role::Validator, Role::Validator, Role::Miner, Role::Miner, adversary];
     let names = NODES.into_iter().chain(["lazy-0"]);
-    let players = names.zip(parts).zip(1..).map(|((name, part), uid)| {
-        (Player { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
+    let participants = names.zip(parts).zip(1..).map(|((name, part), uid)| {
+        (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
     });
-    let mut facts = Facts { players: players.collect(), count: 8, ..Facts::default() };
+    let mut record = RunRecord { participants: participants.collect(), count: 8, ..RunRecord::default() };
     for (window, loss) in (0..).zip([8.15, 7.57, 6.59, 6.02, 5.86, 5.56, 5.19, 4.95, 4.83]) {
-        let seen = facts.window(Window(window));
+        let seen = record.window(Window(window));
         seen.state = Some(state(window));
         seen.heldout = BTreeMap::from([("validator-0".into(), loss), ("validator-1".into(), loss)]);
         seen.votes = BTreeMap::from(["validator-0", "validator-1"].map(|name| (name.into(), state(window))));
-        let told = NODES.map(|name| (name.to_owned(), (state(window), StateRoot([1; 32]))));
-        facts.states.insert(Window(window), BTreeMap::from(told));
+        let progress = NODES.map(|name| (name.to_owned(), (state(window), StateRoot([1; 32]))));
+        record.states.insert(Window(window), BTreeMap::from(progress));
     }
-    facts.end = EndFacts {
+    record.end = EndRecord {
         incentives: BTreeMap::from([("miner-0".into(), 0.6), ("miner-1".into(), 0.4)]),
         set: BTreeMap::from([("validator-0".into(), 290), ("validator-1".into(), 291)]),
         epoch: 300,
-        ..EndFacts::default()
+        ..EndRecord::default()
     };
-    facts.audit = Some(AuditFacts { windows: 8, differences: Vec::new() });
-    facts.leaks = Some(Vec::new());
-    facts
+    record.audit = Some(AuditOutcome { windows: 8, differences: Vec::new() });
+    record.leaks = Some(Vec::new());
+    record
 }
 
 /// The assertions that fail after a change, with what they say.
-fn after(change: impl FnOnce(&mut Facts)) -> Vec<(&'static str, String)> {
-    let mut facts = good();
-    change(&mut facts);
-    check(&facts).into_iter().filter(|found| !found.ok).map(|found| (found.name, found.detail)).collect()
+fn after(change: impl FnOnce(&mut RunRecord)) -> Vec<(&'static str, String)> {
+    let mut record = good();
+    change(&mut record);
+    check(&record).into_iter().filter(|found| !found.ok).map(|found| (found.name, found.detail)).collect()
 }
 
 /// The one assertion that fails after a change says this.
-fn fails(name: &str, says: &str, change: impl FnOnce(&mut Facts)) {
+fn fails(name: &str, says: &str, change: impl FnOnce(&mut RunRecord)) {
     let failed = after(change);
     assert_eq!(failed.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [name], "{failed:?}");
     assert!(failed[0].1.contains(says), "{}", failed[0].1);
@@ -67,71 +67,73 @@ fn a_good_run_passes() {
 
 #[test]
 fn a_loss_that_does_not_fall_is_found() {
-    fails("loss", "75.0 % of its start, 72.0 % is allowed", |facts| {
-        facts.window(Window(8)).heldout.values_mut().for_each(|loss| *loss = 8.15 * 0.75);
+    fails("loss", "75.0 % of its start, 72.0 % is allowed", |record| {
+        record.window(Window(8)).heldout.values_mut().for_each(|loss| *loss = 8.15 * 0.75);
     });
-    fails("loss", "falls in 5 of 8 windows, not in 6", |facts| {
+    fails("loss", "falls in 5 of 8 windows, not in 6", |record| {
         for window in [1, 3, 5] {
-            facts.window(Window(window)).heldout.values_mut().for_each(|loss| *loss += 3.0);
+            record.window(Window(window)).heldout.values_mut().for_each(|loss| *loss += 3.0);
         }
     });
-    fails("loss", "NaN", |facts| {
-        facts.window(Window(8)).heldout.values_mut().for_each(|loss| *loss = f64::NAN);
+    fails("loss", "NaN", |record| {
+        record.window(Window(8)).heldout.values_mut().for_each(|loss| *loss = f64::NAN);
     });
-    fails("loss", "at the run's end", |facts| facts.window(Window(8)).heldout.clear());
+    fails("loss", "at the run's end", |record| record.window(Window(8)).heldout.clear());
 }
 
 #[test]
 fn a_node_with_another_state_is_named() {
-    fails("states", "window 3: miner-1 has state 09090909, the quorum voted for 04040404", |facts| {
-        facts.states.get_mut(&Window(3)).unwrap().get_mut("miner-1").unwrap().0 = State([9; 32]);
+    fails("states", "window 3: miner-1 has state 09090909, the quorum voted for 04040404", |record| {
+        record.states.get_mut(&Window(3)).unwrap().get_mut("miner-1").unwrap().0 = State([9; 32]);
     });
-    fails("states", "miner-0 did not reach the run's end", |facts| {
-        facts.states.get_mut(&Window(8)).unwrap().remove("miner-0");
+    fails("states", "miner-0 did not reach the run's end", |record| {
+        record.states.get_mut(&Window(8)).unwrap().remove("miner-0");
     });
-    fails("states", "window 2: validator-1 has no vote on chain", |facts| {
-        facts.window(Window(2)).votes.remove("validator-1");
+    fails("states", "window 2: validator-1 has no vote on chain", |record| {
+        record.window(Window(2)).votes.remove("validator-1");
     });
-    fails("states", "window 2: validator-1 voted for state 09090909", |facts| {
-        facts.window(Window(2)).votes.insert("validator-1".into(), State([9; 32]));
+    fails("states", "window 2: validator-1 voted for state 09090909", |record| {
+        record.window(Window(2)).votes.insert("validator-1".into(), State([9; 32]));
     });
-    fails("states", "window 5: no state was named by a quorum", |facts| facts.window(Window(5)).state = None);
+    fails("states", "window 5: no state was named by a quorum", |record| {
+        record.window(Window(5)).state = None
+    });
 }
 
 #[test]
 fn a_validator_without_weights_is_named() {
-    fails("weights", "validator-1 set no weights", |facts| {
-        facts.end.set.remove("validator-1");
+    fails("weights", "validator-1 set no weights", |record| {
+        record.end.set.remove("validator-1");
     });
-    fails("weights", "validator-0 set weights in block 301, after the last epoch (300)", |facts| {
-        facts.end.set.insert("validator-0".into(), 301);
+    fails("weights", "validator-0 set weights in block 301, after the last epoch (300)", |record| {
+        record.end.set.insert("validator-0".into(), 301);
     });
 }
 
 #[test]
 fn an_adversary_that_is_paid_is_named() {
-    fails("incentives", "lazy-0 gets 6.0 % of the incentive, an honest miner 50.0 %", |facts| {
-        facts.end.incentives.insert("lazy-0".into(), 0.06);
+    fails("incentives", "lazy-0 gets 6.0 % of the incentive, an honest miner 50.0 %", |record| {
+        record.end.incentives.insert("lazy-0".into(), 0.06);
     });
-    fails("incentives", "miner-1 gets 10.0 % of the incentive, honest miners 50.0 %", |facts| {
-        facts.end.incentives = BTreeMap::from([("miner-0".into(), 0.9), ("miner-1".into(), 0.1)]);
+    fails("incentives", "miner-1 gets 10.0 % of the incentive, honest miners 50.0 %", |record| {
+        record.end.incentives = BTreeMap::from([("miner-0".into(), 0.9), ("miner-1".into(), 0.1)]);
     });
 }
 
 #[test]
 fn what_the_auditor_finds_is_repeated() {
-    fails("audit", "validator-0: log of window 4 differs", |facts| {
-        facts.audit.as_mut().unwrap().differences.push("validator-0: log of window 4 differs".into());
+    fails("audit", "validator-0: log of window 4 differs", |record| {
+        record.audit.as_mut().unwrap().differences.push("validator-0: log of window 4 differs".into());
     });
-    fails("audit", "recomputed 7 of 8 windows", |facts| facts.audit.as_mut().unwrap().windows = 7);
-    fails("audit", "no auditor has looked", |facts| facts.audit = None);
+    fails("audit", "recomputed 7 of 8 windows", |record| record.audit.as_mut().unwrap().windows = 7);
+    fails("audit", "no auditor has looked", |record| record.audit = None);
 }
 
 #[test]
 fn leaks_and_deaths_are_repeated() {
-    fails("secrets", "miner-0's hotkey", |facts| {
-        facts.leaks = Some(vec!["the secret of miner-0's hotkey".into()])
+    fails("secrets", "miner-0's hotkey", |record| {
+        record.leaks = Some(vec!["the secret of miner-0's hotkey".into()])
     });
-    fails("secrets", "not searched", |facts| facts.leaks = None);
-    fails("processes", "miner-0 ended", |facts| facts.deaths.push("miner-0 ended with 1".into()));
+    fails("secrets", "not searched", |record| record.leaks = None);
+    fails("processes", "miner-0 ended", |record| record.deaths.push("miner-0 ended with 1".into()));
 }

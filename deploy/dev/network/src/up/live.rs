@@ -2,19 +2,19 @@
 
 use crate::{
     awaited::Moment,
-    cast::Part,
     children::{Children, Ended},
-    facts::Facts,
     faults::Fault,
-    follow::{Follower, Told},
+    follow::{Follower, NodeProgress},
+    inject,
     kills::{self, Kill},
-    meddle,
     network::Network,
     options::Up,
-    pace::{Look, Pacer, Stage, Verdict},
-    picture,
+    pace::{Observation, Pacer, Stage, Verdict},
+    payouts,
     pool::{self, Waiting},
     replay::last_line,
+    roster::Role,
+    run_record::RunRecord,
     view::{Now, Screen, table},
 };
 use anyhow::Context;
@@ -41,12 +41,12 @@ const PAY_EVERY: u64 = 20;
 /// A network that runs.
 pub(super) struct Live {
     pub(super) network: Network,
-    pub(super) facts: Facts,
+    pub(super) record: RunRecord,
     pub(super) screen: Screen<Stdout>,
     pub(super) children: Children,
     clock: Clock,
     history: History,
-    told: Told,
+    progress: NodeProgress,
     followers: Vec<(String, Follower)>,
     pacer: Pacer,
     head: Height,
@@ -68,19 +68,19 @@ impl Live {
     /// Starts everybody but the joiner.
     pub(super) fn start(network: Network, up: &Up, screen: Screen<Stdout>) -> anyhow::Result<Self> {
         let clock = network.spec.clock()?;
-        let players = network.members.iter().map(|m| (m.player.clone(), m.keys.hotkey())).collect();
+        let participants = network.members.iter().map(|m| (m.participant.clone(), m.keys.hotkey())).collect();
         let followers = network
             .members
             .iter()
-            .map(|m| (m.player.name.clone(), Follower::new(network.folder.events(&m.player.name))))
+            .map(|m| (m.participant.name.clone(), Follower::new(network.folder.events(&m.participant.name))))
             .collect();
         let patience = Duration::from_secs(up.patience);
         let join_at = up.join_at.map(|window| clock.heights(Window(window))).transpose()?;
         let mut live = Self {
-            facts: Facts { players, count: up.windows, ..Facts::default() },
+            record: RunRecord { participants, count: up.windows, ..RunRecord::default() },
             children: Children::new(),
             history: History::new(&network.spec.hash()),
-            told: Told::default(),
+            progress: NodeProgress::default(),
             followers,
             pacer: Pacer::new(clock, Duration::from_millis(up.block_ms), patience),
             head: Height(0),
@@ -102,16 +102,16 @@ impl Live {
             network,
             screen,
         };
-        live.start_parts(|part| part != Part::Joiner)?;
+        live.start_parts(|part| part != Role::Joiner)?;
         let running = live.children.running();
         live.screen.say(&format!("started: {}", running.join(", ")));
         Ok(live)
     }
 
-    fn start_parts(&mut self, which: impl Fn(Part) -> bool) -> anyhow::Result<()> {
-        for member in self.network.members.iter().filter(|member| which(member.player.part)) {
-            if let Some(program) = self.network.program(&member.player)? {
-                self.children.start(&member.player.name, program)?;
+    fn start_parts(&mut self, which: impl Fn(Role) -> bool) -> anyhow::Result<()> {
+        for member in self.network.members.iter().filter(|member| which(member.participant.part)) {
+            if let Some(program) = self.network.program(&member.participant)? {
+                self.children.start(&member.participant.name, program)?;
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ impl Live {
     pub(super) async fn stop(&mut self) {
         let stubborn = self.children.stop().await;
         let deaths = stubborn.iter().map(|name| format!("{name} did not end when it was asked to"));
-        self.facts.deaths.extend(deaths);
+        self.record.deaths.extend(deaths);
         // What was told last.
         let _ = self.listen();
     }
@@ -158,7 +158,7 @@ impl Live {
     fn listen(&mut self) -> anyhow::Result<()> {
         for (name, follower) in &mut self.followers {
             for event in follower.news().with_context(|| format!("the events of {name} cannot be read"))? {
-                if let Some(line) = self.told.note(&mut self.facts, name, &event) {
+                if let Some(line) = self.progress.note(&mut self.record, name, &event) {
                     self.screen.say(&line);
                 }
             }
@@ -174,7 +174,7 @@ impl Live {
                 let death =
                     format!("{name} ended with {status}: {}", last_line(&self.network.folder.log(&name)));
                 self.screen.say(&death);
-                self.facts.deaths.push(death);
+                self.record.deaths.push(death);
             }
         }
         Ok(())
@@ -186,9 +186,9 @@ impl Live {
         let stage = self.pacer.stage(self.head);
         let running = self.children.running();
         let moment = Moment {
-            players: &self.facts.players,
+            participants: &self.record.participants,
             running: &running,
-            told: &self.told,
+            progress: &self.progress,
             run: self.network.spec.id(),
             sealed: self.network.spec.acceptance.sealing,
             standing: &self.standing,
@@ -196,9 +196,10 @@ impl Live {
         };
         let (missing, waiting) = (moment.missing(stage), moment.waiting(stage));
         self.now.doing = doing(stage, &missing);
-        let look = Look { head: self.head, now: self.started.elapsed(), missing: missing.len(), waiting };
-        if self.pacer.step(&look) == Verdict::Seal {
-            self.meddle(stage, &pool).await?;
+        let observation =
+            Observation { head: self.head, now: self.started.elapsed(), missing: missing.len(), waiting };
+        if self.pacer.step(&observation) == Verdict::Seal {
+            self.inject(stage, &pool).await?;
             let sealed = self.network.chain.handle().new_block(1).await?;
             self.after_block(Height(sealed.height.into())).await?;
         }
@@ -211,13 +212,13 @@ impl Live {
     }
 
     /// Replaces a vote, if a fault asks for it and this is the last moment.
-    async fn meddle(&mut self, stage: Stage, pool: &[Waiting]) -> anyhow::Result<()> {
-        let window = meddle::window(&self.facts);
+    async fn inject(&mut self, stage: Stage, pool: &[Waiting]) -> anyhow::Result<()> {
+        let window = inject::window(&self.record);
         let heights = self.clock.heights(window)?;
         if stage != Stage::Votes(window) || self.head.next() != heights.votes_close {
             return Ok(());
         }
-        let (_, key) = meddle::validator(&self.network, &self.facts)?;
+        let (_, key) = inject::validator(&self.network, &self.record)?;
         let waiting =
             pool.iter().rev().filter(|waiting| waiting.signer == key.hotkey()).find_map(|w| w.record);
         let vote = match waiting.or_else(|| self.standing.get(&key.hotkey()).copied()) {
@@ -226,7 +227,7 @@ impl Live {
         };
         let faults: Vec<Fault> = self.faults.iter().copied().filter(|fault| fault.is_of_votes()).collect();
         for fault in faults {
-            let line = meddle::with_vote(&self.network, &self.facts, fault, vote).await?;
+            let line = inject::with_vote(&self.network, &self.record, fault, vote).await?;
             self.screen.say(&line);
         }
         Ok(())
@@ -234,16 +235,16 @@ impl Live {
 
     async fn after_block(&mut self, head: Height) -> anyhow::Result<()> {
         (self.head, self.sealed) = (head, Instant::now());
-        let state = self.network.ledger.at(head).await?;
+        let state = self.network.chain_reader.at(head).await?;
         let participants = state.snapshot.participants();
         self.standing = participants.filter_map(|p| Some((p.neuron.id.hotkey, p.record?.1))).collect();
-        for window in self.facts.run() {
+        for window in self.record.run() {
             let heights = self.clock.heights(window)?;
             if head == heights.claims_close {
                 let claims = state.claims(self.network.spec.id(), window);
                 let names =
-                    claims.keys().filter_map(|id| self.facts.name_of(&id.hotkey)).map(Into::into).collect();
-                self.facts.window(window).claimed = names;
+                    claims.keys().filter_map(|id| self.record.name_of(&id.hotkey)).map(Into::into).collect();
+                self.record.window(window).claimed = names;
             }
             if head == heights.votes_close {
                 self.decided(&heights).await?;
@@ -258,18 +259,18 @@ impl Live {
     /// What the chain says of a window when votes close.
     async fn decided(&mut self, heights: &Heights) -> anyhow::Result<()> {
         let window = heights.window;
-        let state = self.network.ledger.at(heights.votes_close).await?;
+        let state = self.network.chain_reader.at(heights.votes_close).await?;
         let votes = state.votes(self.network.spec.id(), heights);
-        let decision = self.network.ledger.decide(&self.network.spec, &self.history, window).await?;
+        let decision = self.network.chain_reader.decide(&self.network.spec, &self.history, window).await?;
         self.history.push(&decision)?;
-        let name = |hotkey: &Hotkey| self.facts.name_of(hotkey).map(String::from);
+        let name = |hotkey: &Hotkey| self.record.name_of(hotkey).map(String::from);
         let votes = votes.iter().filter_map(|(id, vote)| Some((name(&id.hotkey)?, vote.state))).collect();
         let accepted = decision
             .accepted
             .as_ref()
             .ok()
             .map(|accepted| accepted.iter().filter_map(|accepted| name(&accepted.id.hotkey)).collect());
-        let seen = self.facts.window(window);
+        let seen = self.record.window(window);
         (seen.votes, seen.accepted, seen.state) = (votes, Some(accepted), decision.state);
         if let Err(null) = &decision.accepted {
             self.screen.say(&format!("window {window}: nothing is applied, {null}"));
@@ -278,7 +279,7 @@ impl Live {
     }
 
     async fn see_pay(&mut self) -> anyhow::Result<()> {
-        let pay = picture::pay(&self.network.ledger, &self.facts, self.head).await?;
+        let pay = payouts::pay(&self.network.chain_reader, &self.record, self.head).await?;
         self.now.incentives = pay.incentives.into_iter().collect();
         self.now.weights = pay.weights.into_iter().collect();
         Ok(())
@@ -289,7 +290,7 @@ impl Live {
         if self.join_at.is_some_and(|height| self.head >= height) {
             self.join_at = None;
             self.screen.say("started: joiner");
-            self.start_parts(|part| part == Part::Joiner)?;
+            self.start_parts(|part| part == Role::Joiner)?;
         }
         Ok(())
     }
@@ -304,7 +305,7 @@ impl Live {
         if let Some(name) = running.get((kill.victim % running.len().max(1) as u64) as usize) {
             self.screen.say(&format!("kill -9 {name} at block {}", self.head));
             self.children.kill_and_restart(name)?;
-            self.facts.kills += 1;
+            self.record.kills += 1;
         }
         Ok(())
     }
@@ -316,13 +317,17 @@ impl Live {
         }
         let since = *self.ended.get_or_insert_with(Instant::now);
         let running = self.children.running();
-        let arrived = self.facts.states.get(&self.facts.after_last());
+        let arrived = self.record.states.get(&self.record.after_last());
         let at_work = |name: &&String| {
             let has_arrived = arrived.is_some_and(|arrived| arrived.contains_key(*name));
-            let part =
-                self.facts.players.iter().find(|(p, _)| p.name == **name).map(|(player, _)| player.part);
+            let part = self
+                .record
+                .participants
+                .iter()
+                .find(|(p, _)| p.name == **name)
+                .map(|(participant, _)| participant.part);
             match part {
-                Some(Part::Validator) => !(has_arrived && self.told.weighed.contains(*name)),
+                Some(Role::Validator) => !(has_arrived && self.progress.weighed.contains(*name)),
                 Some(part) => part.is_honest_miner() && !has_arrived,
                 None => false,
             }
@@ -334,11 +339,11 @@ impl Live {
     fn say_windows(&mut self) {
         let window = Window(self.next_line);
         let (Some(before), Some(after)) =
-            (self.facts.heldout(window), self.facts.heldout(Window(window.0 + 1)))
+            (self.record.heldout(window), self.record.heldout(Window(window.0 + 1)))
         else {
             return;
         };
-        let Some(seen) = self.facts.windows.get(&window).filter(|seen| seen.accepted.is_some()) else {
+        let Some(seen) = self.record.windows.get(&window).filter(|seen| seen.accepted.is_some()) else {
             return;
         };
         self.next_line += 1;
@@ -357,7 +362,7 @@ impl Live {
     pub(super) fn draw(&mut self) {
         self.drawn = Instant::now();
         (self.now.head, self.now.elapsed) = (self.head, self.started.elapsed());
-        self.screen.draw(&table(&self.facts, &self.now));
+        self.screen.draw(&table(&self.record, &self.now));
     }
 }
 

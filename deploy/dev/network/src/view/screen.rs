@@ -17,14 +17,15 @@ impl Size {
 
     /// That of the terminal on standard output now: people change it while a run goes on.
     fn of_stdout() -> Self {
-        let told = terminal_size::terminal_size();
-        told.map_or(Self::USUAL, |(width, height)| Self { columns: width.0.into(), rows: height.0.into() })
+        let progress = terminal_size::terminal_size();
+        progress
+            .map_or(Self::USUAL, |(width, height)| Self { columns: width.0.into(), rows: height.0.into() })
     }
 }
 
 /// A terminal, on which the table is redrawn in place, or anything else, to which plain lines are written.
 ///
-/// Whoever closes the pipe early has had enough; the run goes on without a picture.
+/// Whoever closes the pipe early has had enough; the run goes on without a payouts.
 pub struct Screen<W> {
     to: W,
     /// Lines of the table that stand on the terminal now.

@@ -1,8 +1,8 @@
 //! The table, as text. Nothing here reads a clock or writes anywhere.
 
 use crate::{
-    cast::Part,
-    facts::{Facts, Rating, median},
+    roster::Role,
+    run_record::{Rating, RunRecord, median},
 };
 use base::{Height, Window};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Characters of a full bar.
 const BAR: usize = 20;
 
-/// What of the present is not among the facts.
+/// What of the present is not among the record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Now {
     /// The newest block.
@@ -29,12 +29,15 @@ pub struct Now {
 
 /// The whole table, line by line.
 #[must_use]
-pub fn table(facts: &Facts, now: &Now) -> Vec<String> {
-    let mut lines = vec![heading(facts, now), String::new()];
+pub fn table(record: &RunRecord, now: &Now) -> Vec<String> {
+    let mut lines = vec![heading(record, now), String::new()];
     lines.push(style(now, DIM, "window   held-out loss                claims votes accepted  state"));
-    let first = facts.heldout(Window(0));
+    let first = record.heldout(Window(0));
     lines.extend(
-        facts.run().filter(|window| facts.windows.contains_key(window)).map(|w| window_line(facts, w, first)),
+        record
+            .run()
+            .filter(|window| record.windows.contains_key(window))
+            .map(|w| window_line(record, w, first)),
     );
     lines.push(String::new());
     lines.push(style(
@@ -42,11 +45,13 @@ pub fn table(facts: &Facts, now: &Now) -> Vec<String> {
         DIM,
         "miner          uid  rating                      proof  credit  weight  incentive",
     ));
-    let most = strongest(facts);
-    lines.extend(facts.players.iter().filter(|(player, _)| player.part.mines()).map(|(player, _)| {
-        let line = miner_line(facts, now, &player.name, player.uid.0, most);
-        if matches!(player.part, Part::Adversary(_)) { style(now, RED, &line) } else { line }
-    }));
+    let most = strongest(record);
+    lines.extend(record.participants.iter().filter(|(participant, _)| participant.part.mines()).map(
+        |(participant, _)| {
+            let line = miner_line(record, now, &participant.name, participant.uid.0, most);
+            if matches!(participant.part, Role::Adversary(_)) { style(now, RED, &line) } else { line }
+        },
+    ));
     lines
 }
 
@@ -58,10 +63,10 @@ fn style(now: &Now, code: &str, text: &str) -> String {
     if now.styled { format!("{code}{text}\x1b[0m") } else { text.to_owned() }
 }
 
-fn heading(facts: &Facts, now: &Now) -> String {
+fn heading(record: &RunRecord, now: &Now) -> String {
     let seconds = now.elapsed.as_secs();
     let title = style(now, BOLD, "muster devnet");
-    let windows = facts.count;
+    let windows = record.count;
     format!(
         "{title}  {}:{:02}  block {}  {windows} windows  {}",
         seconds / 60,
@@ -71,11 +76,11 @@ fn heading(facts: &Facts, now: &Now) -> String {
     )
 }
 
-fn window_line(facts: &Facts, window: Window, first: Option<f64>) -> String {
-    let seen = &facts.windows[&window];
-    let miners = facts.names(|player| player.part.mines()).count();
-    let validators = facts.names(|player| player.part == Part::Validator).count();
-    let after = facts.heldout(Window(window.0 + 1));
+fn window_line(record: &RunRecord, window: Window, first: Option<f64>) -> String {
+    let seen = &record.windows[&window];
+    let miners = record.names(|participant| participant.part.mines()).count();
+    let validators = record.names(|participant| participant.part == Role::Validator).count();
+    let after = record.heldout(Window(window.0 + 1));
     let loss = match (after, first) {
         (Some(loss), Some(first)) => format!("{loss:>6.3} {}", bar(loss / first)),
         _ => format!("{:>6} {}", "·", bar(0.0)),
@@ -94,10 +99,10 @@ fn window_line(facts: &Facts, window: Window, first: Option<f64>) -> String {
     )
 }
 
-fn miner_line(facts: &Facts, now: &Now, name: &str, uid: u16, most: f64) -> String {
+fn miner_line(record: &RunRecord, now: &Now, name: &str, uid: u16, most: f64) -> String {
     let of =
         |values: &[(String, f64)]| values.iter().find(|(named, _)| named == name).map_or(0.0, |(_, v)| *v);
-    let rated = rating(facts, name);
+    let rated = rating(record, name);
     let (rating, factors) = match rated {
         Some(rated) => {
             let length = if most > 0.0 { rated.rating.max(0.0) / most } else { 0.0 };
@@ -114,8 +119,8 @@ fn miner_line(facts: &Facts, now: &Now, name: &str, uid: u16, most: f64) -> Stri
 }
 
 /// The newest rating of a miner: the median over the validators that have one, by rating.
-fn rating(facts: &Facts, miner: &str) -> Option<Rating> {
-    let newest = facts.windows.values().rev().find_map(|seen| {
+fn rating(record: &RunRecord, miner: &str) -> Option<Rating> {
+    let newest = record.windows.values().rev().find_map(|seen| {
         let rated: Vec<Rating> =
             seen.ratings.values().filter_map(|rated| rated.get(miner).copied()).collect();
         (!rated.is_empty()).then_some(rated)
@@ -127,9 +132,9 @@ fn rating(facts: &Facts, miner: &str) -> Option<Rating> {
     })
 }
 
-fn strongest(facts: &Facts) -> f64 {
-    let miners = facts.names(|player| player.part.mines());
-    miners.filter_map(|name| rating(facts, name)).map(|rated| rated.rating).fold(0.0, f64::max)
+fn strongest(record: &RunRecord) -> f64 {
+    let miners = record.names(|participant| participant.part.mines());
+    miners.filter_map(|name| rating(record, name)).map(|rated| rated.rating).fold(0.0, f64::max)
 }
 
 /// A bar for a share from 0 to 1, in eighths of a character.
@@ -148,21 +153,21 @@ fn bar(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cast::{Kind, Player};
+    use crate::roster::{Kind, Participant};
     use base::{Hotkey, Uid, digest::State};
 
-    fn facts() -> Facts {
+    fn record() -> RunRecord {
         let parts = [
-            ("validator-0", Part::Validator),
-            ("miner-0", Part::Miner),
-            ("noise-0", Part::Adversary(Kind::Noise)),
+            ("validator-0", Role::Validator),
+            ("miner-0", Role::Miner),
+            ("noise-0", Role::Adversary(Kind::Noise)),
         ];
-        let players = parts.into_iter().zip(1..).map(|((name, part), uid)| {
-            (Player { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
+        let participants = parts.into_iter().zip(1..).map(|((name, part), uid)| {
+            (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
         });
-        let mut facts = Facts { players: players.collect(), count: 3, ..Facts::default() };
-        facts.window(Window(0)).heldout.insert("validator-0".into(), 8.0);
-        let first = facts.window(Window(0));
+        let mut record = RunRecord { participants: participants.collect(), count: 3, ..RunRecord::default() };
+        record.window(Window(0)).heldout.insert("validator-0".into(), 8.0);
+        let first = record.window(Window(0));
         first.claimed = ["miner-0".to_owned(), "noise-0".to_owned()].into();
         first.votes.insert("validator-0".into(), State([0xab; 32]));
         first.accepted = Some(Some(["miner-0".to_owned()].into()));
@@ -173,8 +178,8 @@ mod tests {
         ];
         let rated = rated.map(|(name, rating)| (name.to_owned(), rating));
         first.ratings.insert("validator-0".into(), rated.into());
-        facts.window(Window(1)).heldout.insert("validator-0".into(), 6.0);
-        facts
+        record.window(Window(1)).heldout.insert("validator-0".into(), 6.0);
+        record
     }
 
     /// How it looks; change this by hand when the look changes.
@@ -198,7 +203,7 @@ window   held-out loss                claims votes accepted  state
 miner          uid  rating                      proof  credit  weight  incentive
 miner-0          2   12.50 ████████████████████  0.75    1.00  100.0%      99.5%
 noise-0          3   -3.00                       0.00    0.56    0.0%       0.0%";
-        assert_eq!(table(&facts(), &now).join("\n"), expected);
+        assert_eq!(table(&record(), &now).join("\n"), expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether standings, scores and weights come out of the measurements, log by log.
 
-use super::LogBook;
+use super::ValidatorLogs;
 use crate::{audit::Run, report::Verdict};
 use base::Window;
 use scoring::{
@@ -10,11 +10,11 @@ use scoring::{
 use std::collections::BTreeMap;
 
 /// What comes out of each log.
-pub(super) fn check(run: &Run, book: &LogBook) -> BTreeMap<Window, Verdict> {
+pub(super) fn check(run: &Run, logs: &ValidatorLogs) -> BTreeMap<Window, Verdict> {
     let begin = || Replay::new(run.spec.scoring);
     let mut replay = begin();
     let mut verdicts = BTreeMap::new();
-    for log in book.logs() {
+    for log in logs.logs() {
         let mut result = replay.next(log);
         if let Err(ReplayError::Gap { .. }) = result {
             // A log between them is not to be had, which is found elsewhere: this one may stand on its own feet.

@@ -1,26 +1,26 @@
 //! Copying what others are about to send. That takes submissions that can be read before claims are closed: sealed ones
 //! cannot.
 
-use crate::craft::sent;
+use crate::strategy::sent;
 use base::Window;
 use bytes::Bytes;
 use codec::submission::Submission;
-use miner::{Made, MinerError};
+use miner::{MinerError, PreparedUpdate};
 use node::Node;
 use std::collections::BTreeMap;
 use telemetry::target;
 
 /// Another miner's update, under the own name.
-pub(crate) async fn one(node: &Node, window: Window) -> Result<Made, MinerError> {
+pub(crate) async fn one(node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
     mean(node, window, 1).await
 }
 
 /// The mean of two others' updates, which is none of them.
-pub(crate) async fn mixture(node: &Node, window: Window) -> Result<Made, MinerError> {
+pub(crate) async fn mixture(node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
     mean(node, window, 2).await
 }
 
-async fn mean(node: &Node, window: Window, count: usize) -> Result<Made, MinerError> {
+async fn mean(node: &Node, window: Window, count: usize) -> Result<PreparedUpdate, MinerError> {
     let found = look_around(node, window, count).await?;
     if found.len() < count {
         return Err(MinerError::NothingToSend(window));
@@ -41,7 +41,7 @@ async fn look_around(
     let closes = node.run.clock.heights(window).map_err(node::NodeError::from)?.claims_close;
     loop {
         let height = node.height();
-        let state = node.ask(async || node.ledger.at(height).await).await?;
+        let state = node.ask(async || node.chain_reader.at(height).await).await?;
         let claims = state.claims(node.run.id, window);
         let mut found = BTreeMap::new();
         for (miner, claim) in claims.iter().filter(|(miner, _)| **miner != node.id) {

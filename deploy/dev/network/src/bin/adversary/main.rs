@@ -1,16 +1,16 @@
-//! A miner that is not honest: everything but the making of updates and the time of claims is the real miner's.
+//! A miner that is not sparse_loco: everything but the making of updates and the time of claims is the real miner's.
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod copy;
-mod craft;
+mod strategy;
 
 use base::Exit;
 use clap::Parser;
-use craft::Adversary;
-use devnet::cast::Kind;
+use devnet::roster::Kind;
 use miner::folder;
-use node::{Config, ConfigFlags, Role};
+use node::{Config, ConfigFlags, NodeRole};
 use std::{fmt::Display, process::ExitCode};
+use strategy::Adversary;
 use telemetry::Shutdown;
 
 /// Mines dishonestly on a development network, to see that it does not pay.
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn run(kind: Kind, flags: &ConfigFlags) -> Exit {
-    let config = match Config::load(Role::Miner, flags) {
+    let config = match Config::load(NodeRole::Miner, flags) {
         Ok(config) => config,
         Err(error) => return fail(Exit::Usage, error),
     };

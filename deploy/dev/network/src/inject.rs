@@ -1,6 +1,6 @@
 //! Carries faults out, from outside: with files in the buckets' folder, and with keys that a dishonest owner would have.
 
-use crate::{cast::Part, facts::Facts, faults::Fault, network::Network, pool, wallets::signer};
+use crate::{faults::Fault, network::Network, pool, roster::Role, run_record::RunRecord, wallets::signer};
 use anyhow::{Context, ensure};
 use base::{Height, Hotkey, Window, digest::State};
 use chain::wallet::KeyPair;
@@ -19,29 +19,29 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A validator's vote on this window is replaced where a fault asks for it: the one in the middle of the run.
-pub(crate) fn window(facts: &Facts) -> Window {
-    Window(u64::from(facts.count) / 2)
+pub(crate) fn window(record: &RunRecord) -> Window {
+    Window(u64::from(record.count) / 2)
 }
 
 /// Before the last block in which a vote counts: writes what a dishonest validator would write over its own vote.
 pub(crate) async fn with_vote(
     network: &Network,
-    facts: &Facts,
+    record: &RunRecord,
     fault: Fault,
     vote: Option<Vote>,
 ) -> anyhow::Result<String> {
-    let (name, key) = validator(network, facts)?;
+    let (name, key) = validator(network, record)?;
     let vote = vote.with_context(|| format!("{name} has not voted, so that its vote cannot be replaced"))?;
     let record = match fault {
         Fault::WrongState => Some(Record::Vote(Vote { state: State([0xfa; 32]), ..vote })),
         _ => None,
     };
-    let netuid = network.ledger.netuid();
-    let head = network.ledger.finalized().await?;
+    let netuid = network.chain_reader.netuid();
+    let head = network.chain_reader.finalized().await?;
     let bucket =
-        network.ledger.at(head).await?.bucket(&key.hotkey()).context("the validator has no bucket")?;
+        network.chain_reader.at(head).await?.bucket(&key.hotkey()).context("the validator has no bucket")?;
     let fields = Announcement { bucket, record }.fields()?;
-    let (client, signed) = (network.ledger.client().clone(), key.clone());
+    let (client, signed) = (network.chain_reader.client().clone(), key.clone());
     // It returns once the transaction is in a block; the caller seals that after this function.
     let sent = tokio::spawn(async move { client.set_commitment(netuid, fields, &signed).await });
     let deadline = Instant::now() + PATIENCE;
@@ -68,20 +68,20 @@ async fn waits(network: &Network, signer: Hotkey, record: Option<Record>) -> any
 /// After the run: flips bits in files, or sets other weights.
 pub(crate) async fn after_run(
     network: &Network,
-    facts: &Facts,
+    record: &RunRecord,
     fault: Fault,
 ) -> anyhow::Result<Option<String>> {
     match fault {
-        Fault::FlipBit => flip_submission(network, facts).await.map(Some),
-        Fault::EditLog => edit_log(network, facts).map(Some),
-        Fault::WrongWeights => wrong_weights(network, facts).await.map(Some),
+        Fault::FlipBit => flip_submission(network, record).await.map(Some),
+        Fault::EditLog => edit_log(network, record).map(Some),
+        Fault::WrongWeights => wrong_weights(network, record).await.map(Some),
         Fault::SkipVote | Fault::WrongState => Ok(None),
     }
 }
 
-async fn flip_submission(network: &Network, facts: &Facts) -> anyhow::Result<String> {
+async fn flip_submission(network: &Network, record: &RunRecord) -> anyhow::Result<String> {
     let run = network.spec.id();
-    let accepted = facts.windows.iter().rev().find_map(|(window, seen)| {
+    let accepted = record.windows.iter().rev().find_map(|(window, seen)| {
         let names = seen.accepted.as_ref()?.as_ref()?;
         Some((*window, names.first()?.clone()))
     });
@@ -91,10 +91,12 @@ async fn flip_submission(network: &Network, facts: &Facts) -> anyhow::Result<Str
     Ok(format!("fault: a bit of {name}'s submission for window {window} is flipped in its bucket"))
 }
 
-fn edit_log(network: &Network, facts: &Facts) -> anyhow::Result<String> {
-    let window = window(facts);
-    let name =
-        facts.names(|player| player.part == Part::Validator).next().context("there is no validator")?;
+fn edit_log(network: &Network, record: &RunRecord) -> anyhow::Result<String> {
+    let window = window(record);
+    let name = record
+        .names(|participant| participant.part == Role::Validator)
+        .next()
+        .context("there is no validator")?;
     flip(&stored(network, name, &bucket_layout::score_log(network.spec.id(), window))?)?;
     Ok(format!("fault: a byte of {name}'s score log of window {window} is changed"))
 }
@@ -117,15 +119,15 @@ fn flip(path: &Path) -> anyhow::Result<()> {
     Ok(fs::write(path, bytes)?)
 }
 
-async fn wrong_weights(network: &Network, facts: &Facts) -> anyhow::Result<String> {
-    let (name, key) = validator(network, facts)?;
-    let (netuid, client) = (network.ledger.netuid(), network.ledger.client().clone());
+async fn wrong_weights(network: &Network, record: &RunRecord) -> anyhow::Result<String> {
+    let (name, key) = validator(network, record)?;
+    let (netuid, client) = (network.chain_reader.netuid(), network.chain_reader.client().clone());
     let next = client.next_weights(netuid, &key.hotkey()).await?;
     let chain = network.chain.handle();
     while Height(chain.status().await?.node.height.into()).next() < next {
         chain.fast_forward(1).await?;
     }
-    let owner = facts.players.first().context("there is nobody")?.0.uid;
+    let owner = record.participants.first().context("there is nobody")?.0.uid;
     let set = tokio::spawn(async move { client.set_weights(netuid, &[(owner, u16::MAX)], 0, &key).await });
     while !set.is_finished() {
         if chain.status().await?.node.ready > 0 {
@@ -138,8 +140,10 @@ async fn wrong_weights(network: &Network, facts: &Facts) -> anyhow::Result<Strin
 }
 
 /// The validator with the least stake, so that the others are a majority.
-pub(crate) fn validator(network: &Network, facts: &Facts) -> anyhow::Result<(String, KeyPair)> {
-    let name =
-        facts.names(|player| player.part == Part::Validator).last().context("there is no validator")?;
+pub(crate) fn validator(network: &Network, record: &RunRecord) -> anyhow::Result<(String, KeyPair)> {
+    let name = record
+        .names(|participant| participant.part == Role::Validator)
+        .last()
+        .context("there is no validator")?;
     Ok((name.to_owned(), signer(&network.folder.wallets(), name)?))
 }

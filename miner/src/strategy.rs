@@ -1,11 +1,11 @@
 //! What an update is made of: the part of a miner in which an honest one and others differ.
 
-use crate::{MinerError, Parcel, round::ClaimTime};
+use crate::{MinerError, Upload, round::ClaimTime};
 use base::Window;
 use node::Node;
 
 /// Makes the updates of a miner. Everything else (when, where to, what then) is the same for all: [`run`](crate::run).
-pub trait Craft {
+pub trait Strategy {
     /// Makes what is sent for a window; the model holds the shared state at its start and must hold it again when this
     /// is done.
     ///
@@ -13,7 +13,11 @@ pub trait Craft {
     ///
     /// # Errors
     /// Some lose only the window ([`MinerError::skips_window`]), others end the miner.
-    fn make(&mut self, node: &Node, window: Window) -> impl Future<Output = Result<Made, MinerError>>;
+    fn make(
+        &mut self,
+        node: &Node,
+        window: Window,
+    ) -> impl Future<Output = Result<PreparedUpdate, MinerError>>;
 
     /// Told before each window, and after a restart: all windows before [`Node::window`] are decided. Says how many of
     /// its own submissions were accepted in them.
@@ -45,9 +49,9 @@ pub trait Craft {
 
 /// What was made for a window.
 #[derive(Clone, Debug)]
-pub struct Made {
+pub struct PreparedUpdate {
     /// What is uploaded, claimed and revealed.
-    pub parcel: Parcel,
+    pub upload: Upload,
     /// What the training was like, if there was any.
     pub trained: Option<Training>,
     /// Seconds that compressing and encoding took.

@@ -23,7 +23,7 @@ const HASHES: usize = 4096;
 
 /// The chain as all nodes of a subnet read it. Clones share one cache.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct ChainReader {
     client: Client,
     netuid: Netuid,
     memory: Arc<Mutex<Memory>>,
@@ -64,8 +64,8 @@ impl WindowEvidence {
     }
 }
 
-impl Ledger {
-    /// Creates a ledger for a subnet.
+impl ChainReader {
+    /// Creates a chain reader for a subnet.
     #[must_use]
     pub fn new(client: Client, netuid: Netuid) -> Self {
         Self { client, netuid, memory: Arc::default() }

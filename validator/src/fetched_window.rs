@@ -1,7 +1,7 @@
 //! One window, as a validator sees it: what was claimed, what of it is a submission, who is voted for, and what becomes of
 //! each miner.
 
-use crate::{ValidatorError, gauntlet::Field};
+use crate::{ValidatorError, gauntlet::CandidateSet};
 use base::{NeuronId, Uid, Window, digest::ObjectHash};
 use bytes::Bytes;
 use chain::Hyperparameters;
@@ -30,7 +30,7 @@ const AT_ONCE: usize = 8;
 
 /// What was claimed for a window, and what was found under it.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct FetchedWindow {
     /// The window's heights.
     pub heights: Heights,
     /// The chain at `D_w`.
@@ -40,16 +40,16 @@ pub struct Gathered {
     /// All claims.
     pub claims: BTreeMap<NeuronId, Claim>,
     /// The valid submissions.
-    pub field: Arc<Field>,
+    pub candidate_set: Arc<CandidateSet>,
     /// Why the others are none.
-    pub troubles: BTreeMap<NeuronId, Trouble>,
+    pub failures: BTreeMap<NeuronId, FetchFailure>,
     /// How long fetching and checking took.
     pub seconds: f64,
 }
 
 /// Why a claim could not be followed up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct FetchFailure {
     /// What is wrong.
     pub why: String,
     /// The miner's fault; none, if it is this validator that could not do it.
@@ -76,12 +76,12 @@ pub struct Measured {
 ///
 /// # Errors
 /// The chain does not tell, or the node is being stopped.
-pub async fn gather(node: &Node, window: Window) -> Result<Gathered, ValidatorError> {
+pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, ValidatorError> {
     let started = Instant::now();
     let run = &node.run;
     let heights = run.clock.heights(window)?;
-    let incentives = node.ask(async || node.ledger.at(heights.incentives).await).await?;
-    let closed = node.ask(async || node.ledger.at(heights.claims_close).await).await?;
+    let incentives = node.ask(async || node.chain_reader.at(heights.incentives).await).await?;
+    let closed = node.ask(async || node.chain_reader.at(heights.claims_close).await).await?;
     let candidates =
         candidates(run.id, &run.spec.acceptance, &heights, &incentives.snapshot, &closed.snapshot)?;
     let claims = closed.claims(run.id, window);
@@ -93,13 +93,13 @@ pub async fn gather(node: &Node, window: Window) -> Result<Gathered, ValidatorEr
     let fetched = stream::iter(order).map(|miner| fetch(node, &closed, miner, &claims[&miner]));
     let fetched: Vec<_> = node.unless_stopped(fetched.buffer_unordered(AT_ONCE).collect()).await?;
     let opened = open(node, &heights, &closed, fetched).await?;
-    let (submissions, troubles) = sort_out(opened);
+    let (submissions, failures) = sort_out(opened);
 
     let medians = node.progress.medians.clone();
-    let field = tokio::task::spawn_blocking(move || Field::new(submissions, medians.as_ref()));
-    let field = Arc::new(field.await.map_err(|_| ValidatorError::Stopped)??);
+    let candidate_set = tokio::task::spawn_blocking(move || CandidateSet::new(submissions, medians.as_ref()));
+    let candidate_set = Arc::new(candidate_set.await.map_err(|_| ValidatorError::Stopped)??);
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Gathered { heights, closed, candidates, claims, field, troubles, seconds })
+    Ok(FetchedWindow { heights, closed, candidates, claims, candidate_set, failures, seconds })
 }
 
 /// What came of following up the claim of a miner.
@@ -159,25 +159,25 @@ async fn try_key(
     }
 }
 
-/// Parts the submissions from the troubles. Where no bucket answers at all, it is this validator that is cut off.
+/// Parts the submissions from the failures. Where no bucket answers at all, it is this validator that is cut off.
 fn sort_out(
     fetched: Vec<FollowedUp<Submission<Bytes>>>,
-) -> (BTreeMap<NeuronId, Submission<Bytes>>, BTreeMap<NeuronId, Trouble>) {
+) -> (BTreeMap<NeuronId, Submission<Bytes>>, BTreeMap<NeuronId, FetchFailure>) {
     let cut_off = fetched.iter().all(|(_, got)| got.as_ref().is_err_and(FetchError::is_unreachable));
-    let (mut submissions, mut troubles) = (BTreeMap::new(), BTreeMap::new());
+    let (mut submissions, mut failures) = (BTreeMap::new(), BTreeMap::new());
     for (miner, got) in fetched {
         match got {
             Ok(submission) => drop(submissions.insert(miner, submission)),
             Err(error) => {
                 let fault = error.fault().filter(|_| !cut_off);
-                drop(troubles.insert(miner, Trouble { why: error.to_string(), fault }));
+                drop(failures.insert(miner, FetchFailure { why: error.to_string(), fault }));
             }
         }
     }
-    (submissions, troubles)
+    (submissions, failures)
 }
 
-impl Gathered {
+impl FetchedWindow {
     /// The bits of a vote for these miners.
     #[must_use]
     pub fn bits(&self, good: &BTreeSet<NeuronId>) -> Bits {
@@ -189,12 +189,12 @@ impl Gathered {
     #[must_use]
     pub fn possession(&self, holder: base::Hotkey, good: &BTreeSet<NeuronId>) -> Possession {
         let voted = self.candidates.iter().filter(|candidate| good.contains(&candidate.id));
-        Possession::of(holder, voted.filter_map(|c| self.field.get(&c.id)).map(Submission::bytes))
+        Possession::of(holder, voted.filter_map(|c| self.candidate_set.get(&c.id)).map(Submission::bytes))
     }
 
     /// Those whose submissions this validator could not get, by no fault of theirs.
     pub fn cut_off(&self) -> impl Iterator<Item = NeuronId> {
-        self.troubles.iter().filter(|(_, trouble)| trouble.fault.is_none()).map(|(&miner, _)| miner)
+        self.failures.iter().filter(|(_, failure)| failure.fault.is_none()).map(|(&miner, _)| miner)
     }
 
     /// What became of each claimant and of each rated miner; `last` is the log before.
@@ -221,11 +221,11 @@ impl Gathered {
     }
 
     fn outcome(&self, miner: NeuronId, measured: &Measured) -> Outcome {
-        let fault = self.troubles.get(&miner).and_then(|trouble| trouble.fault);
+        let fault = self.failures.get(&miner).and_then(|failure| failure.fault);
         match (measured.evaluations.get(&miner), fault) {
             (Some(evaluation), _) => Outcome::Evaluated(*evaluation),
             (None, Some(fault)) => Outcome::Failed(fault),
-            (None, None) => Outcome::Cut,
+            (None, None) => Outcome::Skipped,
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) enum Entry {
 /// The logs of one validator: of the windows that are asked for, of those before them that it takes to replay them, and
 /// of the next after them.
 #[derive(Debug)]
-pub(in crate::audit) struct LogBook {
+pub(in crate::audit) struct ValidatorLogs {
     validator: NeuronId,
     entries: BTreeMap<Window, Entry>,
 }
@@ -41,10 +41,10 @@ struct Reading<'a> {
     run: &'a Run,
     sources: &'a Sources,
     state: &'a BlockState,
-    book: LogBook,
+    logs: ValidatorLogs,
 }
 
-impl LogBook {
+impl ValidatorLogs {
     /// Reads the logs of these windows, and what it takes to judge them. Windows from `decided` on have not been decided:
     /// there are no logs of them.
     pub(in crate::audit) async fn read(
@@ -54,14 +54,14 @@ impl LogBook {
         state: &Arc<BlockState>,
         (windows, decided): (Range<u64>, u64),
     ) -> Self {
-        let book = Self { validator, entries: BTreeMap::new() };
-        let mut reading = Reading { run, sources, state: sources.of(&validator, state), book };
+        let logs = Self { validator, entries: BTreeMap::new() };
+        let mut reading = Reading { run, sources, state: sources.of(&validator, state), logs };
         for window in windows.clone() {
             reading.fetch(Window(window)).await;
         }
         reading.on(windows.end..decided.min(windows.end.saturating_add(SEARCH))).await;
         reading.back(windows.start).await;
-        reading.book
+        reading.logs
     }
 
     pub(in crate::audit) fn validator(&self) -> NeuronId {
@@ -74,7 +74,7 @@ impl LogBook {
     }
 
     /// The first window from `first` to `last` whose log is not to be had, and why.
-    pub(in crate::audit) fn trouble(&self, first: Window, last: Window) -> Option<(Window, String)> {
+    pub(in crate::audit) fn unreadable(&self, first: Window, last: Window) -> Option<(Window, String)> {
         self.entries.range(first..=last).find_map(|(&window, entry)| match entry {
             Entry::Log(_) => None,
             Entry::Other(error) => Some((window, error.to_string())),
@@ -196,7 +196,7 @@ impl Reading<'_> {
     }
 
     async fn fetch(&mut self, window: Window) -> &Entry {
-        let validator = self.book.validator;
+        let validator = self.logs.validator;
         let fetched = self.sources.fetcher.score_log(self.state, &validator, &self.run.hash, window).await;
         let entry = match fetched {
             Ok(log) => Entry::Log(Box::new(log)),
@@ -204,7 +204,7 @@ impl Reading<'_> {
             Err(error) if is_absent(&error) => Entry::Absent(error.to_string()),
             Err(error) => Entry::Unread(error.to_string()),
         };
-        self.book.entries.entry(window).insert_entry(entry).into_mut()
+        self.logs.entries.entry(window).insert_entry(entry).into_mut()
     }
 }
 

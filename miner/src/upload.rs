@@ -6,15 +6,15 @@ use bytes::Bytes;
 use codec::{
     sparse::SparseTensor,
     submission::{
-        Expected, Header, KEY_BYTES, KeyObject, Layout, SealKey, Sealed, Submission, SubmissionError, encode,
-        encode_sealed,
+        Expected, Header, KEY_BYTES, KeyObject, SealKey, Sealed, Submission, SubmissionError,
+        SubmissionLayout, encode, encode_sealed,
     },
 };
 use std::sync::Arc;
 
 /// What is uploaded and claimed, and what is published when claims are closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
+pub struct Upload {
     /// The hash that is claimed.
     pub hash: ObjectHash,
     /// The object.
@@ -23,13 +23,13 @@ pub struct Parcel {
     pub key: Option<[u8; KEY_BYTES]>,
 }
 
-impl Parcel {
+impl Upload {
     /// Writes and signs a submission, and seals it with a key of its own where that is expected.
     ///
     /// # Errors
     /// The tensors are not those of the run, or the system gives no randomness.
     pub fn pack(
-        layout: &Arc<Layout>,
+        layout: &Arc<SubmissionLayout>,
         expected: &Expected,
         samples: u64,
         tensors: &[SparseTensor],
@@ -64,7 +64,7 @@ impl Parcel {
     /// They would refuse it.
     pub fn open(
         &self,
-        layout: &Arc<Layout>,
+        layout: &Arc<SubmissionLayout>,
         expected: &Expected,
     ) -> Result<Submission<Bytes>, SubmissionError> {
         match &self.key {
@@ -110,20 +110,20 @@ mod tests {
     use base::{
         Height, NeuronId, Window,
         digest::{RunHash, State},
-        tensor::Role,
+        tensor::TensorRole,
         tensor::TensorSpec,
     };
     use codec::sparse::compress;
     use protocol::run_spec::RunFile;
 
-    fn layout() -> Arc<Layout> {
+    fn layout() -> Arc<SubmissionLayout> {
         let spec = RunFile::parse(include_str!("../../deploy/runs/tiny.toml")).unwrap().sparse;
-        let tensor = TensorSpec { name: "a".to_owned(), shape: vec![64, 128], role: Role::Matrix };
-        Arc::new(Layout::new(&[tensor], &spec).unwrap())
+        let tensor = TensorSpec { name: "a".to_owned(), shape: vec![64, 128], role: TensorRole::Matrix };
+        Arc::new(SubmissionLayout::new(&[tensor], &spec).unwrap())
     }
 
-    /// A parcel of the development key, and what others expect of it.
-    fn packed(sealed: bool) -> (Parcel, Expected) {
+    /// A upload of the development key, and what others expect of it.
+    fn packed(sealed: bool) -> (Upload, Expected) {
         let key = exchange::signing_key(&chain::wallet::KeyPair::development("//Alice").unwrap());
         let expected = Expected {
             run: RunHash([1; 32]),
@@ -138,17 +138,17 @@ mod tests {
         let tensor = &layout.tensors()[0];
         let values: Vec<f32> = (0..8192).map(|at| ((at * 37 % 101) as f32 - 50.0) * 1e-3).collect();
         let sent = compress(&values, tensor.geometry(), layout.spec()).unwrap();
-        (Parcel::pack(&layout, &expected, 1, &[sent], &key).unwrap(), expected)
+        (Upload::pack(&layout, &expected, 1, &[sent], &key).unwrap(), expected)
     }
 
     #[test]
     fn what_is_packed_is_what_others_open_before_and_after_a_restart() {
         for sealed in [false, true] {
-            let (parcel, expected) = packed(sealed);
-            assert_eq!(parcel.key.is_some(), sealed);
-            let opened = parcel.open(&layout(), &expected).unwrap();
-            assert_eq!((opened.hash(), Parcel::of(&opened)), (parcel.hash, parcel.clone()));
-            assert_eq!(Parcel::from_file(parcel.to_file(), sealed), Some(parcel));
+            let (upload, expected) = packed(sealed);
+            assert_eq!(upload.key.is_some(), sealed);
+            let opened = upload.open(&layout(), &expected).unwrap();
+            assert_eq!((opened.hash(), Upload::of(&opened)), (upload.hash, upload.clone()));
+            assert_eq!(Upload::from_file(upload.to_file(), sealed), Some(upload));
         }
     }
 
@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_off_is_no_parcel() {
-        let (parcel, expected) = packed(true);
-        assert_eq!(Parcel::from_file(vec![0; KEY_BYTES - 1], true), None);
-        let mut cut = parcel.to_file();
+        let (upload, expected) = packed(true);
+        assert_eq!(Upload::from_file(vec![0; KEY_BYTES - 1], true), None);
+        let mut cut = upload.to_file();
         cut.pop();
-        assert!(Parcel::from_file(cut, true).unwrap().open(&layout(), &expected).is_err());
+        assert!(Upload::from_file(cut, true).unwrap().open(&layout(), &expected).is_err());
     }
 }

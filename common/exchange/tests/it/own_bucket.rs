@@ -10,24 +10,24 @@ const NAME: &str = "val-a";
 #[tokio::test]
 async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
     let buckets = Buckets::start().await;
-    let outbox = buckets.outbox(NAME);
+    let own_bucket = buckets.own_bucket(NAME);
     let folder = tempfile::tempdir().unwrap();
     for window in (0..4).map(Window) {
-        outbox.put_submission(window, &ObjectHash([1; 32]), vec![1].into()).await.unwrap();
-        outbox.put_key(window, &ObjectHash([1; 32]), &[3; KEY_BYTES]).await.unwrap();
-        outbox.put_score_log(window, vec![2].into()).await.unwrap();
+        own_bucket.put_submission(window, &ObjectHash([1; 32]), vec![1].into()).await.unwrap();
+        own_bucket.put_key(window, &ObjectHash([1; 32]), &[3; KEY_BYTES]).await.unwrap();
+        own_bucket.put_score_log(window, vec![2].into()).await.unwrap();
         let record = WindowRecord { window, accepted: vec![], voters: vec![] };
-        outbox.put_record(&record).await.unwrap();
+        own_bucket.put_record(&record).await.unwrap();
     }
     for window in [0, 2] {
         let (at, manifest) = save(folder.path(), window);
-        outbox.put_checkpoint(&at, &manifest).await.unwrap();
+        own_bucket.put_checkpoint(&at, &manifest).await.unwrap();
     }
     let (id, files) = (RUN.id(), 5);
     assert_eq!(buckets.keys(NAME, &bucket_layout::checkpoints(id)).await.len(), 2 * files + 1);
 
-    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 4 + files);
-    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 0);
+    assert_eq!(own_bucket.delete_before(Window(2)).await.unwrap(), 4 + files);
+    assert_eq!(own_bucket.delete_before(Window(2)).await.unwrap(), 0);
     let left = buckets.keys(NAME, &bucket_layout::submissions(id)).await;
     assert_eq!(left, [2, 3].map(|w| bucket_layout::submission(id, Window(w), &ObjectHash([1; 32]))));
     assert_eq!(buckets.keys(NAME, &bucket_layout::seal_keys(id)).await.len(), 2);
@@ -40,7 +40,7 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
     assert!(left.iter().all(of_two), "{left:?}");
 
     // The newest checkpoint stays, regardless of its age.
-    assert_eq!(outbox.delete_before(Window(100)).await.unwrap(), 4);
+    assert_eq!(own_bucket.delete_before(Window(100)).await.unwrap(), 4);
     assert_eq!(buckets.keys(NAME, &bucket_layout::checkpoints(id)).await, left);
     assert_eq!(buckets.keys(NAME, &format!("{id}/scores/")).await.len(), 4);
     assert_eq!(buckets.keys(NAME, &format!("{id}/record/")).await.len(), 4);
@@ -55,20 +55,20 @@ async fn nothing_of_other_runs_is_deleted() {
     }
     let strange = format!("{}not-a-window/x", bucket_layout::submissions(RUN.id()));
     buckets.put(NAME, &strange, b"mine").await;
-    assert_eq!(buckets.outbox(NAME).delete_before(Window(100)).await.unwrap(), 0);
+    assert_eq!(buckets.own_bucket(NAME).delete_before(Window(100)).await.unwrap(), 0);
     assert_eq!(buckets.keys(NAME, "").await.len(), 4);
 }
 
 #[tokio::test]
 async fn more_than_a_page_is_deleted() {
     let buckets = Buckets::start().await;
-    let outbox = buckets.outbox(NAME);
+    let own_bucket = buckets.own_bucket(NAME);
     for name in 0..1010u32 {
         let mut object = ObjectHash::default();
         object.0[..4].copy_from_slice(&name.to_be_bytes());
-        outbox.put_submission(Window(1), &object, vec![1].into()).await.unwrap();
+        own_bucket.put_submission(Window(1), &object, vec![1].into()).await.unwrap();
     }
-    assert_eq!(outbox.delete_before(Window(2)).await.unwrap(), 1010);
+    assert_eq!(own_bucket.delete_before(Window(2)).await.unwrap(), 1010);
     assert!(buckets.keys(NAME, "").await.is_empty());
 }
 
@@ -77,7 +77,7 @@ async fn a_reader_may_not_write() {
     let buckets = Buckets::start().await;
     let reader = buckets.storage.bucket(&buckets.announced(NAME)).unwrap();
     let error =
-        exchange::Outbox::new(reader, RUN).put_score_log(Window(1), vec![1].into()).await.unwrap_err();
+        exchange::OwnBucket::new(reader, RUN).put_score_log(Window(1), vec![1].into()).await.unwrap_err();
     assert!(!error.is_retryable() && error.to_string().contains("is forbidden (AccessDenied)"), "{error}");
     assert!(matches!(error.storage(), storage::StorageError::Forbidden { .. }));
 }

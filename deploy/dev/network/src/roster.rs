@@ -79,7 +79,7 @@ impl FromStr for Kind {
 
 /// What somebody does in the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Role {
     /// Owns the subnet; has uid 0 and does nothing.
     Owner,
     /// Evaluates, votes, sets weights.
@@ -92,7 +92,7 @@ pub enum Part {
     Adversary(Kind),
 }
 
-impl Part {
+impl Role {
     /// Trains, or should.
     #[must_use]
     pub fn mines(self) -> bool {
@@ -112,7 +112,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Owner => "owner",
@@ -124,7 +124,7 @@ impl fmt::Display for Part {
     }
 }
 
-impl FromStr for Part {
+impl FromStr for Role {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -136,11 +136,11 @@ impl FromStr for Part {
 
 /// Somebody in the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Player {
+pub struct Participant {
     /// Unique: its wallet, its bucket, its folder and its log are named so.
     pub name: String,
     /// What it does.
-    pub part: Part,
+    pub part: Role,
     /// Its uid from genesis on.
     pub uid: Uid,
     /// Its stake from genesis on, in rao.
@@ -149,25 +149,25 @@ pub struct Player {
 
 /// Everybody, in the order of uids.
 #[must_use]
-pub fn cast(up: &Up) -> Vec<Player> {
+pub fn roster(up: &Up) -> Vec<Participant> {
     let validators = up.validators;
-    let numbered = |part: Part, count: u16| (0..count).map(move |number| (part, Some(number)));
-    let parts = [(Part::Owner, None)]
+    let numbered = |part: Role, count: u16| (0..count).map(move |number| (part, Some(number)));
+    let parts = [(Role::Owner, None)]
         .into_iter()
-        .chain(numbered(Part::Validator, validators))
-        .chain(numbered(Part::Miner, up.miners))
-        .chain(up.join_at.map(|_| (Part::Joiner, None)))
-        .chain(bands(up).flat_map(|(kind, count)| numbered(Part::Adversary(kind), count)));
-    let player = |(uid, (part, number)): (u16, (Part, Option<u16>))| Player {
+        .chain(numbered(Role::Validator, validators))
+        .chain(numbered(Role::Miner, up.miners))
+        .chain(up.join_at.map(|_| (Role::Joiner, None)))
+        .chain(bands(up).flat_map(|(kind, count)| numbered(Role::Adversary(kind), count)));
+    let participant = |(uid, (part, number)): (u16, (Role, Option<u16>))| Participant {
         name: number.map_or_else(|| part.to_string(), |number| format!("{part}-{number}")),
         part,
         uid: Uid(uid),
         stake: match part {
-            Part::Validator => LEAST_STAKE + STAKE_STEP * u64::from(validators - uid),
+            Role::Validator => LEAST_STAKE + STAKE_STEP * u64::from(validators - uid),
             _ => 0,
         },
     };
-    (0..).zip(parts).map(player).collect()
+    (0..).zip(parts).map(participant).collect()
 }
 
 /// How many of each kind; a kind that was named twice is added up.
@@ -190,8 +190,8 @@ mod tests {
     #[test]
     fn everybody_has_a_name_a_uid_and_validators_a_stake() {
         let line = "devnet --data x --miners 2 --join-at 3 --adversary noise=1 --adversary late=1 --adversary noise=1";
-        let players = cast(&Program::parse_from(line.split(' ')).up);
-        let rows: Vec<_> = players.iter().map(|p| (p.uid.0, p.name.as_str(), p.stake / TAO)).collect();
+        let participants = roster(&Program::parse_from(line.split(' ')).up);
+        let rows: Vec<_> = participants.iter().map(|p| (p.uid.0, p.name.as_str(), p.stake / TAO)).collect();
         let expected = [
             (0, "owner", 0),
             (1, "validator-0", 50_000),

@@ -13,10 +13,10 @@ use chain::Client;
 use codec::{
     aggregate::outer_step,
     sparse::compress,
-    submission::{Expected, Header, Layout, Submission, encode},
+    submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
 use devchain::{Devchain, Handle};
-use exchange::{BlockState, Ledger, signing_key};
+use exchange::{BlockState, ChainReader, signing_key};
 use futures::future::join_all;
 use protocol::{
     acceptance::{Decision, candidates},
@@ -39,13 +39,13 @@ use std::{collections::BTreeMap, future::Future, ops::Range, path::PathBuf, proc
 use storage::{Content, Limits, Put};
 use tempfile::TempDir;
 
-/// Windows of the story.
+/// Windows of the test run.
 pub(crate) const WINDOWS: u64 = 4;
 /// At the start of this window a checkpoint is saved.
 pub(crate) const CHECKPOINT: Window = Window(2);
 /// What goes wrong on chain: always the last validator's doing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Plot {
+pub(crate) struct Faults {
     /// It names a state of its own in this window.
     pub(crate) wrong_state: Option<u64>,
     /// It copies the first validator's vote in this window, possession included.
@@ -73,14 +73,14 @@ struct Judge {
 }
 
 /// A subnet with a past.
-pub(crate) struct Story {
+pub(crate) struct TestRun {
     chain: Devchain,
     pub(crate) server: Server,
     folder: TempDir,
     pub(crate) run: RunSpec,
-    layout: Arc<Layout>,
+    layout: Arc<SubmissionLayout>,
     client: Client,
-    ledger: Ledger,
+    chain_reader: ChainReader,
     pub(crate) validators: Vec<Neuron>,
     pub(crate) miners: Vec<Neuron>,
     /// What was decided, window by window.
@@ -88,39 +88,39 @@ pub(crate) struct Story {
     progress: Progress,
     parameters: Vec<f32>,
     judges: Vec<Judge>,
-    plot: Plot,
+    faults: Faults,
 }
 
-impl Story {
+impl TestRun {
     /// All of it.
-    pub(crate) async fn tell(plot: Plot) -> Self {
+    pub(crate) async fn tell(faults: Faults) -> Self {
         tokio::time::timeout(HANGS, async {
-            let mut story = Self::begin(plot).await;
+            let mut test_run = Self::begin(faults).await;
             for window in 0..WINDOWS {
-                story.window(Window(window)).await;
+                test_run.window(Window(window)).await;
             }
             // A window more, so that all that is owed on the last one is due.
-            let last = story.heights(Window(WINDOWS - 1)).votes_close;
-            story.reach(Height(last.0 + u64::from(story.run.window.blocks))).await;
-            story
+            let last = test_run.heights(Window(WINDOWS - 1)).votes_close;
+            test_run.reach(Height(last.0 + u64::from(test_run.run.window.blocks))).await;
+            test_run
         })
         .await
-        .expect("the story hangs")
+        .expect("the test_run hangs")
     }
 
-    async fn begin(plot: Plot) -> Self {
+    async fn begin(faults: Faults) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (server, chain) = (subnet::serve(folder.path()).await, subnet::start_chain().await);
         let client = Client::connect(subnet::options(&chain.url())).await.unwrap();
         let mut run = subnet::run_file(WINDOWS);
         run.network.genesis = Some(client.genesis());
-        let flat = model::Layout::new(&run.model);
+        let flat = model::ParameterLayout::new(&run.model);
         let parameters = flat.initial(&run.initial.seed);
         run.initial.root = Some(flat.state_root(&parameters, 1));
         std::fs::write(folder.path().join("run.toml"), run.to_toml().unwrap()).unwrap();
         let run = run.complete().unwrap();
-        let layout = Arc::new(Layout::new(&run.model.tensors(), &run.sparse).unwrap());
-        let ledger = Ledger::new(client.clone(), run.network.netuid);
+        let layout = Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse).unwrap());
+        let chain_reader = ChainReader::new(client.clone(), run.network.netuid);
         let url = format!("http://{}", server.address());
         let neuron = |name: &&str, uid: usize| subnet::neuron(&client, &run, &url, name, uid);
         let validators = VALIDATORS.iter().enumerate().map(|(at, name)| neuron(name, at + 1)).collect();
@@ -134,14 +134,14 @@ impl Story {
             run,
             layout,
             client,
-            ledger,
+            chain_reader,
             validators,
             miners,
             decisions: Vec::new(),
             progress,
             parameters,
             judges,
-            plot,
+            faults,
         }
     }
 
@@ -167,7 +167,7 @@ impl Story {
     /// The second validator publishes the parameters and how they came about.
     async fn save_checkpoint(&self) {
         let folder = tempfile::tempdir().unwrap();
-        let flat = model::Layout::new(&self.run.model);
+        let flat = model::ParameterLayout::new(&self.run.model);
         let bytes: Vec<u8> = self.parameters.iter().flat_map(|value| value.to_le_bytes()).collect();
         let view = |(tensor, place): (&TensorSpec, Range<usize>)| {
             let bytes = &bytes[place.start * 4..place.end * 4];
@@ -181,7 +181,7 @@ impl Story {
             Part { file: file.to_owned(), bytes: bytes.len() as u64, blake3 }
         });
         let manifest = Manifest::new(&self.progress, parts.into()).unwrap();
-        self.validators[1].outbox.put_checkpoint(folder.path(), &manifest).await.unwrap();
+        self.validators[1].own_bucket.put_checkpoint(folder.path(), &manifest).await.unwrap();
     }
 
     /// Every miner uploads and claims.
@@ -191,13 +191,13 @@ impl Story {
         for (number, miner) in self.miners.iter().enumerate() {
             let object = self.submission(heights.window, number, miner);
             let (hash, bytes) = (object.hash(), Bytes::copy_from_slice(object.bytes()));
-            miner.outbox.put_submission(heights.window, &hash, bytes).await.unwrap();
+            miner.own_bucket.put_submission(heights.window, &hash, bytes).await.unwrap();
             objects.insert(miner.id, object);
         }
         let claims = self.miners.iter().map(|miner| {
             let claim =
                 Claim { run: self.run.id(), window: heights.window, object: objects[&miner.id].hash() };
-            miner.announcer.record(Record::Claim(claim))
+            miner.commitment_writer.record(Record::Claim(claim))
         });
         self.sealing(MINERS.len(), join_all(claims))
             .await
@@ -226,11 +226,11 @@ impl Story {
         Expected { run, spec: run, neuron, window, base, least_samples, sealed }
     }
 
-    /// Every validator votes, as the plot has it.
+    /// Every validator votes, as the faults has it.
     async fn vote(&self, heights: &Heights, objects: &Objects) {
         self.reach(heights.seed).await;
-        let claims = self.ledger.at(heights.claims_close).await.unwrap();
-        let incentives = self.ledger.at(heights.incentives).await.unwrap();
+        let claims = self.chain_reader.at(heights.claims_close).await.unwrap();
+        let incentives = self.chain_reader.at(heights.incentives).await.unwrap();
         let spec = &self.run.acceptance;
         let (incentives, claims) = (&incentives.snapshot, &claims.snapshot);
         let candidates = candidates(self.run.id(), spec, heights, incentives, claims).unwrap();
@@ -239,12 +239,12 @@ impl Story {
         let mut votes = Vec::new();
         for (number, (validator, judge)) in self.validators.iter().zip(&self.judges).enumerate() {
             let culprit = number + 1 == VALIDATORS.len();
-            if culprit && is(self.plot.skipped) {
+            if culprit && is(self.faults.skipped) {
                 continue;
             }
-            let wrong = culprit && is(self.plot.wrong_state);
-            let holder = if culprit && is(self.plot.copied) { &self.validators[0] } else { validator };
-            let more = usize::from(culprit && is(self.plot.beyond));
+            let wrong = culprit && is(self.faults.wrong_state);
+            let holder = if culprit && is(self.faults.copied) { &self.validators[0] } else { validator };
+            let more = usize::from(culprit && is(self.faults.beyond));
             let vote = Vote {
                 run: self.run.id(),
                 window: heights.window,
@@ -253,7 +253,7 @@ impl Story {
                 score_log: judge.head,
                 possession: Possession::of(holder.id.hotkey, bytes()),
             };
-            votes.push(validator.announcer.record(Record::Vote(vote)));
+            votes.push(validator.commitment_writer.record(Record::Vote(vote)));
         }
         let voters = votes.len();
         self.sealing(voters, join_all(votes)).await.iter().for_each(|sent| assert!(sent.is_ok(), "{sent:?}"));
@@ -261,19 +261,20 @@ impl Story {
 
     async fn decide(&self, heights: &Heights) -> Decision {
         self.reach(heights.votes_close).await;
-        let decision = self.ledger.decide(&self.run, &self.progress.history, heights.window).await.unwrap();
+        let decision =
+            self.chain_reader.decide(&self.run, &self.progress.history, heights.window).await.unwrap();
         assert_eq!(decision.accepted.as_ref().unwrap().len(), MINERS.len(), "{decision:?}");
         decision
     }
 
     /// Every validator closes its log and publishes it.
     async fn judge(&mut self, heights: &Heights, objects: &Objects) {
-        let seeded = self.ledger.at(heights.seed).await.unwrap();
+        let seeded = self.chain_reader.at(heights.seed).await.unwrap();
         let (seed, subnet) = (seeded.hash, self.subnet(&seeded).await);
         for number in 0..VALIDATORS.len() {
             let culprit = number + 1 == VALIDATORS.len();
             let is = |planned: Option<u64>| culprit && planned == Some(heights.window.0);
-            if is(self.plot.no_log) {
+            if is(self.faults.no_log) {
                 continue;
             }
             let validator = &self.validators[number];
@@ -290,16 +291,16 @@ impl Story {
                 subnet,
             };
             let mut lines = lines(&self.miners, objects, heights.window, number);
-            if is(self.plot.wrong_claim) {
+            if is(self.faults.wrong_claim) {
                 lines.get_mut(&self.miners[0].id).unwrap().object = ObjectHash([9; 32]);
             }
             let scoring = &self.run.scoring;
             let (mut log, results) = ScoreLog::close(scoring, &judge.standings, header, lines).unwrap();
-            if is(self.plot.wrong_rating) {
+            if is(self.faults.wrong_rating) {
                 log.stated.weights.insert(self.miners[1].uid, 1);
             }
             let bytes = log.sign(&signing_key(&validator.key)).unwrap();
-            validator.outbox.put_score_log(heights.window, bytes.into()).await.unwrap();
+            validator.own_bucket.put_score_log(heights.window, bytes.into()).await.unwrap();
             *judge =
                 Judge { standings: results.standings, head: log.head(), weights: results.weights.unwrap() };
         }
@@ -318,22 +319,26 @@ impl Story {
 
     /// Records of the window, and copies with the custodians.
     async fn keep(&self, heights: &Heights, decision: &Decision, objects: &Objects) {
-        let evidence = self.ledger.evidence(heights).await.unwrap();
+        let evidence = self.chain_reader.evidence(heights).await.unwrap();
         for accepted in decision.applied() {
             let voters = evidence.votes.voters_for(self.run.id(), heights, decision, accepted);
             let keepers = custodians(evidence.claims.hash, &accepted.object, &voters);
             let bytes = Bytes::copy_from_slice(objects[&accepted.id].bytes());
             for keeper in self.validators.iter().filter(|validator| keepers.contains(&validator.id)) {
-                keeper.outbox.put_submission(heights.window, &accepted.object, bytes.clone()).await.unwrap();
+                keeper
+                    .own_bucket
+                    .put_submission(heights.window, &accepted.object, bytes.clone())
+                    .await
+                    .unwrap();
             }
         }
         for validator in &self.validators {
-            validator.outbox.put_record(&WindowRecord::of(decision)).await.unwrap();
+            validator.own_bucket.put_record(&WindowRecord::of(decision)).await.unwrap();
         }
     }
 
     fn apply(&mut self, decision: &Decision, objects: &Objects) {
-        let flat = model::Layout::new(&self.run.model);
+        let flat = model::ParameterLayout::new(&self.run.model);
         let accepted: Vec<_> =
             decision.applied().iter().map(|accepted| objects[&accepted.id].clone()).collect();
         let last = self.progress.medians.as_ref();
@@ -351,7 +356,7 @@ impl Story {
         let netuid = self.run.network.netuid;
         let rows: Vec<Vec<(Uid, u16)>> = (self.judges.iter().enumerate())
             .map(|(number, judge)| {
-                let wrong = number + 1 == VALIDATORS.len() && self.plot.wrong_weights == Some(window.0);
+                let wrong = number + 1 == VALIDATORS.len() && self.faults.wrong_weights == Some(window.0);
                 if wrong { vec![(Uid(6), u16::MAX)] } else { judge.weights.clone().into_iter().collect() }
             })
             .collect();
@@ -386,7 +391,7 @@ impl Story {
         self.chain.handle()
     }
 
-    /// Runs the auditor on the story: its exit code and what it says.
+    /// Runs the auditor on the test run: its exit code and what it says.
     pub(crate) async fn auditor(&self, arguments: &[&str]) -> Output {
         let run = self.path("run.toml");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_auditor"));
@@ -403,21 +408,21 @@ impl Story {
         self.folder.path().join(name)
     }
 
-    /// An object of the story as it is in a bucket.
+    /// An object of the test run as it is in a bucket.
     pub(crate) async fn read(&self, neuron: &Neuron, key: &str) -> Vec<u8> {
         let limits = Limits { bytes: 1 << 24, time: HANGS, floor: FLOOR };
-        neuron.outbox.bucket().get(key, &limits).await.unwrap().0
+        neuron.own_bucket.bucket().get(key, &limits).await.unwrap().0
     }
 
     /// Puts something else in its place.
     pub(crate) async fn write(&self, neuron: &Neuron, key: &str, bytes: Vec<u8>) {
         let put = Put { time: HANGS, floor: FLOOR, only_if_absent: false };
-        neuron.outbox.bucket().put(key, Content::Bytes(bytes.into()), &put).await.unwrap();
+        neuron.own_bucket.bucket().put(key, Content::Bytes(bytes.into()), &put).await.unwrap();
     }
 
     /// Takes it away.
     pub(crate) async fn delete(&self, neuron: &Neuron, key: &str) {
-        neuron.outbox.bucket().delete(key, HANGS).await.unwrap();
+        neuron.own_bucket.bucket().delete(key, HANGS).await.unwrap();
     }
 
     /// Where the miner's accepted object of a window is, in all buckets that have it.
@@ -447,7 +452,7 @@ fn lines(
         };
         let outcome = match (number, window.0) {
             (2, 1) => Outcome::Failed(Fault::Slow),
-            (2, 2) => Outcome::Cut,
+            (2, 2) => Outcome::Skipped,
             _ => Outcome::Evaluated(evaluation),
         };
         (miner.id, MinerLine { uid: miner.uid, object: objects[&miner.id].hash(), outcome })

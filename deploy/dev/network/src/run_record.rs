@@ -1,7 +1,7 @@
 //! What happened in a run, collected from the children's events, from the chain, and from the auditor. No I/O here: it is
 //! what [`assertions`](crate::assertions), [`report`](crate::report) and [`view`](crate::view) are made from.
 
-use crate::cast::Player;
+use crate::roster::Participant;
 use base::{
     Hotkey, Window,
     digest::{State, StateRoot},
@@ -10,19 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is known of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct RunRecord {
     /// Everybody, with their hotkeys, in the order of uids.
-    pub players: Vec<(Player, Hotkey)>,
+    pub participants: Vec<(Participant, Hotkey)>,
     /// Windows of the run.
     pub count: u32,
     /// What happened in each window.
-    pub windows: BTreeMap<Window, WindowFacts>,
-    /// The shared state at the start of each window, by everybody who told one, as the player's name.
+    pub windows: BTreeMap<Window, WindowOutcome>,
+    /// The shared state at the start of each window, by everybody who told one, as the participant's name.
     pub states: BTreeMap<Window, BTreeMap<String, (State, StateRoot)>>,
     /// What the chain says at the end.
-    pub end: EndFacts,
+    pub end: EndRecord,
     /// What the auditor found, once it has been asked.
-    pub audit: Option<AuditFacts>,
+    pub audit: Option<AuditOutcome>,
     /// Secrets that were found in logs, each a sentence; `None` before they were sought.
     pub leaks: Option<Vec<String>>,
     /// Processes that ended or failed although nobody asked them to, each a sentence.
@@ -33,7 +33,7 @@ pub struct Facts {
 
 /// What happened in a window.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct WindowFacts {
+pub struct WindowOutcome {
     /// Whose claims stood when they closed, by name.
     pub claimed: BTreeSet<String>,
     /// What each validator's vote named when votes closed, by name.
@@ -85,10 +85,10 @@ pub struct Rating {
 
 /// What the chain says after the last epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct EndFacts {
-    /// Incentive of each uid's player as a share of all, by name.
+pub struct EndRecord {
+    /// Incentive of each uid's participant as a share of all, by name.
     pub incentives: BTreeMap<String, f64>,
-    /// Weight on each player, by name: validators' rows scaled to 1, averaged by stake.
+    /// Weight on each participant, by name: validators' rows scaled to 1, averaged by stake.
     pub weights: BTreeMap<String, f64>,
     /// Validators whose weights stand, and the block in which they set them.
     pub set: BTreeMap<String, u64>,
@@ -98,22 +98,25 @@ pub struct EndFacts {
 
 /// What the auditor says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuditFacts {
+pub struct AuditOutcome {
     /// Windows that it recomputed.
     pub windows: u64,
     /// What differs, each a sentence that names the validator or miner and the item.
     pub differences: Vec<String>,
 }
 
-impl Facts {
-    /// The player with this hotkey.
+impl RunRecord {
+    /// The participant with this hotkey.
     #[must_use]
     pub fn name_of(&self, hotkey: &Hotkey) -> Option<&str> {
-        self.players.iter().find(|(_, key)| key == hotkey).map(|(player, _)| player.name.as_str())
+        self.participants
+            .iter()
+            .find(|(_, key)| key == hotkey)
+            .map(|(participant, _)| participant.name.as_str())
     }
 
     /// What is known of a window, to be added to.
-    pub fn window(&mut self, window: Window) -> &mut WindowFacts {
+    pub fn window(&mut self, window: Window) -> &mut WindowOutcome {
         self.windows.entry(window).or_default()
     }
 
@@ -124,7 +127,7 @@ impl Facts {
 
     /// Whether this is an honest miner.
     pub(crate) fn is_honest_miner(&self, name: &str) -> bool {
-        self.names(|player| player.part.is_honest_miner()).any(|honest| honest == name)
+        self.names(|participant| participant.part.is_honest_miner()).any(|honest| honest == name)
     }
 
     /// Loss on held-out data with the parameters at a window's start, once it is known: the median over validators.
@@ -144,9 +147,12 @@ impl Facts {
         Window(self.count.into())
     }
 
-    /// Names of players for which `test` holds, in the order of uids.
-    pub fn names(&self, test: impl Fn(&Player) -> bool) -> impl Iterator<Item = &str> {
-        self.players.iter().filter(move |(player, _)| test(player)).map(|(player, _)| player.name.as_str())
+    /// Names of participants for which `test` holds, in the order of uids.
+    pub fn names(&self, test: impl Fn(&Participant) -> bool) -> impl Iterator<Item = &str> {
+        self.participants
+            .iter()
+            .filter(move |(participant, _)| test(participant))
+            .map(|(participant, _)| participant.name.as_str())
     }
 }
 

@@ -1,7 +1,7 @@
-//! The honest craft: train, add what was not sent before, send the largest of it, carry on the rest.
+//! The honest strategy: train, add what was not sent before, send the largest of it, carry on the rest.
 
 use crate::{
-    Craft, Feedback, Made, MinerError,
+    Feedback, MinerError, PreparedUpdate, Strategy,
     work::{train, write},
 };
 use base::Window;
@@ -16,14 +16,14 @@ use std::{
 
 /// Makes updates as SparseLoCo does, and remembers what was not sent.
 #[derive(Debug)]
-pub struct Honest {
+pub struct SparseLoCo {
     /// Worked on by the model's thread, too.
     feedback: Arc<Mutex<Feedback>>,
     /// Where feedback and moments are saved.
     folder: PathBuf,
 }
 
-impl Honest {
+impl SparseLoCo {
     /// Goes on with what was saved in the folder, or anew. `kept` are submissions that may not be settled yet, in order.
     ///
     /// # Errors
@@ -61,8 +61,8 @@ impl Honest {
     }
 }
 
-impl Craft for Honest {
-    async fn make(&mut self, node: &Node, window: Window) -> Result<Made, MinerError> {
+impl Strategy for SparseLoCo {
+    async fn make(&mut self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
         let (trained, training) = train(node, window).await?;
         let started = Instant::now();
         let delta = trained.pseudo_gradient;
@@ -77,10 +77,10 @@ impl Craft for Honest {
             Ok(feedback.compress(window, &delta, threads))
         });
         let sent = sent.await??;
-        let parcel = write(node, window, node.state(), &sent)?;
-        self.feedback().send(window, parcel.hash, sent);
+        let upload = write(node, window, node.state(), &sent)?;
+        self.feedback().send(window, upload.hash, sent);
         let compress_seconds = started.elapsed().as_secs_f64();
-        Ok(Made { parcel, trained: Some(training), compress_seconds })
+        Ok(PreparedUpdate { upload, trained: Some(training), compress_seconds })
     }
 
     async fn settle(&mut self, node: &Node) -> Result<usize, MinerError> {

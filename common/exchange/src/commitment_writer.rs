@@ -6,7 +6,7 @@ use protocol::announcement::{self, Announcement, Bucket, Reading, Record};
 
 /// The writer of one hotkey's commitment.
 #[derive(Clone, Debug)]
-pub struct Announcer {
+pub struct CommitmentWriter {
     client: Client,
     netuid: Netuid,
     key: KeyPair,
@@ -45,14 +45,14 @@ impl AnnounceError {
     }
 }
 
-impl Announcer {
-    /// Creates an announcer for a hotkey with this bucket.
+impl CommitmentWriter {
+    /// Creates an commitment writer for a hotkey with this bucket.
     #[must_use]
     pub fn new(client: Client, netuid: Netuid, key: KeyPair, bucket: Bucket) -> Self {
         Self { client, netuid, key, bucket, overwrite: false }
     }
 
-    /// Sets whether the announcer may overwrite a commitment of other software.
+    /// Sets whether the commitment writer may overwrite a commitment of other software.
     #[must_use]
     pub fn overwrite(self, overwrite: bool) -> Self {
         Self { overwrite, ..self }

@@ -1,7 +1,7 @@
 //! Tests of bucket, claim and vote announcements on a development chain.
 
 use crate::{
-    ledger::{Chain, claim_of},
+    chain_reader::{Chain, claim_of},
     support::*,
 };
 use base::{
@@ -9,7 +9,7 @@ use base::{
     commitment::{Field, Fields},
 };
 use chain::CommitError;
-use exchange::{AnnounceError, Announcer};
+use exchange::{AnnounceError, CommitmentWriter};
 use protocol::announcement::{Announcement, Record};
 
 const MINER: &str = "miner-0";
@@ -20,31 +20,31 @@ fn record(window: u64) -> Record {
 
 /// Returns the miner's announcement on the chain.
 async fn shown(chain: &Chain) -> Option<Announcement> {
-    let head = chain.ledger.finalized().await.unwrap();
-    chain.ledger.at(head).await.unwrap().reading(&wallet(MINER).hotkey())?.announcement
+    let head = chain.chain_reader.finalized().await.unwrap();
+    chain.chain_reader.at(head).await.unwrap().reading(&wallet(MINER).hotkey())?.announcement
 }
 
 #[tokio::test]
 async fn what_the_chain_shows_already_is_not_sent_again() {
     let chain = Chain::start().await;
-    let announcer = chain.announcer(MINER);
+    let commitment_writer = chain.commitment_writer(MINER);
     let bucket = announcer_bucket();
     assert_eq!(shown(&chain).await, None);
-    let first = chain.sealing(announcer.bucket()).await.unwrap();
+    let first = chain.sealing(commitment_writer.bucket()).await.unwrap();
     assert_eq!(shown(&chain).await, Some(Announcement { bucket: bucket.clone(), record: None }));
     chain.advance(3).await;
-    assert_eq!(announcer.bucket().await, Ok(first), "nothing was sent: no block was sealed");
+    assert_eq!(commitment_writer.bucket().await, Ok(first), "nothing was sent: no block was sealed");
 
-    let claimed = chain.sealing(announcer.record(record(0))).await.unwrap();
+    let claimed = chain.sealing(commitment_writer.record(record(0))).await.unwrap();
     assert!(claimed > first);
     let both = Announcement { bucket, record: Some(record(0)) };
     assert_eq!(shown(&chain).await, Some(both.clone()));
     chain.advance(2).await;
-    assert_eq!(announcer.record(record(0)).await, Ok(claimed));
-    assert_eq!(announcer.bucket().await, Ok(claimed), "the claim beside it stays");
+    assert_eq!(commitment_writer.record(record(0)).await, Ok(claimed));
+    assert_eq!(commitment_writer.bucket().await, Ok(claimed), "the claim beside it stays");
     assert_eq!(shown(&chain).await, Some(both));
 
-    let next = chain.sealing(announcer.record(record(1))).await.unwrap();
+    let next = chain.sealing(commitment_writer.record(record(1))).await.unwrap();
     assert!(next > claimed);
     chain.stop().await;
 }
@@ -53,10 +53,10 @@ async fn what_the_chain_shows_already_is_not_sent_again() {
 #[tokio::test]
 async fn another_bucket_replaces_the_first_beside_the_claim() {
     let chain = Chain::start().await;
-    let before = Announcer::new(chain.client.clone(), SUBNET, wallet(MINER), announced_at(1));
+    let before = CommitmentWriter::new(chain.client.clone(), SUBNET, wallet(MINER), announced_at(1));
     chain.sealing(before.record(record(0))).await.unwrap();
-    let announcer = chain.announcer(MINER);
-    chain.sealing(announcer.bucket()).await.unwrap();
+    let commitment_writer = chain.commitment_writer(MINER);
+    chain.sealing(commitment_writer.bucket()).await.unwrap();
     let both = Announcement { bucket: announcer_bucket(), record: Some(record(0)) };
     assert_eq!(shown(&chain).await, Some(both));
     chain.stop().await;
@@ -68,16 +68,19 @@ async fn what_other_software_wrote_is_kept_unless_it_may_go() {
     let theirs = Fields::new(vec![Field::raw(*b"my service: 1.2.3.4").unwrap()]).unwrap();
     let key = wallet(MINER);
     chain.sealing(chain.client.set_commitment(SUBNET, theirs, &key)).await.unwrap();
-    let announcer = chain.announcer(MINER);
-    for error in [announcer.bucket().await.unwrap_err(), announcer.record(record(0)).await.unwrap_err()] {
+    let commitment_writer = chain.commitment_writer(MINER);
+    for error in [
+        commitment_writer.bucket().await.unwrap_err(),
+        commitment_writer.record(record(0)).await.unwrap_err(),
+    ] {
         assert!(matches!(error, AnnounceError::Foreign(_)) && !error.is_retryable(), "{error}");
         assert!(
             error.to_string().contains("field 0 of the commitment is ignored: other software wrote it"),
             "{error}"
         );
     }
-    let announcer = announcer.overwrite(true);
-    chain.sealing(announcer.record(record(0))).await.unwrap();
+    let commitment_writer = commitment_writer.overwrite(true);
+    chain.sealing(commitment_writer.record(record(0))).await.unwrap();
     assert_eq!(shown(&chain).await.unwrap().record, Some(record(0)));
     chain.stop().await;
 }
@@ -87,9 +90,9 @@ async fn a_used_up_budget_is_told_before_anything_is_sent() {
     let announcement = Announcement { bucket: announcer_bucket(), record: Some(record(0)) };
     let cost = u32::try_from(announcement.fields().unwrap().cost()).unwrap();
     let chain = Chain::start_with_space(2 * cost - 1).await;
-    let announcer = chain.announcer(MINER);
-    chain.sealing(announcer.record(record(0))).await.unwrap();
-    let error = announcer.record(record(1)).await.unwrap_err();
+    let commitment_writer = chain.commitment_writer(MINER);
+    chain.sealing(commitment_writer.record(record(0))).await.unwrap();
+    let error = commitment_writer.record(record(1)).await.unwrap_err();
     assert!(matches!(error, AnnounceError::Commit(CommitError::NoSpace { .. })), "{error}");
     assert!(error.is_retryable(), "the next epoch has space: {error}");
     assert_eq!(shown(&chain).await.unwrap().record, Some(record(0)));
@@ -99,10 +102,10 @@ async fn a_used_up_budget_is_told_before_anything_is_sent() {
 #[tokio::test]
 async fn who_is_not_registered_is_refused_by_the_chain() {
     let chain = Chain::start().await;
-    let stranger = Announcer::new(chain.client.clone(), SUBNET, wallet("stranger"), announced_at(1));
+    let stranger = CommitmentWriter::new(chain.client.clone(), SUBNET, wallet("stranger"), announced_at(1));
     let error = chain.sealing(stranger.record(record(0))).await.unwrap_err();
     assert!(matches!(&error, AnnounceError::Commit(_)) && !error.is_retryable(), "{error}");
-    let state = chain.ledger.at(Height(1)).await.unwrap();
+    let state = chain.chain_reader.at(Height(1)).await.unwrap();
     assert!(state.claims(RUN.id(), Window(0)).is_empty());
     chain.stop().await;
 }
@@ -111,7 +114,7 @@ fn announced_at(port: u16) -> protocol::announcement::Bucket {
     announced(([127, 0, 0, 1], port).into(), MINER)
 }
 
-/// Returns the bucket that [`Chain::announcer`] announces.
+/// Returns the bucket that [`Chain::commitment_writer`] announces.
 fn announcer_bucket() -> protocol::announcement::Bucket {
     announced_at(9000)
 }

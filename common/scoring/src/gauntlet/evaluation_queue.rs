@@ -1,8 +1,8 @@
 //! The order of evaluations: all claimants in turn, in the same order on every validator, until the
 //! time budget is spent.
 //!
-//! [`Turns`] is a validator's memory between windows, [`Round`] is the evaluation queue of one window.
-//! Time is an input: the caller passes the elapsed time to [`Round::next`] and gets the next miner to
+//! [`EvaluationPriority`] is a validator's memory between windows, [`EvaluationQueue`] is the evaluation queue of one window.
+//! Time is an input: the caller passes the elapsed time to [`EvaluationQueue::next`] and gets the next miner to
 //! evaluate.
 
 use super::drawn;
@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-/// The miners that were cut from past windows and are still owed a turn.
+/// The miners that were cut from past windows and are still priority a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Turns {
+pub struct EvaluationPriority {
     /// Number of windows in a row from which each miner was cut.
-    owed: BTreeMap<NeuronId, u32>,
+    priority: BTreeMap<NeuronId, u32>,
 }
 
 /// The chain state that determines the order of a window.
@@ -32,8 +32,8 @@ pub struct Draw {
 
 /// The evaluation queue of one window.
 #[derive(Clone, Debug)]
-pub struct Round {
-    owed: BTreeMap<NeuronId, u32>,
+pub struct EvaluationQueue {
+    priority: BTreeMap<NeuronId, u32>,
     queue: VecDeque<NeuronId>,
     put_off: BTreeSet<NeuronId>,
     budget: Duration,
@@ -41,7 +41,7 @@ pub struct Round {
     longest: Duration,
 }
 
-impl Turns {
+impl EvaluationPriority {
     /// Returns the claimants in the order of their turns.
     ///
     /// First come miners that were cut, those cut for the longest time first. Then come immune
@@ -50,9 +50,9 @@ impl Turns {
     #[must_use]
     pub fn order(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
         let key = |&miner: &NeuronId| {
-            let owed = self.owed.get(&miner).copied().unwrap_or(0);
+            let priority = self.priority.get(&miner).copied().unwrap_or(0);
             let established = !draw.is_immune(miner);
-            (u32::MAX - owed, established, drawn("muster v1 turns", draw.seed, miner))
+            (u32::MAX - priority, established, drawn("muster v1 turns", draw.seed, miner))
         };
         let mut order: Vec<_> = claimants.iter().copied().collect();
         order.sort_by_cached_key(key);
@@ -63,16 +63,16 @@ impl Turns {
     /// restarts reads them from its score logs.
     #[must_use]
     pub fn after(&self, cut: &BTreeSet<NeuronId>) -> Self {
-        let times = |miner| self.owed.get(miner).copied().unwrap_or(0).saturating_add(1);
-        Self { owed: cut.iter().map(|miner| (*miner, times(miner))).collect() }
+        let times = |miner| self.priority.get(miner).copied().unwrap_or(0).saturating_add(1);
+        Self { priority: cut.iter().map(|miner| (*miner, times(miner))).collect() }
     }
 
     /// Creates the evaluation queue of a window in which evaluations may take `budget`.
     #[must_use]
-    pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> Round {
+    pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> EvaluationQueue {
         let queue = self.order(draw, claimants).into();
         let (put_off, zero) = (BTreeSet::new(), Duration::ZERO);
-        Round { owed: self.owed.clone(), queue, put_off, budget, last: zero, longest: zero }
+        EvaluationQueue { priority: self.priority.clone(), queue, put_off, budget, last: zero, longest: zero }
     }
 }
 
@@ -84,7 +84,7 @@ impl Draw {
     }
 }
 
-impl Round {
+impl EvaluationQueue {
     /// Returns the next miner to evaluate, `elapsed` after the beginning.
     ///
     /// Returns `None` when all miners had their turn, or when one more evaluation, as long as the
@@ -105,9 +105,9 @@ impl Round {
 
     /// Ends the window. Returns the miners that were cut, and the memory for the next window.
     #[must_use]
-    pub fn end(self) -> (BTreeSet<NeuronId>, Turns) {
+    pub fn end(self) -> (BTreeSet<NeuronId>, EvaluationPriority) {
         let cut: BTreeSet<_> = self.queue.into_iter().chain(self.put_off).collect();
-        let turns = Turns { owed: self.owed }.after(&cut);
+        let turns = EvaluationPriority { priority: self.priority }.after(&cut);
         (cut, turns)
     }
 }
@@ -133,7 +133,12 @@ mod tests {
     }
 
     /// Runs evaluations of one second each for `budget` seconds.
-    fn run(turns: &Turns, seed: u8, count: u8, budget: u32) -> (Vec<NeuronId>, Turns) {
+    fn run(
+        turns: &EvaluationPriority,
+        seed: u8,
+        count: u8,
+        budget: u32,
+    ) -> (Vec<NeuronId>, EvaluationPriority) {
         let mut round = turns.begin(&draw(seed), &claimants(count), SECOND * budget);
         let mut done = Vec::new();
         while let Some(miner) = round.next(SECOND * done.len() as u32) {
@@ -144,16 +149,16 @@ mod tests {
 
     #[test]
     fn newcomers_come_first_and_each_seed_draws_anew() {
-        let order = Turns::default().order(&draw(1), &claimants(40));
+        let order = EvaluationPriority::default().order(&draw(1), &claimants(40));
         assert!(order[..3].iter().all(|&miner| draw(1).is_immune(miner)), "{order:?}");
         assert!(!order[3..].iter().any(|&miner| draw(1).is_immune(miner)));
-        assert_eq!(order, Turns::default().order(&draw(1), &claimants(40)));
-        assert_ne!(order, Turns::default().order(&draw(2), &claimants(40)));
+        assert_eq!(order, EvaluationPriority::default().order(&draw(1), &claimants(40)));
+        assert_ne!(order, EvaluationPriority::default().order(&draw(2), &claimants(40)));
     }
 
     #[test]
     fn who_was_cut_comes_first_next_time() {
-        let (first, turns) = run(&Turns::default(), 1, 10, 4);
+        let (first, turns) = run(&EvaluationPriority::default(), 1, 10, 4);
         let (second, turns) = run(&turns, 2, 10, 4);
         let (third, _) = run(&turns, 3, 10, 4);
         assert_eq!((first.len(), second.len(), third.len()), (4, 4, 4));
@@ -169,7 +174,7 @@ mod tests {
 
     #[test]
     fn no_evaluation_begins_that_would_not_end() {
-        let mut round = Turns::default().begin(&draw(1), &claimants(5), SECOND * 10);
+        let mut round = EvaluationPriority::default().begin(&draw(1), &claimants(5), SECOND * 10);
         assert!(round.next(Duration::ZERO).is_some());
         assert!(round.next(SECOND * 4).is_some());
         assert_eq!(round.next(SECOND * 7), None, "one took 4 seconds, 3 seconds remain");
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn who_was_put_off_is_cut() {
-        let mut round = Turns::default().begin(&draw(1), &claimants(1), SECOND);
+        let mut round = EvaluationPriority::default().begin(&draw(1), &claimants(1), SECOND);
         let miner = round.next(Duration::ZERO).unwrap();
         round.put_off(miner);
         assert_eq!(round.next(Duration::ZERO), None, "not twice in one window");
@@ -189,7 +194,7 @@ mod tests {
     proptest! {
         #[test]
         fn everybody_has_a_turn_within_as_many_windows_as_it_takes(count in 1u8..60, budget in 1u32..20) {
-            let (mut turns, mut seen) = (Turns::default(), BTreeSet::new());
+            let (mut turns, mut seen) = (EvaluationPriority::default(), BTreeSet::new());
             for seed in 0..u32::from(count).div_ceil(budget) {
                 let (done, next) = run(&turns, seed as u8, count, budget);
                 prop_assert_eq!(done.len() as u32, budget.min(count.into()));

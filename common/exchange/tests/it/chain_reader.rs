@@ -1,4 +1,4 @@
-//! Tests of windows on a development chain: the ledger's decisions equal those of `common` from the
+//! Tests of windows on a development chain: the chain reader's decisions equal those of `common` from the
 //! same blocks.
 
 use crate::support::*;
@@ -9,7 +9,7 @@ use base::{
 use chain::{Client, Options};
 use devchain::{Config, Devchain, Genesis, Pace};
 use devchain_genesis::neuron;
-use exchange::{Announcer, ExchangeError, Ledger};
+use exchange::{ChainReader, CommitmentWriter, ExchangeError};
 use futures::future::join_all;
 use protocol::{
     acceptance::{Decision, Evidence, NeuronState, NullWindow, Snapshot, decide},
@@ -47,7 +47,7 @@ const HANGS: Duration = Duration::from_secs(240);
 pub(crate) struct Chain {
     chain: Devchain,
     pub(crate) client: Client,
-    pub(crate) ledger: Ledger,
+    pub(crate) chain_reader: ChainReader,
 }
 
 pub(crate) fn claim_of(run: RunId, window: u64, object: u8) -> Claim {
@@ -82,17 +82,17 @@ impl Chain {
             ..Options::new([chain.url()])
         };
         let client = Client::connect(options).await.unwrap();
-        let ledger = Ledger::new(client.clone(), SUBNET);
-        Self { chain, client, ledger }
+        let chain_reader = ChainReader::new(client.clone(), SUBNET);
+        Self { chain, client, chain_reader }
     }
 
     pub(crate) async fn stop(self) {
         self.chain.shutdown().await;
     }
 
-    pub(crate) fn announcer(&self, name: &str) -> Announcer {
+    pub(crate) fn commitment_writer(&self, name: &str) -> CommitmentWriter {
         let bucket = announced(([127, 0, 0, 1], 9000).into(), name);
-        Announcer::new(self.client.clone(), SUBNET, wallet(name), bucket)
+        CommitmentWriter::new(self.client.clone(), SUBNET, wallet(name), bucket)
     }
 
     pub(crate) async fn advance(&self, blocks: u32) {
@@ -124,7 +124,7 @@ impl Chain {
 
     /// Announces records, all in one block.
     async fn announce(&self, records: &[(&str, Record)]) {
-        let announce = async |name: &str, record| self.announcer(name).record(record).await.unwrap();
+        let announce = async |name: &str, record| self.commitment_writer(name).record(record).await.unwrap();
         let all = join_all(records.iter().map(|(name, record)| announce(name, *record)));
         self.sealing_when(records.len(), all).await;
     }
@@ -143,8 +143,8 @@ impl Chain {
     }
 
     async fn id(&self, name: &str) -> NeuronId {
-        let head = self.ledger.finalized().await.unwrap();
-        self.ledger.at(head).await.unwrap().neuron(&wallet(name).hotkey()).unwrap().0
+        let head = self.chain_reader.finalized().await.unwrap();
+        self.chain_reader.at(head).await.unwrap().neuron(&wallet(name).hotkey()).unwrap().0
     }
 
     /// Returns the snapshot that `common` makes of a block, from the client's own answers.
@@ -194,7 +194,7 @@ async fn a_window_is_decided_as_common_decides_it() {
     chain.advance_to(Height(heights.first.0 + 2)).await;
     let claims = [0, 1].map(|n| (MINERS[n], Record::Claim(claim_of(run, 0, n as u8 + 1))));
     chain.announce(&claims).await;
-    let error = chain.ledger.decide(&spec, &history, Window(0)).await.unwrap_err();
+    let error = chain.chain_reader.decide(&spec, &history, Window(0)).await.unwrap_err();
     assert!(
         matches!(error, ExchangeError::NotFinal { height, .. } if height == heights.votes_close),
         "{error}"
@@ -202,7 +202,7 @@ async fn a_window_is_decided_as_common_decides_it() {
     assert!(error.is_retryable() && !error.is_pruned());
 
     chain.advance_to(heights.claims_close).await;
-    let state = chain.ledger.at(heights.claims_close).await.unwrap();
+    let state = chain.chain_reader.at(heights.claims_close).await.unwrap();
     let ids = [chain.id(MINERS[0]).await, chain.id(MINERS[1]).await];
     let claimed: BTreeMap<_, _> = [0, 1].map(|n| (ids[n], claim_of(run, 0, n as u8 + 1))).into();
     assert_eq!(state.claims(run, Window(0)), claimed);
@@ -220,13 +220,13 @@ async fn a_window_is_decided_as_common_decides_it() {
     chain.announce(&votes).await;
     chain.advance_to(heights.votes_close).await;
 
-    let decision = chain.ledger.decide(&spec, &history, Window(0)).await.unwrap();
+    let decision = chain.chain_reader.decide(&spec, &history, Window(0)).await.unwrap();
     assert_eq!(decision, chain.decided(&spec, &heights, &history).await);
     assert_eq!(decision.state, Some(truth));
     let accepted: BTreeSet<_> = decision.applied().iter().map(|accepted| accepted.id).collect();
     assert_eq!(accepted, ids.into());
 
-    let at = chain.ledger.at(heights.votes_close).await.unwrap();
+    let at = chain.chain_reader.at(heights.votes_close).await.unwrap();
     let voters: BTreeSet<_> = at.votes(run, &heights).into_keys().collect();
     assert_eq!((voters.len(), &voters), (3, &decision.turnout));
     let both = [chain.id(VALIDATORS[0]).await, chain.id(VALIDATORS[1]).await].into();
@@ -242,10 +242,10 @@ async fn a_window_is_decided_as_common_decides_it() {
     history.push(&decision).unwrap();
     let next = spec.clock().unwrap().heights(Window(1)).unwrap();
     chain.advance_to(next.votes_close).await;
-    let null = chain.ledger.decide(&spec, &history, Window(1)).await.unwrap();
+    let null = chain.chain_reader.decide(&spec, &history, Window(1)).await.unwrap();
     assert_eq!(null, chain.decided(&spec, &next, &history).await);
     assert_eq!(null.accepted, Err(NullWindow::NoVotes));
-    let error = chain.ledger.decide(&spec, &history, Window(3)).await.unwrap_err();
+    let error = chain.chain_reader.decide(&spec, &history, Window(3)).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Clock(_)) && !error.is_retryable(), "{error}");
     chain.stop().await;
 }
@@ -262,12 +262,12 @@ async fn claims_too_late_and_votes_too_early_do_not_stand() {
     chain.announce(&[(VALIDATORS[0], early)]).await; // In block `D_w` itself.
     chain.announce(&[(MINERS[0], Record::Claim(claim_of(run, 0, 1)))]).await;
     chain.advance_to(heights.votes_close).await;
-    let at = chain.ledger.at(heights.claims_close).await.unwrap();
+    let at = chain.chain_reader.at(heights.claims_close).await.unwrap();
     assert!(at.claims(run, Window(0)).is_empty());
-    let at = chain.ledger.at(heights.votes_close).await.unwrap();
+    let at = chain.chain_reader.at(heights.votes_close).await.unwrap();
     assert_eq!(at.claims(run, Window(0)).len(), 1, "it stands by then, for nothing");
     assert!(at.votes(run, &heights).is_empty());
-    let decision = chain.ledger.decide(&spec, &History::new(&spec.hash()), Window(0)).await.unwrap();
+    let decision = chain.chain_reader.decide(&spec, &History::new(&spec.hash()), Window(0)).await.unwrap();
     assert!(decision.candidates.is_empty() && decision.turnout.is_empty(), "{decision:?}");
     chain.stop().await;
 }
@@ -276,10 +276,10 @@ async fn claims_too_late_and_votes_too_early_do_not_stand() {
 async fn data_is_assigned_as_common_assigns_it() {
     let chain = Chain::start().await;
     let spec = chain.run();
-    let error = chain.ledger.assignments(&spec, Window(0), 1000).await.unwrap_err();
+    let error = chain.chain_reader.assignments(&spec, Window(0), 1000).await.unwrap_err();
     assert!(matches!(error, ExchangeError::NotFinal { .. }), "{error}");
     chain.advance_to(Height(20)).await;
-    let ours = chain.ledger.assignments(&spec, Window(0), 1000).await.unwrap();
+    let ours = chain.chain_reader.assignments(&spec, Window(0), 1000).await.unwrap();
     let hash = chain.client.block_hash(Height(20)).await.unwrap();
     let metagraph = chain.client.at(hash).metagraph(SUBNET).await.unwrap();
     let neurons: Vec<_> =
@@ -291,7 +291,7 @@ async fn data_is_assigned_as_common_assigns_it() {
         let blocks = |of: &Assignments| of.of(neuron).unwrap().blocks().collect::<Vec<_>>();
         assert_eq!(blocks(&ours), blocks(&theirs));
     }
-    let error = chain.ledger.assignments(&spec, Window(0), 3).await.unwrap_err();
+    let error = chain.chain_reader.assignments(&spec, Window(0), 3).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Assignment(_)) && !error.is_retryable(), "{error}");
     chain.stop().await;
 }
@@ -300,23 +300,23 @@ async fn data_is_assigned_as_common_assigns_it() {
 async fn what_was_read_is_not_asked_for_again() {
     let chain = Chain::start().await;
     chain.advance_to(Height(40)).await;
-    let first = chain.ledger.at(Height(1)).await.unwrap();
-    assert_eq!(*first, *chain.ledger.at(Height(1)).await.unwrap());
+    let first = chain.chain_reader.at(Height(1)).await.unwrap();
+    assert_eq!(*first, *chain.chain_reader.at(Height(1)).await.unwrap());
     let hash = chain.client.block_hash(Height(1)).await.unwrap();
     assert_eq!(
-        (first.height, first.hash, chain.ledger.hash(Height(1)).await.unwrap()),
+        (first.height, first.hash, chain.chain_reader.hash(Height(1)).await.unwrap()),
         (Height(1), hash, hash)
     );
     for height in 2..40 {
-        chain.ledger.at(Height(height)).await.unwrap();
+        chain.chain_reader.at(Height(height)).await.unwrap();
     }
-    let kept = chain.ledger.clone();
+    let kept = chain.chain_reader.clone();
     let (last, block) = (kept.at(Height(39)).await.unwrap(), chain.client.finalized().await.unwrap());
     assert_eq!(block.height, Height(40));
     kept.saw(&block);
     chain.chain.shutdown().await;
 
     // Without a chain, the cache of all clones still answers.
-    assert_eq!(chain.ledger.at(Height(39)).await, Ok(last));
-    assert_eq!(chain.ledger.hash(Height(40)).await, Ok(block.hash));
+    assert_eq!(chain.chain_reader.at(Height(39)).await, Ok(last));
+    assert_eq!(chain.chain_reader.hash(Height(40)).await, Ok(block.hash));
 }

@@ -4,9 +4,9 @@ use crate::copy;
 use base::{Window, digest::State};
 use bytes::Bytes;
 use codec::{sparse::Source, submission::Submission};
-use devnet::cast::Kind;
+use devnet::roster::Kind;
 use miner::{
-    Craft, Honest, Made, MinerError, Parcel,
+    MinerError, PreparedUpdate, SparseLoCo, Strategy, Upload,
     round::ClaimTime,
     work::{compress_all, train, write},
 };
@@ -18,11 +18,11 @@ const NOISE: f32 = 5e-3;
 /// By how much a huge object is larger than any submission of the run may be.
 const TOO_MUCH: u64 = 1 << 20;
 
-/// A miner's craft that is not honest.
+/// A miner's strategy that is not sparse_loco.
 pub(crate) struct Adversary {
     kind: Kind,
     /// For those who do honest work and then something else.
-    honest: Honest,
+    sparse_loco: SparseLoCo,
     /// The state at the start of the window before.
     last: State,
 }
@@ -34,12 +34,12 @@ impl Adversary {
         folder: PathBuf,
         kept: Vec<Submission<Bytes>>,
     ) -> Result<Self, MinerError> {
-        let honest = Honest::resume(node, folder, kept).await?;
-        Ok(Self { kind, honest, last: State([0; 32]) })
+        let sparse_loco = SparseLoCo::resume(node, folder, kept).await?;
+        Ok(Self { kind, sparse_loco, last: State([0; 32]) })
     }
 
     /// Well-formed noise.
-    fn noise(&self, node: &Node, window: Window) -> Result<Made, MinerError> {
+    fn noise(&self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
         let mut bytes = vec![0; 4 * node.run.flat.len()];
         chance(node, window).fill(&mut bytes);
         let value = |four: &[u8; 4]| (u32::from_le_bytes(*four) as f32 / u32::MAX as f32 - 0.5) * 2.0 * NOISE;
@@ -48,20 +48,20 @@ impl Adversary {
     }
 
     /// An update of an old state: it names the one of the window before, and in the first window one that never was.
-    async fn stale(&self, node: &Node, window: Window) -> Result<Made, MinerError> {
+    async fn stale(&self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
         let (trained, training) = train(node, window).await?;
         let made = sent(node, window, self.last, &trained.pseudo_gradient)?;
-        Ok(Made { trained: Some(training), ..made })
+        Ok(PreparedUpdate { trained: Some(training), ..made })
     }
 }
 
-impl Craft for Adversary {
-    async fn make(&mut self, node: &Node, window: Window) -> Result<Made, MinerError> {
+impl Strategy for Adversary {
+    async fn make(&mut self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
         let most = node.run.layout.most_bytes();
         let made = match self.kind {
             Kind::Noise => self.noise(node, window),
             Kind::Lazy => sent(node, window, node.state(), &vec![0.0; node.run.flat.len()]),
-            Kind::Late | Kind::Keyless => self.honest.make(node, window).await,
+            Kind::Late | Kind::Keyless => self.sparse_loco.make(node, window).await,
             Kind::Copycat => copy::one(node, window).await,
             Kind::Mixcopy => copy::mixture(node, window).await,
             Kind::Huge => Ok(random(node, window, most + TOO_MUCH)),
@@ -73,7 +73,7 @@ impl Craft for Adversary {
     }
 
     async fn settle(&mut self, node: &Node) -> Result<usize, MinerError> {
-        self.honest.settle(node).await
+        self.sparse_loco.settle(node).await
     }
 
     fn reveals(&self) -> bool {
@@ -89,20 +89,25 @@ impl Craft for Adversary {
 }
 
 /// A submission of these values.
-pub(crate) fn sent(node: &Node, window: Window, base: State, values: &[f32]) -> Result<Made, MinerError> {
+pub(crate) fn sent(
+    node: &Node,
+    window: Window,
+    base: State,
+    values: &[f32],
+) -> Result<PreparedUpdate, MinerError> {
     let started = Instant::now();
     let tensors = compress_all(Source::Values(values), &node.run.layout, 1)?;
-    let parcel = write(node, window, base, &tensors)?;
-    Ok(Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
+    let upload = write(node, window, base, &tensors)?;
+    Ok(PreparedUpdate { upload, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
 }
 
 /// So many random bytes, claimed as they are.
-fn random(node: &Node, window: Window, length: u64) -> Made {
+fn random(node: &Node, window: Window, length: u64) -> PreparedUpdate {
     let started = Instant::now();
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     chance(node, window).fill(&mut bytes);
-    let parcel = Parcel::of_bytes(bytes);
-    Made { parcel, trained: None, compress_seconds: started.elapsed().as_secs_f64() }
+    let upload = Upload::of_bytes(bytes);
+    PreparedUpdate { upload, trained: None, compress_seconds: started.elapsed().as_secs_f64() }
 }
 
 /// Chance that is the same after a restart: of this miner in this window.

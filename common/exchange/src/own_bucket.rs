@@ -27,7 +27,7 @@ const AT_ONCE: usize = 8;
 
 /// This node's own bucket, in a run. Clones are cheap.
 #[derive(Clone, Debug)]
-pub struct Outbox {
+pub struct OwnBucket {
     bucket: Bucket,
     run: RunHash,
 }
@@ -35,9 +35,9 @@ pub struct Outbox {
 /// The reason why an upload or a delete failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot update this node's own bucket: {0}")]
-pub struct OutboxError(#[from] StorageError);
+pub struct OwnBucketError(#[from] StorageError);
 
-impl OutboxError {
+impl OwnBucketError {
     /// Returns whether a retry may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -51,8 +51,8 @@ impl OutboxError {
     }
 }
 
-impl Outbox {
-    /// Creates an outbox for a bucket that this node may write.
+impl OwnBucket {
+    /// Creates an own bucket for a bucket that this node may write.
     #[must_use]
     pub fn new(bucket: Bucket, run: RunHash) -> Self {
         Self { bucket, run }
@@ -77,7 +77,7 @@ impl Outbox {
         window: Window,
         object: &ObjectHash,
         bytes: Bytes,
-    ) -> Result<Stored, OutboxError> {
+    ) -> Result<Stored, OwnBucketError> {
         self.put(&bucket_layout::submission(self.id(), window, object), bytes).await
     }
 
@@ -91,7 +91,7 @@ impl Outbox {
         window: Window,
         object: &ObjectHash,
         key: &[u8; KEY_BYTES],
-    ) -> Result<Stored, OutboxError> {
+    ) -> Result<Stored, OwnBucketError> {
         self.put(&bucket_layout::seal_key(self.id(), window, object), Bytes::copy_from_slice(key)).await
     }
 
@@ -99,7 +99,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The bucket does not accept it.
-    pub async fn put_score_log(&self, window: Window, bytes: Bytes) -> Result<Stored, OutboxError> {
+    pub async fn put_score_log(&self, window: Window, bytes: Bytes) -> Result<Stored, OwnBucketError> {
         self.put(&bucket_layout::score_log(self.id(), window), bytes).await
     }
 
@@ -107,7 +107,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The bucket does not accept it.
-    pub async fn put_record(&self, record: &WindowRecord) -> Result<Stored, OutboxError> {
+    pub async fn put_record(&self, record: &WindowRecord) -> Result<Stored, OwnBucketError> {
         self.put(&bucket_layout::record(self.id(), record.window), record.to_bytes(&self.run).into()).await
     }
 
@@ -115,7 +115,11 @@ impl Outbox {
     ///
     /// # Errors
     /// The bucket does not accept one of them. The pointer then still names the previous checkpoint.
-    pub async fn put_checkpoint(&self, folder: &Path, manifest: &Manifest) -> Result<Pointer, OutboxError> {
+    pub async fn put_checkpoint(
+        &self,
+        folder: &Path,
+        manifest: &Manifest,
+    ) -> Result<Pointer, OwnBucketError> {
         let key = |file: &str| bucket_layout::checkpoint(self.id(), manifest.window, file);
         for part in &manifest.parts {
             let path = folder.join(&part.file);
@@ -134,7 +138,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The bucket cannot list or delete them.
-    pub async fn delete_before(&self, window: Window) -> Result<usize, OutboxError> {
+    pub async fn delete_before(&self, window: Window) -> Result<usize, OwnBucketError> {
         let newest = self.newest_checkpoint().await?;
         let submissions = self.delete(&bucket_layout::submissions(self.id()), |of| of < window).await?;
         let keys_too = self.delete(&bucket_layout::seal_keys(self.id()), |of| of < window).await?;
@@ -143,7 +147,7 @@ impl Outbox {
     }
 
     /// Returns the window of the checkpoint that the pointer names.
-    async fn newest_checkpoint(&self) -> Result<Option<Window>, OutboxError> {
+    async fn newest_checkpoint(&self) -> Result<Option<Window>, OwnBucketError> {
         let limits = Limits { bytes: bucket_layout::LARGEST_POINTER, time: TIME, floor: FLOOR };
         match self.bucket.get(&bucket_layout::checkpoint_pointer(self.id()), &limits).await {
             // A pointer that cannot be read protects nothing: other nodes cannot read it either.
@@ -154,7 +158,7 @@ impl Outbox {
     }
 
     /// Deletes all objects below a prefix whose windows are old. Returns their number.
-    async fn delete(&self, prefix: &str, is_old: impl Fn(Window) -> bool) -> Result<usize, OutboxError> {
+    async fn delete(&self, prefix: &str, is_old: impl Fn(Window) -> bool) -> Result<usize, OwnBucketError> {
         let (mut after, mut deleted) = (None, 0);
         loop {
             let page = self.bucket.list(prefix, after.as_deref(), PAGE, TIME).await?;
@@ -171,7 +175,7 @@ impl Outbox {
         }
     }
 
-    async fn put(&self, key: &str, bytes: Bytes) -> Result<Stored, OutboxError> {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<Stored, OwnBucketError> {
         Ok(self.bucket.put(key, Content::Bytes(bytes), &how(TIME)).await?)
     }
 }

@@ -1,23 +1,27 @@
 //! What the chain says of pay, for the table and for the end.
 
-use crate::facts::{EndFacts, Facts};
+use crate::run_record::{EndRecord, RunRecord};
 use base::{Height, Uid};
 use chain::Row;
-use exchange::{BlockState, ExchangeError, Ledger};
+use exchange::{BlockState, ChainReader, ExchangeError};
 use std::collections::BTreeMap;
 
 /// Weights and incentives after a block.
-pub(crate) async fn pay(ledger: &Ledger, facts: &Facts, height: Height) -> Result<EndFacts, ExchangeError> {
-    let state = ledger.at(height).await?;
+pub(crate) async fn pay(
+    chain_reader: &ChainReader,
+    record: &RunRecord,
+    height: Height,
+) -> Result<EndRecord, ExchangeError> {
+    let state = chain_reader.at(height).await?;
     let uids: Vec<Uid> = state.metagraph.neurons.iter().map(|neuron| neuron.uid).collect();
-    let rows = ledger.client().at(state.hash).weights(ledger.netuid(), &uids).await?;
-    Ok(of(facts, &state, &rows))
+    let rows = chain_reader.client().at(state.hash).weights(chain_reader.netuid(), &uids).await?;
+    Ok(of(record, &state, &rows))
 }
 
 /// `rows`: each neuron's weights, in the order of uids.
-fn of(facts: &Facts, state: &BlockState, rows: &[Row]) -> EndFacts {
+fn of(record: &RunRecord, state: &BlockState, rows: &[Row]) -> EndRecord {
     let neurons = &state.metagraph.neurons;
-    let name = |uid: Uid| facts.players.iter().find(|(p, _)| p.uid == uid).map(|(p, _)| p.name.clone());
+    let name = |uid: Uid| record.participants.iter().find(|(p, _)| p.uid == uid).map(|(p, _)| p.name.clone());
     let incentives: Vec<f64> = neurons.iter().map(|neuron| neuron.incentive.into()).collect();
     let stakes = neurons.iter().map(|neuron| f64::from(neuron.stake_weight));
     let named = neurons.iter().filter_map(|neuron| name(neuron.uid));
@@ -34,7 +38,7 @@ fn of(facts: &Facts, state: &BlockState, rows: &[Row]) -> EndFacts {
         }
     }
     let set = neurons.iter().zip(rows).filter(|(_, row)| row.iter().any(|(_, weight)| *weight > 0));
-    EndFacts {
+    EndRecord {
         incentives: named.zip(shares(&incentives)).collect(),
         weights,
         set: set.filter_map(|(neuron, _)| Some((name(neuron.uid)?, neuron.last_update.0))).collect(),

@@ -11,14 +11,14 @@ use std::ops::Range;
 
 /// The tensors of a model, one after the other in the order of their names, without gaps.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct ParameterLayout {
     spec: ModelSpec,
     tensors: Vec<TensorSpec>,
     starts: Vec<usize>,
     len: usize,
 }
 
-impl Layout {
+impl ParameterLayout {
     /// Computes the layout of a checked model.
     #[must_use]
     pub fn new(spec: &ModelSpec) -> Self {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn tensors_follow_each_other_in_the_order_of_their_names() {
-        let layout = Layout::new(&tiny());
+        let layout = ParameterLayout::new(&tiny());
         let mut end = 0;
         for (number, (tensor, place)) in layout.iter().enumerate() {
             assert_eq!((place.start, place.len()), (end, tensor.len()), "{}", tensor.name);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn initial_parameters_have_the_golden_root() {
-        let layout = Layout::new(&tiny());
+        let layout = ParameterLayout::new(&tiny());
         let values = layout.initial(&RunSeed([0; 32]));
         for threads in [1, 3] {
             let root = layout.state_root(&values, threads);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn parts_are_those_of_the_whole() {
-        let layout = Layout::new(&tiny());
+        let layout = ParameterLayout::new(&tiny());
         let mut values: Vec<f32> = (0..layout.len()).map(|at| at as f32).collect();
         let firsts: Vec<f32> = layout.split_mut(&mut values).iter().map(|part| part[0]).collect();
         let starts: Vec<f32> = layout.iter().map(|(_, place)| place.start as f32).collect();

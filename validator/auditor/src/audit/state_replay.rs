@@ -12,7 +12,7 @@ use codec::aggregate::{Medians, outer_step};
 use protocol::{acceptance::Decision, history::History, progress::Progress};
 
 /// Where the walk is: at the start of a window.
-pub(super) struct Walk<'a> {
+pub(super) struct StateReplay<'a> {
     run: &'a Run,
     history: Result<History, String>,
     parameters: Result<Parameters, String>,
@@ -25,7 +25,7 @@ struct Parameters {
     medians: Option<Medians>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> StateReplay<'a> {
     /// At the beginning of the run.
     pub(super) fn begin(run: &'a Run) -> Self {
         let Progress { history, root, medians, .. } = Progress::initial(&run.spec);
