@@ -1,8 +1,10 @@
-//! The audit: what was said of each window, beside what comes out of chain and objects.
+//! The audit: compares the statements about each window with the values that follow from chain and objects.
 //!
-//! [`Auditor::audit`] walks from the beginning of the run, or from a checkpoint where objects are gone, through the
-//! windows that are asked for. What a window needs of the chain is read once ([`seen`]); objects are looked for where
-//! they should be ([`objects`]) and applied ([`walk`]). Then score logs and weights on chain are compared.
+//! [`Auditor::audit`] replays the run up to the requested windows. It begins at the start of the run,
+//! or at a checkpoint if earlier objects are gone ([`resume`]). For each window it reads the chain once
+//! ([`seen`]), downloads the objects ([`objects`]), checks the votes ([`votes`]) and applies the
+//! accepted objects ([`state_replay`]). Then it compares score logs ([`logs`]), weights on chain
+//! ([`weights`]) and the records of windows ([`records`]).
 
 mod logs;
 mod objects;
@@ -48,7 +50,7 @@ use std::{
 };
 use storage::Storage;
 
-/// Who audits a run.
+/// The auditor of a run.
 pub struct Auditor {
     run: Run,
     chain_reader: ChainReader,
@@ -62,18 +64,18 @@ impl Auditor {
         Self { run, chain_reader, storage, progress }
     }
 
-    /// Recomputes these windows, and compares.
+    /// Recomputes these windows and compares them with the published statements.
     ///
     /// # Errors
-    /// The run has no such windows, or the chain cannot be reached. What single buckets and blocks do not tell is a part of
-    /// the report.
+    /// The run has no such windows, or the chain cannot be reached. A single bucket or block that
+    /// cannot be read is not an error: the report names it.
     pub async fn audit(&self, windows: &Windows) -> Result<Report, AuditError> {
         let finalized = self.chain_reader.finalized().await?;
         let asked = windows.of(&self.run.clock, finalized)?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
         let mut audit =
             Audit { auditor: self, sources, asked, finalized, seen: BTreeMap::new(), found: Vec::new() };
-        audit.walk().await?;
+        audit.replay().await?;
         let score_logs = audit.score_logs().await;
         audit.compare_logs(&score_logs);
         audit.compare_weights(&score_logs).await?;
@@ -81,12 +83,13 @@ impl Auditor {
         Ok(audit.report())
     }
 
-    /// The run.
+    /// Returns the audited run.
     pub(crate) fn run(&self) -> &Run {
         &self.run
     }
 
-    /// What was read; or in words why it cannot be known, if it is not that the chain is not to be reached.
+    /// Sorts a failed read by its cause. An unreachable chain ends the audit. Any other error becomes a
+    /// text, since only this value is unknown then.
     fn read<T, E: Into<AuditError>>(&self, read: Result<T, E>) -> Result<Result<T, String>, AuditError> {
         match read.map_err(Into::into) {
             Ok(read) => Ok(Ok(read)),
@@ -96,24 +99,25 @@ impl Auditor {
     }
 }
 
-/// An audit under way.
+/// An audit in progress.
 struct Audit<'a> {
     auditor: &'a Auditor,
     sources: Sources,
+    /// The requested windows.
     asked: Range<u64>,
     finalized: Height,
-    /// The windows that are asked for, and the next one.
+    /// The chain data of the requested windows, of the one before them and of the one after them.
     seen: BTreeMap<Window, Seen>,
     found: Vec<(Window, Finding)>,
 }
 
 impl Audit<'_> {
-    /// Goes through the windows, from where the parameters are known.
-    async fn walk(&mut self) -> Result<(), AuditError> {
+    /// Replays the windows, from the start of the run or from a checkpoint.
+    async fn replay(&mut self) -> Result<(), AuditError> {
         let run = &self.auditor.run;
-        let mut walk = StateReplay::begin(run);
+        let mut replay = StateReplay::begin(run);
         let (mut window, mut resumption) = (Window(0), None);
-        // One more than is asked for: votes on it name the last score log.
+        // Includes the window after the requested ones: votes on it name their last score log.
         while window.0 <= self.asked.end && window <= run.clock.last_window() {
             self.auditor.progress.say(&format!("window {window} of {}", self.asked.end));
             let heights = run.clock.heights(window).map_err(RunSpecError::from)?;
@@ -123,11 +127,11 @@ impl Audit<'_> {
             if let Some(here) =
                 resumption.take_if(|resumption: &mut Resumption| resumption.window() == window)
             {
-                walk = here.walk(run);
+                replay = here.replay(run);
             }
-            let known = walk.is_known();
-            self.step(&mut walk, heights).await?;
-            if known && !walk.is_known() && window.0 + 1 < self.asked.end {
+            let known = replay.is_known();
+            self.step(&mut replay, heights).await?;
+            if known && !replay.is_known() && window.0 + 1 < self.asked.end {
                 resumption = self.resumption(window).await?;
             }
             window = resume::next(window, resumption.as_ref(), self.asked.start);
@@ -135,26 +139,26 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// One window: what the chain says of it, its objects, its votes, its outer step.
-    async fn step(&mut self, walk: &mut StateReplay<'_>, heights: Heights) -> Result<(), AuditError> {
+    /// Replays one window: reads the chain and the objects, checks the votes, computes the outer step.
+    async fn step(&mut self, replay: &mut StateReplay<'_>, heights: Heights) -> Result<(), AuditError> {
         let window = heights.window;
-        let state = walk.state().map_err(str::to_owned);
+        let state = replay.state().map_err(str::to_owned);
         let is_asked = self.asked.contains(&window.0);
         let evidence = self.auditor.read(self.auditor.chain_reader.evidence(&heights).await)?;
         let decided = evidence.and_then(|evidence| {
-            let decision = self.decide(walk.history(), &heights, &evidence)?;
+            let decision = self.decide(replay.history(), &heights, &evidence)?;
             Ok((evidence, decision))
         });
         let (evidence, decision) = match decided {
             Ok(decided) => decided,
             Err(why) => {
-                walk.lose(window, &why);
+                replay.lose(window, &why);
                 self.seen.insert(window, Seen { heights, state, chain: Err(why) });
                 return Ok(());
             }
         };
         let chain = match window.0 + 1 >= self.asked.start {
-            true => Some(self.chain(&heights, &evidence, walk.history(), &decision).await?),
+            true => Some(self.chain(&heights, &evidence, replay.history(), &decision).await?),
             false => None,
         };
         let objects = self.objects(&heights, &evidence, &decision, &state, chain.as_ref()).await;
@@ -166,7 +170,7 @@ impl Audit<'_> {
             }
             self.seen.insert(window, seen);
         }
-        walk.apply(&decision, objects);
+        replay.apply(&decision, objects);
         Ok(())
     }
 
@@ -176,7 +180,7 @@ impl Audit<'_> {
         heights: &Heights,
         evidence: &WindowEvidence,
     ) -> Result<Decision, String> {
-        // In the first windows nothing is asked of those before them.
+        // The first windows are decided without turnouts, so their decision is known without a history.
         let none = BTreeMap::new();
         let turnouts = match history {
             Ok(history) => history.turnouts(),
@@ -188,7 +192,7 @@ impl Audit<'_> {
         decision.map_err(|error| error.to_string())
     }
 
-    /// What the comparisons need of the chain.
+    /// Reads the chain data that the comparisons need. Returns the reason if some of it cannot be read.
     async fn chain(
         &self,
         heights: &Heights,
@@ -223,8 +227,9 @@ impl Audit<'_> {
         }))
     }
 
-    /// The objects that are needed: what is accepted, for the outer step; in the windows that are asked for, what was
-    /// voted for as well. Without the state at the window's start nothing can be said of any.
+    /// Downloads the accepted objects of a window, for the outer step. In the requested windows it also
+    /// downloads the objects that votes mark as good. Returns no objects for the window after the
+    /// requested ones, or if no state at the window's start is known: objects cannot be checked without it.
     async fn objects(
         &self,
         heights: &Heights,
@@ -233,7 +238,7 @@ impl Audit<'_> {
         state: &Result<(StateRoot, State), String>,
         chain: Option<&Result<Chain, String>>,
     ) -> Objects {
-        // Where the parameters are not known, the majority's word for them shows at least whether objects are whole.
+        // If the parameters are unknown, the state of the majority still allows checking the objects.
         let is_past = heights.window.0 >= self.asked.end;
         let Some(state) =
             state.as_ref().ok().map(|(_, state)| *state).or(decision.state).filter(|_| !is_past)
@@ -258,7 +263,7 @@ impl Audit<'_> {
         search.find(votes).await
     }
 
-    /// The score logs of all who might have some.
+    /// Downloads the score logs of all validators: those of the requested windows and the current ones.
     async fn score_logs(&self) -> ScoreLogs {
         let mut validators = Validators::new();
         for chain in self.seen.values().filter_map(|seen| seen.chain.as_ref().ok()) {
@@ -276,7 +281,7 @@ impl Audit<'_> {
             let Ok(chain) = &seen.chain else { continue };
             for &validator in chain.permitted.iter().filter(|id| !chain.votes.contains_key(id)) {
                 let log = score_logs.get(&validator).is_some_and(|logs| logs.log(window).is_some());
-                let published = log.then_some("its score log of the window is published");
+                let published = log.then_some("it published a score log of the window");
                 let why = chain.regular.get(&validator).map(String::as_str).or(published);
                 let skipped = why.map(|why| votes::skipped(seen, chain, validator, why));
                 self.found.extend(skipped.map(|finding| (window, finding)));
@@ -338,7 +343,7 @@ impl Audit<'_> {
     }
 }
 
-/// Why it is said of a validator that it usually votes, if it is.
+/// Returns the reason to call a validator a regular voter, or `None` if it is not one.
 fn usually_votes(history: &History, id: &NeuronId) -> Option<String> {
     let turnouts = history.turnouts();
     let voted = turnouts.values().filter(|turnout| turnout.contains(id)).count();

@@ -1,4 +1,4 @@
-//! What can keep an audit from being made, and how the program ends then.
+//! The errors that prevent an audit, and their exit codes.
 
 use crate::WindowsError;
 use base::{BlockHash, Exit, Netuid};
@@ -9,67 +9,67 @@ use exchange::ExchangeError;
 use protocol::run_spec::RunSpecError;
 use std::{io, path::PathBuf};
 
-/// Why there is no answer. What an audit finds is none of these.
+/// An error that prevents an audit. Findings of an audit are not errors.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The chain or the flags that name it.
+    /// An error of the chain, or of the flags that name it.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// The chain does not say what a window needs.
+    /// Chain data that a window needs is missing.
     #[error(transparent)]
     Exchange(ExchangeError),
-    /// The run spec's file cannot be read.
+    /// The file of the run spec cannot be read.
     #[error("--run: {}: {source}", path.display())]
     RunFile {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file holds no launched run spec.
+    /// The file does not hold a complete run spec.
     #[error("--run: {}: {error}", path.display())]
     Run {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause.
         error: Box<RunSpecError>,
     },
-    /// The run spec does not hold together.
-    #[error("the run spec cannot be used: {0}")]
+    /// The run spec is inconsistent.
+    #[error("cannot use the run spec: {0}")]
     Spec(#[from] RunSpecError),
-    /// The run's model has no layout.
-    #[error("the run spec cannot be used: {0}")]
+    /// The model of the run spec has no valid layout.
+    #[error("cannot use the run spec: {0}")]
     Layout(#[from] LayoutError),
-    /// It is another chain.
+    /// The node serves another chain than the run's.
     #[error(
-        "the run is on the chain with genesis {expected}, this one has {found}: name a node of the run's chain with --chain"
+        "the run is on the chain with genesis {expected}, but this one has {found}: name a node of the run's chain with --chain"
     )]
     OtherChain {
-        /// The run's.
+        /// Genesis hash in the run spec.
         expected: BlockHash,
-        /// The one connected to.
+        /// Genesis hash of the connected chain.
         found: BlockHash,
     },
-    /// It is another subnet.
+    /// `--netuid` names another subnet than the run's.
     #[error("the run is on subnet {expected}, not {found}: give --netuid {expected}")]
     OtherSubnet {
-        /// The run's.
+        /// Subnet in the run spec.
         expected: Netuid,
-        /// The one asked for.
+        /// Subnet of the flag.
         found: Netuid,
     },
-    /// The windows cannot be meant.
+    /// The range of windows is invalid.
     #[error(transparent)]
     Windows(#[from] WindowsError),
-    /// The file of an export has no ending that says what it is.
+    /// The name of the export file has no known extension.
     #[error("--out {}: the name must end with .parquet or .csv", .0.display())]
     Ending(PathBuf),
-    /// The file of an export cannot be written.
+    /// The export file cannot be written.
     #[error("--out {}: {reason}", path.display())]
     Out {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
 }
@@ -90,7 +90,7 @@ impl From<ExchangeError> for AuditError {
 }
 
 impl AuditError {
-    /// How the program ends.
+    /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

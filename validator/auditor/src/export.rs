@@ -1,4 +1,4 @@
-//! `export`: what the score logs of all validators say of all miners, as one table for other programs.
+//! The command `export`: writes the score logs of all validators as one table for other programs.
 
 mod csv;
 mod parquet;
@@ -19,16 +19,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Rows that are put into one group of a Parquet file.
+/// Number of rows in one row group of a Parquet file.
 const GROUP: usize = 1 << 16;
 
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub struct ExportFlags {
-    /// The windows: A..B (without B), A..=B, A.., ..B or .. (all that are over).
+    /// Windows to export: A..B (without B), A..=B, A.., ..B or .. (all complete windows).
     #[arg(value_name = "RANGE", default_value = "..")]
     windows: Windows,
-    /// The file: FILE.parquet or FILE.csv.
+    /// File to write: FILE.parquet or FILE.csv.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub struct ExportFlags {
 }
 
 impl ExportFlags {
-    /// Writes the file.
+    /// Writes the file. Returns the text to print and the exit code.
     ///
     /// # Errors
     /// The chain cannot be reached, or the file cannot be written.
@@ -49,10 +49,10 @@ impl ExportFlags {
             .map_err(|reason| AuditError::Out { path: self.out.clone(), reason })?;
         let mut text =
             format!("{}: {} rows of {} score logs", self.out.display(), rows.len(), logs.logs.len());
-        for trouble in &logs.troubles {
-            text.push_str(&format!("\nleft out: {trouble}"));
+        for failure in &logs.failures {
+            text.push_str(&format!("\nleft out: {failure}"));
         }
-        Ok((text, if logs.troubles.is_empty() { Exit::Good } else { Exit::Failed }))
+        Ok((text, if logs.failures.is_empty() { Exit::Good } else { Exit::Failed }))
     }
 }
 

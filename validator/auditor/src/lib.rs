@@ -1,26 +1,29 @@
-//! The auditor: recomputes from chain and buckets what miners and validators say, and trusts nobody.
+//! The auditor: recomputes the statements of miners and validators from the chain and the buckets. It trusts
+//! no node.
 //!
-//! It reads the chain, opens every object and checks hash and signature, makes the outer steps itself on plain `f32`
-//! values with `common`'s arithmetic, replays every score log, and compares: decisions, states, votes, possession,
-//! records, logs, ratings, weights on chain. A [`Report`] has one [`Verdict`] for each thing that somebody states:
-//! agree, differ (with both values) or unknown (with what could not be read).
+//! The auditor reads the chain. It downloads every object and checks its hash and signature. It
+//! computes the outer steps on plain `f32` values, with the arithmetic of the crates in `common/`, and
+//! replays every score log. Then it compares decisions, states, votes, possession, records, logs,
+//! ratings and the weights on chain. A [`Report`] has one [`Verdict`] for each statement: agree, differ
+//! (with both values) or unknown (with the reason).
 //!
-//! It links no libtorch, so it cannot measure a loss: `validator replay` does. It holds no key and writes nothing but
-//! what `export` is told to.
+//! The auditor does not link libtorch, so it cannot measure a loss: `validator replay` does. It holds no key.
+//! The output of `export` is the only file that it leaves behind.
 //!
 //! ```
 //! use auditor::Windows;
 //! use base::Height;
 //! use protocol::clock::{Clock, WindowSpec};
 //!
-//! // What `auditor windows 2..` means when block 300 is final: the windows of which all that is owed is due.
+//! // The windows of `auditor windows 2..` when block 300 is final: the end is the last complete window.
 //! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
 //! let clock = Clock::new(Height(100), spec)?;
 //! assert_eq!("2..".parse::<Windows>()?.of(&clock, Height(300))?, 2..5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Next: [`Auditor::audit`] for the order of things, [`Item`] for what is compared, [`Scores`] for what the chain says now.
+//! Next: [`Auditor::audit`] for the steps of an audit, [`Item`] for the comparisons, [`Scores`] for the
+//! current values on chain.
 
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
@@ -46,10 +49,10 @@ use base::{Exit, Window};
 use clap::Args;
 use std::process::ExitCode;
 
-/// The program's name.
+/// Name of the program.
 const NAME: &str = "auditor";
 
-/// Recomputes from chain and buckets what validators say.
+/// Recompute the statements of miners and validators from the chain and the buckets.
 #[derive(Debug, clap::Parser)]
 #[command(name = NAME, version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
 pub struct Program {
@@ -57,28 +60,28 @@ pub struct Program {
     command: Command,
 }
 
-/// What the auditor does.
+/// Commands of the auditor.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show what the chain says of every neuron: stake, incentive, weights by each validator, bucket.
+    /// Show every neuron on chain: stake, incentive, weights from each validator, bucket.
     Scores(ScoresFlags),
-    /// Recompute one window, and say who agrees.
+    /// Recompute one window and compare it with the published statements.
     Window {
-        /// The window.
+        /// Window to audit.
         #[arg(value_name = "N")]
         window: Window,
         #[command(flatten)]
         flags: AuditFlags,
     },
-    /// Recompute windows, and say who agrees: A..B (without B), A..=B, A.., ..B or .. (all that are over).
+    /// Recompute windows and compare them with the published statements.
     Windows {
-        /// The windows.
+        /// Windows to audit: A..B (without B), A..=B, A.., ..B or .. (all complete windows).
         #[arg(value_name = "RANGE")]
         windows: Windows,
         #[command(flatten)]
         flags: AuditFlags,
     },
-    /// Write what the score logs of all validators say of all miners to a Parquet or CSV file.
+    /// Write the score logs of all validators to a Parquet or CSV file, one row per miner.
     Export(ExportFlags),
 }
 
@@ -100,11 +103,11 @@ impl AuditFlags {
     }
 }
 
-/// What a command answers, and how the program ends.
+/// The output of a command, and the exit code of the program.
 type Answer = (String, Exit);
 
 impl Program {
-    /// Carries the command out, and ends as [`Exit`] documents.
+    /// Runs the command. [`Exit`] documents the exit codes.
     #[must_use]
     pub fn main(self) -> ExitCode {
         log_to_stderr();
@@ -138,10 +141,11 @@ fn fail(error: &AuditError) -> ExitCode {
     error.exit().into()
 }
 
-/// Warnings go to standard error, so that standard output holds the answer alone. `RUST_LOG` shows more.
+/// Sends warnings to standard error, so that standard output holds only the answer. `RUST_LOG` selects other
+/// levels.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process is refused; the first one then goes on.
+    // A process has one subscriber. If one is set already, it stays.
     let _ = subscriber.try_init();
 }

@@ -1,23 +1,23 @@
-//! What is being done, for who waits at a terminal.
+//! Shows the current step on the terminal.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-/// One line that changes, on standard error; nothing where that is no terminal.
+/// A progress line on standard error. It shows nothing if standard error is not a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
     terminal: bool,
 }
 
 impl Progress {
-    /// On this process's standard error.
+    /// Creates the progress line of this process.
     pub(crate) fn new() -> Self {
         Self { terminal: io::stderr().is_terminal() }
     }
 
-    /// Shows what is being done now.
+    /// Replaces the text of the line.
     pub(crate) fn say(&self, text: &str) {
         if self.terminal {
-            // Who cannot be shown something does not wait for it.
+            // The audit goes on even if the terminal cannot be written.
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         }
     }

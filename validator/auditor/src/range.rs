@@ -1,68 +1,68 @@
-//! Which windows are meant.
+//! Ranges of windows on the command line.
 
 use base::{Height, Window};
 use protocol::clock::Clock;
 use std::{ops::Range, str::FromStr};
 
-/// Windows as they are written on the command line: `A..B` from A up to, but without, B, as in Rust; `A..=B` with B; one end
-/// or both may be left out.
+/// A range of windows, as written on the command line. As in Rust, `A..B` excludes B and `A..=B` includes it.
+/// One end or both may be left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Windows {
     first: Option<u64>,
-    /// The first that is not meant any more.
+    /// The first window after the range.
     end: Option<u64>,
 }
 
-/// Why windows cannot be meant.
+/// An invalid range of windows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowsError {
-    /// It is written in another way.
-    #[error("`{0}` names no windows: write A..B (without B), A..=B, A.., ..B or ..")]
+    /// The text is not a range.
+    #[error("`{0}` is not a range of windows: write A..B (without B), A..=B, A.., ..B or ..")]
     Form(String),
-    /// It ends before it begins.
-    #[error("windows {first}..{end} are none: the first must be below the end")]
+    /// The range is empty.
+    #[error("the range {first}..{end} is empty: the first window must be below the end")]
     Empty {
-        /// The first.
+        /// First window of the range.
         first: u64,
-        /// The end.
+        /// The first window after the range.
         end: u64,
     },
-    /// The run is shorter.
-    #[error("window {found} is none of this run, which has windows 0 to {last}")]
+    /// The range goes beyond the run.
+    #[error("the run has no window {found}: its windows are 0 to {last}")]
     Beyond {
         /// The window.
         found: u64,
-        /// The last of the run.
+        /// The last window of the run.
         last: Window,
     },
-    /// Nothing is over yet.
-    #[error("no window from {first} on is over at block {height}: wait, or name the windows that you mean")]
+    /// No window of the range is complete yet.
+    #[error("no window from {first} on is complete at block {height}: wait, or give the range an end")]
     NotYet {
-        /// The first.
+        /// First window of the range.
         first: u64,
-        /// The finalized block.
+        /// Height of the finalized block.
         height: Height,
     },
 }
 
 impl Windows {
-    /// One window.
+    /// Returns the range of one window.
     #[must_use]
     pub fn one(window: Window) -> Self {
         Self { first: Some(window.0), end: Some(window.0.saturating_add(1)) }
     }
 
-    /// The windows of a run that are meant, when this block is final. An end that is left out is that of the last window
-    /// that is over, so that what validators owe on it is due.
+    /// Returns the numbers of the windows in this range when block `finalized` is final. An open range ends
+    /// with the last complete window: everything that validators must publish about a complete window is due.
     ///
     /// # Errors
-    /// The run has no such windows, or none is over.
+    /// The run has no such windows, or no window of an open range is complete.
     pub fn of(&self, clock: &Clock, finalized: Height) -> Result<Range<u64>, WindowsError> {
         let last = clock.last_window();
         let first = self.first.unwrap_or(0);
         let end = match self.end {
             Some(end) => end,
-            None => over(clock, finalized),
+            None => complete(clock, finalized),
         };
         if let Some(found) = [first, end.saturating_sub(1)].into_iter().find(|&window| window > last.0) {
             return Err(WindowsError::Beyond { found, last });
@@ -75,8 +75,9 @@ impl Windows {
     }
 }
 
-/// How many windows are over: what validators owe on a window is due when the next is decided, or would be.
-fn over(clock: &Clock, finalized: Height) -> u64 {
+/// Returns the number of complete windows. A window is complete one window length after its own
+/// decision: then the next window is decided too, if there is one.
+fn complete(clock: &Clock, finalized: Height) -> u64 {
     let before = finalized.0.checked_sub(u64::from(clock.spec().blocks)).map(Height);
     before.and_then(|height| clock.last_decided(height)).map_or(0, |window| window.0 + 1)
 }
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_end_is_the_last_window_that_is_over() {
+    fn an_open_range_ends_with_the_last_complete_window() {
         // Window 0 is decided at 138, window 1 at 168, the last one at 348.
         assert_eq!(of("..", 167), Err(WindowsError::NotYet { first: 0, height: Height(167) }));
         assert_eq!(of("..", 168), Ok(0..1));
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_told() {
+    fn text_that_is_not_a_range_is_refused() {
         for text in ["", "3", "a..b", "1..=", "..=", "-1..3", "1...3", "1..2..3"] {
             assert!(matches!(of(text, 0), Err(WindowsError::Form(_))), "{text}");
         }

@@ -1,4 +1,4 @@
-//! What an audit finds: one verdict for each thing that somebody states, and what it comes to.
+//! The report of an audit: one verdict for each statement of a node, and the exit code.
 
 mod text;
 
@@ -11,66 +11,66 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// What is compared.
+/// The kind of a statement that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Item {
-    /// The state that the stake majority names is the one that comes out of the accepted objects.
+    /// The state that the stake majority names is the state that results from the accepted objects.
     State,
-    /// Who voted could be read, and with that what is accepted.
+    /// The votes could be read, so the accepted set is known.
     Decision,
-    /// A miner's accepted object is in its bucket, whole and signed.
+    /// The object that a candidate claimed is whole, signed and valid.
     Object,
-    /// A validator that usually votes did.
+    /// A validator that votes regularly has voted.
     Vote,
-    /// The state that the vote names.
+    /// The state that the vote names is the recomputed state.
     VotedState,
-    /// What the vote finds good is well-formed, and claimed.
+    /// The objects that the vote marks as good are claimed and valid.
     Good,
-    /// The vote shows that its objects were held.
+    /// The vote proves possession of its objects.
     Possession,
-    /// The score log that the vote names is the one that is published.
+    /// The score log that the vote names is published.
     Head,
-    /// The record of what was accepted.
+    /// The published record of the window has the accepted set and the voters.
     Record,
-    /// The score log is there, unchanged and signed.
+    /// The score log is published, unchanged and signed.
     Log,
-    /// Claims, state, seed and subnet in the score log are those of the chain.
+    /// Claims, state, seed, uids and subnet rules in the score log are those of the chain.
     Facts,
-    /// Standings, scores and weights in the score log come out of its measurements.
+    /// Standings, scores and weights in the score log follow from its measurements.
     Ratings,
     /// The weights on chain are those of a score log.
     Weights,
 }
 
-/// Whose statement it is.
+/// The author of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// The stake majority's.
+    /// The stake majority.
     Network,
-    /// A miner's.
+    /// A miner.
     Miner(NeuronId, Uid),
-    /// A validator's.
+    /// A validator.
     Validator(NeuronId, Uid),
 }
 
-/// What became of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is what was computed.
+    /// The statement is true.
     Agree,
-    /// It is not. The first difference.
+    /// The statement is false. Holds the first difference.
     Differ {
-        /// In what.
+        /// The value that differs.
         what: String,
-        /// What is stated.
+        /// The stated value.
         stated: String,
-        /// What comes out.
+        /// The recomputed value.
         computed: String,
     },
-    /// Something could not be read.
+    /// The comparison was not possible, since some data could not be read.
     Unknown {
-        /// What, and why.
+        /// The missing data, and the reason.
         why: String,
     },
 }
@@ -78,53 +78,55 @@ pub enum Verdict {
 /// A comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whose statement it is.
+    /// The author of the statement.
     pub subject: Subject,
-    /// About what.
+    /// The kind of the statement.
     pub item: Item,
-    /// Whether it is true.
+    /// The result.
     pub verdict: Verdict,
 }
 
-/// What was found on a window.
+/// The findings on a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowReport {
     /// The window.
     pub window: Window,
-    /// What all nodes had to decide; nothing if it cannot be known.
+    /// The decision that all nodes had to reach, or `None` if it cannot be known.
     pub decision: Option<Decision>,
-    /// The parameters at the window's start, as they come out here.
+    /// The recomputed state root: the hash of the parameters at the window's start. `None` if it cannot
+    /// be known.
     pub root: Option<StateRoot>,
-    /// The parameters and all accepted sets before, as votes name them.
+    /// The recomputed state, as votes name it: a hash of the state root and of all earlier accepted
+    /// sets. `None` if it cannot be known.
     pub state: Option<State>,
     /// All comparisons.
     pub findings: Vec<Finding>,
 }
 
-/// What an audit found.
+/// The findings of an audit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The run's name.
+    /// Name of the run.
     pub name: String,
-    /// The run.
+    /// Hash of the run spec.
     pub run: RunHash,
-    /// Window by window.
+    /// The windows, in order.
     pub windows: Vec<WindowReport>,
 }
 
-/// How many comparisons had which outcome.
+/// The number of comparisons for each result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// What is stated is true.
+    /// Number of true statements.
     pub agree: usize,
-    /// It is not.
+    /// Number of false statements.
     pub differ: usize,
-    /// It could not be seen.
+    /// Number of statements that could not be compared.
     pub unknown: usize,
 }
 
 impl Verdict {
-    /// A difference.
+    /// Creates a difference.
     pub(crate) fn differ(
         what: impl Into<String>,
         stated: impl fmt::Display,
@@ -133,7 +135,7 @@ impl Verdict {
         Self::Differ { what: what.into(), stated: stated.to_string(), computed: computed.to_string() }
     }
 
-    /// Agreement, if both are the same.
+    /// Compares two values: agreement if they are equal, else a difference.
     pub(crate) fn same<T: PartialEq + fmt::Display>(what: &str, stated: T, computed: T) -> Self {
         match stated == computed {
             true => Self::Agree,
@@ -141,12 +143,12 @@ impl Verdict {
         }
     }
 
-    /// What could not be read, and why.
+    /// Creates an unknown verdict with its reason.
     pub(crate) fn unknown(why: impl fmt::Display) -> Self {
         Self::Unknown { why: why.to_string() }
     }
 
-    /// In a word.
+    /// Returns the name of the verdict, without details.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -158,7 +160,7 @@ impl Verdict {
 }
 
 impl Report {
-    /// How many comparisons had which outcome.
+    /// Counts the comparisons for each result.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
@@ -172,7 +174,8 @@ impl Report {
         counts
     }
 
-    /// How the program ends: with disagreement if anything differs, as failed if anything could not be seen.
+    /// Returns the exit code: [`Exit::Disagreement`] if anything differs, else [`Exit::Failed`] if
+    /// anything is unknown, else [`Exit::Good`].
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self.counts() {
@@ -182,7 +185,7 @@ impl Report {
         }
     }
 
-    /// All of it.
+    /// Returns the whole report as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

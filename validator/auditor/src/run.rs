@@ -1,4 +1,4 @@
-//! Which run, and how it is reached.
+//! The audited run and the flags that name it.
 
 use crate::{AuditError, audit::Auditor, progress::Progress};
 use base::digest::{RunHash, RunId};
@@ -14,34 +14,34 @@ use storage::Storage;
 pub struct RunFlags {
     #[command(flatten)]
     chain: ChainFlags,
-    /// The run spec as it was launched: a TOML file.
+    /// TOML file of the complete run spec.
     #[arg(long, value_name = "FILE", env = "MUSTER_RUN")]
     run: PathBuf,
-    /// Read buckets on this machine, too: for development networks.
+    /// Allow buckets on this machine (for development networks).
     #[arg(long)]
     allow_loopback: bool,
 }
 
-/// A run, and what follows from its spec.
+/// A run, with the values that follow from its spec.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) spec: RunSpec,
     pub(crate) hash: RunHash,
     pub(crate) id: RunId,
     pub(crate) clock: Clock,
-    /// How submissions are laid out.
+    /// The layout of submissions.
     pub(crate) layout: Arc<submission::SubmissionLayout>,
-    /// How parameters are laid out.
+    /// The layout of the parameters.
     pub(crate) flat: model::ParameterLayout,
-    /// Threads for hashes and outer steps.
+    /// Number of threads for hashes and outer steps.
     pub(crate) threads: usize,
 }
 
 impl Run {
-    /// The run of a launched spec.
+    /// Creates the run of a complete spec.
     ///
     /// # Errors
-    /// The spec is none that can be run.
+    /// The spec is inconsistent.
     pub(crate) fn new(spec: RunSpec) -> Result<Self, AuditError> {
         let layout = submission::SubmissionLayout::new(&spec.model.tensors(), &spec.sparse)?;
         let clock = spec.clock().map_err(protocol::run_spec::RunSpecError::from)?;
@@ -52,7 +52,7 @@ impl Run {
 }
 
 impl RunFlags {
-    /// Connects to the run's chain.
+    /// Reads the run spec and connects to the run's chain.
     ///
     /// # Errors
     /// The run spec cannot be read, the chain cannot be reached, or it is not the run's.

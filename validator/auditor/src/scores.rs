@@ -1,4 +1,4 @@
-//! `scores`: what the chain says of every neuron of the subnet now.
+//! The command `scores`: shows every neuron of the subnet, as in the newest finalized block.
 
 use crate::{
     AuditError,
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub struct ScoresFlags {
     #[command(flatten)]
     chain: ChainFlags,
-    /// Show whole addresses, the buckets and the weights of all validators, however wide that is.
+    /// Show full addresses, buckets and the weights of all validators, however wide.
     #[arg(long)]
     wide: bool,
     /// Print JSON.
@@ -26,7 +26,7 @@ pub struct ScoresFlags {
 }
 
 impl ScoresFlags {
-    /// Reads the newest finalized block and shows it.
+    /// Reads the newest finalized block and returns the text to print.
     ///
     /// # Errors
     /// The chain does not answer, or has no such subnet.
@@ -40,16 +40,16 @@ impl ScoresFlags {
     }
 }
 
-/// What the chain says of the neurons of a subnet after a block.
+/// The neurons of a subnet in the chain's state after a block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
     /// The block.
     pub block: Block,
     /// The neurons, in the order of uids.
     pub metagraph: Metagraph,
-    /// The buckets that they announce.
+    /// The buckets that the neurons announce.
     pub buckets: BTreeMap<Hotkey, Bucket>,
-    /// The weights that each validator has set, by its uid; only those who have set some.
+    /// The weights that each validator has set, by its uid. Validators without weights are absent.
     pub weights: BTreeMap<Uid, Row>,
 }
 
@@ -74,7 +74,8 @@ impl Scores {
         Ok(Self { block, metagraph, buckets, weights })
     }
 
-    /// The table: as many columns of weights as fit into `width` characters, and all of them with `wide`.
+    /// Formats the table. It has as many columns of weights as fit into `width` characters, or all of
+    /// them with `wide`.
     #[must_use]
     pub fn to_text(&self, wide: bool, width: usize) -> String {
         let mut table = self.basic(wide);
@@ -95,7 +96,7 @@ impl Scores {
         let mut lines = vec![format!("subnet {netuid} after block {}: {count} neurons", block.height)];
         lines.extend(table.lines());
         if left_out > 0 {
-            lines.push(format!("weights of {left_out} more validators: --wide"));
+            lines.push(format!("weights of {left_out} more validators: use --wide"));
         }
         lines.join("\n")
     }
@@ -121,7 +122,7 @@ impl Scores {
         self.metagraph.neurons.iter()
     }
 
-    /// How many blocks ago a neuron set weights. The chain counts registration as an update too.
+    /// Returns how many blocks ago a neuron set weights. The chain counts a registration as an update too.
     fn updated(&self, neuron: &Neuron) -> String {
         match neuron.last_update > neuron.registered {
             true => format!("{} ago", self.block.height.0.saturating_sub(neuron.last_update.0)),
@@ -129,7 +130,7 @@ impl Scores {
         }
     }
 
-    /// What share of its weights a validator gives each neuron.
+    /// Returns the share of a validator's weights that each neuron has.
     fn shares(&self, row: &Row) -> Vec<String> {
         let sum: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).sum();
         let weight = |uid: Uid| row.iter().find(|(other, _)| *other == uid).map_or(0, |(_, weight)| *weight);
@@ -140,13 +141,13 @@ impl Scores {
         self.neurons().map(|neuron| share(neuron.uid)).collect()
     }
 
-    /// Where a neuron's bucket is. Its keys are nobody's business here.
+    /// Returns the address of a neuron's bucket, without its keys.
     fn bucket(&self, neuron: &Neuron) -> String {
         let bucket = self.buckets.get(&neuron.hotkey);
         bucket.map_or("-".to_owned(), |bucket| format!("{}/{}", bucket.endpoint(), bucket.name()))
     }
 
-    /// All of it, in the chain's units.
+    /// Returns all values as JSON, in the chain's units.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

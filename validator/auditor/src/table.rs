@@ -1,20 +1,20 @@
-//! Tables for people: columns as wide as what is in them, no more columns than the terminal is wide.
+//! Formats tables of text. Each column is as wide as its longest cell.
 
 use std::io::{self, IsTerminal as _};
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: &str = "  ";
 
-/// At which side the values of a column stand.
+/// The alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Words.
+    /// Left-aligned, for words.
     Left,
-    /// Numbers.
+    /// Right-aligned, for numbers.
     Right,
 }
 
-/// A table in the making.
+/// A table that is built column by column.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     columns: Vec<Column>,
@@ -39,13 +39,13 @@ impl Table {
         self.columns.push(Column { name: name.into(), side, cells });
     }
 
-    /// The width of the table, in characters.
+    /// Returns the width of the table, in characters.
     pub(crate) fn width(&self) -> usize {
         let gaps = GAP.len() * self.columns.len().saturating_sub(1);
         self.columns.iter().map(Column::width).sum::<usize>() + gaps
     }
 
-    /// Header and rows, one a line.
+    /// Returns the lines of the table: the header, then the rows.
     pub(crate) fn lines(&self) -> Vec<String> {
         let rows = self.columns.iter().map(|column| column.cells.len()).max().unwrap_or_default();
         let header = self.line(|column| &column.name);
@@ -75,13 +75,14 @@ impl Column {
     }
 }
 
-/// How many characters a line may have: as many as the terminal is wide, and any number in a file or pipe.
+/// Returns the maximum length of a line, in characters: the width of the terminal, or no limit for a file or
+/// pipe.
 pub(crate) fn line_width() -> usize {
     let terminal = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
     terminal.map_or(usize::MAX, |(width, _)| usize::from(width.0))
 }
 
-/// The beginning and the end of an address or a hash, for where there is no room for all of it.
+/// Shortens an address or a hash to its first six and last six characters.
 pub(crate) fn short(name: impl ToString) -> String {
     let name = name.to_string();
     let length = name.chars().count();
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_is_in_them() {
+    fn columns_are_as_wide_as_their_longest_cells() {
         let mut table = Table::default();
         table.column("uid", Side::Right, ["1", "12"]);
         table.column("name", Side::Left, ["a", "bö"]);

@@ -1,4 +1,4 @@
-//! What people see, letter by letter. With MUSTER_BLESS=1 the files are written anew.
+//! Compares the printed reports with golden files. With `MUSTER_BLESS=1` the test rewrites the files.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use auditor::{Finding, Item, Report, Scores, Subject, Verdict, WindowReport};
@@ -68,7 +68,7 @@ fn scores_fit_into_a_terminal() {
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     check("scores.txt", &text);
     let narrow = scores().to_text(false, 80);
-    assert!(narrow.ends_with("weights of 2 more validators: --wide"), "{narrow}");
+    assert!(narrow.ends_with("weights of 2 more validators: use --wide"), "{narrow}");
 }
 
 #[test]
@@ -82,7 +82,8 @@ fn wide_scores_show_all_but_keys() {
     }
 }
 
-/// Window 3 is well, window 4 has a liar and somebody who cannot be read, of window 5 nothing is known.
+/// Returns a report. All agrees in window 3. Window 4 has a difference and a bucket that cannot be
+/// read. Window 5 is unknown.
 fn report() -> Report {
     let validators = [0, 1].map(|uid| Subject::Validator(id(uid), Uid(uid.into())));
     let miner = Subject::Miner(id(2), Uid(2));
@@ -115,7 +116,7 @@ fn report() -> Report {
         stated: State([1; 32]).to_string(),
         computed: State([3; 32]).to_string(),
     };
-    let why = "from the bucket of somebody: it is unavailable (HTTP status 503): try again later".to_owned();
+    let why = "cannot download from the bucket of validator 1: HTTP status 503, try again later".to_owned();
     second.findings[13].verdict = Verdict::Unknown { why };
     second.findings.push(finding(validators[0], Item::Weights, Verdict::Agree));
     let why = "the state of block 0x01 has been dropped: ask an archive node".to_owned();
@@ -138,7 +139,7 @@ fn a_report_ends_the_program_as_it_should() {
     let mut report = report();
     assert_eq!(exit(&report), 5);
     report.windows.remove(1);
-    assert_eq!(exit(&report), 1, "what is unknown is no agreement");
+    assert_eq!(exit(&report), 1, "an unknown item does not agree");
     report.windows.pop();
     assert_eq!(exit(&report), 0);
 }

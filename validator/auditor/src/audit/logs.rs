@@ -1,4 +1,4 @@
-//! The score logs of a validator, and what is found of them.
+//! Checks the score logs of a validator.
 
 mod facts;
 mod ratings;
@@ -11,8 +11,8 @@ use crate::report::{Finding, Item, Subject};
 use base::{Window, digest::ScoreLogHead};
 use std::{collections::BTreeMap, ops::Range};
 
-/// What is found of the logs of a validator in the windows that are asked for. `is_due` says of which windows all that is
-/// owed must be there by now.
+/// Checks the logs of a validator in the requested windows. `is_due` returns whether everything about a
+/// window must be published by now.
 pub(super) fn check(
     run: &Run,
     logs: &ValidatorLogs,
@@ -43,7 +43,7 @@ pub(super) fn check(
     findings
 }
 
-/// The heads that the validator's votes on later windows name.
+/// Returns the heads that the validator's votes on later windows name.
 fn later_heads(windows: &BTreeMap<Window, Seen>, logs: &ValidatorLogs, window: Window) -> Vec<ScoreLogHead> {
     let later = windows.range(Window(window.0 + 1)..);
     let head = |seen: &Seen| Some(seen.chain.as_ref().ok()?.votes.get(&logs.validator())?.score_log);

@@ -1,4 +1,4 @@
-//! The objects of a window, and in which bucket they are what they should be.
+//! Downloads and checks the objects of a window.
 
 use super::{Run, sources::Sources};
 use crate::report::Verdict;
@@ -16,45 +16,47 @@ use protocol::{
 };
 use std::collections::BTreeMap;
 
-/// A submission in memory, checked.
+/// A checked submission in memory.
 pub(super) type Object = Submission<bytes::Bytes>;
 
-/// What was found of a candidate's object.
+/// The result of the search for a candidate's object.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// What was found: in its miner's bucket, or else with somebody who keeps it.
+    /// The object, from its miner's bucket or else from another node that stores it.
     pub(super) object: Result<Object, Missing>,
-    /// Whether the miner keeps its word.
+    /// The verdict on the miner's claim.
     pub(super) verdict: Verdict,
 }
 
-/// Why there is no object to go on with.
+/// The reason why an object is missing.
 #[derive(Clone, Debug)]
 pub(super) enum Missing {
-    /// What was claimed is at hand, and is no submission that counts.
+    /// The claimed object was downloaded, but is not a valid submission.
     Invalid(String),
-    /// It cannot be read anywhere.
+    /// The object cannot be downloaded from any bucket.
     Unread(String),
 }
 
-/// The objects of a window, found or not, by their hashes.
+/// The objects of a window, found or missing, by their hashes.
 pub(super) type Objects = BTreeMap<ObjectHash, Found>;
 
-/// What to look for, and where.
+/// The inputs of a search for the objects of a window.
 pub(super) struct Search<'a> {
     pub(super) run: &'a Run,
     pub(super) sources: &'a Sources,
     pub(super) heights: &'a Heights,
     pub(super) decision: &'a Decision,
-    /// The states at `D_w` and at `M_w`.
+    /// The chain's state at `D_w`.
     pub(super) claims: &'a BlockState,
+    /// The chain's state at `M_w`.
     pub(super) votes: &'a BlockState,
-    /// What submissions of the window must have been trained from.
+    /// The state that submissions of the window must have been trained from.
     pub(super) state: State,
 }
 
 impl Search<'_> {
-    /// Looks for the objects of those candidates that are accepted, and of those that one of these votes finds good.
+    /// Searches for the objects of all candidates that are accepted, or that any of these votes marks
+    /// as good.
     pub(super) async fn find(&self, votes: &BTreeMap<NeuronId, Vote>) -> Objects {
         let is_needed = |(place, candidate): (usize, &Candidate)| {
             self.accepted(candidate).is_some() || votes.values().any(|vote| vote.good.has(place))
@@ -70,7 +72,8 @@ impl Search<'_> {
         self.decision.applied().iter().find(|accepted| accepted.id == candidate.id)
     }
 
-    /// The miner's copy; if that is not whole, others keep accepted objects.
+    /// Searches for one object: in the miner's bucket, and then, if it is accepted, in the buckets of
+    /// other nodes.
     async fn one(&self, candidate: &Candidate, accepted: Option<&Accepted>) -> Found {
         let expected = self.expected(candidate);
         let claim = Claim { run: self.run.id, window: self.window(), object: candidate.object };
@@ -81,30 +84,31 @@ impl Search<'_> {
         };
         let copy = Copy::of(&error);
         if let Copy::Invalid(error) = copy {
-            let what = "the claimed object is no submission that counts";
+            let what = "the claimed object is not a valid submission";
             let verdict = Verdict::differ(what, format!("object {}", candidate.object), &error);
             return Found { object: Err(Missing::Invalid(error)), verdict };
         }
-        let kept = self.kept(accepted, &expected).await;
+        let replica = self.replica(accepted, &expected).await;
         let verdict = match copy {
             Copy::Other(error) => {
-                let what = "its bucket has something else under the name of the claimed object";
+                let what = "the bucket has a different object under the key of the claimed object";
                 Verdict::differ(what, format!("object {}", candidate.object), error)
             }
-            _ if kept.is_some() => Verdict::Agree,
+            _ if replica.is_some() => Verdict::Agree,
             _ => Verdict::unknown(&error),
         };
-        Found { object: kept.ok_or_else(|| Missing::Unread(error.to_string())), verdict }
+        Found { object: replica.ok_or_else(|| Missing::Unread(error.to_string())), verdict }
     }
 
-    /// An accepted object from whoever keeps it.
-    async fn kept(&self, accepted: Option<&Accepted>, expected: &Expected) -> Option<Object> {
+    /// Downloads an accepted object from any node that stores it.
+    async fn replica(&self, accepted: Option<&Accepted>, expected: &Expected) -> Option<Object> {
         let (accepted, seed) = (accepted?, self.claims.hash);
         let voters = self.votes.voters_for(self.run.id, self.heights, self.decision, accepted);
         for state in self.sources.states(self.votes) {
             let layout = &self.run.layout;
-            let kept = self.sources.fetcher.accepted(state, seed, accepted, expected, layout, &voters).await;
-            if let Ok(object) = kept {
+            let replica =
+                self.sources.fetcher.accepted(state, seed, accepted, expected, layout, &voters).await;
+            if let Ok(object) = replica {
                 return Some(object);
             }
         }
@@ -128,13 +132,13 @@ impl Search<'_> {
     }
 }
 
-/// What a miner's bucket has in the place of a whole object.
+/// The contents of a miner's bucket, if they are not the valid object.
 enum Copy {
-    /// What was claimed, which is no submission that counts.
+    /// The claimed object, which is not a valid submission.
     Invalid(String),
-    /// Something else.
+    /// A different object.
     Other(String),
-    /// Nothing that could be read.
+    /// No readable object.
     None,
 }
 
@@ -142,7 +146,7 @@ impl Copy {
     fn of(error: &FetchError) -> Self {
         match error {
             FetchError::Mismatch { .. } => Self::Other(error.to_string()),
-            // Digest, signature and key are not in what the hash names: another copy may have the right ones.
+            // The object hash covers neither digest, signature nor key: another copy may have the right ones.
             FetchError::Submission {
                 source:
                     SubmissionError::Digest { .. } | SubmissionError::Signature(_) | SubmissionError::Key(_),

@@ -1,4 +1,5 @@
-//! The records of windows that validators publish, for those who come after the chain's nodes have forgotten.
+//! Checks the records of windows that validators publish. A node that joins late reads them, when the chain's
+//! nodes have dropped the old states.
 
 use super::{
     Run,
@@ -10,7 +11,7 @@ use base::NeuronId;
 use exchange::FetchError;
 use protocol::history::WindowRecord;
 
-/// Whether a validator's record of a window is true; nothing if it publishes none.
+/// Checks a validator's record of a window. Returns `None` if the validator publishes no record.
 pub(super) async fn check(
     run: &Run,
     sources: &Sources,
@@ -22,7 +23,7 @@ pub(super) async fn check(
         Ok(stated) => compare(&stated, &WindowRecord::of(&chain.decision)),
         Err(error) if is_absent(&error) => return None,
         Err(error @ FetchError::Record { .. }) => {
-            Verdict::differ("the record of the window", "an object under its name", error)
+            Verdict::differ("the record of the window is invalid", "an object under its key", error)
         }
         Err(error) => Verdict::unknown(error),
     })

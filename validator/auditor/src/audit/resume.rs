@@ -1,4 +1,4 @@
-//! Going on from a checkpoint, where objects of earlier windows are gone.
+//! Continues the replay from a checkpoint, if objects of earlier windows are gone.
 
 use super::{Audit, state_replay::StateReplay};
 use crate::AuditError;
@@ -6,31 +6,34 @@ use base::{NeuronId, Window};
 use exchange::read_parameters;
 use protocol::{checkpoint::Pointer, progress::Progress};
 
-/// Parameters that the stake majority voted for.
+/// A checkpoint to continue from.
 pub(super) struct Resumption {
     progress: Progress,
     values: Vec<f32>,
 }
 
 impl Resumption {
-    /// The window that begins with them.
+    /// Returns the window that begins with these parameters.
     pub(super) fn window(&self) -> Window {
         self.progress.window()
     }
 
-    /// The walk from there.
-    pub(super) fn walk<'a>(self, run: &'a super::Run) -> StateReplay<'a> {
+    /// Begins a replay at the checkpoint.
+    pub(super) fn replay<'a>(self, run: &'a super::Run) -> StateReplay<'a> {
         StateReplay::resume(run, self.progress, self.values)
     }
 }
 
 impl Audit<'_> {
-    /// A checkpoint of a window after `lost` that helps: the best is that of the first window that is asked for, or the
-    /// last one before; else the earliest after it. Only one whose state the votes on its window name will do.
+    /// Downloads the best checkpoint of a window after `lost`: that of the first requested window, else
+    /// the last one before it, else the earliest one after it. Uses only a checkpoint whose state a
+    /// quorum has named in the votes on its window.
     pub(super) async fn resumption(&self, lost: Window) -> Result<Option<Resumption>, AuditError> {
         for (validator, pointer) in self.checkpoints(lost).await {
             let window = pointer.window;
-            self.auditor.progress.say(&format!("checkpoint of window {window} from {}", validator.hotkey));
+            self.auditor
+                .progress
+                .say(&format!("downloading the checkpoint of window {window} from {}", validator.hotkey));
             if let Some(resumption) = self.fetch(&validator, &pointer).await
                 && self.is_voted(&resumption.progress).await?
             {
@@ -40,7 +43,7 @@ impl Audit<'_> {
         Ok(None)
     }
 
-    /// The newest checkpoints of all validators, the best first.
+    /// Returns the newest checkpoints of all validators, best first.
     async fn checkpoints(&self, lost: Window) -> Vec<(NeuronId, Pointer)> {
         let (head, start) = (self.sources.head(), self.asked.start);
         let mut found = Vec::new();
@@ -57,7 +60,7 @@ impl Audit<'_> {
         found
     }
 
-    /// A checkpoint from a validator's bucket, whole and of its state root.
+    /// Downloads a checkpoint from a validator's bucket. Verifies its files and its state root.
     async fn fetch(&self, validator: &NeuronId, pointer: &Pointer) -> Option<Resumption> {
         let folder = tempfile::tempdir().ok()?;
         let (into, run) = (folder.path().join("checkpoint"), &self.auditor.run);
@@ -69,7 +72,7 @@ impl Audit<'_> {
         Some(Resumption { progress, values: read.ok()?.ok()? })
     }
 
-    /// Whether a quorum names the state of a checkpoint at the start of its window.
+    /// Checks whether a quorum has named the state of a checkpoint in the votes on its window.
     async fn is_voted(&self, progress: &Progress) -> Result<bool, AuditError> {
         let run = &self.auditor.run;
         let Ok(heights) = run.clock.heights(progress.window()) else { return Ok(false) };
@@ -81,7 +84,8 @@ impl Audit<'_> {
     }
 }
 
-/// The next window to look at: where a checkpoint begins, if all windows before it are not asked for.
+/// Returns the next window to replay. Skips ahead to the window of the checkpoint if no window in between is
+/// requested.
 pub(super) fn next(after: Window, resumption: Option<&Resumption>, asked: u64) -> Window {
     let next = Window(after.0 + 1);
     resumption

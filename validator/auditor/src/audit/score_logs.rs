@@ -1,4 +1,4 @@
-//! The score logs of all validators.
+//! Downloads the score logs of all validators.
 
 use super::{Auditor, Run, logs::ValidatorLogs, sources::Sources};
 use crate::{AuditError, Windows, progress::Progress};
@@ -8,22 +8,23 @@ use futures::future::join_all;
 use scoring::score_log::ScoreLog;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-/// The score logs of validators, by their names.
+/// The score logs of each validator.
 pub(super) type ScoreLogs = BTreeMap<NeuronId, ValidatorLogs>;
 
-/// Validators, each with a state in which it is one.
+/// Validators, each with a state of the chain in which it has a permit.
 pub(super) type Validators = BTreeMap<NeuronId, Arc<BlockState>>;
 
 /// All score logs of some windows.
 #[derive(Debug, Default)]
 pub(crate) struct Audited {
-    /// Each with the uid of its validator, by windows.
+    /// The logs in the order of windows, each with the uid of its validator.
     pub(crate) logs: Vec<(Uid, ScoreLog)>,
-    /// What could not be read, and why.
-    pub(crate) troubles: Vec<String>,
+    /// The reason for each log that could not be read.
+    pub(crate) failures: Vec<String>,
 }
 
-/// Adds who may vote in a state and has a bucket, unless an earlier state of it is known.
+/// Adds the validators of a state that may vote and announce a bucket. Validators that are present stay
+/// as they are.
 pub(super) fn add(validators: &mut Validators, state: &Arc<BlockState>) {
     let with_bucket = |(id, _): &(NeuronId, u16)| state.bucket(&id.hotkey).is_some();
     for (id, _) in state.permitted().into_iter().filter(with_bucket) {
@@ -31,7 +32,7 @@ pub(super) fn add(validators: &mut Validators, state: &Arc<BlockState>) {
     }
 }
 
-/// Reads the logs of these validators. Of windows from `decided` on there are no logs.
+/// Downloads the logs of these validators. Windows from `decided` on have no logs.
 pub(super) async fn read(
     run: &Run,
     sources: &Sources,
@@ -39,7 +40,7 @@ pub(super) async fn read(
     (windows, decided): (Range<u64>, u64),
     progress: &Progress,
 ) -> ScoreLogs {
-    progress.say(&format!("score logs of {} validators", validators.len()));
+    progress.say(&format!("downloading the score logs of {} validators", validators.len()));
     let windows = (windows, decided);
     let reads = validators.iter().map(|(validator, state)| {
         let windows = windows.clone();
@@ -49,14 +50,16 @@ pub(super) async fn read(
 }
 
 impl Auditor {
-    /// The score logs of all validators in these windows, as they are signed.
+    /// Downloads the score logs of all validators in these windows. Checks their signatures, but does
+    /// not replay them.
     pub(crate) async fn logs(&self, windows: &Windows) -> Result<Audited, AuditError> {
         let finalized = self.chain_reader.finalized().await?;
         let windows = windows.of(&self.run.clock, finalized)?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
         let mut validators = Validators::new();
         for window in windows.clone().map(Window) {
-            // Who held a permit then; where nodes have forgotten that, who holds one now must do.
+            // The validators with a permit at that time. If the node has dropped that state, the
+            // current ones below must do.
             let heights = self.run.clock.heights(window).map_err(protocol::run_spec::RunSpecError::from)?;
             if let Ok(state) = self.read(self.chain_reader.at(heights.votes_close).await)? {
                 add(&mut validators, &state);
@@ -73,9 +76,9 @@ impl Auditor {
             for (validator, logs) in &score_logs {
                 let uid = uids.get(validator).copied().unwrap_or_default();
                 audited.logs.extend(logs.log(window).map(|log| (uid, log.clone())));
-                let trouble = logs.hidden(window);
+                let failure = logs.failure(window);
                 let name = |why| format!("window {window}, validator {uid} ({}): {why}", validator.hotkey);
-                audited.troubles.extend(trouble.map(name));
+                audited.failures.extend(failure.map(name));
             }
         }
         Ok(audited)

@@ -1,4 +1,4 @@
-//! What the chain says of a window.
+//! The chain data of a window.
 
 use base::{
     NeuronId, Uid,
@@ -16,40 +16,42 @@ use std::{
     sync::Arc,
 };
 
-/// What was seen of a window on chain, and what the walk found before it.
+/// The chain data of a window, and the recomputed state at its start.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) heights: Heights,
-    /// The state at its start, as it comes out here; or why that is not known.
+    /// The recomputed state at the window's start, or the reason why it is unknown.
     pub(super) state: Result<(StateRoot, State), String>,
-    /// What the chain says; or why that is not known.
+    /// The chain data, or the reason why it is unknown.
     pub(super) chain: Result<Chain, String>,
 }
 
-/// What the chain says of a window.
+/// The chain data of a window.
 #[derive(Debug)]
 pub(super) struct Chain {
     pub(super) decision: Decision,
-    /// The state at `M_w`.
+    /// The chain's state at `M_w`.
     pub(super) at: Arc<BlockState>,
-    /// All claims at `D_w`, candidates or not.
+    /// All claims at `D_w`, including those of miners that are not candidates.
     pub(super) claims: BTreeMap<NeuronId, Claim>,
-    /// The votes that stand at `M_w`.
+    /// The votes at `M_w`.
     pub(super) votes: BTreeMap<NeuronId, Vote>,
-    /// Who could have voted: stake and permit at `M_w`.
+    /// The validators that could vote: those with stake and permit at `M_w`.
     pub(super) permitted: BTreeSet<NeuronId>,
-    /// Who of them usually votes, and why one says so.
+    /// The regular voters among them, each with the reason to call it one.
     pub(super) regular: BTreeMap<NeuronId, String>,
     /// The uids of all neurons at `M_w`.
     pub(super) uids: BTreeMap<NeuronId, Uid>,
-    /// The state at `S_w`: its hash seeds the evaluations, and miners and rules are judged as they are there.
+    /// The chain's state at `S_w`. Its block hash seeds the evaluations. Its miners and rules are those
+    /// that score logs refer to.
     pub(super) seed: Arc<BlockState>,
-    /// The subnet's rules at `S_w`.
+    /// The hyperparameters of the subnet at `S_w`.
     pub(super) rules: Hyperparameters,
 }
 
 impl Chain {
-    /// The uid of a neuron; 0 for who has none any more, which nobody has who is asked for.
+    /// Returns the uid of a neuron at `M_w`, or else at `S_w`. Returns 0 for a neuron without a uid: no
+    /// finding is about such a neuron.
     pub(super) fn uid(&self, id: &NeuronId) -> Uid {
         let seeded = || self.seed.neuron(&id.hotkey).filter(|(other, _)| other == id).map(|(_, uid)| uid);
         self.uids.get(id).copied().or_else(seeded).unwrap_or_default()

@@ -1,20 +1,20 @@
-//! Where objects are looked for: in the bucket that its owner announces now, or announced then.
+//! Selects the buckets to download from: those that neurons announce now, or announced in an earlier state.
 
 use base::NeuronId;
 use exchange::{BlockState, FetchError, FetchLimits, Fetcher};
 use std::{sync::Arc, time::Duration};
 use storage::{Floor, Storage, StorageError};
 
-/// What reading an object may cost.
+/// The limits for the download of one object.
 const LIMITS: FetchLimits = FetchLimits {
     time: Duration::from_secs(1800),
     floor: Floor { bytes_per_second: 16 << 10, over: Duration::from_secs(30) },
 };
 
-/// All buckets.
+/// The buckets of the subnet.
 pub(super) struct Sources {
     pub(super) fetcher: Fetcher,
-    /// The newest state.
+    /// The newest state of the chain.
     head: Arc<BlockState>,
 }
 
@@ -23,7 +23,8 @@ impl Sources {
         Self { fetcher: Fetcher::new(storage, LIMITS), head }
     }
 
-    /// The state that says where the bucket of a neuron is: the newest in which it is registered and announces one.
+    /// Returns the state that names the bucket of a neuron: the newest state, if the neuron is registered and
+    /// announces a bucket there, else `then`.
     pub(super) fn of<'a>(&'a self, owner: &NeuronId, then: &'a BlockState) -> &'a BlockState {
         let registered = self.head.neuron(&owner.hotkey).is_some_and(|(id, _)| id == *owner);
         match registered && self.head.bucket(&owner.hotkey).is_some() {
@@ -32,19 +33,19 @@ impl Sources {
         }
     }
 
-    /// The states that say where buckets are.
+    /// Returns the states that may name a bucket: `then`, and the newest state if it is another one.
     pub(super) fn states<'a>(&'a self, then: &'a BlockState) -> impl Iterator<Item = &'a BlockState> {
         let newest = (self.head.height != then.height).then_some(self.head.as_ref());
         std::iter::once(then).chain(newest)
     }
 
-    /// The newest state.
+    /// Returns the newest state of the chain.
     pub(super) fn head(&self) -> &Arc<BlockState> {
         &self.head
     }
 }
 
-/// Whether a bucket says that there is no such object, rather than that it could not be asked.
+/// Checks whether a bucket has answered that the object does not exist. Other errors leave that open.
 pub(super) fn is_absent(error: &FetchError) -> bool {
     matches!(error, FetchError::Storage { source: StorageError::NotFound { .. }, .. })
 }

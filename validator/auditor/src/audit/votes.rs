@@ -1,4 +1,4 @@
-//! Whether votes are what they must be.
+//! Checks votes.
 
 use super::{
     objects::{Missing, Object, Objects},
@@ -11,7 +11,7 @@ use protocol::{
     announcement::{Bits, Possession, Vote},
 };
 
-/// What is found of the majority's state, of the miners' objects and of all votes.
+/// Checks the majority's state, the miners' objects and all votes of a window.
 pub(super) fn check(seen: &Seen, chain: &Chain, objects: &Objects) -> Vec<Finding> {
     let state = seen.state.as_ref().map(|(_, state)| *state).map_err(String::as_str);
     let mut findings = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn check(seen: &Seen, chain: &Chain, objects: &Objects) -> Vec<Findin
     findings
 }
 
-/// Of a validator that should have voted and did not.
+/// Creates the finding on a validator that did not vote although it should have.
 pub(super) fn skipped(seen: &Seen, chain: &Chain, validator: NeuronId, why: &str) -> Finding {
     let due = format!(
         "a vote between blocks {} and {}: {why}",
@@ -49,7 +49,7 @@ pub(super) fn skipped(seen: &Seen, chain: &Chain, validator: NeuronId, why: &str
     Finding { subject: Subject::Validator(validator, chain.uid(&validator)), item: Item::Vote, verdict }
 }
 
-/// Compares a state that somebody names.
+/// Compares a named state with the recomputed one.
 fn named(ours: Result<State, &str>, what: &str, named: State) -> Verdict {
     match ours {
         Ok(ours) => Verdict::same(what, named, ours),
@@ -57,7 +57,7 @@ fn named(ours: Result<State, &str>, what: &str, named: State) -> Verdict {
     }
 }
 
-/// A vote, with all that it is about.
+/// A vote, with the candidates and objects that it refers to.
 struct Ballot<'a> {
     voter: &'a NeuronId,
     vote: &'a Vote,
@@ -66,25 +66,25 @@ struct Ballot<'a> {
 }
 
 impl Ballot<'_> {
-    /// The candidates that it finds good.
+    /// Returns the candidates that the vote marks as good.
     fn voted(&self) -> impl Iterator<Item = &Candidate> {
         let marked = self.candidates.iter().enumerate().filter(|(place, _)| self.vote.good.has(*place));
         marked.map(|(_, candidate)| candidate)
     }
 
     fn found(&self, candidate: &Candidate) -> Result<&Object, Missing> {
-        let nowhere = || Missing::Unread("it was not looked for".to_owned());
+        let nowhere = || Missing::Unread("the object was not downloaded".to_owned());
         self.objects.get(&candidate.object).ok_or_else(nowhere)?.object.as_ref().map_err(Clone::clone)
     }
 
-    /// Whether it finds only good what is a candidate, and a submission that counts. That a loss was not lowered cannot be
-    /// seen from here.
+    /// Checks whether the vote marks only candidates with valid submissions as good. The auditor cannot
+    /// check whether a submission lowers the loss.
     fn good(&self) -> Verdict {
         let Vote { good, .. } = self.vote;
         if !good.is_within(self.candidates.len()) {
             let most = Bits::of(0..self.candidates.len());
             return Verdict::differ(
-                "there are not so many candidates",
+                "the vote marks more candidates than there are",
                 format!("{good:?}"),
                 format!("{most:?}"),
             );
@@ -94,8 +94,8 @@ impl Ballot<'_> {
         for (candidate, missing) in missing {
             match missing {
                 Missing::Invalid(error) => {
-                    let what = format!("it finds the object of {} good", candidate.id.hotkey);
-                    return Verdict::differ(what, "a submission that counts", error);
+                    let what = format!("the vote marks the object of {} as good", candidate.id.hotkey);
+                    return Verdict::differ(what, "a valid submission", error);
                 }
                 Missing::Unread(why) => drop(unread.get_or_insert(Verdict::unknown(why))),
             }
@@ -103,7 +103,7 @@ impl Ballot<'_> {
         unread.unwrap_or(Verdict::Agree)
     }
 
-    /// Whether its maker held what it finds good.
+    /// Checks whether the voter held the objects that its vote marks as good.
     fn possession(&self) -> Verdict {
         let voted: Result<Vec<&[u8]>, Missing> =
             self.voted().map(|candidate| Ok(self.found(candidate)?.bytes())).collect();

@@ -1,4 +1,4 @@
-//! Whether the weights on chain are those that the score logs state.
+//! Compares the weights on chain with the score logs.
 
 use super::{Auditor, logs::ValidatorLogs, seen::Seen};
 use crate::{
@@ -13,8 +13,8 @@ use scoring::{
 };
 use std::sync::Arc;
 
-/// How many of the newest score logs may have given the weights: they are those of the last log that was closed, or of
-/// the one before it; and the log of the last window may not have been closed yet.
+/// The number of newest score logs that weights may come from. Weights come from the last closed log or
+/// from the one before it, and the log of the last window may not have been closed yet.
 const LOGS: usize = 3;
 
 /// Weights that a validator set.
@@ -23,12 +23,13 @@ pub(super) struct Set {
     pub(super) validator: NeuronId,
     uid: Uid,
     height: Height,
-    /// What the chain holds; or why that is not known.
+    /// The weights on chain, or the reason why they are unknown.
     row: Result<Row, String>,
 }
 
 impl Auditor {
-    /// The weights that were set after `M_w` and before the next window's: the last of each validator.
+    /// Returns the weights that were set after `M_w`, up to the next window's `M_w`: the last ones of each
+    /// validator.
     pub(super) async fn weights(&self, seen: &Seen, finalized: Height) -> Result<Vec<Set>, AuditError> {
         let (from, until) = (seen.heights.votes_close, self.until(seen, finalized));
         if until <= from {
@@ -47,14 +48,16 @@ impl Auditor {
         Ok(sets)
     }
 
-    /// The block at which a window's weights are looked for: the next window's decision, or the newest there is.
+    /// Returns the height at which a window's weights are read: that of the next window's decision, or
+    /// the newest one.
     fn until(&self, seen: &Seen, finalized: Height) -> Height {
         let next = Window(seen.heights.window.0 + 1);
         let until = self.run.clock.heights(next).map_or(finalized, |heights| heights.votes_close);
         until.min(finalized)
     }
 
-    /// The weights of a uid as they were set in a block; if nodes have forgotten its state, as they were later.
+    /// Returns the weights of a uid after the block that set them. If the node has dropped that state,
+    /// the weights in a later state are returned.
     async fn row(
         &self,
         uid: Uid,
@@ -69,11 +72,11 @@ impl Auditor {
                 return Ok(rows.into_iter().next().ok_or_else(|| "the chain shows no weights".to_owned()));
             }
         }
-        Ok(Err(format!("the weights of uid {uid} in block {height} cannot be read")))
+        Ok(Err(format!("cannot read the weights of uid {uid} in block {height}")))
     }
 }
 
-/// What is found of weights that were set after a window.
+/// Checks weights that were set after a window.
 pub(super) fn check(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Finding {
     let verdict = verdict(seen, set, validator_logs);
     Finding { subject: Subject::Validator(set.validator, set.uid), item: Item::Weights, verdict }
@@ -85,7 +88,9 @@ fn verdict(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Ve
         Err(why) => return Verdict::unknown(why),
     };
     if seen.chain.as_ref().is_ok_and(|chain| chain.rules.commit_reveal) {
-        return Verdict::unknown("the subnet has commit-reveal: weights are shown later than they are set");
+        return Verdict::unknown(
+            "the subnet uses commit-reveal: the chain shows weights later than they are set",
+        );
     }
     let window = seen.heights.window;
     let Some(validator_logs) = validator_logs else {
@@ -98,12 +103,14 @@ fn verdict(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Ve
     }
     let oldest = logs.last().map_or(Window(0), |log| log.header.window);
     let Some(newest) = logs.first() else {
-        return Verdict::unknown("no score log can be read that could have given these weights");
+        return Verdict::unknown("cannot read any score log that these weights may come from");
     };
     if let Some((window, why)) = validator_logs.unreadable(oldest, window) {
-        return Verdict::unknown(format!("they may be those of the log of window {window}: {why}"));
+        return Verdict::unknown(format!(
+            "the weights may come from the score log of window {window}: {why}"
+        ));
     }
-    let what = format!("the weights set in block {} are of no recent score log", set.height);
+    let what = format!("the weights set in block {} match no recent score log", set.height);
     let (stated, computed) = match difference(&on_chain, &newest.stated.weights) {
         Some(Difference::Weight { uid, stated, replayed }) => (text(uid, stated), text(uid, replayed)),
         _ => return Verdict::Agree,
@@ -111,7 +118,7 @@ fn verdict(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Ve
     Verdict::differ(what, stated, format!("{computed} in the log of window {}", newest.header.window))
 }
 
-/// The first uid with another weight. Chains do not keep zeros, so these do not count.
+/// Returns the first uid with different weights. The chain does not store zeros, so zero weights are ignored.
 fn difference(on_chain: &Weights, stated: &Weights) -> Option<Difference> {
     let paid = |weights: &Weights| {
         weights.iter().filter(|(_, weight)| **weight > 0).map(|(&uid, &weight)| (uid, weight)).collect()

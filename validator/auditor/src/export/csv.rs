@@ -1,4 +1,4 @@
-//! CSV as RFC 4180 has it: a header, commas, lines that end with CR LF, quotes where they are needed.
+//! Writes CSV as defined by RFC 4180: a header, commas, lines that end with CR LF, quotes only if needed.
 
 use super::rows::{COLUMNS, Cell, Row};
 use std::io::{self, Write};
@@ -9,7 +9,8 @@ pub(super) fn header(to: &mut impl Write) -> io::Result<()> {
     write!(to, "{}\r\n", names.join(","))
 }
 
-/// Writes a row. Nothing is an empty field; numbers read back as the same f64.
+/// Writes a row. [`Cell::Nothing`] becomes an empty field. A number is written so that it parses to the
+/// same f64.
 pub(super) fn row(to: &mut impl Write, row: &Row<'_>) -> io::Result<()> {
     let fields: Vec<String> = COLUMNS.iter().map(|column| field((column.cell)(row))).collect();
     write!(to, "{}\r\n", fields.join(","))

@@ -1,4 +1,4 @@
-//! Parquet: every column optional, one row group for each piece of the rows, compressed with Zstandard.
+//! Writes Parquet: all columns are optional, and the data is compressed with Zstandard.
 
 use super::rows::{COLUMNS, Cell, Column, Kind, Row};
 use ::parquet::{
@@ -14,20 +14,20 @@ use ::parquet::{
 };
 use std::{io::Write, sync::Arc};
 
-/// A Parquet file in the making.
+/// A writer of a Parquet file.
 pub(super) struct Parquet<W: Write + Send> {
     file: SerializedFileWriter<W>,
 }
 
 impl<W: Write + Send> Parquet<W> {
-    /// Writes the beginning.
+    /// Begins a file.
     pub(super) fn new(to: W) -> Result<Self, ParquetError> {
         let properties =
             WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
         Ok(Self { file: SerializedFileWriter::new(to, schema()?, Arc::new(properties))? })
     }
 
-    /// Writes rows, as one group.
+    /// Writes rows as one row group.
     pub(super) fn rows(&mut self, rows: &[Row<'_>]) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
         for column in &COLUMNS {
@@ -39,7 +39,7 @@ impl<W: Write + Send> Parquet<W> {
         Ok(())
     }
 
-    /// Writes the end, without which there is no file; what was written to comes back.
+    /// Writes the footer, without which the file is not valid, and returns the inner writer.
     pub(super) fn finish(self) -> Result<W, ParquetError> {
         self.file.into_inner()
     }
@@ -69,7 +69,7 @@ fn write_column(
     rows: &[Row<'_>],
 ) -> Result<(), ParquetError> {
     let cells: Vec<Cell> = rows.iter().map(column.cell).collect();
-    // 1 for a value, 0 for nothing.
+    // Definition levels: 1 for a value, 0 for an empty cell.
     let levels: Vec<i16> = cells.iter().map(|cell| i16::from(*cell != Cell::Nothing)).collect();
     match writer.untyped() {
         ColumnWriter::Int64ColumnWriter(_) => {

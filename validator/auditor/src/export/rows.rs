@@ -1,4 +1,4 @@
-//! One row for each miner of each score log.
+//! The rows of an export: one for each miner of each score log.
 
 use base::{Hotkey, NeuronId, Uid};
 use scoring::{
@@ -6,10 +6,10 @@ use scoring::{
     score_log::{MinerLine, ScoreLog},
 };
 
-/// What a column holds.
+/// The type of the cells of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Words.
+    /// Text.
     Text,
     /// A 64-bit integer.
     Whole,
@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Real,
 }
 
-/// What a cell holds: of its column's kind, or nothing.
+/// A cell: a value of its column's kind, or nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Cell {
     Text(String),
@@ -26,7 +26,7 @@ pub(super) enum Cell {
     Nothing,
 }
 
-/// A miner in a window, as one validator judged it.
+/// The row of one miner in the log of one validator for one window.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
     log: &'a ScoreLog,
@@ -37,7 +37,7 @@ pub(super) struct Row<'a> {
     standing: Option<&'a Standing>,
 }
 
-/// A column: its name, its kind, and how it comes from a row.
+/// A column: its name, its kind, and the function that gets its cell from a row.
 pub(super) struct Column {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -79,12 +79,12 @@ const fn column(name: &'static str, kind: Kind, cell: fn(&Row<'_>) -> Cell) -> C
 }
 
 fn whole(number: u64) -> Cell {
-    // Windows, uids and counts are far below 2^63; what is not, has no place in the file.
+    // Windows, uids and counts are far below 2^63. A larger number becomes an empty cell.
     i64::try_from(number).map_or(Cell::Nothing, Cell::Whole)
 }
 
 impl<'a> Row<'a> {
-    /// The rows of a log, in the order of hotkeys.
+    /// Returns the rows of a log, in the order of hotkeys.
     pub(super) fn of(
         log: &'a ScoreLog,
         validator: Uid,
@@ -105,7 +105,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// What was wrong, said or found while measuring.
+    /// Returns the miner's fault: the one in the log, or else the one that follows from the losses.
     fn fault(&self) -> Cell {
         let found = match &self.line.outcome {
             Outcome::Failed(fault) => Some(*fault),
@@ -135,7 +135,7 @@ impl<'a> Row<'a> {
         self.standing.map_or(Cell::Nothing, |standing| Cell::Real(of(standing, self.spec)))
     }
 
-    /// Rating times proof times credit. Logs count it in millionths of millionths.
+    /// Returns the score: rating times proof times credit. Logs state it in units of 1e-12.
     fn score(&self) -> Cell {
         let score = self.log.stated.scores.get(&self.miner);
         score.map_or(Cell::Nothing, |score| Cell::Real(score.0 as f64 / 1e12))

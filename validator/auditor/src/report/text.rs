@@ -1,10 +1,10 @@
-//! A report for people: a table of windows, a table of validators, and every difference in full.
+//! Formats a report as text: a table of windows, a table of validators, and every difference in full.
 
 use super::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
 use crate::table::{Side, Table, short};
 use base::Uid;
 
-/// What validators are asked about, with the names of the columns.
+/// The items of the table of validators, with the names of their columns.
 const COLUMNS: [(Item, &str); 10] = [
     (Item::Vote, "vote"),
     (Item::VotedState, "state"),
@@ -19,7 +19,7 @@ const COLUMNS: [(Item, &str); 10] = [
 ];
 
 impl Report {
-    /// The report as text.
+    /// Returns the report as text.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("run {} ({})", self.name, self.run.id()), String::new()];
@@ -38,7 +38,8 @@ impl Report {
         lines.join("\n")
     }
 
-    /// What happened in each window, and whether the majority and its objects are right.
+    /// Returns the table of windows: the decision, and the verdicts on the objects and on the
+    /// majority's state.
     fn windows_table(&self) -> Table {
         let mut table = Table::default();
         let windows = || self.windows.iter();
@@ -62,7 +63,8 @@ impl Report {
         table
     }
 
-    /// What each validator said of each window; columns that nobody has anything in are left out.
+    /// Returns the table of validators: the verdicts on each validator in each window. Empty columns are left
+    /// out. Returns `None` if there is no validator.
     fn validators_table(&self) -> Option<Table> {
         let mut rows = Vec::new();
         for report in &self.windows {
@@ -85,7 +87,7 @@ impl Report {
         Some(table)
     }
 
-    /// All that does not agree, differences first.
+    /// Returns a text for each difference, then one for each unknown item.
     fn details(&self) -> Vec<String> {
         let all = || {
             let windows = self.windows.iter();
@@ -117,7 +119,7 @@ impl Report {
 }
 
 impl WindowReport {
-    /// The validators of the window, in the order of their uids.
+    /// Returns the validators of the window, in the order of their uids.
     fn validators(&self) -> Vec<(Uid, base::Hotkey)> {
         let mut validators: Vec<_> = self.findings.iter().filter_map(Finding::validator).collect();
         validators.sort_unstable();
@@ -125,7 +127,8 @@ impl WindowReport {
         validators
     }
 
-    /// What is found of an item: of a validator, or of all miners and the network.
+    /// Returns the worst verdict on an item: of one validator, or of all miners and the network if
+    /// `validator` is `None`.
     fn cell(&self, validator: Option<Uid>, item: Item) -> String {
         let asked =
             |finding: &&Finding| finding.item == item && finding.validator().map(|(uid, _)| uid) == validator;

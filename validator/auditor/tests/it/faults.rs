@@ -1,4 +1,4 @@
-//! What a validator does wrong on chain is found, and it is named; the others are not.
+//! Tests that the auditor finds a validator's faults, and blames no other node.
 
 use crate::{
     honest::{audit, disagreements, report},
@@ -14,7 +14,7 @@ async fn wrong_votes_and_weights_are_found() {
         wrong_weights: Some(3),
         ..Faults::default()
     };
-    let test_run = TestRun::tell(faults).await;
+    let test_run = TestRun::simulate(faults).await;
     let (found, exit) = audit(&test_run).await;
     let expected = [
         "differ 1 validator 3 voted-state",
@@ -46,7 +46,7 @@ async fn both_values_are_shown(test_run: &TestRun) {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_logs_are_found() {
     let faults = Faults { wrong_claim: Some(1), wrong_rating: Some(2), beyond: Some(3), ..Faults::default() };
-    let test_run = TestRun::tell(faults).await;
+    let test_run = TestRun::simulate(faults).await;
     let output = test_run.auditor(&["windows", "..", "--json"]).await;
     let (found, exit) = audit(&test_run).await;
     let expected =
@@ -59,10 +59,10 @@ async fn wrong_logs_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_down_and_made_no_log_is_not_blamed() {
-    let test_run = TestRun::tell(Faults { no_log: Some(1), ..Faults::default() }).await;
+async fn a_validator_that_was_down_and_made_no_log_is_not_blamed() {
+    let test_run = TestRun::simulate(Faults { no_log: Some(1), ..Faults::default() }).await;
     assert_eq!(audit(&test_run).await, (vec![], Some(0)));
-    // Alone the window is no other: the next log shows that there was none.
+    // An audit of this window alone gives the same result: the next log shows that there was none.
     let output = test_run.auditor(&["window", "1", "--json"]).await;
     assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
 }

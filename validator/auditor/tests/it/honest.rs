@@ -1,4 +1,4 @@
-//! What everybody did as they should: all agrees; what is changed afterwards in a bucket is found, and named.
+//! Tests an honest run: everything agrees, and the auditor finds every later change in a bucket.
 
 use crate::{
     subnet::{Neuron, VALIDATORS},
@@ -10,7 +10,7 @@ use protocol::bucket_layout;
 use serde_json::Value;
 use std::process::Output;
 
-/// The findings of an audit that are not agreement: `verdict window subject uid item`, in order.
+/// Returns the findings of an audit that do not agree, sorted: `verdict window subject uid item`.
 pub(crate) fn disagreements(output: &Output) -> Vec<String> {
     let text = |value: &Value| value.to_string().replace('"', "");
     let mut found = Vec::new();
@@ -32,13 +32,14 @@ pub(crate) fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {error}"))
 }
 
-/// Audits all windows: what does not agree, and how the program ends.
+/// Audits all windows. Returns the findings that do not agree, and the exit code.
 pub(crate) async fn audit(test_run: &TestRun) -> (Vec<String>, Option<i32>) {
     let output = test_run.auditor(&["windows", "..", "--json"]).await;
     (disagreements(&output), output.status.code())
 }
 
-/// What was found while this object was something else.
+/// Changes an object, audits all windows and restores the object. Returns the result of the audit. An
+/// object that `change` empties is deleted.
 async fn while_changed(
     test_run: &TestRun,
     neuron: &Neuron,
@@ -66,25 +67,25 @@ fn flip(at: f64) -> impl FnOnce(&mut Vec<u8>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_honest_story_agrees_and_what_is_changed_is_found() {
-    let test_run = TestRun::tell(Faults::default()).await;
+async fn an_honest_run_agrees_and_every_change_is_found() {
+    let test_run = TestRun::simulate(Faults::default()).await;
     everything_agrees(&test_run).await;
     objects(&test_run).await;
     logs(&test_run).await;
     records(&test_run).await;
-    sick_buckets(&test_run).await;
+    failing_buckets(&test_run).await;
     other_chains(&test_run).await;
     exports(&test_run).await;
     checkpoints(&test_run).await;
-    assert_eq!(audit(&test_run).await, (vec![], Some(0)), "all is as it was");
+    assert_eq!(audit(&test_run).await, (vec![], Some(0)), "all changes were undone");
 }
 
 async fn everything_agrees(test_run: &TestRun) {
     let output = test_run.auditor(&["windows", "0..4", "--json"]).await;
     assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
     let report = report(&output);
-    // Of each window: the majority's state, three objects; of each validator: vote, state, good, possession, head, log,
-    // facts, ratings and record; and twice the weights of each.
+    // Each window has the majority's state and three objects. Each validator adds vote, state, good,
+    // possession, head, log, facts, ratings and record, and twice its weights in the whole run.
     let count = WINDOWS as usize * (1 + 3 + VALIDATORS.len() * 9) + 2 * VALIDATORS.len();
     assert_eq!(report["counts"]["agree"], count);
     for (window, decision) in report["windows"].as_array().unwrap().iter().zip(&test_run.decisions) {
@@ -100,15 +101,15 @@ async fn everything_agrees(test_run: &TestRun) {
 async fn objects(test_run: &TestRun) {
     let (dave, key) = (&test_run.miners[0], test_run.key(1, 0));
     let flipped = while_changed(test_run, dave, &key, flip(0.5)).await;
-    assert_eq!(flipped, (vec!["differ 1 miner 4 object".to_owned()], Some(5)), "others keep it");
+    assert_eq!(flipped, (vec!["differ 1 miner 4 object".to_owned()], Some(5)), "replicas exist");
     let unsigned = while_changed(test_run, dave, &key, flip(0.9999)).await;
     assert_eq!(unsigned, (vec!["differ 1 miner 4 object".to_owned()], Some(5)));
     let gone = while_changed(test_run, dave, &key, Vec::clear).await;
-    assert_eq!(gone, (vec![], Some(0)), "others keep it");
+    assert_eq!(gone, (vec![], Some(0)), "replicas exist");
     gone_everywhere(test_run).await;
 }
 
-/// Without an accepted object nothing can be said of what follows; nobody is blamed.
+/// Checks that later windows are unknown if an accepted object is gone everywhere. No node is blamed.
 async fn gone_everywhere(test_run: &TestRun) {
     let key = &test_run.key(2, 0);
     let holders = || test_run.validators.iter().chain([&test_run.miners[0]]);
@@ -129,7 +130,7 @@ async fn gone_everywhere(test_run: &TestRun) {
 async fn logs(test_run: &TestRun) {
     let (bob, log) =
         (&test_run.validators[1], |window| bucket_layout::score_log(test_run.run.id(), Window(window)));
-    // Every second log has a snapshot, so that only what is changed is not known.
+    // Every second log has a snapshot, so only the changed log is unknown.
     let edited = while_changed(test_run, bob, &log(1), flip(0.5)).await;
     let expected =
         ["differ 1 validator 2 log", "unknown 1 validator 2 weights", "unknown 2 validator 2 head"];
@@ -155,12 +156,12 @@ async fn records(test_run: &TestRun) {
     assert_eq!(found, (vec!["differ 2 validator 1 record".to_owned()], Some(5)));
 }
 
-/// Who cannot be read is not blamed, and what others keep is not missed.
-async fn sick_buckets(test_run: &TestRun) {
+/// Checks that a node with an unreadable bucket is not blamed, and that its replicated objects are found.
+async fn failing_buckets(test_run: &TestRun) {
     let rule = |path: &str, fault| Plan { seed: 0, rules: vec![Rule::always("GET", path, fault)] };
     let run = test_run.run.id();
     test_run.server.inject(rule("/bucket-dave/", Fault::Status { code: 403 }));
-    assert_eq!(audit(test_run).await, (vec![], Some(0)), "the custodians have it all");
+    assert_eq!(audit(test_run).await, (vec![], Some(0)), "the custodians have its objects");
     test_run.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 403 }));
     let (found, exit) = audit(test_run).await;
     assert_eq!(exit, Some(1), "{found:?}");
@@ -181,7 +182,7 @@ async fn other_chains(test_run: &TestRun) {
     let expected = "auditor: the run is on subnet 3, not 9: give --netuid 3\n";
     assert_eq!((output.status.code(), &*text(&output)), (Some(2), expected));
     let output = test_run.auditor(&["windows", "0..=4"]).await;
-    let expected = "auditor: window 4 is none of this run, which has windows 0 to 3\n";
+    let expected = "auditor: the run has no window 4: its windows are 0 to 3\n";
     assert_eq!((output.status.code(), &*text(&output)), (Some(2), expected));
     let output = test_run.auditor(&["scores", "--netuid", "9"]).await;
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
@@ -191,10 +192,10 @@ async fn other_chains(test_run: &TestRun) {
     assert_eq!(scores["neurons"][2]["bucket"]["name"], "bucket-bob");
     let weights = scores["neurons"][2]["weights"].as_object().unwrap();
     assert_eq!(weights.values().map(|weight| weight.as_u64().unwrap()).max(), Some(65535));
-    assert!(!scores.to_string().contains("secret"), "keys are nobody's business");
+    assert!(!scores.to_string().contains("secret"), "keys are not printed");
 }
 
-/// Where objects of earlier windows are gone, a checkpoint helps whose state was voted for.
+/// Checks that the audit continues from a checkpoint with a voted state if earlier objects are gone.
 async fn checkpoints(test_run: &TestRun) {
     let (key, holders) = (test_run.key(0, 1), || test_run.validators.iter().chain([&test_run.miners[1]]));
     let bytes = test_run.read(&test_run.miners[1], &key).await;
@@ -229,7 +230,7 @@ async fn exports(test_run: &TestRun) {
     assert_eq!(from_csv.iter().filter(slow).count(), 3);
 }
 
-/// The names and the rows of a Parquet file, as a CSV file would have them.
+/// Returns the column names and the rows of a Parquet file as a CSV file has them.
 fn parquet_rows(path: &std::path::Path) -> Vec<Vec<String>> {
     use parquet::{file::reader::SerializedFileReader, record::Field};
     let file = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The auditor's binary against a development chain and real buckets, on a small subnet's test run.
+//! Tests the auditor's binary on a simulated run, with a development chain and a bucket server.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 

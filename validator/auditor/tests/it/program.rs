@@ -1,4 +1,4 @@
-//! The command line: what it refuses, and how it ends then.
+//! Tests the errors and exit codes of the command line.
 
 use std::process::{Command, Output};
 
@@ -17,8 +17,8 @@ fn refused(arguments: &[&str], code: i32, text: &str) {
 #[test]
 fn nothing_is_audited_without_a_run() {
     refused(&["windows", "0..4", "--run", "no-such-file.toml"], 2, "--run: no-such-file.toml: ");
-    refused(&["windows", "4", "--run", "x.toml"], 2, "names no windows: write A..B");
-    refused(&["windows", "4..2", "--run", "x.toml"], 2, "windows 4..2 are none");
+    refused(&["windows", "4", "--run", "x.toml"], 2, "is not a range of windows: write A..B");
+    refused(&["windows", "4..2", "--run", "x.toml"], 2, "the range 4..2 is empty");
     let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/runs/tiny.toml");
     refused(&["window", "0", "--run", template], 2, "is not complete: fill in network.genesis");
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");

@@ -1,4 +1,4 @@
-//! What the test run takes place on: a development chain, a bucket server, neurons with keys.
+//! The subnet of a test run: a development chain, a bucket server, neurons with keys.
 
 use base::{Height, NeuronId, Secret, Uid};
 use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
@@ -14,7 +14,7 @@ use protocol::{
 use std::{path::Path, time::Duration};
 use storage::{Floor, Storage};
 
-/// Guards against hanging; nothing is expected to take this long.
+/// The time limit for anything that may hang.
 pub(crate) const HANGS: Duration = Duration::from_secs(480);
 pub(crate) const FLOOR: Floor = Floor { bytes_per_second: 0, over: HANGS };
 
@@ -31,10 +31,10 @@ pub(crate) struct Neuron {
     pub(crate) own_bucket: OwnBucket,
 }
 
-/// The tiny run with a smaller model and shorter windows.
+/// Returns the run file `tiny.toml` with a smaller model and shorter windows.
 pub(crate) fn run_file(windows: u64) -> RunFile {
     let mut run = RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap();
-    run.acceptance.sealing = false; // What is sealed is a matter of fetching.
+    run.acceptance.sealing = false; // `exchange` tests the download of sealed objects.
     run.model = ModelSpec {
         vocab: 64,
         hidden: 32,
@@ -88,7 +88,7 @@ pub(crate) fn options(url: &str) -> Options {
     }
 }
 
-/// A bucket for everybody.
+/// Starts a server with a bucket for each neuron.
 pub(crate) async fn serve(folder: &Path) -> Server {
     let config = |name: &&str| BucketConfig {
         name: bucket_name(name),

@@ -1,5 +1,5 @@
-//! A small subnet that lives through four windows: three validators, three miners, real extrinsics, real buckets.
-//! What training and measuring would give is made up; everything else is done as nodes do it.
+//! Simulates a run of four windows on a small subnet: three validators, three miners, real extrinsics, real
+//! buckets. Pseudo-gradients and losses are invented. Everything else is done as nodes do it.
 
 use crate::subnet::{self, FLOOR, HANGS, MINERS, Neuron, VALIDATORS};
 use base::{
@@ -39,32 +39,33 @@ use std::{collections::BTreeMap, future::Future, ops::Range, path::PathBuf, proc
 use storage::{Content, Limits, Put};
 use tempfile::TempDir;
 
-/// Windows of the test run.
+/// Number of windows of the test run.
 pub(crate) const WINDOWS: u64 = 4;
-/// At the start of this window a checkpoint is saved.
+/// The window at whose start a checkpoint is saved.
 pub(crate) const CHECKPOINT: Window = Window(2);
-/// What goes wrong on chain: always the last validator's doing.
+
+/// The faults of the last validator. The other validators have none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// It names a state of its own in this window.
+    /// The window in which it votes for a wrong state.
     pub(crate) wrong_state: Option<u64>,
-    /// It copies the first validator's vote in this window, possession included.
+    /// The window in which it copies the first validator's vote, including possession.
     pub(crate) copied: Option<u64>,
-    /// It does not vote in this window.
+    /// The window in which it does not vote.
     pub(crate) skipped: Option<u64>,
-    /// It votes for one more candidate than there are in this window.
+    /// The window in which it marks one more candidate as good than there are.
     pub(crate) beyond: Option<u64>,
-    /// It sets other weights than it states after this window.
+    /// The window after which it sets other weights than its log states.
     pub(crate) wrong_weights: Option<u64>,
-    /// It was down and makes no log of this window.
+    /// The window of which it makes no log, as if it had been down.
     pub(crate) no_log: Option<u64>,
-    /// Its log of this window leaves a claim out.
+    /// The window whose log states a wrong object for the first miner.
     pub(crate) wrong_claim: Option<u64>,
-    /// Its log of this window states another weight than comes out.
+    /// The window whose log states a wrong weight.
     pub(crate) wrong_rating: Option<u64>,
 }
 
-/// A validator's own memory.
+/// The scoring state of a validator.
 #[derive(Default)]
 struct Judge {
     standings: Standings,
@@ -72,7 +73,7 @@ struct Judge {
     weights: Weights,
 }
 
-/// A subnet with a past.
+/// A subnet on which a run was simulated.
 pub(crate) struct TestRun {
     chain: Devchain,
     pub(crate) server: Server,
@@ -83,7 +84,7 @@ pub(crate) struct TestRun {
     chain_reader: ChainReader,
     pub(crate) validators: Vec<Neuron>,
     pub(crate) miners: Vec<Neuron>,
-    /// What was decided, window by window.
+    /// The decisions, in the order of windows.
     pub(crate) decisions: Vec<Decision>,
     progress: Progress,
     parameters: Vec<f32>,
@@ -92,20 +93,20 @@ pub(crate) struct TestRun {
 }
 
 impl TestRun {
-    /// All of it.
-    pub(crate) async fn tell(faults: Faults) -> Self {
+    /// Simulates the whole run.
+    pub(crate) async fn simulate(faults: Faults) -> Self {
         tokio::time::timeout(HANGS, async {
             let mut test_run = Self::begin(faults).await;
             for window in 0..WINDOWS {
                 test_run.window(Window(window)).await;
             }
-            // A window more, so that all that is owed on the last one is due.
+            // Adds the length of a window, so that the last window is complete.
             let last = test_run.heights(Window(WINDOWS - 1)).votes_close;
             test_run.reach(Height(last.0 + u64::from(test_run.run.window.blocks))).await;
             test_run
         })
         .await
-        .expect("the test_run hangs")
+        .expect("the test run hangs")
     }
 
     async fn begin(faults: Faults) -> Self {
@@ -158,13 +159,13 @@ impl TestRun {
         self.vote(&heights, &objects).await;
         let decision = self.decide(&heights).await;
         self.judge(&heights, &objects).await;
-        self.keep(&heights, &decision, &objects).await;
+        self.store(&heights, &decision, &objects).await;
         self.apply(&decision, &objects);
         self.weigh(window).await;
         self.decisions.push(decision);
     }
 
-    /// The second validator publishes the parameters and how they came about.
+    /// Publishes a checkpoint of the second validator: the parameters and the progress.
     async fn save_checkpoint(&self) {
         let folder = tempfile::tempdir().unwrap();
         let flat = model::ParameterLayout::new(&self.run.model);
@@ -184,7 +185,7 @@ impl TestRun {
         self.validators[1].own_bucket.put_checkpoint(folder.path(), &manifest).await.unwrap();
     }
 
-    /// Every miner uploads and claims.
+    /// Uploads a submission and sends a claim for each miner.
     async fn train(&self, heights: &Heights) -> Objects {
         self.reach(heights.last).await;
         let mut objects = Objects::new();
@@ -206,7 +207,7 @@ impl TestRun {
         objects
     }
 
-    /// A pseudo-gradient out of the air, compressed, encoded and signed.
+    /// Creates a submission with a random pseudo-gradient: compressed, encoded and signed.
     fn submission(&self, window: Window, number: usize, miner: &Neuron) -> Submission<Vec<u8>> {
         let expected = self.expected(window, miner.id);
         let mut seed = window.0 * 1000 + number as u64 + 1;
@@ -226,7 +227,7 @@ impl TestRun {
         Expected { run, spec: run, neuron, window, base, least_samples, sealed }
     }
 
-    /// Every validator votes, as the faults has it.
+    /// Sends a vote for each validator, with the configured faults.
     async fn vote(&self, heights: &Heights, objects: &Objects) {
         self.reach(heights.seed).await;
         let claims = self.chain_reader.at(heights.claims_close).await.unwrap();
@@ -267,7 +268,7 @@ impl TestRun {
         decision
     }
 
-    /// Every validator closes its log and publishes it.
+    /// Closes and publishes the log of each validator.
     async fn judge(&mut self, heights: &Heights, objects: &Objects) {
         let seeded = self.chain_reader.at(heights.seed).await.unwrap();
         let (seed, subnet) = (seeded.hash, self.subnet(&seeded).await);
@@ -317,15 +318,15 @@ impl TestRun {
         }
     }
 
-    /// Records of the window, and copies with the custodians.
-    async fn keep(&self, heights: &Heights, decision: &Decision, objects: &Objects) {
+    /// Publishes the records of the window, and stores the accepted objects with their custodians.
+    async fn store(&self, heights: &Heights, decision: &Decision, objects: &Objects) {
         let evidence = self.chain_reader.evidence(heights).await.unwrap();
         for accepted in decision.applied() {
             let voters = evidence.votes.voters_for(self.run.id(), heights, decision, accepted);
-            let keepers = custodians(evidence.claims.hash, &accepted.object, &voters);
+            let chosen = custodians(evidence.claims.hash, &accepted.object, &voters);
             let bytes = Bytes::copy_from_slice(objects[&accepted.id].bytes());
-            for keeper in self.validators.iter().filter(|validator| keepers.contains(&validator.id)) {
-                keeper
+            for custodian in self.validators.iter().filter(|validator| chosen.contains(&validator.id)) {
+                custodian
                     .own_bucket
                     .put_submission(heights.window, &accepted.object, bytes.clone())
                     .await
@@ -348,7 +349,7 @@ impl TestRun {
         self.progress.medians = Some(medians);
     }
 
-    /// In every second window the validators set their weights.
+    /// Sets the weights of all validators, in every second window.
     async fn weigh(&self, window: Window) {
         if window.0.is_multiple_of(2) {
             return;
@@ -368,7 +369,7 @@ impl TestRun {
             .for_each(|set| assert!(set.is_ok(), "{set:?}"));
     }
 
-    /// Seals blocks up to a height.
+    /// Creates blocks up to a height.
     async fn reach(&self, height: Height) {
         let now = u64::from(self.handle().status().await.unwrap().node.height);
         if let Some(blocks @ 1..) = height.0.checked_sub(now) {
@@ -376,7 +377,7 @@ impl TestRun {
         }
     }
 
-    /// Seals one block when so many transactions wait for it.
+    /// Creates one block when this number of transactions is ready.
     async fn sealing<T>(&self, transactions: usize, sending: impl Future<Output = T>) -> T {
         let seal = async {
             while self.handle().status().await.unwrap().node.ready < transactions {
@@ -391,7 +392,7 @@ impl TestRun {
         self.chain.handle()
     }
 
-    /// Runs the auditor on the test run: its exit code and what it says.
+    /// Runs the auditor on the test run. Returns its exit code and its output.
     pub(crate) async fn auditor(&self, arguments: &[&str]) -> Output {
         let run = self.path("run.toml");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_auditor"));
@@ -403,29 +404,29 @@ impl TestRun {
         tokio::time::timeout(HANGS, command.output()).await.expect("the auditor hangs").unwrap()
     }
 
-    /// A file beside the run spec.
+    /// Returns the path of a file in the folder of the run spec.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// An object of the test run as it is in a bucket.
+    /// Reads an object from a neuron's bucket.
     pub(crate) async fn read(&self, neuron: &Neuron, key: &str) -> Vec<u8> {
         let limits = Limits { bytes: 1 << 24, time: HANGS, floor: FLOOR };
         neuron.own_bucket.bucket().get(key, &limits).await.unwrap().0
     }
 
-    /// Puts something else in its place.
+    /// Writes an object to a neuron's bucket.
     pub(crate) async fn write(&self, neuron: &Neuron, key: &str, bytes: Vec<u8>) {
         let put = Put { time: HANGS, floor: FLOOR, only_if_absent: false };
         neuron.own_bucket.bucket().put(key, Content::Bytes(bytes.into()), &put).await.unwrap();
     }
 
-    /// Takes it away.
+    /// Deletes an object from a neuron's bucket.
     pub(crate) async fn delete(&self, neuron: &Neuron, key: &str) {
         neuron.own_bucket.bucket().delete(key, HANGS).await.unwrap();
     }
 
-    /// Where the miner's accepted object of a window is, in all buckets that have it.
+    /// Returns the key of a miner's accepted object of a window. It is the same in all buckets.
     pub(crate) fn key(&self, window: u64, miner: usize) -> String {
         let id = self.miners[miner].id;
         let decision = &self.decisions[window as usize];
@@ -437,7 +438,7 @@ impl TestRun {
 /// The submissions of a window.
 type Objects = BTreeMap<NeuronId, Submission<Vec<u8>>>;
 
-/// Made-up measurements. The third miner fails in window 1, and is cut from window 2.
+/// Returns invented measurements. The third miner fails in window 1 and is skipped in window 2.
 fn lines(
     miners: &[Neuron],
     objects: &Objects,
@@ -460,7 +461,7 @@ fn lines(
     miners.iter().enumerate().map(line).collect()
 }
 
-/// A number between -0.01 and 0.01 (xorshift).
+/// Returns a random number between -0.01 and 0.01 (xorshift).
 fn random(seed: &mut u64) -> f32 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;

@@ -1,4 +1,4 @@
-//! What the auditor is built from.
+//! Tests the dependencies of the auditor.
 
 use std::process::Command;
 

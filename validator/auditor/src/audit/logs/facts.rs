@@ -1,4 +1,4 @@
-//! Whether a score log is about the window as it was on chain.
+//! Compares a score log with the window on chain.
 
 use crate::{
     audit::seen::{Chain, Seen},
@@ -7,7 +7,7 @@ use crate::{
 use base::{Uid, digest::ObjectHash};
 use scoring::{gauntlet::Outcome, score_log::ScoreLog};
 
-/// Seed, claims, uids, rules of the subnet, state: the first that the log has otherwise.
+/// Compares seed, claims, uids, subnet rules and state, in this order, and returns the first difference.
 pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {
     let header = &log.header;
     if header.seed != chain.seed.hash {
@@ -22,19 +22,19 @@ pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {
     }
 }
 
-/// The first claim that the log has otherwise than the chain.
+/// Returns the first claim that differs from the chain.
 fn claims(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
-    let text = |object: Option<ObjectHash>| object.map_or("nothing".to_owned(), |object| object.to_string());
+    let text = |object: Option<ObjectHash>| object.map_or("no claim".to_owned(), |object| object.to_string());
     let stated =
         |miner| log.miners.get(miner).map(|line| line.object).filter(|o| *o != ObjectHash::default());
     let claimed = |miner| chain.claims.get(miner).map(|claim| claim.object);
     let mut miners = chain.claims.keys().chain(log.miners.keys());
     let miner = miners.find(|&miner| stated(miner) != claimed(miner))?;
-    let what = format!("what {} claimed", miner.hotkey);
+    let what = format!("the object that {} claimed", miner.hotkey);
     Some(Verdict::differ(what, text(stated(miner)), text(claimed(miner))))
 }
 
-/// The first miner whose uid, or whose absence, the log has otherwise than the chain.
+/// Returns the first miner whose uid differs from the chain. A miner that is gone has no uid.
 fn uids(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
     for (miner, line) in &log.miners {
         let stated = (line.outcome != Outcome::Gone).then_some(line.uid);
@@ -50,7 +50,7 @@ fn uid(uid: Option<Uid>) -> String {
     uid.map_or("none".to_owned(), |uid| uid.to_string())
 }
 
-/// The first rule of the subnet that the log has otherwise than the chain.
+/// Returns the first subnet rule that differs from the chain.
 fn subnet(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
     let (stated, rules, metagraph) = (&log.header.subnet, &chain.rules, &chain.seed.metagraph);
     let pairs = [

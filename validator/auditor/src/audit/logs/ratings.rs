@@ -1,4 +1,4 @@
-//! Whether standings, scores and weights come out of the measurements, log by log.
+//! Replays score logs: recomputes standings, scores and weights from the measurements, log by log.
 
 use super::ValidatorLogs;
 use crate::{audit::Run, report::Verdict};
@@ -9,7 +9,7 @@ use scoring::{
 };
 use std::collections::BTreeMap;
 
-/// What comes out of each log.
+/// Replays all logs of a validator, and returns the verdict on each.
 pub(super) fn check(run: &Run, logs: &ValidatorLogs) -> BTreeMap<Window, Verdict> {
     let begin = || Replay::new(run.spec.scoring);
     let mut replay = begin();
@@ -17,7 +17,8 @@ pub(super) fn check(run: &Run, logs: &ValidatorLogs) -> BTreeMap<Window, Verdict
     for log in logs.logs() {
         let mut result = replay.next(log);
         if let Err(ReplayError::Gap { .. }) = result {
-            // A log between them is not to be had, which is found elsewhere: this one may stand on its own feet.
+            // A log before this one is missing or invalid: `Item::Log` reports it. This log may have a
+            // snapshot of its own.
             replay = begin();
             result = replay.next(log);
         }
@@ -25,7 +26,7 @@ pub(super) fn check(run: &Run, logs: &ValidatorLogs) -> BTreeMap<Window, Verdict
             Ok(_) => Verdict::Agree,
             Err(error @ ReplayError::NoStandings(_)) => Verdict::unknown(error),
             Err(error) => {
-                // What follows is judged by what the validator says from its next snapshot on.
+                // The replay begins again at the validator's next snapshot.
                 replay = begin();
                 difference(error)
             }
@@ -35,25 +36,25 @@ pub(super) fn check(run: &Run, logs: &ValidatorLogs) -> BTreeMap<Window, Verdict
     verdicts
 }
 
-/// The first thing that comes out differently.
+/// Returns the verdict on a log that cannot be replayed, or that replays to other values.
 fn difference(error: ReplayError) -> Verdict {
     match error {
         ReplayError::Standings { stated, replayed, .. } => {
             Verdict::differ("the standings before the window", stated, replayed)
         }
         ReplayError::Differs { difference, .. } => item(&difference),
-        error => Verdict::differ("the score log does not replay", "a log that does", error),
+        error => Verdict::differ("the score log does not replay", "a valid score log", error),
     }
 }
 
-/// The item that is stated otherwise than it comes out.
+/// Returns the verdict on the first value that replays differently.
 fn item(difference: &Difference) -> Verdict {
     fn text<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {
-        value.map_or("nothing".to_owned(), text)
+        value.map_or("none".to_owned(), text)
     }
     match difference {
         Difference::Standing { miner, stated, replayed } => {
-            let what = format!("what is known of {}", miner.hotkey);
+            let what = format!("the standing of {}", miner.hotkey);
             Verdict::differ(what, text(*stated, standing), text(*replayed, standing))
         }
         Difference::Score { miner, stated, replayed } => {

@@ -1,4 +1,4 @@
-//! The logs of one validator: which there are, and whether they are those that it speaks of elsewhere.
+//! Downloads the score logs of one validator, and compares them with its votes.
 
 use crate::{
     audit::{
@@ -12,31 +12,31 @@ use exchange::{BlockState, FetchError};
 use scoring::score_log::{ScoreLog, ScoreLogError};
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-/// How many windows without a log are gone over, in search of one.
+/// Number of consecutive windows without a log after which the search for one ends.
 const SEARCH: u64 = 16;
 
-/// What a bucket has in the place of a score log.
+/// The contents of a bucket under the key of a score log.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// The log.
+    /// A valid log.
     Log(Box<ScoreLog>),
-    /// Something else.
+    /// An object that is not a valid log.
     Other(ScoreLogError),
-    /// Nothing: there was none, or it was taken away.
+    /// No object: the validator made none, or deleted it.
     Absent(String),
-    /// It cannot be seen.
+    /// Unknown, since the bucket cannot be read.
     Unread(String),
 }
 
-/// The logs of one validator: of the windows that are asked for, of those before them that it takes to replay them, and
-/// of the next after them.
+/// The logs of one validator: those of the requested windows, the earlier ones that their replay needs,
+/// and the next later one.
 #[derive(Debug)]
 pub(in crate::audit) struct ValidatorLogs {
     validator: NeuronId,
     entries: BTreeMap<Window, Entry>,
 }
 
-/// Reads logs from the validator's bucket.
+/// Downloads logs from the validator's bucket.
 struct Reading<'a> {
     run: &'a Run,
     sources: &'a Sources,
@@ -45,8 +45,8 @@ struct Reading<'a> {
 }
 
 impl ValidatorLogs {
-    /// Reads the logs of these windows, and what it takes to judge them. Windows from `decided` on have not been decided:
-    /// there are no logs of them.
+    /// Downloads the logs of these windows, and the other logs that their checks need. Windows from
+    /// `decided` on are not decided yet and have no logs.
     pub(in crate::audit) async fn read(
         run: &Run,
         sources: &Sources,
@@ -59,8 +59,8 @@ impl ValidatorLogs {
         for window in windows.clone() {
             reading.fetch(Window(window)).await;
         }
-        reading.on(windows.end..decided.min(windows.end.saturating_add(SEARCH))).await;
-        reading.back(windows.start).await;
+        reading.following(windows.end..decided.min(windows.end.saturating_add(SEARCH))).await;
+        reading.preceding(windows.start).await;
         reading.logs
     }
 
@@ -68,12 +68,12 @@ impl ValidatorLogs {
         self.validator
     }
 
-    /// The log of a window, if it is what it should be.
+    /// Returns the log of a window, if it is valid.
     pub(in crate::audit) fn log(&self, window: Window) -> Option<&ScoreLog> {
         self.entries.get(&window).and_then(Entry::log)
     }
 
-    /// The first window from `first` to `last` whose log is not to be had, and why.
+    /// Returns the first window from `first` to `last` without a valid log, and the reason.
     pub(in crate::audit) fn unreadable(&self, first: Window, last: Window) -> Option<(Window, String)> {
         self.entries.range(first..=last).find_map(|(&window, entry)| match entry {
             Entry::Log(_) => None,
@@ -82,8 +82,9 @@ impl ValidatorLogs {
         })
     }
 
-    /// Why the log of a window cannot be shown, if there is one.
-    pub(in crate::audit) fn hidden(&self, window: Window) -> Option<String> {
+    /// Returns the reason why the log of a window cannot be used. Returns `None` if the log is valid or
+    /// absent.
+    pub(in crate::audit) fn failure(&self, window: Window) -> Option<String> {
         match self.entries.get(&window)? {
             Entry::Log(_) | Entry::Absent(_) => None,
             Entry::Other(error) => Some(error.to_string()),
@@ -91,26 +92,26 @@ impl ValidatorLogs {
         }
     }
 
-    /// All logs, in the order of windows.
+    /// Returns all valid logs, in the order of windows.
     pub(super) fn logs(&self) -> impl Iterator<Item = &ScoreLog> {
         self.entries.values().filter_map(Entry::log)
     }
 
-    /// The logs up to a window, the newest first.
+    /// Returns the valid logs up to a window, newest first.
     pub(in crate::audit) fn until(&self, window: Window) -> impl Iterator<Item = &ScoreLog> {
         self.entries.range(..=window).rev().filter_map(|(_, entry)| entry.log())
     }
 
-    /// The logs before a window, the newest first.
+    /// Returns the valid logs before a window, newest first.
     fn before(&self, window: Window) -> impl Iterator<Item = &ScoreLog> {
         self.until(window).filter(move |log| log.header.window < window)
     }
 
-    /// Whether the log that a vote on a window names is published: it is the last one before, or the one before that if
-    /// the last was not closed yet.
+    /// Checks whether the log that a vote on a window names is published. This is the last log before
+    /// the window, or the one before that, if the last log was not closed yet when the validator voted.
     pub(super) fn head(&self, window: Window, named: ScoreLogHead) -> Verdict {
         let last: Vec<&ScoreLog> = self.before(window).take(2).collect();
-        // The first log of a validator is not closed before it has voted once.
+        // A vote names no log until the first log of its validator is closed.
         let none_yet =
             || named == ScoreLogHead::default() && last.iter().all(|log| log.header.previous == named);
         if last.iter().any(|log| log.head() == named) || none_yet() {
@@ -118,7 +119,7 @@ impl ValidatorLogs {
         }
         let unread = |(window, entry): (&Window, &Entry)| match entry {
             Entry::Unread(why) => Some(format!("the score log of window {window}: {why}")),
-            // That is found where it belongs.
+            // `Item::Log` of that window reports this error.
             Entry::Other(error) => Some(format!("the score log of window {window}: {error}")),
             Entry::Log(_) | Entry::Absent(_) => None,
         };
@@ -131,8 +132,9 @@ impl ValidatorLogs {
         Verdict::differ("the vote names a score log that is not the last one published", named, published)
     }
 
-    /// Whether the log of a window is what it should be; nothing if the validator made none. `later` are the heads that
-    /// votes on later windows name.
+    /// Checks whether the log of a window is published and valid. Returns `None` if the validator made
+    /// no log. `later` are the heads that votes on later windows name. `voted` tells whether the
+    /// validator voted on the window, `due` whether its log must be published by now.
     pub(super) fn presence(
         &self,
         window: Window,
@@ -144,7 +146,7 @@ impl ValidatorLogs {
             Entry::Log(_) => return Some(Verdict::Agree),
             Entry::Other(error) => {
                 let stated = format!("the score log of window {window}");
-                return Some(Verdict::differ("the score log is not what was signed", stated, error));
+                return Some(Verdict::differ("the score log is invalid", stated, error));
             }
             Entry::Unread(why) => return Some(Verdict::unknown(why)),
             Entry::Absent(why) => why,
@@ -153,10 +155,11 @@ impl ValidatorLogs {
         let before = self.before(window).next().map_or(ScoreLogHead::default(), ScoreLog::head);
         let next = self.entries.range(window..).find_map(|(_, entry)| entry.log());
         if let Some(next) = next {
-            // If it carries on the one before this window, none was made of this window.
+            // The next log names the log before it. If that is the last one before this window, the
+            // validator made none here.
             let head = next.header.previous;
-            let carried_on = format!("the log of window {} carries on head {head}", next.header.window);
-            return if head == before { None } else { missing(carried_on) };
+            let followed = format!("the log of window {} follows head {head}", next.header.window);
+            return if head == before { None } else { missing(followed) };
         }
         let is_unknown = |head: &&ScoreLogHead| {
             **head != ScoreLogHead::default() && self.logs().all(|log| log.head() != **head)
@@ -171,8 +174,8 @@ impl ValidatorLogs {
 }
 
 impl Reading<'_> {
-    /// The next log after the windows that are asked for: it names the head of the last of them.
-    async fn on(&mut self, windows: Range<u64>) {
+    /// Downloads the next log after the requested windows: it names the head of the last of them.
+    async fn following(&mut self, windows: Range<u64>) {
         for window in windows.map(Window) {
             if self.fetch(window).await.log().is_some() {
                 return;
@@ -180,9 +183,10 @@ impl Reading<'_> {
         }
     }
 
-    /// The logs before those that are asked for, back to one with a snapshot; and on to the next, for votes and weights
-    /// may be about one of the last two.
-    async fn back(&mut self, first: u64) {
+    /// Downloads the logs before the requested windows, newest first. Stops when one of them has a
+    /// snapshot and there are at least three, since votes and weights may be about older logs than the
+    /// last one. Also stops after [`SEARCH`] windows without a log.
+    async fn preceding(&mut self, first: u64) {
         let (mut without, mut logs, mut snapshot) = (0, 0, false);
         for window in (0..first).rev().map(Window) {
             match self.fetch(window).await.log() {
