@@ -1,4 +1,5 @@
-//! What the report says of the build: the commit and the profile. And where libtorch is.
+//! Passes the commit and the build profile to the compiler, for the report. Passes the folder of
+//! libtorch to the linker.
 
 use std::{env, process::Command};
 
@@ -9,7 +10,7 @@ fn main() {
     if let Ok(folder) = env::var("DEP_ENGINE_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
-    // Git writes here with each commit and checkout; where there is no git folder, nothing changes.
+    // Git writes to this file at each commit and checkout. Without a git folder the commit cannot change.
     let head = "../../../.git/logs/HEAD";
     if std::path::Path::new(head).exists() {
         println!("cargo:rerun-if-changed={head}");
@@ -17,7 +18,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
 }
 
-/// The commit, if this is a checkout and git is there.
+/// Returns the commit, if this is a checkout and git is installed.
 fn commit() -> Option<String> {
     let output =
         Command::new("git").args(["describe", "--always", "--abbrev=12", "--exclude=*"]).output().ok()?;

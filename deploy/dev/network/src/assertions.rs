@@ -1,5 +1,5 @@
-//! What must be true of a run, as pure functions of what is known about it. Each says what was found, and names who is
-//! to blame where it is not as it should be.
+//! The assertions on a run, as pure functions of its record. Each returns the facts that it found. An
+//! assertion that fails names the culprits.
 
 mod agreement;
 mod learning;
@@ -10,32 +10,32 @@ mod tests;
 use crate::run_record::RunRecord;
 use serde::Serialize;
 
-/// Something that must be true of a run.
+/// The result of an assertion on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Assertion {
-    /// Its name: stable, for machines.
+    /// The name. It is stable, for programs.
     pub name: &'static str,
-    /// Whether it is true.
+    /// Whether the assertion holds.
     pub ok: bool,
-    /// What was found.
+    /// The facts, or the complaints if the assertion fails.
     pub detail: String,
 }
 
 impl Assertion {
-    /// True unless there is something to complain about.
+    /// Creates a result that holds if there are no complaints.
     fn of(name: &'static str, good: String, complaints: &[String]) -> Self {
         let ok = complaints.is_empty();
         Self { name, ok, detail: if ok { good } else { complaints.join("; ") } }
     }
 
-    /// Whether two parties disagree where this is not true, so that the exit code says so.
+    /// Returns whether a failure means that two parties disagree. Such a failure has its own exit code.
     #[must_use]
     pub fn is_disagreement(&self) -> bool {
         matches!(self.name, "states" | "audit")
     }
 }
 
-/// All assertions on a run that has ended.
+/// Checks all assertions on a run that has ended.
 #[must_use]
 pub fn check(record: &RunRecord) -> Vec<Assertion> {
     vec![
@@ -49,7 +49,7 @@ pub fn check(record: &RunRecord) -> Vec<Assertion> {
     ]
 }
 
-/// No key or secret in any log.
+/// Checks that no log contains a key or secret.
 fn secrets(record: &RunRecord) -> Assertion {
     let complaints = match &record.leaks {
         Some(leaks) => leaks.clone(),
@@ -58,7 +58,7 @@ fn secrets(record: &RunRecord) -> Assertion {
     Assertion::of("secrets", "no secret stands in any log, event or report".into(), &complaints)
 }
 
-/// Everybody lived as long as the run.
+/// Checks that no process ended before the run did.
 fn processes(record: &RunRecord) -> Assertion {
     let good = match record.kills {
         0 => "no process ended before its time".into(),

@@ -1,38 +1,38 @@
-//! The auditor's answer, read.
+//! Reads the auditor's answer and compares it with the nodes.
 
 use crate::run_record::{AuditOutcome, RunRecord};
 use base::{Hotkey, Window, digest::State};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// What `auditor windows --json` prints, as far as it is of interest here.
+/// The output of `auditor windows --json`, without the fields that devnet does not use.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Answer {
-    /// Window by window.
+    /// The audited windows.
     pub(crate) windows: Vec<AuditedWindow>,
 }
 
-/// A window as the auditor has it.
+/// A window, as the auditor recomputed it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AuditedWindow {
-    /// Which.
+    /// The window.
     pub(crate) window: Window,
-    /// Whose submissions are applied; none if that cannot be known.
+    /// The applied submissions; `None` if they cannot be known.
     pub(crate) accepted: Option<Vec<AuditedObject>>,
-    /// The state at its start.
+    /// The state at the window's start.
     pub(crate) state: Option<State>,
-    /// All comparisons.
+    /// The results of all comparisons.
     pub(crate) findings: Vec<Finding>,
 }
 
-/// A submission that is applied.
+/// An applied submission.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AuditedObject {
-    /// Whose.
+    /// The miner's hotkey.
     pub(crate) hotkey: Hotkey,
 }
 
-/// A comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Finding {
     subject: String,
@@ -54,37 +54,42 @@ impl Answer {
     /// Reads the auditor's output.
     ///
     /// # Errors
-    /// It is not what an auditor prints.
+    /// The text is not an auditor's output.
     pub(crate) fn read(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
 
-    /// What differs: what the auditor says, and what the nodes of this run had otherwise.
-    pub(crate) fn record(&self, record: &RunRecord) -> AuditOutcome {
-        let progress = self.windows.iter().flat_map(|window| {
+    /// Returns the outcome of the audit: the auditor's own complaints, and the differences between the
+    /// auditor's states and sets and those of the nodes in this run.
+    pub(crate) fn outcome(&self, record: &RunRecord) -> AuditOutcome {
+        let complaints = self.windows.iter().flat_map(|window| {
             window.findings.iter().filter_map(|finding| finding.complaint(record, window.window))
         });
-        let seen = self.windows.iter().filter_map(|window| window.differs_from(record));
-        AuditOutcome { windows: self.windows.len() as u64, differences: progress.chain(seen).collect() }
+        let mismatches = self.windows.iter().filter_map(|window| window.differs_from(record));
+        AuditOutcome {
+            windows: self.windows.len() as u64,
+            differences: complaints.chain(mismatches).collect(),
+        }
     }
 }
 
 impl AuditedWindow {
-    /// Whether the nodes had another state or another accepted set.
+    /// Returns a sentence if the nodes had another state or another accepted set.
     fn differs_from(&self, record: &RunRecord) -> Option<String> {
-        let seen = record.windows.get(&self.window)?;
+        let outcome = record.windows.get(&self.window)?;
         let names = |objects: &Vec<AuditedObject>| -> BTreeSet<String> {
             objects.iter().filter_map(|object| record.name_of(&object.hotkey)).map(Into::into).collect()
         };
-        let (theirs, ours) = (self.accepted.as_ref().map(names), seen.accepted.clone()?.unwrap_or_default());
-        if self.state != seen.state {
+        let (audited, applied) =
+            (self.accepted.as_ref().map(names), outcome.accepted.clone()?.unwrap_or_default());
+        if self.state != outcome.state {
             return Some(format!(
-                "window {}: the auditor comes to another state than the quorum",
+                "window {}: the auditor computed another state than the quorum voted for",
                 self.window
             ));
         }
-        (theirs.as_ref() != Some(&ours)).then(|| {
-            format!("window {}: the auditor comes to another accepted set than the nodes", self.window)
+        (audited.as_ref() != Some(&applied)).then(|| {
+            format!("window {}: the auditor computed another accepted set than the nodes", self.window)
         })
     }
 }
@@ -120,11 +125,11 @@ mod tests {
 
     fn record() -> RunRecord {
         let participant =
-            Participant { name: "validator-1".into(), part: Role::Validator, uid: Uid(2), stake: 0 };
+            Participant { name: "validator-1".into(), role: Role::Validator, uid: Uid(2), stake: 0 };
         let mut record =
             RunRecord { participants: vec![(participant, HOTKEY)], count: 1, ..RunRecord::default() };
-        let window = record.window(Window(0));
-        (window.state, window.accepted) = (Some(State([1; 32])), Some(None));
+        let outcome = record.window(Window(0));
+        (outcome.state, outcome.accepted) = (Some(State([1; 32])), Some(None));
         record
     }
 
@@ -138,34 +143,34 @@ mod tests {
     }
 
     #[test]
-    fn agreement_leaves_nothing_to_say() {
+    fn agreement_yields_no_differences() {
         let fine = format!(
             r#"{{"subject": "validator", "uid": 2, "hotkey": "{HOTKEY}", "item": "log", "verdict": "agree"}}"#
         );
         let expected = AuditOutcome { windows: 1, differences: Vec::new() };
-        assert_eq!(answer(1, &fine).record(&record()), expected);
+        assert_eq!(answer(1, &fine).outcome(&record()), expected);
     }
 
     #[test]
-    fn who_differs_in_what_is_named() {
+    fn a_difference_names_the_node_and_the_item() {
         let wrong = format!(
             r#"{{"subject": "validator", "uid": 2, "hotkey": "{HOTKEY}", "item": "weights", "verdict": "differ",
                 "what": "weight of uid 4", "stated": "7", "computed": "65535"}}"#
         );
-        let found = answer(1, &wrong).record(&record()).differences;
+        let found = answer(1, &wrong).outcome(&record()).differences;
         assert_eq!(
             found,
             ["window 0: validator-1's weights differs (weight of uid 4: stated 7, computed 65535)"]
         );
         let unknown =
             r#"{"subject": "network", "item": "state", "verdict": "unknown", "why": "an object is gone"}"#;
-        let found = answer(1, unknown).record(&record()).differences;
+        let found = answer(1, unknown).outcome(&record()).differences;
         assert_eq!(found, ["window 0: network's state differs (an object is gone)"]);
     }
 
     #[test]
-    fn another_state_than_the_nodes_had_is_told() {
-        let found = answer(2, "").record(&record()).differences;
-        assert_eq!(found, ["window 0: the auditor comes to another state than the quorum"]);
+    fn a_state_that_differs_from_the_nodes_is_reported() {
+        let found = answer(2, "").outcome(&record()).differences;
+        assert_eq!(found, ["window 0: the auditor computed another state than the quorum voted for"]);
     }
 }

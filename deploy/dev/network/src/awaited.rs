@@ -1,4 +1,4 @@
-//! Who has yet to act before the chain may go on.
+//! Finds the nodes that have yet to act before the next block may be sealed.
 
 use crate::{
     follow::NodeProgress,
@@ -10,26 +10,26 @@ use base::{Hotkey, Window, digest::RunId};
 use protocol::announcement::{Claim, Record, Vote};
 use std::collections::BTreeMap;
 
-/// What is known at one moment.
-pub(crate) struct Moment<'a> {
-    /// Everybody.
+/// A snapshot of the network at one moment.
+pub(crate) struct NetworkSnapshot<'a> {
+    /// All participants with their hotkeys.
     pub(crate) participants: &'a [(Participant, Hotkey)],
-    /// The names of the children that run.
+    /// The names of the running children.
     pub(crate) running: &'a [String],
-    /// What they have told.
+    /// The progress of the nodes, from their events.
     pub(crate) progress: &'a NodeProgress,
     /// The run.
     pub(crate) run: RunId,
-    /// Whether its submissions are sealed.
+    /// Whether the run's submissions are sealed.
     pub(crate) sealed: bool,
-    /// The claims and votes that stand on chain.
+    /// The claims and votes on chain.
     pub(crate) standing: &'a BTreeMap<Hotkey, Record>,
-    /// What waits in the pool.
+    /// The transactions in the pool.
     pub(crate) pool: &'a [Waiting],
 }
 
-impl Moment<'_> {
-    /// The names of those whom the chain is held for.
+impl NetworkSnapshot<'_> {
+    /// Returns the names of the nodes that the chain is held for.
     pub(crate) fn missing(&self, stage: Stage) -> Vec<String> {
         let expected = self.participants.iter().filter(|(participant, hotkey)| {
             self.running.contains(&participant.name) && self.is_awaited(stage, participant, hotkey)
@@ -37,7 +37,7 @@ impl Moment<'_> {
         expected.map(|(participant, _)| participant.name.clone()).collect()
     }
 
-    /// How many transactions wait that are none of those that the stage is for.
+    /// Returns the number of transactions in the pool, without those that the stage waits for.
     pub(crate) fn waiting(&self, stage: Stage) -> usize {
         self.pool
             .iter()
@@ -47,15 +47,16 @@ impl Moment<'_> {
 
     fn is_awaited(&self, stage: Stage, participant: &Participant, hotkey: &Hotkey) -> bool {
         let is_ready = self.progress.ready.contains(&participant.name);
-        match (stage, participant.part) {
+        match (stage, participant.role) {
             (Stage::Start, Role::Joiner) => false,
             (Stage::Start, _) => !is_ready,
-            // A joiner is not waited for while it is still catching up; adversaries come when they like.
+            // The chain does not wait for a joiner that is still catching up, nor for adversaries.
             (Stage::Claims(_), Role::Miner) => !self.has_acted(stage, hotkey),
             (Stage::Claims(_), Role::Joiner) => is_ready && !self.has_acted(stage, hotkey),
-            // Weights of the window before are set before claims close, or their epoch is missed.
+            // Validators set the weights of the previous window before claims close, or they miss the
+            // epoch.
             (Stage::Claims(window), Role::Validator) => {
-                self.progress.begun.get(&participant.name) < Some(&window)
+                self.progress.measured.get(&participant.name) < Some(&window)
             }
             (Stage::Keys(window), Role::Miner | Role::Joiner) => {
                 let has_claimed = self.has_acted(Stage::Claims(window), hotkey);
@@ -98,8 +99,8 @@ mod tests {
 
     const RUN: RunId = RunId([1; 8]);
 
-    fn participant(name: &str, part: Role, uid: u16) -> (Participant, Hotkey) {
-        (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, hotkey(uid))
+    fn participant(name: &str, role: Role, uid: u16) -> (Participant, Hotkey) {
+        (Participant { name: name.into(), role, uid: Uid(uid), stake: 0 }, hotkey(uid))
     }
 
     fn hotkey(uid: u16) -> Hotkey {
@@ -132,7 +133,7 @@ mod tests {
         ]
     }
 
-    struct World {
+    struct Fixture {
         participants: Vec<(Participant, Hotkey)>,
         running: Vec<String>,
         progress: NodeProgress,
@@ -140,90 +141,90 @@ mod tests {
         pool: Vec<Waiting>,
     }
 
-    impl World {
+    impl Fixture {
         fn new() -> Self {
             let participants = participants();
             let running = participants.iter().map(|(participant, _)| participant.name.clone()).collect();
-            let begun = [("validator-0".to_owned(), Window(9))].into();
-            let progress = NodeProgress { begun, ..NodeProgress::default() };
+            let measured = [("validator-0".to_owned(), Window(9))].into();
+            let progress = NodeProgress { measured, ..NodeProgress::default() };
             Self { participants, running, progress, standing: BTreeMap::new(), pool: Vec::new() }
         }
 
-        fn moment(&self) -> Moment<'_> {
+        fn snapshot(&self) -> NetworkSnapshot<'_> {
             let Self { participants, running, progress, standing, pool } = self;
-            Moment { participants, running, progress, run: RUN, sealed: true, standing, pool }
+            NetworkSnapshot { participants, running, progress, run: RUN, sealed: true, standing, pool }
         }
 
         fn missing(&self, stage: Stage) -> Vec<String> {
-            self.moment().missing(stage)
+            self.snapshot().missing(stage)
         }
     }
 
     #[test]
-    fn claims_count_where_they_stand_and_where_they_wait() {
-        let mut world = World::new();
+    fn claims_count_on_chain_and_in_the_pool() {
+        let mut fixture = Fixture::new();
         let stage = Stage::Claims(Window(2));
-        assert_eq!(world.missing(stage), ["miner-0", "miner-1"]);
-        world.standing.insert(hotkey(2), claim(RUN, 2));
-        world.pool.push(Waiting { signer: hotkey(3), record: Some(claim(RUN, 2)) });
-        assert_eq!(world.missing(stage), [""; 0]);
-        assert_eq!(world.moment().waiting(stage), 0);
-        assert_eq!(world.missing(Stage::Claims(Window(3))), ["miner-0", "miner-1"]);
+        assert_eq!(fixture.missing(stage), ["miner-0", "miner-1"]);
+        fixture.standing.insert(hotkey(2), claim(RUN, 2));
+        fixture.pool.push(Waiting { signer: hotkey(3), record: Some(claim(RUN, 2)) });
+        assert_eq!(fixture.missing(stage), [""; 0]);
+        assert_eq!(fixture.snapshot().waiting(stage), 0);
+        assert_eq!(fixture.missing(Stage::Claims(Window(3))), ["miner-0", "miner-1"]);
         assert_eq!(
-            world.moment().waiting(Stage::Claims(Window(3))),
+            fixture.snapshot().waiting(Stage::Claims(Window(3))),
             1,
             "an old claim is sealed like anything else"
         );
-        world.standing.insert(hotkey(2), claim(RunId([9; 8]), 2));
-        assert_eq!(world.missing(stage), ["miner-0"], "another run's claim is none");
+        fixture.standing.insert(hotkey(2), claim(RunId([9; 8]), 2));
+        assert_eq!(fixture.missing(stage), ["miner-0"], "a claim of another run does not count");
     }
 
     #[test]
-    fn who_does_not_run_or_is_not_ready_to_claim_is_not_waited_for() {
-        let mut world = World::new();
-        world.running.retain(|name| name != "miner-0");
-        assert_eq!(world.missing(Stage::Claims(Window(2))), ["miner-1"]);
-        world.progress.ready.insert("joiner".into());
-        assert_eq!(world.missing(Stage::Claims(Window(2))), ["miner-1", "joiner"]);
+    fn stopped_nodes_and_joiners_that_are_not_ready_are_not_awaited() {
+        let mut fixture = Fixture::new();
+        fixture.running.retain(|name| name != "miner-0");
+        assert_eq!(fixture.missing(Stage::Claims(Window(2))), ["miner-1"]);
+        fixture.progress.ready.insert("joiner".into());
+        assert_eq!(fixture.missing(Stage::Claims(Window(2))), ["miner-1", "joiner"]);
     }
 
     #[test]
     fn claims_do_not_close_before_validators_have_scored_the_window_before() {
-        let mut world = World::new();
+        let mut fixture = Fixture::new();
         let (first, second) = (Stage::Claims(Window(0)), Stage::Claims(Window(1)));
-        world.progress.begun.clear();
-        assert!(world.missing(first).contains(&"validator-0".to_owned()));
-        world.progress.begun.insert("validator-0".into(), Window(0));
-        assert!(!world.missing(first).contains(&"validator-0".to_owned()));
-        assert!(world.missing(second).contains(&"validator-0".to_owned()));
+        fixture.progress.measured.clear();
+        assert!(fixture.missing(first).contains(&"validator-0".to_owned()));
+        fixture.progress.measured.insert("validator-0".into(), Window(0));
+        assert!(!fixture.missing(first).contains(&"validator-0".to_owned()));
+        assert!(fixture.missing(second).contains(&"validator-0".to_owned()));
     }
 
     #[test]
-    fn keys_are_waited_for_from_who_has_claimed() {
-        let mut world = World::new();
+    fn only_keys_of_miners_with_a_claim_are_awaited() {
+        let mut fixture = Fixture::new();
         let stage = Stage::Keys(Window(2));
-        assert_eq!(world.missing(stage), [""; 0]);
-        world.standing.insert(hotkey(2), claim(RUN, 2));
-        world.standing.insert(hotkey(3), claim(RUN, 1));
-        assert_eq!(world.missing(stage), ["miner-0"]);
-        world.progress.revealed.insert("miner-0".into(), Window(1));
-        assert_eq!(world.missing(stage), ["miner-0"]);
-        assert_eq!(Moment { sealed: false, ..world.moment() }.missing(stage), [""; 0]);
-        world.progress.revealed.insert("miner-0".into(), Window(2));
-        assert_eq!(world.missing(stage), [""; 0]);
+        assert_eq!(fixture.missing(stage), [""; 0]);
+        fixture.standing.insert(hotkey(2), claim(RUN, 2));
+        fixture.standing.insert(hotkey(3), claim(RUN, 1));
+        assert_eq!(fixture.missing(stage), ["miner-0"]);
+        fixture.progress.revealed.insert("miner-0".into(), Window(1));
+        assert_eq!(fixture.missing(stage), ["miner-0"]);
+        assert_eq!(NetworkSnapshot { sealed: false, ..fixture.snapshot() }.missing(stage), [""; 0]);
+        fixture.progress.revealed.insert("miner-0".into(), Window(2));
+        assert_eq!(fixture.missing(stage), [""; 0]);
     }
 
     #[test]
-    fn each_stage_waits_for_its_own() {
-        let mut world = World::new();
-        assert_eq!(world.missing(Stage::Start), ["validator-0", "miner-0", "miner-1", "late-0"]);
-        world.progress.ready.extend(["validator-0", "miner-0", "miner-1", "late-0"].map(String::from));
-        assert_eq!(world.missing(Stage::Start), [""; 0]);
-        assert_eq!(world.missing(Stage::Votes(Window(1))), ["validator-0"]);
-        world.pool.push(Waiting { signer: hotkey(1), record: Some(vote(1)) });
-        assert_eq!(world.missing(Stage::Votes(Window(1))), [""; 0]);
-        assert_eq!(world.missing(Stage::End), ["validator-0"]);
-        world.progress.logged.insert("validator-0".into());
-        assert_eq!(world.missing(Stage::End), [""; 0]);
+    fn each_stage_waits_for_its_own_nodes() {
+        let mut fixture = Fixture::new();
+        assert_eq!(fixture.missing(Stage::Start), ["validator-0", "miner-0", "miner-1", "late-0"]);
+        fixture.progress.ready.extend(["validator-0", "miner-0", "miner-1", "late-0"].map(String::from));
+        assert_eq!(fixture.missing(Stage::Start), [""; 0]);
+        assert_eq!(fixture.missing(Stage::Votes(Window(1))), ["validator-0"]);
+        fixture.pool.push(Waiting { signer: hotkey(1), record: Some(vote(1)) });
+        assert_eq!(fixture.missing(Stage::Votes(Window(1))), [""; 0]);
+        assert_eq!(fixture.missing(Stage::End), ["validator-0"]);
+        fixture.progress.logged.insert("validator-0".into());
+        assert_eq!(fixture.missing(Stage::End), [""; 0]);
     }
 }

@@ -1,8 +1,9 @@
-//! The child processes: started, watched, killed, started again, and ended with us.
+//! Starts, watches, kills and restarts the child processes, and ends them at the end of this process.
 //!
-//! However we end, they end: asked first (SIGTERM), killed when they do not. Where `setpriv` is there (util-linux), the
-//! kernel kills them as well when this process is killed before it can. It does so when the thread that started them
-//! ends, so all are started on the main thread, which lives as long as the process.
+//! A child is first asked to end (SIGTERM), and killed if it does not. If this process is killed before
+//! it can end its children, the kernel kills them, provided that `setpriv` (util-linux) is installed.
+//! The kernel does so when the thread that started the child ends. So all children are started on the
+//! main thread, which lives as long as the process.
 
 use crate::folder::make;
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,52 +17,53 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long children may take to end when asked.
+/// The time that children have to end after SIGTERM. Then they are killed.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// A program with its arguments, as a child of ours.
+/// A program with its arguments, to be started as a child.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// The binary.
+    /// The path of the binary.
     pub(crate) path: PathBuf,
-    /// Its arguments.
+    /// The arguments.
     pub(crate) arguments: Vec<OsString>,
-    /// Where it prints to.
+    /// The file for standard output and standard error.
     pub(crate) log: PathBuf,
-    /// Where its standard output goes instead, if that is an answer.
+    /// A separate file for standard output, for a program that prints an answer.
     pub(crate) answer: Option<PathBuf>,
 }
 
-/// A child could not be started.
+/// A child that cannot be started.
 #[derive(Debug, thiserror::Error)]
-#[error("{name} cannot be started ({}): {source}", .path.display())]
+#[error("cannot start {name} ({}): {source}", .path.display())]
 pub(crate) struct SpawnError {
     name: String,
     path: PathBuf,
     source: io::Error,
 }
 
-/// A child that ended by itself.
+/// A child that ended without a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
-    /// Whose.
+    /// The name of the child.
     pub(crate) name: String,
-    /// How.
+    /// The exit status.
     pub(crate) status: ExitStatus,
 }
 
-/// All children.
+/// The child processes, by name.
 pub(crate) struct Children {
     programs: BTreeMap<String, Program>,
     running: BTreeMap<String, Child>,
-    /// Most memory that each had, in bytes, over all of its lives.
+    /// The peak memory of each child in bytes, over all its restarts.
     peaks: BTreeMap<String, u64>,
-    /// Ends children when we are killed; none where `setpriv` is not there.
+    /// The program `setpriv`, which makes the kernel kill a child with this process; `None` without
+    /// `setpriv`.
     guard: Option<PathBuf>,
 }
 
 impl Children {
-    /// None yet.
+    /// Creates an empty set of children.
     pub(crate) fn new() -> Self {
         let guard = guard();
         Self { programs: BTreeMap::new(), running: BTreeMap::new(), peaks: BTreeMap::new(), guard }
@@ -75,7 +77,7 @@ impl Children {
         Ok(())
     }
 
-    /// Kills a child as a power cut would, and starts it again at once.
+    /// Kills a child with SIGKILL, as a power cut would, and starts it again at once.
     pub(crate) fn kill_and_restart(&mut self, name: &str) -> Result<(), SpawnError> {
         let Some(mut child) = self.running.remove(name) else { return Ok(()) };
         self.note_peak(name, &child);
@@ -90,12 +92,12 @@ impl Children {
         }
     }
 
-    /// The names of those that run, in order.
+    /// Returns the names of the running children, in order.
     pub(crate) fn running(&self) -> Vec<String> {
         self.running.keys().cloned().collect()
     }
 
-    /// Those that have ended since the last call.
+    /// Returns the children that have ended since the last call.
     pub(crate) fn ended(&mut self) -> Vec<Ended> {
         let ended: Vec<Ended> = self
             .running
@@ -111,19 +113,20 @@ impl Children {
         ended
     }
 
-    /// Looks at everybody's memory.
+    /// Updates the peak memory of each running child.
     pub(crate) fn sample(&mut self) {
         let peaks: Vec<_> =
             self.running.iter().map(|(name, child)| (name.clone(), peak_rss(child.id()))).collect();
         peaks.into_iter().for_each(|(name, peak)| self.note(&name, peak));
     }
 
-    /// Most memory that each had, in bytes.
+    /// Returns the peak memory of each child, in bytes.
     pub(crate) fn peaks(&self) -> &BTreeMap<String, u64> {
         &self.peaks
     }
 
-    /// Asks all to end, and kills those that do not in time. Their names, in order.
+    /// Asks all children to end, and kills those that do not end in time. Returns the names of the
+    /// killed ones, in order.
     pub(crate) async fn stop(&mut self) -> Vec<String> {
         self.sample();
         self.running.values().for_each(ask_to_end);
@@ -132,9 +135,9 @@ impl Children {
             self.ended();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let stubborn = self.running();
+        let killed = self.running();
         self.kill_all();
-        stubborn
+        killed
     }
 
     fn kill_all(&mut self) {
@@ -178,7 +181,7 @@ impl Drop for Children {
     }
 }
 
-/// `setpriv`, if it is there and knows how to set a parent-death signal.
+/// Returns `setpriv` if it is installed and can set a parent-death signal.
 fn guard() -> Option<PathBuf> {
     let path = PathBuf::from("setpriv");
     let works = Command::new(&path)
@@ -189,7 +192,8 @@ fn guard() -> Option<PathBuf> {
     works.is_ok_and(|status| status.success()).then_some(path)
 }
 
-/// The log is appended to, so that a restart loses nothing.
+/// Opens the files for standard output and standard error. Appends to the log, so a restart keeps the
+/// old lines.
 fn outputs(program: &Program) -> io::Result<(File, File)> {
     program.log.parent().map_or(Ok(()), make)?;
     let err = OpenOptions::new().create(true).append(true).open(&program.log)?;
@@ -197,7 +201,8 @@ fn outputs(program: &Program) -> io::Result<(File, File)> {
     Ok((out, err))
 }
 
-/// Nothing of ours is inherited that would change what a child does; libtorch shares two cores with everybody else.
+/// Removes variables that would change what a child does, and limits libtorch to one thread: all nodes
+/// share few cores.
 fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MUSTER_")) {
         command.env_remove(name);
@@ -210,17 +215,17 @@ fn clean_environment(command: &mut Command) {
 }
 
 fn ask_to_end(child: &Child) {
-    // Who is gone already does not hear it.
+    // The child may have ended already.
     let _ = kill_process(Pid::from_child(child), Signal::TERM);
 }
 
-/// Kills and buries. Who is gone already cannot be killed.
+/// Kills a child and waits for its end. Both fail harmlessly if it has ended already.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
 
-/// The most memory that a process has had, in bytes: `VmHWM`.
+/// Returns the peak resident memory of a process in bytes (`VmHWM`). `None` if there is no such process.
 pub(crate) fn peak_rss(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -240,7 +245,7 @@ mod tests {
     async fn wait_until(mut condition: impl FnMut() -> bool) {
         let patience = Instant::now() + Duration::from_secs(60);
         while !condition() {
-            assert!(Instant::now() < patience, "it never happened");
+            assert!(Instant::now() < patience, "the condition never became true");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -265,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_ends_alone_is_reported_once() {
+    async fn a_child_that_ends_by_itself_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut children = Children::new();
         children.start("a", shell(folder.path(), "exit 3")).unwrap();

@@ -1,4 +1,4 @@
-//! What the children are told: each a configuration file, as an operator would write it.
+//! Creates the configuration files of the children, as an operator would write them.
 
 use crate::{
     folder::Folder,
@@ -12,14 +12,14 @@ use toml::{Table, Value, toml};
 /// The region of all buckets; the bucket server takes any.
 const REGION: &str = "devnet";
 
-/// What a node thinks a block takes, in seconds. Blocks are held for minutes here; a node must not take that for a
-/// lost connection.
+/// The block time that a node expects, in seconds. Blocks are held for minutes here, and a node must
+/// not mistake that for a lost connection.
 const BLOCK_SECONDS: i64 = 60;
 
-/// Windows between checkpoints: a joiner finds one soon.
+/// The number of windows between checkpoints. It is small so that a joiner soon finds one.
 const CHECKPOINT_EVERY: i64 = 2;
 
-/// A participant's bucket: one key that reads, one that writes.
+/// Creates a participant's bucket, with one key that reads and one that writes.
 pub(crate) fn bucket(seed: u64, participant: &Participant) -> BucketConfig {
     let key = |purpose: &str| {
         let secret = hex::encode(derive(seed, &participant.name, &format!("bucket {purpose}")));
@@ -28,30 +28,31 @@ pub(crate) fn bucket(seed: u64, participant: &Participant) -> BucketConfig {
     BucketConfig { name: participant.name.clone(), read: key("reads"), write: key("writes") }
 }
 
-/// What of a bucket nobody may ever see. (The key that reads is announced on chain, and still belongs in no log.)
+/// Returns the secrets of a bucket. None of them may appear in a log. (The key that reads is announced
+/// on chain, but it does not belong in a log either.)
 pub(crate) fn secrets(bucket: &BucketConfig) -> [GeneratedSecret; 2] {
-    let made = |what: &str, key: &Key| GeneratedSecret {
+    let secret = |what: &str, key: &Key| GeneratedSecret {
         what: format!("the secret of the key that {what} {}'s bucket", bucket.name),
         text: key.secret.clone(),
     };
-    [made("reads", &bucket.read), made("writes to", &bucket.write)]
+    [secret("reads", &bucket.read), secret("writes to", &bucket.write)]
 }
 
-/// Where the network is.
+/// The addresses of the network, for the configurations.
 pub(crate) struct Places<'a> {
-    /// The chain: `ws://…`.
+    /// The URL of the chain: `ws://…`.
     pub(crate) chain: &'a str,
-    /// Its genesis hash.
+    /// The chain's genesis hash.
     pub(crate) genesis: String,
-    /// The subnet.
+    /// The netuid of the subnet.
     pub(crate) netuid: u16,
-    /// The bucket server: `http://…`.
+    /// The URL of the bucket server: `http://…`.
     pub(crate) buckets: String,
-    /// The prepared dataset.
+    /// The folder of the prepared dataset.
     pub(crate) data: &'a Path,
 }
 
-/// The configuration of a miner, a validator, or an adversary.
+/// Creates the configuration of a miner, a validator or an adversary.
 pub(crate) fn config(
     folder: &Folder,
     places: &Places<'_>,
@@ -95,7 +96,7 @@ pub(crate) fn config(
     set("bucket", "write_access", bucket.write.id.clone().into());
     set("bucket", "write_secret", bucket.write.secret.clone().into());
     set("node", "folder", text(&folder.node(&participant.name)));
-    if participant.part == Role::Validator {
+    if participant.role == Role::Validator {
         let every = Table::from_iter([("checkpoint_every".to_owned(), CHECKPOINT_EVERY.into())]);
         config.insert("validator".into(), Value::Table(every));
     }

@@ -1,4 +1,5 @@
-//! Text into the run's dataset, once per text and shape: datasets are kept in the user's cache.
+//! Prepares the dataset of a run from text. A dataset is kept in the user's cache, so each combination
+//! of text, shape and seed is prepared once.
 
 use data::{InputError, Options, OutputError, PrepareError, Report, TokenizerChoice, Watch};
 use protocol::run_spec::RunFile;
@@ -7,22 +8,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What stands between documents: the headings of scenes in the default corpus.
+/// The separator between documents: the headings of scenes in the default corpus.
 const SEPARATOR: &str = "\n\n### ";
-/// The share of documents that nobody trains on.
+/// The held-out share of the documents. No miner trains on them.
 const HELD_OUT: f64 = 0.05;
-/// The most bytes of text that the tokenizer is trained on.
+/// The maximum amount of text that the tokenizer is trained on, in bytes.
 const SAMPLE: u64 = 8 << 20;
 
-/// The text cannot be read.
+/// A training text that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("--data: {} cannot be read: {source}", .path.display())]
+#[error("--data: cannot read {}: {source}", .path.display())]
 pub(crate) struct TextError {
     path: PathBuf,
     source: io::Error,
 }
 
-/// How the text at `texts` becomes the dataset of a run, below `cache`.
+/// Returns the options that turn the text at `texts` into the dataset of a run, in a folder below `cache`.
+/// The folder is named by the hash of the text, the shape and the seed.
 pub(crate) fn options(texts: &Path, cache: &Path, file: &RunFile, seed: u64) -> Result<Options, TextError> {
     let shape = (file.model.vocab, file.train.sequence);
     let content = content(texts).map_err(|source| TextError { path: texts.to_owned(), source })?;
@@ -38,18 +40,18 @@ pub(crate) fn options(texts: &Path, cache: &Path, file: &RunFile, seed: u64) -> 
     })
 }
 
-/// Makes the dataset, or finds it done. An unfinished one that cannot be gone on with is begun anew: its folder is ours, and
-/// named by the text.
+/// Prepares the dataset, or finds it complete. An unfinished dataset that cannot be continued is
+/// prepared from the start: its folder belongs to devnet and is named by the text.
 pub(crate) fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
     match data::prepare(options, watch) {
-        Err(error) if is_of_what_was_begun(&error) => {
+        Err(error) if cannot_resume(&error) => {
             data::prepare(&Options { restart: true, ..options.clone() }, watch)
         }
         result => result,
     }
 }
 
-fn is_of_what_was_begun(error: &PrepareError) -> bool {
+fn cannot_resume(error: &PrepareError) -> bool {
     matches!(
         error,
         PrepareError::Input(InputError::Changed(_))
@@ -59,7 +61,7 @@ fn is_of_what_was_begun(error: &PrepareError) -> bool {
     )
 }
 
-/// A hash of all files' names and bytes, in the order of names.
+/// Hashes the paths and bytes of all files, in the order of their paths.
 fn content(path: &Path) -> io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
     for file in files(path)? {
@@ -94,7 +96,7 @@ mod tests {
     use crate::launch::TINY;
 
     #[test]
-    fn each_text_has_its_own_place() {
+    fn each_text_has_its_own_folder() {
         let texts = tempfile::tempdir().unwrap();
         let file = RunFile::parse(TINY).unwrap();
         let place = || options(texts.path(), Path::new("cache"), &file, 1).unwrap().out;
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_gone_on_with_is_begun_anew() {
+    fn an_unfinished_dataset_that_cannot_be_continued_is_prepared_from_the_start() {
         struct Stop;
         impl Watch for Stop {
             fn progress(&mut self, _: &data::Progress) -> std::ops::ControlFlow<()> {
@@ -126,18 +128,18 @@ mod tests {
         let options = options(texts.path(), cache.path(), &file, 1).unwrap();
         let stopped = prepare(&options, &mut Stop).unwrap_err();
         assert!(matches!(stopped, PrepareError::Stopped), "{stopped}");
-        // The same text, written again.
+        // The same text with a later modification time.
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
         fs::File::options().write(true).open(&text).unwrap().set_modified(later).unwrap();
         let refused = data::prepare(&options, &mut data::Quiet).unwrap_err();
-        assert!(is_of_what_was_begun(&refused), "{refused}");
+        assert!(cannot_resume(&refused), "{refused}");
         assert!(prepare(&options, &mut data::Quiet).is_ok());
     }
 
     #[test]
-    fn text_that_is_not_there_is_named() {
+    fn a_missing_text_is_named() {
         let file = RunFile::parse(TINY).unwrap();
         let error = options(Path::new("/no/such/text"), Path::new("cache"), &file, 1).unwrap_err();
-        assert!(error.to_string().starts_with("--data: /no/such/text cannot be read"), "{error}");
+        assert!(error.to_string().starts_with("--data: cannot read /no/such/text"), "{error}");
     }
 }

@@ -1,22 +1,24 @@
-//! Faults on demand: what somebody dishonest could do, done from outside. Each must turn the run red and name the culprit.
+//! Faults on demand: acts of a dishonest owner, injected from outside the nodes. Each fault must make an
+//! assertion fail, and the assertion must name the culprit.
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Fault {
-    /// A bit of an accepted submission is flipped in every bucket that stores it.
+    /// Flip a bit of an accepted submission in its miner's bucket.
     FlipBit,
-    /// A validator sets other weights than its score log states.
+    /// Set other weights than the validator's score log states.
     WrongWeights,
-    /// A byte of a published score log is changed.
+    /// Change a byte of a published score log.
     EditLog,
-    /// A validator withdraws its vote before it counts.
+    /// Withdraw a validator's vote before it counts.
     SkipVote,
-    /// A validator votes for another state than it has.
+    /// Vote for a state that the validator does not have.
     WrongState,
 }
 
 impl Fault {
-    /// It replaces a vote while the run goes on; the others come after it.
+    /// Returns whether the fault replaces a vote during the run. The other faults are injected after
+    /// the run.
     pub(crate) fn is_of_votes(self) -> bool {
         matches!(self, Self::SkipVote | Self::WrongState)
     }

@@ -1,13 +1,14 @@
-//! The run folder: where everything of one network lies.
+//! The run folder, which holds all files of one network.
 //!
 //! ```text
 //! RUN/run.toml            the launched run spec
-//!     devnet.json         who took part, where, and what the run came to: what a replay needs
-//!     chain.log           the chain, block by block
-//!     buckets/            everybody's bucket
-//!     wallets/            everybody's keys
-//!     data/               the dataset
-//!     nodes/NAME/         a child's configuration, journal, events, log
+//!     devnet.json         participants, bucket address and outcome of the run, for a replay
+//!     audit.json          the auditor's answer
+//!     report.json         the report
+//!     chain.log           the blocks of the chain
+//!     buckets/            the buckets of all participants
+//!     wallets/            the keys of all participants
+//!     nodes/NAME/         configuration, journal, events and log of a child
 //! ```
 
 use std::{
@@ -16,22 +17,24 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// The user's cache has no place.
+/// A missing cache folder: no environment variable names one.
 #[derive(Debug, thiserror::Error)]
-#[error("neither XDG_CACHE_HOME nor HOME is set, so that there is no place for the run: give --dir FOLDER")]
+#[error(
+    "cannot find a cache folder: neither XDG_CACHE_HOME nor HOME is set; set one of them, or give --dir FOLDER"
+)]
 pub(crate) struct NoCache;
 
-/// The paths of a run.
+/// The paths of the files in a run folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// The run in this folder, which may not be there yet.
+    /// Creates the paths of a run folder. The folder may not exist yet.
     pub(crate) fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
-    /// A new folder in the user's cache.
+    /// Returns a new run folder in the user's cache, named by the time and the process id.
     pub(crate) fn in_cache() -> Result<Self, NoCache> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         Ok(Self(cache()?.join("runs").join(format!("{seconds}-{}", std::process::id()))))
@@ -45,7 +48,7 @@ impl Folder {
         self.0.join("run.toml")
     }
 
-    pub(crate) fn record(&self) -> PathBuf {
+    pub(crate) fn saved_run(&self) -> PathBuf {
         self.0.join("devnet.json")
     }
 
@@ -65,35 +68,35 @@ impl Folder {
         self.0.join("nodes")
     }
 
-    /// What belongs to one child.
+    /// Returns the folder of a child.
     pub(crate) fn node(&self, name: &str) -> PathBuf {
         self.nodes().join(name)
     }
 
-    /// A child's configuration.
+    /// Returns the path of a child's configuration.
     pub(crate) fn config(&self, name: &str) -> PathBuf {
         self.node(name).join("config.toml")
     }
 
-    /// What a child printed.
+    /// Returns the path of a child's log: its standard output and error.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.node(name).join("log")
     }
 
-    /// What a child says happened, one JSON object a line.
+    /// Returns the path of a child's events, one JSON object per line.
     pub(crate) fn events(&self, name: &str) -> PathBuf {
         self.node(name).join("events.jsonl")
     }
 }
 
-/// The place for what can be made again.
+/// Returns devnet's folder in the user's cache, for files that can be created again.
 pub(crate) fn cache() -> Result<PathBuf, NoCache> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     Ok(cache.ok_or(NoCache)?.join("muster").join("devnet"))
 }
 
-/// Makes a folder with all above it.
+/// Creates a folder and all its parents.
 pub(crate) fn make(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }

@@ -1,4 +1,4 @@
-//! What the children say: their events, read as they are written.
+//! The events of the children, read while the children write them.
 
 use crate::run_record::{Rating, RunRecord};
 use base::Window;
@@ -10,23 +10,24 @@ use std::{
     path::PathBuf,
 };
 
-/// Reads a growing file of events from where it was left.
+/// A reader of a growing file of events. Each read continues after the last complete line.
 #[derive(Debug)]
 pub(crate) struct Follower {
     path: PathBuf,
+    /// The number of bytes read so far.
     read: u64,
     /// The beginning of a line whose end is not written yet.
     rest: Vec<u8>,
 }
 
 impl Follower {
-    /// From the beginning of a file that need not be there yet.
+    /// Creates a reader at the beginning of a file. The file may not exist yet.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, read: 0, rest: Vec::new() }
     }
 
-    /// The events since the last call. Lines that are none are left out: a kill may have cut one.
-    pub(crate) fn news(&mut self) -> io::Result<Vec<NodeEvent>> {
+    /// Returns the events since the last call. Skips lines that are not events: a kill may have cut a line.
+    pub(crate) fn new_events(&mut self) -> io::Result<Vec<NodeEvent>> {
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             opened => opened?,
@@ -35,7 +36,8 @@ impl Follower {
         self.read += file.read_to_end(&mut self.rest)? as u64;
         let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let lines: Vec<u8> = self.rest.drain(..end).collect();
-        // By way of a value: numbers are then read alike however serde_json is built.
+        // Parse into a `Value` first: numbers are then read in the same way with any features of
+        // serde_json.
         let event = |line: &[u8]| {
             let entry: Entry = serde_json::from_value(serde_json::from_slice(line).ok()?).ok()?;
             Some(entry.event)
@@ -44,23 +46,23 @@ impl Follower {
     }
 }
 
-/// What children have told so far, beyond what is a fact of the run: who is ready, and who has finished what.
+/// The progress of the nodes, from their events. The [`RunRecord`] holds the outcomes of the run.
 #[derive(Debug, Default)]
 pub(crate) struct NodeProgress {
-    /// Who holds the shared state.
+    /// The nodes that hold the shared state.
     pub(crate) ready: BTreeSet<String>,
-    /// The newest window for which a miner has published its key.
+    /// The newest window for which each miner has published its key.
     pub(crate) revealed: BTreeMap<String, Window>,
-    /// The newest window whose parameters a validator has measured: all of the windows before are scored.
-    pub(crate) begun: BTreeMap<String, Window>,
-    /// Validators that have closed the log of the last window.
+    /// The newest window whose parameters each validator has measured. It has scored all windows before.
+    pub(crate) measured: BTreeMap<String, Window>,
+    /// The validators that have closed the score log of the last window.
     pub(crate) logged: BTreeSet<String>,
-    /// Validators whose weights of the last window are on chain.
-    pub(crate) weighed: BTreeSet<String>,
+    /// The validators whose weights of the last window are on chain.
+    pub(crate) weights_set: BTreeSet<String>,
 }
 
 impl NodeProgress {
-    /// Notes an event of a child. What a person should read at once is returned.
+    /// Records an event of a node. Returns a line if the event should be shown to the user.
     pub(crate) fn note(&mut self, record: &mut RunRecord, name: &str, event: &NodeEvent) -> Option<String> {
         let last = Window(u64::from(record.count) - 1);
         match event {
@@ -104,20 +106,20 @@ impl NodeProgress {
             }
             NodeEvent::HeldOut { window, loss, .. } => {
                 record.window(*window).heldout.insert(name.to_owned(), *loss);
-                let begun = self.begun.entry(name.to_owned()).or_insert(*window);
-                *begun = *window.max(begun);
+                let measured = self.measured.entry(name.to_owned()).or_insert(*window);
+                *measured = *window.max(measured);
             }
             NodeEvent::Logged { window, .. } if *window == last => {
                 self.logged.insert(name.to_owned());
             }
             NodeEvent::Weights { window, .. } if *window == last => {
-                self.weighed.insert(name.to_owned());
+                self.weights_set.insert(name.to_owned());
             }
             NodeEvent::Diverged { window, .. } => {
-                return Some(format!("{name} has another state than the majority in window {window}"));
+                return Some(format!("{name} has a different state than the majority in window {window}"));
             }
             NodeEvent::Resynced { window, .. } => {
-                return Some(format!("{name} goes on with window {window}"));
+                return Some(format!("{name} has resynced and continues with window {window}"));
             }
             _ => {}
         }
@@ -132,19 +134,19 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn events_are_read_as_they_are_written() {
+    fn events_are_read_while_they_are_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         let mut follower = Follower::new(path.clone());
-        assert_eq!(follower.news().unwrap(), []);
+        assert_eq!(follower.new_events().unwrap(), []);
         let event = NodeEvent::Claimed { window: Window(1), block: Height(7) };
         let line = serde_json::to_string(&Entry { time: 1, event: event.clone() }).unwrap();
         let (first, second) = line.split_at(10);
         let mut file = File::create(&path).unwrap();
         file.write_all(first.as_bytes()).unwrap();
-        assert_eq!(follower.news().unwrap(), []);
-        writeln!(file, "{second}\nno event\n{line}").unwrap();
-        assert_eq!(follower.news().unwrap(), [event.clone(), event]);
-        assert_eq!(follower.news().unwrap(), []);
+        assert_eq!(follower.new_events().unwrap(), []);
+        writeln!(file, "{second}\nnot an event\n{line}").unwrap();
+        assert_eq!(follower.new_events().unwrap(), [event.clone(), event]);
+        assert_eq!(follower.new_events().unwrap(), []);
     }
 }

@@ -1,4 +1,4 @@
-//! The chain that a network begins with.
+//! The genesis of the development chain: subnet, stakes, balances.
 
 use crate::{
     roster::{Participant, Role},
@@ -9,23 +9,26 @@ use devchain_runtime::genesis::{Balance, Genesis, KeyError, Neuron, Subnet};
 /// One TAO (or alpha) in rao.
 const TAO: u64 = 1_000_000_000;
 
-/// Blocks between epochs. Two windows of `tiny`: weights that follow a window are turned into incentive soon.
+/// The number of blocks between epochs: two windows of the run spec `tiny`, so that the weights of a
+/// window soon become incentive.
 pub(crate) const TEMPO: u16 = 60;
 
-/// Below this stake a hotkey neither votes nor sets weights. Miners earn half of [`EMISSION`] a block together, and
-/// what they earn is staked: no run is long enough to get there.
+/// The minimum stake of a hotkey that votes or sets weights, in rao. All miners together earn half of
+/// [`EMISSION`] per block, and it is added to their stakes. No run is long enough for a miner to reach
+/// this threshold.
 const STAKE_THRESHOLD: u64 = 10_000 * TAO;
 
-/// Alpha that each block adds to what an epoch hands out, in rao.
+/// The alpha that each block adds to the payout of the next epoch, in rao.
 const EMISSION: u64 = TAO;
 
-/// Blocks between two settings of weights by one validator.
+/// The minimum number of blocks between two `set_weights` calls of one validator.
 const WEIGHTS_RATE_LIMIT: u64 = 10;
 
-/// The genesis for these participants, whose keys stand in the same order: subnet `netuid`, everybody registered.
+/// Creates the genesis of a chain with subnet `netuid`, on which all participants are registered.
+/// `keys` has the same order as `participants`.
 ///
 /// # Errors
-/// Never: addresses made from keys are addresses.
+/// Never: addresses derived from keys are valid.
 pub(crate) fn genesis(
     netuid: u16,
     participants: &[Participant],
@@ -37,7 +40,7 @@ pub(crate) fn genesis(
         .map(|(participant, keys)| neuron(participant, keys))
         .collect::<Result<_, _>>()?;
     let balances = neurons.iter().map(|n| Balance { coldkey: n.coldkey.clone(), rao: 1000 * TAO }).collect();
-    let validators = participants.iter().filter(|participant| participant.part == Role::Validator).count();
+    let validators = participants.iter().filter(|participant| participant.role == Role::Validator).count();
     let owner = neurons.first().cloned();
     let defaults = Subnet::default();
     let subnet = Subnet {
@@ -58,6 +61,6 @@ fn neuron(participant: &Participant, keys: &Keys) -> Result<Neuron, KeyError> {
         hotkey: keys.hotkey().to_string().parse()?,
         coldkey: keys.coldkey().parse()?,
         stake: participant.stake,
-        permit: matches!(participant.part, Role::Validator | Role::Owner),
+        permit: matches!(participant.role, Role::Validator | Role::Owner),
     })
 }

@@ -1,4 +1,5 @@
-//! Carries faults out, from outside: with files in the buckets' folder, and with keys that a dishonest owner would have.
+//! Injects faults from outside the nodes: it changes files in the buckets' folder, and signs
+//! transactions with the keys of a dishonest owner.
 
 use crate::{faults::Fault, network::Network, pool, roster::Role, run_record::RunRecord, wallets::signer};
 use anyhow::{Context, ensure};
@@ -15,24 +16,25 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long a transaction of ours may take to get into the pool.
+/// The maximum time for an injected transaction to reach the pool.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A validator's vote on this window is replaced where a fault asks for it: the one in the middle of the run.
+/// Returns the window that the faults strike: the one in the middle of the run.
 pub(crate) fn window(record: &RunRecord) -> Window {
     Window(u64::from(record.count) / 2)
 }
 
-/// Before the last block in which a vote counts: writes what a dishonest validator would write over its own vote.
-pub(crate) async fn with_vote(
+/// Replaces the vote of a validator in the pool, as a dishonest validator could do. It must be called
+/// before the last block in which a vote counts. Returns a line for the user.
+pub(crate) async fn replace_vote(
     network: &Network,
     record: &RunRecord,
     fault: Fault,
     vote: Option<Vote>,
 ) -> anyhow::Result<String> {
     let (name, key) = validator(network, record)?;
-    let vote = vote.with_context(|| format!("{name} has not voted, so that its vote cannot be replaced"))?;
-    let record = match fault {
+    let vote = vote.with_context(|| format!("cannot replace the vote of {name}: it has not voted"))?;
+    let replacement = match fault {
         Fault::WrongState => Some(Record::Vote(Vote { state: State([0xfa; 32]), ..vote })),
         _ => None,
     };
@@ -40,16 +42,14 @@ pub(crate) async fn with_vote(
     let head = network.chain_reader.finalized().await?;
     let bucket =
         network.chain_reader.at(head).await?.bucket(&key.hotkey()).context("the validator has no bucket")?;
-    let fields = Announcement { bucket, record }.fields()?;
+    let fields = Announcement { bucket, record: replacement }.fields()?;
     let (client, signed) = (network.chain_reader.client().clone(), key.clone());
-    // It returns once the transaction is in a block; the caller seals that after this function.
+    // `set_commitment` returns once the transaction is in a block. The caller seals this block after
+    // this function.
     let sent = tokio::spawn(async move { client.set_commitment(netuid, fields, &signed).await });
     let deadline = Instant::now() + PATIENCE;
-    while !waits(network, key.hotkey(), record).await? {
-        ensure!(
-            !sent.is_finished() && Instant::now() < deadline,
-            "the commitment of {name} cannot be replaced"
-        );
+    while !is_pending(network, key.hotkey(), replacement).await? {
+        ensure!(!sent.is_finished() && Instant::now() < deadline, "cannot replace the commitment of {name}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(match fault {
@@ -58,14 +58,15 @@ pub(crate) async fn with_vote(
     })
 }
 
-/// Whether a commitment with this record waits in the pool.
-async fn waits(network: &Network, signer: Hotkey, record: Option<Record>) -> anyhow::Result<bool> {
+/// Checks whether the signer's newest commitment in the pool holds this record.
+async fn is_pending(network: &Network, signer: Hotkey, record: Option<Record>) -> anyhow::Result<bool> {
     let pending = network.chain.handle().pending().await?;
     let mut newest_first = pending.iter().rev().filter_map(|extrinsic| pool::read(extrinsic));
     Ok(newest_first.find(|waiting| waiting.signer == signer).is_some_and(|waiting| waiting.record == record))
 }
 
-/// After the run: flips bits in files, or sets other weights.
+/// Injects a fault after the run: flips a bit in a file, or sets other weights. Returns a line for the
+/// user.
 pub(crate) async fn after_run(
     network: &Network,
     record: &RunRecord,
@@ -81,28 +82,28 @@ pub(crate) async fn after_run(
 
 async fn flip_submission(network: &Network, record: &RunRecord) -> anyhow::Result<String> {
     let run = network.spec.id();
-    let accepted = record.windows.iter().rev().find_map(|(window, seen)| {
-        let names = seen.accepted.as_ref()?.as_ref()?;
+    let accepted = record.windows.iter().rev().find_map(|(window, outcome)| {
+        let names = outcome.accepted.as_ref()?.as_ref()?;
         Some((*window, names.first()?.clone()))
     });
     let (window, name) = accepted.context("no submission was accepted in the run")?;
     let prefix = bucket_layout::submissions_of(run, window);
-    flip(&stored(network, &name, &prefix)?)?;
+    flip(&stored_file(network, &name, &prefix)?)?;
     Ok(format!("fault: a bit of {name}'s submission for window {window} is flipped in its bucket"))
 }
 
 fn edit_log(network: &Network, record: &RunRecord) -> anyhow::Result<String> {
     let window = window(record);
     let name = record
-        .names(|participant| participant.part == Role::Validator)
+        .names(|participant| participant.role == Role::Validator)
         .next()
         .context("there is no validator")?;
-    flip(&stored(network, name, &bucket_layout::score_log(network.spec.id(), window))?)?;
+    flip(&stored_file(network, name, &bucket_layout::score_log(network.spec.id(), window))?)?;
     Ok(format!("fault: a byte of {name}'s score log of window {window} is changed"))
 }
 
-/// The file of an object whose key begins so.
-fn stored(network: &Network, bucket: &str, prefix: &str) -> anyhow::Result<PathBuf> {
+/// Returns the file of an object in a bucket whose key begins with `prefix`.
+fn stored_file(network: &Network, bucket: &str, prefix: &str) -> anyhow::Result<PathBuf> {
     let folder = network.folder.buckets().join(bucket).join("objects");
     let prefix = prefix.replace('/', "%2F");
     let mut files =
@@ -127,7 +128,7 @@ async fn wrong_weights(network: &Network, record: &RunRecord) -> anyhow::Result<
     while Height(chain.status().await?.node.height.into()).next() < next {
         chain.fast_forward(1).await?;
     }
-    let owner = record.participants.first().context("there is nobody")?.0.uid;
+    let owner = record.participants.first().context("internal: the network has no participants")?.0.uid;
     let set = tokio::spawn(async move { client.set_weights(netuid, &[(owner, u16::MAX)], 0, &key).await });
     while !set.is_finished() {
         if chain.status().await?.node.ready > 0 {
@@ -135,14 +136,15 @@ async fn wrong_weights(network: &Network, record: &RunRecord) -> anyhow::Result<
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    set.await?.with_context(|| format!("the weights of {name} cannot be set"))?;
+    set.await?.with_context(|| format!("cannot set the weights of {name}"))?;
     Ok(format!("fault: {name} sets all its weight on uid {owner}"))
 }
 
-/// The validator with the least stake, so that the others are a majority.
+/// Returns the name and the hotkey of the validator with the least stake. The others have a majority of
+/// the stake.
 pub(crate) fn validator(network: &Network, record: &RunRecord) -> anyhow::Result<(String, KeyPair)> {
     let name = record
-        .names(|participant| participant.part == Role::Validator)
+        .names(|participant| participant.role == Role::Validator)
         .last()
         .context("there is no validator")?;
     Ok((name.to_owned(), signer(&network.folder.wallets(), name)?))

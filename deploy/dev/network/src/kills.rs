@@ -1,25 +1,25 @@
-//! When which process is killed, drawn from a seed.
+//! Draws the kills of a run from a seed: the victim and the time of each.
 
 use base::Height;
 use protocol::clock::Clock;
 use std::time::Duration;
 
-/// The longest time between a block and a kill that follows it. Blocks are held for seconds while nodes work; a kill
-/// must be able to strike at any moment of that.
+/// The maximum time between a block and a kill that follows it, in milliseconds. Blocks are held for
+/// seconds while nodes work, and a kill must be able to strike at any moment of a hold.
 const LONGEST_DELAY_MS: u64 = 8000;
 
-/// A kill: of one of the processes, some time after a block.
+/// A kill of one process, some time after a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kill {
     /// The block.
     pub after: Height,
-    /// The time after it.
+    /// The time after the block.
     pub delay: Duration,
-    /// Which process: the remainder of this by their number.
+    /// The process to kill: the index is this number modulo the number of running processes.
     pub victim: u64,
 }
 
-/// So many kills over a run, in the order of their blocks.
+/// Draws `count` kills over a run. Returns them in the order of their blocks.
 #[must_use]
 pub fn plan(seed: u64, count: u32, clock: &Clock) -> Vec<Kill> {
     let blocks = u64::from(clock.spec().blocks) * u64::from(clock.spec().count);
@@ -35,7 +35,7 @@ pub fn plan(seed: u64, count: u32, clock: &Clock) -> Vec<Kill> {
     kills
 }
 
-/// Numbers without end, from a seed.
+/// An endless stream of random numbers from a seed.
 struct Draws(blake3::OutputReader);
 
 impl Draws {

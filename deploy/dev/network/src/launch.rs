@@ -1,37 +1,39 @@
-//! The launch of a run: what its file leaves out is filled in.
+//! Prepares the launch of a run: reads the run file and fills in windows and seed.
 
 use base::{Height, digest::RunSeed};
 use protocol::run_spec::{RunFile, RunSpecError};
 use std::{io, path::Path};
 
-/// The run that a network trains unless told otherwise.
+/// The default run file.
 pub(crate) const TINY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../runs/tiny.toml"));
 
-/// Blocks before a run in which nobody has to act; the assignment of window 0 is seeded by one of them.
+/// The number of blocks before a run in which no node has to act. One of them seeds the assignment of
+/// window 0.
 const QUIET: u64 = 20;
 
-/// The first block of window 0. Before it everybody announces a bucket, at worst each in a block of its own.
+/// Returns the first block of window 0. All nodes announce their buckets before it, at worst one node
+/// per block.
 pub(crate) fn start(nodes: usize) -> Height {
     Height(QUIET + nodes as u64)
 }
 
-/// The run's file cannot be used.
+/// A run file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpecError {
-    /// It cannot be read.
-    #[error("--spec: {path} cannot be read: {source}")]
+    /// A file that cannot be read.
+    #[error("--spec: cannot read {path}: {source}")]
     Read {
         /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// It is none.
+    /// A file that is not a valid run file.
     #[error(transparent)]
     Spec(#[from] RunSpecError),
 }
 
-/// The run's template, with so many windows.
+/// Returns a run file with this number of windows and this seed: the file at `path`, or the default.
 pub(crate) fn template(path: Option<&Path>, windows: u32, seed: u64) -> Result<RunFile, SpecError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path)

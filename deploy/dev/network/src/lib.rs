@@ -1,12 +1,14 @@
 //! A whole network on one machine: demo, tutorial, end-to-end test and attack laboratory in one.
 //!
-//! [`up`](up::up) starts a development chain and a bucket server in this process, and miners, validators and adversaries as
-//! child processes: the binaries that people run on the real network, with other endpoints and nothing else. It paces
-//! the chain, so that a slow machine tells the same story as a fast one, shows what happens, and at the end has an
-//! auditor recompute everything, writes a [`report`] and checks [`assertions`]. [`replay`](replay::replay) does the last part again from a
+//! [`up`](up::up) starts a development chain and a bucket server in this process. It starts miners,
+//! validators and adversaries as child processes. Miners and validators are the binaries of the real
+//! network: only their endpoints differ. `up` paces the chain, so a slow machine produces the same run
+//! as a fast one, and shows the progress. At the end it starts an auditor that recomputes everything,
+//! writes a [`report`] and checks [`assertions`]. [`replay`](replay::replay) repeats the audit from a
 //! recorded run.
 //!
-//! It is no part of the protocol: nothing in miner or validator knows of it, and it decides nothing that they do.
+//! This crate is not part of the protocol. Miners and validators do not know of it, and it makes none
+//! of their decisions.
 //!
 //! ```
 //! use base::Height;
@@ -15,15 +17,17 @@
 //! use std::time::Duration;
 //!
 //! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
-//! let mut pacer = Pacer::new(Clock::new(Height(40), spec)?, Duration::from_millis(150), Duration::from_secs(180));
-//! // The last block before the claims of window 0 close; one miner's claim is missing.
-//! let look = Observation { head: Height(72), now: Duration::from_secs(9), missing: 1, waiting: 0 };
-//! assert_eq!(pacer.step(&look), Verdict::Wait);
-//! assert_eq!(pacer.step(&Observation { missing: 0, ..look }), Verdict::Seal);
+//! let clock = Clock::new(Height(40), spec)?;
+//! let mut pacer = Pacer::new(clock, Duration::from_millis(150), Duration::from_secs(180));
+//! // Claims of window 0 close in the next block, and one miner's claim is missing.
+//! let observation = Observation { head: Height(72), now: Duration::from_secs(9), missing: 1, waiting: 0 };
+//! assert_eq!(pacer.step(&observation), Verdict::Wait);
+//! assert_eq!(pacer.step(&Observation { missing: 0, ..observation }), Verdict::Seal);
 //! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 //!
-//! Next: [`pace`] for when a block is sealed, [`roster`] for who takes part, [`up`] for the order of things.
+//! Next: [`pace`] decides when a block is sealed, [`roster`] lists the participants, [`up`] has the
+//! order of events.
 
 pub mod assertions;
 mod audit;

@@ -1,4 +1,4 @@
-//! A network, set up: folder, keys, data, chain, buckets, run. Nobody runs in it yet.
+//! Sets up a network: folder, keys, data, chain, buckets, run spec. No node runs in it yet.
 
 use crate::{
     children::Program,
@@ -29,17 +29,17 @@ use std::{
     time::Duration,
 };
 
-/// How long a client of ours waits for the next block: blocks are held for minutes.
+/// The block time that the chain clients expect. It is long because blocks are held for minutes.
 const BLOCK_TIME: Duration = Duration::from_secs(60);
 
-/// Somebody with everything that belongs to them.
+/// A participant with its keys and its bucket.
 pub(crate) struct Member {
     pub(crate) participant: Participant,
     pub(crate) keys: Keys,
     pub(crate) bucket: BucketConfig,
 }
 
-/// Everybody of a network with this seed, in the order of uids.
+/// Returns the participants of the network with this seed, with their keys and buckets, in the given order.
 pub(crate) fn members(participants: Vec<Participant>, seed: u64) -> Vec<Member> {
     let member = |participant: Participant| Member {
         keys: Keys::new(seed, &participant.name),
@@ -49,7 +49,7 @@ pub(crate) fn members(participants: Vec<Participant>, seed: u64) -> Vec<Member> 
     participants.into_iter().map(member).collect()
 }
 
-/// A network, set up.
+/// A network that is ready to run.
 pub(crate) struct Network {
     pub(crate) folder: Folder,
     pub(crate) members: Vec<Member>,
@@ -60,7 +60,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Sets a network up in a folder that is new or empty.
+    /// Sets up a network in a folder that is new or empty.
     pub(crate) async fn set_up(
         up: &Up,
         folder: Folder,
@@ -88,12 +88,12 @@ impl Network {
             genesis: Some(genesis),
             ..quiet_chain()
         });
-        let chain = chain.await.context("the chain does not start")?;
+        let chain = chain.await.context("cannot start the chain")?;
         let buckets = serve(&folder, &members, ([127, 0, 0, 1], 0).into()).await?;
         let start = launch::start(members.len());
         let spec = file.launch(BlockHash(chain.genesis().0), start, report.tokenizer, report.dataset)?;
         let launched = protocol::run_spec::RunFile::from(&spec).to_toml()?;
-        fs::write(folder.spec(), launched).context("the run's file cannot be written")?;
+        fs::write(folder.spec(), launched).context("cannot write the run spec")?;
         let chain_reader = chain_reader(&chain, &spec).await?;
         let network = Self { folder, members, chain, buckets, spec, chain_reader };
         network.configure(&data)?;
@@ -114,15 +114,15 @@ impl Network {
             let path = self.folder.config(&participant.name);
             path.parent().map_or(Ok(()), make)?;
             let text = config::config(&self.folder, &places, participant, bucket).to_string();
-            fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
 
-    /// The program of a member; none for the owner, who does nothing.
+    /// Returns the program of a participant. `None` for the owner, which runs no process.
     pub(crate) fn program(&self, participant: &Participant) -> anyhow::Result<Option<Program>> {
         let config = self.folder.config(&participant.name).into_os_string();
-        let (binary, before): (_, Vec<&str>) = match participant.part {
+        let (binary, before): (_, Vec<&str>) = match participant.role {
             Role::Owner => return Ok(None),
             Role::Validator => ("validator", vec!["run"]),
             Role::Miner | Role::Joiner => ("miner", vec!["run"]),
@@ -134,12 +134,12 @@ impl Network {
         Ok(Some(Program { path: self::binary(binary)?, arguments, log, answer: None }))
     }
 
-    /// The auditor of all windows, whose answer goes to a file.
+    /// Returns the program of an auditor that recomputes all windows and writes its answer to a file.
     pub(crate) fn auditor(&self, answer: &Path) -> anyhow::Result<Program> {
         auditor(&self.folder, &self.chain, &self.spec, answer)
     }
 
-    /// What nobody may ever see.
+    /// Returns all secrets of this network. None of them may appear in a log.
     pub(crate) fn secrets(&self) -> Vec<GeneratedSecret> {
         let of = |member: &Member| {
             member
@@ -152,7 +152,7 @@ impl Network {
     }
 }
 
-/// The auditor of all windows of a run.
+/// Returns the program of an auditor that recomputes all windows of a run.
 pub(crate) fn auditor(
     folder: &Folder,
     chain: &Devchain,
@@ -170,14 +170,14 @@ pub(crate) fn auditor(
     Ok(Program { path: binary("auditor")?, arguments, log, answer: Some(answer.to_owned()) })
 }
 
-/// The bucket server over the run's folder.
+/// Starts a bucket server on the buckets of the run folder.
 pub(crate) async fn serve(folder: &Folder, members: &[Member], listen: SocketAddr) -> anyhow::Result<Server> {
     let buckets = members.iter().map(|member| member.bucket.clone()).collect();
     let config = bucket_server::Config { listen, ..bucket_server::Config::local(&folder.buckets(), buckets) };
-    Server::start(config).await.context("the bucket server does not start")
+    Server::start(config).await.context("cannot start the bucket server")
 }
 
-/// The chain as the run's other parts see it.
+/// Connects a chain reader to the development chain.
 pub(crate) async fn chain_reader(chain: &Devchain, spec: &RunSpec) -> anyhow::Result<ChainReader> {
     let options = Options {
         genesis: Some(spec.network.genesis),
@@ -187,7 +187,7 @@ pub(crate) async fn chain_reader(chain: &Devchain, spec: &RunSpec) -> anyhow::Re
     Ok(ChainReader::new(Client::connect(options).await?, spec.network.netuid))
 }
 
-/// A chain that seals nothing by itself, on a free port.
+/// Returns the configuration of a chain on a free port that seals a block only on request.
 pub(crate) fn quiet_chain() -> devchain::Config {
     devchain::Config {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -197,13 +197,16 @@ pub(crate) fn quiet_chain() -> devchain::Config {
     }
 }
 
-/// A program of ours: it lies beside this one.
+/// Returns the path of another program of this workspace. It must be in the folder of this program.
+///
+/// # Errors
+/// The program is not there.
 pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("this program does not know where it is")?;
+    let own = std::env::current_exe().context("cannot find the path of this program")?;
     let path = own.with_file_name(name);
     ensure!(
         path.is_file(),
-        "there is no program `{name}` beside {}: build it with `cargo build -p miner -p validator -p auditor -p devnet`, \
+        "cannot find the program `{name}` beside {}: build it with `cargo build -p miner -p validator -p auditor -p devnet`, \
          or start with deploy/up",
         own.display()
     );
@@ -211,48 +214,49 @@ pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn new_folder(path: &Path) -> anyhow::Result<()> {
-    make(path).with_context(|| format!("{} cannot be made", path.display()))?;
+    make(path).with_context(|| format!("cannot create {}", path.display()))?;
     if fs::read_dir(path)?.next().is_some() {
         bail!("{} is not empty: name a new folder with --dir, or remove it", path.display());
     }
     Ok(())
 }
 
-/// Prepares the data on a thread of its own, and tells what is going on.
+/// Prepares the data on a separate thread, and shows the progress meanwhile.
 async fn prepare(options: data::Options, screen: &mut Screen<std::io::Stdout>) -> anyhow::Result<Report> {
-    let (said, heard) = mpsc::channel();
-    let work =
-        tokio::task::spawn_blocking(move || corpus::prepare(&options, &mut Teller { said, phase: None }));
+    let (sender, receiver) = mpsc::channel();
+    let work = tokio::task::spawn_blocking(move || {
+        corpus::prepare(&options, &mut ProgressSender { sender, phase: None })
+    });
     while !work.is_finished() {
-        heard.try_iter().for_each(|line| screen.say(&line));
+        receiver.try_iter().for_each(|line| screen.say(&line));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    heard.try_iter().for_each(|line| screen.say(&line));
-    Ok(work.await.context("the preparation of the data broke off")??)
+    receiver.try_iter().for_each(|line| screen.say(&line));
+    Ok(work.await.context("cannot finish the preparation of the data")??)
 }
 
-/// Tells each phase once, and all warnings.
-struct Teller {
-    said: mpsc::Sender<String>,
+/// A watcher of the preparation that sends a line for each new phase and each warning.
+struct ProgressSender {
+    sender: mpsc::Sender<String>,
     phase: Option<Phase>,
 }
 
-impl Teller {
-    /// Who does not listen any more does not need to know.
-    fn tell(&self, line: String) {
-        let _ = self.said.send(line);
+impl ProgressSender {
+    /// Sends a line. If the receiver is gone, the line is dropped.
+    fn send(&self, line: String) {
+        let _ = self.sender.send(line);
     }
 }
 
-impl Watch for Teller {
+impl Watch for ProgressSender {
     fn progress(&mut self, progress: &Progress) -> ControlFlow<()> {
         if self.phase.replace(progress.phase) != Some(progress.phase) {
-            self.tell(format!("data: {}", progress.phase));
+            self.send(format!("data: {}", progress.phase));
         }
         ControlFlow::Continue(())
     }
 
     fn warning(&mut self, warning: &Warning) {
-        self.tell(format!("data: {warning}"));
+        self.send(format!("data: {warning}"));
     }
 }

@@ -1,79 +1,80 @@
-//! What `devnet up` and `devnet replay` are asked to do.
+//! The command line options of `devnet up` and `devnet replay`.
 
 use crate::{faults::Fault, roster::Kind};
 use clap::Args;
 use std::{path::PathBuf, str::FromStr};
 
-/// The largest network: as many buckets and processes as one machine may still carry.
+/// The maximum number of nodes: each has a process and a bucket on this one machine.
 pub const MOST_NODES: usize = 64;
 
 /// A whole network on one machine.
 #[derive(Debug, clap::Parser)]
 #[command(name = "devnet", version, arg_required_else_help = true, after_help = base::EXIT_CODES)]
 pub struct Program {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What devnet does.
+/// The commands of devnet.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Start a network, run it to its end, audit it, and report.
+    /// Start a network, run it to its end, audit it, and write a report.
     Up(Box<Up>),
-    /// Recompute all windows of a run that was kept, from its chain log and its buckets.
+    /// Recompute all windows of a kept run from its chain log and its buckets.
     Replay(Replay),
 }
 
 /// Options of `devnet up`.
 #[derive(Clone, Debug, Args)]
 pub struct Up {
-    /// Honest miners.
+    /// Start this many honest miners.
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=32))]
     pub miners: u16,
-    /// Validators, of falling stake.
+    /// Start this many validators, each with less stake than the one before.
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub validators: u16,
-    /// Windows of the run.
+    /// Run this many windows.
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub windows: u32,
-    /// Dishonest miners besides: noise, lazy, late, huge, stale, garbage, copycat, mixcopy or keyless. May be given several times.
+    /// Add dishonest miners of a kind: noise, lazy, late, huge, stale, garbage, copycat, mixcopy or
+    /// keyless. May be given several times.
     #[arg(long, value_name = "KIND=COUNT")]
     pub adversary: Vec<Band>,
-    /// One more honest miner, which starts when this window begins.
+    /// Start one more honest miner when this window begins.
     #[arg(long, value_name = "WINDOW")]
     pub join_at: Option<u64>,
-    /// Text to train on: files, or folders of files; documents of Markdown files end at `###` headings.
+    /// Train on this text: a file, or a folder of files. Documents of Markdown files end at `###` headings.
     #[arg(long, value_name = "PATH", env = "MUSTER_DEVNET_DATA")]
     pub data: PathBuf,
-    /// A run spec other than the built-in `deploy/runs/tiny.toml`.
+    /// Use this run spec instead of the built-in `deploy/runs/tiny.toml`.
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
-    /// Check the assertions: whatever is not as it should be makes the exit code 1, disagreement 5.
+    /// Exit with 1 if an assertion fails, or with 5 if `states` or `audit` fails.
     #[arg(long)]
     pub assert: bool,
-    /// Where to write the report (JSON).
+    /// Write the report (JSON) to this file.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Keep the run folder: chain log, buckets, wallets, logs. It is always kept when something went wrong.
+    /// Keep the run folder: chain log, buckets, wallets, logs. A run that fails always keeps it.
     #[arg(long)]
     pub keep: bool,
-    /// The run folder. Default: a new one in the user's cache.
+    /// Use this run folder, which must be new or empty. Default: a new folder in the user's cache.
     #[arg(long, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
-    /// How many times a process is killed (`kill -9`) at a random instant and started again.
+    /// Kill a random process (`kill -9`) at a random instant this many times, and start it again at once.
     #[arg(long, value_name = "N", default_value = "0")]
     pub kill: u32,
-    /// Damage something, as somebody dishonest could; the run must then end red. May be given several times.
+    /// Inject a fault, as a dishonest owner could. An assertion must then fail. May be given several times.
     #[arg(long, value_name = "KIND", value_enum)]
     pub fault: Vec<Fault>,
-    /// What keys, initial parameters and chance are made from.
+    /// Derive keys, initial parameters and all random choices from this number.
     #[arg(long, value_name = "N", default_value = "42")]
     pub seed: u64,
-    /// Milliseconds from block to block while nothing is awaited.
+    /// Seal a block every MS milliseconds while the chain waits for no node.
     #[arg(long, value_name = "MS", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub block_ms: u64,
-    /// The longest that blocks are held for somebody who does not act, in seconds.
+    /// Hold blocks for at most this many seconds for a node that does not act.
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub patience: u64,
 }
@@ -81,37 +82,37 @@ pub struct Up {
 /// Options of `devnet replay`.
 #[derive(Clone, Debug, Args)]
 pub struct Replay {
-    /// The run's folder, kept with `--keep`.
+    /// Replay the run in this folder, kept with `--keep`.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
 }
 
-/// So many adversaries of a kind.
+/// A number of adversaries of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Band {
     /// The kind.
     pub kind: Kind,
-    /// How many.
+    /// The number of adversaries.
     pub count: u16,
 }
 
-/// A text that names no band of adversaries.
+/// A text that is not `KIND=COUNT`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no KIND=COUNT: KIND is {kinds}, COUNT 1 to 32", kinds = Kind::names())]
+#[error("`{0}` is not KIND=COUNT: KIND is {kinds}, COUNT 1 to 32", kinds = Kind::names())]
 pub struct BandError(String);
 
-/// Options that do not go together.
+/// Options that cannot be combined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// Too many nodes.
-    #[error("{0} nodes are too many for one machine: ask for at most {MOST_NODES}")]
+    /// More than [`MOST_NODES`] nodes.
+    #[error("cannot run {0} nodes on one machine: the limit is {MOST_NODES}")]
     TooMany(usize),
-    /// The joiner would never start.
-    #[error("--join-at {join_at} is none of the windows 0 to {last}")]
+    /// A joiner that would never start.
+    #[error("--join-at {join_at} is not one of the windows 0 to {last}")]
     JoinAt {
-        /// As given.
+        /// The window of `--join-at`.
         join_at: u64,
-        /// The last window.
+        /// The last window of the run.
         last: u32,
     },
 }
@@ -129,10 +130,10 @@ impl FromStr for Band {
 }
 
 impl Up {
-    /// Refuses what cannot work before anything is made.
+    /// Checks whether the options can be combined, before any file is written.
     ///
     /// # Errors
-    /// Names the option.
+    /// Too many nodes, or a joiner that would never start.
     pub fn check(&self) -> Result<(), OptionsError> {
         let adversaries: usize = self.adversary.iter().map(|band| usize::from(band.count)).sum();
         let nodes = usize::from(self.miners) + usize::from(self.validators) + adversaries;
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_of_adversaries_add_up() {
+    fn each_adversary_option_is_parsed() {
         let up = parse("--adversary noise=2 --adversary late=1");
         let band = |kind, count| Band { kind, count };
         assert_eq!(up.adversary, [band(Kind::Noise, 2), band(Kind::Late, 1)]);
@@ -176,10 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn options_that_cannot_be_combined_are_refused() {
         assert_eq!(parse("").check(), Ok(()));
         let error = parse("--windows 4 --join-at 4").check().unwrap_err();
-        assert_eq!(error.to_string(), "--join-at 4 is none of the windows 0 to 3");
+        assert_eq!(error.to_string(), "--join-at 4 is not one of the windows 0 to 3");
         let crowd = parse("--miners 32 --adversary noise=32").check();
         assert_eq!(crowd, Err(OptionsError::TooMany(67)));
     }

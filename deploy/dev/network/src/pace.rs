@@ -1,60 +1,61 @@
-//! When the next block is sealed.
+//! Decides when the next block is sealed.
 //!
-//! Blocks come at the block time while nothing is awaited. Before a deadline of the protocol the chain is held until
-//! everybody who should act by then has acted, or a cap has passed. What else waits in the pool meanwhile (weights,
-//! announcements) is sealed as long as the deadline's own block is not touched, so that nobody waits for the chain
-//! while the chain waits for him.
+//! Blocks come at the block time while the chain waits for no node. Before a deadline of the protocol
+//! the chain is held until all nodes that should act by then have acted, or until a cap has passed.
+//! Other transactions in the pool (weights, announcements) are sealed meanwhile, up to the block before
+//! the deadline. So no node waits for the chain while the chain waits for this node.
 
 use base::{Height, Window};
 use protocol::clock::{Clock, Heights};
 use std::time::Duration;
 
-/// How many blocks before the last claims' block the chain is held, so that other transactions still find a block.
+/// The number of blocks before the close of claims from which on the chain is held. Other transactions
+/// can still use these blocks.
 const RESERVE: u64 = 10;
 
-/// What the chain is held for.
+/// The act that the chain is held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Before the run: for nodes to start and announce their buckets.
+    /// The start of the nodes and the announcement of their buckets, before the run.
     Start,
-    /// For the claims of a window.
+    /// The claims of a window.
     Claims(Window),
-    /// For the keys of a window's sealed submissions.
+    /// The keys of a window's sealed submissions.
     Keys(Window),
-    /// For the votes on a window.
+    /// The votes on a window.
     Votes(Window),
-    /// After the last window: for its score logs.
+    /// The score logs of the last window, after this window.
     End,
 }
 
-/// What is seen at one moment.
+/// An observation of the network at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// The newest block.
     pub head: Height,
-    /// Time since any fixed moment.
+    /// The time since a fixed moment.
     pub now: Duration,
-    /// Nodes that have yet to do what the [`Stage`] of this head is for.
+    /// The number of nodes that have yet to act in the [`Stage`] of this head.
     pub missing: usize,
-    /// Transactions in the pool, without those that the stage is for.
+    /// The number of transactions in the pool, without those that the stage waits for.
     pub waiting: usize,
 }
 
-/// What to do.
+/// The decision of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Seal a block now.
     Seal,
-    /// Observation again soon.
+    /// Observe again soon.
     Wait,
 }
 
-/// The heights between which a stage lies.
+/// The heights between which a stage holds the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bounds {
-    /// Up to this block nothing is held.
+    /// The height below which the chain is not held.
     free: u64,
-    /// This block is sealed only when nobody is missing.
+    /// The block that is sealed only when no node is missing, or after the cap.
     deadline: u64,
 }
 
@@ -64,18 +65,20 @@ pub struct Pacer {
     clock: Clock,
     block: Duration,
     cap: Duration,
+    /// The time of the last verdict to seal.
     sealed: Option<Duration>,
+    /// The stage that the chain is held for, and the start of the hold.
     held: Option<(Stage, Duration)>,
 }
 
 impl Pacer {
-    /// A pacer for a run: `block` from block to block, holds of at most `cap`.
+    /// Creates a pacer for a run, with block time `block` and holds of at most `cap`.
     #[must_use]
     pub fn new(clock: Clock, block: Duration, cap: Duration) -> Self {
         Self { clock, block, cap, sealed: None, held: None }
     }
 
-    /// What is awaited when `head` is the newest block.
+    /// Returns the stage when `head` is the newest block.
     #[must_use]
     pub fn stage(&self, head: Height) -> Stage {
         if head.next() < self.clock.start() {
@@ -91,7 +94,8 @@ impl Pacer {
             .unwrap_or(Stage::End)
     }
 
-    /// Looks, and says whether to seal a block. Whoever gets [`Verdict::Seal`] seals one before looking again.
+    /// Decides whether to seal a block now. After [`Verdict::Seal`], the caller must seal one before
+    /// the next step.
     pub fn step(&mut self, observation: &Observation) -> Verdict {
         let stage = self.stage(observation.head);
         let since = match self.held {
@@ -110,7 +114,7 @@ impl Pacer {
         }
     }
 
-    /// What the chain is held for now, and since when.
+    /// Returns the stage that the chain is held for now, and the start of the hold.
     #[must_use]
     pub fn held(&self) -> Option<(Stage, Duration)> {
         self.held
@@ -159,7 +163,7 @@ impl Pacer {
 }
 
 impl Bounds {
-    /// No deadline: what is in the pool is always sealed.
+    /// No deadline: transactions in the pool are always sealed.
     const NONE: Self = Self { free: 0, deadline: u64::MAX };
 }
 
@@ -182,7 +186,7 @@ mod tests {
         Observation { head: Height(head), now: Duration::from_secs(100), missing, waiting }
     }
 
-    /// What a fresh pacer says.
+    /// Returns the first verdict of a new pacer.
     fn verdict(head: u64, missing: usize, waiting: usize) -> Verdict {
         pacer().step(&observation(head, missing, waiting))
     }
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_come_at_the_block_time_when_nothing_is_awaited() {
+    fn blocks_come_at_the_block_time_when_no_node_is_missing() {
         let mut pacer = pacer();
         let at = |ms| Observation { now: Duration::from_millis(ms), ..observation(50, 0, 0) };
         assert_eq!(pacer.step(&at(1000)), Verdict::Seal);
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_run_does_not_start_before_everybody_is_there() {
+    fn the_run_does_not_start_before_all_nodes_are_ready() {
         assert_eq!(verdict(0, 6, 0), Verdict::Seal);
         assert_eq!(verdict(1, 6, 0), Verdict::Wait);
         assert_eq!(verdict(1, 6, 2), Verdict::Seal);
@@ -225,8 +229,8 @@ mod tests {
     fn claims_are_waited_for_until_their_block_is_due() {
         assert_eq!(verdict(62, 3, 0), Verdict::Seal, "far from the deadline");
         assert_eq!(verdict(63, 3, 0), Verdict::Wait);
-        assert_eq!(verdict(63, 3, 1), Verdict::Seal, "others' transactions find a block");
-        assert_eq!(verdict(72, 1, 1), Verdict::Wait, "but not the last one");
+        assert_eq!(verdict(63, 3, 1), Verdict::Seal, "other transactions are sealed");
+        assert_eq!(verdict(72, 1, 1), Verdict::Wait, "the last block for claims is held");
         assert_eq!(verdict(72, 0, 0), Verdict::Seal);
     }
 
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_waits_for_logs_and_still_seals_what_comes() {
+    fn the_end_waits_for_logs_and_still_seals_transactions() {
         assert_eq!(verdict(500, 1, 0), Verdict::Wait);
         assert_eq!(verdict(500, 1, 1), Verdict::Seal);
         assert_eq!(verdict(500, 0, 0), Verdict::Seal);

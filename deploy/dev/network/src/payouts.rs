@@ -1,4 +1,4 @@
-//! What the chain says of pay, for the table and for the end.
+//! Reads weights and incentives from the chain, for the table and for the end of the run.
 
 use crate::run_record::{EndRecord, RunRecord};
 use base::{Height, Uid};
@@ -6,8 +6,8 @@ use chain::Row;
 use exchange::{BlockState, ChainReader, ExchangeError};
 use std::collections::BTreeMap;
 
-/// Weights and incentives after a block.
-pub(crate) async fn pay(
+/// Reads weights and incentives after a block. The epoch of the result is 0.
+pub(crate) async fn read(
     chain_reader: &ChainReader,
     record: &RunRecord,
     height: Height,
@@ -18,7 +18,8 @@ pub(crate) async fn pay(
     Ok(of(record, &state, &rows))
 }
 
-/// `rows`: each neuron's weights, in the order of uids.
+/// Computes each participant's weight and incentive. `rows` has each neuron's weights, in the order of
+/// uids.
 fn of(record: &RunRecord, state: &BlockState, rows: &[Row]) -> EndRecord {
     let neurons = &state.metagraph.neurons;
     let name = |uid: Uid| record.participants.iter().find(|(p, _)| p.uid == uid).map(|(p, _)| p.name.clone());
@@ -46,7 +47,7 @@ fn of(record: &RunRecord, state: &BlockState, rows: &[Row]) -> EndRecord {
     }
 }
 
-/// Each value as a share of all.
+/// Returns each value as a share of the sum. All shares are 0 if the sum is 0.
 fn shares(values: &[f64]) -> Vec<f64> {
     let total: f64 = values.iter().sum();
     values.iter().map(|value| if total > 0.0 { value / total } else { 0.0 }).collect()

@@ -1,4 +1,5 @@
-//! What waits in the chain's pool, as far as pacing needs to know it: whose it is, and whether it is a claim or a vote.
+//! Reads the transactions in the chain's pool, as far as pacing needs them: the signer, and the claim
+//! or vote.
 
 use base::{
     Hotkey,
@@ -7,23 +8,24 @@ use base::{
 use parity_scale_codec::{Compact, Decode};
 use protocol::announcement::{self, Record};
 
-/// The numbers of `Commitments.set_commitment`.
+/// The pallet index and the call index of `Commitments.set_commitment`.
 const SET_COMMITMENT: [u8; 2] = [18, 0];
-/// Extrinsic format 4, signed.
+/// The version byte of an extrinsic: format 4, signed.
 const SIGNED: u8 = 0x84;
-/// Bytes of an sr25519 signature with its kind.
+/// The size of an sr25519 signature with its kind, in bytes.
 const SIGNATURE: usize = 65;
 
-/// A transaction that waits.
+/// A transaction that waits in the pool.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Waiting {
-    /// Who signed it.
+    /// The signer.
     pub(crate) signer: Hotkey,
-    /// The claim or vote that it writes.
+    /// The claim or vote that the transaction writes, if any.
     pub(crate) record: Option<Record>,
 }
 
-/// Reads an extrinsic. `None` for one that is not signed, or in a form that no client of ours writes.
+/// Reads an extrinsic. Returns `None` if it is not signed, or has a form that Muster's clients do not
+/// write.
 pub(crate) fn read(extrinsic: &[u8]) -> Option<Waiting> {
     let input = &mut &extrinsic[..];
     Compact::<u32>::decode(input).ok()?;
@@ -39,18 +41,18 @@ pub(crate) fn read(extrinsic: &[u8]) -> Option<Waiting> {
     Some(Waiting { signer, record })
 }
 
-/// Era, nonce, tip, and the metadata hash's mode.
+/// Skips the signed extensions: era, nonce, tip, and the mode of the metadata hash.
 fn skip_extensions(input: &mut &[u8]) -> Option<()> {
     let first: u8 = Decode::decode(input).ok()?;
     if first != 0 {
-        u8::decode(input).ok()?; // a mortal era has two bytes
+        u8::decode(input).ok()?; // A mortal era has two bytes.
     }
     Compact::<u32>::decode(input).ok()?;
     Compact::<u64>::decode(input).ok()?;
     u8::decode(input).ok().map(drop)
 }
 
-/// The record among the fields of a commitment.
+/// Decodes the record among the fields of a commitment.
 fn record(input: &mut &[u8]) -> Option<Record> {
     let _netuid = u16::decode(input).ok()?;
     let fields = Fields::new(Vec::<Field>::decode(input).ok()?).ok()?;
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn other_calls_have_no_record_and_other_bytes_are_nothing() {
+    fn other_calls_have_no_record_and_cut_extrinsics_are_not_read() {
         let (extrinsic, signer) = signed(&sign::remark(b"x"), &Terms::immortal(Hash::zero(), 0));
         assert_eq!(read(&extrinsic), Some(Waiting { signer, record: None }));
         let (whole, _) = signed(&claim().1, &Terms::immortal(Hash::zero(), 0));

@@ -1,4 +1,5 @@
-//! A recorded run, recomputed: the chain from its log, the buckets from their folder, all windows by an auditor.
+//! Recomputes a recorded run: the chain starts from its log, the buckets from their folder, and an auditor
+//! recomputes all windows.
 
 use crate::{
     audit::Answer,
@@ -14,10 +15,10 @@ use devchain::Devchain;
 use protocol::run_spec::RunSpec;
 use std::{fs, path::Path, time::Duration};
 
-/// Recomputes the run, prints what comes out, and says whether it is what the run came to.
+/// Recomputes the run, prints the result, and compares it with the recorded outcome. Returns the exit code.
 ///
 /// # Errors
-/// The folder holds no run, or its parts cannot be started.
+/// The folder holds no run, or the chain, the bucket server or the auditor cannot be started.
 pub async fn replay(options: &Replay) -> anyhow::Result<Exit> {
     let path = fs::canonicalize(&options.run).with_context(|| options.run.display().to_string())?;
     let folder = Folder::new(&path);
@@ -25,16 +26,16 @@ pub async fn replay(options: &Replay) -> anyhow::Result<Exit> {
     let members = members(saved.participants()?, saved.seed);
     let spec = RunSpec::parse(&fs::read_to_string(folder.spec())?)?;
     let chain = Devchain::start(devchain::Config { log: Some(folder.chain_log()), ..quiet_chain() });
-    let chain = chain.await.context("the recorded chain does not start")?;
+    let chain = chain.await.context("cannot start the recorded chain")?;
     let buckets = serve(&folder, &members, saved.buckets).await.with_context(|| {
-        format!("the run's buckets were announced at {}, where they must be again", saved.buckets)
+        format!("cannot serve the buckets at {}, where the run announced them", saved.buckets)
     })?;
 
     let mut children = Children::new();
     let answer =
         audit(&mut children, auditor(&folder, &chain, &spec, &folder.path().join("replay.json"))?).await?;
     let record = saved.record(&members);
-    let found = answer.record(&record);
+    let found = answer.outcome(&record);
     for window in &answer.windows {
         let accepted =
             window.accepted.as_ref().map_or_else(|| "unknown".into(), |objects| objects.len().to_string());
@@ -58,12 +59,15 @@ pub async fn replay(options: &Replay) -> anyhow::Result<Exit> {
     }
 }
 
-/// Runs an auditor to its end, and reads its answer.
+/// Runs an auditor to its end and reads its answer.
 pub(crate) async fn audit(
     children: &mut Children,
     program: crate::children::Program,
 ) -> anyhow::Result<Answer> {
-    let (answer, log) = (program.answer.clone().context("the auditor answers nowhere")?, program.log.clone());
+    let (answer, log) = (
+        program.answer.clone().context("internal: the auditor has no file for its answer")?,
+        program.log.clone(),
+    );
     children.start("auditor", program)?;
     let ended = loop {
         children.sample();
@@ -74,11 +78,15 @@ pub(crate) async fn audit(
     };
     let text = fs::read_to_string(&answer)?;
     Answer::read(&text).with_context(|| {
-        format!("the auditor gave no answer and ended with {}: {}", ended.status, last_line(&log))
+        format!(
+            "cannot read the answer of the auditor, which ended with {}: {}",
+            ended.status,
+            last_line(&log)
+        )
     })
 }
 
-/// The last line of a log.
+/// Returns the last line of a log that is not empty.
 pub(crate) fn last_line(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

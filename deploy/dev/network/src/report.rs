@@ -8,78 +8,79 @@ use base::{Hotkey, Window};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// All of it.
+/// The report of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// Window by window.
+    /// The windows of the run.
     pub windows: Vec<WindowReport>,
-    /// Everybody who mines or pretends to, at the end, as the chain has it.
+    /// All miners, honest and dishonest, at the end of the run.
     pub miners: Vec<MinerReport>,
-    /// What must be true.
+    /// The results of the assertions.
     pub assertions: Vec<Assertion>,
-    /// The most memory that each process had, in bytes. `devnet` holds chain and bucket server.
+    /// The peak memory of each process, in bytes. `devnet` includes the chain and the bucket server.
     pub peak_rss_bytes: BTreeMap<String, u64>,
-    /// The commit that this was built from.
+    /// The commit of this build.
     pub git: String,
     /// The build profile.
     pub profile: String,
 }
 
-/// A window.
+/// The outcome of a window.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WindowReport {
-    /// Its number.
+    /// The number of the window.
     pub window: u64,
-    /// How many claims stood when they closed.
+    /// The number of claims when claims closed.
     pub claimed: usize,
-    /// How many submissions were applied.
+    /// The number of applied submissions.
     pub accepted: usize,
-    /// The state at its start that a quorum named.
+    /// The state at the window's start that a quorum voted for.
     pub state: Option<String>,
-    /// Loss on held-out data after its outer step: the median over validators, in nats.
+    /// The loss on held-out data after the window's outer step, in nats: the median over validators.
     pub heldout_loss: Option<f64>,
-    /// Tokens that honest miners trained on, together.
+    /// The number of tokens that all honest miners trained on.
     pub train_tokens: u64,
-    /// Bytes of an honest miner's submission, median.
+    /// The median size of the honest miners' submissions, in bytes.
     pub submission_bytes: u64,
-    /// How long things took: the median over honest nodes of the role that does it.
+    /// The times of the steps: medians over the honest nodes that do the step.
     pub seconds: SecondsReport,
 }
 
-/// How long things took in a window, in seconds.
+/// The times of the steps of a window, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct SecondsReport {
-    /// A miner's inner steps.
+    /// The inner steps of a miner.
     pub train: Option<f64>,
-    /// A miner's compression.
+    /// The compression by a miner.
     pub compress: Option<f64>,
-    /// A miner's upload.
+    /// The upload by a miner.
     pub upload: Option<f64>,
-    /// A miner's time from its claim to the decision.
+    /// The wait of a miner from its claim to the decision.
     pub wait: Option<f64>,
-    /// A miner's outer step, with fetching.
+    /// The outer step of a miner, including downloads.
     pub outer: Option<f64>,
-    /// A validator's evaluations.
+    /// The evaluations by a validator.
     pub evaluate: Option<f64>,
 }
 
-/// A miner at the end.
+/// A miner at the end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MinerReport {
-    /// Its hotkey.
+    /// The hotkey.
     pub hotkey: Hotkey,
-    /// Its uid.
+    /// The uid.
     pub uid: u16,
-    /// `miner`, `joiner`, or the kind of adversary.
+    /// The kind: `miner`, `joiner`, or the kind of adversary.
     pub kind: String,
-    /// The weight that validators set on it: rows scaled to 1, averaged by stake.
+    /// The weight that validators set on the miner. Each validator's weights are scaled to a sum of 1,
+    /// then averaged by stake.
     pub weight: f64,
-    /// Its share of the incentive.
+    /// The miner's share of all incentive.
     pub incentive: f64,
 }
 
 impl Report {
-    /// Of a run that has ended.
+    /// Creates the report of a run that has ended.
     #[must_use]
     pub fn new(
         record: &RunRecord,
@@ -99,28 +100,28 @@ impl Report {
 
 fn window_report(record: &RunRecord, window: Window) -> WindowReport {
     let none = WindowOutcome::default();
-    let seen = record.windows.get(&window).unwrap_or(&none);
-    let mut bytes: Vec<u64> = seen.bytes.values().copied().collect();
+    let outcome = record.windows.get(&window).unwrap_or(&none);
+    let mut bytes: Vec<u64> = outcome.bytes.values().copied().collect();
     bytes.sort_unstable();
     WindowReport {
         window: window.0,
-        claimed: seen.claimed.len(),
-        accepted: seen.accepted.iter().flatten().map(|names| names.len()).sum(),
-        state: seen.state.map(|state| state.to_string()),
+        claimed: outcome.claimed.len(),
+        accepted: outcome.accepted.iter().flatten().map(|names| names.len()).sum(),
+        state: outcome.state.map(|state| state.to_string()),
         heldout_loss: record.heldout(Window(window.0 + 1)),
-        train_tokens: seen.tokens.values().sum(),
+        train_tokens: outcome.tokens.values().sum(),
         submission_bytes: bytes.get(bytes.len().saturating_sub(1) / 2).copied().unwrap_or(0),
-        seconds: seconds(record, seen),
+        seconds: seconds(record, outcome),
     }
 }
 
-fn seconds(record: &RunRecord, seen: &WindowOutcome) -> SecondsReport {
-    let miners: Vec<&str> = record.names(|participant| participant.part.is_honest_miner()).collect();
+fn seconds(record: &RunRecord, outcome: &WindowOutcome) -> SecondsReport {
+    let miners: Vec<&str> = record.names(|participant| participant.role.is_honest_miner()).collect();
     let of_miners = |of: fn(&Seconds) -> Option<f64>| {
-        let progress = seen.seconds.iter().filter(|(name, _)| miners.contains(&name.as_str()));
-        median(&progress.filter_map(|(_, seconds)| of(seconds)).collect::<Vec<_>>())
+        let times = outcome.seconds.iter().filter(|(name, _)| miners.contains(&name.as_str()));
+        median(&times.filter_map(|(_, seconds)| of(seconds)).collect::<Vec<_>>())
     };
-    let evaluate: Vec<f64> = seen.seconds.values().filter_map(|seconds| seconds.evaluate).collect();
+    let evaluate: Vec<f64> = outcome.seconds.values().filter_map(|seconds| seconds.evaluate).collect();
     SecondsReport {
         train: of_miners(|seconds| seconds.train),
         compress: of_miners(|seconds| seconds.compress),
@@ -133,12 +134,12 @@ fn seconds(record: &RunRecord, seen: &WindowOutcome) -> SecondsReport {
 
 fn miners(record: &RunRecord) -> Vec<MinerReport> {
     let of = |values: &BTreeMap<String, f64>, name: &str| values.get(name).copied().unwrap_or(0.0);
-    let mining = record.participants.iter().filter(|(participant, _)| participant.part.mines());
+    let mining = record.participants.iter().filter(|(participant, _)| participant.role.mines());
     mining
         .map(|(participant, hotkey)| MinerReport {
             hotkey: *hotkey,
             uid: participant.uid.0,
-            kind: participant.part.to_string(),
+            kind: participant.role.to_string(),
             weight: of(&record.end.weights, &participant.name),
             incentive: of(&record.end.incentives, &participant.name),
         })
@@ -153,8 +154,8 @@ mod tests {
 
     #[test]
     fn the_report_has_the_agreed_fields() {
-        let participant = |name: &str, part, uid| {
-            (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
+        let participant = |name: &str, role, uid| {
+            (Participant { name: name.into(), role, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
         };
         let participants =
             vec![participant("validator-0", Role::Validator, 1), participant("miner-0", Role::Miner, 2)];

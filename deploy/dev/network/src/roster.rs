@@ -1,4 +1,4 @@
-//! Who takes part: names, parts, uids, stakes.
+//! The participants of a network: names, roles, uids, stakes.
 
 use crate::options::Up;
 use base::Uid;
@@ -6,11 +6,13 @@ use std::{fmt, str::FromStr};
 
 /// One TAO (or alpha) in rao.
 const TAO: u64 = 1_000_000_000;
-/// Stake of the smallest validator; each one before it has [`STAKE_STEP`] more. With three, no one has a majority alone.
+/// The stake of the last validator, in rao. Each validator before it has [`STAKE_STEP`] more.
+/// With three validators, no single one has a majority of the stake.
 const LEAST_STAKE: u64 = 30_000 * TAO;
+/// The difference in stake between two successive validators, in rao.
 const STAKE_STEP: u64 = 10_000 * TAO;
 
-/// What an adversary does instead of mining honestly.
+/// A kind of adversary: the way in which it mines dishonestly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Random values in a plausible form.
@@ -34,7 +36,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::Noise,
         Self::Lazy,
@@ -47,7 +49,7 @@ impl Kind {
         Self::Keyless,
     ];
 
-    /// The name on command lines and in reports.
+    /// Returns the name on command lines and in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,7 +65,7 @@ impl Kind {
         }
     }
 
-    /// All names, for messages.
+    /// Returns all names in one text, for messages.
     pub(crate) fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
@@ -77,35 +79,35 @@ impl FromStr for Kind {
     }
 }
 
-/// What somebody does in the network.
+/// The role of a participant in the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Owns the subnet; has uid 0 and does nothing.
+    /// The owner of the subnet, with uid 0. It runs no process.
     Owner,
-    /// Evaluates, votes, sets weights.
+    /// A node that evaluates, votes and sets weights.
     Validator,
-    /// Trains from the start.
+    /// An honest miner from the start.
     Miner,
-    /// Trains from a later window on.
+    /// An honest miner that starts at a later window.
     Joiner,
-    /// Only pretends.
+    /// A dishonest miner.
     Adversary(Kind),
 }
 
 impl Role {
-    /// Trains, or should.
+    /// Returns whether the participant is a miner, honest or dishonest.
     #[must_use]
     pub fn mines(self) -> bool {
         matches!(self, Self::Miner | Self::Joiner | Self::Adversary(_))
     }
 
-    /// Follows the protocol and holds the shared state.
+    /// Returns whether the participant follows the protocol and holds the shared state.
     #[must_use]
     pub fn is_honest(self) -> bool {
         matches!(self, Self::Validator | Self::Miner | Self::Joiner)
     }
 
-    /// An honest miner, from the start or later.
+    /// Returns whether the participant is an honest miner, from the start or later.
     #[must_use]
     pub fn is_honest_miner(self) -> bool {
         matches!(self, Self::Miner | Self::Joiner)
@@ -129,48 +131,48 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let plain = [Self::Owner, Self::Validator, Self::Miner, Self::Joiner];
-        let known = plain.into_iter().find(|part| part.to_string() == text);
+        let known = plain.into_iter().find(|role| role.to_string() == text);
         known.map_or_else(|| text.parse().map(Self::Adversary), Ok)
     }
 }
 
-/// Somebody in the network.
+/// A participant of the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Unique: its wallet, its bucket, its folder and its log are named so.
+    /// The unique name. It also names the participant's wallet, bucket and folder.
     pub name: String,
-    /// What it does.
-    pub part: Role,
-    /// Its uid from genesis on.
+    /// The role.
+    pub role: Role,
+    /// The uid from genesis on.
     pub uid: Uid,
-    /// Its stake from genesis on, in rao.
+    /// The stake from genesis on, in rao.
     pub stake: u64,
 }
 
-/// Everybody, in the order of uids.
+/// Returns all participants, in the order of uids.
 #[must_use]
 pub fn roster(up: &Up) -> Vec<Participant> {
     let validators = up.validators;
-    let numbered = |part: Role, count: u16| (0..count).map(move |number| (part, Some(number)));
-    let parts = [(Role::Owner, None)]
+    let numbered = |role: Role, count: u16| (0..count).map(move |number| (role, Some(number)));
+    let roles = [(Role::Owner, None)]
         .into_iter()
         .chain(numbered(Role::Validator, validators))
         .chain(numbered(Role::Miner, up.miners))
         .chain(up.join_at.map(|_| (Role::Joiner, None)))
         .chain(bands(up).flat_map(|(kind, count)| numbered(Role::Adversary(kind), count)));
-    let participant = |(uid, (part, number)): (u16, (Role, Option<u16>))| Participant {
-        name: number.map_or_else(|| part.to_string(), |number| format!("{part}-{number}")),
-        part,
+    let participant = |(uid, (role, number)): (u16, (Role, Option<u16>))| Participant {
+        name: number.map_or_else(|| role.to_string(), |number| format!("{role}-{number}")),
+        role,
         uid: Uid(uid),
-        stake: match part {
+        stake: match role {
             Role::Validator => LEAST_STAKE + STAKE_STEP * u64::from(validators - uid),
             _ => 0,
         },
     };
-    (0..).zip(parts).map(participant).collect()
+    (0..).zip(roles).map(participant).collect()
 }
 
-/// How many of each kind; a kind that was named twice is added up.
+/// Returns the number of adversaries of each kind, summed over all options that name it.
 fn bands(up: &Up) -> impl Iterator<Item = (Kind, u16)> {
     let count = |kind| up.adversary.iter().filter(|band| band.kind == kind).map(|band| band.count).sum();
     Kind::ALL.into_iter().map(move |kind| (kind, count(kind)))
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_a_name_a_uid_and_validators_a_stake() {
+    fn each_participant_has_a_name_and_a_uid_and_validators_have_a_stake() {
         let line = "devnet --data x --miners 2 --join-at 3 --adversary noise=1 --adversary late=1 --adversary noise=1";
         let participants = roster(&Program::parse_from(line.split(' ')).up);
         let rows: Vec<_> = participants.iter().map(|p| (p.uid.0, p.name.as_str(), p.stake / TAO)).collect();

@@ -1,5 +1,6 @@
-//! What happened in a run, collected from the children's events, from the chain, and from the auditor. No I/O here: it is
-//! what [`assertions`](crate::assertions), [`report`](crate::report) and [`view`](crate::view) are made from.
+//! The record of a run, collected from the events of the nodes, the chain, and the auditor.
+//! [`assertions`](crate::assertions), [`report`](crate::report) and [`view`](crate::view) are computed
+//! from it. This module does no I/O.
 
 use crate::roster::Participant;
 use base::{
@@ -8,105 +9,107 @@ use base::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everything that is known of a run.
+/// The record of a run.
 #[derive(Clone, Debug, Default)]
 pub struct RunRecord {
-    /// Everybody, with their hotkeys, in the order of uids.
+    /// All participants with their hotkeys, in the order of uids.
     pub participants: Vec<(Participant, Hotkey)>,
-    /// Windows of the run.
+    /// The number of windows of the run.
     pub count: u32,
-    /// What happened in each window.
+    /// The outcome of each window.
     pub windows: BTreeMap<Window, WindowOutcome>,
-    /// The shared state at the start of each window, by everybody who told one, as the participant's name.
+    /// The shared state at the start of each window, as reported by each node, by name.
     pub states: BTreeMap<Window, BTreeMap<String, (State, StateRoot)>>,
-    /// What the chain says at the end.
+    /// The weights and incentives on chain at the end.
     pub end: EndRecord,
-    /// What the auditor found, once it has been asked.
+    /// The auditor's result; `None` before the audit.
     pub audit: Option<AuditOutcome>,
-    /// Secrets that were found in logs, each a sentence; `None` before they were sought.
+    /// The secrets found in logs, each as a sentence; `None` before the search.
     pub leaks: Option<Vec<String>>,
-    /// Processes that ended or failed although nobody asked them to, each a sentence.
+    /// The processes that ended unasked, failed, or had to be killed at the end, each as a sentence.
     pub deaths: Vec<String>,
-    /// How often a process was killed on purpose.
+    /// The number of times that a process was killed on purpose.
     pub kills: u32,
 }
 
-/// What happened in a window.
+/// The outcome of a window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WindowOutcome {
-    /// Whose claims stood when they closed, by name.
+    /// The names of the participants with a claim when claims closed.
     pub claimed: BTreeSet<String>,
-    /// What each validator's vote named when votes closed, by name.
+    /// The state that each validator voted for when votes closed, by name.
     pub votes: BTreeMap<String, State>,
-    /// Whose submissions were applied, by name, once it is decided. `None` in a null window.
+    /// The names of the participants whose submissions were applied. The outer `Option` is `None`
+    /// before the decision, the inner one in a null window.
     pub accepted: Option<Option<BTreeSet<String>>>,
-    /// The state at its start that a quorum named.
+    /// The state at the window's start that a quorum voted for.
     pub state: Option<State>,
-    /// Loss on held-out data with the parameters at its start, by validator. The run's end has an entry of its own, as the
-    /// start of the window that there would be next.
+    /// The loss on held-out data with the parameters at the window's start, in nats, by validator. The
+    /// loss at the end of the run is stored under the window after the last one.
     pub heldout: BTreeMap<String, f64>,
-    /// Tokens that each honest miner trained on.
+    /// The number of tokens that each honest miner trained on, by name.
     pub tokens: BTreeMap<String, u64>,
-    /// Bytes of each honest miner's submission.
+    /// The size of each honest miner's submission in bytes, by name.
     pub bytes: BTreeMap<String, u64>,
-    /// How long each node took, by name.
+    /// The time that each node took for each step, by name.
     pub seconds: BTreeMap<String, Seconds>,
-    /// How each validator rates each miner, by their names.
+    /// Each validator's ratings of the miners: validator name, then miner name.
     pub ratings: BTreeMap<String, BTreeMap<String, Rating>>,
 }
 
-/// How long a node took in a window, in seconds; what it does not do is `None`.
+/// The time that a node took for each step of a window, in seconds. A step that it does not do is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seconds {
-    /// Inner steps.
+    /// The inner steps.
     pub train: Option<f64>,
-    /// Compression and encoding.
+    /// The compression and encoding.
     pub compress: Option<f64>,
-    /// Upload.
+    /// The upload.
     pub upload: Option<f64>,
-    /// From the claim to the decision.
+    /// The wait from the claim to the decision.
     pub wait: Option<f64>,
-    /// The outer step, with fetching.
+    /// The outer step, including downloads.
     pub outer: Option<f64>,
-    /// The Gauntlet.
+    /// The evaluations of the Gauntlet.
     pub evaluate: Option<f64>,
 }
 
-/// How a validator rates a miner.
+/// A validator's rating of a miner.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rating {
-    /// mu − z sigma.
+    /// The OpenSkill rating: mu − z sigma.
     pub rating: f64,
     /// The proof of computation, 0 to 1.
     pub proof: f64,
-    /// What failures leave of its score, 0 to 1.
+    /// The factor on the score that remains after failures, 0 to 1.
     pub credit: f64,
 }
 
-/// What the chain says after the last epoch.
+/// The weights and incentives on chain after the last epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndRecord {
-    /// Incentive of each uid's participant as a share of all, by name.
+    /// Each participant's share of all incentive, by name.
     pub incentives: BTreeMap<String, f64>,
-    /// Weight on each participant, by name: validators' rows scaled to 1, averaged by stake.
+    /// The weight on each participant, by name. Each validator's weights are scaled to a sum of 1, then
+    /// averaged by stake.
     pub weights: BTreeMap<String, f64>,
-    /// Validators whose weights stand, and the block in which they set them.
+    /// The validators with weights on chain, by name, and the block in which each set them.
     pub set: BTreeMap<String, u64>,
-    /// The block of the last epoch.
+    /// The height of the last epoch's block.
     pub epoch: u64,
 }
 
-/// What the auditor says.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditOutcome {
-    /// Windows that it recomputed.
+    /// The number of windows that the auditor recomputed.
     pub windows: u64,
-    /// What differs, each a sentence that names the validator or miner and the item.
+    /// The differences. Each is a sentence that names the validator or miner and the item.
     pub differences: Vec<String>,
 }
 
 impl RunRecord {
-    /// The participant with this hotkey.
+    /// Returns the name of the participant with this hotkey.
     #[must_use]
     pub fn name_of(&self, hotkey: &Hotkey) -> Option<&str> {
         self.participants
@@ -115,39 +118,40 @@ impl RunRecord {
             .map(|(participant, _)| participant.name.as_str())
     }
 
-    /// What is known of a window, to be added to.
+    /// Returns the outcome of a window, for changes. Creates an empty one if needed.
     pub fn window(&mut self, window: Window) -> &mut WindowOutcome {
         self.windows.entry(window).or_default()
     }
 
-    /// How long somebody took in a window, to be added to.
+    /// Returns the times of a node in a window, for changes. Creates empty ones if needed.
     pub(crate) fn seconds(&mut self, window: Window, name: &str) -> &mut Seconds {
         self.window(window).seconds.entry(name.to_owned()).or_default()
     }
 
-    /// Whether this is an honest miner.
+    /// Returns whether this participant is an honest miner.
     pub(crate) fn is_honest_miner(&self, name: &str) -> bool {
-        self.names(|participant| participant.part.is_honest_miner()).any(|honest| honest == name)
+        self.names(|participant| participant.role.is_honest_miner()).any(|honest| honest == name)
     }
 
-    /// Loss on held-out data with the parameters at a window's start, once it is known: the median over validators.
+    /// Returns the loss on held-out data with the parameters at a window's start: the median over
+    /// validators. `None` while no validator has reported one.
     #[must_use]
     pub fn heldout(&self, start: Window) -> Option<f64> {
         median(self.windows.get(&start)?.heldout.values())
     }
 
-    /// All windows of the run.
+    /// Returns all windows of the run.
     pub fn run(&self) -> impl Iterator<Item = Window> + use<> {
         (0..u64::from(self.count)).map(Window)
     }
 
-    /// The window that there would be after the last one: its start is the run's end.
+    /// Returns the number after the last window. Its start is the end of the run.
     #[must_use]
     pub fn after_last(&self) -> Window {
         Window(self.count.into())
     }
 
-    /// Names of participants for which `test` holds, in the order of uids.
+    /// Returns the names of the participants for which `test` holds, in the order of uids.
     pub fn names(&self, test: impl Fn(&Participant) -> bool) -> impl Iterator<Item = &str> {
         self.participants
             .iter()
@@ -156,7 +160,7 @@ impl RunRecord {
     }
 }
 
-/// The lower median.
+/// Returns the lower median. `None` without values.
 pub fn median<'a>(values: impl IntoIterator<Item = &'a f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().copied().collect();
     values.sort_by(f64::total_cmp);

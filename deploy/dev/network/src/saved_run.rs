@@ -1,4 +1,5 @@
-//! What a run leaves behind for a replay: who took part, where the buckets were, and what it came to.
+//! The saved run, for a replay: the participants, the address of the buckets, and the outcome of each
+//! window.
 
 use crate::{
     folder::Folder,
@@ -15,29 +16,31 @@ use std::{collections::BTreeSet, fs, net::SocketAddr};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedRun {
-    /// What the keys are made from.
+    /// The seed of all keys.
     pub(crate) seed: u64,
-    /// Where the announced buckets are.
+    /// The address of the bucket server, as announced with the buckets.
     pub(crate) buckets: SocketAddr,
-    /// Windows of the run.
+    /// The number of windows of the run.
     pub(crate) count: u32,
-    /// Everybody, in the order of uids.
+    /// All participants, in the order of uids.
+    #[serde(rename = "players")]
     pub(crate) participants: Vec<SavedParticipant>,
-    /// What each window came to.
+    /// The outcome of each window.
     pub(crate) windows: Vec<SavedWindow>,
 }
 
-/// Somebody.
+/// A participant, as saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedParticipant {
     name: String,
-    part: String,
+    #[serde(rename = "part")]
+    role: String,
     uid: u16,
     stake: u64,
 }
 
-/// What a window came to.
+/// The outcome of a window, as saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedWindow {
@@ -47,17 +50,17 @@ pub(crate) struct SavedWindow {
 }
 
 impl SavedRun {
-    /// Of a run that has ended.
+    /// Creates the saved form of a run that has ended.
     pub(crate) fn new(record: &RunRecord, seed: u64, buckets: SocketAddr) -> Self {
         let participants = record.participants.iter().map(|(participant, _)| SavedParticipant {
             name: participant.name.clone(),
-            part: participant.part.to_string(),
+            role: participant.role.to_string(),
             uid: participant.uid.0,
             stake: participant.stake,
         });
         let windows = record.run().filter_map(|window| {
-            let seen = record.windows.get(&window)?;
-            Some(SavedWindow { window, state: seen.state, accepted: seen.accepted.clone()? })
+            let outcome = record.windows.get(&window)?;
+            Some(SavedWindow { window, state: outcome.state, accepted: outcome.accepted.clone()? })
         });
         Self {
             seed,
@@ -68,43 +71,47 @@ impl SavedRun {
         }
     }
 
-    /// Writes it into the run folder.
+    /// Writes `devnet.json` to the run folder.
     pub(crate) fn write(&self, folder: &Folder) -> anyhow::Result<()> {
-        let path = folder.record();
+        let path = folder.saved_run();
         fs::write(&path, serde_json::to_vec_pretty(self)?)
-            .with_context(|| format!("{} cannot be written", path.display()))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Reads it from a run folder.
+    /// Reads `devnet.json` from a run folder.
     pub(crate) fn read(folder: &Folder) -> anyhow::Result<Self> {
-        let path = folder.record();
+        let path = folder.saved_run();
         let text = fs::read_to_string(&path).with_context(|| {
             format!(
-                "{} cannot be read: name the folder of a run that has ended and was kept with --keep",
+                "cannot read {}: name the folder of a run that has ended and was kept with --keep",
                 path.display()
             )
         })?;
-        serde_json::from_str(&text).with_context(|| format!("{} is no record of a run", path.display()))
+        serde_json::from_str(&text).with_context(|| format!("{} is not the record of a run", path.display()))
     }
 
-    /// Everybody.
+    /// Returns all participants, in the order of uids.
+    ///
+    /// # Errors
+    /// A saved role is unknown.
     pub(crate) fn participants(&self) -> anyhow::Result<Vec<Participant>> {
-        let participant = |recorded: &SavedParticipant| {
-            let SavedParticipant { name, part, uid, stake } = recorded;
-            let part: Role = part.parse().ok().with_context(|| format!("`{part}` is nobody's part"))?;
-            Ok(Participant { name: name.clone(), part, uid: Uid(*uid), stake: *stake })
+        let participant = |saved: &SavedParticipant| {
+            let SavedParticipant { name, role, uid, stake } = saved;
+            let role: Role = role.parse().ok().with_context(|| format!("`{role}` is not a role"))?;
+            Ok(Participant { name: name.clone(), role, uid: Uid(*uid), stake: *stake })
         };
         self.participants.iter().map(participant).collect()
     }
 
-    /// What the run came to, as far as an auditor can tell.
+    /// Returns the record of the run, as far as an auditor can compare it: participants, states,
+    /// accepted sets.
     pub(crate) fn record(&self, members: &[Member]) -> RunRecord {
         let participants =
             members.iter().map(|member| (member.participant.clone(), member.keys.hotkey())).collect();
-        let mut record = RunRecord { participants: participants, count: self.count, ..RunRecord::default() };
+        let mut record = RunRecord { participants, count: self.count, ..RunRecord::default() };
         for SavedWindow { window, state, accepted } in &self.windows {
-            let seen = record.window(*window);
-            (seen.state, seen.accepted) = (*state, Some(accepted.clone()));
+            let outcome = record.window(*window);
+            (outcome.state, outcome.accepted) = (*state, Some(accepted.clone()));
         }
         record
     }
@@ -123,7 +130,7 @@ mod tests {
         let participants =
             [("validator-0", Role::Validator, 1), ("late-0", Role::Adversary(crate::roster::Kind::Late), 2)];
         let participants: Vec<Participant> = participants
-            .map(|(name, part, uid)| Participant { name: name.into(), part, uid: Uid(uid), stake: 5 })
+            .map(|(name, role, uid)| Participant { name: name.into(), role, uid: Uid(uid), stake: 5 })
             .into();
         let members = members(participants.clone(), 9);
         let keyed = members.iter().map(|member| (member.participant.clone(), member.keys.hotkey())).collect();
@@ -138,6 +145,8 @@ mod tests {
             .insert("validator-0".into(), (State([2; 32]), StateRoot([3; 32])));
         let saved = SavedRun::new(&record, 9, ([127, 0, 0, 1], 1234).into());
         saved.write(&folder).unwrap();
+        let json = serde_json::to_value(&saved).unwrap();
+        assert_eq!(json["players"][1]["part"], "late");
         let read = SavedRun::read(&folder).unwrap();
         assert_eq!(read, saved);
         assert_eq!(read.participants().unwrap(), participants);

@@ -1,4 +1,4 @@
-//! Whether a secret that this network made stands in any log.
+//! Searches logs for the secrets that this network generated.
 
 use crate::wallets::GeneratedSecret;
 use std::{
@@ -6,18 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A secret that was found where it does not belong.
+/// A secret in a file that must not contain it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Leak {
-    /// Whose, and what for.
+    /// The owner and the purpose of the secret.
     pub(crate) what: String,
     /// The file.
     pub(crate) file: PathBuf,
-    /// The line, from 1.
+    /// The line number, from 1.
     pub(crate) line: usize,
 }
 
-/// What may be read by people and machines: everything in these folders but what has to hold secrets.
+/// Searches these files for secrets, ignoring case. Returns the first place of each secret in each file.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -37,13 +37,13 @@ fn scan_file(file: &Path, secrets: &[GeneratedSecret]) -> io::Result<Vec<Leak>> 
     Ok(secrets.iter().filter_map(leak).collect())
 }
 
-/// The files of a child that tell what happened: all but its configuration and its journal's binary parts.
-pub(crate) fn progress(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// Returns all files below a folder except configurations, which have to hold secrets.
+pub(crate) fn files_to_search(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            found.extend(progress(&path)?);
+            found.extend(files_to_search(&path)?);
         } else if path.file_name().is_none_or(|name| name != "config.toml") {
             found.push(path);
         }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_in_a_log_is_found_and_one_in_a_configuration_is_not_sought() {
+    fn a_secret_in_a_log_is_found_and_configurations_are_not_searched() {
         let folder = tempfile::tempdir().unwrap();
         let secret = GeneratedSecret {
             what: "the secret of miner-0's bucket".into(),
@@ -67,7 +67,7 @@ mod tests {
         fs::create_dir(&node).unwrap();
         fs::write(node.join("config.toml"), "write_secret = 'abcdef0123456789'").unwrap();
         fs::write(node.join("log"), "fine\n").unwrap();
-        let scan = || scan(&progress(folder.path()).unwrap(), std::slice::from_ref(&secret)).unwrap();
+        let scan = || scan(&files_to_search(folder.path()).unwrap(), std::slice::from_ref(&secret)).unwrap();
         assert_eq!(scan(), []);
         fs::write(node.join("log"), "fine\nkey=ABCDEF0123456789\n").unwrap();
         let leak = Leak { what: secret.what.clone(), file: node.join("log"), line: 2 };

@@ -1,4 +1,4 @@
-//! The order of things: set up, run window by window, end, audit, report, check.
+//! The order of a run: set up, run window by window, end, audit, check, report.
 
 mod end;
 mod live;
@@ -18,12 +18,13 @@ use live::Live;
 use std::fs;
 use telemetry::Shutdown;
 
-/// Runs a whole network, and says whether everything was as it should be.
+/// Runs a whole network, checks the assertions, and returns the exit code.
 ///
-/// It must be called on the main thread, inside a runtime of one thread: children end with the thread that started them.
+/// It must be called on the main thread, in a single-threaded runtime: a child ends with the thread
+/// that started it.
 ///
 /// # Errors
-/// Something could not be set up, or broke.
+/// The network cannot be set up, or it fails during the run.
 pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
     let mut screen = Screen::stdout();
     let folder = match &options.dir {
@@ -35,11 +36,11 @@ pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
     let mut live = Live::start(network, options, screen)?;
     if !live.run(shutdown).await? {
         live.stop().await;
-        live.screen.say(&format!("ended on request; everything is kept in {}", folder.path().display()));
+        live.screen.say(&format!("ended on request; the run folder is kept: {}", folder.path().display()));
         return Ok(Exit::Failed);
     }
     let (mut screen, record, report) = end::end(live, options).await?;
-    tell(&mut screen, &record, &report);
+    print_summary(&mut screen, &record, &report);
     let exit = exit(&report.assertions, options.assert);
     if let Some(path) = &options.report {
         let text = serde_json::to_string_pretty(&report)?;
@@ -54,8 +55,8 @@ pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// What a person reads at the end.
-fn tell(screen: &mut Screen<std::io::Stdout>, record: &RunRecord, report: &Report) {
+/// Prints the summary of the run: memory, kills, assertions.
+fn print_summary(screen: &mut Screen<std::io::Stdout>, record: &RunRecord, report: &Report) {
     let peak: u64 = report.peak_rss_bytes.values().sum();
     screen.say(&format!("most memory of all processes together: {} MB", peak >> 20));
     if record.kills > 0 {
@@ -66,7 +67,7 @@ fn tell(screen: &mut Screen<std::io::Stdout>, record: &RunRecord, report: &Repor
     }
 }
 
-/// How the program ends.
+/// Returns the exit code for these assertions. Without `--assert` it is always good.
 fn exit(assertions: &[Assertion], assert: bool) -> Exit {
     let failed = || assertions.iter().filter(|assertion| !assertion.ok);
     match assert {
@@ -76,7 +77,7 @@ fn exit(assertions: &[Assertion], assert: bool) -> Exit {
     }
 }
 
-/// All that is checked at the end.
+/// Checks the assertions and creates the report.
 fn report(record: &RunRecord, peaks: std::collections::BTreeMap<String, u64>) -> Report {
     Report::new(record, assertions::check(record), peaks)
 }

@@ -1,7 +1,8 @@
-//! What a person sees while a network runs: a table with bars, redrawn in place on a terminal, plain lines elsewhere.
+//! The live view of a running network. On a terminal it is a table with bars, redrawn in place.
+//! Elsewhere it is plain lines.
 
 mod screen;
 mod table;
 
 pub use screen::Screen;
-pub use table::{Now, table};
+pub use table::{LiveStatus, table};

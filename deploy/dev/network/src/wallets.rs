@@ -1,7 +1,7 @@
 //! Keys of a development network, as Bittensor's wallet files.
 //!
-//! All of them are made from the network's seed, so that the same command tells the same story: the order of hotkeys
-//! decides the order of sums. They are worth nothing, and are treated as if they were.
+//! All keys are derived from the network's seed, so the same command produces the same run: the order
+//! of hotkeys decides the order of sums. The keys have no value, but they are handled like real keys.
 
 use crate::{folder::make, roster::Participant};
 use base::Hotkey;
@@ -14,35 +14,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The name of every participant's hotkey.
+/// The name of each participant's hotkey.
 pub(crate) const HOTKEY: &str = "default";
 
-/// Wallets could not be made.
+/// A failure to write or read back a wallet.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WalletsError {
-    /// A file could not be written.
-    #[error("{} cannot be written: {source}", .path.display())]
+    /// A file that cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// What was written cannot be read back.
+    /// A wallet that cannot be read back.
     #[error(transparent)]
     Read(#[from] WalletError),
 }
 
-/// A secret that this network made, and what for.
+/// A secret that this network generated.
 #[derive(Clone)]
 pub(crate) struct GeneratedSecret {
-    /// Whose, and what for.
+    /// The owner and the purpose, for messages.
     pub(crate) what: String,
-    /// As text, the way it is written down.
+    /// The secret, in the form in which files contain it.
     pub(crate) text: String,
 }
 
-/// 32 bytes for one purpose of one participant.
+/// Derives 32 secret bytes for one purpose of one participant.
 pub(crate) fn derive(seed: u64, participant: &str, purpose: &str) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("muster devnet secrets");
     hasher.update(&seed.to_le_bytes()).update(participant.as_bytes()).update(&[0]).update(purpose.as_bytes());
@@ -55,7 +55,7 @@ pub(crate) struct Keys {
     coldkey: Seeded,
 }
 
-/// A key pair with the seed that it is made from.
+/// A key pair with its seed.
 struct Seeded {
     seed: [u8; 32],
     pair: sr25519::Pair,
@@ -95,23 +95,23 @@ impl Seeded {
 }
 
 impl Keys {
-    /// Those of a participant in the network with this seed.
+    /// Derives the keys of a participant of the network with this seed.
     pub(crate) fn new(seed: u64, participant: &str) -> Self {
         let key = |purpose| Seeded::new(derive(seed, participant, purpose));
         Self { hotkey: key("hotkey"), coldkey: key("coldkey") }
     }
 
-    /// The hotkey's address.
+    /// Returns the hotkey's address.
     pub(crate) fn hotkey(&self) -> Hotkey {
         self.hotkey.address()
     }
 
-    /// The coldkey's address, as a text.
+    /// Returns the coldkey's address as text.
     pub(crate) fn coldkey(&self) -> String {
         self.coldkey.address().to_string()
     }
 
-    /// Writes the wallet `participant` below `root`.
+    /// Writes the wallet of a participant below `root`.
     pub(crate) fn write(&self, root: &Path, participant: &Participant) -> Result<(), WalletsError> {
         let folder = root.join(&participant.name);
         let hotkeys = folder.join("hotkeys");
@@ -122,7 +122,7 @@ impl Keys {
         write(&hotkeys.join(format!("{HOTKEY}pub.txt")), &self.hotkey.public().to_string())
     }
 
-    /// What of them nobody may ever see.
+    /// Returns the secrets of these keys. None of them may appear in a log.
     pub(crate) fn secrets(&self, participant: &str) -> impl Iterator<Item = GeneratedSecret> {
         let keys = [("hotkey", self.hotkey.secret_hex()), ("coldkey", self.coldkey.secret_hex())];
         keys.into_iter().flat_map(move |(name, texts)| {
@@ -131,7 +131,7 @@ impl Keys {
     }
 }
 
-/// The hotkey that signs for a participant, read as any program reads it.
+/// Reads the hotkey that signs for a participant from its wallet, as any other program does.
 pub(crate) fn signer(root: &Path, participant: &str) -> Result<KeyPair, WalletsError> {
     Ok(Wallet::new(root, participant)?.hotkey(HOTKEY)?)
 }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn programs_read_the_wallets_that_are_written() {
         let root = tempfile::tempdir().unwrap();
-        let participant = Participant { name: "miner-0".into(), part: Role::Miner, uid: Uid(4), stake: 0 };
+        let participant = Participant { name: "miner-0".into(), role: Role::Miner, uid: Uid(4), stake: 0 };
         let keys = Keys::new(42, &participant.name);
         keys.write(root.path(), &participant).unwrap();
         let wallet = Wallet::new(root.path(), "miner-0").unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_players_and_purposes_have_their_own_secrets() {
+    fn seeds_participants_and_purposes_have_their_own_secrets() {
         let all = [derive(1, "a", "x"), derive(2, "a", "x"), derive(1, "b", "x"), derive(1, "a", "y")];
         let different: std::collections::BTreeSet<_> = all.into_iter().collect();
         assert_eq!(different.len(), 4);

@@ -1,4 +1,5 @@
-//! Whole networks of real processes, with a model of seconds: a good run, a run of kills, each fault, the ways to end.
+//! Tests of whole networks of real processes, with a small model: a run with kills, copycats, each
+//! fault, the ways to end.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,16 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Nothing here takes that long; it only guards against hanging.
+/// The maximum wait of these tests. No step takes that long: the limit only prevents a hang.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// One network at a time: each has a dozen processes.
+/// Locks out the other tests: one network at a time, since each has a dozen processes.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The text, in a folder that outlives the tests, so that it becomes tokens once.
+/// Returns the folder of the training text. It outlives the tests, so the text is tokenized once.
 fn text() -> &'static Path {
     static TEXT: OnceLock<PathBuf> = OnceLock::new();
     TEXT.get_or_init(|| {
@@ -36,15 +37,15 @@ fn text() -> &'static Path {
     })
 }
 
-/// The programs that a network consists of. `cargo test` of this package alone does not build them all.
+/// Builds the programs of a network. `cargo test` of this package alone does not build all of them.
 fn build() {
     let packages = ["miner", "validator", "auditor", "devnet"].iter().flat_map(|name| ["--package", name]);
     let status =
         Command::new(env!("CARGO")).args(["build", "--locked", "--bins", "--quiet"]).args(packages).status();
-    assert!(status.unwrap().success(), "the programs cannot be built");
+    assert!(status.unwrap().success(), "cannot build the programs");
 }
 
-/// Sentences by a small grammar: 400 documents, always the same.
+/// Generates sentences with a small grammar: 400 documents, always the same.
 fn sentences() -> String {
     const SUBJECTS: [&str; 8] =
         ["the king", "a fool", "my lady", "the ghost", "our friend", "the fox", "a child", "the night"];
@@ -67,7 +68,7 @@ fn sentences() -> String {
     text
 }
 
-/// A network that runs.
+/// A network in a temporary folder.
 struct Network {
     folder: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -89,7 +90,7 @@ impl Network {
         self.command_with(&spec, "20", arguments)
     }
 
-    /// With this run, and so many milliseconds from block to block.
+    /// Returns the command with this run spec and this block time in milliseconds.
     fn command_with(&self, spec: &Path, block_ms: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_devnet"));
         command.args(["up", "--block-ms", block_ms, "--patience", "120", "--keep"]).args(arguments);
@@ -103,7 +104,7 @@ impl Network {
         self.folder.path().join("report.json")
     }
 
-    /// Runs to the end; the exit code and the report.
+    /// Runs to the end. Returns the exit code and the report.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         self.finish(self.command(arguments))
     }
@@ -123,7 +124,7 @@ impl Network {
         self.command(&["--windows", "3"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Processes that have this network's folder on their command lines.
+    /// Counts the processes that have this network's folder on their command lines.
     fn children(&self) -> usize {
         let folder = self.run_folder().display().to_string();
         let own = env!("CARGO_BIN_EXE_devnet");
@@ -147,14 +148,15 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-/// Whether an assertion holds, and what it says.
+/// Returns whether an assertion holds, and its detail.
 fn assertion<'a>(report: &'a Value, name: &str) -> (bool, &'a str) {
     let assertions = report["assertions"].as_array().unwrap();
     let found = assertions.iter().find(|assertion| assertion["name"] == name).unwrap();
     (found["ok"].as_bool().unwrap(), found["detail"].as_str().unwrap())
 }
 
-/// All that does not depend on a model large enough to remember what it was trained on.
+/// Checks all assertions except `incentives`, which needs a model large enough to remember its training
+/// data.
 fn assert_sound(report: &Value) {
     for name in ["loss", "states", "weights", "audit", "secrets", "processes"] {
         let (ok, detail) = assertion(report, name);
@@ -185,15 +187,15 @@ fn a_network_with_adversaries_a_joiner_and_kills_is_sound_and_can_be_replayed() 
     );
 }
 
-/// The most claims that stood in a window of a run with three miners, two that would copy them, and submissions that are
-/// sealed or not.
+/// Runs three miners and two that try to copy them, with or without sealing. Returns the maximum number
+/// of claims in a window.
 fn most_claims_beside_copycats(sealing: bool) -> u64 {
     let network = Network::new();
     let spec = include_str!("small.toml").replace("sealing = true", &format!("sealing = {sealing}"));
     let file = network.folder.path().join("run.toml");
     fs::write(&file, spec).unwrap();
     let arguments = ["--windows", "3", "--adversary", "copycat=1", "--adversary", "mixcopy=1"];
-    // Time enough between the claims of others and the last block for claims.
+    // The blocks are slow enough to copy between the first claims and the last block for claims.
     let (code, report) = network.finish(network.command_with(&file, "150", &arguments));
     assert_sound(&report);
     assert_eq!(code, Some(0));
@@ -216,7 +218,7 @@ fn copycats_copy_where_submissions_are_open() {
     assert!(most_claims_beside_copycats(false) > 3);
 }
 
-/// The run with this fault ends red, and these assertions say who it was.
+/// Checks that these assertions fail in a run with this fault, and that they name the culprit.
 fn turns_red(fault: &str, expected: &[(&str, &str)]) {
     let network = Network::new();
     let (code, report) = network.run(&["--assert", "--windows", "3", "--fault", fault]);
@@ -275,14 +277,14 @@ fn children_do_not_outlive_a_killed_devnet() {
 #[test]
 fn wrong_options_say_what_is_wrong() {
     for (arguments, code, message) in [
-        (&["--windows", "2", "--join-at", "2"][..], 2, "--join-at 2 is none of the windows 0 to 1"),
+        (&["--windows", "2", "--join-at", "2"][..], 2, "--join-at 2 is not one of the windows 0 to 1"),
         (
             &["--adversary", "nice=1"],
             2,
             "KIND is noise, lazy, late, huge, stale, garbage, copycat, mixcopy, keyless",
         ),
         (&["--data", "/no/such/text"], 1, "/no/such/text"),
-        (&["--spec", "/no/such/spec"], 1, "--spec: /no/such/spec cannot be read"),
+        (&["--spec", "/no/such/spec"], 1, "--spec: cannot read /no/such/spec"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_devnet"));

@@ -1,4 +1,4 @@
-//! The page of commands is what the code says.
+//! Tests that REFERENCE.md matches the command line.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use clap::CommandFactory as _;

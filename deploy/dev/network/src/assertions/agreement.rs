@@ -1,4 +1,4 @@
-//! Everybody has the same state, and an auditor finds nothing that differs.
+//! Assertions of agreement: all nodes have the same state, and an auditor finds no difference.
 
 use super::Assertion;
 use crate::{
@@ -8,11 +8,12 @@ use crate::{
 use base::{Window, digest::State};
 use std::collections::BTreeMap;
 
-/// In each window, all nodes have the state that a quorum of votes names, and every validator voted for it.
+/// Checks that in each window all nodes have the state that a quorum voted for, and that every
+/// validator voted for it.
 pub(super) fn states(record: &RunRecord) -> Assertion {
     let mut complaints: Vec<String> = record.run().flat_map(|window| in_window(record, window)).collect();
     complaints.extend(at_end(record));
-    let holders = record.names(|participant| participant.part.is_honest()).count();
+    let holders = record.names(|participant| participant.role.is_honest()).count();
     let good = format!(
         "{holders} nodes held the same state in each of {} windows, and all votes name it",
         record.count
@@ -22,13 +23,13 @@ pub(super) fn states(record: &RunRecord) -> Assertion {
 
 fn in_window(record: &RunRecord, window: Window) -> Vec<String> {
     let none = Default::default();
-    let seen = record.windows.get(&window).unwrap_or(&none);
-    let mut complaints = match seen.state {
+    let outcome = record.windows.get(&window).unwrap_or(&none);
+    let mut complaints = match outcome.state {
         Some(majority) => differing(record, window, majority),
         None => vec![format!("window {window}: no state was named by a quorum")],
     };
-    let validators = record.names(|participant| participant.part == Role::Validator);
-    complaints.extend(validators.filter_map(|name| match (seen.votes.get(name), seen.state) {
+    let validators = record.names(|participant| participant.role == Role::Validator);
+    complaints.extend(validators.filter_map(|name| match (outcome.votes.get(name), outcome.state) {
         (None, _) => Some(format!("window {window}: {name} has no vote on chain")),
         (Some(voted), Some(majority)) if *voted != majority => Some(format!(
             "window {window}: {name} voted for state {}, the quorum for {}",
@@ -40,10 +41,10 @@ fn in_window(record: &RunRecord, window: Window) -> Vec<String> {
     complaints
 }
 
-/// Nodes whose own account of their state is another one.
+/// Returns a complaint for each node that reported another state than the majority's.
 fn differing(record: &RunRecord, window: Window, majority: State) -> Vec<String> {
-    let progress = record.states.get(&window).into_iter().flatten();
-    progress
+    let reported = record.states.get(&window).into_iter().flatten();
+    reported
         .filter(|(_, (state, _))| *state != majority)
         .map(|(name, (state, _))| {
             format!(
@@ -55,17 +56,18 @@ fn differing(record: &RunRecord, window: Window, majority: State) -> Vec<String>
         .collect()
 }
 
-/// After the last window there are no votes; everybody must have got there, to one state.
+/// Checks the end of the run, where there are no votes. Returns a complaint for each node that did not
+/// reach the end, or has another state than most nodes.
 fn at_end(record: &RunRecord) -> Vec<String> {
     let none = BTreeMap::new();
-    let progress = record.states.get(&record.after_last()).unwrap_or(&none);
-    let mut behind: BTreeMap<State, usize> = BTreeMap::new();
-    progress.values().for_each(|(state, _)| *behind.entry(*state).or_default() += 1);
-    let common = behind.iter().max_by_key(|(_, nodes)| **nodes).map(|(state, _)| *state);
-    let holds = |participant: &Participant| participant.part.is_honest();
+    let reported = record.states.get(&record.after_last()).unwrap_or(&none);
+    let mut holders_of: BTreeMap<State, usize> = BTreeMap::new();
+    reported.values().for_each(|(state, _)| *holders_of.entry(*state).or_default() += 1);
+    let common = holders_of.iter().max_by_key(|(_, nodes)| **nodes).map(|(state, _)| *state);
+    let holds = |participant: &Participant| participant.role.is_honest();
     record
         .names(holds)
-        .filter_map(|name| match progress.get(name) {
+        .filter_map(|name| match reported.get(name) {
             None => Some(format!("{name} did not reach the run's end")),
             Some((state, _)) if Some(*state) != common => Some(format!(
                 "at the run's end {name} has state {}, others {}",
@@ -81,11 +83,11 @@ fn short(state: &State) -> String {
     state.to_string()[..8].to_owned()
 }
 
-/// The auditor agrees on everything.
+/// Checks that the auditor recomputed all windows and found no difference.
 pub(super) fn audit(record: &RunRecord) -> Assertion {
     const NAME: &str = "audit";
     let Some(audit) = &record.audit else {
-        return Assertion::of(NAME, String::new(), &["no auditor has looked".into()]);
+        return Assertion::of(NAME, String::new(), &["no auditor has recomputed the run".into()]);
     };
     let mut complaints = audit.differences.clone();
     if audit.windows < u64::from(record.count) {

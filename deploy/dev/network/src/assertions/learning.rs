@@ -1,25 +1,26 @@
-//! The model learns.
+//! The assertion that the model learns.
 
 use super::Assertion;
 use crate::run_record::RunRecord;
 use base::Window;
 
-/// The windows that the bounds are stated for.
+/// The number of windows that the bounds apply to.
 const FULL: f64 = 8.0;
-/// After as many windows the loss is at most this share of what it was at the start.
+/// The maximum loss after [`FULL`] windows, as a share of the loss at the start.
 const SHARE: f64 = 0.72;
-/// In at least as many of them it falls.
+/// The minimum number of windows in which the loss falls, of [`FULL`] windows.
 const FALLS: f64 = 6.0;
 
-/// The largest final share of the starting loss, and in how many windows it must fall. A shorter run is held to the
-/// share that a steady fall would have reached by then, a longer one to that of eight windows.
+/// Returns the maximum share of the starting loss at the end, and the minimum number of windows in
+/// which the loss falls. For a shorter run the share is the one that a steady fall would have reached:
+/// `SHARE^(windows / FULL)`. For a longer run it is [`SHARE`].
 fn bounds(windows: u32) -> (f64, usize) {
-    let part = (f64::from(windows) / FULL).min(1.0);
+    let fraction = (f64::from(windows) / FULL).min(1.0);
     let falls = (f64::from(windows) * FALLS / FULL).floor();
-    (SHARE.powf(part), falls as usize)
+    (SHARE.powf(fraction), falls as usize)
 }
 
-/// Held-out loss ends low enough, and falls often enough.
+/// Checks that the held-out loss ends low enough and falls often enough.
 pub(super) fn loss(record: &RunRecord) -> Assertion {
     const NAME: &str = "loss";
     let (most, falls) = bounds(record.count);
@@ -29,10 +30,10 @@ pub(super) fn loss(record: &RunRecord) -> Assertion {
         let unknown = (0..=record.after_last().0).find(|window| record.heldout(Window(*window)).is_none());
         let complaint = match unknown {
             Some(window) if window == record.after_last().0 => {
-                "no validator has progress the held-out loss at the run's end".to_owned()
+                "no validator has reported the held-out loss at the run's end".to_owned()
             }
             window => {
-                format!("no validator has progress the held-out loss at the start of window {window:?}")
+                format!("no validator has reported the held-out loss at the start of window {window:?}")
             }
         };
         return Assertion::of(NAME, String::new(), &[complaint]);
@@ -42,7 +43,7 @@ pub(super) fn loss(record: &RunRecord) -> Assertion {
     let curve = losses.iter().map(|loss| format!("{loss:.2}")).collect::<Vec<_>>().join(" ");
     let share = last / first;
     let mut complaints = Vec::new();
-    let is_low = share <= most; // A loss that is no number is not low.
+    let is_low = share <= most; // NaN is not low.
     if !is_low {
         complaints.push(format!(
             "held-out loss ends at {:.1} % of its start, {:.1} % is allowed after {} windows: {curve}",

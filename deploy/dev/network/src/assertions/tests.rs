@@ -1,4 +1,4 @@
-//! Each assertion holds on a good run, and names the culprit when one thing is changed.
+//! Tests that each assertion holds on a good run, and names the culprit after one change.
 
 use super::*;
 use crate::{
@@ -17,22 +17,23 @@ fn state(window: u64) -> State {
     State([window as u8 + 1; 32])
 }
 
-/// A good run of eight windows, two validators, two honest miners, one lazy one.
+/// Creates the record of a good run: eight windows, two validators, two honest miners, one lazy miner.
 fn good() -> RunRecord {
     let adversary = Role::Adversary(Kind::Lazy);
-    let parts = [Role::Validator, Role::Validator, Role::Miner, Role::Miner, adversary];
+    let roles = [Role::Validator, Role::Validator, Role::Miner, Role::Miner, adversary];
     let names = NODES.into_iter().chain(["lazy-0"]);
-    let participants = names.zip(parts).zip(1..).map(|((name, part), uid)| {
-        (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
+    let participants = names.zip(roles).zip(1..).map(|((name, role), uid)| {
+        (Participant { name: name.into(), role, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
     });
     let mut record = RunRecord { participants: participants.collect(), count: 8, ..RunRecord::default() };
     for (window, loss) in (0..).zip([8.15, 7.57, 6.59, 6.02, 5.86, 5.56, 5.19, 4.95, 4.83]) {
-        let seen = record.window(Window(window));
-        seen.state = Some(state(window));
-        seen.heldout = BTreeMap::from([("validator-0".into(), loss), ("validator-1".into(), loss)]);
-        seen.votes = BTreeMap::from(["validator-0", "validator-1"].map(|name| (name.into(), state(window))));
-        let progress = NODES.map(|name| (name.to_owned(), (state(window), StateRoot([1; 32]))));
-        record.states.insert(Window(window), BTreeMap::from(progress));
+        let outcome = record.window(Window(window));
+        outcome.state = Some(state(window));
+        outcome.heldout = BTreeMap::from([("validator-0".into(), loss), ("validator-1".into(), loss)]);
+        outcome.votes =
+            BTreeMap::from(["validator-0", "validator-1"].map(|name| (name.into(), state(window))));
+        let reported = NODES.map(|name| (name.to_owned(), (state(window), StateRoot([1; 32]))));
+        record.states.insert(Window(window), BTreeMap::from(reported));
     }
     record.end = EndRecord {
         incentives: BTreeMap::from([("miner-0".into(), 0.6), ("miner-1".into(), 0.4)]),
@@ -45,18 +46,18 @@ fn good() -> RunRecord {
     record
 }
 
-/// The assertions that fail after a change, with what they say.
+/// Returns the names and details of the assertions that fail after a change of the good run.
 fn after(change: impl FnOnce(&mut RunRecord)) -> Vec<(&'static str, String)> {
     let mut record = good();
     change(&mut record);
     check(&record).into_iter().filter(|found| !found.ok).map(|found| (found.name, found.detail)).collect()
 }
 
-/// The one assertion that fails after a change says this.
-fn fails(name: &str, says: &str, change: impl FnOnce(&mut RunRecord)) {
+/// Checks that exactly one assertion fails after a change, and that its detail contains a text.
+fn fails(name: &str, expected: &str, change: impl FnOnce(&mut RunRecord)) {
     let failed = after(change);
     assert_eq!(failed.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [name], "{failed:?}");
-    assert!(failed[0].1.contains(says), "{}", failed[0].1);
+    assert!(failed[0].1.contains(expected), "{}", failed[0].1);
 }
 
 #[test]
@@ -121,12 +122,12 @@ fn an_adversary_that_is_paid_is_named() {
 }
 
 #[test]
-fn what_the_auditor_finds_is_repeated() {
+fn differences_of_the_auditor_are_repeated() {
     fails("audit", "validator-0: log of window 4 differs", |record| {
         record.audit.as_mut().unwrap().differences.push("validator-0: log of window 4 differs".into());
     });
     fails("audit", "recomputed 7 of 8 windows", |record| record.audit.as_mut().unwrap().windows = 7);
-    fails("audit", "no auditor has looked", |record| record.audit = None);
+    fails("audit", "no auditor has recomputed the run", |record| record.audit = None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The end of a run: faults that come after it, the last epoch, the audit, the search for secrets, the report.
+//! Ends a run: faults after the run, the last epoch, the audit, the search for secrets, the report.
 
 use super::{live::Live, report};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use base::Height;
 use std::{fs, io::Stdout};
 
-/// Ends everything, and collects what is to be known.
+/// Ends all processes, and completes the record and the report.
 pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<Stdout>, RunRecord, Report)> {
     live.stop().await;
     for fault in &options.fault {
@@ -20,11 +20,11 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
     live.screen.say("the auditor recomputes everything");
     let answer = live.network.folder.path().join("audit.json");
     let answer = audit(&mut live.children, live.network.auditor(&answer)?).await?;
-    live.record.audit = Some(answer.record(&live.record));
+    live.record.audit = Some(answer.outcome(&live.record));
 
     let Live { network, mut record, screen, children, .. } = live;
     SavedRun::new(&record, options.seed, network.buckets.address()).write(&network.folder)?;
-    let made = network.secrets();
+    let generated = network.secrets();
     let (folder, buckets, chain) = (network.folder, network.buckets, network.chain);
     buckets.stop().await;
     chain.shutdown().await;
@@ -32,15 +32,15 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
     let mut peaks = children.peaks().clone();
     peaks.insert("devnet".into(), peak_rss(std::process::id()).unwrap_or(0));
     record.leaks = Some(Vec::new());
-    // The report is searched as well, so it is written first.
+    // The report is searched for secrets too, so it is written before the search.
     let first = folder.path().join("report.json");
     fs::write(&first, serde_json::to_vec_pretty(&report(&record, peaks.clone()))?)?;
-    let mut files = secrets::progress(&folder.nodes())?;
+    let mut files = secrets::files_to_search(&folder.nodes())?;
     files.extend([first.clone(), folder.path().join("audit.json")]);
-    let leaks = secrets::scan(&files, &made)?;
+    let leaks = secrets::scan(&files, &generated)?;
     let sentence = |leak: secrets::Leak| {
         let place = leak.file.strip_prefix(folder.path()).unwrap_or(&leak.file).display().to_string();
-        format!("{} stands in {place}, line {}", leak.what, leak.line)
+        format!("{} is in {place}, line {}", leak.what, leak.line)
     };
     record.leaks = Some(leaks.into_iter().map(sentence).collect());
     let report = report(&record, peaks);
@@ -48,7 +48,7 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
     Ok((screen, record, report))
 }
 
-/// Winds the chain forward over the next epoch, and reads what it pays.
+/// Fast-forwards the chain past the next epoch, and reads the weights and incentives after it.
 async fn last_epoch(live: &mut Live) -> anyhow::Result<()> {
     let (chain, chain_reader) = (live.network.chain.handle(), &live.network.chain_reader);
     let head = chain_reader.client().finalized().await?;
@@ -59,7 +59,7 @@ async fn last_epoch(live: &mut Live) -> anyhow::Result<()> {
         chain.fast_forward(blocks).await?;
     }
     let after = Height(chain.fast_forward(1).await?.height.into());
-    live.record.end = payouts::pay(chain_reader, &live.record, after).await?;
+    live.record.end = payouts::read(chain_reader, &live.record, after).await?;
     live.record.end.epoch = next.0;
     Ok(())
 }

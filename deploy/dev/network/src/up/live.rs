@@ -1,7 +1,7 @@
-//! A network that runs: one step after the other looks at everything, and does what is due.
+//! Drives a running network in steps. Each step observes the network and performs the actions that are due.
 
 use crate::{
-    awaited::Moment,
+    awaited::NetworkSnapshot,
     children::{Children, Ended},
     faults::Fault,
     follow::{Follower, NodeProgress},
@@ -15,7 +15,7 @@ use crate::{
     replay::last_line,
     roster::Role,
     run_record::RunRecord,
-    view::{Now, Screen, table},
+    view::{LiveStatus, Screen, table},
 };
 use anyhow::Context;
 use base::{Height, Hotkey, Window};
@@ -31,14 +31,14 @@ use std::{
 };
 use telemetry::Shutdown;
 
-/// The pause between two looks.
-const LOOK: Duration = Duration::from_millis(10);
-/// The pause between two pictures.
-const PICTURE: Duration = Duration::from_millis(250);
-/// Blocks between two looks at weights and incentives.
+/// The pause between two steps.
+const STEP_PAUSE: Duration = Duration::from_millis(10);
+/// The minimum time between two drawings of the table.
+const DRAW_PAUSE: Duration = Duration::from_millis(250);
+/// The number of blocks between two reads of weights and incentives.
 const PAY_EVERY: u64 = 20;
 
-/// A network that runs.
+/// A running network.
 pub(super) struct Live {
     pub(super) network: Network,
     pub(super) record: RunRecord,
@@ -58,14 +58,14 @@ pub(super) struct Live {
     patience: Duration,
     started: Instant,
     ended: Option<Instant>,
-    now: Now,
+    status: LiveStatus,
     drawn: Instant,
-    /// The next window that is to be reported in a line.
+    /// The next window to print a line for.
     next_line: u64,
 }
 
 impl Live {
-    /// Starts everybody but the joiner.
+    /// Starts all participants except the joiner.
     pub(super) fn start(network: Network, up: &Up, screen: Screen<Stdout>) -> anyhow::Result<Self> {
         let clock = network.spec.clock()?;
         let participants = network.members.iter().map(|m| (m.participant.clone(), m.keys.hotkey())).collect();
@@ -92,9 +92,9 @@ impl Live {
             patience,
             started: Instant::now(),
             ended: None,
-            now: Now {
+            status: LiveStatus {
                 styled: screen.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-                ..Now::default()
+                ..LiveStatus::default()
             },
             drawn: Instant::now(),
             next_line: 0,
@@ -102,14 +102,14 @@ impl Live {
             network,
             screen,
         };
-        live.start_parts(|part| part != Role::Joiner)?;
+        live.start_roles(|role| role != Role::Joiner)?;
         let running = live.children.running();
         live.screen.say(&format!("started: {}", running.join(", ")));
         Ok(live)
     }
 
-    fn start_parts(&mut self, which: impl Fn(Role) -> bool) -> anyhow::Result<()> {
-        for member in self.network.members.iter().filter(|member| which(member.participant.part)) {
+    fn start_roles(&mut self, which: impl Fn(Role) -> bool) -> anyhow::Result<()> {
+        for member in self.network.members.iter().filter(|member| which(member.participant.role)) {
             if let Some(program) = self.network.program(&member.participant)? {
                 self.children.start(&member.participant.name, program)?;
             }
@@ -117,47 +117,47 @@ impl Live {
         Ok(())
     }
 
-    /// Runs to the end. `false` if the end was asked for before.
+    /// Runs to the end. Returns `false` if a shutdown was requested before.
     pub(super) async fn run(&mut self, shutdown: &Shutdown) -> anyhow::Result<bool> {
         while !self.is_over() {
             if shutdown.is_requested() {
                 return Ok(false);
             }
             self.step().await?;
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(STEP_PAUSE).await;
         }
         self.draw();
         self.screen.keep();
         Ok(true)
     }
 
-    /// Ends the children; who must be killed is noted.
+    /// Ends the children, and records those that had to be killed.
     pub(super) async fn stop(&mut self) {
         let stubborn = self.children.stop().await;
         let deaths = stubborn.iter().map(|name| format!("{name} did not end when it was asked to"));
         self.record.deaths.extend(deaths);
-        // What was told last.
-        let _ = self.listen();
+        // Read the last events. Errors do not matter any more.
+        let _ = self.read_events();
     }
 
     async fn step(&mut self) -> anyhow::Result<()> {
-        self.listen()?;
-        self.bury()?;
+        self.read_events()?;
+        self.note_ended()?;
         self.pace().await?;
-        self.join()?;
-        self.kill()?;
+        self.start_joiner()?;
+        self.kill_due()?;
         self.children.sample();
         self.say_windows();
-        if self.drawn.elapsed() >= PICTURE {
+        if self.drawn.elapsed() >= DRAW_PAUSE {
             self.draw();
         }
         Ok(())
     }
 
-    /// Reads what the children say.
-    fn listen(&mut self) -> anyhow::Result<()> {
+    /// Reads the new events of all nodes.
+    fn read_events(&mut self) -> anyhow::Result<()> {
         for (name, follower) in &mut self.followers {
-            for event in follower.news().with_context(|| format!("the events of {name} cannot be read"))? {
+            for event in follower.new_events().with_context(|| format!("cannot read the events of {name}"))? {
                 if let Some(line) = self.progress.note(&mut self.record, name, &event) {
                     self.screen.say(&line);
                 }
@@ -166,8 +166,8 @@ impl Live {
         Ok(())
     }
 
-    /// Notes who has ended. After the run a node may end in peace.
-    fn bury(&mut self) -> anyhow::Result<()> {
+    /// Records the processes that have ended. After the run a node may end, if it ends well.
+    fn note_ended(&mut self) -> anyhow::Result<()> {
         let is_over = self.pacer.stage(self.head) == Stage::End;
         for Ended { name, status } in self.children.ended() {
             if !(is_over && status.success()) {
@@ -185,7 +185,7 @@ impl Live {
         let pool = self.pool().await?;
         let stage = self.pacer.stage(self.head);
         let running = self.children.running();
-        let moment = Moment {
+        let snapshot = NetworkSnapshot {
             participants: &self.record.participants,
             running: &running,
             progress: &self.progress,
@@ -194,8 +194,8 @@ impl Live {
             standing: &self.standing,
             pool: &pool,
         };
-        let (missing, waiting) = (moment.missing(stage), moment.waiting(stage));
-        self.now.doing = doing(stage, &missing);
+        let (missing, waiting) = (snapshot.missing(stage), snapshot.waiting(stage));
+        self.status.activity = activity(stage, &missing);
         let observation =
             Observation { head: self.head, now: self.started.elapsed(), missing: missing.len(), waiting };
         if self.pacer.step(&observation) == Verdict::Seal {
@@ -211,7 +211,7 @@ impl Live {
         Ok(pending.iter().filter_map(|extrinsic| pool::read(extrinsic)).collect())
     }
 
-    /// Replaces a vote, if a fault asks for it and this is the last moment.
+    /// Replaces a vote if a fault demands it and the next block is the last one for votes.
     async fn inject(&mut self, stage: Stage, pool: &[Waiting]) -> anyhow::Result<()> {
         let window = inject::window(&self.record);
         let heights = self.clock.heights(window)?;
@@ -227,7 +227,7 @@ impl Live {
         };
         let faults: Vec<Fault> = self.faults.iter().copied().filter(|fault| fault.is_of_votes()).collect();
         for fault in faults {
-            let line = inject::with_vote(&self.network, &self.record, fault, vote).await?;
+            let line = inject::replace_vote(&self.network, &self.record, fault, vote).await?;
             self.screen.say(&line);
         }
         Ok(())
@@ -251,12 +251,12 @@ impl Live {
             }
         }
         if head.0.is_multiple_of(PAY_EVERY) {
-            self.see_pay().await?;
+            self.read_payouts().await?;
         }
         Ok(())
     }
 
-    /// What the chain says of a window when votes close.
+    /// Records the votes, the accepted set and the state of a window when votes close.
     async fn decided(&mut self, heights: &Heights) -> anyhow::Result<()> {
         let window = heights.window;
         let state = self.network.chain_reader.at(heights.votes_close).await?;
@@ -270,33 +270,34 @@ impl Live {
             .as_ref()
             .ok()
             .map(|accepted| accepted.iter().filter_map(|accepted| name(&accepted.id.hotkey)).collect());
-        let seen = self.record.window(window);
-        (seen.votes, seen.accepted, seen.state) = (votes, Some(accepted), decision.state);
+        let outcome = self.record.window(window);
+        (outcome.votes, outcome.accepted, outcome.state) = (votes, Some(accepted), decision.state);
         if let Err(null) = &decision.accepted {
-            self.screen.say(&format!("window {window}: nothing is applied, {null}"));
+            self.screen.say(&format!("window {window}: no submission is applied: {null}"));
         }
         Ok(())
     }
 
-    async fn see_pay(&mut self) -> anyhow::Result<()> {
-        let pay = payouts::pay(&self.network.chain_reader, &self.record, self.head).await?;
-        self.now.incentives = pay.incentives.into_iter().collect();
-        self.now.weights = pay.weights.into_iter().collect();
+    /// Reads the current weights and incentives for the table.
+    async fn read_payouts(&mut self) -> anyhow::Result<()> {
+        let payouts = payouts::read(&self.network.chain_reader, &self.record, self.head).await?;
+        self.status.incentives = payouts.incentives.into_iter().collect();
+        self.status.weights = payouts.weights.into_iter().collect();
         Ok(())
     }
 
     /// Starts the joiner when its window begins.
-    fn join(&mut self) -> anyhow::Result<()> {
+    fn start_joiner(&mut self) -> anyhow::Result<()> {
         if self.join_at.is_some_and(|height| self.head >= height) {
             self.join_at = None;
             self.screen.say("started: joiner");
-            self.start_parts(|part| part == Role::Joiner)?;
+            self.start_roles(|role| role == Role::Joiner)?;
         }
         Ok(())
     }
 
-    /// Kills who is to be killed now.
-    fn kill(&mut self) -> anyhow::Result<()> {
+    /// Kills and restarts a process if a kill is due.
+    fn kill_due(&mut self) -> anyhow::Result<()> {
         let is_due = |kill: &Kill| {
             self.head > kill.after || (self.head == kill.after && self.sealed.elapsed() >= kill.delay)
         };
@@ -310,7 +311,8 @@ impl Live {
         Ok(())
     }
 
-    /// Everybody has done what is to be done in the run, or nothing happens any more.
+    /// Returns whether the run is over: all nodes have finished, all have ended, or the patience is
+    /// used up.
     fn is_over(&mut self) -> bool {
         if self.pacer.stage(self.head) != Stage::End {
             return self.children.running().is_empty();
@@ -320,22 +322,23 @@ impl Live {
         let arrived = self.record.states.get(&self.record.after_last());
         let at_work = |name: &&String| {
             let has_arrived = arrived.is_some_and(|arrived| arrived.contains_key(*name));
-            let part = self
+            let role = self
                 .record
                 .participants
                 .iter()
                 .find(|(p, _)| p.name == **name)
-                .map(|(participant, _)| participant.part);
-            match part {
-                Some(Role::Validator) => !(has_arrived && self.progress.weighed.contains(*name)),
-                Some(part) => part.is_honest_miner() && !has_arrived,
+                .map(|(participant, _)| participant.role);
+            match role {
+                Some(Role::Validator) => !(has_arrived && self.progress.weights_set.contains(*name)),
+                Some(role) => role.is_honest_miner() && !has_arrived,
                 None => false,
             }
         };
         !running.iter().any(|name| at_work(&name)) || since.elapsed() > self.patience
     }
 
-    /// One line for each window whose loss is known, where no table is drawn.
+    /// Prints a line for the next window once its outcome and losses are known. On a terminal the table
+    /// shows them.
     fn say_windows(&mut self) {
         let window = Window(self.next_line);
         let (Some(before), Some(after)) =
@@ -343,14 +346,16 @@ impl Live {
         else {
             return;
         };
-        let Some(seen) = self.record.windows.get(&window).filter(|seen| seen.accepted.is_some()) else {
+        let Some(outcome) = self.record.windows.get(&window).filter(|outcome| outcome.accepted.is_some())
+        else {
             return;
         };
         self.next_line += 1;
         if !self.screen.is_terminal() {
-            let accepted = seen.accepted.iter().flatten().map(|names| names.len()).sum::<usize>();
-            let state = seen.state.map_or_else(|| "none".into(), |state| state.to_string()[..12].to_owned());
-            let (claimed, votes) = (seen.claimed.len(), seen.votes.len());
+            let accepted = outcome.accepted.iter().flatten().map(|names| names.len()).sum::<usize>();
+            let state =
+                outcome.state.map_or_else(|| "none".into(), |state| state.to_string()[..12].to_owned());
+            let (claimed, votes) = (outcome.claimed.len(), outcome.votes.len());
             let seconds = self.started.elapsed().as_secs();
             self.screen.say(&format!(
                 "window {window}: {claimed} claims, {votes} votes, {accepted} accepted, held-out loss {before:.3} -> \
@@ -361,13 +366,13 @@ impl Live {
 
     pub(super) fn draw(&mut self) {
         self.drawn = Instant::now();
-        (self.now.head, self.now.elapsed) = (self.head, self.started.elapsed());
-        self.screen.draw(&table(&self.record, &self.now));
+        (self.status.head, self.status.elapsed) = (self.head, self.started.elapsed());
+        self.screen.draw(&table(&self.record, &self.status));
     }
 }
 
-/// What is going on, in a few words.
-fn doing(stage: Stage, missing: &[String]) -> String {
+/// Describes the current activity in a few words.
+fn activity(stage: Stage, missing: &[String]) -> String {
     let what = match stage {
         Stage::Start => "starting".to_owned(),
         Stage::Claims(window) => format!("window {window}: training"),

@@ -1,41 +1,41 @@
-//! Where the table is shown.
+//! Shows lines, and the table on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 
-/// What fits on a terminal.
+/// The size of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Characters of a line.
+    /// The number of characters in a line.
     pub columns: usize,
-    /// Lines.
+    /// The number of lines.
     pub rows: usize,
 }
 
 impl Size {
-    /// What is assumed of a terminal that does not tell.
+    /// The assumed size of a terminal that does not report its size.
     const USUAL: Self = Self { columns: 80, rows: 24 };
 
-    /// That of the terminal on standard output now: people change it while a run goes on.
+    /// Returns the current size of the terminal on standard output. It may change during a run.
     fn of_stdout() -> Self {
-        let progress = terminal_size::terminal_size();
-        progress
-            .map_or(Self::USUAL, |(width, height)| Self { columns: width.0.into(), rows: height.0.into() })
+        let size = terminal_size::terminal_size();
+        size.map_or(Self::USUAL, |(width, height)| Self { columns: width.0.into(), rows: height.0.into() })
     }
 }
 
-/// A terminal, on which the table is redrawn in place, or anything else, to which plain lines are written.
+/// An output for lines and the table. On a terminal the table is redrawn in place. Any other output
+/// gets only lines.
 ///
-/// Whoever closes the pipe early has had enough; the run goes on without a payouts.
+/// Write errors are ignored: if the reader closes the pipe, the run goes on without output.
 pub struct Screen<W> {
     to: W,
-    /// Lines of the table that stand on the terminal now.
+    /// The number of lines of the table that are on the terminal now.
     drawn: usize,
-    /// How large the terminal is, if it is one.
+    /// The function that returns the terminal's size; `None` if the output is not a terminal.
     size: Option<fn() -> Size>,
 }
 
 impl Screen<io::Stdout> {
-    /// The standard output.
+    /// Creates a screen on the standard output.
     #[must_use]
     pub fn stdout() -> Self {
         let size: fn() -> Size = Size::of_stdout;
@@ -44,17 +44,18 @@ impl Screen<io::Stdout> {
 }
 
 impl<W: Write> Screen<W> {
-    /// Any writer; `size` if it is a terminal.
+    /// Creates a screen on a writer. `size` is `None` if the writer is not a terminal.
     pub fn new(to: W, size: Option<fn() -> Size>) -> Self {
         Self { to, drawn: 0, size }
     }
 
-    /// Whether it is a terminal.
+    /// Returns whether the output is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.size.is_some()
     }
 
-    /// Shows the table, on a terminal only, as far as it fits: a line that wraps could not be drawn over.
+    /// Draws the table on a terminal, as far as it fits: a line that wraps could not be drawn over. On
+    /// any other output it does nothing.
     pub fn draw(&mut self, table: &[String]) {
         let Some(size) = self.size else { return };
         let Size { columns, rows } = size();
@@ -65,13 +66,13 @@ impl<W: Write> Screen<W> {
         self.drawn = fits.len();
     }
 
-    /// Writes a line that stays, above the table.
+    /// Writes a permanent line above the table.
     pub fn say(&mut self, line: &str) {
         self.erase();
         self.print(&format!("{line}\n"));
     }
 
-    /// Leaves the table standing.
+    /// Makes the drawn table permanent.
     pub fn keep(&mut self) {
         self.drawn = 0;
     }
@@ -89,7 +90,7 @@ impl<W: Write> Screen<W> {
     }
 }
 
-/// The first characters of a line, with all of its styles.
+/// Cuts a line to `columns` characters and keeps all its styles.
 fn clip(line: &str, columns: usize) -> String {
     let (mut shown, mut in_style) = (0, false);
     let fits = |c: &char| {
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_left_out_so_that_it_can_be_drawn_over() {
+    fn a_table_is_clipped_to_the_terminal_so_that_it_can_be_drawn_over() {
         let mut bytes = Vec::new();
         let mut screen = Screen::new(&mut bytes, Some(|| Size { columns: 3, rows: 3 }));
         screen.draw(&["\x1b[1mwide\x1b[0m line".into(), "█▏ ·".into(), "below".into()]);

@@ -1,4 +1,4 @@
-//! The table, as text. Nothing here reads a clock or writes anywhere.
+//! Renders the table as text. It does no I/O and reads no clock.
 
 use crate::{
     roster::Role,
@@ -7,31 +7,31 @@ use crate::{
 use base::{Height, Window};
 use std::time::Duration;
 
-/// Characters of a full bar.
+/// The number of characters of a full bar.
 const BAR: usize = 20;
 
-/// What of the present is not among the record.
+/// The present status of a running network, beyond its [`RunRecord`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Now {
+pub struct LiveStatus {
     /// The newest block.
     pub head: Height,
-    /// Time since the network was started.
+    /// The time since the start of the network.
     pub elapsed: Duration,
-    /// What is going on, in a few words: what the chain is held for, and for whom.
-    pub doing: String,
-    /// Incentive of each miner as the chain has it now, by name.
+    /// The current activity, in a few words: the stage, and the nodes that the chain waits for.
+    pub activity: String,
+    /// Each miner's current share of the incentive on chain, by name.
     pub incentives: Vec<(String, f64)>,
-    /// Weight on each miner as the chain has it now, by name.
+    /// The current weight on each miner on chain, by name.
     pub weights: Vec<(String, f64)>,
-    /// Colours and bold, where the reader's terminal knows them.
+    /// Whether to use colours and bold.
     pub styled: bool,
 }
 
-/// The whole table, line by line.
+/// Renders the whole table. Returns its lines.
 #[must_use]
-pub fn table(record: &RunRecord, now: &Now) -> Vec<String> {
-    let mut lines = vec![heading(record, now), String::new()];
-    lines.push(style(now, DIM, "window   held-out loss                claims votes accepted  state"));
+pub fn table(record: &RunRecord, status: &LiveStatus) -> Vec<String> {
+    let mut lines = vec![heading(record, status), String::new()];
+    lines.push(style(status, DIM, "window   held-out loss                claims votes accepted  state"));
     let first = record.heldout(Window(0));
     lines.extend(
         record
@@ -41,15 +41,15 @@ pub fn table(record: &RunRecord, now: &Now) -> Vec<String> {
     );
     lines.push(String::new());
     lines.push(style(
-        now,
+        status,
         DIM,
         "miner          uid  rating                      proof  credit  weight  incentive",
     ));
-    let most = strongest(record);
-    lines.extend(record.participants.iter().filter(|(participant, _)| participant.part.mines()).map(
+    let most = highest_rating(record);
+    lines.extend(record.participants.iter().filter(|(participant, _)| participant.role.mines()).map(
         |(participant, _)| {
-            let line = miner_line(record, now, &participant.name, participant.uid.0, most);
-            if matches!(participant.part, Role::Adversary(_)) { style(now, RED, &line) } else { line }
+            let line = miner_line(record, status, &participant.name, participant.uid.0, most);
+            if matches!(participant.role, Role::Adversary(_)) { style(status, RED, &line) } else { line }
         },
     ));
     lines
@@ -59,47 +59,47 @@ const DIM: &str = "\x1b[2m";
 const RED: &str = "\x1b[31m";
 const BOLD: &str = "\x1b[1m";
 
-fn style(now: &Now, code: &str, text: &str) -> String {
-    if now.styled { format!("{code}{text}\x1b[0m") } else { text.to_owned() }
+fn style(status: &LiveStatus, code: &str, text: &str) -> String {
+    if status.styled { format!("{code}{text}\x1b[0m") } else { text.to_owned() }
 }
 
-fn heading(record: &RunRecord, now: &Now) -> String {
-    let seconds = now.elapsed.as_secs();
-    let title = style(now, BOLD, "muster devnet");
+fn heading(record: &RunRecord, status: &LiveStatus) -> String {
+    let seconds = status.elapsed.as_secs();
+    let title = style(status, BOLD, "muster devnet");
     let windows = record.count;
     format!(
         "{title}  {}:{:02}  block {}  {windows} windows  {}",
         seconds / 60,
         seconds % 60,
-        now.head,
-        now.doing
+        status.head,
+        status.activity
     )
 }
 
 fn window_line(record: &RunRecord, window: Window, first: Option<f64>) -> String {
-    let seen = &record.windows[&window];
-    let miners = record.names(|participant| participant.part.mines()).count();
-    let validators = record.names(|participant| participant.part == Role::Validator).count();
+    let outcome = &record.windows[&window];
+    let miners = record.names(|participant| participant.role.mines()).count();
+    let validators = record.names(|participant| participant.role == Role::Validator).count();
     let after = record.heldout(Window(window.0 + 1));
     let loss = match (after, first) {
         (Some(loss), Some(first)) => format!("{loss:>6.3} {}", bar(loss / first)),
         _ => format!("{:>6} {}", "·", bar(0.0)),
     };
-    let accepted = match &seen.accepted {
+    let accepted = match &outcome.accepted {
         Some(Some(names)) => names.len().to_string(),
         Some(None) => "null".into(),
         None => "·".into(),
     };
-    let state = seen.state.map_or_else(|| "·".into(), |state| state.to_string()[..12].to_owned());
+    let state = outcome.state.map_or_else(|| "·".into(), |state| state.to_string()[..12].to_owned());
     format!(
         "{:>6}   {loss}  {:>3}/{miners:<2} {:>2}/{validators:<2} {accepted:>8}  {state}",
         window.0,
-        seen.claimed.len(),
-        seen.votes.len(),
+        outcome.claimed.len(),
+        outcome.votes.len(),
     )
 }
 
-fn miner_line(record: &RunRecord, now: &Now, name: &str, uid: u16, most: f64) -> String {
+fn miner_line(record: &RunRecord, status: &LiveStatus, name: &str, uid: u16, most: f64) -> String {
     let of =
         |values: &[(String, f64)]| values.iter().find(|(named, _)| named == name).map_or(0.0, |(_, v)| *v);
     let rated = rating(record, name);
@@ -113,16 +113,17 @@ fn miner_line(record: &RunRecord, now: &Now, name: &str, uid: u16, most: f64) ->
     };
     format!(
         "{name:<14} {uid:>3}  {rating} {factors}  {:>5.1}%  {:>8.1}%",
-        100.0 * of(&now.weights),
-        100.0 * of(&now.incentives)
+        100.0 * of(&status.weights),
+        100.0 * of(&status.incentives)
     )
 }
 
-/// The newest rating of a miner: the median over the validators that have one, by rating.
+/// Returns the newest rating of a miner: for each figure, the median over the validators that rate the
+/// miner.
 fn rating(record: &RunRecord, miner: &str) -> Option<Rating> {
-    let newest = record.windows.values().rev().find_map(|seen| {
+    let newest = record.windows.values().rev().find_map(|outcome| {
         let rated: Vec<Rating> =
-            seen.ratings.values().filter_map(|rated| rated.get(miner).copied()).collect();
+            outcome.ratings.values().filter_map(|rated| rated.get(miner).copied()).collect();
         (!rated.is_empty()).then_some(rated)
     })?;
     Some(Rating {
@@ -132,12 +133,12 @@ fn rating(record: &RunRecord, miner: &str) -> Option<Rating> {
     })
 }
 
-fn strongest(record: &RunRecord) -> f64 {
-    let miners = record.names(|participant| participant.part.mines());
+fn highest_rating(record: &RunRecord) -> f64 {
+    let miners = record.names(|participant| participant.role.mines());
     miners.filter_map(|name| rating(record, name)).map(|rated| rated.rating).fold(0.0, f64::max)
 }
 
-/// A bar for a share from 0 to 1, in eighths of a character.
+/// Renders a bar for a share from 0 to 1, in eighths of a character.
 fn bar(share: f64) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
@@ -157,13 +158,13 @@ mod tests {
     use base::{Hotkey, Uid, digest::State};
 
     fn record() -> RunRecord {
-        let parts = [
+        let roles = [
             ("validator-0", Role::Validator),
             ("miner-0", Role::Miner),
             ("noise-0", Role::Adversary(Kind::Noise)),
         ];
-        let participants = parts.into_iter().zip(1..).map(|((name, part), uid)| {
-            (Participant { name: name.into(), part, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
+        let participants = roles.into_iter().zip(1..).map(|((name, role), uid)| {
+            (Participant { name: name.into(), role, uid: Uid(uid), stake: 0 }, Hotkey([uid as u8; 32]))
         });
         let mut record = RunRecord { participants: participants.collect(), count: 3, ..RunRecord::default() };
         record.window(Window(0)).heldout.insert("validator-0".into(), 8.0);
@@ -182,13 +183,13 @@ mod tests {
         record
     }
 
-    /// How it looks; change this by hand when the look changes.
+    /// Compares a whole table. Update the expected text by hand when the layout changes.
     #[test]
-    fn the_table_looks_so() {
-        let now = Now {
+    fn the_table_has_this_layout() {
+        let status = LiveStatus {
             head: Height(140),
             elapsed: Duration::from_secs(75),
-            doing: "waiting for 1 claim of window 1".into(),
+            activity: "waiting for 1 claim of window 1".into(),
             weights: vec![("miner-0".into(), 1.0)],
             incentives: vec![("miner-0".into(), 0.995)],
             styled: false,
@@ -203,7 +204,7 @@ window   held-out loss                claims votes accepted  state
 miner          uid  rating                      proof  credit  weight  incentive
 miner-0          2   12.50 ████████████████████  0.75    1.00  100.0%      99.5%
 noise-0          3   -3.00                       0.00    0.56    0.0%       0.0%";
-        assert_eq!(table(&record(), &now).join("\n"), expected);
+        assert_eq!(table(&record(), &status).join("\n"), expected);
     }
 
     #[test]

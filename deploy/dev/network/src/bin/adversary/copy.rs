@@ -1,7 +1,7 @@
-//! Copying what others are about to send. That takes submissions that can be read before claims are closed: sealed ones
-//! cannot.
+//! Copies the updates of other miners before claims close. This works only if submissions can be read
+//! by then: sealed submissions cannot.
 
-use crate::strategy::sent;
+use crate::strategy::encode_update;
 use base::Window;
 use bytes::Bytes;
 use codec::submission::Submission;
@@ -10,18 +10,18 @@ use node::Node;
 use std::collections::BTreeMap;
 use telemetry::target;
 
-/// Another miner's update, under the own name.
+/// Prepares a copy of another miner's update under this miner's name.
 pub(crate) async fn one(node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
     mean(node, window, 1).await
 }
 
-/// The mean of two others' updates, which is none of them.
+/// Prepares the mean of two other miners' updates, which equals neither of them.
 pub(crate) async fn mixture(node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
     mean(node, window, 2).await
 }
 
 async fn mean(node: &Node, window: Window, count: usize) -> Result<PreparedUpdate, MinerError> {
-    let found = look_around(node, window, count).await?;
+    let found = find_submissions(node, window, count).await?;
     if found.len() < count {
         return Err(MinerError::NothingToSend(window));
     }
@@ -29,11 +29,12 @@ async fn mean(node: &Node, window: Window, count: usize) -> Result<PreparedUpdat
     for submission in found.iter().take(count) {
         add(node, submission, 1.0 / count as f32, &mut values)?;
     }
-    sent(node, window, node.state(), &values)
+    encode_update(node, window, node.state(), &values)
 }
 
-/// Reads what others have claimed for the window, with every block, until so many could be read or claims are about to close.
-async fn look_around(
+/// Reads the submissions that other miners have claimed for the window. Tries again at each block,
+/// until `count` submissions can be read or claims are about to close.
+async fn find_submissions(
     node: &Node,
     window: Window,
     count: usize,
@@ -48,19 +49,21 @@ async fn look_around(
             let expected = node.run.expected(*miner, window, node.state());
             match Box::pin(node.fetcher.submission(&state, claim, &expected, &node.run.layout)).await {
                 Ok(submission) => drop(found.insert(*miner, submission)),
-                Err(error) => tracing::debug!(target: target::TRAIN, %window, %error, "cannot be copied"),
+                Err(error) => {
+                    tracing::debug!(target: target::TRAIN, %window, %error, "cannot read the submission to copy")
+                }
             }
         }
         let (claimed, readable) = (claims.len(), found.len());
         if found.len() >= count || height.next() >= closes {
-            tracing::info!(target: target::TRAIN, %window, claimed, readable, "looked for something to copy");
+            tracing::info!(target: target::TRAIN, %window, claimed, readable, "searched for submissions to copy");
             return Ok(found.into_values().collect());
         }
         node.wait_for(height.next()).await?;
     }
 }
 
-/// Adds what was sent, scaled, to the values of the whole model.
+/// Adds the decoded values of a submission, times `share`, to the values of the whole model.
 fn add(
     node: &Node,
     submission: &Submission<Bytes>,

@@ -1,4 +1,5 @@
-//! A miner that is not sparse_loco: everything but the making of updates and the time of claims is the real miner's.
+//! A dishonest miner. It differs from the real miner in the updates that it makes, the time of its
+//! claims, and whether it publishes its keys.
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod copy;
@@ -13,11 +14,11 @@ use std::{fmt::Display, process::ExitCode};
 use strategy::Adversary;
 use telemetry::Shutdown;
 
-/// Mines dishonestly on a development network, to see that it does not pay.
+/// Mine dishonestly on a development network, to test that it does not pay.
 #[derive(Parser)]
 #[command(name = "adversary", version, after_help = base::EXIT_CODES)]
 struct Program {
-    /// What it does: noise, lazy, late, huge, stale, garbage, copycat, mixcopy or keyless.
+    /// Act as this kind: noise, lazy, late, huge, stale, garbage, copycat, mixcopy or keyless.
     #[arg(value_name = "KIND", value_parser = kind)]
     kind: Kind,
     #[command(flatten)]
@@ -25,7 +26,7 @@ struct Program {
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
-    text.parse().map_err(|()| format!("it must be one of {}", Kind::ALL.map(Kind::name).join(", ")))
+    text.parse().map_err(|()| format!("must be one of {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 fn main() -> ExitCode {

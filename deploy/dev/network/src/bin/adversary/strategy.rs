@@ -1,4 +1,4 @@
-//! What adversaries make instead of updates.
+//! The dishonest strategies: the updates that adversaries make.
 
 use crate::copy;
 use base::{Window, digest::State};
@@ -13,17 +13,17 @@ use miner::{
 use node::Node;
 use std::{path::PathBuf, time::Instant};
 
-/// The largest value of a noisy update: about what a window of training moves a parameter by.
+/// The largest value of a noisy update: about the change of a parameter in a window of training.
 const NOISE: f32 = 5e-3;
-/// By how much a huge object is larger than any submission of the run may be.
-const TOO_MUCH: u64 = 1 << 20;
+/// The size of a huge object in bytes beyond the largest submission that the run allows.
+const EXCESS: u64 = 1 << 20;
 
-/// A miner's strategy that is not sparse_loco.
+/// The strategy of a dishonest miner.
 pub(crate) struct Adversary {
     kind: Kind,
-    /// For those who do honest work and then something else.
+    /// The honest strategy, for kinds that do honest work but claim late or hide the key.
     sparse_loco: SparseLoCo,
-    /// The state at the start of the window before.
+    /// The state at the start of the previous window.
     last: State,
 }
 
@@ -38,38 +38,39 @@ impl Adversary {
         Ok(Self { kind, sparse_loco, last: State([0; 32]) })
     }
 
-    /// Well-formed noise.
+    /// Prepares a well-formed update of random values.
     fn noise(&self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
         let mut bytes = vec![0; 4 * node.run.flat.len()];
-        chance(node, window).fill(&mut bytes);
+        random_stream(node, window).fill(&mut bytes);
         let value = |four: &[u8; 4]| (u32::from_le_bytes(*four) as f32 / u32::MAX as f32 - 0.5) * 2.0 * NOISE;
         let values: Vec<f32> = bytes.as_chunks().0.iter().map(value).collect();
-        sent(node, window, node.state(), &values)
+        encode_update(node, window, node.state(), &values)
     }
 
-    /// An update of an old state: it names the one of the window before, and in the first window one that never was.
+    /// Prepares an update of an old state: it names the state of the previous window. In the first
+    /// window it names a state that never existed.
     async fn stale(&self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
         let (trained, training) = train(node, window).await?;
-        let made = sent(node, window, self.last, &trained.pseudo_gradient)?;
-        Ok(PreparedUpdate { trained: Some(training), ..made })
+        let update = encode_update(node, window, self.last, &trained.pseudo_gradient)?;
+        Ok(PreparedUpdate { trained: Some(training), ..update })
     }
 }
 
 impl Strategy for Adversary {
     async fn make(&mut self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
         let most = node.run.layout.most_bytes();
-        let made = match self.kind {
+        let update = match self.kind {
             Kind::Noise => self.noise(node, window),
-            Kind::Lazy => sent(node, window, node.state(), &vec![0.0; node.run.flat.len()]),
+            Kind::Lazy => encode_update(node, window, node.state(), &vec![0.0; node.run.flat.len()]),
             Kind::Late | Kind::Keyless => self.sparse_loco.make(node, window).await,
             Kind::Copycat => copy::one(node, window).await,
             Kind::Mixcopy => copy::mixture(node, window).await,
-            Kind::Huge => Ok(random(node, window, most + TOO_MUCH)),
+            Kind::Huge => Ok(random(node, window, most + EXCESS)),
             Kind::Stale => self.stale(node, window).await,
             Kind::Garbage => Ok(random(node, window, most / 2)),
         };
         self.last = node.state();
-        made
+        update
     }
 
     async fn settle(&mut self, node: &Node) -> Result<usize, MinerError> {
@@ -88,8 +89,8 @@ impl Strategy for Adversary {
     }
 }
 
-/// A submission of these values.
-pub(crate) fn sent(
+/// Encodes these values as an update of the state `base`.
+pub(crate) fn encode_update(
     node: &Node,
     window: Window,
     base: State,
@@ -101,17 +102,17 @@ pub(crate) fn sent(
     Ok(PreparedUpdate { upload, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
 }
 
-/// So many random bytes, claimed as they are.
+/// Prepares an object of `length` random bytes.
 fn random(node: &Node, window: Window, length: u64) -> PreparedUpdate {
     let started = Instant::now();
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    chance(node, window).fill(&mut bytes);
+    random_stream(node, window).fill(&mut bytes);
     let upload = Upload::of_bytes(bytes);
     PreparedUpdate { upload, trained: None, compress_seconds: started.elapsed().as_secs_f64() }
 }
 
-/// Chance that is the same after a restart: of this miner in this window.
-fn chance(node: &Node, window: Window) -> blake3::OutputReader {
+/// Returns a random stream for this miner in this window. It is the same after a restart.
+fn random_stream(node: &Node, window: Window) -> blake3::OutputReader {
     let mut hasher = blake3::Hasher::new_derive_key("muster v1 adversary");
     hasher.update(&node.run.hash.0).update(node.id.hotkey.as_bytes()).update(&window.0.to_le_bytes());
     hasher.finalize_xof()
