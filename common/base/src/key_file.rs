@@ -11,7 +11,7 @@
 //! let Contents::Plain(file) = KeyFile::read(file)? else { panic!("it is not encrypted") };
 //! assert_eq!(file.account()?.to_string(), "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
 //! assert!(file.secrets().is_err(), "it holds a public key only");
-//! # Ok::<(), crate::key_file::KeyFileError>(())
+//! # Ok::<(), base::key_file::KeyFileError>(())
 //! ```
 
 use crate::{Hotkey, Secret};

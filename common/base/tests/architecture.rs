@@ -1,8 +1,8 @@
 //! Checks the arrows between the crates, the crates that may name heavy dependencies, and the
 //! sources of dependencies.
 //!
-//! `common` decides, adapters carry, programs wire. A crate that is not in these tables fails the
-//! test: add each new crate to them.
+//! Pure crates decide, adapters do I/O, programs join them. A crate that is not in these tables fails
+//! the test: add each new crate to them. The figure in ARCHITECTURE.md is generated from the arrows.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use serde_json::Value;
@@ -277,6 +277,78 @@ fn the_map_shows_every_crate() {
         let named = |row: &&&str| row.contains(&format!("(`{name}`)")) || row.contains(&format!("[{name}]"));
         assert_eq!(rows.iter().filter(named).count(), 1, "rows of {name} in ARCHITECTURE.md");
     }
+}
+
+/// The line before the figure of the arrows in ARCHITECTURE.md.
+const FIGURE_BEGINS: &str = "<!-- The arrows, as common/base/tests/architecture.rs draws them. -->\n";
+/// The line after the figure.
+const FIGURE_ENDS: &str = "<!-- End of the arrows. -->\n";
+
+#[test]
+fn the_figure_shows_the_arrows() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, rest) = map.split_once(FIGURE_BEGINS).expect("ARCHITECTURE.md has the line before the figure");
+    let (found, _) = rest.split_once(FIGURE_ENDS).expect("ARCHITECTURE.md has the line after the figure");
+    let expected = figure();
+    if found != expected {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arrows.md");
+        std::fs::write(&path, &expected).unwrap();
+        panic!("the figure in ARCHITECTURE.md must be the text of {}", path.display());
+    }
+}
+
+/// Draws [`ARROWS`]: a line for each crate, with its layer before the first crate of a layer. Arrows
+/// that follow from other arrows are left out.
+fn figure() -> String {
+    let layers = layers();
+    let mut names: Vec<&str> = ARROWS.iter().map(|&(name, _)| name).collect();
+    // The sort is stable: within a layer, crates stay in the order of the table.
+    names.sort_by_key(|name| layers[name]);
+    let mut figure = String::from("```text\n");
+    let mut last = None;
+    for name in names {
+        let layer = layers[name];
+        let label = if last == Some(layer) { String::new() } else { layer.to_string() };
+        let line = format!("{label:<3}{name:<18}{}", arrows(name));
+        figure.push_str(line.trim_end());
+        figure.push('\n');
+        last = Some(layer);
+    }
+    figure + "```\n"
+}
+
+/// Formats the arrows of a crate, without those that follow from other arrows.
+fn arrows(name: &str) -> String {
+    let direct = uses(name);
+    let implied: BTreeSet<&str> = direct.iter().flat_map(|used| reached(used)).collect();
+    let shown: Vec<&str> = direct.iter().copied().filter(|used| !implied.contains(used)).collect();
+    if shown.is_empty() { String::new() } else { format!("-> {}", shown.join(", ")) }
+}
+
+/// Returns the layer of each crate: 0 without arrows, otherwise one above the highest crate that it uses.
+fn layers() -> BTreeMap<&'static str, usize> {
+    let mut layers = BTreeMap::new();
+    while layers.len() < ARROWS.len() {
+        let known = layers.len();
+        for &(name, used) in ARROWS {
+            let below: Option<Vec<usize>> = used.iter().map(|used| layers.get(used).copied()).collect();
+            if let Some(below) = below {
+                layers.insert(name, below.into_iter().max().map_or(0, |highest| highest + 1));
+            }
+        }
+        assert!(layers.len() > known, "the arrows form a circle, or lead to a crate without a row");
+    }
+    layers
+}
+
+/// Returns the crates that a crate uses, directly or through other crates.
+fn reached(name: &str) -> BTreeSet<&'static str> {
+    uses(name).iter().flat_map(|&used| reached(used).into_iter().chain([used])).collect()
+}
+
+/// Returns the crates that a crate uses directly.
+fn uses(name: &str) -> &'static [&'static str] {
+    ARROWS.iter().find(|(key, _)| *key == name).map_or(&[], |&(_, used)| used)
 }
 
 /// Finds all Markdown files of the checkout.

@@ -11,7 +11,7 @@
 //! assert_eq!((matrix.chunks(), matrix.size()), (2 * 3, 4096));
 //! // Chunk (1, 2), position (3, 4) is the value in row 64 + 3, column 128 + 4.
 //! assert_eq!(matrix.coordinate(matrix.origin(5), 3 * 64 + 4), (64 + 3) * 192 + 128 + 4);
-//! # Ok::<(), crate::chunks::GeometryError>(())
+//! # Ok::<(), codec::chunks::GeometryError>(())
 //! ```
 
 use crate::select::Chunks;

@@ -19,7 +19,7 @@
 //! let announcement = Announcement { bucket, record: Some(Record::Claim(claim)) };
 //! let fields = announcement.fields()?;
 //! assert_eq!(fields.cost(), 178); // bytes of the 3100 that the chain grants per epoch
-//! assert_eq!(crate::announcement::read(&fields).announcement, Some(announcement));
+//! assert_eq!(protocol::announcement::read(&fields).announcement, Some(announcement));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

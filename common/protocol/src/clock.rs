@@ -13,7 +13,7 @@
 //! let heights = clock.heights(Window(1))?;
 //! assert_eq!((heights.first, heights.last), (Height(130), Height(159)));
 //! assert_eq!((heights.claims_close, heights.votes_close), (Height(163), Height(168)));
-//! # Ok::<(), crate::clock::ClockError>(())
+//! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 
 use base::{

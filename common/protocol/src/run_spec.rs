@@ -4,12 +4,11 @@
 //! the chain, the start block, and the hashes of data and initial parameters. A file may leave them
 //! out, and the launch fills them in. A complete file is a [`RunSpec`]. Its canonical bytes have
 //! one hash, which names the run in every object and on chain.
-//! [`RunSpec`]: its canonical bytes have one hash, and the hash names the run in every object and on chain.
 //!
 //! ```
 //! use protocol::run_spec::{RunFile, RunSpecError};
 //!
-//! let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/runs/tiny.toml"));
+//! let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/runs/tiny.toml"));
 //! let file = RunFile::parse(text)?;
 //! let Err(RunSpecError::Incomplete { missing, .. }) = file.complete() else { panic!("tiny is a template") };
 //! assert_eq!(missing, "network.genesis, network.start_block, data.tokenizer, data.dataset, initial.root");

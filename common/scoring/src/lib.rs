@@ -1,9 +1,9 @@
-//! EvaluationPriority measured losses into weights: ratings, the rules of the Gauntlet, weights, and the logs that make them
-//! replayable.
+//! Turns measured losses into weights: ratings, the rules of the Gauntlet, weights, and the logs that make
+//! them replayable.
 //!
-//! A validator measures the loss before and after a step along each miner's update ([`gauntlet`]), ranks the miners of
-//! a window ([`ratings`]), computes [`weights`] from ratings and proofs, and writes each input and result into a
-//! [`score_log`]. Anyone can replay the log and gets the same bits.
+//! A validator measures the loss before and after a step along each miner's update ([`gauntlet`]), ranks
+//! the miners of a window ([`ratings`]), computes [`weights`] from ratings and proofs, and writes each
+//! input and result into a [`score_log`]. Anyone can replay the log and gets the same bits.
 //!
 //! The crate does no I/O. Losses are inputs: the crate `engine` measures them.
 //!
@@ -11,7 +11,7 @@
 //! use scoring::gauntlet::ScoringSpec;
 //!
 //! let rules = ScoringSpec::default();
-//! assert!(rules.check().is_ok());
+//! assert!(rules.validate().is_ok());
 //! ```
 //!
 //! Next: [`gauntlet`].
