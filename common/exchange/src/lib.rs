@@ -20,9 +20,9 @@
 //! use protocol::history::History;
 //! use exchange::ChainReader;
 //!
-//! let chain reader = ChainReader::new(client, spec.network.netuid);
+//! let chain_reader = ChainReader::new(client, spec.network.netuid);
 //! let mut history = History::new(&spec.hash());
-//! let decision = chain reader.decide(&spec, &history, Window(0)).await?;
+//! let decision = chain_reader.decide(&spec, &history, Window(0)).await?;
 //! let (applied, candidates) = (decision.applied().len(), decision.candidates.len());
 //! println!("window 0: {applied} of {candidates} candidates are applied");
 //! history.push(&decision)?;
