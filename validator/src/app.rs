@@ -7,7 +7,7 @@ use crate::{
     ValidatorError,
     desk::{published_logs, standing_vote},
     fetched_window::{FetchedWindow, Measured, fetch_window},
-    gauntlet::{Gauntlet, SCREENED_SEQUENCES, Step},
+    gauntlet::{Gauntlet, SCREENED_SEQUENCES},
     logs::{Closed, KEPT, Logs},
     metrics::ValidatorMetrics,
     report,
@@ -98,8 +98,7 @@ struct Validator {
 
 impl Validator {
     async fn new(node: Node) -> Result<Self, ValidatorError> {
-        let spec = &node.run.spec;
-        let gauntlet = Gauntlet::new(node.model.clone(), Step::new(&spec.sparse, &spec.scoring));
+        let gauntlet = Gauntlet::new(node.model.clone());
         let metrics = Arc::new(ValidatorMetrics::default());
         node.registry.add(metrics.clone());
         let logs = Logs::open(node.folder(), node.run.hash, node.id)?;

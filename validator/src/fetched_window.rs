@@ -1,7 +1,10 @@
-//! One window, as a validator sees it: what was claimed, what of it is a submission, who is voted for, and what becomes of
+//! One window, as a validator sees it: the claims, the valid submissions, the vote, and the outcome of
 //! each miner.
 
-use crate::{ValidatorError, gauntlet::CandidateSet};
+use crate::{
+    ValidatorError,
+    gauntlet::{CandidateSet, Step},
+};
 use base::{NeuronId, Uid, Window, digest::ObjectHash};
 use bytes::Bytes;
 use chain::Hyperparameters;
@@ -25,57 +28,57 @@ use std::{
 };
 use telemetry::target::WINDOW;
 
-/// Submissions that are fetched at once.
+/// The most submissions that are downloaded at once.
 const AT_ONCE: usize = 8;
 
-/// What was claimed for a window, and what was found under it.
+/// The claims of a window, and the submissions or failures behind them.
 #[derive(Debug)]
 pub struct FetchedWindow {
     /// The window's heights.
     pub heights: Heights,
     /// The chain at `D_w`.
     pub closed: Arc<BlockState>,
-    /// Who may be accepted, in the order of a vote's bits.
+    /// The miners that may be accepted, in the order of a vote's bits.
     pub candidates: Vec<Candidate>,
     /// All claims.
     pub claims: BTreeMap<NeuronId, Claim>,
     /// The valid submissions.
     pub candidate_set: Arc<CandidateSet>,
-    /// Why the others are none.
+    /// The other claims, each with the reason why it has no valid submission.
     pub failures: BTreeMap<NeuronId, FetchFailure>,
-    /// How long fetching and checking took.
+    /// The time that downloads and checks took.
     pub seconds: f64,
 }
 
-/// Why a claim could not be followed up.
+/// The reason why a claim has no valid submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchFailure {
-    /// What is wrong.
+    /// The error.
     pub why: String,
-    /// The miner's fault; none, if it is this validator that could not do it.
+    /// The miner's fault, or `None` if this validator could not download it.
     pub fault: Option<Fault>,
 }
 
-/// What the Gauntlet found.
+/// The results of the Gauntlet.
 #[derive(Debug)]
 pub struct Measured {
     /// The chain at `S_w`.
     pub seeded: Arc<BlockState>,
-    /// The subnet's rules then.
+    /// The subnet's rules after that block.
     pub rules: Hyperparameters,
     /// The loss on unassigned data before any update.
     pub unassigned_before: f64,
-    /// Who was evaluated.
+    /// The evaluated miners.
     pub evaluations: BTreeMap<NeuronId, Evaluation>,
-    /// How long it took.
+    /// The time that it took.
     pub seconds: f64,
 }
 
-/// Fetches and checks all that was claimed for the window that is next. What is sealed is opened with the keys that are
-/// there before block `K_w` is final: a submission without one is missing.
+/// Downloads and checks all claimed submissions of the next window. Opens sealed ones with the keys that are
+/// published before block `K_w` is final. A sealed submission without a key counts as missing.
 ///
 /// # Errors
-/// The chain does not tell, or the node is being stopped.
+/// The chain cannot be read, or the node is being stopped.
 pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, ValidatorError> {
     let started = Instant::now();
     let run = &node.run;
@@ -86,7 +89,7 @@ pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, 
         candidates(run.id, &run.spec.acceptance, &heights, &incentives.snapshot, &closed.snapshot)?;
     let claims = closed.claims(run.id, window);
 
-    // Candidates first: for them there is a deadline.
+    // Candidates come first, since their votes have a deadline.
     let first: BTreeSet<_> = candidates.iter().map(|candidate| candidate.id).collect();
     let rest = claims.keys().filter(|id| !first.contains(*id)).copied();
     let order: Vec<NeuronId> = candidates.iter().map(|candidate| candidate.id).chain(rest).collect();
@@ -95,14 +98,13 @@ pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, 
     let opened = open(node, &heights, &closed, fetched).await?;
     let (submissions, failures) = sort_out(opened);
 
-    let medians = node.progress.medians.clone();
-    let candidate_set = tokio::task::spawn_blocking(move || CandidateSet::new(submissions, medians.as_ref()));
-    let candidate_set = Arc::new(candidate_set.await.map_err(|_| ValidatorError::Stopped)??);
+    let step = Step::new(&run.spec.sparse, &run.spec.scoring);
+    let candidate_set = Arc::new(CandidateSet::new(submissions, node.progress.medians.as_ref(), step)?);
     let seconds = started.elapsed().as_secs_f64();
     Ok(FetchedWindow { heights, closed, candidates, claims, candidate_set, failures, seconds })
 }
 
-/// What came of following up the claim of a miner.
+/// A miner, and the result of following up its claim.
 type FollowedUp<T> = (NeuronId, Result<T, FetchError>);
 
 async fn fetch(node: &Node, closed: &BlockState, miner: NeuronId, claim: &Claim) -> FollowedUp<Claimed> {
@@ -110,7 +112,8 @@ async fn fetch(node: &Node, closed: &BlockState, miner: NeuronId, claim: &Claim)
     (miner, node.fetcher.claimed(closed, claim, &expected, &node.run.layout).await)
 }
 
-/// Opens what is sealed: asks for the keys that are still missing with every block, for the last time when `K_w` is final.
+/// Opens the sealed submissions. Asks for the missing keys with every block, for the last time when `K_w` is
+/// final.
 async fn open(
     node: &Node,
     heights: &Heights,
@@ -147,7 +150,7 @@ async fn open(
     Ok(opened)
 }
 
-/// Opens a submission with its key, if the key is there.
+/// Opens a submission with its key, if the key is published.
 async fn try_key(
     node: &Node,
     closed: &BlockState,
@@ -159,7 +162,8 @@ async fn try_key(
     }
 }
 
-/// Parts the submissions from the failures. Where no bucket answers at all, it is this validator that is cut off.
+/// Separates the submissions from the failures. If no bucket answers at all, this validator is cut off,
+/// and no miner is at fault.
 fn sort_out(
     fetched: Vec<FollowedUp<Submission<Bytes>>>,
 ) -> (BTreeMap<NeuronId, Submission<Bytes>>, BTreeMap<NeuronId, FetchFailure>) {
@@ -178,26 +182,26 @@ fn sort_out(
 }
 
 impl FetchedWindow {
-    /// The bits of a vote for these miners.
+    /// Returns the bits of a vote for these miners.
     #[must_use]
     pub fn bits(&self, good: &BTreeSet<NeuronId>) -> Bits {
         let places = self.candidates.iter().enumerate().filter(|(_, candidate)| good.contains(&candidate.id));
         Bits::of(places.map(|(place, _)| place))
     }
 
-    /// That this validator holds the submissions of these miners.
+    /// Returns the proof that this validator holds the submissions of these miners.
     #[must_use]
     pub fn possession(&self, holder: base::Hotkey, good: &BTreeSet<NeuronId>) -> Possession {
         let voted = self.candidates.iter().filter(|candidate| good.contains(&candidate.id));
         Possession::of(holder, voted.filter_map(|c| self.candidate_set.get(&c.id)).map(Submission::bytes))
     }
 
-    /// Those whose submissions this validator could not get, by no fault of theirs.
+    /// Returns the miners whose submissions this validator could not download, by no fault of theirs.
     pub fn cut_off(&self) -> impl Iterator<Item = NeuronId> {
         self.failures.iter().filter(|(_, failure)| failure.fault.is_none()).map(|(&miner, _)| miner)
     }
 
-    /// What became of each claimant and of each rated miner; `last` is the log before.
+    /// Returns the outcome of each miner with a claim, and of each rated miner. `last` is the previous log.
     #[must_use]
     pub fn lines(&self, measured: &Measured, last: Option<&ScoreLog>) -> BTreeMap<NeuronId, MinerLine> {
         let claimed = self.claims.iter().map(|(&miner, claim)| {

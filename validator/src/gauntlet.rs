@@ -1,72 +1,96 @@
-//! Measures what updates do: losses before and after a small step along each, alone, on the window's own parameters.
+//! Measures updates: the losses before and after a small step along each, alone, on the window's own
+//! parameters.
 //!
-//! A [`CandidateSet`] holds the valid submissions of a window and the norms that clip them, as the outer step would: the
-//! reference of a tensor is the lower median over all of them, bounded by the last window's. A [`Gauntlet`] takes one
-//! after the other through the model, which is as it was, to the last bit, after each. It rates nobody: what losses say
-//! is in [`scoring::gauntlet`].
+//! A [`CandidateSet`] holds the valid submissions of a window. It clips them as the outer step would:
+//! the reference of a tensor is the lower median of all their norms, bounded by the last window's
+//! median. A [`Gauntlet`] applies one update after the other to the model, and restores the model to
+//! the last bit after each. The losses are rated elsewhere, in [`scoring::gauntlet`].
+
+mod kept_steps;
 
 use base::NeuronId;
 use bytes::Bytes;
 use codec::{
-    aggregate::{Medians, factor, lower_median, norm, reference},
+    aggregate::{AggregateError, Clip, Medians},
     sparse::{SparseSpec, SparseTensor},
     submission::{Submission, SubmissionError},
 };
 use engine::{Batch, EngineError, Handle, SparseStep, TrialError};
+use kept_steps::KeptSteps;
 use protocol::{acceptance::LossDrop, model::ParameterLayout};
 use scoring::gauntlet::{Evaluation, Losses, ScoringSpec};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-/// Sequences of the unassigned data on which candidates are screened: the first so many of those of the Gauntlet.
+/// Unassigned sequences on which candidates are screened: the first ones of those that the Gauntlet uses.
 pub const SCREENED_SEQUENCES: usize = 16;
 
-/// The valid submissions of a window, and what clips each.
-#[derive(Clone, Debug, Default)]
+/// The valid submissions of a window, with their clip factors.
+///
+/// The screen needs a trial step of each candidate, and so does the evaluation. The set keeps the steps
+/// that the screen made until they are evaluated. It keeps at most as many bytes as the model's
+/// parameters take, about 20 steps where one in 64 values is sent. The evaluation makes the others
+/// again.
+#[derive(Debug)]
 pub struct CandidateSet {
     entries: BTreeMap<NeuronId, Entry>,
-    /// What norms are clipped to, per tensor.
-    reference: Vec<f64>,
+    step: Step,
+    kept: Mutex<KeptSteps>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
     submission: Submission<Bytes>,
-    /// Per tensor.
-    norms: Vec<f64>,
+    /// The clip factor of each tensor.
+    factors: Vec<f32>,
 }
 
-/// How a trial step is made: the same for all miners of a run.
+/// The settings of trial steps, the same for all miners of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// The edge of a full chunk.
     pub edge: usize,
-    /// What the clipped values are multiplied by: the outer rate times the share of it that evaluations take.
+    /// The factor of the clipped values: the outer rate times the share of it that evaluations use.
     pub rate: f32,
 }
 
-/// Why an update could not be measured. None of it is its miner's fault.
+/// The reason why an update could not be measured. None of these is the miner's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum GauntletError {
-    /// A submission that was checked does not decode any more.
+    /// A submission that was checked, and no longer decodes.
     #[error("the submission of {miner} has changed in memory: {source}")]
     Changed {
-        /// Whose it is.
+        /// The sender.
         miner: NeuronId,
-        /// What is wrong.
+        /// The error.
         source: Box<SubmissionError>,
     },
+    /// Submissions that cannot be clipped.
+    #[error("cannot clip the submissions: {0}")]
+    Clip(Box<AggregateError>),
     /// A miner that has no submission in the candidate set.
     #[error("{0} has no submission in this window")]
     Unknown(NeuronId),
     /// An update that does not fit the model.
     #[error(transparent)]
     Step(#[from] TrialError),
-    /// The model could not compute.
+    /// An error of the model.
     #[error(transparent)]
     Engine(Box<EngineError>),
-    /// A thread ended before its work did.
+    /// A thread that ended early.
     #[error("the thread that decodes submissions ended")]
     Stopped,
+}
+
+/// The use of a trial step.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    /// The screen: the evaluation will need the step again.
+    Screen,
+    /// The evaluation, the last use of the step.
+    Evaluation,
 }
 
 impl From<EngineError> for GauntletError {
@@ -75,8 +99,14 @@ impl From<EngineError> for GauntletError {
     }
 }
 
+impl From<AggregateError> for GauntletError {
+    fn from(error: AggregateError) -> Self {
+        Self::Clip(Box::new(error))
+    }
+}
+
 impl Step {
-    /// Of a run.
+    /// Returns the settings of a run.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "rounded once, as the outer rate is")]
     pub fn new(sparse: &SparseSpec, scoring: &ScoringSpec) -> Self {
@@ -86,79 +116,86 @@ impl Step {
 }
 
 impl CandidateSet {
-    /// The candidate set of a window; `last` are the medians of the window before. It decodes all submissions, one after the
-    /// other, which takes a processor some time.
+    /// Creates the candidate set of a window. `last` are the medians of the window before.
     ///
     /// # Errors
-    /// A submission does not decode any more.
+    /// The submissions cannot be clipped, see [`Clip::of`].
     pub fn new(
         submissions: BTreeMap<NeuronId, Submission<Bytes>>,
         last: Option<&Medians>,
+        step: Step,
     ) -> Result<Self, GauntletError> {
-        let entry = |(miner, submission): (NeuronId, Submission<Bytes>)| {
-            let norms = (0..submission.layout().tensors().len()).map(|n| Ok(norm(&submission.tensor(n)?)));
-            let norms = norms.collect::<Result<_, _>>();
-            let norms = norms.map_err(|source| GauntletError::Changed { miner, source: Box::new(source) })?;
-            Ok((miner, Entry { submission, norms }))
-        };
-        let entries: BTreeMap<_, Entry> =
-            submissions.into_iter().map(entry).collect::<Result<_, GauntletError>>()?;
-        let Some(first) = entries.values().next() else { return Ok(Self::default()) };
-        let growth = first.submission.layout().spec().clip_growth;
-        let reference = (0..first.norms.len()).map(|tensor| {
-            let norms: Vec<f64> = entries.values().map(|entry| entry.norms[tensor]).collect();
-            let last = last.and_then(|last| last.0.get(tensor).copied());
-            reference(lower_median(&norms), last, growth)
-        });
-        Ok(Self { reference: reference.collect(), entries })
+        let clip = Clip::of(submissions.values(), last)?;
+        let entries = submissions.into_iter().zip(clip.factors);
+        let entries = entries.map(|((miner, submission), factors)| (miner, Entry { submission, factors }));
+        Ok(Self { entries: entries.collect(), step, kept: Mutex::default() })
     }
 
-    /// Whose submissions there are.
+    /// Returns the miners with a submission.
     pub fn miners(&self) -> impl Iterator<Item = &NeuronId> {
         self.entries.keys()
     }
 
-    /// A miner's submission.
+    /// Returns a miner's submission.
     #[must_use]
     pub fn get(&self, miner: &NeuronId) -> Option<&Submission<Bytes>> {
         self.entries.get(miner).map(|entry| &entry.submission)
     }
 
-    /// The clipped step along a miner's update.
+    /// Decodes a miner's update. Returns the clipped step along it.
     ///
     /// # Errors
     /// The miner has no submission here, or it does not fit the model.
-    pub fn step(
-        &self,
-        miner: &NeuronId,
-        step: Step,
-        layout: &ParameterLayout,
-    ) -> Result<SparseStep, GauntletError> {
+    pub fn step(&self, miner: &NeuronId, layout: &ParameterLayout) -> Result<SparseStep, GauntletError> {
         let entry = self.entries.get(miner).ok_or(GauntletError::Unknown(*miner))?;
-        let tensors = (0..entry.norms.len()).map(|number| entry.submission.tensor(number));
+        let tensors = (0..entry.factors.len()).map(|number| entry.submission.tensor(number));
         let tensors: Result<Vec<SparseTensor>, _> = tensors.collect();
         let tensors =
             tensors.map_err(|source| GauntletError::Changed { miner: *miner, source: Box::new(source) })?;
-        let factors = entry.norms.iter().zip(&self.reference).map(|(&norm, &median)| factor(norm, median));
-        Ok(SparseStep::along(layout, step.edge, tensors.iter().zip(factors), step.rate)?)
+        let clipped = tensors.iter().zip(entry.factors.iter().copied());
+        Ok(SparseStep::along(layout, self.step.edge, clipped, self.step.rate)?)
+    }
+
+    /// Returns the step along a miner's update: the kept one, or a new one.
+    fn step_for(
+        &self,
+        purpose: Purpose,
+        miner: &NeuronId,
+        layout: &ParameterLayout,
+    ) -> Result<Arc<SparseStep>, GauntletError> {
+        let kept = self.kept().take(miner);
+        let step = kept.map_or_else(|| self.step(miner, layout).map(Arc::new), Ok)?;
+        if matches!(purpose, Purpose::Screen) {
+            self.kept().keep(*miner, &step, layout.len() * size_of::<f32>());
+        }
+        Ok(step)
+    }
+
+    /// Frees the kept steps: those of miners whose evaluation was skipped.
+    pub fn free_steps(&self) {
+        *self.kept() = KeptSteps::default();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, KeptSteps> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes updates through the model.
+/// Measures updates on a model.
 #[derive(Clone, Debug)]
 pub struct Gauntlet {
     model: Handle,
-    step: Step,
 }
 
 impl Gauntlet {
-    /// On a model, whose parameters are those of the window while this is used.
+    /// Creates a Gauntlet on a model. The model must have the parameters of the window while the
+    /// Gauntlet is used.
     #[must_use]
-    pub fn new(model: Handle, step: Step) -> Self {
-        Self { model, step }
+    pub fn new(model: Handle) -> Self {
+        Self { model }
     }
 
-    /// The loss of a batch as the parameters are: the mean of its sequences' losses, in nats.
+    /// Returns the loss of a batch with the current parameters: the mean of its sequences' losses, in nats.
     ///
     /// # Errors
     /// The model cannot compute it.
@@ -166,7 +203,7 @@ impl Gauntlet {
         Ok(mean(&self.losses(batch).await?))
     }
 
-    /// The loss of each sequence of a batch as the parameters are, in nats.
+    /// Returns the loss of each sequence of a batch with the current parameters, in nats.
     ///
     /// # Errors
     /// The model cannot compute it.
@@ -174,7 +211,7 @@ impl Gauntlet {
         Ok(self.model.losses(batch).await?)
     }
 
-    /// The losses of some batches after a step along a miner's update, which is taken back.
+    /// Returns the losses of some batches after a step along a miner's update, and undoes the step.
     ///
     /// # Errors
     /// The miner has no submission here, it does not fit the model, or the model cannot compute.
@@ -184,25 +221,28 @@ impl Gauntlet {
         miner: NeuronId,
         batches: Vec<Batch>,
     ) -> Result<Vec<f64>, GauntletError> {
-        let losses = self.trial(candidate_set, miner, batches).await?;
+        let losses = self.trial(candidate_set, Purpose::Evaluation, miner, batches).await?;
         Ok(losses.iter().map(|losses| mean(losses)).collect())
     }
 
-    /// The losses of each sequence of some batches after a step along a miner's update, which is taken back.
+    /// Returns the losses of each sequence of some batches after a step along a miner's update, and
+    /// undoes the step.
     async fn trial(
         &self,
         candidate_set: &Arc<CandidateSet>,
+        purpose: Purpose,
         miner: NeuronId,
         batches: Vec<Batch>,
     ) -> Result<Vec<Vec<f64>>, GauntletError> {
-        let (candidate_set, step, layout) =
-            (Arc::clone(candidate_set), self.step, self.model.layout().clone());
-        let step = tokio::task::spawn_blocking(move || candidate_set.step(&miner, step, &layout));
+        let candidate_set = Arc::clone(candidate_set);
+        let layout = self.model.layout().clone();
+        let step = tokio::task::spawn_blocking(move || candidate_set.step_for(purpose, &miner, &layout));
         let step = step.await.map_err(|_| GauntletError::Stopped)??;
         Ok(self.model.trial(step, batches).await?)
     }
 
-    /// By how much a miner's update lowers the losses of a batch, given those `before` it.
+    /// Returns the drop of the losses of a batch by a miner's update, given the losses `before` it. The
+    /// candidate set keeps the step for [`Self::evaluate`], as far as its memory allows.
     ///
     /// # Errors
     /// As [`Self::after`].
@@ -213,11 +253,11 @@ impl Gauntlet {
         batch: Batch,
         before: &[f64],
     ) -> Result<LossDrop, GauntletError> {
-        let after = self.trial(candidate_set, miner, vec![batch]).await?;
+        let after = self.trial(candidate_set, Purpose::Screen, miner, vec![batch]).await?;
         Ok(LossDrop::between(before, after.first().ok_or(GauntletError::Stopped)?))
     }
 
-    /// What a validator measures of a miner's update: two batches, three losses. The fourth, that of the unassigned batch
+    /// Evaluates a miner's update: two batches, three losses. The fourth, that of the unassigned batch
     /// before any update, is the same for all miners.
     ///
     /// # Errors
@@ -239,7 +279,7 @@ impl Gauntlet {
     }
 }
 
-/// The mean of sequences' losses, added in their order.
+/// Returns the mean of the sequences' losses, added in their order.
 #[expect(clippy::cast_precision_loss, reason = "a batch has less than 2^53 sequences")]
 fn mean(losses: &[f64]) -> f64 {
     losses.iter().sum::<f64>() / losses.len() as f64

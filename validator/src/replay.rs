@@ -242,10 +242,10 @@ impl Replay {
         submissions: BTreeMap<NeuronId, Submission<Bytes>>,
     ) -> Result<Option<Difference>, ReplayError> {
         let (spec, header) = (&self.run.spec, &log.header);
-        let candidate_set = Arc::new(
-            CandidateSet::new(submissions, progress.medians.as_ref()).map_err(ValidatorError::from)?,
-        );
-        let gauntlet = Gauntlet::new(self.model.clone(), Step::new(&spec.sparse, &spec.scoring));
+        let step = Step::new(&spec.sparse, &spec.scoring);
+        let candidate_set = CandidateSet::new(submissions, progress.medians.as_ref(), step);
+        let candidate_set = Arc::new(candidate_set.map_err(ValidatorError::from)?);
+        let gauntlet = Gauntlet::new(self.model.clone());
         let blocks = self.run.manifest.training_blocks();
         let assignments = self.desk.chain_reader.assignments(spec, header.window, blocks).await;
         let assignments = assignments.map_err(ValidatorError::from)?;
@@ -395,10 +395,7 @@ impl Replay {
         if objects.is_empty() {
             return Ok(Progress { run, history, root, medians });
         }
-        let step = self.model.run(move |model| {
-            let medians = model.outer_step(&objects, medians.as_ref())?;
-            Ok((medians, model.state_root()?))
-        });
+        let step = self.model.run(move |model| model.apply_outer_step(&objects, medians.as_ref()));
         let (medians, root) = step.await?;
         Ok(Progress { run, history, root, medians: Some(medians) })
     }

@@ -10,15 +10,23 @@
 //! denormals, another rounding) is detected before anything is written.
 //!
 //! ```
-//! use base::{Hotkey, Height, NeuronId};
-//! use codec::{aggregate::{Update, step_tensor}, chunks::Geometry, sparse::*};
+//! use codec::{aggregate::outer_step, sparse::*, submission::*};
+//! # use base::{Height, NeuronId, Window, digest::*, signature::SigningKey, tensor::*};
+//! # use std::sync::Arc;
 //! # let spec = SparseSpec { chunk: 4096, topk: 64, codec: Codec::Halving, quantizer: Quantizer::Templar,
 //! #     beta: 0.95, outer_lr: 0.5, aggregation: Aggregation::Mean, clip_growth: 1.1 };
-//! let geometry = Geometry::new(&[4], spec.edge())?;
-//! let sent = compress(&[1.0, 1.0, 1.0, 1.0], &geometry, &spec)?;
-//! let neuron = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(0) };
+//! # let tensor = TensorSpec { name: "gain".to_owned(), shape: vec![4], role: TensorRole::Norm };
+//! # let key = SigningKey::from_seed(&[1; 32]);
+//! # let neuron = NeuronId { hotkey: key.hotkey(), registered: Height(0) };
+//! # let run = RunHash([7; 32]);
+//! # let expected = Expected { run, spec: run, neuron, window: Window(0), base: State([0; 32]),
+//! #     least_samples: 1, sealed: false };
+//! let layout = Arc::new(SubmissionLayout::new(&[tensor], &spec)?);
+//! let sent = compress(&[1.0, 1.0, 1.0, 1.0], layout.tensors()[0].geometry(), &spec)?;
+//! let bytes = encode(&layout, &Header::new(&expected, 1, &layout), &[sent], &key)?;
+//! let accepted = [Submission::open(bytes, Arc::clone(&layout), &expected)?];
 //! let mut parameters = [3.0; 4];
-//! step_tensor(&mut parameters, &geometry, &spec, &[Update { neuron, tensor: &sent }], None, 2)?;
+//! outer_step(&mut [&mut parameters], &accepted, None, 2)?;
 //! assert_eq!(parameters, [2.5; 4]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -26,34 +34,19 @@
 mod apply;
 mod arithmetic;
 mod clip;
-mod sent;
 #[cfg(test)]
 mod tests;
-mod trial;
+mod update;
 
 pub use arithmetic::check_arithmetic;
-pub use clip::{Medians, factor, lower_median, norm, reference};
-pub use trial::{Undo, trial_step};
+pub use clip::{Clip, Medians};
 
 #[cfg(doc)]
 use crate::sparse::Aggregation;
-use crate::{
-    chunks::Geometry,
-    sparse::{SparseSpec, SparseTensor},
-    submission::{GroupBuffer, Submission, SubmissionError},
-};
-use apply::{Clipped, Updates};
-use base::{Hotkey, NeuronId};
-use sent::Encoded;
-
-/// The values that one accepted submission sent of a tensor.
-#[derive(Clone, Copy, Debug)]
-pub struct Update<'a> {
-    /// The sender.
-    pub neuron: NeuronId,
-    /// The sent values.
-    pub tensor: &'a SparseTensor,
-}
+use crate::submission::{Submission, SubmissionError};
+use apply::Updates;
+use base::Hotkey;
+use update::Update;
 
 /// An error in the outer step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +80,11 @@ pub enum AggregateError {
         "this thread's floating-point arithmetic differs from IEEE's default ({0}): the outer step would differ"
     )]
     Arithmetic(&'static str),
+    /// A submission was opened on a thread whose arithmetic is not IEEE's default.
+    #[error(
+        "the thread that opened the submission of {0} has floating-point arithmetic other than IEEE's default: its norms would differ"
+    )]
+    Norms(Hotkey),
 }
 
 /// Applies the outer step to all tensors, in the order of the layout. Returns the median norms,
@@ -111,91 +109,21 @@ pub fn outer_step<B: AsRef<[u8]> + Sync>(
     let layout = first.layout();
     let tensors = layout.tensors();
     check_count("tensors", parameters.len(), tensors.len())?;
-    if let Some(last) = last {
-        check_count("medians", last.0.len(), tensors.len())?;
-    }
     for (tensor, values) in tensors.iter().zip(parameters.iter()) {
         check_count("values", values.len(), tensor.geometry().len())?;
-    }
-    if let Some(other) = accepted.iter().find(|submission| submission.layout() != layout) {
-        return Err(AggregateError::Layout(other.header().neuron.hotkey));
     }
     let mut accepted: Vec<&Submission<B>> = accepted.iter().collect();
     accepted.sort_unstable_by_key(|submission| submission.header().neuron);
     check_order(accepted.iter().map(|submission| submission.header().neuron.hotkey))?;
-    let mut medians = Vec::with_capacity(tensors.len());
+    let clip = Clip::of(accepted.iter().copied(), last)?;
     for (number, (tensor, values)) in tensors.iter().zip(parameters).enumerate() {
-        let encoded = accepted
-            .iter()
-            .map(|submission| Encoded::new(submission.header().neuron.hotkey, submission.reader(number)));
-        let encoded: Vec<Encoded<'_>> = encoded.collect::<Result<_, _>>()?;
-        let norms = norms(&encoded, threads)?;
-        let (factors, median) = factors(&norms, last.map(|medians| medians.0[number]), layout.spec());
-        let clipped: Vec<_> =
-            encoded.into_iter().zip(factors).map(|(sent, factor)| Clipped { sent, factor }).collect();
-        let updates = Updates { clipped: &clipped, chunks_per_group: tensor.chunks_per_group() };
+        let updates = accepted.iter().zip(&clip.factors);
+        let updates = updates.map(|(submission, factors)| Update::new(submission, number, factors[number]));
+        let updates: Vec<Update<'_>> = updates.collect::<Result<_, _>>()?;
+        let updates = Updates { of_tensor: &updates, chunks_per_group: tensor.chunks_per_group() };
         apply::apply(values, tensor.geometry(), layout.spec(), &updates, threads)?;
-        medians.push(median);
     }
-    Ok(Medians(medians))
-}
-
-/// Applies the outer step to one tensor. Returns the median of the updates' norms.
-///
-/// # Errors
-/// Fails as [`outer_step`] does.
-pub fn step_tensor(
-    parameters: &mut [f32],
-    geometry: &Geometry,
-    spec: &SparseSpec,
-    updates: &[Update<'_>],
-    last: Option<f64>,
-    threads: usize,
-) -> Result<f64, AggregateError> {
-    check_count("values", parameters.len(), geometry.len())?;
-    let mut updates = updates.to_vec();
-    updates.sort_unstable_by_key(|update| update.neuron);
-    check_order(updates.iter().map(|update| update.neuron.hotkey))?;
-    for update in &updates {
-        check_count("chunks", update.tensor.positions().len(), geometry.chunks() * update.tensor.sent())?;
-        if update.tensor.sent() > geometry.size() {
-            return Err(AggregateError::Layout(update.neuron.hotkey));
-        }
-    }
-    let norms: Vec<f64> = updates.iter().map(|update| norm(update.tensor)).collect();
-    let (factors, median) = factors(&norms, last, spec);
-    let clipped: Vec<_> =
-        updates.iter().zip(factors).map(|(update, factor)| Clipped { sent: update.tensor, factor }).collect();
-    let updates = Updates { clipped: &clipped, chunks_per_group: geometry.chunks().max(1) };
-    apply::apply(parameters, geometry, spec, &updates, threads)?;
-    Ok(median)
-}
-
-/// Returns the clip factors of the updates of a tensor, and the median of their norms.
-fn factors(norms: &[f64], last: Option<f64>, spec: &SparseSpec) -> (Vec<f32>, f64) {
-    let median = lower_median(norms);
-    let reference = reference(median, last, spec.clip_growth);
-    (norms.iter().map(|&norm| factor(norm, reference)).collect(), median)
-}
-
-/// Returns the norms of the submissions' updates of a tensor, in order, computed on `threads` threads.
-fn norms(encoded: &[Encoded<'_>], threads: usize) -> Result<Vec<f64>, AggregateError> {
-    let part = |part: &[Encoded<'_>]| {
-        let mut buffer = GroupBuffer::default();
-        part.iter().map(|encoded| encoded.norm(&mut buffer)).collect::<Result<Vec<_>, _>>()
-    };
-    let share = encoded.len().div_ceil(threads.max(1)).max(1);
-    if share >= encoded.len() {
-        return part(encoded);
-    }
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = encoded.chunks(share).map(|some| scope.spawn(move || part(some))).collect();
-        let mut all = Vec::with_capacity(encoded.len());
-        for part in parts {
-            all.extend(part.join().expect("decoding does not panic")?);
-        }
-        Ok(all)
-    })
+    Ok(clip.medians)
 }
 
 /// Checks that a count is the expected one.

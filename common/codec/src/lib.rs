@@ -27,6 +27,7 @@ pub mod aggregate;
 pub mod bits;
 pub mod chunks;
 pub mod feedback;
+mod pairwise;
 pub mod positions;
 pub mod prefix;
 pub mod quantize;

@@ -5,7 +5,7 @@ mod compress;
 mod tensor;
 
 pub use compress::{CompressAllError, CompressError, Source, compress, compress_all, select};
-pub(crate) use tensor::{ChunkValues, signed_energy};
+pub(crate) use tensor::ChunkValues;
 pub use tensor::{SparseTensor, SparseTensorError};
 
 use base::wire::{Reader, WireError, Writer};

@@ -27,7 +27,10 @@ pub use header::{HEADER_BYTES, Header, KIND, VERSION};
 pub use layout::{GROUP_CHUNKS, GROUP_VALUES, LayoutError, SubmissionLayout, TensorLayout};
 pub use seal::{KEY_BYTES, KEY_SIGNATURE_CONTEXT, KEY_VERSION, KeyError, KeyObject, Seal, SealKey, Sealed};
 
-use crate::sparse::SparseTensor;
+use crate::{
+    aggregate::{AggregateError, check_arithmetic},
+    sparse::SparseTensor,
+};
 use base::{
     NeuronId, Window,
     digest::{ObjectHash, RunHash, State},
@@ -71,6 +74,9 @@ pub struct Submission<B> {
     digest: ObjectHash,
     /// The start of each tensor, and the end of the last.
     offsets: Vec<usize>,
+    /// The Euclidean norm of each tensor's values, or `None` if the thread that opened it has
+    /// arithmetic other than IEEE's default.
+    norms: Option<Vec<f64>>,
     /// The key object and key that opened it, if it was sealed. `bytes` are then the opened ones.
     opener: Option<Opener>,
 }
@@ -103,8 +109,11 @@ impl<B: AsRef<[u8]>> Submission<B> {
         opener: Option<Opener>,
     ) -> Result<Self, SubmissionError> {
         let (signed, _) = split_trailer(bytes.as_ref())?;
-        let offsets = check_body(signed, &layout)?;
-        Ok(Self { bytes, layout, header, digest, offsets, opener })
+        let (offsets, norms) = check_body(signed, &layout)?;
+        // Norms of flushed denormals would clip differently. Only the outer step may fail for it: the
+        // submission is well-formed.
+        let norms = check_arithmetic().is_ok().then_some(norms);
+        Ok(Self { bytes, layout, header, digest, offsets, norms, opener })
     }
 
     /// Returns the object in the form stored in buckets, and the bytes of its key object if it is
@@ -146,6 +155,14 @@ impl<B: AsRef<[u8]>> Submission<B> {
     #[must_use]
     pub fn object(&self) -> &B {
         &self.bytes
+    }
+
+    /// Returns the Euclidean norm of each tensor's values, as it was computed when the submission was opened.
+    ///
+    /// # Errors
+    /// Fails if the thread that opened it has arithmetic other than IEEE's default.
+    pub fn norms(&self) -> Result<&[f64], AggregateError> {
+        self.norms.as_deref().ok_or(AggregateError::Norms(self.header.neuron.hotkey))
     }
 
     /// Decodes the sent values of a tensor, given its number in the layout.
@@ -225,24 +242,27 @@ fn check_trailer(
     Ok(found)
 }
 
-/// Checks the table and the body. Returns the start of each tensor, and the end of the last.
-fn check_body(signed: &[u8], layout: &SubmissionLayout) -> Result<Vec<usize>, SubmissionError> {
+/// Checks the table and the body. Returns the start of each tensor and the end of the last, and the norm of
+/// each tensor's values.
+fn check_body(signed: &[u8], layout: &SubmissionLayout) -> Result<(Vec<usize>, Vec<f64>), SubmissionError> {
     let mut table = Reader::new(signed);
     table.raw("the header", HEADER_BYTES)?;
     let mut offsets = Vec::with_capacity(layout.tensors().len() + 1);
+    let mut norms = Vec::with_capacity(layout.tensors().len());
     let mut cursor = layout.body_offset();
     let mut buffer = GroupBuffer::default();
     for tensor in layout.tensors() {
         tensor.check_entry(&mut table, cursor as u64)?;
         offsets.push(cursor);
         let body = signed.get(cursor..).unwrap_or_default();
-        let length =
-            tensor.check(body, &mut buffer).map_err(|error| SubmissionError::tensor(tensor, error))?;
+        let checked = tensor.check(body, &mut buffer);
+        let (length, norm) = checked.map_err(|error| SubmissionError::tensor(tensor, error))?;
+        norms.push(norm);
         cursor += length;
     }
     offsets.push(cursor);
     match signed.len().checked_sub(cursor) {
-        Some(0) => Ok(offsets),
+        Some(0) => Ok((offsets, norms)),
         left => {
             Err(WireError::Trailing { what: "the body", offset: cursor, left: left.unwrap_or_default() }
                 .into())

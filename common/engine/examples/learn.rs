@@ -163,9 +163,10 @@ fn exchange(run: &Run, miners: &mut [Miner], window: Window, made: &[Made]) -> R
     let accepted = made.iter().zip(&expected).map(open).collect::<Result<Vec<_>, _>>()?;
     let mut roots = Vec::new();
     for (miner, made) in miners.iter_mut().zip(made) {
-        miner.medians = Some(miner.model.outer_step(&accepted, miner.medians.as_ref())?);
+        let (medians, root) = miner.model.apply_outer_step(&accepted, miner.medians.as_ref())?;
+        miner.medians = Some(medians);
         miner.settle(run, &made.sent);
-        roots.push(miner.model.state_root()?);
+        roots.push(root);
     }
     ensure!(
         roots.iter().all(|root| *root == roots[0]),

@@ -48,6 +48,14 @@ pub enum EngineError {
     /// A checkpoint that could not be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Parameters of another model.
+    #[error("cannot set {found} parameters: the model has {expected}")]
+    Parameters {
+        /// Parameters given.
+        found: usize,
+        /// Parameters of the model.
+        expected: usize,
+    },
     /// A sparse step that does not fit the model.
     #[error(transparent)]
     Trial(#[from] TrialError),

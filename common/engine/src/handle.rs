@@ -87,15 +87,23 @@ impl Handle {
         is_answered.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// Calls [`Model::with_parameters`] on the model's thread.
+    /// Calls [`Model::read_parameters`] on the model's thread.
     ///
     /// # Errors
     /// libtorch could not copy them, or the thread has ended.
-    pub async fn with_parameters<T: Send + 'static>(
+    pub async fn read_parameters<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&mut [f32]) -> T + Send + 'static,
+        f: impl FnOnce(&[f32]) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
-        self.run(|model| model.with_parameters(f)).await
+        self.run(|model| model.read_parameters(f)).await
+    }
+
+    /// Calls [`Model::set_parameters`] on the model's thread.
+    ///
+    /// # Errors
+    /// See [`Model::set_parameters`].
+    pub async fn set_parameters(&self, values: Vec<f32>) -> Result<(), EngineError> {
+        self.run(move |model| model.set_parameters(&values)).await
     }
 
     /// Calls [`Model::train`] on the model's thread, until it is done or [interrupted](Self::interrupt).
@@ -127,11 +135,15 @@ impl Handle {
     }
 
     /// Returns the losses of each sequence of some batches after a step, then undoes the step, see
-    /// [`Model::trial`].
+    /// [`Model::trial`]. The caller may keep the step for another trial.
     ///
     /// # Errors
     /// See [`Model::trial`] and [`Model::losses`].
-    pub async fn trial(&self, step: SparseStep, batches: Vec<Batch>) -> Result<Vec<Vec<f64>>, EngineError> {
+    pub async fn trial(
+        &self,
+        step: Arc<SparseStep>,
+        batches: Vec<Batch>,
+    ) -> Result<Vec<Vec<f64>>, EngineError> {
         let look = move |model: &Model| batches.iter().map(|batch| model.losses(batch)).collect();
         self.run(move |model| model.trial(&step, look)).await
     }

@@ -2,8 +2,8 @@
 //!
 //! This is the only library crate that uses libtorch. It knows nothing of the chain, of buckets or of
 //! payments. It takes parameters, tokens and steps, and returns numbers and bytes. Some results must
-//! be identical on all nodes: the initial parameters, the outer step and the state root. `common`
-//! computes these, on this crate's flat parameters.
+//! be identical on all nodes: the initial parameters, the outer step and the state root. `protocol` and
+//! `codec` compute these, on this crate's flat parameters.
 //!
 //! A model belongs to one thread. [`Handle`] starts that thread and sends it work:
 //!
@@ -17,7 +17,7 @@
 //! };
 //! # futures::executor::block_on(async {
 //! let model = Handle::start(spec, Options { place: Place::Cpu, ..Options::default() }).await?;
-//! model.with_parameters(|parameters| parameters.fill(0.01)).await?;
+//! model.set_parameters(vec![0.01; model.layout().len()]).await?;
 //! let losses = model.losses(Batch::new(vec![7; 16], 8)?).await?; // two sequences of eight tokens
 //! assert!((losses[0] - 256f64.ln()).abs() < 1e-4); // every token is equally likely
 //! # Ok::<(), engine::EngineError>(()) }).unwrap();

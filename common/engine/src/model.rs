@@ -102,13 +102,37 @@ impl Model {
         Ok(to_vec(&self.parameters)?)
     }
 
-    /// Lets a function read and change all parameters, f32 in the order of [`ParameterLayout`]: to set them,
-    /// to apply the outer step, to hash them. On the CPU the function works on the parameters
-    /// themselves. On a GPU it works on a copy, which is then written back.
+    /// Lets a function read all parameters, f32 in the order of [`ParameterLayout`]: to hash or to write
+    /// them. On the CPU the function reads the parameters themselves, on a GPU a copy.
     ///
     /// # Errors
     /// libtorch could not copy them.
-    pub fn with_parameters<T>(&mut self, f: impl FnOnce(&mut [f32]) -> T) -> Result<T, EngineError> {
+    pub fn read_parameters<T>(&self, f: impl FnOnce(&[f32]) -> T) -> Result<T, EngineError> {
+        match raw::floats(&self.parameters) {
+            Some(values) => Ok(f(values)),
+            None => Ok(f(&self.parameters()?)),
+        }
+    }
+
+    /// Sets all parameters, f32 in the order of [`ParameterLayout`].
+    ///
+    /// # Errors
+    /// There are more or fewer values than parameters, or libtorch could not copy them.
+    pub fn set_parameters(&mut self, values: &[f32]) -> Result<(), EngineError> {
+        let (found, expected) = (values.len(), self.layout.len());
+        if found != expected {
+            return Err(EngineError::Parameters { found, expected });
+        }
+        match raw::floats_mut(&mut self.parameters) {
+            Some(parameters) => parameters.copy_from_slice(values),
+            None => self.parameters.f_copy_(&Tensor::f_from_slice(values)?)?,
+        }
+        Ok(())
+    }
+
+    /// Lets a function read and change all parameters. On a GPU it works on a copy, which is then written
+    /// back.
+    pub(crate) fn change_parameters<T>(&mut self, f: impl FnOnce(&mut [f32]) -> T) -> Result<T, EngineError> {
         if let Some(values) = raw::floats_mut(&mut self.parameters) {
             return Ok(f(values));
         }

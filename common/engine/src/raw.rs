@@ -26,16 +26,27 @@ pub(crate) fn map(file: &File) -> io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
-/// Returns the values of a contiguous f32 tensor in this process's memory, or `None` for any other
-/// tensor. While the slice is in use, no other tensor that shares this memory may be used.
+/// Returns the values of a contiguous f32 tensor in this process's memory, or `None` for any other tensor.
+pub(crate) fn floats(tensor: &Tensor) -> Option<&[f32]> {
+    let data = data(tensor)?;
+    // SAFETY: see `data`. The tensor is borrowed meanwhile.
+    Some(unsafe { std::slice::from_raw_parts(data, tensor.numel()) })
+}
+
+/// Returns the values of such a tensor, to write them.
 pub(crate) fn floats_mut(tensor: &mut Tensor) -> Option<&mut [f32]> {
+    let data = data(tensor)?;
+    // SAFETY: see `data`. The tensor is borrowed mutably meanwhile.
+    Some(unsafe { std::slice::from_raw_parts_mut(data, tensor.numel()) })
+}
+
+/// Returns where the values of a contiguous f32 tensor in this process's memory are.
+///
+/// libtorch keeps `numel` aligned f32 values there for as long as the tensor lives. While they are used as a
+/// slice, no other tensor that shares this memory may be written. Such tensors belong to the same owner, on
+/// the same thread. Between two calls, libtorch's own threads are idle.
+fn data(tensor: &Tensor) -> Option<*mut f32> {
     let is_plain = tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && tensor.is_contiguous();
     let data = tensor.data_ptr().cast::<f32>();
-    if !is_plain || data.is_null() {
-        return None;
-    }
-    // SAFETY: libtorch keeps `numel` aligned f32 values there for as long as the tensor lives.
-    // Tensors that share this memory belong to the same owner, on the same thread. Between two calls,
-    // libtorch's own threads are idle.
-    Some(unsafe { std::slice::from_raw_parts_mut(data, tensor.numel()) })
+    (is_plain && !data.is_null()).then_some(data)
 }

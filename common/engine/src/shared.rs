@@ -1,10 +1,10 @@
-//! The computations that must give the same result on all nodes: `common`'s functions, applied to the
-//! flat parameters.
+//! The computations that must give the same result on all nodes: the functions of `protocol` and `codec`,
+//! applied to the flat parameters.
 
 use crate::{error::EngineError, model::Model};
 use base::digest::{RunSeed, StateRoot};
 use codec::{
-    aggregate::{Medians, outer_step},
+    aggregate::{AggregateError, Medians, outer_step},
     submission::Submission,
 };
 
@@ -15,30 +15,33 @@ impl Model {
     /// libtorch could not copy them.
     pub fn initialize(&mut self, seed: &[u8; 32]) -> Result<(), EngineError> {
         let layout = self.layout.clone();
-        self.with_parameters(|values| layout.initialize(&RunSeed(*seed), values))
+        self.change_parameters(|values| layout.initialize(&RunSeed(*seed), values))
     }
 
     /// Returns the parameters' state root, see [`base::state_root`].
     ///
     /// # Errors
     /// libtorch could not copy them.
-    pub fn state_root(&mut self) -> Result<StateRoot, EngineError> {
-        let (layout, threads) = (self.layout.clone(), self.threads());
-        self.with_parameters(|values| layout.state_root(values, threads))
+    pub fn state_root(&self) -> Result<StateRoot, EngineError> {
+        self.read_parameters(|values| self.layout.state_root(values, self.threads()))
     }
 
     /// Applies the outer step of a window's accepted submissions, see [`outer_step`]. `last` are the
-    /// medians that the previous step returned.
+    /// medians that the previous step returned. Returns this step's medians, and the state root of the
+    /// parameters after it.
     ///
     /// # Errors
     /// The accepted set does not fit the model, or this machine's arithmetic differs from the protocol's.
-    pub fn outer_step<B: AsRef<[u8]> + Sync>(
+    pub fn apply_outer_step<B: AsRef<[u8]> + Sync>(
         &mut self,
         accepted: &[Submission<B>],
         last: Option<&Medians>,
-    ) -> Result<Medians, EngineError> {
+    ) -> Result<(Medians, StateRoot), EngineError> {
         let (layout, threads) = (self.layout.clone(), self.threads());
-        let step = |values: &mut [f32]| outer_step(&mut layout.split_mut(values), accepted, last, threads);
-        Ok(self.with_parameters(step)??)
+        let step = |values: &mut [f32]| {
+            let medians = outer_step(&mut layout.split_mut(values), accepted, last, threads)?;
+            Ok::<_, AggregateError>((medians, layout.state_root(values, threads)))
+        };
+        Ok(self.change_parameters(step)??)
     }
 }

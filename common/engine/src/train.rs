@@ -53,7 +53,7 @@ impl Model {
         train.check()?;
         let mut kept = self.parameters()?;
         let steps = self.inner_steps(train, first_step, &mut batches.into_iter(), stop);
-        self.with_parameters(|parameters| take_difference(&mut kept, parameters))?;
+        self.change_parameters(|parameters| take_difference(&mut kept, parameters))?;
         Ok(Trained { pseudo_gradient: kept, steps: steps? })
     }
 

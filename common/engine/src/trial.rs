@@ -114,6 +114,12 @@ impl SparseStep {
         Ok(step)
     }
 
+    /// Returns the bytes that the step takes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.places[..]) + size_of_val(&self.changes[..])
+    }
+
     fn check(&self, parameters: usize) -> Result<(), TrialError> {
         match self.places.iter().find(|&&place| place >= int(parameters)) {
             Some(place) => Err(TrialError::Outside { found: place.unsigned_abs(), parameters }),

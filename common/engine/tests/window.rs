@@ -109,8 +109,7 @@ fn make(run: &RunFile, layout: &SubmissionLayout, expected: &Expected, data: (&S
 fn apply(run: &RunFile, layout: &Arc<SubmissionLayout>, expected: &Expected, object: Vec<u8>) -> StateRoot {
     let accepted = Submission::open(object, Arc::clone(layout), expected).unwrap();
     let mut model = node(run);
-    model.outer_step(&[accepted], None).unwrap();
-    model.state_root().unwrap()
+    model.apply_outer_step(&[accepted], None).unwrap().1
 }
 
 /// Starts a server with one bucket. Returns the owner's access and the access of other nodes.

@@ -135,7 +135,7 @@ impl ChainReader {
         let at = self.client.at(hash);
         let (metagraph, commitments) =
             futures::try_join!(at.metagraph(self.netuid), at.commitments(self.netuid))?;
-        let state = Arc::new(BlockState::new(height, hash, metagraph, commitments)?);
+        let state = Arc::new(BlockState::new(height, hash, metagraph, &commitments)?);
         self.with_memory(|memory| memory.keep(Arc::clone(&state)));
         Ok(state)
     }

@@ -228,7 +228,7 @@ impl Fetcher {
 
     fn bucket(&self, state: &BlockState, owner: &NeuronId) -> Result<Bucket, FetchError> {
         let announced = state.bucket(&owner.hotkey).ok_or(FetchError::NoBucket { owner: owner.hotkey })?;
-        self.storage.bucket(&announced).map_err(|source| FetchError::Storage { owner: owner.hotkey, source })
+        self.storage.bucket(announced).map_err(|source| FetchError::Storage { owner: owner.hotkey, source })
     }
 
     fn limits(&self, bytes: u64) -> Limits {

@@ -18,14 +18,14 @@ pub struct BlockState {
     pub hash: BlockHash,
     /// All neurons.
     pub metagraph: Metagraph,
-    /// The commitments of all neurons.
-    pub commitments: Commitments,
-    /// Metagraph and commitments, in the form that acceptance needs.
+    /// Metagraph and announcements, in the form that acceptance needs.
     pub snapshot: Snapshot,
+    /// The contents of the commitments of all hotkeys.
+    announced: BTreeMap<Hotkey, Reading>,
 }
 
 impl BlockState {
-    /// Creates the state from metagraph and commitments of the same block.
+    /// Creates the state from metagraph and commitments of the same block. Reads each commitment once.
     ///
     /// # Errors
     /// A hotkey holds two uids.
@@ -33,7 +33,7 @@ impl BlockState {
         height: Height,
         hash: BlockHash,
         metagraph: Metagraph,
-        commitments: Commitments,
+        commitments: &Commitments,
     ) -> Result<Self, SnapshotError> {
         let neurons = metagraph.neurons.iter().map(|neuron| NeuronState {
             id: NeuronId { hotkey: neuron.hotkey, registered: neuron.registered },
@@ -41,9 +41,15 @@ impl BlockState {
             stake: neuron.stake_weight,
             permit: neuron.permit,
         });
-        let announced = commitments.valid.iter().map(|(hotkey, commitment)| (*hotkey, commitment));
-        let snapshot = Snapshot::new(height, hash, neurons, announced)?;
-        Ok(Self { height, hash, metagraph, commitments, snapshot })
+        let (mut announced, mut records) = (BTreeMap::new(), Vec::new());
+        for (hotkey, commitment) in &commitments.valid {
+            let reading = announcement::read(&commitment.fields);
+            let set = Height(commitment.block.into());
+            records.extend(reading.record().map(|record| (*hotkey, set, *record)));
+            announced.insert(*hotkey, reading);
+        }
+        let snapshot = Snapshot::new(height, hash, neurons, records)?;
+        Ok(Self { height, hash, metagraph, snapshot, announced })
     }
 
     /// Returns the neuron that holds a hotkey, if the hotkey is registered.
@@ -63,14 +69,14 @@ impl BlockState {
 
     /// Returns a hotkey's announcement, and the other contents of its commitment.
     #[must_use]
-    pub fn reading(&self, hotkey: &Hotkey) -> Option<Reading> {
-        Some(announcement::read(&self.commitments.of(hotkey)?.fields))
+    pub fn reading(&self, hotkey: &Hotkey) -> Option<&Reading> {
+        self.announced.get(hotkey)
     }
 
     /// Returns the bucket that a hotkey announces.
     #[must_use]
-    pub fn bucket(&self, hotkey: &Hotkey) -> Option<Bucket> {
-        Some(self.reading(hotkey)?.announcement?.bucket)
+    pub fn bucket(&self, hotkey: &Hotkey) -> Option<&Bucket> {
+        Some(&self.reading(hotkey)?.announcement.as_ref()?.bucket)
     }
 
     /// Returns the claims for a window of a run that the commitments of this block contain.

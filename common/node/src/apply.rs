@@ -238,10 +238,7 @@ impl Node {
             return Ok(progress);
         }
         let last = progress.medians.take();
-        let step = self.model.run(move |model| {
-            let medians = model.outer_step(&objects, last.as_ref())?;
-            Ok((medians, model.state_root()?))
-        });
+        let step = self.model.run(move |model| model.apply_outer_step(&objects, last.as_ref()));
         let (medians, root) = step.await?;
         self.metrics.step_seconds.observe(started.elapsed().as_secs_f64());
         Ok(Progress { medians: Some(medians), root, ..progress })
@@ -252,8 +249,8 @@ impl Node {
         let started = Instant::now();
         self.adopt(progress.clone());
         let journal = self.journal.writer();
-        let keep = move |values: &mut [f32]| journal.keep(&progress, values);
-        self.model.with_parameters(keep).await??;
+        let keep = move |values: &[f32]| journal.keep(&progress, values);
+        self.model.read_parameters(keep).await??;
         self.metrics.journal_seconds.observe(started.elapsed().as_secs_f64());
         Ok(())
     }

@@ -131,8 +131,15 @@ impl Node {
     /// Reads a kept state's parameters into the model; whether they are whole.
     async fn read(&self, kept: Kept) -> Result<bool, NodeError> {
         let (layout, threads) = (self.run.flat.clone(), self.threads());
-        let read = move |values: &mut [f32]| kept.read(values, |values| layout.state_root(values, threads));
-        Ok(self.model.with_parameters(read).await??)
+        let read = move |model: &mut engine::Model| {
+            let mut values = vec![0.0; layout.len()];
+            let is_whole = kept.read(&mut values, |values| layout.state_root(values, threads));
+            if let Ok(true) = is_whole {
+                model.set_parameters(&values)?;
+            }
+            Ok(is_whole)
+        };
+        Ok(self.model.run(read).await??)
     }
 
     /// What the votes say of a progress, by the rules of acceptance.

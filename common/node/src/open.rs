@@ -155,7 +155,7 @@ fn hide_own(config: &Config) {
 /// So are the keys that others announce: they are public, and still belong in no log.
 pub(crate) fn hide_announced(state: &BlockState) {
     for neuron in &state.metagraph.neurons {
-        if let Some(read) = state.bucket(&neuron.hotkey).as_ref().and_then(|bucket| bucket.credentials()) {
+        if let Some(read) = state.bucket(&neuron.hotkey).and_then(|bucket| bucket.credentials()) {
             hide(read.secret.expose());
         }
     }

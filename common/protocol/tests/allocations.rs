@@ -8,7 +8,7 @@
 mod submissions;
 
 use codec::{
-    aggregate::{Update, outer_step, step_tensor, trial_step},
+    aggregate::outer_step,
     feedback,
     sparse::{Quantizer, compress},
     submission::{Header, Submission, SubmissionLayout, TRAILER_BYTES, encode},
@@ -90,9 +90,9 @@ fn matrix(quantizer: Quantizer, bands: usize) -> Arc<SubmissionLayout> {
 }
 
 /// Returns the number of allocations of each step for a matrix of `bands` x 4 chunks.
-fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 8] {
+fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 6] {
     let (layout, expected) = (matrix(quantizer, bands), expected(&SENDER, false));
-    let (spec, neuron) = (*layout.spec(), expected.neuron);
+    let spec = *layout.spec();
     let geometry = *layout.tensors()[0].geometry();
     let values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
     let header = Header::new(&expected, 160, &layout);
@@ -106,10 +106,6 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 8] {
     let (decoding, decoded) = allocations(|| submission.tensor(0).unwrap());
     assert_eq!(decoded, sent[0]);
     let mut parameters = values;
-    let (trying, _) = allocations(|| trial_step(&mut parameters, &geometry, &decoded, 1.0, 0.1));
-    let update = Update { neuron, tensor: &decoded };
-    let (stepping, _) =
-        allocations(|| step_tensor(&mut parameters, &geometry, &spec, &[update], None, 1).unwrap());
     let accepted = [submission];
     let (aggregating, _) = allocations(|| outer_step(&mut [&mut parameters], &accepted, None, 1).unwrap());
     [
@@ -118,8 +114,6 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 8] {
         ("encoding", encoding),
         ("checking", checking),
         ("decoding", decoding),
-        ("trying", trying),
-        ("stepping", stepping),
         ("aggregating", aggregating),
     ]
 }

@@ -73,6 +73,7 @@ impl Validator {
                 }
             }
         }
+        fetched.candidate_set.free_steps();
         let seconds = started.elapsed().as_secs_f64();
         Ok(Measured { seeded, rules, unassigned_before, evaluations, seconds })
     }

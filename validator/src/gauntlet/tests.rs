@@ -89,11 +89,11 @@ async fn model() -> Handle {
 }
 
 async fn bits(model: &Handle) -> Vec<u32> {
-    let copy = |values: &mut [f32]| values.iter().map(|value| value.to_bits()).collect();
-    model.with_parameters(copy).await.unwrap()
+    let copy = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect();
+    model.read_parameters(copy).await.unwrap()
 }
 
-/// The submission of a miner that sends these values.
+/// Returns the submission of a miner that sends these values.
 fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> (NeuronId, Submission<Bytes>) {
     let tensors: Vec<_> = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
     let wire = Arc::new(submission::SubmissionLayout::new(&tensors, &sparse()).unwrap());
@@ -109,14 +109,15 @@ fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> (NeuronId, 
     (neuron, Submission::open(bytes.into(), wire, &expected).unwrap())
 }
 
-/// What training on some batches finds, as a pseudo-gradient.
+/// Returns the pseudo-gradient of training on some batches.
 async fn trained(first: u32) -> Vec<f32> {
     let model = model().await;
     let batches: Vec<_> = (first..first + 8).map(|number| Ok(batch(number))).collect();
     model.train(training(), 0, batches).await.unwrap().pseudo_gradient
 }
 
-/// A candidate set of an honest miner, another, one that goes the other way without measure, and zeros.
+/// Returns a candidate set of two honest miners, one that goes the other way with a hundredfold step, and one
+/// that sends zeros.
 async fn candidate_set() -> (Arc<CandidateSet>, [NeuronId; 4]) {
     let layout = ParameterLayout::new(&MODEL);
     let back = trained(0).await.into_iter().map(|value| value * -100.0).collect();
@@ -124,7 +125,7 @@ async fn candidate_set() -> (Arc<CandidateSet>, [NeuronId; 4]) {
     let names: Vec<_> =
         values.iter().zip(1..).map(|(values, name)| submission(name, &layout, values)).collect();
     let miners = [names[0].0, names[1].0, names[2].0, names[3].0];
-    (Arc::new(CandidateSet::new(names.into_iter().collect(), None).unwrap()), miners)
+    (Arc::new(CandidateSet::new(names.into_iter().collect(), None, step()).unwrap()), miners)
 }
 
 fn step() -> Step {
@@ -143,7 +144,7 @@ async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
     let (candidate_set, [honest, _, back, zeros]) = candidate_set().await;
     let model = model().await;
     let before_bits = bits(&model).await;
-    let gauntlet = Gauntlet::new(model.clone(), step());
+    let gauntlet = Gauntlet::new(model.clone());
     let (assigned, unassigned) = (batch(0), batch(101));
     let before = gauntlet.loss(unassigned.clone()).await.unwrap();
     let mut evaluate = Vec::new();
@@ -159,7 +160,7 @@ async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
     assert_eq!(judge(&evaluate[2]), Err(scoring::gauntlet::Fault::ChangesNothing));
 
     // The same again, to the last bit, on another model.
-    let again = Gauntlet::new(self::model().await, step());
+    let again = Gauntlet::new(self::model().await);
     let evaluation = again.evaluate(&candidate_set, honest, assigned, unassigned.clone()).await.unwrap();
     assert_eq!(evaluation, evaluate[0]);
     assert_eq!(again.loss(unassigned).await.unwrap().to_bits(), before.to_bits());
@@ -168,37 +169,67 @@ async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
 #[tokio::test]
 async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
     let (candidate_set, [honest, other, back, zeros]) = candidate_set().await;
-    let norms = |miner: &NeuronId| candidate_set.entries[miner].norms.clone();
-    for (number, &reference) in candidate_set.reference.iter().enumerate() {
-        let mut all = [honest, other, back, zeros].map(|miner| norms(&miner)[number]);
+    let norms = |miner: &NeuronId| candidate_set.get(miner).unwrap().norms().unwrap().to_vec();
+    let all = [honest, other, back, zeros].map(|miner| norms(&miner));
+    let tensors = all[0].len();
+    let references = (0..tensors).map(|number| {
+        let mut all = [0, 1, 2, 3].map(|miner: usize| all[miner][number]);
         all.sort_by(f64::total_cmp);
-        assert_eq!(reference, all[1], "the lower median of four");
-    }
+        all[1] // The lower median of four.
+    });
+    let references: Vec<f64> = references.collect();
     let layout = ParameterLayout::new(&MODEL);
     for miner in [honest, back] {
-        let factors = norms(&miner)
-            .into_iter()
-            .zip(&candidate_set.reference)
-            .map(|(norm, &median)| factor(norm, median));
+        let factors = norms(&miner).into_iter().zip(&references);
+        let factors = factors.map(|(norm, reference)| (reference / norm).min(1.0) as f32);
         let sent = candidate_set.get(&miner).unwrap();
-        let sent: Vec<_> =
-            (0..candidate_set.reference.len()).map(|number| sent.tensor(number).unwrap()).collect();
+        let sent: Vec<_> = (0..tensors).map(|number| sent.tensor(number).unwrap()).collect();
+        let factors: Vec<f32> = factors.collect();
         let expected = SparseStep::along(&layout, 4, sent.iter().zip(factors), 0.5).unwrap();
-        assert_eq!(candidate_set.step(&miner, step(), &layout).unwrap(), expected);
+        assert_eq!(candidate_set.step(&miner, &layout).unwrap(), expected);
     }
 
     // The last window's medians bound the reference.
     let submissions = [honest, other].map(|miner| (miner, candidate_set.get(&miner).unwrap().clone()));
-    let last = Medians(vec![1e-6; candidate_set.reference.len()]);
-    let bounded = CandidateSet::new(submissions.into(), Some(&last)).unwrap();
-    assert!(bounded.reference.iter().all(|&reference| reference <= 1.1e-6 * (1.0 + 1e-12)));
+    let last = Medians(vec![1e-6; tensors]);
+    let bounded = CandidateSet::new(submissions.into(), Some(&last), step()).unwrap();
+    for (miner, entry) in &bounded.entries {
+        let lengths = norms(miner).into_iter().zip(&entry.factors).map(|(norm, f)| norm * f64::from(*f));
+        assert!(lengths.into_iter().all(|length| length <= 1.1e-6 * (1.0 + 1e-6)));
+    }
+}
+
+#[tokio::test]
+async fn the_evaluation_uses_the_steps_of_the_screen_and_frees_them() {
+    let (candidate_set, [honest, other, ..]) = candidate_set().await;
+    let gauntlet = Gauntlet::new(model().await);
+    let (assigned, unassigned) = (batch(0), batch(101));
+    let evaluate = || gauntlet.evaluate(&candidate_set, honest, assigned.clone(), unassigned.clone());
+    let expected = evaluate().await.unwrap();
+    let before = gauntlet.losses(unassigned.clone()).await.unwrap();
+    let most = ParameterLayout::new(&MODEL).len() * size_of::<f32>();
+    let honest_step = Arc::new(SparseStep::new(&[0], vec![0.0]).unwrap());
+    candidate_set.kept().keep(honest, &honest_step, most);
+    let unchanged = evaluate().await.unwrap();
+    assert_eq!(unchanged.assigned.before, unchanged.assigned.after, "the kept step was used");
+    assert_eq!(evaluate().await.unwrap(), expected, "it was used once");
+
+    // This step takes more bytes than the parameters: half of the values are sent, 12 bytes for each.
+    gauntlet.loss_drop(&candidate_set, other, unassigned.clone(), &before).await.unwrap();
+    assert_eq!(candidate_set.kept().take(&other), None);
+    candidate_set.kept().keep(other, &honest_step, most);
+    gauntlet.loss_drop(&candidate_set, other, unassigned.clone(), &before).await.unwrap();
+    assert_eq!(candidate_set.kept().take(&other), Some(Arc::clone(&honest_step)));
+    candidate_set.kept().keep(other, &honest_step, most);
+    candidate_set.free_steps();
+    assert_eq!(candidate_set.kept().take(&other), None);
 }
 
 #[tokio::test]
 async fn who_sent_nothing_cannot_be_measured() {
-    let gauntlet = Gauntlet::new(model().await, step());
+    let gauntlet = Gauntlet::new(model().await);
     let nobody = NeuronId { hotkey: base::Hotkey([9; 32]), registered: Height(1) };
-    let empty = Arc::new(CandidateSet::new(BTreeMap::new(), None).unwrap());
+    let empty = Arc::new(CandidateSet::new(BTreeMap::new(), None, step()).unwrap());
     let error = gauntlet.after(&empty, nobody, vec![batch(0)]).await.unwrap_err();
     assert!(matches!(error, GauntletError::Unknown(miner) if miner == nobody));
 }
@@ -206,7 +237,7 @@ async fn who_sent_nothing_cannot_be_measured() {
 #[tokio::test]
 async fn falls_are_those_of_losses_and_only_work_is_good_enough() {
     let (candidate_set, [honest, other, back, zeros]) = candidate_set().await;
-    let gauntlet = Gauntlet::new(model().await, step());
+    let gauntlet = Gauntlet::new(model().await);
     let batch = batch(101);
     let before = gauntlet.losses(batch.clone()).await.unwrap();
     let loss_drop = async |miner| {

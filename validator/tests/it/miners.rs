@@ -93,8 +93,8 @@ impl Miners {
         let accepted = std::mem::take(&mut self.accepted);
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
         let medians = self.medians.take();
-        let step = self.model.run(move |model| model.outer_step(&accepted, medians.as_ref()));
-        self.medians = Some(step.await.unwrap());
+        let step = self.model.run(move |model| model.apply_outer_step(&accepted, medians.as_ref()));
+        self.medians = Some(step.await.unwrap().0);
     }
 
     async fn object(

@@ -1,18 +1,12 @@
 //! Implements the arithmetic of the outer step, chunk by chunk: all updates of a chunk are added
 //! before the next chunk, while its sums are in the fastest cache.
 
-use super::{AggregateError, check_arithmetic, sent::Sent};
+use super::{AggregateError, check_arithmetic, update::Update};
 use crate::{
     chunks::Geometry,
     sparse::{Aggregation, ChunkValues, SparseSpec},
     submission::GroupBuffer,
 };
-
-/// An update and its clip factor.
-pub(super) struct Clipped<S> {
-    pub(super) sent: S,
-    pub(super) factor: f32,
-}
 
 /// The largest number of positions per sent value for a dense step: with at least one sent value per this
 /// many positions of a chunk, the step goes through all positions instead of the sent ones.
@@ -40,21 +34,21 @@ struct Rule {
 }
 
 /// The updates of a tensor, in their order.
-pub(super) struct Updates<'a, S> {
-    pub(super) clipped: &'a [Clipped<S>],
+pub(super) struct Updates<'a> {
+    pub(super) of_tensor: &'a [Update<'a>],
     /// The number of chunks that are decoded together.
     pub(super) chunks_per_group: usize,
 }
 
 /// Applies the updates on `threads` threads.
-pub(super) fn apply<S: Sent>(
+pub(super) fn apply(
     parameters: &mut [f32],
     geometry: &Geometry,
     spec: &SparseSpec,
-    updates: &Updates<'_, S>,
+    updates: &Updates<'_>,
     threads: usize,
 ) -> Result<(), AggregateError> {
-    let accepted = updates.clipped.len() as f32;
+    let accepted = updates.of_tensor.len() as f32;
     let rule = Rule { aggregation: spec.aggregation, accepted, rate: spec.outer_lr };
     // A band is a row of chunks, contiguous in memory, so threads share nothing.
     let bands = parameters.len() / geometry.band().max(1);
@@ -74,38 +68,38 @@ pub(super) fn apply<S: Sent>(
 }
 
 /// Applies the updates to the bands in `parameters`, the first of which has the number `first`.
-fn apply_bands<S: Sent>(
+fn apply_bands(
     parameters: &mut [f32],
     first: usize,
     geometry: &Geometry,
     rule: Rule,
-    updates: &Updates<'_, S>,
+    updates: &Updates<'_>,
 ) -> Result<(), AggregateError> {
     check_arithmetic()?;
     let mut sums = Sums::new(geometry.size());
-    let mut buffers: Vec<_> = updates.clipped.iter().map(|_| GroupBuffer::default()).collect();
+    let mut buffers: Vec<_> = updates.of_tensor.iter().map(|_| GroupBuffer::default()).collect();
     let before = first * geometry.across();
     let mut decoded = None;
     for chunk in 0..parameters.len() / geometry.size() {
         let number = before + chunk;
         let group = number / updates.chunks_per_group;
         if decoded.replace(group) != Some(group) {
-            for (update, buffer) in updates.clipped.iter().zip(&mut buffers) {
-                update.sent.decode(group, buffer)?;
+            for (update, buffer) in updates.of_tensor.iter().zip(&mut buffers) {
+                update.decode(group, buffer)?;
             }
         }
         read_ahead(parameters, geometry, chunk + 1);
         let mut sent = 0;
-        for (update, buffer) in updates.clipped.iter().zip(&buffers) {
-            let (positions, values) = update.sent.chunk(number % updates.chunks_per_group, buffer);
+        for (update, buffer) in updates.of_tensor.iter().zip(&buffers) {
+            let (positions, values) = update.chunk(number % updates.chunks_per_group, buffer);
             sent += positions.len();
             sums.add(positions, values, update.factor);
         }
         let origin = geometry.origin(chunk);
         match sent >= geometry.size() / DENSE {
             true => sums.step_all(parameters, geometry, origin, rule),
-            false => updates.clipped.iter().zip(&buffers).for_each(|(update, buffer)| {
-                let (positions, _) = update.sent.chunk(number % updates.chunks_per_group, buffer);
+            false => updates.of_tensor.iter().zip(&buffers).for_each(|(update, buffer)| {
+                let (positions, _) = update.chunk(number % updates.chunks_per_group, buffer);
                 sums.step(positions, parameters, geometry, origin, rule);
             }),
         }

@@ -28,7 +28,7 @@ pub fn check_arithmetic() -> Result<(), AggregateError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
@@ -37,18 +37,22 @@ mod tests {
         assert_eq!(std::thread::spawn(check_arithmetic).join().unwrap(), Ok(()));
     }
 
-    /// Runs `check_arithmetic` with bits set in MXCSR.
+    /// The bit of MXCSR that flushes denormal results to zero.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const FLUSH: u32 = 1 << 15;
+
+    /// Runs a function with bits set in MXCSR.
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
-    fn with_mxcsr(bits: u32) -> Result<(), AggregateError> {
+    pub(crate) fn with_mxcsr<T>(bits: u32, f: impl FnOnce() -> T) -> T {
         use std::arch::asm;
-        let (mut saved, mut result) = (0u32, Ok(()));
+        let mut saved = 0u32;
         // SAFETY: both only move the register's value from and to a variable of this frame. The old
-        // value is restored before anything but the probes is computed.
+        // value is restored before anything but the function is computed.
         unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut saved, options(nostack)) };
         let changed = saved | bits;
         unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const changed, options(nostack)) };
-        black_box(&mut result).clone_from(&check_arithmetic());
+        let result = black_box(black_box(f)());
         unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const saved, options(nostack)) };
         result
     }
@@ -56,16 +60,16 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn flushed_denormals_and_other_roundings_are_found() {
-        assert_eq!(with_mxcsr(0), Ok(()));
-        let (flush, zero, down, up) = (1 << 15, 1 << 6, 1 << 13, 1 << 14);
+        assert_eq!(with_mxcsr(0, check_arithmetic), Ok(()));
+        let (zero, down, up) = (1 << 6, 1 << 13, 1 << 14);
         for (bits, what) in [
-            (flush, "denormal results are flushed to zero"),
+            (FLUSH, "denormal results are flushed to zero"),
             (zero, "denormal operands are treated as zero"),
             (down, "results are rounded down"),
             (up, "ties are not rounded to even"),
             (down | up, "results are rounded down"),
         ] {
-            assert_eq!(with_mxcsr(bits), Err(AggregateError::Arithmetic(what)));
+            assert_eq!(with_mxcsr(bits, check_arithmetic), Err(AggregateError::Arithmetic(what)));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Clips updates: no submission moves a tensor further than the median submission does.
 
-use crate::sparse::SparseTensor;
+use super::{AggregateError, check_count};
+use crate::submission::Submission;
 use base::wire::{Reader, WireError, Writer};
 
 /// The lower median of the accepted updates' norms, one per tensor. The next window's clipping
@@ -44,18 +45,59 @@ impl Medians {
     }
 }
 
-/// Returns the Euclidean norm of the sent values: the energies of the chunks, added in a fixed tree.
-#[must_use]
-pub fn norm(tensor: &SparseTensor) -> f64 {
-    let mut energy = Pairwise::default();
-    (0..tensor.chunks()).for_each(|chunk| energy.add(tensor.chunk_energy(chunk)));
-    energy.total().sqrt()
+/// The clipping of some submissions of a window, by the norms of all of them.
+///
+/// A validator clips the valid submissions that it evaluates, and every node clips the accepted ones in the
+/// outer step. The norms were computed when the submissions were opened, so this takes no decoding.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Clip {
+    /// The median norm of each tensor.
+    pub medians: Medians,
+    /// The norm that the updates of each tensor are clipped to.
+    pub references: Vec<f64>,
+    /// The factor for the values of each submission, tensor by tensor. The submissions have the given order.
+    pub factors: Vec<Vec<f32>>,
+}
+
+impl Clip {
+    /// Returns the clipping of these submissions. `last` are the medians of the accepted set of the window
+    /// before. Without submissions there are no references, and the medians stay those of `last`.
+    ///
+    /// # Errors
+    /// Fails if the submissions or the medians are of different models, or if a norm is not the same on all
+    /// machines.
+    pub fn of<'a, B: AsRef<[u8]> + 'a>(
+        submissions: impl IntoIterator<Item = &'a Submission<B>>,
+        last: Option<&Medians>,
+    ) -> Result<Self, AggregateError> {
+        let (mut layout, mut norms) = (None, Vec::new());
+        for submission in submissions {
+            if *layout.get_or_insert(submission.layout()) != submission.layout() {
+                return Err(AggregateError::Layout(submission.header().neuron.hotkey));
+            }
+            norms.push(submission.norms()?);
+        }
+        let Some(layout) = layout else {
+            return Ok(Self { medians: last.cloned().unwrap_or_default(), ..Self::default() });
+        };
+        let tensors = layout.tensors().len();
+        if let Some(last) = last {
+            check_count("medians", last.0.len(), tensors)?;
+        }
+        let median = |tensor| lower_median(norms.iter().map(|norms: &&[f64]| norms[tensor]));
+        let medians: Vec<f64> = (0..tensors).map(median).collect();
+        let growth = layout.spec().clip_growth;
+        let reference = |(tensor, &median)| reference(median, last.map(|last| last.0[tensor]), growth);
+        let references: Vec<f64> = medians.iter().enumerate().map(reference).collect();
+        let factors = |norms: &[f64]| norms.iter().zip(&references).map(|(&n, &r)| factor(n, r)).collect();
+        let factors = norms.into_iter().map(factors).collect();
+        Ok(Self { medians: Medians(medians), references, factors })
+    }
 }
 
 /// Returns the median of the norms, the lower one of two, or 0 if there are no norms.
-#[must_use]
-pub fn lower_median(norms: &[f64]) -> f64 {
-    let mut sorted = norms.to_vec();
+fn lower_median(norms: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = norms.collect();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
@@ -63,8 +105,7 @@ pub fn lower_median(norms: &[f64]) -> f64 {
 /// Returns the reference that norms are clipped to: the median, but at most `growth` times the last
 /// window's median. `last` is the median itself, not the reference of that window. Thus one window
 /// of small updates limits only the next window, not all later ones.
-#[must_use]
-pub fn reference(median: f64, last: Option<f64>, growth: f64) -> f64 {
+fn reference(median: f64, last: Option<f64>, growth: f64) -> f64 {
     match last {
         Some(last) if last > 0.0 => median.min(growth * last),
         _ => median,
@@ -72,72 +113,19 @@ pub fn reference(median: f64, last: Option<f64>, growth: f64) -> f64 {
 }
 
 /// Returns the factor for the values of an update, rounded once.
-#[must_use]
-pub fn factor(norm: f64, reference: f64) -> f32 {
+fn factor(norm: f64, reference: f64) -> f32 {
     if norm == 0.0 || reference == 0.0 { 1.0 } else { (reference / norm).min(1.0) as f32 }
-}
-
-/// A sum in a fixed tree. For each run of `2^n` terms that begins at a multiple of `2^n`, each half
-/// is summed first. The incomplete runs at the end are added from the smallest up.
-pub(super) struct Pairwise {
-    /// Sums of `2^n` terms that wait for their other half.
-    waiting: [f64; 64],
-    count: u64,
-}
-
-impl Default for Pairwise {
-    fn default() -> Self {
-        Self { waiting: [0.0; 64], count: 0 }
-    }
-}
-
-impl Pairwise {
-    /// Adds the next term.
-    pub(super) fn add(&mut self, term: f64) {
-        let levels = self.count.trailing_ones() as usize;
-        self.waiting[levels] = self.waiting[..levels].iter().fold(term, |sum, left| left + sum);
-        self.count += 1;
-    }
-
-    /// Returns the sum of all terms.
-    pub(super) fn total(&self) -> f64 {
-        let levels = (0..64).filter(|level| self.count >> level & 1 == 1);
-        levels.fold(0.0, |sum, level| self.waiting[level] + sum)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    /// Computes the same tree, from the top.
-    fn tree(terms: &[f64]) -> f64 {
-        match terms.len() {
-            0 => 0.0,
-            1 => terms[0],
-            count if count.is_power_of_two() => tree(&terms[..count / 2]) + tree(&terms[count / 2..]),
-            count => {
-                let left = 1 << count.ilog2();
-                tree(&terms[..left]) + tree(&terms[left..])
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_tree_is_fixed(terms in proptest::collection::vec(0.0f64..1.0, 0..70)) {
-            let mut sum = Pairwise::default();
-            terms.iter().for_each(|&term| sum.add(term));
-            prop_assert_eq!(sum.total().to_bits(), tree(&terms).to_bits());
-        }
-    }
 
     #[test]
     fn medians_are_the_lower_ones() {
-        assert_eq!(lower_median(&[5.0, 10.0, 1.0]), 5.0);
-        assert_eq!(lower_median(&[4.0, 3.0, 2.0, 1.0]), 2.0);
-        assert_eq!(lower_median(&[]), 0.0);
+        assert_eq!(lower_median([5.0, 10.0, 1.0].into_iter()), 5.0);
+        assert_eq!(lower_median([4.0, 3.0, 2.0, 1.0].into_iter()), 2.0);
+        assert_eq!(lower_median([].into_iter()), 0.0);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::{
+    chunks::Geometry,
+    pairwise::Pairwise,
     quantize::Values,
-    sparse::{Aggregation, Quantizer, compress, tests::tiny},
+    sparse::{Aggregation, Quantizer, SparseSpec, SparseTensor, compress, tests::tiny},
     submission::{Expected, Header, SubmissionLayout, encode},
 };
 use base::{
-    Height, Window,
+    Height, NeuronId, Window,
     digest::{RunHash, State},
     signature::SigningKey,
     state_root::{TensorHash, root},
@@ -19,10 +21,6 @@ use std::sync::Arc;
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
-}
-
-fn neuron(hotkey: u8) -> NeuronId {
-    NeuronId { hotkey: Hotkey([hotkey; 32]), registered: Height(1) }
 }
 
 /// Generates values of every kind that an update can have.
@@ -57,17 +55,31 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// Computes the outer step as the design defines it, coordinate by coordinate.
+/// Returns the layout of a model that is one matrix.
+fn matrix(shape: [usize; 2], spec: &SparseSpec) -> Arc<SubmissionLayout> {
+    let tensor = TensorSpec { name: "a".to_owned(), shape: shape.to_vec(), role: TensorRole::Matrix };
+    Arc::new(SubmissionLayout::new(&[tensor], spec).unwrap())
+}
+
+/// Returns the Euclidean norm of the sent values.
+fn norm(tensor: &SparseTensor) -> f64 {
+    let mut energy = Pairwise::default();
+    (0..tensor.chunks()).for_each(|chunk| energy.add(tensor.chunk_values(chunk).energy()));
+    energy.total().sqrt()
+}
+
+/// Computes the outer step of one tensor as the design defines it, coordinate by coordinate. `updates` are
+/// the senders' key seeds, with the sent values.
 fn plain(
     parameters: &mut [f32],
     geometry: &Geometry,
     spec: &SparseSpec,
-    updates: &[Update<'_>],
+    updates: &[(u8, SparseTensor)],
     last: Option<f64>,
 ) {
-    let mut updates = updates.to_vec();
-    updates.sort_by_key(|update| update.neuron.hotkey.0);
-    let norms: Vec<f64> = updates.iter().map(|update| norm(update.tensor)).collect();
+    let mut updates: Vec<_> = updates.iter().collect();
+    updates.sort_by_key(|(seed, _)| key(*seed).hotkey().0);
+    let norms: Vec<f64> = updates.iter().map(|(_, tensor)| norm(tensor)).collect();
     let mut sorted = norms.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or(0.0);
@@ -76,9 +88,9 @@ fn plain(
         _ => median,
     };
     let mut sums: Vec<Option<(f32, u32)>> = vec![None; parameters.len()];
-    for (update, norm) in updates.iter().zip(norms) {
+    for ((_, tensor), norm) in updates.iter().zip(norms) {
         let factor = if norm == 0.0 || limit == 0.0 { 1.0 } else { 1f64.min(limit / norm) as f32 };
-        update.tensor.for_each(geometry, |coordinate, value| {
+        tensor.for_each(geometry, |coordinate, value| {
             let (sum, senders) = sums[coordinate].get_or_insert((0.0, 0));
             *sum += value * factor;
             *senders += 1;
@@ -104,17 +116,24 @@ fn plain(
 /// with norms 5, 10 and 1.
 #[test]
 fn golden_vector_of_templar() {
-    let geometry = Geometry::new(&[8, 8], 8).unwrap();
-    let spec = SparseSpec { outer_lr: 1.0, aggregation: Aggregation::SenderMean, ..tiny() };
-    let sent = |positions: [u16; 2], values: [f32; 2]| {
-        SparseTensor::new(&geometry, 2, positions.to_vec(), Values::F32(values.to_vec())).unwrap()
+    let spec = SparseSpec {
+        chunk: 64,
+        topk: 2,
+        quantizer: Quantizer::F32,
+        outer_lr: 1.0,
+        aggregation: Aggregation::SenderMean,
+        ..tiny()
     };
-    let tensors = [sent([0, 1], [3.0, 4.0]), sent([1, 2], [6.0, 8.0]), sent([1, 5], [0.6, 0.8])];
-    let updates: Vec<_> =
-        tensors.iter().zip(1..).map(|(tensor, at)| Update { neuron: neuron(at), tensor }).collect();
+    let layout = matrix([8, 8], &spec);
+    let geometry = *layout.tensors()[0].geometry();
+    let sent = |seed, positions: [u16; 2], values: [f32; 2]| {
+        let sent = SparseTensor::new(&geometry, 2, positions.to_vec(), Values::F32(values.to_vec()));
+        signed(&layout, seed, &[sent.unwrap()])
+    };
+    let accepted = [sent(1, [0, 1], [3.0, 4.0]), sent(2, [1, 2], [6.0, 8.0]), sent(3, [1, 5], [0.6, 0.8])];
     let mut parameters = vec![0.0; 64];
-    let median = step_tensor(&mut parameters, &geometry, &spec, &updates, None, 1).unwrap();
-    assert_eq!(median, 5.0);
+    let medians = outer_step(&mut [&mut parameters], &accepted, None, 1).unwrap();
+    assert_eq!(medians, Medians(vec![5.0]));
     let expected = [3.0, 2.533_33, 4.0, 0.0, 0.0, 0.8];
     for (parameter, expected) in parameters.iter().zip(expected) {
         assert!((-parameter - expected).abs() < 1e-5, "{parameter} {expected}");
@@ -127,28 +146,34 @@ fn golden_vector_of_templar() {
 
 #[test]
 fn results_that_are_not_finite_leave_the_parameter() {
-    let geometry = Geometry::new(&[4], 4).unwrap();
     let spec = SparseSpec { outer_lr: 3.0, quantizer: Quantizer::F32, ..tiny() };
-    let sent = compress(&[f32::MAX, -1.0, 1.0, f32::MIN_POSITIVE], &geometry, &spec).unwrap();
+    let layout = matrix([2, 2], &spec);
+    let sent = submission(&layout, 1, &[vec![f32::MAX, -1.0, 1.0, f32::MIN_POSITIVE]]);
     let mut parameters = [1.0, f32::INFINITY, f32::NAN, 0.0];
-    let update = Update { neuron: neuron(1), tensor: &sent };
-    step_tensor(&mut parameters, &geometry, &spec, &[update], None, 1).unwrap();
+    outer_step(&mut [&mut parameters], &[sent], None, 1).unwrap();
     assert_eq!(bits(&parameters), bits(&[1.0, f32::INFINITY, f32::NAN, -3.0 * f32::MIN_POSITIVE]));
 }
 
+/// Checks that the clipping of some submissions is that of the plain computation, with the norms of opening.
 #[test]
-fn what_does_not_fit_is_named() {
-    let geometry = Geometry::new(&[4], 4).unwrap();
-    let sent = compress(&[1.0; 4], &geometry, &tiny()).unwrap();
-    let update = Update { neuron: neuron(1), tensor: &sent };
-    let step = |values: &mut [f32], geometry: &Geometry, updates: &[Update<'_>]| {
-        step_tensor(values, geometry, &tiny(), updates, None, 1).unwrap_err().to_string()
-    };
-    assert_eq!(step(&mut [0.0; 3], &geometry, &[]), "3 values are given: the model has 4");
-    let twice = step(&mut [0.0; 4], &geometry, &[update, update]);
-    assert!(twice.ends_with("has two submissions in the accepted set"), "{twice}");
-    let other = Geometry::new(&[2, 2], 1).unwrap();
-    assert_eq!(step(&mut [0.0; 4], &other, &[update]), "4 chunks are given: the model has 16");
+fn clip_factors_follow_from_the_norms() {
+    let spec = SparseSpec { chunk: 64, topk: 2, quantizer: Quantizer::F32, ..tiny() };
+    let layout = matrix([8, 8], &spec);
+    let values = |length: f32| vec![(0..64).map(|at| if at < 2 { length } else { 0.0 }).collect()];
+    let submissions = [2.0, 8.0, 1.0].map(|length| submission(&layout, length as u8, &values(length)));
+    let norms: Vec<f64> = submissions.iter().map(|sent| sent.norms().unwrap()[0]).collect();
+    let expected: Vec<f64> = submissions.iter().map(|sent| norm(&sent.tensor(0).unwrap())).collect();
+    assert_eq!(norms, expected);
+    let clip = Clip::of(&submissions, None).unwrap();
+    assert_eq!((&clip.medians.0[..], &clip.references[..]), (&norms[..1], &norms[..1]));
+    assert_eq!(clip.factors, [[1.0], [0.25], [1.0]]);
+    // The last window's medians bound the reference, not the medians.
+    let last = Medians(vec![norms[0] / 2.0 / spec.clip_growth]);
+    let bounded = Clip::of(&submissions, Some(&last)).unwrap();
+    assert_eq!(bounded.medians, clip.medians);
+    assert_eq!(bounded.factors, [[0.5], [0.125], [1.0]]);
+    let none = Clip::of::<Vec<u8>>([], Some(&last)).unwrap();
+    assert_eq!(none, Clip { medians: last, ..Clip::default() });
 }
 
 proptest! {
@@ -162,21 +187,26 @@ proptest! {
         last in prop_oneof![Just(None), Just(Some(0.0)), (0.1f64..10.0).prop_map(Some)],
         rotate: usize,
     ) {
-        let geometry = Geometry::new(&[24, 16], 8).unwrap();
         let spec = SparseSpec { chunk: 64, topk: 5, quantizer, outer_lr: rate, aggregation: rule, ..tiny() };
+        let layout = matrix([24, 16], &spec);
+        let geometry = *layout.tensors()[0].geometry();
         // Values too large for a quantizer are never sent.
-        let tensors: Vec<_> = values.iter().filter_map(|values| compress(values, &geometry, &spec).ok()).collect();
-        let mut updates: Vec<_> =
-            tensors.iter().zip(1..).map(|(tensor, at)| Update { neuron: neuron(at), tensor }).collect();
+        let tensors = values.iter().filter_map(|values| compress(values, &geometry, &spec).ok());
+        let updates: Vec<(u8, SparseTensor)> = (1..).zip(tensors).collect();
+        let mut accepted: Vec<_> = updates
+            .iter()
+            .map(|(seed, tensor)| signed(&layout, *seed, std::slice::from_ref(tensor)))
+            .collect();
         let mut expected = parameters.clone();
         plain(&mut expected, &geometry, &spec, &updates, last);
+        let last = last.map(|last| Medians(vec![last]));
         for threads in [1, 2, 3, 7] {
             let mut stepped = parameters.clone();
-            step_tensor(&mut stepped, &geometry, &spec, &updates, last, threads).unwrap();
+            outer_step(&mut [&mut stepped], &accepted, last.as_ref(), threads).unwrap();
             prop_assert_eq!(bits(&stepped), bits(&expected));
-            let middle = rotate % updates.len().max(1);
-            updates.rotate_left(middle);
-            updates.reverse();
+            let middle = rotate % accepted.len().max(1);
+            accepted.rotate_left(middle);
+            accepted.reverse();
         }
     }
 }
@@ -190,8 +220,21 @@ fn shapes() -> Vec<TensorSpec> {
     vec![tensor("a", &[16, 24]), tensor("b", &[11]), tensor("c", &[0, 4]), tensor("d", &[4, 4])]
 }
 
-/// Returns a submission of `seed`'s hotkey with these values, encoded and opened.
+/// Returns a submission of `seed`'s hotkey with these values, compressed, encoded and opened.
 fn submission(layout: &Arc<SubmissionLayout>, seed: u8, values: &[Vec<f32>]) -> Submission<Vec<u8>> {
+    let tensors = layout.tensors().iter().zip(values);
+    let tensors = tensors.map(|(tensor, values)| compress(values, tensor.geometry(), layout.spec()).unwrap());
+    signed(layout, seed, &tensors.collect::<Vec<_>>())
+}
+
+/// Returns a submission of `seed`'s hotkey with these tensors, encoded and opened.
+fn signed(layout: &Arc<SubmissionLayout>, seed: u8, tensors: &[SparseTensor]) -> Submission<Vec<u8>> {
+    let (bytes, expected) = encoded(layout, seed, tensors);
+    Submission::open(bytes, Arc::clone(layout), &expected).unwrap()
+}
+
+/// Returns the bytes of a submission of `seed`'s hotkey, and what it is expected to be.
+fn encoded(layout: &Arc<SubmissionLayout>, seed: u8, tensors: &[SparseTensor]) -> (Vec<u8>, Expected) {
     let key = key(seed);
     let expected = Expected {
         run: RunHash([1; 32]),
@@ -202,14 +245,8 @@ fn submission(layout: &Arc<SubmissionLayout>, seed: u8, values: &[Vec<f32>]) -> 
         least_samples: 1,
         sealed: false,
     };
-    let tensors: Vec<_> = layout
-        .tensors()
-        .iter()
-        .zip(values)
-        .map(|(tensor, values)| compress(values, tensor.geometry(), layout.spec()).unwrap())
-        .collect();
-    let bytes = encode(layout, &Header::new(&expected, 1, layout), &tensors, &key).unwrap();
-    Submission::open(bytes, Arc::clone(layout), &expected).unwrap()
+    let bytes = encode(layout, &Header::new(&expected, 1, layout), tensors, &key).unwrap();
+    (bytes, expected)
 }
 
 /// Generates values for all tensors.
@@ -280,6 +317,12 @@ fn accepted_sets_that_do_not_fit_are_named() {
     let same = [one.clone(), one.clone()];
     assert!(refuse(4, &same, None).contains("has two submissions in the accepted set"));
     assert_eq!(refuse(3, &same[..1], None), "3 tensors are given: the model has 4");
+    let (mut all, mut short) = (values.clone(), values[1].clone());
+    short.pop();
+    let mut slices: Vec<&mut [f32]> = all.iter_mut().map(Vec::as_mut_slice).collect();
+    slices[1] = &mut short;
+    let error = outer_step(&mut slices, &same[..1], None, 1).unwrap_err();
+    assert_eq!(error.to_string(), "10 values are given: the model has 11");
     let few = Medians(vec![1.0]);
     assert_eq!(refuse(4, &same[..1], Some(&few)), "1 medians are given: the model has 4");
     let other =
@@ -287,4 +330,19 @@ fn accepted_sets_that_do_not_fit_are_named() {
     let mixed = [one, submission(&other, 2, &values)];
     assert!(refuse(4, &mixed, None).contains("does not have this run's layout"));
     assert_eq!(parameters, values, "nothing was written");
+}
+
+/// Checks that norms of flushed denormals are never used, though the submission itself is valid.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_submission_that_other_arithmetic_opened_is_not_applied() {
+    let layout = matrix([2, 2], &SparseSpec { quantizer: Quantizer::F32, ..tiny() });
+    let sent = compress(&[1.0; 4], layout.tensors()[0].geometry(), layout.spec()).unwrap();
+    let (bytes, expected) = encoded(&layout, 1, &[sent]);
+    let open = || Submission::open(bytes, Arc::clone(&layout), &expected);
+    let opened = arithmetic::tests::with_mxcsr(arithmetic::tests::FLUSH, open).unwrap();
+    let mut parameters = [1.0; 4];
+    let error = outer_step(&mut [&mut parameters], std::slice::from_ref(&opened), None, 1).unwrap_err();
+    assert_eq!(error, AggregateError::Norms(opened.header().neuron.hotkey));
+    assert_eq!(parameters, [1.0; 4], "nothing was written");
 }

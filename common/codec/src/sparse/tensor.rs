@@ -139,13 +139,6 @@ impl SparseTensor {
             });
         }
     }
-
-    /// Returns the sum of the squares of a chunk's values, in f64. If values have levels, it is
-    /// computed from the counts of the levels, so it does not depend on the order of the values.
-    #[must_use]
-    pub fn chunk_energy(&self, chunk: usize) -> f64 {
-        self.chunk_values(chunk).energy()
-    }
 }
 
 /// The encoded values of a chunk.
@@ -189,15 +182,9 @@ impl ChunkValues<'_> {
                 let terms = count_codes(codes).into_iter().zip(levels);
                 terms.fold(0.0, |sum, (count, level)| sum + f64::from(count) * square(level))
             }
-            Self::Signed(magnitude, codes) => signed_energy(magnitude, codes.len()),
+            Self::Signed(magnitude, codes) => codes.len() as f64 * square(magnitude),
         }
     }
-}
-
-/// Returns the sum of the squares of `count` values of one magnitude.
-#[inline]
-pub(crate) fn signed_energy(magnitude: f32, count: usize) -> f64 {
-    count as f64 * square(magnitude)
 }
 
 /// Counts each 2-bit code.

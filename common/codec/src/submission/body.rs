@@ -2,7 +2,7 @@
 //! groups, the groups.
 //!
 //! A group begins with the parts of fixed length (scales, values). Then follow all its codes, then all its
-//! positions. Thus the norm of the sent values can be computed without decoding any position.
+//! positions.
 
 use super::{
     BodyError, SubmissionError, TensorLayout,
@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     bits::{BitReader, BitWriter},
+    pairwise::Pairwise,
     quantize::{CentroidChunk, Ratio, Values},
-    sparse::{ChunkValues, Quantizer, SparseTensor, signed_energy},
+    sparse::{ChunkValues, Quantizer, SparseTensor},
 };
 use base::wire::{Reader, WireError};
 use std::ops::Range;
@@ -136,11 +137,6 @@ impl<'a> TensorReader<'a> {
         Ok(Self { layout, prefix, lengths, starts, bytes })
     }
 
-    /// Returns the number of groups.
-    pub(crate) fn groups(&self) -> usize {
-        self.lengths.len()
-    }
-
     /// Wraps an error within the bytes of the tensor.
     pub(crate) fn error(&self, source: BodyError) -> SubmissionError {
         SubmissionError::tensor(self.layout, source)
@@ -183,28 +179,6 @@ impl<'a> TensorReader<'a> {
         }
     }
 
-    /// Calls `add` with the sum of the squares of each chunk of a group, as
-    /// [`SparseTensor::chunk_energy`] computes it. Decodes no position.
-    pub(crate) fn read_energies(
-        &self,
-        group: usize,
-        buffer: &mut GroupBuffer,
-        mut add: impl FnMut(f64),
-    ) -> Result<(), BodyError> {
-        let chunks = self.layout.group_chunks(group);
-        if let Prefix::Sign(base) = self.prefix {
-            // Signs do not affect squares.
-            let (fixed, ..) = self.group(group);
-            let magnitudes = fixed[..chunks].iter().map(|&share| Ratio(share).magnitude(base));
-            magnitudes.for_each(|magnitude| add(signed_energy(magnitude, self.layout.sent())));
-            return Ok(());
-        }
-        buffer.clear();
-        self.read_values(group, buffer)?;
-        (0..chunks).for_each(|chunk| add(self.chunk_values(chunk, buffer).energy()));
-        Ok(())
-    }
-
     /// Decodes the positions of the values of a group.
     pub(crate) fn read_positions(&self, group: usize, to: &mut GroupBuffer) -> Result<(), BodyError> {
         let (_, _, bytes) = self.group(group);
@@ -242,11 +216,12 @@ impl<'a> TensorReader<'a> {
         chunk * self.layout.sent()..(chunk + 1) * self.layout.sent()
     }
 
-    /// Decodes one group after another, and calls `after` after each. Checks the code book at the end.
+    /// Decodes one group after another, and calls `after` with the number of each. Checks the code book at
+    /// the end.
     fn each_group(
         &self,
         buffer: &mut GroupBuffer,
-        after: impl Fn(&mut GroupBuffer),
+        mut after: impl FnMut(usize, &mut GroupBuffer),
     ) -> Result<(), BodyError> {
         let mut counts = SymbolCounts::default();
         for group in 0..self.layout.groups() {
@@ -254,7 +229,7 @@ impl<'a> TensorReader<'a> {
             self.read_values(group, buffer)?;
             self.read_positions(group, buffer)?;
             counts.add(&buffer.codes[before..]);
-            after(buffer);
+            after(group, buffer);
         }
         self.prefix.book().map_or(Ok(()), |book| book.check(&counts, self.layout.values()))
     }
@@ -266,7 +241,7 @@ impl TensorLayout {
         let reader = TensorReader::new(self, bytes)?;
         let mut buffer = GroupBuffer::default();
         buffer.positions.reserve(self.geometry().chunks() * self.sent());
-        reader.each_group(&mut buffer, |_| ())?;
+        reader.each_group(&mut buffer, |_, _| ())?;
         match bytes.len() - reader.length() {
             0 => {
                 let positions = std::mem::take(&mut buffer.positions);
@@ -277,12 +252,18 @@ impl TensorLayout {
     }
 
     /// Checks the tensor that `bytes` begin with. Needs the memory of one group and of the lengths
-    /// of all groups. Returns the tensor's length.
-    pub(super) fn check(&self, bytes: &[u8], buffer: &mut GroupBuffer) -> Result<usize, BodyError> {
+    /// of all groups. Returns the tensor's length, and the Euclidean norm of the sent values: the energies of
+    /// the chunks, added in a fixed tree.
+    pub(super) fn check(&self, bytes: &[u8], buffer: &mut GroupBuffer) -> Result<(usize, f64), BodyError> {
         let reader = TensorReader::new(self, bytes)?;
         buffer.clear();
-        reader.each_group(buffer, GroupBuffer::clear)?;
-        Ok(reader.length())
+        let mut energy = Pairwise::default();
+        reader.each_group(buffer, |group, buffer| {
+            let chunks = 0..self.group_chunks(group);
+            chunks.for_each(|chunk| energy.add(reader.chunk_values(chunk, buffer).energy()));
+            buffer.clear();
+        })?;
+        Ok((reader.length(), energy.total().sqrt()))
     }
 
     /// Appends the bytes of the tensor.

@@ -38,13 +38,13 @@ impl Model {
     /// # Errors
     /// The folder exists already or cannot be written. After a write error, no folder of this name exists.
     pub fn save(
-        &mut self,
+        &self,
         folder: &Path,
         progress: &Progress,
         part_bytes: usize,
     ) -> Result<Manifest, EngineError> {
         let (spec, layout) = (self.spec, self.layout.clone());
-        let write = |values: &mut [f32]| {
+        let write = |values: &[f32]| {
             into_place(folder, |partial| {
                 let mut files = write_parts(partial, &layout, values, part_bytes)?;
                 write_file(&partial.join(CONFIG), &config::bytes(&spec))?;
@@ -55,7 +55,7 @@ impl Model {
                 Ok(manifest)
             })
         };
-        Ok(self.with_parameters(write)??)
+        Ok(self.read_parameters(write)??)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Checkpoints that are saved and loaded, and folders that are not valid checkpoints.
 
-use crate::support::{batches, bits, case, filled, never, options, small, source, training};
+use crate::support::{batches, bits, case, change, filled, never, options, small, source, training};
 use base::{
     Window,
     digest::{RunHash, StateRoot},
@@ -46,14 +46,14 @@ fn refuse(folder: &Path) -> String {
 fn a_checkpoint_comes_back_with_all_bits() {
     let folder = tempfile::tempdir().unwrap();
     let mut model = filled(options());
-    model.with_parameters(|values| (values[0], values[1]) = (f32::from_bits(1), -0.0)).unwrap();
+    change(&mut model, |values| (values[0], values[1]) = (f32::from_bits(1), -0.0));
     let checkpoint = save(&mut model, folder.path());
 
     let spec = Model::checkpoint_spec(&checkpoint).unwrap();
     assert_eq!(spec, small());
     let mut loaded = Model::new(spec, options()).unwrap();
     let (manifest, progress) = loaded.load(&checkpoint).unwrap().unwrap();
-    assert_eq!(bits(&mut loaded), bits(&mut model));
+    assert_eq!(bits(&loaded), bits(&model));
     assert_eq!(progress, saved());
     assert_eq!((manifest.window, manifest.state), (Window(7), saved().state()));
     assert!(manifest.parts.len() > 4, "{manifest:?}");
@@ -308,8 +308,8 @@ fn bf16_checkpoints_are_read() {
     fs::write(checkpoint.join("model.safetensors"), bytes).unwrap();
     let mut loaded = Model::new(small(), options()).unwrap();
     assert_eq!(loaded.load(&checkpoint).unwrap(), None);
-    let expected: Vec<_> = bits(&mut filled(options())).into_iter().map(|bits| bits & 0xffff_0000).collect();
-    assert_eq!(bits(&mut loaded), expected);
+    let expected: Vec<_> = bits(&filled(options())).into_iter().map(|bits| bits & 0xffff_0000).collect();
+    assert_eq!(bits(&loaded), expected);
 }
 
 #[test]

@@ -4,11 +4,11 @@ use crate::support::{batches, filled, never, options, small, source, training};
 use engine::{EngineError, Handle, Model, SparseStep};
 use futures::executor::block_on;
 use protocol::model::ModelSpec;
+use std::sync::Arc;
 
 async fn start() -> Handle {
     let handle = Handle::start(small(), options()).await.unwrap();
-    let values = filled(options()).parameters().unwrap();
-    handle.with_parameters(move |parameters| parameters.copy_from_slice(&values)).await.unwrap();
+    handle.set_parameters(filled(options()).parameters().unwrap()).await.unwrap();
     handle
 }
 
@@ -21,7 +21,7 @@ fn the_thread_answers_as_the_model_itself() {
         assert_eq!(handle.losses(batch.clone()).await.unwrap(), model.losses(&batch).unwrap());
 
         let step = SparseStep::new(&[1, 2, 600], vec![0.5; 3]).unwrap();
-        let tried = handle.trial(step.clone(), vec![batch.clone(); 2]).await.unwrap();
+        let tried = handle.trial(Arc::new(step.clone()), vec![batch.clone(); 2]).await.unwrap();
         let expected = model.trial(&step, |model| model.losses(&batch)).unwrap();
         assert_eq!(tried, [expected.clone(), expected]);
 
@@ -57,7 +57,8 @@ fn many_may_ask_at_once() {
 fn errors_cross_and_the_thread_goes_on() {
     block_on(async {
         let handle = start().await;
-        let error = handle.trial(SparseStep::new(&[1 << 40], vec![0.1]).unwrap(), vec![]).await.unwrap_err();
+        let outside = Arc::new(SparseStep::new(&[1 << 40], vec![0.1]).unwrap());
+        let error = handle.trial(outside, vec![]).await.unwrap_err();
         assert!(matches!(error, EngineError::Trial(_)), "{error}");
         handle.losses(batches(1, 4).remove(0)).await.unwrap();
         let refused = Handle::start(ModelSpec { heads: 3, ..small() }, options()).await.unwrap_err();

@@ -72,10 +72,15 @@ impl Numbers {
 pub(crate) fn filled(options: Options) -> Model {
     let mut model = Model::new(small(), options).unwrap();
     let mut numbers = Numbers(1);
+    change(&mut model, |values| values.iter_mut().for_each(|value| *value = numbers.float() * 0.3));
     model
-        .with_parameters(|values| values.iter_mut().for_each(|value| *value = numbers.float() * 0.3))
-        .unwrap();
-    model
+}
+
+/// Changes the parameters of a model.
+pub(crate) fn change(model: &mut Model, f: impl FnOnce(&mut [f32])) {
+    let mut values = model.parameters().unwrap();
+    f(&mut values);
+    model.set_parameters(&values).unwrap();
 }
 
 /// Creates batches with a pattern that can be learned: tokens ascend by a constant step.
@@ -101,8 +106,8 @@ pub(crate) fn never() -> AtomicBool {
 }
 
 /// Returns all bits of a model's parameters.
-pub(crate) fn bits(model: &mut Model) -> Vec<u32> {
-    model.with_parameters(|values| values.iter().map(|value| value.to_bits()).collect()).unwrap()
+pub(crate) fn bits(model: &Model) -> Vec<u32> {
+    model.read_parameters(|values| values.iter().map(|value| value.to_bits()).collect()).unwrap()
 }
 
 /// Returns the folder of a case made by `transformers/make.py`.

@@ -1,6 +1,6 @@
 //! Tests of windows of training.
 
-use crate::support::{batches, bits, filled, never, options, source, training};
+use crate::support::{batches, bits, change, filled, never, options, source, training};
 use engine::{Compute, EngineError, Options, ShardError};
 use protocol::{
     schedule::{Decay, Schedule},
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[test]
 fn a_window_returns_to_where_it_began() {
     let mut model = filled(options());
-    let before = bits(&mut model);
+    let before = bits(&model);
     let trained = model.train(&training(), 0, source(&batches(4, 2)), &never()).unwrap();
-    assert_eq!(bits(&mut model), before);
+    assert_eq!(bits(&model), before);
     assert_eq!(trained.steps.len(), 4);
     assert!(trained.pseudo_gradient.iter().filter(|&&change| change != 0.0).count() > before.len() / 2);
 }
@@ -82,7 +82,7 @@ fn a_pattern_is_learned_when_pseudo_gradients_are_applied() {
         let apply = |values: &mut [f32]| {
             values.iter_mut().zip(&trained.pseudo_gradient).for_each(|(value, change)| *value -= change);
         };
-        model.with_parameters(apply).unwrap();
+        change(&mut model, apply);
     }
     let end = model.loss(held_out).unwrap();
     assert!(end < 0.5 * start, "{start} {end}");
@@ -91,7 +91,7 @@ fn a_pattern_is_learned_when_pseudo_gradients_are_applied() {
 #[test]
 fn whatever_stops_a_training_the_parameters_are_as_before() {
     let mut model = filled(options());
-    let before = bits(&mut model);
+    let before = bits(&model);
 
     let stopped = model.train(&training(), 40, source(&batches(4, 2)), &AtomicBool::new(true));
     assert_eq!(stopped.unwrap_err().to_string(), "the training was interrupted at inner step 40");
@@ -108,13 +108,13 @@ fn whatever_stops_a_training_the_parameters_are_as_before() {
     let broken = model.train(&training(), 0, broken, &never()).unwrap_err();
     assert_eq!(broken.to_string(), "cannot read sequence 9: the data has 7 sequences");
 
-    assert_eq!(bits(&mut model), before);
+    assert_eq!(bits(&model), before);
 }
 
 #[test]
 fn a_training_that_diverges_says_where() {
     let mut model = filled(options());
-    model.with_parameters(|values| values[3] = f32::NAN).unwrap();
+    change(&mut model, |values| values[3] = f32::NAN);
     let diverged = model.train(&training(), 12, source(&batches(4, 2)), &never()).unwrap_err();
     let expected = "inner step 12: the loss is NaN; the learning rate may be too high";
     assert_eq!(diverged.to_string(), expected);
@@ -124,14 +124,11 @@ fn a_training_that_diverges_says_where() {
 fn denormal_parameters_stay() {
     let mut model = filled(options());
     let tiny = f32::from_bits(3);
-    let places = model.with_parameters(|values| {
-        values.iter_mut().step_by(7).for_each(|value| *value = tiny);
-        values.len()
-    });
+    change(&mut model, |values| values.iter_mut().step_by(7).for_each(|value| *value = tiny));
     let train = TrainSpec { schedule: Schedule { peak: 1e-42, ..training().schedule }, ..training() };
     let trained = model.train(&train, 10, source(&batches(4, 2)), &never()).unwrap();
-    let kept = model.with_parameters(|values| values.iter().step_by(7).all(|value| *value == tiny)).unwrap();
+    let kept = model.read_parameters(|values| values.iter().step_by(7).all(|value| *value == tiny)).unwrap();
     assert!(kept);
     let changed = trained.pseudo_gradient.iter().step_by(7).filter(|change| change.is_subnormal()).count();
-    assert!(changed * 7 > places.unwrap() / 2, "{changed}");
+    assert!(changed * 7 > model.layout().len() / 2, "{changed}");
 }

@@ -1,12 +1,19 @@
 //! Tests of sparse trial steps.
 
-use crate::support::{Numbers, batches, bits, filled, options};
+use crate::support::{Numbers, batches, bits, change, filled, options};
+use base::{
+    Height, NeuronId, Window,
+    digest::{RunHash, State},
+    signature::SigningKey,
+};
 use codec::{
-    aggregate::trial_step,
+    aggregate::{Clip, Medians},
     chunks::Geometry,
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
+    submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
 use engine::{EngineError, Model, SparseStep};
+use std::sync::Arc;
 
 /// Creates a step along every third parameter.
 fn step(model: &Model) -> (Vec<u64>, Vec<f32>) {
@@ -33,17 +40,17 @@ fn a_trial_sees_the_step_and_leaves_nothing() {
             .zip(&changes)
             .for_each(|(&place, change)| values[usize::try_from(place).unwrap()] -= change);
     };
-    written.with_parameters(write).unwrap();
+    change(&mut written, write);
     assert_eq!(written.loss(batch).unwrap().to_bits(), tried.to_bits());
 
     // Bits that arithmetic does not preserve are restored as well.
-    model.with_parameters(|values| odd.iter().zip(values).for_each(|(odd, value)| *value = *odd)).unwrap();
-    let kept = bits(&mut model);
+    change(&mut model, |values| odd.iter().zip(values).for_each(|(odd, value)| *value = *odd));
+    let kept = bits(&model);
     let all: Vec<u64> = (0..model.layout().len() as u64).collect();
     let everything = SparseStep::new(&all, vec![0.5; all.len()]).unwrap();
     let seen = model.trial(&everything, |model| model.logits(batch)).unwrap();
     assert!(seen.len() > 1);
-    assert_eq!(bits(&mut model), kept);
+    assert_eq!(bits(&model), kept);
 }
 
 #[test]
@@ -58,12 +65,12 @@ fn what_would_not_be_finite_is_left_as_it_is() {
 #[test]
 fn a_trial_that_fails_is_undone() {
     let mut model = filled(options());
-    let before = bits(&mut model);
+    let before = bits(&model);
     let (places, changes) = step(&model);
     let step = SparseStep::new(&places, changes).unwrap();
     let failed = model.trial::<()>(&step, |_| Err(EngineError::Stopped));
     assert!(matches!(failed, Err(EngineError::Stopped)));
-    assert_eq!(bits(&mut model), before);
+    assert_eq!(bits(&model), before);
 }
 
 #[test]
@@ -92,55 +99,82 @@ fn numbers_that_are_no_step_are_refused() {
     );
 }
 
-/// Compresses values as a miner would: it sends half of the values of each chunk of 16.
-fn sent(model: &Model) -> Vec<SparseTensor> {
+/// Returns what a miner would send: half of the values of each chunk of 16.
+fn sent(model: &Model) -> Submission<Vec<u8>> {
     let spec = SparseSpec {
         chunk: 16,
         topk: 8,
         codec: Codec::Halving,
         quantizer: Quantizer::SignCentroid,
         beta: 0.95,
-        outer_lr: 1.0,
+        outer_lr: 0.7,
         aggregation: Aggregation::SenderMean,
         clip_growth: 1.1,
     };
+    let layout = Arc::new(SubmissionLayout::new(&model.spec().tensors(), &spec).unwrap());
     let mut numbers = Numbers(6);
-    let mut send = |shape: &[usize]| {
-        let geometry = Geometry::new(shape, 4).unwrap();
+    let mut send = |geometry: &Geometry| {
         let values: Vec<_> = (0..geometry.len()).map(|_| numbers.float() * 0.1).collect();
-        compress(&values, &geometry, &spec).unwrap()
+        compress(&values, geometry, &spec).unwrap()
     };
-    model.layout().iter().map(|(tensor, _)| send(&tensor.shape)).collect()
+    let sent: Vec<_> = layout.tensors().iter().map(|tensor| send(tensor.geometry())).collect();
+    let (key, run) = (SigningKey::from_seed(&[1; 32]), RunHash([1; 32]));
+    let expected = Expected {
+        run,
+        spec: run,
+        neuron: NeuronId { hotkey: key.hotkey(), registered: Height(1) },
+        window: Window(0),
+        base: State([2; 32]),
+        least_samples: 1,
+        sealed: false,
+    };
+    let bytes = encode(&layout, &Header::new(&expected, 1, &layout), &sent, &key).unwrap();
+    Submission::open(bytes, layout, &expected).unwrap()
+}
+
+/// Returns the sent values of all tensors.
+fn tensors(sent: &Submission<Vec<u8>>) -> Vec<SparseTensor> {
+    (0..sent.layout().tensors().len()).map(|number| sent.tensor(number).unwrap()).collect()
 }
 
 #[test]
-fn a_step_along_an_update_is_that_of_common() {
+fn a_step_along_an_update_is_the_outer_step_of_it_alone() {
     let mut model = filled(options());
     let layout = model.layout().clone();
     let (sent, batch) = (sent(&model), &batches(1, 4)[0]);
-    let factor = |number: usize| if number.is_multiple_of(2) { 0.9 } else { 0.3 };
-    let tensors = sent.iter().enumerate().map(|(number, sent)| (sent, factor(number)));
-    let step = SparseStep::along(&layout, 4, tensors, 0.7).unwrap();
-    let before = bits(&mut model);
+    // The medians of the last window clip every second tensor.
+    let norms = sent.norms().unwrap().iter().enumerate();
+    let last =
+        Medians(norms.map(|(at, norm)| if at.is_multiple_of(2) { *norm } else { norm * 0.3 }).collect());
+    let clip = Clip::of([&sent], Some(&last)).unwrap();
+    let factors = &clip.factors[0];
+    assert!(factors[0] == 1.0 && factors[1] < 0.4, "{factors:?}");
+    let step =
+        SparseStep::along(&layout, 4, tensors(&sent).iter().zip(factors.iter().copied()), 0.7).unwrap();
+    let before = bits(&model);
     let tried = model.trial(&step, |model| Ok((model.parameters()?, model.loss(batch)?))).unwrap();
-    assert_eq!(bits(&mut model), before);
+    assert_eq!(bits(&model), before);
 
-    let write = |values: &mut [f32]| {
-        for (number, (sent, (tensor, place))) in sent.iter().zip(layout.iter()).enumerate() {
-            let geometry = Geometry::new(&tensor.shape, 4).unwrap();
-            let _kept = trial_step(&mut values[place], &geometry, sent, factor(number), 0.7);
-        }
-    };
-    model.with_parameters(write).unwrap();
+    let (medians, root) = model.apply_outer_step(&[sent], Some(&last)).unwrap();
     let expected = (model.parameters().unwrap(), model.loss(batch).unwrap());
     assert_eq!(tried, expected);
-    assert_ne!(bits(&mut model), before);
+    assert_ne!(bits(&model), before);
+    assert_eq!((medians, root), (clip.medians, model.state_root().unwrap()));
+}
+
+#[test]
+fn only_as_many_parameters_as_the_model_has_can_be_set() {
+    let mut model = filled(options());
+    let before = bits(&model);
+    let error = model.set_parameters(&[0.0; 3]).unwrap_err().to_string();
+    assert_eq!(error, format!("cannot set 3 parameters: the model has {}", before.len()));
+    assert_eq!(bits(&model), before);
 }
 
 #[test]
 fn updates_of_other_models_are_refused() {
     let model = filled(options());
-    let sent = sent(&model);
+    let sent = tensors(&sent(&model));
     let step = |tensors: Vec<&SparseTensor>| {
         SparseStep::along(model.layout(), 4, tensors.into_iter().map(|tensor| (tensor, 1.0)), 1.0)
     };

@@ -3,7 +3,8 @@
 
 use crate::support::*;
 use base::{
-    Height, NeuronId, Window,
+    Height, Hotkey, NeuronId, Window,
+    commitment::Commitment,
     digest::{DatasetHash, ObjectHash, RunId, ScoreLogHead, State, StateRoot, TokenizerHash},
 };
 use chain::{Client, Options};
@@ -13,7 +14,7 @@ use exchange::{ChainReader, CommitmentWriter, ExchangeError};
 use futures::future::join_all;
 use protocol::{
     acceptance::{Decision, Evidence, NeuronState, NullWindow, Snapshot, decide},
-    announcement::{Bits, Claim, Possession, Record, Vote},
+    announcement::{self, Bits, Claim, Possession, Record, Vote},
     assignment::Assignments,
     clock::{Heights, WindowSpec},
     history::History,
@@ -159,8 +160,12 @@ impl Chain {
             stake: neuron.stake_weight,
             permit: neuron.permit,
         });
-        let announced = commitments.valid.iter().map(|(hotkey, commitment)| (*hotkey, commitment));
-        Snapshot::new(height, hash, neurons, announced).unwrap()
+        let record = |(hotkey, commitment): &(Hotkey, Commitment)| {
+            let record = *announcement::read(&commitment.fields).record()?;
+            Some((*hotkey, Height(commitment.block.into()), record))
+        };
+        let records = commitments.valid.iter().filter_map(record);
+        Snapshot::new(height, hash, neurons, records).unwrap()
     }
 
     /// Returns the decision, computed directly with `common`.

@@ -21,7 +21,7 @@ fn record(window: u64) -> Record {
 /// Returns the miner's announcement on the chain.
 async fn shown(chain: &Chain) -> Option<Announcement> {
     let head = chain.chain_reader.finalized().await.unwrap();
-    chain.chain_reader.at(head).await.unwrap().reading(&wallet(MINER).hotkey())?.announcement
+    chain.chain_reader.at(head).await.unwrap().reading(&wallet(MINER).hotkey())?.announcement.clone()
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ impl Buckets {
             neurons,
         };
         let commitments = Commitments { valid, malformed: Vec::new() };
-        BlockState::new(Height(60), BlockHash([1; 32]), metagraph, commitments).unwrap()
+        BlockState::new(Height(60), BlockHash([1; 32]), metagraph, &commitments).unwrap()
     }
 
     /// Returns the state in which all names announce only their buckets.

@@ -129,8 +129,9 @@ async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
 
 /// Makes a node's state another one, as a flipped bit would.
 async fn flip_bit(node: &mut Node) {
-    let flip = |values: &mut [f32]| values[7] = f32::from_bits(values[7].to_bits() ^ 1);
-    node.model.with_parameters(flip).await.unwrap();
+    let mut values = node.model.read_parameters(<[f32]>::to_vec).await.unwrap();
+    values[7] = f32::from_bits(values[7].to_bits() ^ 1);
+    node.model.set_parameters(values).await.unwrap();
     node.progress.root = parameters_root(node).await;
 }
 

@@ -1,10 +1,10 @@
 //! Holds the chain state after one block that acceptance reads.
 
 use crate::{
-    announcement::{self, Claim, Record, Vote},
+    announcement::{Claim, Record, Vote},
     clock::Heights,
 };
-use base::{BlockHash, Height, Hotkey, NeuronId, Window, commitment::Commitment, digest::RunId};
+use base::{BlockHash, Height, Hotkey, NeuronId, Window, digest::RunId};
 use std::collections::BTreeMap;
 
 /// The part of a subnet's state after one finalized block that acceptance depends on.
@@ -52,19 +52,18 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Creates the state after block `height` from the metagraph's neurons and the subnet's
-    /// commitments, in any order.
+    /// Creates the state after block `height` from the metagraph's neurons, and the claims and votes in the
+    /// subnet's commitments, in any order. Each of these has its hotkey and the block in which it was set.
     ///
-    /// It leaves out commitments of hotkeys that are not registered, and commitments of other
-    /// software.
+    /// It leaves out those of hotkeys that are not registered.
     ///
     /// # Errors
     /// A hotkey is listed twice.
-    pub fn new<'a>(
+    pub fn new(
         height: Height,
         hash: BlockHash,
         neurons: impl IntoIterator<Item = NeuronState>,
-        commitments: impl IntoIterator<Item = (Hotkey, &'a Commitment)>,
+        records: impl IntoIterator<Item = (Hotkey, Height, Record)>,
     ) -> Result<Self, SnapshotError> {
         let mut participants = BTreeMap::new();
         for neuron in neurons {
@@ -73,12 +72,10 @@ impl Snapshot {
                 return Err(SnapshotError::Duplicate { height, hotkey });
             }
         }
-        for (hotkey, commitment) in commitments {
+        for (hotkey, set, record) in records {
             let Some(participant) = participants.get_mut(&hotkey) else { continue };
-            let set = Height(commitment.block.into());
             if set >= participant.neuron.id.registered {
-                let record = announcement::read(&commitment.fields).record().copied();
-                participant.record = record.map(|record| (set, record));
+                participant.record = Some((set, record));
             }
         }
         Ok(Self { height, hash, participants })

@@ -2,13 +2,12 @@
 
 use super::{spec::tests::twenty_peers, *};
 use crate::{
-    announcement::{Announcement, Bits, Bucket, Claim, Possession, Record, Vote},
+    announcement::{Bits, Claim, Possession, Record, Vote},
     clock::{Clock, Heights, WindowSpec},
     history::History,
 };
 use base::{
     BlockHash, Height, Hotkey, NeuronId, Window,
-    commitment::Commitment,
     digest::{ObjectHash, RunHash, RunId, ScoreLogHead, State, StateRoot},
 };
 
@@ -29,17 +28,11 @@ fn neuron(name: u8, incentive: u16, stake: u16) -> NeuronState {
 type Written = (NeuronState, Option<(Height, Record)>);
 
 fn snapshot(height: Height, written: &[Written]) -> Snapshot {
-    let bucket = || Bucket::r2(&"a".repeat(32), &"b".repeat(32), &"c".repeat(64)).unwrap();
-    let commitments: Vec<_> = (written.iter())
-        .filter_map(|(neuron, record)| {
-            let (block, record) = (*record)?;
-            let fields = Announcement { bucket: bucket(), record: Some(record) }.fields().unwrap();
-            let commitment = Commitment { deposit: 0, block: block.0.try_into().unwrap(), fields };
-            Some((neuron.id.hotkey, commitment))
-        })
-        .collect();
-    let commitments = commitments.iter().map(|(hotkey, commitment)| (*hotkey, commitment));
-    Snapshot::new(height, BlockHash([9; 32]), written.iter().map(|(n, _)| *n), commitments).unwrap()
+    let records = written.iter().filter_map(|(neuron, record)| {
+        let (set, record) = (*record)?;
+        Some((neuron.id.hotkey, set, record))
+    });
+    Snapshot::new(height, BlockHash([9; 32]), written.iter().map(|(n, _)| *n), records).unwrap()
 }
 
 fn claims(heights: &Heights, miners: &[NeuronState]) -> Snapshot {

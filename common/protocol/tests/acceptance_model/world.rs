@@ -6,7 +6,7 @@ use base::{
 };
 use protocol::{
     acceptance::{NeuronState, Snapshot},
-    announcement::{Announcement, Bucket, Record},
+    announcement::{self, Announcement, Bucket, Record},
 };
 use std::collections::BTreeMap;
 
@@ -185,8 +185,12 @@ impl World {
         let mut commitments: Vec<_> = self.commitments.clone().into_iter().collect();
         self.random.shuffle(&mut neurons);
         self.random.shuffle(&mut commitments);
-        let commitments = commitments.iter().map(|(hotkey, commitment)| (*hotkey, commitment));
-        Snapshot::new(Height(block), hash(block), neurons, commitments).unwrap()
+        let record = |(hotkey, commitment): &(Hotkey, Commitment)| {
+            let record = *announcement::read(&commitment.fields).record()?;
+            Some((*hotkey, Height(commitment.block.into()), record))
+        };
+        let records = commitments.iter().filter_map(record);
+        Snapshot::new(Height(block), hash(block), neurons, records).unwrap()
     }
 }
 

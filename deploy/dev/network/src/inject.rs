@@ -40,8 +40,8 @@ pub(crate) async fn replace_vote(
     };
     let netuid = network.chain_reader.netuid();
     let head = network.chain_reader.finalized().await?;
-    let bucket =
-        network.chain_reader.at(head).await?.bucket(&key.hotkey()).context("the validator has no bucket")?;
+    let state = network.chain_reader.at(head).await?;
+    let bucket = state.bucket(&key.hotkey()).context("the validator has no bucket")?.clone();
     let fields = Announcement { bucket, record: replacement }.fields()?;
     let (client, signed) = (network.chain_reader.client().clone(), key.clone());
     // `set_commitment` returns once the transaction is in a block. The caller seals this block after
