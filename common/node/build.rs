@@ -1,4 +1,4 @@
-//! Where this crate's tests find libtorch when they start.
+//! Sets the path on which this crate's tests find libtorch.
 
 fn main() {
     if let Ok(folder) = std::env::var("DEP_ENGINE_LIBTORCH_LIB") {

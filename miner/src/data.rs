@@ -1,4 +1,4 @@
-//! `miner data`: text to shards.
+//! `miner data`: turns text into shards.
 
 use base::Exit;
 use data::{Format, Meter, Options, TokenizerChoice};
@@ -15,17 +15,17 @@ pub(crate) enum Data {
     Prepare(Prepare),
 }
 
-/// Reads text and writes token shards, their block tables, the tokenizer and the manifest into a folder. The same input
-/// and options give the same bytes. A run that was interrupted goes on where it was when the same command is run again.
+/// Reads text and writes token shards, their block tables, the tokenizer and the manifest into a folder. The
+/// same input and options give the same bytes. Run the same command again to continue an interrupted run.
 #[derive(clap::Args)]
 pub(crate) struct Prepare {
     /// Files, folders (read recursively, in the order of names), quoted patterns, or - for standard input.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// The folder to write to; new, or of an interrupted run.
+    /// Write to this folder. It must be new, or of an interrupted run.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// The tokenizer: a tokenizer.json of Hugging Face's tokenizers.
+    /// Use this tokenizer: a tokenizer.json of Hugging Face's tokenizers.
     #[arg(
         long,
         value_name = "FILE",
@@ -33,52 +33,54 @@ pub(crate) struct Prepare {
         conflicts_with = "train_tokenizer"
     )]
     tokenizer: Option<PathBuf>,
-    /// Train a byte-level BPE tokenizer with so many entries on the text.
+    /// Train a byte-level BPE tokenizer with this number of entries on the text.
     #[arg(long, value_name = "VOCAB")]
     train_tokenizer: Option<u32>,
-    /// Train the tokenizer on at most so many bytes of text.
+    /// Train the tokenizer on at most this number of bytes of text.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
     tokenizer_sample: u64,
-    /// What the inputs hold; by default their names tell.
+    /// Set the format of the inputs [default: by their names].
     #[arg(long, value_parser = format_parser())]
     format: Option<String>,
-    /// What stands between documents of text files (\n, \t and \\ are understood); by default a file is one document.
+    /// Split text files into documents at this text, with \n, \t and \\ as escapes [default: one document
+    /// a file].
     #[arg(long, value_name = "TEXT")]
     separator: Option<String>,
-    /// The field of JSONL objects that holds the text.
+    /// Read the text from this field of JSONL objects.
     #[arg(long, value_name = "NAME", default_value = "text")]
     field: String,
-    /// The column of Parquet files that holds the text.
+    /// Read the text from this column of Parquet files.
     #[arg(long, value_name = "NAME", default_value = "text")]
     column: String,
-    /// The token that ends each document; by default `<|endoftext|>`, `</s>` or the like, whichever the tokenizer has.
+    /// End each document with this token [default: `<|endoftext|>`, `</s>` or a similar one of the
+    /// tokenizer].
     #[arg(long, value_name = "TOKEN")]
     end_of_text: Option<String>,
-    /// The share of documents that is kept aside to measure the run.
+    /// Hold out this share of documents, to measure the run.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     held_out: f64,
-    /// Chooses which documents are kept aside.
+    /// Select the held-out documents with this seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Tokens of a sequence: the run's.
+    /// Set the number of tokens in a sequence, as in the run.
     #[arg(long, value_name = "TOKENS", default_value_t = 2048)]
     sequence: u32,
-    /// The most tokens of a shard.
+    /// Write at most this number of tokens to a shard.
     #[arg(long, value_name = "TOKENS", default_value_t = 1 << 26)]
     shard_tokens: u64,
-    /// Longer documents are tokenized in parts of so many bytes, cut at the ends of lines.
+    /// Tokenize longer documents in parts of this number of bytes, cut at the ends of lines.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 10)]
     max_document: usize,
-    /// Leave out lines of JSONL that are no object with the text, instead of ending.
+    /// Skip lines of JSONL that are not an object with the text, instead of failing.
     #[arg(long)]
     skip_bad_lines: bool,
-    /// Remove what an earlier run left in the folder, and begin anew.
+    /// Delete the files of an earlier run in the folder, and start again.
     #[arg(long)]
     restart: bool,
 }
 
 impl Data {
-    /// Carries the command out, and ends as [`Exit`] documents.
+    /// Runs the command. Returns the exit code that [`Exit`] documents.
     pub(crate) fn main(self) -> ExitCode {
         let Self::Prepare(prepare) = self;
         let mut meter = Meter::new(stderr(), stderr().is_terminal());

@@ -1,4 +1,4 @@
-//! Why a miner cannot go on, or has nothing to send in a window.
+//! The errors of a miner: some end it, others only skip a window.
 
 use base::{Exit, Window};
 use codec::{
@@ -10,10 +10,10 @@ use exchange::ExchangeError;
 use node::{FileError, NodeError};
 use protocol::assignment::AssignmentError;
 
-/// Why a miner cannot go on, or has nothing to send in a window ([`Self::skips_window`]).
+/// An error that ends a miner, or that only skips a window ([`Self::skips_window`]).
 #[derive(Debug, thiserror::Error)]
 pub enum MinerError {
-    /// What miner and validator have in common.
+    /// The common part of miner and validator.
     #[error(transparent)]
     Node(#[from] NodeError),
     /// The model cannot compute.
@@ -22,28 +22,28 @@ pub enum MinerError {
     /// The miner has no data in the window.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
-    /// Training has left the numbers.
+    /// Training gave values that are not finite.
     #[error("window {0}: the pseudo-gradient is not finite: the learning rate may be too high")]
     NotFinite(Window),
     /// A tensor cannot be compressed.
     #[error("tensor {tensor}: {source}")]
     Compress {
-        /// Its name.
+        /// The name of the tensor.
         tensor: String,
-        /// Why not.
+        /// The cause.
         source: CompressError,
     },
-    /// The submission cannot be written.
+    /// The submission cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// What was written is no submission that others would take.
-    #[error("the own submission: {0}")]
+    /// Other nodes would refuse the encoded submission.
+    #[error("other nodes would refuse this miner's submission: {0}")]
     Own(#[from] SubmissionError),
-    /// There is nothing to send.
+    /// The strategy has nothing to send.
     #[error("window {0}: there is nothing to send")]
     NothingToSend(Window),
-    /// The operating system gives no random bytes.
-    #[error("no key to seal the submission with: {0}")]
+    /// The operating system returns no random bytes.
+    #[error("cannot create a key to seal the submission: {0}")]
     Randomness(getrandom::Error),
     /// A file of the miner's own cannot be read or written.
     #[error(transparent)]
@@ -51,7 +51,7 @@ pub enum MinerError {
 }
 
 impl MinerError {
-    /// Whether only this window is lost: the miner sends nothing and goes on with the next.
+    /// Checks whether only this window is lost: the miner sends nothing and continues with the next one.
     #[must_use]
     pub fn skips_window(&self) -> bool {
         match self {
@@ -59,24 +59,24 @@ impl MinerError {
             | Self::NotFinite(_)
             | Self::NothingToSend(_)
             | Self::Engine(EngineError::NotFinite { .. } | EngineError::Interrupted { .. }) => true,
-            // The state 10 blocks before the window is forgotten: it is too late to begin, not too late to follow.
+            // The state 10 blocks before the window is forgotten. It is too late to train, but not to follow.
             Self::Node(NodeError::Chain(error)) => error.is_pruned(),
             _ => false,
         }
     }
 
-    /// Whether the miner was asked to end.
+    /// Checks whether a shutdown was requested.
     #[must_use]
     pub fn is_shutdown(&self) -> bool {
         matches!(self, Self::Node(NodeError::Shutdown))
     }
 
-    /// How the program ends.
+    /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Node(error) => error.exit(),
-            // The dataset is too small for the subnet: the run spec is wrong.
+            // The dataset is too small for the subnet, so the run spec is wrong.
             Self::Assignment(AssignmentError::TooFewBlocks { .. }) => Exit::Usage,
             _ => Exit::Failed,
         }

@@ -1,4 +1,5 @@
-//! What was not sent yet, and what was sent and is not decided: the memory of a miner beside its optimizer's.
+//! Error feedback: the part of the pseudo-gradients that was not sent yet, and the sent part that is not
+//! decided.
 
 use crate::{MinerError, submissions::at, work::compress_all};
 use base::{
@@ -23,24 +24,24 @@ use std::{
     sync::Arc,
 };
 
-/// The first bytes of the file: what it is, and the version.
+/// The first bytes of the file: its kind, and the version of the format.
 const MAGIC: &[u8; 8] = b"mstrfb\0\x01";
 const HASH: usize = 32;
 
 /// A miner's error feedback: `e = beta e + delta` in each window, minus what was sent once it is accepted.
 ///
-/// It is saved only every few windows. Who restarts with one that lacks some windows carries on what it has; what was
-/// accepted of those windows is cleared in it, so that nothing is sent twice.
+/// It is saved only every few windows. After a restart it may lack some windows. The accepted values of those
+/// windows are cleared in it, so that nothing is sent twice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feedback {
     run: RunHash,
     layout: Arc<SubmissionLayout>,
     values: Vec<f32>,
-    /// The first window whose pseudo-gradient is not in it.
+    /// The first window whose pseudo-gradient is not included.
     next: Window,
     /// All windows before this one are settled.
     settled: Window,
-    /// What was sent in windows that are not settled, in order.
+    /// The submissions of windows that are not settled, in order.
     pending: VecDeque<Pending>,
 }
 
@@ -53,26 +54,27 @@ struct Pending {
 }
 
 impl Feedback {
-    /// Of a miner that has not made anything yet.
+    /// Creates empty error feedback.
     #[must_use]
     pub fn new(run: RunHash, layout: Arc<SubmissionLayout>) -> Self {
         let values = vec![0.0; layout.tensors().iter().map(|tensor| tensor.geometry().len()).sum()];
         Self { run, layout, values, next: Window(0), settled: Window(0), pending: VecDeque::new() }
     }
 
-    /// The first window that is not settled.
+    /// Returns the first window that is not settled.
     #[must_use]
     pub fn settled(&self) -> Window {
         self.settled
     }
 
-    /// Adds a window's pseudo-gradient, and chooses and quantizes what is sent of the sum, on so many threads.
+    /// Adds a window's pseudo-gradient, and selects and quantizes the values of the sum to send. Uses
+    /// `threads` threads.
     ///
     /// # Errors
     /// A value of the sum is not finite: training has diverged.
     ///
     /// # Panics
-    /// The pseudo-gradient is of another length.
+    /// The pseudo-gradient has another length.
     pub fn compress(
         &mut self,
         window: Window,
@@ -85,12 +87,12 @@ impl Feedback {
         compress_all(source, &self.layout, threads)
     }
 
-    /// Notes what is sent of it.
+    /// Notes a submission that is sent.
     pub fn send(&mut self, window: Window, object: ObjectHash, sent: Vec<SparseTensor>) {
         self.pending.push_back(Pending { window, object, sent });
     }
 
-    /// Notes again what was sent before a restart.
+    /// Notes a submission that was sent before a restart.
     pub fn resend(&mut self, submission: &Submission<Bytes>) {
         let decode = |number| submission.tensor(number).ok();
         let sent: Option<Vec<_>> = (0..self.layout.tensors().len()).map(decode).collect();
@@ -100,8 +102,8 @@ impl Feedback {
         }
     }
 
-    /// Settles all windows that are decided in `history`: subtracts what was accepted. Says how many windows' submissions
-    /// were accepted. A window that the history no longer holds counts as not accepted.
+    /// Settles all windows that are decided in `history`: subtracts the accepted submissions, and returns
+    /// their number. A window that the history no longer holds counts as not accepted.
     pub fn settle(&mut self, neuron: &NeuronId, history: &History) -> usize {
         let mut accepted = 0;
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.window < history.next()) {
@@ -129,7 +131,7 @@ impl Feedback {
         }
     }
 
-    /// Saves it in a file, in one step. What is pending is not in it: see [`Self::resend`].
+    /// Saves it in a file, in one step. The file does not hold pending submissions: see [`Self::resend`].
     ///
     /// # Errors
     /// The file cannot be written.
@@ -150,10 +152,11 @@ impl Feedback {
         })
     }
 
-    /// Reads it from a file. `None`: there is none, or it is damaged, or of another run or model.
+    /// Reads it from a file. Returns `None` if the file does not exist, is damaged, or is of another run
+    /// or model.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     pub fn read(path: &Path, run: RunHash, layout: Arc<SubmissionLayout>) -> Result<Option<Self>, FileError> {
         let mut found = Self::new(run, layout);
         match File::open(path).and_then(|mut file| found.fill(&mut file)) {
@@ -189,13 +192,13 @@ impl Feedback {
     }
 }
 
-/// Whether a file is not there, or not one of this run.
+/// Checks whether a file does not exist, or is not of this run.
 fn is_none(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
     matches!(error.kind(), NotFound | InvalidData | UnexpectedEof)
 }
 
-/// The chunks of each tensor, and where its values lie in one flat buffer.
+/// Returns the chunks of each tensor, and the place of its values in one flat buffer.
 fn places(layout: &SubmissionLayout) -> impl Iterator<Item = (Geometry, Range<usize>)> {
     let mut start = 0;
     layout.tensors().iter().map(move |tensor| {
@@ -238,7 +241,7 @@ mod tests {
         (0..len).map(value).collect()
     }
 
-    /// A history in which these windows have accepted our object, and the others nothing.
+    /// Returns a history in which these windows accepted our object, and the others nothing.
     fn history(windows: u64, accepted: &[u64]) -> History {
         let mut history = History::new(&RunHash([9; 32]));
         for window in 0..windows {
@@ -254,7 +257,7 @@ mod tests {
         history
     }
 
-    /// One window made: the feedback before it is settled, and what was sent.
+    /// Makes one window. Returns the feedback before it is settled, and the sent values.
     fn made() -> (Feedback, Vec<SparseTensor>) {
         let mut feedback = Feedback::new(RunHash([9; 32]), layout());
         let sent = feedback.compress(Window(0), &delta(&feedback.layout, 1), 1).unwrap();

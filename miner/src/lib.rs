@@ -1,11 +1,12 @@
-//! Muster's miner: trains on its own data in each window, uploads and claims what came of it, and applies what all
-//! accept.
+//! Muster's miner: trains on its own data in each window, uploads and claims its update, and applies the
+//! updates that all nodes accept.
 //!
-//! [`round`] says what is done when, [`run`] does it with a [`node::Node`], and a [`Strategy`] makes the updates:
-//! [`SparseLoCo`] does it as the run spec says, others for experiments and attacks. What must survive a kill lies in files
-//! ([`Submissions`], [`Feedback`]).
+//! [`machine`] decides what to do next, [`run`] does it with a [`node::Node`], and a [`Strategy`] makes the
+//! updates: [`SparseLoCo`] as the run spec says, others for experiments and attacks. Files hold all data
+//! that must survive a kill ([`Submissions`], [`Feedback`]).
 //!
-//! It neither judges nor votes, and the shared parameters are the node's business, which a validator shares.
+//! It neither judges nor votes. The crate `node` keeps the shared parameters, for miners and validators
+//! alike.
 //!
 //! ```no_run
 //! # async fn example(flags: node::ConfigFlags) -> Result<base::Exit, node::ConfigError> {
@@ -20,13 +21,13 @@
 //! # }
 //! ```
 //!
-//! Next: [`round`], then `app.rs`, [`SparseLoCo`], [`work`].
+//! Next: [`machine`], then `app.rs`, [`SparseLoCo`], [`work`].
 
 mod app;
 mod error;
 mod feedback;
+pub mod machine;
 mod metrics;
-pub mod round;
 mod sparse_loco;
 mod strategy;
 mod submissions;

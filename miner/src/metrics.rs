@@ -1,19 +1,19 @@
-//! What a miner counts.
+//! The metrics of a miner.
 
 use telemetry::{Counter, Gauge, Histogram};
 
 telemetry::metrics! {
-    /// Numbers about training and what comes of it.
+    /// Metrics about training and uploads.
     pub struct MinerMetrics("muster_miner") {
-        /// Tokens that were trained on.
+        /// Tokens trained on.
         pub tokens: Counter,
         /// The mean training loss of the last window, nats per token.
         pub loss: Gauge,
-        /// Seconds that the inner steps of a window took.
+        /// Seconds for the inner steps of a window.
         pub train_seconds: Histogram,
-        /// Seconds that compressing and encoding took.
+        /// Seconds for compressing and encoding.
         pub compress_seconds: Histogram,
-        /// Seconds that an upload took.
+        /// Seconds for an upload.
         pub upload_seconds: Histogram,
         /// The size of the last submission, bytes.
         pub submission_bytes: Gauge,
@@ -21,9 +21,9 @@ telemetry::metrics! {
         pub claims: Counter,
         /// Submissions that were accepted.
         pub accepted: Counter,
-        /// Windows in which nothing was sent.
+        /// Windows without a submission.
         pub skipped: Counter,
-        /// Uploads and claims that did not succeed and were tried again.
+        /// Uploads and claims that failed and were tried again.
         pub failures: Counter,
     }
 }

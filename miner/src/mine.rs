@@ -17,7 +17,7 @@ pub(crate) enum Configuration {
 }
 
 impl Configuration {
-    /// Carries the command out.
+    /// Runs the command.
     pub(crate) fn main(self) -> Exit {
         let Self::Show(flags) = self;
         let settings = environment().and_then(|ours| Settings::resolve(NodeRole::Miner, &flags, &ours));
@@ -28,7 +28,7 @@ impl Configuration {
     }
 }
 
-/// Mines until the run ends, a signal comes, or something is wrong that only the operator can mend.
+/// Mines until the run ends, a signal arrives, or an error occurs that only the operator can fix.
 pub(crate) fn run(flags: &ConfigFlags) -> Exit {
     let config = match Config::load(NodeRole::Miner, flags) {
         Ok(config) => config,
@@ -40,14 +40,14 @@ pub(crate) fn run(flags: &ConfigFlags) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(mine(config)),
-        Err(error) => fail(Exit::Failed, format!("the system gives no threads or sockets: {error}")),
+        Err(error) => fail(Exit::Failed, format!("cannot start threads: {error}")),
     }
 }
 
 async fn mine(config: Config) -> Exit {
     let shutdown = Shutdown::default();
     if let Err(error) = shutdown.on_signals() {
-        return fail(Exit::Failed, format!("signals cannot be caught: {error}"));
+        return fail(Exit::Failed, format!("cannot catch signals: {error}"));
     }
     let open = async |node: &node::Node, kept| SparseLoCo::resume(node, folder(node), kept).await;
     miner::run(config, shutdown, open).await

@@ -1,4 +1,5 @@
-//! The honest strategy: train, add what was not sent before, send the largest of it, carry on the rest.
+//! The honest strategy: train, add the error feedback, send the largest values, keep the rest as error
+//! feedback.
 
 use crate::{
     Feedback, MinerError, PreparedUpdate, Strategy,
@@ -14,26 +15,27 @@ use std::{
     time::Instant,
 };
 
-/// Makes updates as SparseLoCo does, and remembers what was not sent.
+/// The SparseLoCo strategy, with its error feedback.
 #[derive(Debug)]
 pub struct SparseLoCo {
-    /// Worked on by the model's thread, too.
+    /// The error feedback. The model's thread works on it, too.
     feedback: Arc<Mutex<Feedback>>,
-    /// Where feedback and moments are saved.
+    /// The folder of feedback and moments.
     folder: PathBuf,
 }
 
 impl SparseLoCo {
-    /// Goes on with what was saved in the folder, or anew. `kept` are submissions that may not be settled yet, in order.
+    /// Resumes from the folder's files, or starts anew without them. `kept` are submissions that may
+    /// not be settled yet, in order.
     ///
     /// # Errors
-    /// A file is there and cannot be read.
+    /// A file exists and cannot be read.
     pub async fn resume(
         node: &Node,
         folder: PathBuf,
         kept: Vec<Submission<Bytes>>,
     ) -> Result<Self, MinerError> {
-        let (run, layout) = (node.run.hash, Arc::clone(&node.run.layout));
+        let (run, layout) = (node.shared.run().hash, Arc::clone(&node.shared.run().layout));
         let saved = Feedback::read(&folder.join("feedback"), run, Arc::clone(&layout))?;
         let is_new = saved.is_none();
         let mut feedback = saved.unwrap_or_else(|| Feedback::new(run, layout));
@@ -45,17 +47,17 @@ impl SparseLoCo {
         Ok(honest)
     }
 
-    /// Moments that are missing or damaged cost some progress and no more.
+    /// Loads the optimizer's moments. Missing or damaged moments only cost some progress.
     async fn load_moments(&self, node: &Node) -> Result<(), MinerError> {
         let path = self.folder.join("moments");
-        let loaded = node.model.run(move |model| Ok(model.load_moments(&path))).await?;
+        let loaded = node.shared.model().run(move |model| Ok(model.load_moments(&path))).await?;
         if let Err(error) = loaded {
             tracing::warn!(target: telemetry::target::TRAIN, %error, "the optimizer begins anew");
         }
         Ok(())
     }
 
-    /// Each change of it is made whole under one lock, so that a panic elsewhere does not spoil it.
+    /// Locks the feedback. Each change of it happens under one lock, so a panic elsewhere does not spoil it.
     fn feedback(&self) -> MutexGuard<'_, Feedback> {
         self.feedback.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,27 +72,27 @@ impl Strategy for SparseLoCo {
             return Err(MinerError::NotFinite(window));
         }
         let feedback = Arc::clone(&self.feedback);
-        let threads = node.config.node.compute.threads as usize;
-        // On the model's thread, which has nothing else to do: this one must hear of blocks.
-        let sent = node.model.run(move |_| {
+        let threads = node.shared.threads();
+        // On the model's thread, which is idle. This thread must stay free for new blocks.
+        let sent = node.shared.model().run(move |_| {
             let mut feedback = feedback.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(feedback.compress(window, &delta, threads))
         });
         let sent = sent.await??;
-        let upload = write(node, window, node.state(), &sent)?;
+        let upload = write(node, window, node.shared.state(), &sent)?;
         self.feedback().send(window, upload.hash, sent);
         let compress_seconds = started.elapsed().as_secs_f64();
         Ok(PreparedUpdate { upload, trained: Some(training), compress_seconds })
     }
 
     async fn settle(&mut self, node: &Node) -> Result<usize, MinerError> {
-        Ok(self.feedback().settle(&node.id, &node.progress.history))
+        Ok(self.feedback().settle(&node.identity.neuron, &node.shared.progress().history))
     }
 
     async fn save(&mut self, node: &Node) -> Result<(), MinerError> {
         let (feedback, path) = (Arc::clone(&self.feedback), self.folder.join("feedback"));
         let moments = self.folder.join("moments");
-        let saved = node.model.run(move |model| {
+        let saved = node.shared.model().run(move |model| {
             model.save_moments(&moments)?;
             Ok(feedback.lock().unwrap_or_else(PoisonError::into_inner).save(&path))
         });

@@ -1,70 +1,71 @@
-//! What an update is made of: the part of a miner in which an honest one and others differ.
+//! The strategy of a miner: the part in which an honest miner and an adversary differ.
 
-use crate::{MinerError, Upload, round::ClaimTime};
+use crate::{MinerError, Upload, machine::ClaimTime};
 use base::Window;
 use node::Node;
 
-/// Makes the updates of a miner. Everything else (when, where to, what then) is the same for all: [`run`](crate::run).
+/// A way to make updates. All other parts of a miner are the same for all strategies: [`run`](crate::run).
 pub trait Strategy {
-    /// Makes what is sent for a window; the model holds the shared state at its start and must hold it again when this
-    /// is done.
+    /// Makes the update of a window. The model holds the shared state at the window's start, and must
+    /// hold it again afterwards.
     ///
-    /// It may be dropped at any point, when it is too late to claim the window or the node is being stopped.
+    /// The future is dropped when it is too late to claim the window or the node is being stopped.
     ///
     /// # Errors
-    /// Some lose only the window ([`MinerError::skips_window`]), others end the miner.
+    /// Some errors skip only the window ([`MinerError::skips_window`]), others end the miner.
     fn make(
         &mut self,
         node: &Node,
         window: Window,
     ) -> impl Future<Output = Result<PreparedUpdate, MinerError>>;
 
-    /// Told before each window, and after a restart: all windows before [`Node::window`] are decided. Says how many of
-    /// its own submissions were accepted in them.
+    /// Settles the windows before [`SharedState::window`](node::SharedState::window), which are decided.
+    /// Returns the number of this miner's submissions that they accepted. Called before each window, and
+    /// after a restart.
     ///
     /// # Errors
-    /// It cannot be settled: the miner ends.
+    /// The miner cannot continue, and ends.
     fn settle(&mut self, _node: &Node) -> impl Future<Output = Result<usize, MinerError>> {
         async { Ok(0) }
     }
 
-    /// Saves what the next windows need, in files.
+    /// Saves the data that the next windows need in files.
     ///
     /// # Errors
-    /// It cannot be saved: the miner ends.
+    /// A file cannot be written, and the miner ends.
     fn save(&mut self, _node: &Node) -> impl Future<Output = Result<(), MinerError>> {
         async { Ok(()) }
     }
 
-    /// When submissions are claimed.
+    /// Returns the time at which submissions are claimed.
     fn claim_time(&self) -> ClaimTime {
         ClaimTime::InTime
     }
 
-    /// Whether the keys of sealed submissions are published.
+    /// Checks whether the keys of sealed submissions are published.
     fn reveals(&self) -> bool {
         true
     }
 }
 
-/// What was made for a window.
+/// The update of a window.
 #[derive(Clone, Debug)]
 pub struct PreparedUpdate {
-    /// What is uploaded, claimed and revealed.
+    /// The upload.
     pub upload: Upload,
-    /// What the training was like, if there was any.
+    /// Figures of the training, if there was one.
     pub trained: Option<Training>,
-    /// Seconds that compressing and encoding took.
+    /// Seconds for compressing and encoding.
     pub compress_seconds: f64,
 }
 
-/// What a window's training was like.
+/// Figures of a window's training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Training {
     /// The mean loss over the inner steps, nats per token.
     pub loss: f64,
     /// Tokens trained on.
     pub tokens: u64,
-    /// Seconds that it took.
+    /// Seconds for the training.
     pub seconds: f64,
 }

@@ -1,4 +1,4 @@
-//! The submissions that this miner has made, in files: they survive a kill, are uploaded again and never made twice.
+//! The submissions of this miner, in files: they survive a kill, so that a restart uploads them again.
 
 use crate::Upload;
 use base::{
@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-/// What the names of the files begin with; the window's number follows.
+/// The prefix of the files' names. The window's number follows.
 const PREFIX: &str = "submission-";
 
 /// A folder with one file per window.
@@ -30,10 +30,10 @@ pub struct Submissions {
 }
 
 impl Submissions {
-    /// The submissions of a neuron in a run, in a folder that is made if it is not there.
+    /// Opens the submissions of a neuron in a run. Creates the folder if it does not exist.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be created.
     pub fn open(
         folder: &Path,
         run: RunHash,
@@ -45,7 +45,7 @@ impl Submissions {
         Ok(Self { folder: folder.to_owned(), run, neuron, layout, sealed })
     }
 
-    /// Keeps what was made for a window.
+    /// Stores the upload of a window.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -53,15 +53,16 @@ impl Submissions {
         replace(&self.path(window), |file| file.write_all(&upload.to_file()))
     }
 
-    /// What was made for a window from a state, if it was.
+    /// Returns the submission of a window that was made from a state, if there is one. A file that is
+    /// damaged or of another run is ignored.
     ///
     /// # Errors
-    /// The file cannot be read. One that is damaged, or of something else, is none.
+    /// The file cannot be read.
     pub fn of(&self, window: Window, base: State) -> Result<Option<Submission<Bytes>>, FileError> {
         Ok(self.read(window)?.filter(|found| found.header().base == base))
     }
 
-    /// All that were made for `first` and later windows, in order.
+    /// Returns the submissions of `first` and later windows, in order.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -72,7 +73,7 @@ impl Submissions {
         read.filter_map(Result::transpose).collect()
     }
 
-    /// Deletes those of earlier windows.
+    /// Deletes the submissions of earlier windows.
     ///
     /// # Errors
     /// A file cannot be deleted.
@@ -95,7 +96,7 @@ impl Submissions {
         Ok(names.filter_map(window).collect())
     }
 
-    /// The file of a window, checked from the first byte to the last.
+    /// Reads the file of a window, and checks all of its bytes.
     fn read(&self, window: Window) -> Result<Option<Submission<Bytes>>, FileError> {
         let path = self.path(window);
         let bytes = match fs::read(&path) {
@@ -118,7 +119,7 @@ impl Submissions {
     }
 }
 
-/// Says which file an error is about.
+/// Adds the file to an error.
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
     |source| FileError { path: path.to_owned(), source }
 }

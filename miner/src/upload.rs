@@ -1,4 +1,4 @@
-//! What a miner sends in a window: an object for its bucket, and the key of it if it is sealed.
+//! The upload of a window: an object for the miner's bucket, and its key if it is sealed.
 
 use crate::MinerError;
 use base::{digest::ObjectHash, signature::SigningKey};
@@ -10,24 +10,32 @@ use codec::{
         SubmissionLayout, encode, encode_sealed,
     },
 };
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-/// What is uploaded and claimed, and what is published when claims are closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An object to upload and claim, and the key to publish when the claims are closed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// The hash that is claimed.
+    /// The hash to claim.
     pub hash: ObjectHash,
     /// The object.
     pub bytes: Bytes,
-    /// The bytes of its key object, if it is sealed.
+    /// The bytes of the key object, if the object is sealed.
     pub key: Option<[u8; KEY_BYTES]>,
 }
 
+/// Prints hash and length: logs show neither megabytes nor a key that is not published.
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.bytes.len();
+        f.debug_struct("Upload").field("hash", &self.hash).field("length", &length).finish_non_exhaustive()
+    }
+}
+
 impl Upload {
-    /// Writes and signs a submission, and seals it with a key of its own where that is expected.
+    /// Encodes and signs a submission. Seals it with a new key if that is expected.
     ///
     /// # Errors
-    /// The tensors are not those of the run, or the system gives no randomness.
+    /// The tensors do not fit the run, or the system returns no random bytes.
     pub fn pack(
         layout: &Arc<SubmissionLayout>,
         expected: &Expected,
@@ -51,17 +59,17 @@ impl Upload {
         Ok(Self { key: Some(opener.sign(key)), ..sealed })
     }
 
-    /// An object without a key, whatever it is.
+    /// Creates an upload of any bytes, without a key.
     #[must_use]
     pub fn of_bytes(bytes: Vec<u8>) -> Self {
         let signed = bytes.len().saturating_sub(codec::submission::TRAILER_BYTES);
         Self { hash: ObjectHash::of(&[&bytes[..signed]]), bytes: bytes.into(), key: None }
     }
 
-    /// As others will open it, once they have the key.
+    /// Opens the upload as other nodes do with its key.
     ///
     /// # Errors
-    /// They would refuse it.
+    /// Other nodes would refuse it.
     pub fn open(
         &self,
         layout: &Arc<SubmissionLayout>,
@@ -73,20 +81,20 @@ impl Upload {
         }
     }
 
-    /// Of a submission that was opened.
+    /// Creates the upload of an opened submission.
     #[must_use]
     pub fn of(submission: &Submission<Bytes>) -> Self {
         let (bytes, key) = submission.stored();
         Self { hash: submission.hash(), bytes: bytes.into(), key: key.copied() }
     }
 
-    /// One after the other, for a file.
+    /// Returns object and key, one after the other, for a file.
     #[must_use]
     pub fn to_file(&self) -> Vec<u8> {
         [&self.bytes[..], self.key.as_ref().map_or(&[][..], |key| key)].concat()
     }
 
-    /// Out of a file's bytes; `None`, if they are too few.
+    /// Parses a file's bytes. Returns `None` if they are too few.
     #[must_use]
     pub fn from_file(mut bytes: Vec<u8>, sealed: bool) -> Option<Self> {
         if !sealed {
@@ -97,7 +105,7 @@ impl Upload {
     }
 }
 
-/// A key that nobody has drawn before.
+/// Draws a random key.
 fn random_key() -> Result<SealKey, MinerError> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(MinerError::Randomness)?;
@@ -122,7 +130,7 @@ mod tests {
         Arc::new(SubmissionLayout::new(&[tensor], &spec).unwrap())
     }
 
-    /// A upload of the development key, and what others expect of it.
+    /// Returns an upload of the development key, and the contents that other nodes expect.
     fn packed(sealed: bool) -> (Upload, Expected) {
         let key = exchange::signing_key(&chain::wallet::KeyPair::development("//Alice").unwrap());
         let expected = Expected {
@@ -158,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_off_is_no_parcel() {
+    fn a_file_that_is_cut_off_is_no_upload() {
         let (upload, expected) = packed(true);
         assert_eq!(Upload::from_file(vec![0; KEY_BYTES - 1], true), None);
         let mut cut = upload.to_file();

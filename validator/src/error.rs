@@ -1,4 +1,4 @@
-//! Why a validator cannot go on, and with which code it ends.
+//! The errors of a validator, and the exit code of each.
 
 use crate::gauntlet::GauntletError;
 use base::Exit;
@@ -7,43 +7,40 @@ use node::{ConfigError, FileError, NodeError};
 use protocol::{acceptance::CannotDecide, assignment::AssignmentError, clock::ClockError};
 use scoring::score_log::{ReplayError, ScoreLogError};
 
-/// Why a validator cannot go on. [`exit`](Self::exit) is the code that its program ends with.
+/// An error that ends a validator. [`exit`](Self::exit) is the exit code of its program.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidatorError {
-    /// What it shares with miners.
+    /// The common part of miner and validator.
     #[error(transparent)]
     Node(Box<NodeError>),
-    /// An update could not be measured, by no fault of its miner.
+    /// An update cannot be measured, by no fault of its miner.
     #[error(transparent)]
     Gauntlet(#[from] GauntletError),
-    /// Data could not be read.
+    /// Data cannot be read.
     #[error(transparent)]
     Shards(#[from] ShardError),
-    /// Nobody can tell who trains on what.
+    /// The assignment of data to miners cannot be computed.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
-    /// The candidates are not known.
+    /// The candidates cannot be determined.
     #[error(transparent)]
     Candidates(#[from] CannotDecide),
-    /// The window is none of the run.
+    /// The run has no such window.
     #[error(transparent)]
     Clock(#[from] ClockError),
-    /// A score log does not come out.
+    /// A score log cannot be computed.
     #[error(transparent)]
     Rate(Box<ReplayError>),
     /// A score log cannot be signed.
     #[error(transparent)]
     Log(Box<ScoreLogError>),
-    /// A window was to be carried on that was not begun.
-    #[error("nothing is known of the window that is to be carried on")]
-    NoWindow,
     /// A thread ended before its work did.
     #[error("a thread ended before its work did")]
     Stopped,
 }
 
 impl ValidatorError {
-    /// How the program ends.
+    /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -53,7 +50,7 @@ impl ValidatorError {
         }
     }
 
-    /// Whether the chain's nodes have forgotten what a window takes.
+    /// Checks whether the chain's nodes have forgotten a state that a window needs.
     #[must_use]
     pub fn is_pruned(&self) -> bool {
         let Self::Node(error) = self else { return false };

@@ -81,10 +81,10 @@ pub struct Measured {
 /// The chain cannot be read, or the node is being stopped.
 pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, ValidatorError> {
     let started = Instant::now();
-    let run = &node.run;
+    let (run, network) = (node.shared.run(), &node.network);
     let heights = run.clock.heights(window)?;
-    let incentives = node.ask(async || node.chain_reader.at(heights.incentives).await).await?;
-    let closed = node.ask(async || node.chain_reader.at(heights.claims_close).await).await?;
+    let incentives = network.at(heights.incentives).await?;
+    let closed = network.at(heights.claims_close).await?;
     let candidates =
         candidates(run.id, &run.spec.acceptance, &heights, &incentives.snapshot, &closed.snapshot)?;
     let claims = closed.claims(run.id, window);
@@ -94,12 +94,13 @@ pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, 
     let rest = claims.keys().filter(|id| !first.contains(*id)).copied();
     let order: Vec<NeuronId> = candidates.iter().map(|candidate| candidate.id).chain(rest).collect();
     let fetched = stream::iter(order).map(|miner| fetch(node, &closed, miner, &claims[&miner]));
-    let fetched: Vec<_> = node.unless_stopped(fetched.buffer_unordered(AT_ONCE).collect()).await?;
+    let fetched: Vec<_> = network.unless_stopped(fetched.buffer_unordered(AT_ONCE).collect()).await?;
     let opened = open(node, &heights, &closed, fetched).await?;
     let (submissions, failures) = sort_out(opened);
 
+    let medians = node.shared.progress().medians.clone();
     let step = Step::new(&run.spec.sparse, &run.spec.scoring);
-    let candidate_set = Arc::new(CandidateSet::new(submissions, node.progress.medians.as_ref(), step)?);
+    let candidate_set = Arc::new(CandidateSet::new(submissions, medians.as_ref(), step)?);
     let seconds = started.elapsed().as_secs_f64();
     Ok(FetchedWindow { heights, closed, candidates, claims, candidate_set, failures, seconds })
 }
@@ -108,8 +109,9 @@ pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, 
 type FollowedUp<T> = (NeuronId, Result<T, FetchError>);
 
 async fn fetch(node: &Node, closed: &BlockState, miner: NeuronId, claim: &Claim) -> FollowedUp<Claimed> {
-    let expected = node.run.expected(miner, claim.window, node.state());
-    (miner, node.fetcher.claimed(closed, claim, &expected, &node.run.layout).await)
+    let run = node.shared.run();
+    let expected = run.expected(miner, claim.window, node.shared.state());
+    (miner, node.network.fetcher.claimed(closed, claim, &expected, &run.layout).await)
 }
 
 /// Opens the sealed submissions. Asks for the missing keys with every block, for the last time when `K_w` is
@@ -129,9 +131,9 @@ async fn open(
         }
     }
     while !locked.is_empty() {
-        let asked_at = node.height();
+        let asked_at = node.network.height();
         let asked = stream::iter(locked).map(|sealed| try_key(node, closed, sealed));
-        let asked: Vec<_> = node.unless_stopped(asked.buffer_unordered(AT_ONCE).collect()).await?;
+        let asked: Vec<_> = node.network.unless_stopped(asked.buffer_unordered(AT_ONCE).collect()).await?;
         locked = Vec::new();
         for tried in asked {
             match tried {
@@ -144,7 +146,7 @@ async fn open(
             }
         }
         if !locked.is_empty() {
-            node.wait_for(asked_at.next()).await?;
+            node.network.wait_for(asked_at.next()).await?;
         }
     }
     Ok(opened)
@@ -156,8 +158,9 @@ async fn try_key(
     closed: &BlockState,
     sealed: Box<Sealed>,
 ) -> Result<FollowedUp<Submission<Bytes>>, (Box<Sealed>, FetchError)> {
-    match node.fetcher.key(closed, &sealed).await {
-        Ok(key) => Ok((sealed.header().neuron, node.fetcher.unseal(*sealed, key).await)),
+    let fetcher = &node.network.fetcher;
+    match fetcher.key(closed, &sealed).await {
+        Ok(key) => Ok((sealed.header().neuron, fetcher.unseal(*sealed, key).await)),
         Err(error) => Err((sealed, error)),
     }
 }

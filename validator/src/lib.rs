@@ -1,10 +1,12 @@
-//! Muster's validator: follows up what miners claim, votes for what is good, runs the Gauntlet, and pays by weights.
+//! Muster's validator: downloads the claimed submissions, votes for the good ones, runs the Gauntlet, and
+//! sets weights.
 //!
-//! [`round`] says what is done when, a pure state machine; [`app`](run) carries it out with a [`node::Node`]'s parts.
-//! [`gauntlet`] measures updates and leaves no trace of them, [`window`] is what a validator knows of one window,
-//! [`logs`] are its own score logs on its disk, [`weights`] what it sets on chain. What losses mean, who is rated how and
-//! which weights follow is decided in [`scoring::gauntlet`], [`scoring::score_log`] and [`scoring::weights`], where auditors
-//! recompute it; the shared state is kept by [`node`].
+//! [`machine`] decides what to do next, as a pure state machine. [`run`] carries it out with a
+//! [`node::Node`]. [`gauntlet`] measures updates and leaves no trace of them. [`fetched_window`] holds a
+//! validator's knowledge of one window. [`logs`] stores the validator's own score logs on its disk.
+//! [`weights`] sets weights on chain. The crates [`scoring::gauntlet`], [`scoring::score_log`] and
+//! [`scoring::weights`] turn losses into ratings and weights, so that auditors can recompute them. The
+//! crate [`node`] keeps the shared state.
 //!
 //! ```no_run
 //! # async fn example(flags: node::ValidatorFlags) -> Result<(), node::NodeError> {
@@ -18,19 +20,19 @@
 //! # }
 //! ```
 //!
-//! Next: [`round::Round`], then the file `app.rs`.
+//! Next: [`machine::ValidatorMachine`], then the file `app.rs`.
 #![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod app;
-mod desk;
 mod error;
 pub mod fetched_window;
 pub mod gauntlet;
 pub mod logs;
+pub mod machine;
 mod metrics;
+mod published;
 mod replay;
 mod report;
-pub mod round;
 mod show;
 pub mod weights;
 

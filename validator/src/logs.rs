@@ -1,7 +1,8 @@
-//! The validator's own score logs, on its disk: what it goes on from after a restart.
+//! The validator's own score logs, on its disk. A restart continues from them.
 //!
-//! A log is here before anybody else can see it, so there is never a second one of a window. The last few are kept, since
-//! who is owed a turn follows from more than one of them; all of them are in the validator's bucket for good.
+//! A log is written here before any other node can see it, so there is never a second one of a window.
+//! The last few logs are kept, since the evaluation priority follows from several. The validator's bucket
+//! has all of them.
 
 use base::{
     NeuronId, Window,
@@ -19,7 +20,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Logs that are kept. Who was cut in more windows in a row than that is owed no more than who was cut in all of them.
+/// The number of stored logs. A miner that was skipped in more windows in a row has the same priority as
+/// one that was skipped in all of these.
 pub const KEPT: usize = 8;
 
 /// The folder's name in the node's folder.
@@ -30,7 +32,7 @@ const FOLDER: &str = "scores";
 pub struct Closed {
     /// The log.
     pub log: ScoreLog,
-    /// With the validator's signature.
+    /// The bytes with the validator's signature.
     pub bytes: Bytes,
 }
 
@@ -42,11 +44,10 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Reads the logs of a validator in a run. A file that is none of them is left out: of another run or registration, or
-    /// damaged.
+    /// Reads the logs of a validator in a run. Skips files of another run or registration, and damaged files.
     ///
     /// # Errors
-    /// The folder cannot be made or read.
+    /// The folder cannot be created or read.
     pub fn open(folder: &Path, run: RunHash, validator: NeuronId) -> Result<Self, FileError> {
         let folder = folder.join(FOLDER);
         fs::create_dir_all(&folder).map_err(file(&folder))?;
@@ -58,46 +59,46 @@ impl Logs {
             match ScoreLog::open(&bytes, &Expected { run, validator, window }) {
                 Ok(log) => drop(logs.insert(window, Closed { log, bytes: bytes.into() })),
                 Err(error) => {
-                    tracing::warn!(target: telemetry::target::SCORE, path = %path.display(), %error, "not a log of ours");
+                    tracing::warn!(target: telemetry::target::SCORE, path = %path.display(), %error, "skipped a file that is not a log of this validator");
                 }
             }
         }
         Ok(Self { folder, logs })
     }
 
-    /// The newest log.
+    /// Returns the newest log.
     #[must_use]
     pub fn newest(&self) -> Option<&Closed> {
         self.logs.values().next_back()
     }
 
-    /// All that are kept, oldest first.
+    /// Returns all stored logs, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Closed> {
         self.logs.values()
     }
 
-    /// The head that the next log carries on, and that votes name; zeros before the first.
+    /// Returns the head that the next log continues and that votes name; zeros before the first log.
     #[must_use]
     pub fn head(&self) -> ScoreLogHead {
         self.newest().map_or_else(ScoreLogHead::default, |closed| closed.log.head())
     }
 
-    /// What is known of all miners.
+    /// Returns the standings of all miners.
     #[must_use]
     pub fn standings(&self) -> Standings {
         self.newest().map_or_else(Standings::default, |closed| closed.log.stated.standings.clone())
     }
 
-    /// Who is owed a turn.
+    /// Returns the evaluation priority of the miners.
     #[must_use]
     pub fn turns(&self) -> EvaluationPriority {
         self.iter().fold(EvaluationPriority::default(), |turns, closed| turns.after(&closed.log.cut()))
     }
 
-    /// Keeps a log, and forgets the oldest.
+    /// Stores a log, and deletes the oldest one.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn keep(&mut self, closed: Closed) -> Result<(), FileError> {
         let window = closed.log.header.window;
         replace(&self.path(window), |file| file.write_all(&closed.bytes))?;
@@ -118,7 +119,7 @@ impl Logs {
     }
 }
 
-/// The window that a file is named after.
+/// Returns the window that a file is named after.
 fn window(path: &Path) -> Option<Window> {
     path.file_name()?.to_str()?.parse().ok()
 }
@@ -158,7 +159,7 @@ mod tests {
         NeuronId { hotkey: base::Hotkey([name; 32]), registered: Height(1) }
     }
 
-    /// A log of a window in which some miners were cut.
+    /// Returns a log of a window in which some miners were skipped.
     fn log(logs: &Logs, window: u64, cut: &[u8]) -> Closed {
         let header = Header {
             run: RUN,

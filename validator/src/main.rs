@@ -8,7 +8,7 @@ use std::{process::ExitCode, time::Duration};
 use telemetry::Shutdown;
 use validator::{Replayed, ValidatorError};
 
-/// How long work that must not be cut off may take after the end was asked for.
+/// The time limit for critical work after a shutdown request.
 const LAST_WORK: Duration = Duration::from_secs(30);
 
 /// Muster's validator on a Bittensor subnet.
@@ -25,25 +25,25 @@ enum Command {
     Shared(cli::Command),
     /// Take part in a run: judge submissions, vote, publish score logs, set weights.
     Run(RunFlags),
-    /// Look at weights.
+    /// Show weights.
     #[command(subcommand)]
     Weights(Weights),
     /// Measure a window again and compare the losses with a score log, bit for bit.
     Replay(ReplayFlags),
-    /// Look at the configuration.
+    /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
 }
 
 #[derive(Subcommand)]
 enum Weights {
-    /// Show what the newest score log says that weights should be, and what they are on chain.
+    /// Show the weights of the newest score log beside the weights on chain.
     Show(ShowFlags),
 }
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Show every setting, its value, and where that came from.
+    /// Print each setting with its value and its origin: flag, environment, file or default.
     Show(RunFlags),
 }
 
@@ -64,10 +64,10 @@ struct ShowFlags {
 
 #[derive(Args)]
 struct ReplayFlags {
-    /// The window.
+    /// Replay this window.
     #[arg(value_name = "WINDOW")]
     window: Window,
-    /// Hotkey of the validator whose log is replayed [default: one's own].
+    /// Replay the log of the validator with this hotkey [default: one's own].
     #[arg(long, value_name = "ADDRESS")]
     of: Option<Hotkey>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// Reads the configuration, starts the log, and does the work on threads of its own.
+/// Reads the configuration, starts the log, and runs the work on new threads.
 fn with_config(flags: &ValidatorFlags, work: impl AsyncFnOnce(Config) -> Exit) -> Exit {
     let config = match Config::load(NodeRole::Validator, &flags.0) {
         Ok(config) => config,
@@ -104,14 +104,14 @@ fn with_config(flags: &ValidatorFlags, work: impl AsyncFnOnce(Config) -> Exit) -
     }
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(work(config)),
-        Err(error) => refuse(&format!("the system gives no threads: {error}"), Exit::Failed),
+        Err(error) => refuse(&format!("cannot start threads: {error}"), Exit::Failed),
     }
 }
 
 async fn take_part(config: Config) -> Exit {
     let shutdown = Shutdown::default();
     if let Err(error) = shutdown.on_signals() {
-        return refuse(&format!("signals cannot be caught: {error}"), Exit::Failed);
+        return refuse(&format!("cannot catch signals: {error}"), Exit::Failed);
     }
     let exit = validator::run(config, shutdown.clone()).await;
     shutdown.request(); // The run may have ended by itself.

@@ -1,29 +1,29 @@
-//! What a validator counts.
+//! The metrics of a validator.
 
 use telemetry::{Counter, Family, Gauge, Histogram};
 
 telemetry::metrics! {
-    /// Numbers about votes, evaluations and weights.
+    /// Metrics about votes, evaluations and weights.
     pub struct ValidatorMetrics("muster_validator") {
-        /// Claims that were followed up.
+        /// Claims whose submissions were downloaded.
         pub claims: Counter,
         /// Votes that are on chain.
         pub votes: Counter,
         /// Submissions that were evaluated.
         pub evaluations: Counter,
-        /// Submissions that failed, by what was wrong.
+        /// Submissions that failed, by fault.
         pub faults: Family<Counter> = Family::new("fault", 16),
-        /// Miners that were cut from a window.
+        /// Miners that were skipped in a window.
         pub cut: Counter,
         /// Score logs that were closed.
         pub logs: Counter,
-        /// How often weights were set.
+        /// Times that weights were set.
         pub weights: Counter,
         /// The loss on held-out data, in nats per token.
         pub held_out_loss: Gauge,
-        /// Seconds that fetching and checking the submissions of a window took.
+        /// Seconds for the download and the checks of a window's submissions.
         pub fetch_seconds: Histogram,
-        /// Seconds that the evaluations of a window took.
+        /// Seconds for the evaluations of a window.
         pub evaluate_seconds: Histogram,
     }
 }

@@ -1,4 +1,4 @@
-//! What a score log says, for events and metrics.
+//! Reports a score log to events and metrics.
 
 use crate::metrics::ValidatorMetrics;
 use base::NeuronId;
@@ -8,7 +8,7 @@ use scoring::{
     score_log::ScoreLog,
 };
 
-/// What was wrong with a miner in the window, also what only its losses show.
+/// Returns a miner's fault in the window, also a fault that only its losses show.
 fn fault(log: &ScoreLog, miner: &NeuronId) -> Option<Fault> {
     match log.miners.get(miner)?.outcome {
         Outcome::Failed(fault) => Some(fault),
@@ -19,7 +19,7 @@ fn fault(log: &ScoreLog, miner: &NeuronId) -> Option<Fault> {
     }
 }
 
-/// How everybody stands after a window.
+/// Returns the scores of all miners after a window.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a score is for people's eyes here")]
 pub(crate) fn miners(log: &ScoreLog, spec: &ScoringSpec) -> Vec<MinerScore> {
@@ -37,7 +37,7 @@ pub(crate) fn miners(log: &ScoreLog, spec: &ScoringSpec) -> Vec<MinerScore> {
     log.stated.standings.iter().map(line).collect()
 }
 
-/// Counts what became of the miners of a window.
+/// Counts the results of a window's miners.
 pub(crate) fn count(metrics: &ValidatorMetrics, log: &ScoreLog) {
     metrics.logs.increment();
     metrics.cut.add(log.cut().len() as u64);

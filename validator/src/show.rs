@@ -1,18 +1,22 @@
-//! `weights show`: what the newest score log says that weights should be, and what they are on chain.
+//! Shows the weights that the newest score log states beside those on chain, for `weights show`.
 
 use crate::{
     ValidatorError,
-    desk::{Desk, published_logs, standing_vote},
     logs::Logs,
+    published::{published_logs, standing_vote},
     weights::OnChain,
 };
 use base::{NeuronId, Uid, Window};
-use node::{Config, NodeError};
+use exchange::BlockState;
+use node::{Config, Network, NodeError, Registration, Run};
+use protocol::run_spec::RunSpec;
 use scoring::score_log::ScoreLog;
 use serde_json::json;
 use std::{collections::BTreeSet, fmt::Write as _};
+use storage::Storage;
+use telemetry::Shutdown;
 
-/// What a validator's weights are and should be.
+/// The weights of a validator: stated and on chain.
 #[derive(Debug)]
 struct Weights {
     validator: NeuronId,
@@ -30,47 +34,57 @@ struct Row {
     set: Option<u16>,
 }
 
-/// The answer of `weights show`, as a table or as JSON.
+/// Returns the answer of `weights show`, as a table or as JSON.
 ///
 /// # Errors
 /// The chain cannot be read, or the hotkey is not registered.
 pub async fn show(config: Config, json: bool) -> Result<String, ValidatorError> {
-    let weights = read(Desk::open(config).await?).await?;
+    let weights = read(&config).await?;
     Ok(if json { weights.as_json() } else { weights.as_table() })
 }
 
-async fn read(desk: Desk) -> Result<Weights, ValidatorError> {
-    let validator = desk.neuron(desk.hotkey.hotkey())?;
-    let on_chain = OnChain::read(desk.chain_reader.client(), desk.chain_reader.netuid(), &desk.hotkey).await;
-    let on_chain = on_chain.map_err(NodeError::from)?;
-    let (Some(on_chain), Some((_, uid))) = (on_chain, desk.state.neuron(&validator.hotkey)) else {
-        return Err(ValidatorError::NoWindow);
-    };
-    let log = newest_log(&desk, &validator).await?;
+async fn read(config: &Config) -> Result<Weights, ValidatorError> {
+    let spec = Run::read_spec(&config.run).map_err(NodeError::from)?;
+    let hotkey = config.wallet.hotkey()?;
+    let storage = Storage::new(config.bucket.policy);
+    let network = Network::connect(config, &spec, storage, Shutdown::default()).await?;
+    let state = network.newest().await?;
+    let registration = Registration::new(hotkey.hotkey(), &network, config);
+    let (validator, uid) = registration.find(&state)?;
+    let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
+    let on_chain = OnChain::read(client, netuid, &hotkey).await.map_err(NodeError::from)?;
+    let on_chain = on_chain.ok_or_else(|| registration.missing())?;
+    let log = newest_log(config, &spec, &validator, &network, &state).await?;
     let stated = log.as_ref().map(|log| log.stated.weights.clone()).unwrap_or_default();
     let uids: BTreeSet<Uid> =
         stated.keys().copied().chain(on_chain.row.iter().map(|(uid, _)| *uid)).collect();
     let row = |uid: Uid| Row {
         uid,
-        hotkey: desk.state.metagraph.neurons.get(usize::from(uid.0)).map(|neuron| neuron.hotkey),
+        hotkey: state.metagraph.neurons.get(usize::from(uid.0)).map(|neuron| neuron.hotkey),
         stated: stated.get(&uid).copied(),
         set: on_chain.row.iter().find(|(other, _)| *other == uid).map(|(_, weight)| *weight),
     };
     Ok(Weights { validator, uid, rows: uids.into_iter().map(row).collect(), log, on_chain })
 }
 
-/// The newest log: of the journal, else of the bucket.
-async fn newest_log(desk: &Desk, validator: &NeuronId) -> Result<Option<ScoreLog>, ValidatorError> {
-    let folder = &desk.config.node.folder;
+/// Returns the newest log: from the journal, else from the bucket.
+async fn newest_log(
+    config: &Config,
+    spec: &RunSpec,
+    validator: &NeuronId,
+    network: &Network,
+    state: &BlockState,
+) -> Result<Option<ScoreLog>, ValidatorError> {
+    let (folder, run) = (&config.node.folder, spec.hash());
     if folder.exists() {
-        let logs = Logs::open(folder, desk.spec.hash(), *validator)?;
+        let logs = Logs::open(folder, run, *validator)?;
         if let Some(closed) = logs.newest() {
             return Ok(Some(closed.log.clone()));
         }
     }
-    let Some(vote) = standing_vote(&desk.state, &validator.hotkey, &desk.spec) else { return Ok(None) };
+    let Some(vote) = standing_vote(state, &validator.hotkey, run.id()) else { return Ok(None) };
     let at = (&vote, Window(vote.window.0.saturating_add(1)));
-    Ok(published_logs((&desk.fetcher, &desk.state), validator, &desk.spec, at, 1).await.pop())
+    Ok(published_logs((&network.fetcher, state), validator, &run, at, 1).await.pop())
 }
 
 impl Weights {

@@ -1,38 +1,38 @@
-//! Setting weights: once in an epoch, those of the newest score log, and looked at on chain afterwards.
+//! Sets the weights of the newest score log, once in an epoch, and checks them on chain afterwards.
 
 use base::{Height, Netuid, Uid};
 use chain::{Client, Hyperparameters, Metagraph, Row, WeightsError, error::ReadError, wallet::KeyPair};
 use scoring::weights::{Subnet, Weights};
 
-/// How setting weights ended.
+/// The result of an attempt to set weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// They are on chain.
+    /// The weights are on chain.
     Set {
-        /// Since this block.
+        /// The block that set them.
         block: Height,
-        /// From this block on they may be set again.
+        /// The block from which on they may be set again.
         opens: Height,
     },
-    /// Not now.
+    /// The weights cannot be set now.
     NotYet {
-        /// From this block on.
+        /// The block from which on they can.
         opens: Height,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Never these.
+    /// These weights can never be set.
     Refused(String),
 }
 
-/// Weights of a validator as the chain has them.
+/// The weights of a validator on chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnChain {
     /// The finalized block after which this was read.
     pub height: Height,
     /// The weights above 0.
     pub row: Row,
-    /// When they were set; `None` if never since the registration.
+    /// The block that set them. `None` if they were never set since the registration.
     pub set: Option<Height>,
     /// The next epoch, if there will be one.
     pub next_epoch: Option<Height>,
@@ -40,7 +40,7 @@ pub struct OnChain {
     pub rules: Hyperparameters,
 }
 
-/// What a score log says of the subnet.
+/// Returns the facts about the subnet that a score log records.
 #[must_use]
 pub fn subnet(metagraph: &Metagraph, rules: &Hyperparameters) -> Subnet {
     Subnet {
@@ -52,7 +52,7 @@ pub fn subnet(metagraph: &Metagraph, rules: &Hyperparameters) -> Subnet {
 }
 
 impl OnChain {
-    /// Reads what the chain has of a hotkey; `None` if it is not registered.
+    /// Reads the weights of a hotkey. Returns `None` if it is not registered.
     ///
     /// # Errors
     /// The chain cannot be read.
@@ -67,7 +67,7 @@ impl OnChain {
         Ok(Some(Self { height: head.height, row, set, next_epoch, rules: at.hyperparameters(netuid).await? }))
     }
 
-    /// Whether these are the weights on chain.
+    /// Checks whether these are the weights on chain.
     #[must_use]
     pub fn has(&self, weights: &Weights) -> bool {
         let above_0 = |row: &mut dyn Iterator<Item = (Uid, u16)>| -> Vec<_> {
@@ -79,12 +79,13 @@ impl OnChain {
         self.set.is_some() && above_0(&mut self.row.iter().copied()) == ours
     }
 
-    /// From this block on weights may be set, as far as epochs have a say: the rate limit says itself when it is over.
+    /// Returns the block from which on weights may be set, as far as epochs matter. The rate limit is not
+    /// included, since the chain's answer says when it is over.
     #[must_use]
     pub fn opens(&self) -> Height {
         let (Some(set), Some(next)) = (self.set, self.next_epoch) else { return Height(0) };
         let epoch = next.0.saturating_sub(u64::from(self.rules.tempo) + 1);
-        // What is set in the block of an epoch counts in the next one: the epoch comes first in its block.
+        // Weights set in the block of an epoch count in the next epoch: the epoch comes first in its block.
         if set.0 >= epoch { next } else { Height(0) }
     }
 }
@@ -102,7 +103,7 @@ pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &We
     };
     let opens = before.opens();
     match before.set {
-        // Of a process that was killed before it knew.
+        // Set by a process that was killed before it got the answer.
         Some(block) if opens > before.height && before.has(weights) => return Outcome::Set { block, opens },
         _ if opens > before.height => {
             return Outcome::NotYet { opens, reason: "this epoch has weights already".to_owned() };
@@ -110,7 +111,7 @@ pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &We
         _ => {}
     }
     let row: Vec<_> = weights.iter().map(|(&uid, &weight)| (uid, weight)).collect();
-    // Formats have versions of their own; the key is the one that the subnet asks for.
+    // Formats have versions of their own. The key is the one that the subnet requires.
     let sent = client.set_weights(netuid, &row, before.rules.weights_version, hotkey).await;
     match sent {
         Ok(included) => {

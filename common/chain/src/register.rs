@@ -313,8 +313,14 @@ mod tests {
         assert_eq!(check(RegistrationState { owner: Some(ALICE), ..standing() }), Ok(()));
         let foreseen = |refusal| Err(RegisterError::Foreseen(refusal));
         assert_eq!(check(RegistrationState { exists: false, ..standing() }), foreseen(Refusal::NoSuchSubnet));
-        assert_eq!(check(RegistrationState { open: false, ..standing() }), foreseen(Refusal::RegistrationClosed));
-        assert_eq!(check(RegistrationState { owner: Some(BOB), ..standing() }), foreseen(Refusal::ForeignHotkey));
+        assert_eq!(
+            check(RegistrationState { open: false, ..standing() }),
+            foreseen(Refusal::RegistrationClosed)
+        );
+        assert_eq!(
+            check(RegistrationState { owner: Some(BOB), ..standing() }),
+            foreseen(Refusal::ForeignHotkey)
+        );
         assert_eq!(standing().check(Netuid(0), &ALICE, Rao(20)), foreseen(Refusal::RootRegistration));
         let dear = check(RegistrationState { price: Rao(21), ..standing() }).unwrap_err();
         assert!(matches!(dear, RegisterError::PriceAboveCap { price: Rao(21), cap: Rao(20), .. }));

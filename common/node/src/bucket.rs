@@ -1,4 +1,4 @@
-//! The node's own bucket, tried before anything depends on it.
+//! Opens the node's own bucket, and tests it before anything depends on it.
 
 use crate::BucketConfig;
 use base::{Exit, Hotkey, digest::RunId};
@@ -6,21 +6,21 @@ use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use storage::{Bucket, Content, Floor, Limits, Put, Storage, StorageError};
 
-/// Time for each of the three requests.
+/// The time limit of each of the three requests.
 const TIME: Duration = Duration::from_secs(30);
-/// A service that says nothing for so long is down.
+/// The time without an answer after which a service counts as down.
 const FLOOR: Floor = Floor { bytes_per_second: 0, over: Duration::from_secs(15) };
 
-/// Why the node's own bucket cannot be used.
+/// The error of a bucket of the node's own that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
-    /// It cannot be written to.
+    /// The write key cannot write.
     #[error("[bucket] with the write key: {0}")]
     Write(#[source] StorageError),
-    /// What was written cannot be read with the key that is announced.
-    #[error("[bucket] with the read key, which everybody reads it with: {0}")]
+    /// The announced read key cannot read.
+    #[error("[bucket] with the read key, which all other nodes use: {0}")]
     Read(#[source] StorageError),
-    /// Other bytes came back.
+    /// The bucket returned other bytes than were written.
     #[error(
         "[bucket] {0}: other bytes came back than were written: the endpoint is no S3 service, or a broken one"
     )]
@@ -28,7 +28,7 @@ pub enum BucketError {
 }
 
 impl BucketError {
-    /// How the program ends.
+    /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -38,7 +38,7 @@ impl BucketError {
     }
 }
 
-/// How a program ends that cannot use a bucket.
+/// Returns the exit code of a program that cannot use a bucket.
 pub(crate) fn storage_exit(error: &StorageError) -> Exit {
     match error {
         StorageError::Forbidden { .. } => Exit::NotPermitted,
@@ -53,7 +53,7 @@ pub(crate) fn storage_exit(error: &StorageError) -> Exit {
     }
 }
 
-/// Opens the bucket, writes an object, reads it as everybody does, and deletes it.
+/// Opens the bucket, writes an object, reads it as other nodes do, and deletes it.
 pub(crate) async fn open(
     storage: &Storage,
     config: &BucketConfig,

@@ -1,7 +1,7 @@
-//! What an operator decides: a TOML file, the environment, flags; the result and where each value came from.
+//! The configuration of a node: from a TOML file, the environment and flags, with the origin of each value.
 //!
-//! [`Settings::resolve`] puts the three together, and [`Config::new`] turns the texts into values. `config show` prints
-//! [`Settings::show`]: it needs neither chain nor model, and shows no secret.
+//! [`Settings::resolve`] combines the three, and [`Config::new`] parses the texts. `config show` prints
+//! [`Settings::show`]. It needs neither chain nor model, and shows no secret.
 
 mod error;
 mod file;
@@ -33,16 +33,16 @@ use std::{
 };
 use telemetry::Logs;
 
-/// Most bytes of a file that holds a secret.
+/// The largest size of a file with a secret, in bytes.
 const MOST_SECRET: u64 = 4096;
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeRole {
-    /// It trains.
+    /// A miner trains.
     Miner,
-    /// It judges, votes and pays.
+    /// A validator judges, votes and sets weights.
     Validator,
 }
 
@@ -55,10 +55,10 @@ impl fmt::Display for NodeRole {
     }
 }
 
-/// Everything that a node is told by its operator.
+/// The configuration of a node.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What the node is.
+    /// The kind of the node.
     pub role: NodeRole,
     /// The chain.
     pub chain: ChainConfig,
@@ -70,24 +70,24 @@ pub struct Config {
     pub data: PathBuf,
     /// This node's bucket.
     pub bucket: BucketConfig,
-    /// How it computes, and where it keeps what it must not forget.
+    /// The computation, and the folder of the node's files.
     pub node: NodeConfig,
-    /// How patient it is with others' buckets.
+    /// The limits of downloads from the buckets of other nodes.
     pub fetch: FetchConfig,
-    /// How it logs.
+    /// The logs.
     pub log: Logs,
-    /// What only validators have.
+    /// The settings of validators.
     pub validator: ValidatorConfig,
 }
 
 /// `[chain]`
 #[derive(Clone, PartialEq)]
 pub struct ChainConfig {
-    /// WebSocket URLs, in order of preference. They may hold keys.
+    /// WebSocket URLs, in order of preference. They may contain keys.
     pub endpoints: Vec<String>,
-    /// The genesis that the operator expects; the run spec's counts in any case.
+    /// The genesis that the operator expects. The node always uses the run spec's.
     pub genesis: Option<BlockHash>,
-    /// The subnet that the operator expects; the run spec's counts in any case.
+    /// The subnet that the operator expects. The node always uses the run spec's.
     pub netuid: Option<Netuid>,
     /// Time between two blocks.
     pub block_time: Duration,
@@ -96,55 +96,55 @@ pub struct ChainConfig {
 /// `[wallet]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletConfig {
-    /// Folder of wallets.
+    /// The folder of wallets.
     pub folder: PathBuf,
     /// The wallet.
     pub name: String,
-    /// The hotkey in it.
+    /// The hotkey in the wallet.
     pub hotkey: String,
 }
 
 /// `[bucket]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct BucketConfig {
-    /// As it is announced: where it is, and the key that may only read.
+    /// The announced bucket: its address, and the key that may only read.
     pub announced: Bucket,
     /// The key that may write.
     pub write: ReadCredentials,
-    /// Where buckets may be, this node's and others'.
+    /// The allowed addresses of buckets, of this node and of others.
     pub policy: AddressPolicy,
 }
 
 /// `[node]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
-    /// Folder of journal, events and checkpoints.
+    /// The folder of journal, events and checkpoints.
     pub folder: PathBuf,
-    /// How the model computes.
+    /// The options of the model's computation.
     pub compute: engine::Options,
-    /// Where metrics and health are served, if they are.
+    /// The address that serves metrics and health, if there is one.
     pub metrics: Option<SocketAddr>,
-    /// Windows between two savings of error feedback and optimizer moments.
+    /// Windows between two saves of error feedback and optimizer moments.
     pub save_every: NonZeroU64,
 }
 
 /// `[fetch]`
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FetchConfig {
-    /// Time for one object.
+    /// The time limit for one object.
     pub deadline: Duration,
-    /// Bytes a second below which a peer is given up.
+    /// The download speed below which a peer is given up, in bytes a second.
     pub floor: u64,
 }
 
-/// `[validator]`; a miner has the defaults.
+/// `[validator]`. A miner has the defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValidatorConfig {
     /// Windows between two published checkpoints; 0 for none.
     pub checkpoint_every: u64,
-    /// Time for the evaluations of one window.
+    /// The time limit for the evaluations of one window.
     pub time_budget: Duration,
-    /// Sequences of held-out data; 0 for none.
+    /// The number of sequences of held-out data; 0 for none.
     pub held_out_sequences: u64,
 }
 
@@ -161,7 +161,7 @@ impl fmt::Debug for ChainConfig {
 }
 
 impl Config {
-    /// The configuration of this process: its flags, its environment, its file.
+    /// Loads the configuration of this process from its flags, its environment and its file.
     ///
     /// # Errors
     /// See [`Settings::resolve`] and [`Config::new`].
@@ -197,7 +197,7 @@ impl Config {
 }
 
 impl WalletConfig {
-    /// The hotkey with its secret.
+    /// Loads the hotkey with its secret.
     ///
     /// # Errors
     /// It is missing, cannot be read, or is damaged.
@@ -261,7 +261,8 @@ fn bucket(settings: &Settings) -> Result<BucketConfig, ConfigError> {
     Ok(BucketConfig { announced, write: key(access, &secret), policy })
 }
 
-/// On Cloudflare R2, in the bucket that is named like its account, in Templar's form, so that its software reads it.
+/// Creates the announced bucket. A Cloudflare R2 bucket that is named like its account is announced in
+/// Templar's form, so that Templar's software can read it.
 fn announced(
     endpoint: &str,
     region: &str,
@@ -294,7 +295,7 @@ fn secret(settings: &Settings, [key, file]: [&'static str; 2]) -> Result<Option<
     }
 }
 
-/// The only line of a file.
+/// Returns the only line of a file.
 fn secret_file(key: &'static str, path: &Path) -> Result<String, ConfigError> {
     let refuse = |reason: String| ConfigError::SecretFile { key, path: path.to_owned(), reason };
     let mut text = String::new();
@@ -369,7 +370,7 @@ fn validator(settings: &Settings) -> Result<ValidatorConfig, ConfigError> {
     })
 }
 
-/// A time of at most a day.
+/// Parses a time of at most a day.
 fn seconds(settings: &Settings, key: &'static str) -> Result<Duration, ConfigError> {
     let seconds: f64 = settings.require(key)?;
     match (0.001..=86_400.0).contains(&seconds) {

@@ -1,4 +1,4 @@
-//! Why a node cannot go on, and with which code its program ends.
+//! The errors of a node, and the exit code of each.
 
 use crate::{BucketError, ConfigError, FileError, JournalError, RunError, events::EventsError};
 use base::{
@@ -13,13 +13,13 @@ use engine::EngineError;
 use exchange::{AnnounceError, ExchangeError, FetchError, OwnBucketError};
 use protocol::{clock::ClockError, history::HistoryError, run_spec::LiveProblem};
 
-/// Why a node cannot go on. [`exit`](Self::exit) is the code that its program ends with.
+/// An error that stops a node. [`exit`](Self::exit) is the exit code of its program.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// Somebody asked it to end.
+    /// A shutdown was requested.
     #[error("the node is being stopped")]
     Shutdown,
-    /// What the operator says makes no configuration.
+    /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The run or its data cannot be used.
@@ -37,16 +37,16 @@ pub enum NodeError {
     /// Metrics cannot be served.
     #[error("node.metrics: {0}")]
     Metrics(#[from] telemetry::EndpointError),
-    /// There is no connection to the chain.
+    /// No endpoint of the chain can be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The chain does not tell.
+    /// The chain cannot be read.
     #[error(transparent)]
     Chain(Box<ExchangeError>),
-    /// The chain cannot be followed any more.
+    /// The chain can no longer be followed.
     #[error(transparent)]
     Blocks(Box<BlocksError>),
-    /// The run does not fit the chain as it is now.
+    /// The run does not fit the chain in its present state.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Live(Vec<LiveProblem>),
     /// The hotkey has no uid.
@@ -67,53 +67,57 @@ pub enum NodeError {
     /// The node's own bucket cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// The node's own bucket did not take an object.
+    /// The node's own bucket did not accept an object.
     #[error(transparent)]
     OwnBucket(#[from] OwnBucketError),
-    /// The chain did not take an announcement.
+    /// The chain did not accept an announcement.
     #[error(transparent)]
     Announce(Box<AnnounceError>),
     /// The model cannot compute.
     #[error(transparent)]
     Engine(Box<EngineError>),
-    /// The initial parameters are others than the run's.
+    /// The initial parameters differ from the run's.
     #[error(
         "the initial parameters have the state root {found}, the run spec says {expected}: the spec's model or seed was \
          changed after its launch, or this machine computes otherwise than others"
     )]
     Initial {
-        /// The run's.
+        /// The root in the run spec.
         expected: StateRoot,
-        /// Those made here.
+        /// The root of the parameters made here.
         found: StateRoot,
     },
-    /// The state is not the stake majority's: what is trained on it is of no use.
+    /// The state is not the stake majority's: updates trained on it are of no use.
     #[error("window {window}: this node has state {ours}, the stake majority has {majority}")]
     Diverged {
         /// The window.
         window: Window,
         /// The node's state at its start.
         ours: State,
-        /// The majority's.
+        /// The majority's state.
         majority: State,
     },
-    /// An accepted object is not to be had, so the window cannot be applied: never a part of it is.
-    #[error("window {window}: the accepted object {object} is not to be had ({source})")]
+    /// An accepted object cannot be downloaded. The window cannot be applied, and a part of it never is.
+    #[error("window {window}: cannot download the accepted object {object} ({source})")]
     Unavailable {
         /// The window.
         window: Window,
         /// The object.
         object: ObjectHash,
-        /// What the last attempt said.
+        /// The error of the last attempt.
         source: Box<FetchError>,
     },
-    /// The chain's nodes have forgotten what a window's decision needs, and no validator has kept it.
+    /// The chain's nodes have forgotten the states that a window's decision needs, and no validator has
+    /// its record.
     #[error(
         "window {0}: the chain's nodes no longer have its votes, and no validator has its record: connect to an archive \
          node, or wait for a checkpoint"
     )]
     Forgotten(Window),
-    /// A window that is not the next one.
+    /// An earlier change of the shared state failed half-way: the parameters belong to no known state.
+    #[error("window {0}: the shared state is torn, since its last change failed; it must be loaded again")]
+    Torn(Window),
+    /// The window is not the next one.
     #[error(transparent)]
     Order(#[from] HistoryError),
     /// The run has no such window.
@@ -122,13 +126,20 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    /// Whether the shared state has to be taken from elsewhere: [`Node::resync`](crate::Node::resync) does.
+    /// Checks whether the node must get the shared state from elsewhere, with
+    /// [`Node::resync`](crate::Node::resync).
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Diverged { .. } | Self::Unavailable { .. } | Self::Forgotten(_))
+        matches!(self, Self::Diverged { .. } | Self::Unavailable { .. } | Self::Forgotten(_) | Self::Torn(_))
     }
 
-    /// How the program ends.
+    /// Checks whether the chain's nodes have forgotten the state that was asked for.
+    #[must_use]
+    pub fn is_pruned(&self) -> bool {
+        matches!(self, Self::Chain(error) if error.is_pruned())
+    }
+
+    /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -149,6 +160,7 @@ impl NodeError {
             | Self::File(_)
             | Self::Events(_)
             | Self::Engine(_)
+            | Self::Torn(_)
             | Self::Order(_)
             | Self::Clock(_) => Exit::Failed,
         }
@@ -173,7 +185,8 @@ fn blocks_exit(error: &BlocksError) -> Exit {
     }
 }
 
-/// Another chain, subnet or run is a matter of configuration; that nobody may vote is not.
+/// Returns the exit code of a run that does not fit. Another chain, subnet or run is an error of the
+/// configuration. A subnet without voters is not.
 fn live_exit(problems: &[LiveProblem]) -> Exit {
     let is_permit = |problem: &LiveProblem| matches!(problem, LiveProblem::NoPermits(_));
     if problems.iter().all(is_permit) { Exit::NotPermitted } else { Exit::Usage }

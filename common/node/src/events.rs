@@ -1,7 +1,8 @@
-//! What happened, for programs: one JSON object a line in `events.jsonl`, in the order in which it happened.
+//! Events for programs: one JSON object a line in `events.jsonl`, in the order of time.
 //!
-//! A line has `time` (ms since 1970), `event` (its kind) and the kind's own fields. Each is written with one call, so that
-//! after a kill at any instant at most the last line is cut; [`read`] leaves out what is no event.
+//! A line has `time` (ms since 1970), `event` (its kind) and the kind's own fields. Each line is written
+//! with one call, so that a kill at any time cuts at most the last line. [`read`] leaves out lines that
+//! are no event.
 
 use crate::NodeRole;
 use base::{
@@ -20,31 +21,31 @@ use std::{
 /// The file's name in a node's folder.
 pub const FILE: &str = "events.jsonl";
 
-/// Something that happened. Times are in seconds, losses in nats per token.
+/// An event. Times are in seconds, losses in nats per token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum NodeEvent {
     /// The node is checked and connected.
     Started {
-        /// What it is.
+        /// The kind of the node.
         role: NodeRole,
-        /// Who it is.
+        /// The hotkey.
         hotkey: Hotkey,
         /// Its uid now.
         uid: Uid,
     },
-    /// The shared state at the start of a window is known, by other means than an outer step.
+    /// The shared state at the start of a window is known, from another source than an outer step.
     State {
         /// The window.
         window: Window,
-        /// The parameters' hash.
+        /// The hash of the parameters.
         root: StateRoot,
-        /// What votes on the window name.
+        /// The state that votes on the window name.
         state: State,
-        /// Where it came from.
+        /// The source of the state.
         source: Source,
     },
-    /// Inner steps are made.
+    /// The inner steps are made.
     Trained {
         /// The window.
         window: Window,
@@ -52,16 +53,16 @@ pub enum NodeEvent {
         loss: f64,
         /// Tokens trained on.
         tokens: u64,
-        /// How long it took.
+        /// The duration.
         seconds: f64,
     },
     /// A submission is made.
     Compressed {
         /// The window.
         window: Window,
-        /// Its size.
+        /// The size of the submission.
         bytes: u64,
-        /// How long it took.
+        /// The duration.
         seconds: f64,
     },
     /// A submission is in the bucket.
@@ -70,7 +71,7 @@ pub enum NodeEvent {
         window: Window,
         /// The submission.
         object: ObjectHash,
-        /// How long it took.
+        /// The duration.
         seconds: f64,
     },
     /// A claim is in a block.
@@ -89,37 +90,37 @@ pub enum NodeEvent {
     Screened {
         /// The window.
         window: Window,
-        /// Whose it is.
+        /// The miner of the submission.
         miner: Hotkey,
-        /// Is it voted for?
+        /// Whether the vote is for it.
         good: bool,
-        /// Why not.
+        /// The reason if it is not.
         why: Option<String>,
     },
     /// A vote is in a block.
     Voted {
         /// The window.
         window: Window,
-        /// Those voted for.
+        /// The miners that the vote is for.
         good: Vec<Hotkey>,
         /// The block.
         block: Height,
-        /// How long fetching took.
+        /// The duration of the downloads.
         seconds_fetch: f64,
     },
     /// A window is decided.
     Decided {
         /// The window.
         window: Window,
-        /// Those who claimed, in the order of a vote's bits.
+        /// The miners that claimed, in the order of a vote's bits.
         candidates: Vec<Hotkey>,
-        /// Those whose submissions are applied.
+        /// The miners whose submissions are applied.
         accepted: Vec<Hotkey>,
-        /// Why nothing is applied.
+        /// The reason for a null window.
         null: Option<String>,
         /// The state at the window's start that a quorum named.
         state: Option<State>,
-        /// How long the node waited for it.
+        /// The time that the node waited for the decision.
         seconds_wait: f64,
     },
     /// A window's outer step is made.
@@ -128,9 +129,9 @@ pub enum NodeEvent {
         window: Window,
         /// The hash of the parameters after it.
         root: StateRoot,
-        /// What votes on the next window name.
+        /// The state that votes on the next window name.
         state: State,
-        /// How long it took, with fetching.
+        /// The duration, with the downloads.
         seconds: f64,
     },
     /// The node's state is not the majority's.
@@ -139,23 +140,23 @@ pub enum NodeEvent {
         window: Window,
         /// The node's state at its start.
         ours: State,
-        /// The majority's.
+        /// The majority's state.
         majority: State,
     },
-    /// The node has taken the shared state from elsewhere.
+    /// The node has got the shared state from elsewhere.
     Resynced {
-        /// The window that it goes on with.
+        /// The window that it continues with.
         window: Window,
-        /// Where the state came from.
+        /// The source of the state.
         source: Source,
     },
-    /// The Gauntlet of a window is over.
+    /// The Gauntlet of a window has run.
     Evaluated {
         /// The window.
         window: Window,
-        /// How long it took.
+        /// The duration.
         seconds: f64,
-        /// How everybody stands after it.
+        /// The scores of all miners after it.
         miners: Vec<MinerScore>,
     },
     /// The shared model was measured on held-out data, with the parameters at the window's start.
@@ -164,7 +165,7 @@ pub enum NodeEvent {
         window: Window,
         /// The loss.
         loss: f64,
-        /// How long it took.
+        /// The duration.
         seconds: f64,
     },
     /// A score log is closed.
@@ -176,7 +177,7 @@ pub enum NodeEvent {
     },
     /// Weights are on chain.
     Weights {
-        /// The window whose scores they are of.
+        /// The window whose scores the weights follow from.
         window: Window,
         /// The block.
         block: Height,
@@ -185,7 +186,7 @@ pub enum NodeEvent {
     },
     /// A checkpoint is published.
     Checkpoint {
-        /// The window at whose start it is.
+        /// The window whose initial parameters it holds.
         window: Window,
     },
     /// The node ends.
@@ -195,7 +196,7 @@ pub enum NodeEvent {
     },
 }
 
-/// Where a shared state came from.
+/// The source of a shared state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -207,10 +208,10 @@ pub enum Source {
     Initial,
 }
 
-/// How a miner stands with a validator.
+/// A miner's score with a validator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MinerScore {
-    /// Who it is.
+    /// The hotkey.
     pub hotkey: Hotkey,
     /// Its uid.
     pub uid: Uid,
@@ -222,31 +223,31 @@ pub struct MinerScore {
     pub rating: f64,
     /// The proof of computation, 0 to 1.
     pub proof: f64,
-    /// What is left after penalties, 0 to 1.
+    /// The credit that is left after penalties, 0 to 1.
     pub credit: f64,
     /// The score that weights are made from.
     pub score: f64,
-    /// What was wrong in this window.
+    /// The fault in this window, if there is one.
     pub fault: Option<String>,
 }
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When, in ms since 1970.
+    /// The time, in ms since 1970.
     pub time: u64,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: NodeEvent,
 }
 
-/// The events of a folder could not be written.
+/// The error of an events file that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub struct EventsError {
     /// The file.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
@@ -258,7 +259,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Goes on at the end of a folder's file, which is made if it is not there.
+    /// Opens a folder's file, to write at its end. Creates it if it does not exist.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -275,7 +276,7 @@ impl Events {
         Ok(Self { path: path.into(), file: Arc::new(Mutex::new(file)) })
     }
 
-    /// Writes an event. A full disk is no reason to stop training: it is logged, and the event is lost.
+    /// Writes an event. If the disk is full, it logs that and drops the event, since training can continue.
     pub fn emit(&self, event: NodeEvent) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
@@ -288,14 +289,14 @@ impl Events {
     }
 }
 
-/// The events of a file, oldest first; a line that is none is left out.
+/// Reads the events of a file, oldest first. Leaves out lines that are no event.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
     let lines = BufReader::new(File::open(path)?).split(b'\n');
     let lines = lines.collect::<io::Result<Vec<_>>>()?;
-    // By way of a value: events read numbers well however serde_json is built, also with its arbitrary precision.
+    // Through a value: so events read numbers with every build of serde_json, also with arbitrary precision.
     let event = |line: &Vec<u8>| serde_json::from_value(serde_json::from_slice(line).ok()?).ok();
     Ok(lines.iter().filter_map(event).collect())
 }

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Files that are replaced in one step: a reader sees the whole old file or the whole new one.
 
 use std::{
     fs::{self, File},
@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file of the node's own could not be read or written.
+/// The error of a file of the node's own that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}{}", path.display(), advice(source))]
 pub struct FileError {
     /// The file or folder.
     pub path: PathBuf,
-    /// What the system says.
+    /// The error of the system.
     pub source: io::Error,
 }
 
@@ -28,15 +28,15 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Says which file an error is about.
+/// Adds the file to an error.
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
     |source| FileError { path: path.to_owned(), source }
 }
 
-/// Writes a file in one step: after a kill at any instant either the old content is there or the new one, and it lasts.
+/// Writes a file in one step. After a kill at any time the old content is there or the new one, and it lasts.
 ///
 /// # Errors
-/// It could not be written; what was there before is there still.
+/// The file cannot be written. It still has its old content.
 pub fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
@@ -45,18 +45,18 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>
         write(&mut file)?;
         file.sync_all()
     });
-    // What is left of it would only take room that is short.
+    // A partial file would only take space on a full disk.
     written.map_err(at(&partial)).inspect_err(|_| drop(fs::remove_file(&partial)))?;
     fs::rename(&partial, path).map_err(at(path))?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Makes names of a folder last.
+/// Syncs the names in a folder to the disk.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),

@@ -1,12 +1,13 @@
-//! The journal: the shared state on the node's own disk, as it was at the start of the last two windows.
+//! The journal: the shared state at the start of the last two windows, on the node's own disk.
 //!
 //! A file holds a [`Progress`] and the parameters that belong to it:
 //! ```text
-//! "mstrst" 0 1 | length of the progress, u32 | progress | BLAKE3 of all before | parameters, f32, little endian
+//! "mstrst" 0 1 | length of the progress, u32 | progress | BLAKE3 of all before | parameters
 //! ```
-//! It appears under its name when all of it is on the disk, so a kill at any instant leaves the states of before. A file
-//! whose beginning is damaged is none; whether its parameters are what they should be says their state root, which the
-//! reader computes. Then the other file is left, and after that the network.
+//! The parameters are f32, little endian. A file gets its name when all of it is on the disk, so a kill
+//! at any time leaves the earlier states. A file with a damaged beginning is ignored. The reader computes
+//! the state root of the parameters, and so detects damage there. The node then uses the other file, and
+//! after that the network. leaves the earlier states. A file
 
 use crate::files::{FileError, at, remove, replace};
 use base::{
@@ -21,24 +22,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the names of the files begin with; the window's number follows.
+/// The prefix of the files' names. The window's number follows.
 const PREFIX: &str = "state-";
-/// How many are kept.
+/// The number of stored states.
 const KEPT: usize = 2;
-/// What a file is, and the version of its form.
+/// The first bytes of a file: its kind, and the version of the format.
 const MAGIC: &[u8; 8] = b"mstrst\0\x01";
-/// Bytes of the hash.
+/// The length of the hash, in bytes.
 const HASH: usize = 32;
 
 /// A folder that one process at a time owns.
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
-    /// Released with the process, however it ends.
+    /// Released with the process, in all cases.
     _lock: File,
 }
 
-/// Why there is no journal.
+/// The error of a journal that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// A file cannot be read or written.
@@ -49,20 +50,20 @@ pub enum JournalError {
     InUse(PathBuf),
 }
 
-/// A state that the journal has.
+/// A state in the journal.
 #[derive(Debug)]
 pub struct Kept {
-    /// Which it is, if the parameters are right.
+    /// The progress, if the parameters are undamaged.
     pub progress: Progress,
     path: PathBuf,
     parameters: File,
 }
 
 impl Journal {
-    /// Opens a folder, which is made if it is not there, and checks that it can be written to.
+    /// Opens a folder and checks that it can be written to. Creates it if it does not exist.
     ///
     /// # Errors
-    /// It cannot, or another process uses it.
+    /// The folder cannot be written to, or another process uses it.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         fs::create_dir_all(folder).map_err(at(folder))?;
         let path = folder.join("lock");
@@ -77,13 +78,13 @@ impl Journal {
         Ok(Self { folder: folder.to_owned(), _lock: lock })
     }
 
-    /// The folder.
+    /// Returns the folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The states that are kept of a run, newest first. Files that are damaged or of another run are left out.
+    /// Returns the stored states of a run, newest first. Leaves out files that are damaged or of another run.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -94,21 +95,24 @@ impl Journal {
         Ok(states)
     }
 
-    /// Keeps a state, and forgets all but the one before it.
+    /// Stores a state, and deletes all others but the one before it.
     ///
     /// # Errors
-    /// It cannot be written; what was there is there still.
+    /// The state cannot be written. The earlier states are still there.
     pub fn keep(&self, progress: &Progress, parameters: &[f32]) -> Result<(), FileError> {
-        self.writer().keep(progress, parameters)
+        let window = progress.window();
+        let path = self.folder.join(format!("{PREFIX}{:010}", window.0));
+        replace(&path, |file| write(file, progress, parameters))?;
+        // Newer states are of a history that was given up. Of the older ones, the newest stays.
+        let mut others = self.files()?;
+        others.retain(|(other, _)| *other != window);
+        others.sort_by_key(|(other, _)| std::cmp::Reverse(*other));
+        let newer = others.iter().filter(|(other, _)| *other > window);
+        let older = others.iter().filter(|(other, _)| *other < window).skip(KEPT - 1);
+        newer.chain(older).try_for_each(|(_, path)| remove(path))
     }
 
-    /// What keeps states from another thread. It does not own the folder.
-    #[must_use]
-    pub fn writer(&self) -> Writer {
-        Writer { folder: self.folder.clone() }
-    }
-
-    /// Forgets all states: they are wrong, or of no use.
+    /// Deletes all states, since they are wrong or of no use.
     ///
     /// # Errors
     /// A file cannot be removed.
@@ -121,34 +125,9 @@ impl Journal {
     }
 }
 
-/// Keeps states in a journal's folder.
-#[derive(Clone, Debug)]
-pub struct Writer {
-    folder: PathBuf,
-}
-
-impl Writer {
-    /// See [`Journal::keep`].
-    ///
-    /// # Errors
-    /// It cannot be written; what was there is there still.
-    pub fn keep(&self, progress: &Progress, parameters: &[f32]) -> Result<(), FileError> {
-        let window = progress.window();
-        let path = self.folder.join(format!("{PREFIX}{:010}", window.0));
-        replace(&path, |file| write(file, progress, parameters))?;
-        // What is newer was left by a history that is given up; of what is older, the newest stays.
-        let mut others = files(&self.folder)?;
-        others.retain(|(other, _)| *other != window);
-        others.sort_by_key(|(other, _)| std::cmp::Reverse(*other));
-        let newer = others.iter().filter(|(other, _)| *other > window);
-        let older = others.iter().filter(|(other, _)| *other < window).skip(KEPT - 1);
-        newer.chain(older).try_for_each(|(_, path)| remove(path))
-    }
-}
-
 impl Kept {
-    /// Reads the parameters into `values`; whether they have the progress's root says `root`. `false` if they have not,
-    /// or if they are not as many.
+    /// Reads the parameters into `values`. Returns whether their number is right and `root` gives the root of
+    /// the progress.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -179,7 +158,7 @@ fn files(folder: &Path) -> Result<Vec<(Window, PathBuf)>, FileError> {
     Ok(named.collect())
 }
 
-/// All bytes before the parameters.
+/// Returns all bytes before the parameters.
 fn header(progress: &Progress) -> Vec<u8> {
     let progress = progress.to_bytes();
     let length = u32::try_from(progress.len()).expect("a progress is bounded");
@@ -203,7 +182,7 @@ fn to_native(values: &mut [f32]) {
     }
 }
 
-/// A state, if the file's beginning is whole.
+/// Opens a state, if the file's beginning is undamaged.
 fn open(path: PathBuf) -> Option<Kept> {
     let mut file = File::open(&path).ok()?;
     let mut start = [0; MAGIC.len() + 4];

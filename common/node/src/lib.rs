@@ -1,13 +1,18 @@
-//! What miner and validator do alike: what they are told, what they check before they begin, and how they keep the same
-//! parameters as everybody else.
+//! Provides the common part of miners and validators: configuration, checks at the start, and the shared
+//! model that is the same on all nodes.
 //!
-//! A [`Config`] comes from a file, the environment and flags. [`Node::open`] checks all of it against the chain, the data
-//! and the bucket. [`Node::start`] gets the shared state (from the journal, a checkpoint, or the run's beginning) and
-//! catches up; then, window by window, [`Node::decide`] reads what all apply and [`Node::apply`] makes the outer step.
-//! A node whose state is not the majority's is told so ([`NodeError::is_lost`]) and calls [`Node::resync`].
+//! A [`Config`] comes from a file, the environment and flags. [`Node::open`] checks all of it against the
+//! chain, the data and the bucket. [`Node::start`] gets the shared state (from the journal, a checkpoint,
+//! or the run's beginning) and catches up. Then, window by window, [`Node::decide`] reads the decision
+//! and [`Node::apply`] makes the outer step. A node whose state is not the majority's gets an error
+//! ([`NodeError::is_lost`]) and calls [`Node::resync`].
 //!
-//! It neither trains nor judges, and it claims and votes for nothing: that is what miner and validator add, by the parts
-//! of the node that are public.
+//! A node has four parts. [`Identity`] is its keys, its neuron, and the places where it publishes.
+//! [`Network`] reads the chain and the buckets of other nodes. [`SharedState`] holds parameters, progress
+//! and journal; `validator replay` uses it without a node. [`Observability`] is events, metrics and
+//! health.
+//!
+//! This crate neither trains nor judges, and it claims and votes for nothing: miner and validator add that.
 //!
 //! ```no_run
 //! # async fn example(flags: node::ConfigFlags) -> Result<(), node::NodeError> {
@@ -17,8 +22,8 @@
 //! let config = Config::load(NodeRole::Miner, &flags)?;
 //! let mut node = Node::open(config, Shutdown::default()).await?;
 //! node.start().await?;
-//! while node.window() <= node.run.clock.last_window() {
-//!     let decision = node.decide(node.window()).await?; // waits until block M_w is final
+//! while node.shared.window() <= node.shared.run().clock.last_window() {
+//!     let decision = node.decide(node.shared.window()).await?; // waits until block M_w is final
 //!     match node.apply(&decision).await {
 //!         Err(error) if error.is_lost() => println!("again from {:?}", node.resync().await?),
 //!         result => println!("state {}", result?.state),
@@ -28,24 +33,26 @@
 //! # }
 //! ```
 //!
-//! Next: [`config`](Config), [`Node`], [`Journal`], [`events`].
+//! Next: [`config`](Config), [`Node`], [`SharedState`], [`Journal`], [`events`].
 
-mod apply;
 mod bucket;
 mod catch_up;
 mod config;
 mod error;
 pub mod events;
 mod files;
+mod identity;
 mod journal;
 mod metrics;
+mod network;
 mod node;
+mod observability;
 mod open;
 mod run;
+mod shared_state;
 mod subnet;
 mod tip;
 
-pub use apply::Applied;
 pub use bucket::BucketError;
 pub use config::{
     BucketConfig, ChainConfig, Config, ConfigError, ConfigFlags, Environment, FetchConfig, NodeConfig,
@@ -54,8 +61,12 @@ pub use config::{
 pub use error::NodeError;
 pub use events::{Events, MinerScore, NodeEvent, Source};
 pub use files::{FileError, replace};
+pub use identity::{Identity, Registration};
 pub use journal::{Journal, JournalError, Kept};
 pub use metrics::NodeMetrics;
-pub use node::Node;
+pub use network::Network;
+pub use node::{Applied, Node};
+pub use observability::Observability;
 pub use run::{Run, RunError};
+pub use shared_state::{CheckpointFiles, Offer, SharedState, Transaction};
 pub use tip::Tip;

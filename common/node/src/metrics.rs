@@ -1,27 +1,27 @@
-//! What a node counts.
+//! The metrics of a node.
 
 use telemetry::{Counter, Gauge, Histogram};
 
 telemetry::metrics! {
-    /// Numbers about windows and the shared state.
+    /// Metrics about windows and the shared state.
     pub struct NodeMetrics("muster_node") {
         /// The newest finalized block.
         pub height: Gauge,
-        /// The window that comes next.
+        /// The next window.
         pub window: Gauge,
-        /// Windows that were applied.
+        /// Windows with an outer step.
         pub applied: Counter,
-        /// Windows that had no outer step.
+        /// Windows without an outer step.
         pub null_windows: Counter,
-        /// How often the state was not the majority's.
+        /// Times that the state was not the majority's.
         pub diverged: Counter,
-        /// How often the state was taken from elsewhere.
+        /// Times that the state was got from elsewhere.
         pub resyncs: Counter,
-        /// Seconds that fetching the accepted objects of a window took.
+        /// Seconds for the download of a window's accepted objects.
         pub fetch_seconds: Histogram,
-        /// Seconds that an outer step took, with the state root.
+        /// Seconds for an outer step, with the state root.
         pub step_seconds: Histogram,
-        /// Seconds that writing the journal took.
+        /// Seconds for writing the journal.
         pub journal_seconds: Histogram,
     }
 }

@@ -1,120 +1,96 @@
-//! Opening a node: everything that can be wrong is found here, before anything is trained.
+//! Opens a node: all checks happen here, before any training.
 
 use crate::{
-    Config, Events, Journal, Node, NodeError, NodeEvent, NodeMetrics, Run, Tip, bucket, node::Parts, subnet,
-    tip::Follow,
+    Config, Events, Identity, Journal, Network, Node, NodeError, NodeEvent, Observability, Registration, Run,
+    SharedState, bucket, subnet, tip::Follow,
 };
-use base::Netuid;
-use chain::{Client, Options, wallet::KeyPair};
-use engine::Handle;
-use exchange::{BlockState, ChainReader, CommitmentWriter, FetchLimits, Fetcher, OwnBucket, signing_key};
-use protocol::{progress::Progress, run_spec::LiveProblem};
-use std::{sync::Arc, time::Duration};
-use storage::{Floor, Storage};
-use telemetry::{Endpoint, Health, Registry, Shutdown, hide};
+use chain::wallet::KeyPair;
+use exchange::{BlockState, CommitmentWriter, OwnBucket, signing_key};
+use protocol::run_spec::LiveProblem;
+use std::sync::Arc;
+use storage::Storage;
+use telemetry::{Shutdown, hide};
 
-/// The file that remembers which data was verified.
-const VERIFIED: &str = "verified";
-/// Over so long the rate of a bucket must not fall below the floor.
-const FLOOR_OVER: Duration = Duration::from_secs(10);
-/// After so many block times without a block the node says that it is not ready.
+/// The number of block times without a block after which the node is not ready.
 const SILENT_BLOCKS: u32 = 5;
 
 impl Node {
-    /// Opens a node: first what needs nobody else (folder, run, data, key), then chain, registration and bucket, then the
-    /// model.
+    /// Opens a node: first its own folder, run, data and key, then chain, registration and bucket, then
+    /// the model.
     ///
     /// # Errors
-    /// The first thing that is wrong; [`NodeError::exit`] says how the program ends.
+    /// The first check that fails. [`NodeError::exit`] is the exit code of the program.
     pub async fn open(config: Config, shutdown: Shutdown) -> Result<Self, NodeError> {
         let stopped = shutdown.clone();
         tokio::select! {
             biased;
             () = stopped.requested() => Err(NodeError::Shutdown),
-            opened = open(config, shutdown) => opened,
+            opened = Box::pin(open(&config, shutdown)) => opened, // The futures are nested deeply.
         }
     }
 }
 
-async fn open(config: Config, shutdown: Shutdown) -> Result<Node, NodeError> {
-    hide_own(&config);
+async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
+    hide_own(config);
     let journal = Journal::open(&config.node.folder)?;
     let events = Events::open(&config.node.folder)?;
-    let run = open_run(&config).await?;
-    check_expectations(&config, &run)?;
+    let run = Arc::new(Run::load(config).await?);
+    check_expectations(config, &run)?;
     let hotkey = config.wallet.hotkey()?;
 
-    let (registry, health) = (Registry::default(), Health::default());
-    let metrics = Arc::new(NodeMetrics::default());
-    registry.add(metrics.clone());
-    let endpoint = match config.node.metrics {
-        Some(address) => Some(Endpoint::open(address, registry.clone(), health.clone()).await?),
-        None => None,
-    };
-    let component = health.component("chain");
-
-    let client = connect(&config, &run).await?;
-    let netuid = run.spec.network.netuid;
-    let chain_reader = ChainReader::new(client.clone(), netuid);
-    let head = client.finalized().await?;
-    chain_reader.saw(&head);
-    let state = chain_reader.at(head.height).await?;
-    hide_announced(&state);
-    let live = subnet::read(&client, netuid, &hotkey.hotkey(), &head, &state, &run).await?;
-    subnet::check(&run, &live)?;
-    let (id, uid) = state.neuron(&hotkey.hotkey()).ok_or_else(|| not_registered(&config, &hotkey, netuid))?;
-
+    let (observability, component) = Observability::open(&config.node, events).await?;
     let storage = Storage::new(config.bucket.policy);
-    registry.add(storage.metrics());
-    let bucket = bucket::open(&storage, &config.bucket, run.id, hotkey.hotkey()).await?;
-    let announced = config.bucket.announced.clone();
-    let commitment_writer = CommitmentWriter::new(client.clone(), netuid, hotkey.clone(), announced);
-    commitment_writer.bucket().await?;
+    observability.registry.add(storage.metrics());
+    let mut network = Network::connect(config, &run.spec, storage.clone(), shutdown).await?;
+    let state = network.chain_reader.at(network.height()).await?;
+    hide_announced(&state);
+    let client = network.chain_reader.client();
+    subnet::check(&run, &subnet::read(client, &hotkey.hotkey(), &state, &run).await?)?;
+    let identity = identify(config, hotkey, &network, &state, (&storage, &run)).await?;
 
-    let model = Handle::start(run.spec.model, config.node.compute).await?;
-    let follow = Follow {
-        chain_reader: chain_reader.clone(),
-        metrics: Arc::clone(&metrics),
+    let metrics = Arc::clone(&observability.metrics);
+    let shared = SharedState::start(run, config.node.compute, &config.node.folder).await?;
+    let shared = shared.with_journal(journal, metrics);
+    network.follow(Follow {
+        chain_reader: network.chain_reader.clone(),
+        metrics: Arc::clone(&observability.metrics),
         component,
-        shutdown: shutdown.clone(),
+        shutdown: network.shutdown.clone(),
         patience: config.chain.block_time.saturating_mul(SILENT_BLOCKS),
-    };
-    let node = Node::new(Parts {
-        tip: Tip::follow(client, head.height, follow),
-        progress: Progress::initial(&run.spec),
-        own_bucket: OwnBucket::new(bucket, run.hash),
-        fetcher: fetcher(storage, &config),
-        key: signing_key(&hotkey),
-        hotkey,
-        chain_reader,
-        commitment_writer,
-        model,
-        journal,
-        events,
-        metrics,
-        health,
-        registry,
-        endpoint,
-        shutdown,
-        id,
-        uid,
-        run: Arc::new(run),
-        config,
     });
-    node.events.emit(NodeEvent::Started { role: node.config.role, hotkey: id.hotkey, uid });
-    tracing::info!(target: telemetry::target::NODE, role = %node.config.role, hotkey = %id.hotkey, %uid, run = %node.run.hash, block = %head.height, "the node is open");
+    let node = Node { identity, network, shared, observability };
+    report(&node, config, &state);
     Ok(node)
 }
 
-/// Files are read on a thread that may wait.
-async fn open_run(config: &Config) -> Result<Run, NodeError> {
-    let (spec, data) = (config.run.clone(), config.data.clone());
-    let verified = config.node.folder.join(VERIFIED);
-    let opened = tokio::task::spawn_blocking(move || Run::open(&spec, &data, &verified)).await;
-    Ok(opened.map_err(|_| NodeError::Shutdown)??)
+fn report(node: &Node, config: &Config, state: &BlockState) {
+    let (role, hotkey, uid) = (config.role, node.identity.neuron.hotkey, node.identity.uid);
+    node.observability.events.emit(NodeEvent::Started { role, hotkey, uid });
+    let run = node.shared.run().hash;
+    tracing::info!(target: telemetry::target::NODE, %role, %hotkey, %uid, %run, block = %state.height, "the node is open");
 }
 
-/// What the operator expects of the chain must be what the run says.
+/// Looks up the neuron, tests the bucket and announces it.
+async fn identify(
+    config: &Config,
+    hotkey: KeyPair,
+    network: &Network,
+    state: &BlockState,
+    (storage, run): (&Storage, &Run),
+) -> Result<Identity, NodeError> {
+    let registration = Registration::new(hotkey.hotkey(), network, config);
+    let (neuron, uid) = registration.find(state)?;
+    let bucket = bucket::open(storage, &config.bucket, run.id, hotkey.hotkey()).await?;
+    let (client, netuid) = (network.chain_reader.client().clone(), network.chain_reader.netuid());
+    let announced = config.bucket.announced.clone();
+    let commitment_writer = CommitmentWriter::new(client, netuid, hotkey.clone(), announced);
+    commitment_writer.bucket().await?;
+    let own_bucket = OwnBucket::new(bucket, run.hash);
+    let key = signing_key(&hotkey);
+    Ok(Identity { hotkey, key, neuron, uid, own_bucket, commitment_writer, registration })
+}
+
+/// Checks that the chain and the subnet that the operator expects are the run's.
 fn check_expectations(config: &Config, run: &Run) -> Result<(), NodeError> {
     let network = &run.spec.network;
     let chain = config.chain.genesis.filter(|found| *found != network.genesis);
@@ -125,26 +101,7 @@ fn check_expectations(config: &Config, run: &Run) -> Result<(), NodeError> {
     if problems.is_empty() { Ok(()) } else { Err(NodeError::Live(problems)) }
 }
 
-async fn connect(config: &Config, run: &Run) -> Result<Client, NodeError> {
-    let options = Options {
-        genesis: Some(run.spec.network.genesis),
-        block_time: config.chain.block_time,
-        ..Options::new(config.chain.endpoints.iter().cloned())
-    };
-    Ok(Client::connect(options).await?)
-}
-
-fn fetcher(storage: Storage, config: &Config) -> Fetcher {
-    let floor = Floor { bytes_per_second: config.fetch.floor, over: FLOOR_OVER };
-    Fetcher::new(storage, FetchLimits { time: config.fetch.deadline, floor })
-}
-
-pub(crate) fn not_registered(config: &Config, hotkey: &KeyPair, netuid: Netuid) -> NodeError {
-    let (hotkey, name) = (hotkey.hotkey(), config.wallet.hotkey.clone());
-    NodeError::NotRegistered { hotkey, netuid, program: config.role, name }
-}
-
-/// This node's keys are blotted out of every log line, whatever library writes it.
+/// Removes this node's keys from all log lines, also from those of libraries.
 fn hide_own(config: &Config) {
     hide(config.bucket.write.secret.expose());
     if let Some(read) = config.bucket.announced.credentials() {
@@ -152,7 +109,8 @@ fn hide_own(config: &Config) {
     }
 }
 
-/// So are the keys that others announce: they are public, and still belong in no log.
+/// Removes the keys that other nodes announce from all log lines: they are public, and still belong in no
+/// log.
 pub(crate) fn hide_announced(state: &BlockState) {
     for neuron in &state.metagraph.neurons {
         if let Some(read) = state.bucket(&neuron.hotkey).and_then(|bucket| bucket.credentials()) {

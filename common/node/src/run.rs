@@ -1,5 +1,6 @@
-//! A run and its data, as they lie on this machine's disk.
+//! A run and its dataset, on this machine's disk.
 
+use crate::{Config, NodeError};
 use base::{
     Exit, NeuronId, Window,
     digest::{DatasetHash, RunHash, RunId, State, TokenizerHash},
@@ -21,33 +22,35 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// Most bytes of a run's file, of a dataset's manifest or of a table of blocks.
+/// The file that stores which data was verified.
+const VERIFIED: &str = "verified";
+/// The largest size of a run's file, of a dataset's manifest or of a table of blocks, in bytes.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// A run and its data. Everything in it follows from the run's file and the dataset's folder.
 #[derive(Debug)]
 pub struct Run {
-    /// The run.
+    /// The run spec.
     pub spec: RunSpec,
-    /// Its name in objects.
+    /// The run's name in objects.
     pub hash: RunHash,
-    /// Its name in commitments.
+    /// The run's name in commitments.
     pub id: RunId,
-    /// Its heights.
+    /// The run's heights.
     pub clock: Clock,
-    /// How its submissions are written.
+    /// The layout of its submissions.
     pub layout: Arc<submission::SubmissionLayout>,
-    /// Where each tensor lies among the parameters.
+    /// The place of each tensor among the parameters.
     pub flat: ParameterLayout,
-    /// What its dataset is.
+    /// The manifest of its dataset.
     pub manifest: Manifest,
-    /// What is trained on.
+    /// The training data.
     pub training: Arc<Shards>,
-    /// What is held out.
+    /// The held-out data.
     pub held_out: Arc<Shards>,
 }
 
-/// Why a run or its data cannot be used.
+/// The error of a run or a dataset that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A file cannot be read.
@@ -55,66 +58,66 @@ pub enum RunError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The run's file is none of a launched run.
+    /// The run's file is not of a launched run.
     #[error("{}: {source}", path.display())]
     Spec {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<RunSpecError>,
     },
     /// The model's tensors cannot be compressed.
     #[error(transparent)]
     ParameterLayout(#[from] LayoutError),
-    /// The folder's manifest is none.
+    /// The folder's manifest is not valid.
     #[error("{}: {source}; prepare the data again with `miner data prepare`", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ManifestError,
     },
-    /// It is another dataset.
+    /// The dataset is not the run's.
     #[error("{}: this is dataset {found}, the run is trained on {expected}: fetch or prepare the run's", path.display())]
     OtherDataset {
         /// The folder.
         path: PathBuf,
-        /// The run's.
+        /// The value of the run.
         expected: DatasetHash,
-        /// The folder's.
+        /// The value of the folder.
         found: DatasetHash,
     },
-    /// It was made with another tokenizer.
+    /// The dataset was made with another tokenizer than the run's.
     #[error("{}: this is tokenizer {found}, the run's is {expected}: fetch or prepare the run's data", path.display())]
     OtherTokenizer {
         /// The file.
         path: PathBuf,
-        /// The run's.
+        /// The value of the run.
         expected: TokenizerHash,
-        /// The one found.
+        /// The value of the file.
         found: TokenizerHash,
     },
-    /// Its tokens or sequences are not those that the model is trained on.
+    /// The dataset's vocabulary or sequence length does not fit the model.
     #[error("{}: its {what} is {found}, the run's is {expected}: the run spec does not fit its own dataset", path.display())]
     Unfit {
         /// The folder.
         path: PathBuf,
-        /// Vocabulary or sequence.
+        /// The property: vocabulary or sequence.
         what: &'static str,
-        /// The run's.
+        /// The value of the run.
         expected: u32,
-        /// The dataset's.
+        /// The value of the dataset.
         found: u32,
     },
-    /// A table of blocks is none, or not the manifest's.
+    /// A table of blocks is not valid, or not the manifest's.
     #[error("{}: not the dataset's table of blocks{}; fetch or prepare the data again", path.display(), .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
     Table {
         /// The file.
         path: PathBuf,
-        /// Why, if it cannot be read at all.
+        /// The cause, if it cannot be read at all.
         source: Option<WireError>,
     },
     /// Tokens cannot be read, or are not the dataset's.
@@ -123,7 +126,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// How the program ends: what the operator named is not what it must be.
+    /// Returns the exit code of the program: the operator named a wrong file or folder.
     #[must_use]
     pub fn exit(&self) -> Exit {
         Exit::Usage
@@ -131,13 +134,36 @@ impl RunError {
 }
 
 impl Run {
-    /// Reads a launched run's file and opens its dataset. All tokens are compared with the manifest's hashes once:
-    /// `verified` is the file that remembers for which ones that was done.
+    /// Opens the run and the dataset that a configuration names, on a thread for blocking work: see
+    /// [`Self::open`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn load(config: &Config) -> Result<Self, NodeError> {
+        let (spec, data) = (config.run.clone(), config.data.clone());
+        let verified = config.node.folder.join(VERIFIED);
+        let opened = tokio::task::spawn_blocking(move || Self::open(&spec, &data, &verified)).await;
+        Ok(opened.map_err(|_| NodeError::Shutdown)??)
+    }
+
+    /// Reads the spec of a launched run.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is incomplete.
+    pub fn read_spec(path: &Path) -> Result<RunSpec, RunError> {
+        let text = String::from_utf8(read(path)?)
+            .map_err(|error| file(path)(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))?;
+        RunSpec::parse(&text)
+            .map_err(|error| RunError::Spec { path: path.to_owned(), source: Box::new(error) })
+    }
+
+    /// Reads a launched run's file and opens its dataset. Compares all tokens with the manifest's hashes
+    /// once: the file `verified` stores for which files that was done.
     ///
     /// # Errors
     /// A file is missing or malformed, or it is another dataset than the run's.
     pub fn open(file: &Path, folder: &Path, verified: &Path) -> Result<Self, RunError> {
-        let spec = read_spec(file)?;
+        let spec = Self::read_spec(file)?;
         let manifest = read_manifest(folder)?;
         check_dataset(&spec, &manifest, folder)?;
         let training = open_shards(&manifest, ShardRole::Training, folder)?;
@@ -148,7 +174,7 @@ impl Run {
         } else {
             verify(&training, &manifest, ShardRole::Training, folder)?;
             verify(&held_out, &manifest, ShardRole::HeldOut, folder)?;
-            // Where it cannot be noted, the next start verifies again.
+            // If this fails, the next start verifies again.
             let _ = fs::write(verified, &stamp);
         }
         Self::new(spec, file, manifest, training, held_out)
@@ -177,23 +203,13 @@ impl Run {
         })
     }
 
-    /// What a submission for a window must be, from a neuron that began with this state.
+    /// Returns the required contents of a neuron's submission for a window that was trained from this state.
     #[must_use]
     pub fn expected(&self, neuron: NeuronId, window: Window, base: State) -> Expected {
         let least_samples = self.spec.train.samples();
         let sealed = self.spec.acceptance.sealing;
         Expected { run: self.hash, spec: self.hash, neuron, window, base, least_samples, sealed }
     }
-}
-
-/// Reads a launched run's file.
-///
-/// # Errors
-/// It cannot be read, or is incomplete.
-fn read_spec(path: &Path) -> Result<RunSpec, RunError> {
-    let text = String::from_utf8(read(path)?)
-        .map_err(|error| file(path)(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))?;
-    RunSpec::parse(&text).map_err(|error| RunError::Spec { path: path.to_owned(), source: Box::new(error) })
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, RunError> {
@@ -221,7 +237,7 @@ fn check_dataset(spec: &RunSpec, manifest: &Manifest, folder: &Path) -> Result<(
     }
 }
 
-/// The tokenizer's file is for people who use the model; where it is there, it is the run's.
+/// Checks that the tokenizer's file is the run's, if it exists. The file is for users of the model.
 fn check_tokenizer(spec: &RunSpec, folder: &Path) -> Result<(), RunError> {
     let path = folder.join(TOKENIZER);
     if !path.exists() {
@@ -234,7 +250,7 @@ fn check_tokenizer(spec: &RunSpec, folder: &Path) -> Result<(), RunError> {
     }
 }
 
-/// The files of the shards of a role, in order.
+/// Returns the files of the shards of a role, in order.
 fn files(manifest: &Manifest, role: ShardRole, folder: &Path) -> impl Iterator<Item = PathBuf> {
     let count = manifest.shards.iter().filter(|shard| shard.role == role).count();
     (0..count as u64).map(move |number| folder.join(shard_name(role, number)))
@@ -259,7 +275,7 @@ fn verify(shards: &Shards, manifest: &Manifest, role: ShardRole, folder: &Path) 
     Ok(())
 }
 
-/// Changes with the dataset, and whenever one of its files is written.
+/// Returns a text that changes with the dataset, and with each write to one of its files.
 fn stamp(manifest: &Manifest, folder: &Path) -> Result<Vec<u8>, RunError> {
     let mut text = manifest.hash().to_string();
     let training = files(manifest, ShardRole::Training, folder);

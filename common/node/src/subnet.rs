@@ -1,28 +1,26 @@
-//! The subnet as it is now, and whether a run fits it.
+//! Checks whether a run fits the subnet in its present state.
 
 use crate::{NodeError, Run};
-use base::{Hotkey, Netuid, digest::RunId};
-use chain::{Block, Client};
+use base::{Hotkey, digest::RunId};
+use chain::Client;
 use exchange::BlockState;
 use protocol::{
     announcement::Record,
     run_spec::{LiveProblem, LiveSubnet},
 };
 
-/// Reads the subnet after a block, as far as a run must fit it. `netuid` is the one that was asked for.
+/// Reads the facts about the run's subnet that the run must fit, in a state of the chain.
 pub(crate) async fn read(
     client: &Client,
-    netuid: Netuid,
     hotkey: &Hotkey,
-    block: &Block,
     state: &BlockState,
     run: &Run,
 ) -> Result<LiveSubnet, NodeError> {
-    let at = client.at(block.hash);
+    let (at, netuid) = (client.at(state.hash), run.spec.network.netuid);
     Ok(LiveSubnet {
         genesis: client.genesis(),
         netuid,
-        height: block.height,
+        height: state.height,
         tempo: at.hyperparameters(netuid).await?.tempo,
         commitment_space: at.commitment_space(netuid, hotkey).await?.granted,
         permits: state.permitted().len(),
@@ -30,8 +28,8 @@ pub(crate) async fn read(
     })
 }
 
-/// The runs that votes name, with the stake behind each. A vote that was set before this run began says nothing against
-/// it: it is of a run before.
+/// Returns the runs that votes name, with the stake behind each. A vote that was set before this run
+/// began is of an earlier run, and says nothing against this one.
 fn runs(state: &BlockState, run: &Run) -> Vec<(RunId, u64)> {
     let votes = state.snapshot.participants().filter_map(|participant| {
         let (set, record) = participant.record.as_ref()?;
@@ -46,7 +44,8 @@ fn runs(state: &BlockState, run: &Run) -> Vec<(RunId, u64)> {
     votes.filter(|(_, stake)| *stake > 0).collect()
 }
 
-/// Refuses a run that does not fit. One that is over is no problem: who comes late may still have to set its weights.
+/// Refuses a run that does not fit. A run that is over is accepted, since a late validator may still have
+/// to set weights.
 pub(crate) fn check(run: &Run, live: &LiveSubnet) -> Result<(), NodeError> {
     let mut problems = run.spec.problems(live);
     problems.retain(|problem| match problem {

@@ -1,8 +1,8 @@
-//! The newest finalized block, known to everybody in the process.
+//! The newest finalized block, for all tasks of the process.
 
 use crate::{NodeError, NodeMetrics};
 use base::Height;
-use chain::{Block, BlocksError, Client};
+use chain::{Block, BlocksError};
 use exchange::ChainReader;
 use std::{sync::Arc, time::Duration};
 use telemetry::{Component, Shutdown};
@@ -10,43 +10,49 @@ use tokio::{sync::watch, time::timeout};
 
 /// The newest finalized block. Clones follow the same chain.
 ///
-/// The chain's client reconnects by itself; what ends here is a chain that contradicts itself.
+/// The chain's client reconnects by itself. The task ends only if the chain contradicts itself.
 #[derive(Clone, Debug)]
 pub struct Tip {
     newest: watch::Receiver<Result<Height, BlocksError>>,
     shutdown: Shutdown,
 }
 
-/// What the task that follows the chain needs.
+/// The task that follows the chain.
 pub(crate) struct Follow {
     pub(crate) chain_reader: ChainReader,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) component: Component,
     pub(crate) shutdown: Shutdown,
-    /// After so long without a block the node is not ready.
+    /// The time without a block after which the node is not ready.
     pub(crate) patience: Duration,
 }
 
 impl Tip {
+    /// Creates a tip that stays at a height.
+    pub(crate) fn fixed(height: Height, shutdown: Shutdown) -> Self {
+        let (_, newest) = watch::channel(Ok(height));
+        Self { newest, shutdown }
+    }
+
     /// Follows the chain from `last` on, in a task of its own.
-    pub(crate) fn follow(client: Client, last: Height, follow: Follow) -> Self {
+    pub(crate) fn follow(last: Height, follow: Follow) -> Self {
         let (newest, receiver) = watch::channel(Ok(last));
         let shutdown = follow.shutdown.clone();
-        tokio::spawn(follow.run(client, last, newest));
+        tokio::spawn(follow.run(last, newest));
         Self { newest: receiver, shutdown }
     }
 
-    /// Its height, as far as it was heard.
+    /// Returns its height.
     #[must_use]
     pub fn height(&self) -> Height {
-        // After an error there is no newer one; who waits for it is told.
+        // After an error there is no newer block. A caller that waits for one gets the error.
         self.newest.borrow().clone().unwrap_or_default()
     }
 
-    /// Waits until the block of this height is final; the newest one's height then.
+    /// Waits until the block of this height is final. Returns the height of the newest finalized block then.
     ///
     /// # Errors
-    /// The node is being stopped, or the chain cannot be followed any more.
+    /// The node is being stopped, or the chain can no longer be followed.
     pub async fn reached(&self, height: Height) -> Result<Height, NodeError> {
         let mut newest = self.newest.clone();
         let is_there =
@@ -63,8 +69,8 @@ impl Tip {
 }
 
 impl Follow {
-    async fn run(self, client: Client, last: Height, newest: watch::Sender<Result<Height, BlocksError>>) {
-        let mut blocks = client.blocks_from(last.next());
+    async fn run(self, last: Height, newest: watch::Sender<Result<Height, BlocksError>>) {
+        let mut blocks = self.chain_reader.client().blocks_from(last.next());
         self.note(last);
         loop {
             let next = tokio::select! {

@@ -9,7 +9,7 @@ use std::{
 };
 use testkit::wallet::{COLDKEY, HOTKEY, HOTKEY_ADDRESS, wallet};
 
-/// A chain that seals ten blocks a second.
+/// Starts a chain that seals ten blocks a second.
 async fn chain(change: impl FnOnce(&mut Genesis)) -> Devchain {
     let mut genesis = Genesis::default();
     change(&mut genesis);

@@ -11,7 +11,7 @@ use std::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_miner");
 
-/// `miner data prepare` into `out`, with small sequences and shards.
+/// Runs `miner data prepare` into `out`, with small sequences and shards.
 fn prepare(out: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command
@@ -30,7 +30,7 @@ fn assert_ends(output: &Output, exit: Exit, message: &str) {
     assert!(said.contains(message), "expected '{message}' in: {said}");
 }
 
-/// Lines of JSONL with some words each.
+/// Returns lines of JSONL with some words each.
 fn jsonl(lines: usize) -> String {
     let text = |n: usize| format!("Line {n} says {} and no more.", "many words ".repeat(n % 50));
     (0..lines).map(|n| format!("{{\"n\":{n},\"body\":\"{}\"}}\n", text(n))).collect()

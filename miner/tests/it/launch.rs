@@ -6,7 +6,7 @@ use protocol::run_spec::RunSpec;
 use std::{fs, path::Path, process::Command};
 use testkit::{assert_ends, end, quiet};
 
-/// `launch` of a run that comes with Muster.
+/// Runs `launch` for a run that comes with Muster.
 fn launch(network: &Network, run: &str, start_block: &str) -> Command {
     let runs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/runs");
     let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));

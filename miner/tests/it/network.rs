@@ -23,12 +23,12 @@ impl Deref for Network {
 }
 
 impl Network {
-    /// A network whose chain stands still at its first blocks.
+    /// Starts a network whose chain stands still at its first blocks.
     pub(crate) async fn start() -> Self {
         Self::with(&|_| {}).await
     }
 
-    /// The same, with another beginning of the chain.
+    /// Starts the same network with another beginning of the chain.
     pub(crate) async fn with(change: &dyn Fn(&mut Genesis)) -> Self {
         let genesis = |genesis: &mut Genesis| {
             let mut miner = genesis.neurons[1].clone();
@@ -47,7 +47,7 @@ impl Network {
         fs::write(self.path("miner.toml"), change(self.configuration() + "save_every = 1\n")).unwrap();
     }
 
-    /// `miner run` with this configuration and nothing of our environment.
+    /// Returns the command `miner run` with this configuration and an empty environment.
     pub(crate) fn command(&self) -> Command {
         self.0.command(&["run"])
     }
@@ -57,7 +57,7 @@ impl Network {
         self.0.spawn(&["run"])
     }
 
-    /// All three validators vote on a window: good is its only candidate, and the state is this one.
+    /// Sends the votes of all three validators: the only candidate is good, and the state is this one.
     pub(crate) async fn vote(&self, window: Window, state: State) {
         let client =
             Client::connect(ChainOptions { block_time: HANGS, ..ChainOptions::new([self.chain.url()]) });

@@ -121,11 +121,11 @@ async fn buckets_that_cannot_be_used_are_named() {
     ends(status("GET", 500), Exit::Unreachable, "with the read key").await;
     ends(Some(Rule::always("GET", "/", Fault::Garbage)), Exit::Failed, "other bytes came back").await;
     network.configure(|text| {
-        replaced(&text, "write_access = \"writer-miner\"", "write_access = \"nobody-known\"")
+        replaced(&text, "write_access = \"writer-miner\"", "write_access = \"key-unknown\"")
     });
     ends(None, Exit::NotPermitted, "with the write key").await;
-    network.configure(|text| replaced(&text, "name = \"miner\"", "name = \"nobody\""));
-    ends(None, Exit::NotPermitted, "nobody").await;
+    network.configure(|text| replaced(&text, "name = \"miner\"", "name = \"unknown\""));
+    ends(None, Exit::NotPermitted, "unknown").await;
     network.configure(|text| replaced(&text, "allow_loopback = true", ""));
     ends(None, Exit::Usage, "127.0.0.1").await;
 }
@@ -171,7 +171,8 @@ async fn the_configuration_is_shown_without_secrets() {
     }
 }
 
-/// The program itself does not begin then: the system's loader says what is missing, and ends with its own code.
+/// Checks that the system's loader names the missing library, and ends with its own code. The program
+/// itself does not start then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_without_libtorch_is_told_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();

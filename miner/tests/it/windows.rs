@@ -11,7 +11,7 @@ fn heights(network: &Network, window: u64) -> Heights {
     network.spec.clock().unwrap().heights(Window(window)).unwrap()
 }
 
-/// The state that the run begins with.
+/// Returns the state that the run begins with.
 fn first_state(network: &Network) -> State {
     History::new(&network.spec.hash()).state(&network.spec.initial.root)
 }
@@ -124,7 +124,7 @@ async fn a_training_that_is_too_late_is_given_up() {
     network.release(heights.votes_close);
     let applied = network.event("applied", 1).await;
     let decided = network.event("decided", 1).await;
-    assert!(decided["null"].is_string(), "nobody voted: {decided}");
+    assert!(decided["null"].is_string(), "no one voted: {decided}");
     assert!(network.events("trained").is_empty());
     // It mines in the next window, from the same parameters.
     network.event("claimed", 1).await;

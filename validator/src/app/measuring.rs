@@ -1,10 +1,9 @@
-//! What a validator measures: losses on held-out data, and what updates do to them.
+//! The measurements of a validator: the loss on held-out data, and the effect of updates on losses.
 
-use super::Validator;
+use super::{Validator, carried::Event};
 use crate::{
     ValidatorError,
     fetched_window::{FetchedWindow, Measured},
-    round::Done,
 };
 use base::{BlockHash, NeuronId, Window};
 use engine::Batch;
@@ -15,51 +14,53 @@ use std::{collections::BTreeMap, time::Instant};
 use telemetry::target::{SCORE, WINDOW};
 
 impl Validator {
-    /// The loss on held-out data, for people.
-    pub(super) async fn held_out(&mut self, window: Window) -> Result<Done, ValidatorError> {
+    /// Measures the loss on held-out data, for logs and events.
+    pub(super) async fn held_out(&self, window: Window) -> Result<Event, ValidatorError> {
         let started = Instant::now();
-        let (data, asked) = (&self.node.run.held_out, self.node.config.validator.held_out_sequences);
+        let (data, asked) = (&self.run.held_out, self.settings.held_out_sequences);
         let sequences: Vec<u64> = (0..asked.min(data.sequences())).collect();
         if sequences.is_empty() {
-            return Ok(Done::HeldOut);
+            return Ok(Event::HeldOut);
         }
         let loss = self.gauntlet.loss(data.batch(&sequences)?).await?;
         self.metrics.held_out_loss.set(loss);
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(target: WINDOW, %window, loss, "held-out data");
-        self.node.events.emit(NodeEvent::HeldOut { window, loss, seconds });
-        Ok(Done::HeldOut)
+        self.node.observability.events.emit(NodeEvent::HeldOut { window, loss, seconds });
+        Ok(Event::HeldOut)
     }
 
-    /// Runs the Gauntlet, as far as the time goes.
-    pub(super) async fn measure(&mut self, window: Window) -> Result<Done, ValidatorError> {
-        match self.try_to_measure().await {
+    /// Runs the Gauntlet within its time budget.
+    pub(super) async fn measure(
+        &self,
+        window: Window,
+        fetched: &FetchedWindow,
+    ) -> Result<Event, ValidatorError> {
+        match self.try_to_measure(fetched).await {
             Ok(measured) => {
-                tracing::info!(target: SCORE, %window, evaluated = measured.evaluations.len(), seconds = measured.seconds, "the Gauntlet is over");
+                tracing::info!(target: SCORE, %window, evaluated = measured.evaluations.len(), seconds = measured.seconds, "the Gauntlet has run");
                 self.metrics.evaluate_seconds.observe(measured.seconds);
                 self.metrics.evaluations.add(measured.evaluations.len() as u64);
-                self.measured = Some(measured);
-                Ok(Done::Measured)
+                Ok(Event::Measured(measured.into()))
             }
             Err(error) if error.is_pruned() => {
-                tracing::warn!(target: SCORE, %window, %error, "the window cannot be evaluated any more");
-                Ok(Done::Missed)
+                tracing::warn!(target: SCORE, %window, %error, "the window can no longer be evaluated");
+                Ok(Event::Missed)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn try_to_measure(&self) -> Result<Measured, ValidatorError> {
+    async fn try_to_measure(&self, fetched: &FetchedWindow) -> Result<Measured, ValidatorError> {
         let started = Instant::now();
-        let fetched = self.fetched.as_ref().ok_or(ValidatorError::NoWindow)?;
-        let node = &self.node;
-        let seeded = node.ask(async || node.chain_reader.at(fetched.heights.seed).await).await?;
-        let (client, netuid) = (node.chain_reader.client(), node.chain_reader.netuid());
-        let rules = node.ask(async || Ok(client.at(seeded.hash).hyperparameters(netuid).await?)).await?;
+        let network = &self.node.network;
+        let seeded = network.at(fetched.heights.seed).await?;
+        let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
+        let rules = network.ask(async || Ok(client.at(seeded.hash).hyperparameters(netuid).await?)).await?;
         let draw =
             Draw { seed: seeded.hash, height: seeded.height, immunity_period: rules.immunity_period.into() };
         let owed = fetched.candidate_set.miners().copied().chain(fetched.cut_off()).collect();
-        let mut turns = self.logs.turns().begin(&draw, &owed, node.config.validator.time_budget);
+        let mut turns = self.logs.turns().begin(&draw, &owed, self.settings.time_budget);
 
         let unassigned = self.unassigned(fetched, None).await?;
         let unassigned_before = self.gauntlet.loss(unassigned.clone()).await?;
@@ -78,7 +79,7 @@ impl Validator {
         Ok(Measured { seeded, rules, unassigned_before, evaluations, seconds })
     }
 
-    /// What a miner's update does, or why this validator cannot say.
+    /// Evaluates a miner's update. Returns the reason if this validator cannot do that.
     async fn evaluate(
         &self,
         fetched: &FetchedWindow,
@@ -86,39 +87,38 @@ impl Validator {
         seed: BlockHash,
         unassigned: &Batch,
     ) -> Result<Result<Evaluation, String>, ValidatorError> {
-        let node = &self.node;
         let Some(submission) = fetched.candidate_set.get(&miner) else {
-            return Ok(Err("its submission could not be had".to_owned()));
+            return Ok(Err("cannot download its submission".to_owned()));
         };
         let (trained, count) =
-            (submission.header().samples, u64::from(node.run.spec.scoring.assigned_sequences));
+            (submission.header().samples, u64::from(self.run.spec.scoring.assigned_sequences));
         let assignments = self.assignments(fetched.heights.window).await?;
         let sequences = match assignments.of(&miner).and_then(|own| own.samples(seed, trained, count)) {
             Ok(sequences) => sequences,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let assigned = node.run.training.batch(&sequences)?;
+        let assigned = self.run.training.batch(&sequences)?;
         let evaluated = self.gauntlet.evaluate(&fetched.candidate_set, miner, assigned, unassigned.clone());
-        Ok(node.unless_stopped(evaluated).await?.map_err(|error| error.to_string()))
+        Ok(self.node.network.unless_stopped(evaluated).await?.map_err(|error| error.to_string()))
     }
 
-    /// Who trains on what. The chain's states that it follows from are remembered by the chain reader.
+    /// Computes the assignment of data to miners. The chain reader caches the states of the chain for it.
     async fn assignments(&self, window: Window) -> Result<Assignments, ValidatorError> {
-        let (node, blocks) = (&self.node, self.node.run.manifest.training_blocks());
-        Ok(node.ask(async || node.chain_reader.assignments(&node.run.spec, window, blocks).await).await?)
+        let (network, run) = (&self.node.network, &self.run);
+        let blocks = run.manifest.training_blocks();
+        Ok(network.ask(async || network.chain_reader.assignments(&run.spec, window, blocks).await).await?)
     }
 
-    /// The sequences that are assigned to nobody, or the first of them.
+    /// Returns the unassigned sequences, or the first of them.
     pub(super) async fn unassigned(
         &self,
         fetched: &FetchedWindow,
         first: Option<usize>,
     ) -> Result<Batch, ValidatorError> {
-        let node = &self.node;
-        let seed = node.ask(async || node.chain_reader.hash(fetched.heights.seed).await).await?;
-        let count = u64::from(node.run.spec.scoring.unassigned_sequences);
+        let seed = self.node.network.hash(fetched.heights.seed).await?;
+        let count = u64::from(self.run.spec.scoring.unassigned_sequences);
         let mut sequences = self.assignments(fetched.heights.window).await?.unassigned(seed, count)?;
         sequences.truncate(first.unwrap_or(usize::MAX));
-        Ok(node.run.training.batch(&sequences)?)
+        Ok(self.run.training.batch(&sequences)?)
     }
 }

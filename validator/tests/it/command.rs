@@ -3,7 +3,7 @@
 use devchain::{Config, Devchain};
 use std::process::Command;
 
-/// The command line of README.md that begins with these words, its lines joined.
+/// Returns the command line of README.md that begins with these words, with its lines joined.
 fn line_of_readme(beginning: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
     let readme = readme.replace("\\\n", " ");

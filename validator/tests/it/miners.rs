@@ -24,16 +24,16 @@ use protocol::{
 use std::sync::Arc;
 use testkit::development;
 
-/// What a miner uploads.
+/// The content of a miner's upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// What it found by training.
+    /// The pseudo-gradient of its training.
     Honest,
     /// An update of zeros.
     Lazy,
     /// The reverse of what it found.
     Harm,
-    /// What it found by training, and no key to open it.
+    /// The pseudo-gradient of its training, without the key to open it.
     Keyless,
     /// Bytes that are no submission.
     Garbage,
@@ -62,13 +62,13 @@ impl Miners {
         Self { run, model, history, medians: None, accepted: Vec::new() }
     }
 
-    /// The state that the window begins with.
+    /// Returns the state that the window begins with.
     pub(crate) async fn state(&self) -> State {
         let root = self.model.run(|model| model.state_root()).await.unwrap();
         self.history.state(&root)
     }
 
-    /// Each miner uploads its object and claims it.
+    /// Uploads and claims the object of each miner.
     pub(crate) async fn claim(&mut self, network: &Network, window: u64, miners: &[(&str, Kind)]) {
         let own_bucket = OwnBucket::new(network.own_bucket("miners"), self.run.hash);
         for &(name, kind) in miners {
@@ -136,7 +136,7 @@ impl Miners {
         encode_sealed(layout, &header, &sent, &signing_key(key), seal).unwrap()
     }
 
-    /// What a miner finds on its own data: the parameters before less those after.
+    /// Trains on a miner's own data. Returns the parameters before less those after.
     async fn train(&self, network: &Network, window: Window, neuron: NeuronId) -> Vec<f32> {
         let blocks = self.run.manifest.training_blocks();
         let assignments = network.chain_reader.assignments(&self.run.spec, window, blocks).await.unwrap();

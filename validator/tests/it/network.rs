@@ -26,8 +26,8 @@ impl Deref for Network {
 }
 
 impl Network {
-    /// A network whose chain stands still at its first blocks. Uid 1 is the validator that is tested, 2 and 3 are other
-    /// validators, from 4 on there are miners with these names.
+    /// Starts a network whose chain stands still at its first blocks. Uid 1 is the tested validator, 2
+    /// and 3 are other validators, from 4 on there are miners with these names.
     pub(crate) async fn start(miners: &[&str]) -> Self {
         let genesis = |genesis: &mut Genesis| {
             genesis.neurons[1].hotkey = HOTKEY_ADDRESS.parse().unwrap();
@@ -41,7 +41,7 @@ impl Network {
             genesis.neurons.extend(miners.iter().map(neuron));
         };
         let stage = Stage::start(Setup {
-            others: &["miners", "nobody"],
+            others: &["miners", "unused"],
             genesis: &genesis,
             run: |run| {
                 (run.train.batch, run.train.inner_steps) = (8, 8);
@@ -64,7 +64,7 @@ impl Network {
         Self { stage, chain_reader, fetcher }
     }
 
-    /// The bucket of this name, to write to.
+    /// Returns the bucket of this name, to write to.
     pub(crate) fn own_bucket(&self, name: &str) -> storage::Bucket {
         let storage = Storage::new(AddressPolicy::PublicOrLoopback);
         storage.own_bucket(&self.bucket(name), &self.writer(name)).unwrap()
@@ -80,7 +80,7 @@ impl Network {
         self.stage.spawn(&["run"])
     }
 
-    /// The state after the newest block.
+    /// Returns the state after the newest block.
     pub(crate) async fn now(&self) -> Arc<BlockState> {
         self.chain_reader.at(self.chain_reader.finalized().await.unwrap()).await.unwrap()
     }
@@ -92,7 +92,7 @@ impl Network {
         timeout(HANGS, set).await.expect("a commitment hangs").unwrap();
     }
 
-    /// The other validators vote as the tested one did.
+    /// Sends the votes of the other validators: the same as the vote of the tested one.
     pub(crate) async fn vote_alike(&self, window: u64) -> Vote {
         let ours: Hotkey = HOTKEY_ADDRESS.parse().unwrap();
         let state = self.now().await;
@@ -101,7 +101,7 @@ impl Network {
         let other = Vote { score_log: ScoreLogHead::default(), possession: Possession::default(), ..vote };
         let (bob, charlie) = (development("Bob"), development("Charlie"));
         let record = Record::Vote(other);
-        futures::join!(self.announce(&bob, "nobody", record), self.announce(&charlie, "nobody", record));
+        futures::join!(self.announce(&bob, "unused", record), self.announce(&charlie, "unused", record));
         vote
     }
 }

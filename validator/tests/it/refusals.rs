@@ -19,7 +19,7 @@ impl Case {
         Self { network, good }
     }
 
-    /// With `from` replaced by `to` in the configuration, it ends so.
+    /// Checks exit code and message of a start with `from` replaced by `to` in the configuration.
     async fn ends(&self, from: &str, to: &str, exit: Exit, message: &str) {
         fs::write(self.network.path("validator.toml"), replaced(&self.good, from, to)).unwrap();
         assert_ends(&self.network.end(&["run"]).await, exit, message);
@@ -32,7 +32,7 @@ async fn what_the_operator_wrote_wrongly_is_named() {
     let case = Case::new().await;
     case.ends("checkpoint_every", "checkpoint_evry", Exit::Usage, "checkpoint_evry").await;
     case.ends("threads = 1", "threads = 0", Exit::Usage, "threads").await;
-    case.ends("hotkey = \"trainer\"", "hotkey = \"nobody\"", Exit::Usage, "nobody").await;
+    case.ends("hotkey = \"trainer\"", "hotkey = \"unknown\"", Exit::Usage, "unknown").await;
     case.ends("folder = \"wallets\"", "folder = \"purses\"", Exit::Usage, "purses").await;
     case.ends("run.toml", "no-run.toml", Exit::Usage, "no-run.toml").await;
     case.ends("allow_loopback = true", "", Exit::Usage, "127.0.0.1").await;
@@ -40,7 +40,7 @@ async fn what_the_operator_wrote_wrongly_is_named() {
     case.ends("block_time = 60", &other, Exit::Usage, &"11".repeat(32)).await;
     let url = case.network.chain.url();
     case.ends(&url, "ws://127.0.0.1:1", Exit::Unreachable, "127.0.0.1:1").await;
-    case.ends("\"writer-validator\"", "\"nobody-known\"", Exit::NotPermitted, "with the write key").await;
+    case.ends("\"writer-validator\"", "\"key-unknown\"", Exit::NotPermitted, "with the write key").await;
     let run = fs::read_to_string(case.network.path("run.toml")).unwrap();
     fs::write(case.network.path("run.toml"), replaced(&run, "inner_steps", "outer_steps")).unwrap();
     case.ends("run.toml", "run.toml", Exit::Usage, "outer_steps").await;

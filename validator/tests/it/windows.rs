@@ -48,7 +48,7 @@ async fn decision(network: &Network, miners: &mut Miners, window: u64) {
     miners.apply(network, window).await;
 }
 
-/// Our log of a window, from the bucket.
+/// Downloads the validator's log of a window from its bucket.
 pub(crate) async fn log(network: &Network, window: u64) -> ScoreLog {
     let state = network.now().await;
     let ours: Hotkey = HOTKEY_ADDRESS.parse().unwrap();
@@ -66,7 +66,7 @@ async fn published(network: &Network, window: u64) {
     }
 }
 
-/// A whole run without a kill; the validator has ended.
+/// Plays a whole run without a kill, until the validator has ended.
 pub(crate) async fn whole_run() -> (Network, Miners) {
     let network = Network::start(&names()).await;
     let mut miners = Miners::start(&network).await;

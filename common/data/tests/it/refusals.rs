@@ -79,17 +79,24 @@ fn files_that_are_not_what_they_should_be() {
         "none.txt does not exist: check the path"
     );
     assert_eq!(folder.refuse_inputs(vec![folder.at("*.csv")], |_| {}), "no file matches *.csv");
-    assert!(folder.refuse_inputs(vec![folder.at("a[.txt")], |_| {}).contains("a[.txt is not a valid pattern: "));
+    assert!(
+        folder.refuse_inputs(vec![folder.at("a[.txt")], |_| {}).contains("a[.txt is not a valid pattern: ")
+    );
     fs::create_dir(folder.at("empty")).unwrap();
     assert!(
-        folder.refuse_inputs(vec![folder.at("empty")], |_| {}).starts_with("empty contains no .txt, .md, .jsonl")
+        folder
+            .refuse_inputs(vec![folder.at("empty")], |_| {})
+            .starts_with("empty contains no .txt, .md, .jsonl")
     );
     assert!(
-        folder.refuse("a.parquet.gz", b"x", |_| {})
+        folder
+            .refuse("a.parquet.gz", b"x", |_| {})
             .contains("a.parquet.gz as Parquet: it must be an uncompressed file")
     );
     assert!(
-        folder.refuse("a.parquet", b"PAR1 no", |_| {}).starts_with("cannot read the Parquet file a.parquet: ")
+        folder
+            .refuse("a.parquet", b"PAR1 no", |_| {})
+            .starts_with("cannot read the Parquet file a.parquet: ")
     );
     assert!(folder.refuse("b.txt.gz", b"not gzip", |_| {}).starts_with("cannot read b.txt.gz at line 1: "));
     let cut = &zstd::encode_all(&b"word ".repeat(10_000)[..], 1).unwrap()[..20];
@@ -147,7 +154,8 @@ fn options_are_checked_before_anything_is_read() {
     );
     let train = TokenizerChoice::Train { vocab: 300, sample: 1 };
     assert!(
-        folder.refuse_inputs(vec!["-".into()], |o| o.tokenizer = train)
+        folder
+            .refuse_inputs(vec!["-".into()], |o| o.tokenizer = train)
             .starts_with("standard input can be read only once")
     );
     assert!(!folder.at("out").exists(), "nothing was written");
@@ -189,7 +197,8 @@ fn a_large_vocabulary_takes_four_bytes_a_token() {
     assert_eq!(same, tokens);
     json["model"]["vocab"]["too far"] = u32::MAX.into();
     fs::write(&large, json.to_string()).unwrap();
-    let error = folder.refuse_inputs(vec![folder.at("a.jsonl")], |o| o.tokenizer = TokenizerChoice::File(large));
+    let error =
+        folder.refuse_inputs(vec![folder.at("a.jsonl")], |o| o.tokenizer = TokenizerChoice::File(large));
     assert!(error.contains("has a token numbered 2^32 - 1"), "{error}");
 }
 

@@ -1,10 +1,11 @@
-//! Why settings make no configuration.
+//! The errors of a configuration.
 
 use chain::wallet::WalletError;
 use protocol::announcement::BucketError;
 use std::{io, path::PathBuf};
 
-/// Why settings make no configuration. Each message names the setting, where it was given, and what to do.
+/// The error of a configuration that is not valid. Each message names the setting, its origin, and the
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The configuration file cannot be read.
@@ -12,20 +13,20 @@ pub enum ConfigError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The configuration file is no TOML.
+    /// The configuration file is not TOML.
     #[error("{}:{line}: {reason}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong; it repeats nothing of the file.
+        /// The reason. It repeats nothing of the file.
         reason: String,
     },
-    /// A field that is none.
+    /// The file has an unknown field.
     #[error("{}:{line}: there is no setting {key}{hint}", path.display())]
     Unknown {
         /// The file.
@@ -34,67 +35,67 @@ pub enum ConfigError {
         line: usize,
         /// The field.
         key: String,
-        /// The nearest known one, if one is near.
+        /// The most similar known field, if there is one.
         hint: String,
     },
-    /// A value of another form.
+    /// A value has the wrong form.
     #[error("{origin}: {key} must be {expected}")]
     Form {
-        /// Where it is given.
+        /// The origin of the value.
         origin: String,
         /// The setting.
         key: &'static str,
-        /// The form.
+        /// The right form.
         expected: &'static str,
     },
-    /// A value that is none.
+    /// A value is not valid.
     #[error("{origin}: {key} is {value}: {reason}")]
     Value {
-        /// Where it is given.
+        /// The origin of the value.
         origin: String,
         /// The setting.
         key: &'static str,
-        /// The value; secrets are not repeated.
+        /// The value. Secrets are not repeated.
         value: String,
-        /// What it must be.
+        /// The reason.
         reason: String,
     },
-    /// A setting that has to be given.
+    /// A required setting is missing.
     #[error("{key} is not set: {help}. Set it in the configuration file, as {ways}")]
     Missing {
         /// The setting.
         key: &'static str,
-        /// What it is.
+        /// The description of the setting.
         help: &'static str,
-        /// How else it can be given.
+        /// The other ways to set it.
         ways: String,
     },
-    /// A secret that is given twice.
+    /// A secret is given twice.
     #[error("both {key} and {key}_file are set: keep one")]
     Twice {
         /// The setting.
         key: &'static str,
     },
-    /// A file with a secret that cannot be used.
+    /// A file with a secret cannot be used.
     #[error("{key}: {} {reason}", path.display())]
     SecretFile {
         /// The setting.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// An environment variable that is no text.
+    /// An environment variable is not UTF-8.
     #[error("the environment variable {0} is not UTF-8")]
     NotText(String),
-    /// The bucket's settings make no bucket.
+    /// The bucket's settings are not valid.
     #[error("[bucket]: {0}")]
     Bucket(#[from] BucketError),
-    /// No home, so no default for the wallets.
+    /// `HOME` is not set, so the wallets' folder has no default.
     #[error("HOME is not set, so the wallets' folder is unknown: set wallet.folder")]
     NoHome,
-    /// The hotkey cannot be had.
+    /// The hotkey cannot be loaded.
     #[error(transparent)]
     Wallet(#[from] WalletError),
 }

@@ -21,7 +21,7 @@ pub(super) struct Found {
     pub(super) line: usize,
 }
 
-/// The values of a file, by key.
+/// Reads the values of a file, by key.
 pub(super) fn read(path: &Path, role: NodeRole) -> Result<BTreeMap<&'static str, Found>, ConfigError> {
     let unreadable = |source| ConfigError::File { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
@@ -64,7 +64,7 @@ fn unknown(path: &Path, line: usize, key: String, role: NodeRole) -> ConfigError
     ConfigError::Unknown { path: path.to_owned(), line, key, hint }
 }
 
-/// Says what is wrong without repeating the line, which may hold a secret.
+/// Creates an error that does not repeat the line, since the line may contain a secret.
 fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map_or(1, |span| line_of(text, span.start));
     ConfigError::Toml { path: path.to_owned(), line, reason: error.message().to_owned() }
@@ -74,11 +74,11 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// A value as flags would give it, if it has the setting's form.
+/// Returns a value in the form of a flag, if it has the setting's form.
 fn text_of(setting: &Setting, value: &DeValue<'_>, file: &Path) -> Option<String> {
     match (setting.form, value) {
         (Form::Text | Form::List, DeValue::String(text)) => Some(text.to_string()),
-        // `threads = 2` and `threads = "auto"` are both what one would write.
+        // Both `threads = 2` and `threads = "auto"` are natural.
         (Form::Number | Form::Text, DeValue::Integer(number)) => Some(number.to_string()),
         (Form::Number, DeValue::Float(number)) => Some(number.to_string()),
         (Form::Switch, DeValue::Boolean(is_on)) => Some(is_on.to_string()),
@@ -91,7 +91,7 @@ fn text_of(setting: &Setting, value: &DeValue<'_>, file: &Path) -> Option<String
     }
 }
 
-/// A path of a file begins at the file's folder.
+/// Returns a path relative to the file's folder.
 fn beside(file: &Path, path: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(path)
 }

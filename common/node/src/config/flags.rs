@@ -1,4 +1,4 @@
-//! The flags of a node: one for each setting that is no secret.
+//! The flags of a node: one for each setting that is not a secret.
 
 use super::{
     NodeRole,
@@ -7,7 +7,7 @@ use super::{
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, error::Error};
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// What the command line says of a node's settings.
+/// The settings on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigFlags {
     /// The configuration file.
@@ -16,17 +16,17 @@ pub struct ConfigFlags {
     pub(crate) values: BTreeMap<&'static str, String>,
 }
 
-/// The same with a validator's settings.
+/// The settings on a validator's command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ValidatorFlags(pub ConfigFlags);
 
-/// The settings that a role has.
+/// Returns the settings of a role.
 pub(crate) fn settings(role: NodeRole) -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(move |setting| !setting.validators || role == NodeRole::Validator)
 }
 
 impl ConfigFlags {
-    /// No flag but the configuration file.
+    /// Creates flags with a configuration file and nothing else.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { file: Some(path.into()), values: BTreeMap::new() }

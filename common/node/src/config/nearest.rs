@@ -1,12 +1,13 @@
-//! What somebody who mistyped a name may have meant.
+//! Finds the known name that a mistyped one is most similar to.
 
-/// The known name that is nearest to `name`, if any is near.
+/// Returns the known name that is most similar to `name`, if one is similar enough.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |known: &&str| distance(name, known) <= known.len() / 3;
     known.into_iter().filter(near).min_by_key(|known| distance(name, known))
 }
 
-/// The fewest letters to insert, delete or replace that make one text of the other (Levenshtein's distance).
+/// Returns the least number of letters to insert, delete or replace to turn one text into the other
+/// (Levenshtein's distance).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut last: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! The page of all settings, made from the table; a test compares it.
+//! Creates the page of all settings from the table. A test compares it with the file.
 
 use super::setting::SETTINGS;
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ folder = \"node\"
 ```
 ";
 
-/// The page.
+/// Creates the page.
 pub(super) fn page() -> String {
     let mut page = HEAD.to_owned();
     let mut last = "";

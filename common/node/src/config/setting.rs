@@ -1,45 +1,45 @@
-//! Every setting of a node, once: its names, its form, its default, its line of help.
+//! The table of all settings of a node: names, form, default and line of help of each.
 
 /// A setting.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    /// Section and field of the file: `chain.netuid`.
+    /// Section and field in the file: `chain.netuid`.
     pub(crate) key: &'static str,
-    /// The flag's name, without dashes; secrets have none, since other users can see a process's flags.
+    /// The flag's name, without dashes. Secrets have no flag, since other users can see a process's flags.
     pub(crate) flag: Option<&'static str>,
     /// The environment variable.
     pub(crate) env: &'static str,
-    /// What the flag's value is called in help texts.
+    /// The name of the flag's value in help texts.
     pub(crate) placeholder: &'static str,
-    /// What its value looks like.
+    /// The form of the value.
     pub(crate) form: Form,
-    /// What it is where nothing is given.
+    /// The default value.
     pub(crate) default: Option<&'static str>,
-    /// It is never shown.
+    /// Whether the value is never shown.
     pub(crate) secret: bool,
-    /// Only validators have it.
+    /// Whether only validators have it.
     pub(crate) validators: bool,
-    /// One line that says what it is.
+    /// The line of help.
     pub(crate) help: &'static str,
 }
 
-/// What a value looks like in the file. Flags and environment give all of them as text.
+/// The form of a value in the file. Flags and environment give all values as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// A text.
     Text,
-    /// A path; one in the file that is not absolute begins at the file's folder.
+    /// A path. A relative path in the file begins at the file's folder.
     Path,
     /// A number.
     Number,
     /// `true` or `false`.
     Switch,
-    /// Texts, in the environment and in flags separated by commas.
+    /// Several texts, separated by commas in the environment and in flags.
     List,
 }
 
 impl Form {
-    /// How a message calls it.
+    /// Returns the name of the form in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Text | Self::Path => "a text in quotes",
@@ -145,7 +145,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         .flag("held-out-sequences", "N").default("64").validators(),
 ];
 
-/// Environment variables of Muster that are no settings of a node.
+/// Environment variables of Muster that are not settings of a node.
 pub(crate) const OTHER_VARIABLES: &[&str] = &[CONFIG, "MUSTER_COLDKEY_PASSWORD", "MUSTER_BLESS"];
 
 #[cfg(test)]

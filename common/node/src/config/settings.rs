@@ -1,4 +1,4 @@
-//! All settings with their values, and where each came from.
+//! All settings with their values and origins.
 
 use super::{
     ConfigError, ConfigFlags, NodeRole, file,
@@ -13,11 +13,11 @@ use std::{
     str::FromStr,
 };
 
-/// What the environment variables with names that begin with `MUSTER_` say.
+/// The environment variables with the prefix `MUSTER_`.
 pub type Environment = BTreeMap<String, String>;
 
-/// The settings of a node, resolved: a flag wins over the environment, the environment over the file, the file over the
-/// default.
+/// The settings of a node, resolved: a flag wins over the environment, the environment over the file, the
+/// file over the default.
 #[derive(Clone, Debug)]
 pub struct Settings {
     rows: Vec<Row>,
@@ -37,7 +37,7 @@ impl fmt::Debug for Row {
     }
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The command line.
@@ -51,9 +51,9 @@ pub enum Origin {
         /// The line, from 1.
         line: usize,
     },
-    /// Nobody said otherwise.
+    /// The default.
     Default,
-    /// It is not set, and has no default.
+    /// No origin: the setting is not set, and has no default.
     Unset,
 }
 
@@ -69,10 +69,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The environment of this process.
+/// Returns the environment of this process.
 ///
 /// # Errors
-/// A variable of ours is no text.
+/// A variable of Muster is not UTF-8.
 pub fn environment() -> Result<Environment, ConfigError> {
     let ours = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok().filter(|name| name.starts_with("MUSTER_"))?;
@@ -88,7 +88,7 @@ impl Settings {
     /// Resolves the settings of a role.
     ///
     /// # Errors
-    /// The file cannot be read, is no TOML, or has a field that is none or of another form.
+    /// The file cannot be read, is not TOML, or has an unknown field or a value of the wrong form.
     pub fn resolve(
         role: NodeRole,
         flags: &ConfigFlags,
@@ -113,19 +113,20 @@ impl Settings {
         Ok(Self { rows: settings(role).map(row).collect(), warnings: strangers(environment) })
     }
 
-    /// What a person should know: variables that look like ours and are not read.
+    /// Returns warnings about variables that look like Muster's and are not read.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Where a setting's value came from.
+    /// Returns the origin of a setting's value.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
         self.rows.iter().find(|row| row.setting.key == key).map_or(Origin::Unset, |row| row.origin.clone())
     }
 
-    /// Every setting, its value, and where that came from: what `config show` prints. Secrets are "set" or "not set".
+    /// Returns all settings with value and origin, as `config show` prints them. Secrets are "set" or
+    /// "not set".
     #[must_use]
     pub fn show(&self) -> String {
         let widest = |cells: &mut dyn Iterator<Item = usize>| cells.max().unwrap_or_default();
@@ -142,12 +143,12 @@ impl Settings {
         text.trim_end().to_owned()
     }
 
-    /// A setting's text, if it is set.
+    /// Returns a setting's text, if it is set.
     pub(super) fn text(&self, key: &'static str) -> Option<&str> {
         self.row(key).value.as_deref()
     }
 
-    /// A setting's value, if it is set.
+    /// Parses a setting's value, if it is set.
     pub(super) fn get<T: FromStr<Err: fmt::Display>>(
         &self,
         key: &'static str,
@@ -157,19 +158,19 @@ impl Settings {
         self.text(key).map(parse).transpose()
     }
 
-    /// A setting's value.
+    /// Parses a setting's value.
     pub(super) fn require<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Result<T, ConfigError> {
         self.get(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// The error of a setting that has to be given.
+    /// Creates the error for a required setting that is missing.
     pub(super) fn missing(&self, key: &'static str) -> ConfigError {
         let setting = self.row(key).setting;
         let flag = setting.flag.map_or_else(String::new, |flag| format!("--{flag} or as "));
         ConfigError::Missing { key, help: setting.help, ways: format!("{flag}{}", setting.env) }
     }
 
-    /// The error of a value that is none.
+    /// Creates the error for a value that is not valid.
     pub(super) fn wrong(&self, key: &'static str, reason: impl Into<String>) -> ConfigError {
         let row = self.row(key);
         let (origin, value, reason) = (row.origin.to_string(), row.shown(), reason.into());
@@ -185,7 +186,7 @@ impl Settings {
 }
 
 impl Row {
-    /// The value as it may be shown.
+    /// Returns the value in a form without secrets.
     fn shown(&self) -> String {
         match &self.value {
             None => "-".to_owned(),
@@ -200,12 +201,12 @@ impl Row {
     }
 }
 
-/// A variable that is set to something.
+/// Returns a variable that is set and not empty.
 fn given(environment: &Environment, name: &str) -> Option<String> {
     environment.get(name).filter(|value| !value.is_empty()).cloned()
 }
 
-/// Variables that look like ours and are not: typing errors, most likely.
+/// Returns warnings about variables that look like Muster's and are unknown: probably typing errors.
 fn strangers(environment: &Environment) -> Vec<String> {
     let ours =
         || super::setting::SETTINGS.iter().map(|setting| setting.env).chain(OTHER_VARIABLES.iter().copied());

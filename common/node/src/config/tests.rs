@@ -75,7 +75,7 @@ impl Case {
         Config::new(self.role, &self.settings().unwrap()).unwrap()
     }
 
-    /// The message, with the folder left out.
+    /// Returns the message without the folder.
     fn error(&self) -> String {
         let result = self.settings().and_then(|settings| Config::new(self.role, &settings));
         let message = result.unwrap_err().to_string();

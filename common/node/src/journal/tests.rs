@@ -13,7 +13,7 @@ fn root(values: &[f32]) -> StateRoot {
     StateRoot::of(&[cast_slice(values)])
 }
 
-/// Parameters of a window, and the progress that belongs to them.
+/// Returns the parameters of a window, and the progress that belongs to them.
 fn state(window: u64) -> (Progress, Vec<f32>) {
     let values: Vec<f32> = (0..5).map(|at| window as f32 + at as f32 / 3.0).collect();
     let voter = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(3) };
@@ -31,7 +31,7 @@ fn state(window: u64) -> (Progress, Vec<f32>) {
     (Progress { run: RUN, history, root: root(&values), medians }, values)
 }
 
-/// The newest state that is whole, as a node takes it.
+/// Returns the newest undamaged state, which a node would use.
 fn taken(journal: &Journal) -> Option<(u64, Vec<f32>)> {
     journal.states(&RUN).unwrap().into_iter().find_map(|kept| {
         let window = kept.progress.window().0;
@@ -97,7 +97,8 @@ fn a_file_that_is_cut_or_changed_anywhere_leaves_the_other_one() {
     assert_eq!(taken(&journal), older, "a byte too many");
     fs::write(&path, &whole).unwrap();
     assert_eq!(taken(&journal), newer);
-    // The older one may be damaged as well, as long as the newer one is not, and both: then it is the network's turn.
+    // The older one may be damaged as well, as long as the newer one is not. If both are, the network is
+    // next.
     let other = folder.path().join("state-0000000003");
     let cut = fs::read(&other).unwrap();
     for length in [0, 8, 100, cut.len() - 1] {
@@ -159,7 +160,7 @@ fn a_folder_that_cannot_be_written_is_named() {
 
 #[test]
 fn a_full_disk_is_named_and_leaves_what_was_there() {
-    // `/dev/full` says that the disk is full to whoever writes: what `replace` writes goes there by a link.
+    // A write to `/dev/full` fails as on a full disk. A link leads the writes of `replace` there.
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path()).unwrap();
     let (progress, values) = state(1);

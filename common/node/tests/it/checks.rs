@@ -1,4 +1,4 @@
-//! Everything that is found wrong before a node begins: the code that its program ends with, and what it says.
+//! The checks before a node begins: exit code and message of each.
 
 use crate::network::*;
 use base::{
@@ -13,7 +13,7 @@ use protocol::{
 };
 use std::fs;
 
-/// What a node that is told this ends with.
+/// Returns the exit code and the message of a node with these changes.
 async fn refused(network: &Network, name: &str, changes: &[(&str, &str)]) -> (Exit, String) {
     let config = network.config(name, NodeRole::Miner, changes);
     let error = network.open(config).await.expect_err("the node is refused");

@@ -1,4 +1,4 @@
-//! A chain, buckets and a run for tests, with one miner and two validators that are played by the test itself.
+//! A chain, buckets and a run for tests. The test itself acts as one miner and two validators.
 
 use base::{
     Height, NeuronId, Secret, Window,
@@ -35,17 +35,17 @@ use std::{
 use storage::{Retry, Storage};
 use telemetry::Shutdown;
 
-/// Guards against hanging; nothing is expected to take this long.
+/// The time after which a test counts as hanging. Nothing should take this long.
 const HANGS: Duration = Duration::from_secs(400);
 const TAO: u64 = base::RAO_PER_TAO;
-/// Who claims.
+/// The miner that claims.
 pub(crate) const MINER: &str = "miner-0";
-/// Who comes late.
+/// The miner that joins late.
 pub(crate) const JOINER: &str = "miner-1";
-/// Who votes.
+/// The validators that vote.
 pub(crate) const VALIDATORS: [&str; 2] = ["val-a", "val-b"];
 const NAMES: [&str; 4] = [MINER, JOINER, VALIDATORS[0], VALIDATORS[1]];
-/// Has a wallet and a bucket, but no uid.
+/// A hotkey with a wallet and a bucket, but without a uid.
 pub(crate) const STRANGER: &str = "stranger";
 
 pub(crate) struct Network {
@@ -56,12 +56,12 @@ pub(crate) struct Network {
     client: Client,
     chain_reader: ChainReader,
     layout: Arc<SubmissionLayout>,
-    /// What everybody must have, computed here: the state at the start of each window.
+    /// The right state at the start of each window, computed here.
     pub(crate) truth: Vec<Progress>,
     values: Vec<f32>,
 }
 
-/// What one of those may see of a bucket.
+/// Returns the key of a name for a bucket.
 fn key(name: &str, kind: &str) -> Key {
     Key { id: format!("{name}-{kind}"), secret: format!("{name}-{kind}-secret") }
 }
@@ -71,7 +71,7 @@ fn credentials(name: &str, kind: &str) -> ReadCredentials {
     ReadCredentials { access_key: Secret::new(id), secret: Secret::new(secret) }
 }
 
-/// The secret seed of a name: 32 bytes that everybody knows.
+/// Returns the seed of a name: 32 bytes that are not secret.
 fn seed(name: &str) -> String {
     hex(blake3::hash(name.as_bytes()).as_bytes())
 }
@@ -92,7 +92,7 @@ fn hotkey(root: &Path, name: &str) -> KeyPair {
     chain::wallet::Wallet::new(root, name).unwrap().hotkey("hot").unwrap()
 }
 
-/// The tiny run with a model of a few thousand parameters and short windows.
+/// Returns the tiny run, with a model of a few thousand parameters and short windows.
 fn template() -> RunFile {
     let mut run = RunFile::parse(include_str!("../../../../deploy/runs/tiny.toml")).unwrap();
     let small = ModelSpec {
@@ -111,13 +111,13 @@ fn template() -> RunFile {
     run.scoring.assigned_sequences = 8;
     run.scoring.unassigned_sequences = 8;
     run.sparse.topk = 16;
-    run.acceptance.sealing = false; // What is sealed is a matter of fetching.
+    run.acceptance.sealing = false; // The tests of `exchange` cover sealed submissions.
     run.window =
         WindowSpec { blocks: 12, count: 10, claims_close: 2, keys_close: 3, seed: 4, votes_close: 6 };
     run
 }
 
-/// Text of this repository, as a dataset; its manifest.
+/// Prepares text of this repository as a dataset, and returns its manifest.
 fn dataset(out: &Path, sequence: u32) -> Manifest {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let texts = vec![root.join("LICENSE-APACHE"), root.join("common/protocol/FORMATS.md")];
@@ -200,7 +200,7 @@ impl Network {
         OwnBucket::new(bucket, self.spec.hash())
     }
 
-    /// All settings of a node, as flags would give them; `changes` by the names of the environment.
+    /// Returns the configuration of a node. `changes` are environment variables.
     pub(crate) fn config(&self, name: &str, role: NodeRole, changes: &[(&str, &str)]) -> Config {
         let path = |name: &str| self.path(name).display().to_string();
         let Key { id, secret } = key(name, "writes");
@@ -233,17 +233,17 @@ impl Network {
         Config::new(role, &settings).unwrap()
     }
 
-    /// Opens a node, sealing what it sends.
+    /// Opens a node, and seals the blocks that it needs.
     pub(crate) async fn open(&self, config: Config) -> Result<Node, NodeError> {
         self.sealing(Box::pin(Node::open(config, Shutdown::default()))).await
     }
 
-    /// The node of a miner.
+    /// Opens the node of a miner.
     pub(crate) async fn miner(&self, name: &str) -> Node {
         self.open(self.config(name, NodeRole::Miner, &[])).await.unwrap()
     }
 
-    /// Seals a block whenever there is something to seal, until the work is done.
+    /// Seals a block whenever a transaction waits, until the work is done.
     pub(crate) async fn sealing<T>(&self, work: impl Future<Output = T>) -> T {
         let seal = async {
             loop {
@@ -298,7 +298,7 @@ impl Network {
         self.truth.last().unwrap().window()
     }
 
-    /// A submission of the miner for the next window.
+    /// Makes a submission of the miner for the next window.
     async fn make(&self) -> Submission<Bytes> {
         let base = self.truth.last().unwrap().state();
         let expected = Expected {
@@ -323,8 +323,8 @@ impl Network {
         Submission::open(bytes.into(), Arc::clone(&self.layout), &expected).unwrap()
     }
 
-    /// Plays a window up to `M_w`: the miner's claim, the validators' votes for it and for the state that is true. Its
-    /// object is in the buckets of `keepers`.
+    /// Plays a window up to `M_w`: the miner's claim, and the validators' votes for it and for the right
+    /// state. The object is in the buckets of `keepers`.
     pub(crate) async fn play(&mut self, keepers: &[&str]) -> Submission<Bytes> {
         let object = self.make().await;
         for name in keepers {
@@ -353,7 +353,7 @@ impl Network {
         self.advance_to(heights.votes_close).await;
     }
 
-    /// Applies what is decided, by the functions of `common` alone.
+    /// Applies the decision with the functions of the pure crates alone.
     async fn note(&mut self, objects: &[Submission<Bytes>]) {
         let mut progress = self.truth.last().unwrap().clone();
         let decision = self.chain_reader.decide(&self.spec, &progress.history, self.window()).await.unwrap();
@@ -369,14 +369,14 @@ impl Network {
         self.truth.push(progress);
     }
 
-    /// A window in which nobody claims and nobody votes.
+    /// Plays a window without claims and votes.
     pub(crate) async fn skip(&mut self) {
         let heights = self.spec.clock().unwrap().heights(self.window()).unwrap();
         self.advance_to(heights.votes_close).await;
         self.note(&[]).await;
     }
 
-    /// The chain's node says of all states, from now on, that it has them no more; or of none.
+    /// Makes the chain's node answer from now on that it has forgotten all states; or none.
     pub(crate) fn forget_states(&self, forget: bool) {
         let refused = |method: &str| RefusedMethod {
             method: method.to_owned(),
@@ -389,13 +389,13 @@ impl Network {
         self.chain.handle().fault(FaultChange { refuse, ..FaultChange::default() }).unwrap();
     }
 
-    /// What is wrong with somebody's bucket from now on.
+    /// Injects faults into the buckets from now on.
     pub(crate) fn inject(&self, rules: Vec<Rule>) {
         self.buckets.inject(Plan { seed: 1, rules });
     }
 }
 
-/// The run of this chain and dataset.
+/// Completes the run of this chain and dataset.
 fn launch(data: &Path, client: &Client) -> RunSpec {
     let mut run = template();
     let manifest = dataset(data, run.train.sequence);

@@ -1,32 +1,33 @@
-//! The shared state: made, kept, found again, and taken from others.
+//! Tests of the shared state: changes, the journal, restarts, and checkpoints of other nodes.
 
 use crate::network::*;
 use base::{Exit, Window, digest::State};
 use bucket_server::{Fault, Rule};
 use codec::aggregate::Medians;
-use node::{Journal, Node, NodeError, NodeEvent, NodeRole, Source, events};
-use protocol::history::WindowRecord;
+use node::{Journal, Node, NodeError, NodeEvent, NodeRole, Source, Transaction, events};
+use protocol::{history::WindowRecord, progress::Progress};
+use std::{pin::pin, sync::Arc};
 
-/// Compares a node with what `common` alone computes.
+/// Compares a node with the state that the pure crates alone compute.
 fn assert_true(node: &Node, network: &Network) {
     let truth = network.truth.last().unwrap();
-    assert_eq!((node.window(), node.progress.root), (truth.window(), truth.root));
-    assert_eq!(node.state(), truth.state());
-    assert_eq!(&node.progress, truth);
+    assert_eq!((node.shared.window(), node.shared.progress().root), (truth.window(), truth.root));
+    assert_eq!(node.shared.state(), truth.state());
+    assert_eq!(&*node.shared.progress(), truth);
 }
 
 fn events_of(node: &Node) -> Vec<NodeEvent> {
-    let entries = events::read(&node.folder().join(events::FILE)).unwrap();
+    let entries = events::read(&node.shared.folder().join(events::FILE)).unwrap();
     entries.into_iter().map(|entry| entry.event).collect()
 }
 
 async fn parameters_root(node: &Node) -> base::digest::StateRoot {
-    node.model.run(|model| model.state_root()).await.unwrap()
+    node.shared.model().run(|model| model.state_root()).await.unwrap()
 }
 
-/// Does what a node does in a window.
+/// Makes a node's steps of one window.
 async fn follow(node: &mut Node) -> Result<node::Applied, NodeError> {
-    let decision = node.decide(node.window()).await?;
+    let decision = node.decide(node.shared.window()).await?;
     node.apply(&decision).await
 }
 
@@ -43,12 +44,12 @@ async fn windows_are_applied_kept_and_found_again() {
     assert_true(&node, &network);
     assert_eq!(parameters_root(&node).await, network.truth[1].root);
 
-    // A window without an outer step counts, too; and an object that is held is not fetched.
+    // A window without an outer step counts, too. An object that is held is not downloaded.
     network.skip().await;
     assert!(follow(&mut node).await.unwrap().objects.is_empty());
     assert_true(&node, &network);
     let object = network.play(&[]).await;
-    node.hold(object);
+    node.shared.hold(object);
     follow(&mut node).await.unwrap();
     assert_true(&node, &network);
 
@@ -67,16 +68,16 @@ async fn windows_are_applied_kept_and_found_again() {
         .collect();
     assert_eq!(applied, network.truth[1..].iter().map(|progress| progress.state()).collect::<Vec<_>>());
 
-    // A restart goes on where it was, whatever happened meanwhile.
+    // A restart continues from the last state, also if windows were decided in between.
     drop(node);
     network.play(&[MINER]).await;
     let mut node = network.miner(MINER).await;
     assert_eq!(node.start().await.unwrap(), Source::Journal);
     assert_true(&node, &network);
-    assert_eq!(parameters_root(&node).await, node.progress.root);
+    assert_eq!(parameters_root(&node).await, node.shared.progress().root);
 
-    // Killed after the outer step, before the journal: the state before it is there, and the step is made again.
-    let newest = node.folder().join(format!("state-{:010}", node.window().0));
+    // After a kill between outer step and journal, the state before it is there, and the step is made again.
+    let newest = node.shared.folder().join(format!("state-{:010}", node.shared.window().0));
     drop(node);
     std::fs::write(&newest, "torn").unwrap();
     let mut node = network.miner(MINER).await;
@@ -93,14 +94,14 @@ async fn windows_are_applied_kept_and_found_again() {
 async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
     let mut network = Network::start().await;
     network.play(&[MINER]).await;
-    // The second window's object is not in the miner's bucket any more, but one of its custodians has it.
+    // The second window's object is no longer in the miner's bucket, but one of its custodians has it.
     network.play(&[VALIDATORS[1]]).await;
     let mut late = network.miner(JOINER).await;
     assert_eq!(late.start().await.unwrap(), Source::Initial);
     assert_true(&late, &network);
     drop(late);
 
-    // A validator publishes what it has; who has no journal takes it, as votes name it.
+    // A validator publishes a checkpoint. A node without a journal takes it, since votes name it.
     let config = network.config(VALIDATORS[0], NodeRole::Validator, &[]);
     let mut validator = network.open(config).await.unwrap();
     validator.start().await.unwrap();
@@ -111,13 +112,13 @@ async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
     let mut late = network.miner(JOINER).await;
     assert_eq!(late.start().await.unwrap(), Source::Checkpoint);
     assert_true(&late, &network);
-    assert_eq!(parameters_root(&late).await, late.progress.root);
-    assert!(!late.folder().join("checkpoints/incoming").exists());
+    assert_eq!(parameters_root(&late).await, late.shared.progress().root);
+    assert!(!late.shared.folder().join("checkpoints/incoming").exists());
     drop(late);
 
     // A checkpoint of a state that the votes do not name is not taken.
     follow(&mut validator).await.unwrap();
-    validator.progress.root.0[0] ^= 1;
+    tamper(&validator, |progress| progress.root.0[0] ^= 1).await;
     validator.save_checkpoint().await.unwrap();
     network.play(&[MINER]).await;
     std::fs::remove_dir_all(network.path(&format!("node-{JOINER}"))).unwrap();
@@ -127,12 +128,27 @@ async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
     network.chain.shutdown().await;
 }
 
+/// Changes a node's progress and leaves its parameters.
+async fn tamper(node: &Node, change: impl FnOnce(&mut Progress) + Send + 'static) {
+    let tamper = |transaction: Transaction<'_>| {
+        let mut progress = Progress::clone(&*transaction.whole()?);
+        change(&mut progress);
+        transaction.commit(progress)
+    };
+    node.shared.change(tamper).await.unwrap();
+}
+
 /// Makes a node's state another one, as a flipped bit would.
-async fn flip_bit(node: &mut Node) {
-    let mut values = node.model.read_parameters(<[f32]>::to_vec).await.unwrap();
-    values[7] = f32::from_bits(values[7].to_bits() ^ 1);
-    node.model.set_parameters(values).await.unwrap();
-    node.progress.root = parameters_root(node).await;
+async fn flip_bit(node: &Node) {
+    let flip = |mut transaction: Transaction<'_>| {
+        let mut progress = Progress::clone(&*transaction.whole()?);
+        let mut values = transaction.model().parameters()?;
+        values[7] = f32::from_bits(values[7].to_bits() ^ 1);
+        transaction.model().set_parameters(&values)?;
+        progress.root = transaction.model().state_root()?;
+        transaction.commit(progress)
+    };
+    node.shared.change(flip).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,11 +158,11 @@ async fn a_state_that_is_not_the_majoritys_is_told_and_left() {
     node.start().await.unwrap();
     network.play(&[MINER]).await;
     follow(&mut node).await.unwrap();
-    flip_bit(&mut node).await;
+    flip_bit(&node).await;
     // Its journal has the wrong state as well.
-    let (progress, folder) = (node.progress.clone(), node.folder().to_owned());
-    let wrong = node.model.run(|model| model.parameters()).await.unwrap();
-    let ours = node.state();
+    let (progress, folder) = (Progress::clone(&node.shared.progress()), node.shared.folder().to_owned());
+    let wrong = node.shared.model().run(|model| model.parameters()).await.unwrap();
+    let ours = node.shared.state();
 
     network.play(&[MINER]).await;
     let error = follow(&mut node).await.unwrap_err();
@@ -158,12 +174,12 @@ async fn a_state_that_is_not_the_majoritys_is_told_and_left() {
     );
     assert_eq!(error.exit(), Exit::Disagreement);
     assert!(error.is_lost());
-    assert!(!node.health.report().ready);
+    assert!(!node.observability.health.report().ready);
 
     node.resync().await.unwrap();
     assert_true(&node, &network);
     assert_eq!(parameters_root(&node).await, network.truth[2].root);
-    assert!(node.health.report().ready, "{:?}", node.health.report());
+    assert!(node.observability.health.report().ready, "{:?}", node.observability.health.report());
     let happened = events_of(&node);
     assert!(happened.contains(&NodeEvent::Diverged { window: Window(1), ours, majority }));
     assert!(happened.contains(&NodeEvent::Resynced { window: Window(0), source: Source::Initial }));
@@ -185,18 +201,18 @@ async fn an_object_that_is_not_to_be_had_is_waited_for_and_never_left_out() {
     let mut network = Network::start().await;
     let mut node = network.miner(JOINER).await;
     node.start().await.unwrap();
-    // All who should have it fail for a while.
+    // All nodes that should have it fail for a while.
     network.play(&[MINER]).await;
     network.inject(vec![Rule::always("GET", &format!("/{MINER}/"), Fault::Status { code: 404 }).times(2)]);
     follow(&mut node).await.unwrap();
     assert_true(&node, &network);
 
-    // Nobody has it: the window cannot be applied, and nothing of it is.
+    // No node has it: the window cannot be applied, and no part of it is.
     let before = parameters_root(&node).await;
     let object = network.play(&[]).await;
     let next = network.spec.clock().unwrap().heights(network.window()).unwrap();
     network.advance_to(next.claims_close).await;
-    node.wait_for(next.claims_close).await.unwrap();
+    node.network.wait_for(next.claims_close).await.unwrap();
     let error = follow(&mut node).await.unwrap_err();
     assert!(
         matches!(&error, NodeError::Unavailable { window: Window(1), object: missing, .. } if *missing == object.hash()),
@@ -204,10 +220,10 @@ async fn an_object_that_is_not_to_be_had_is_waited_for_and_never_left_out() {
     );
     assert!(error.is_lost());
     assert_eq!(parameters_root(&node).await, before);
-    assert_eq!(node.window(), Window(1));
+    assert_eq!(node.shared.window(), Window(1));
 
-    // A resync goes on with what is right, and ends when somebody has the object.
-    node.hold(object);
+    // A resync continues with the node's right state, and ends when the object is available.
+    node.shared.hold(object);
     assert_eq!(node.resync().await.unwrap(), Source::Journal);
     assert_true(&node, &network);
     network.chain.shutdown().await;
@@ -218,7 +234,7 @@ async fn a_node_that_is_stopped_ends_wherever_it_waits() {
     let mut network = Network::start().await;
     let mut node = network.miner(JOINER).await;
     node.start().await.unwrap();
-    let shutdown = node.shutdown.clone();
+    let shutdown = node.network.shutdown.clone();
     let (decided, ()) = tokio::join!(node.decide(Window(0)), async { shutdown.request() });
     let error = decided.unwrap_err();
     assert!(matches!(error, NodeError::Shutdown));
@@ -227,13 +243,13 @@ async fn a_node_that_is_stopped_ends_wherever_it_waits() {
 
     network.play(&[]).await;
     let mut node = network.miner(JOINER).await;
-    let shutdown = node.shutdown.clone();
+    let shutdown = node.network.shutdown.clone();
     let (started, ()) = tokio::join!(Box::pin(node.start()), async { shutdown.request() });
     assert!(matches!(started.unwrap_err(), NodeError::Shutdown));
     network.chain.shutdown().await;
 }
 
-/// The records of all windows until now.
+/// Returns the records of all windows until now.
 fn records(network: &Network) -> Vec<WindowRecord> {
     network.truth.last().unwrap().history.records().cloned().collect()
 }
@@ -244,15 +260,15 @@ async fn publish(network: &Network, name: &str, records: &[WindowRecord]) {
     }
 }
 
-/// A node that has slept while two windows were decided, which the chain's node has forgotten since.
+/// Starts a node that missed the decisions of two windows, which the chain's node has forgotten since.
 async fn overslept(network: &mut Network) -> Node {
     let mut node = network.miner(JOINER).await;
     node.start().await.unwrap();
     network.play(&[VALIDATORS[0]]).await;
     network.play(&[VALIDATORS[0]]).await;
     let height = network.height().await;
-    node.wait_for(height).await.unwrap();
-    node.chain_reader.at(height).await.unwrap(); // The newest state is there; it is remembered.
+    node.network.wait_for(height).await.unwrap();
+    node.network.chain_reader.at(height).await.unwrap(); // The newest state is there; it is remembered.
     network.forget_states(true);
     node
 }
@@ -279,7 +295,7 @@ async fn a_record_that_lies_is_found_out_by_the_next_votes() {
     lies[1].accepted.clear();
     publish(&network, VALIDATORS[0], &lies).await;
     node.catch_up().await.unwrap();
-    assert_ne!(node.state(), network.truth[2].state());
+    assert_ne!(node.shared.state(), network.truth[2].state());
     network.forget_states(false);
     network.play(&[MINER]).await;
     let error = follow(&mut node).await.unwrap_err();
@@ -295,7 +311,7 @@ async fn what_nobody_remembers_is_not_made_up() {
     let mut node = overslept(&mut network).await;
     let error = node.catch_up().await.unwrap_err();
     assert!(matches!(error, NodeError::Forgotten(Window(0))) && error.is_lost(), "{error}");
-    assert_eq!(node.window(), Window(0));
+    assert_eq!(node.shared.window(), Window(0));
     network.forget_states(false);
     assert_eq!(node.resync().await.unwrap(), Source::Journal);
     assert_true(&node, &network);
@@ -309,13 +325,13 @@ async fn a_checkpoint_that_leads_astray_is_not_taken_twice() {
     let mut validator = network.open(network.config(VALIDATORS[0], NodeRole::Validator, &[])).await.unwrap();
     validator.start().await.unwrap();
     // Its state is the one that votes name. The last medians are in no state, and wrong.
-    let tensors = validator.run.flat.iter().len();
-    validator.progress.medians = Some(Medians(vec![1e-12; tensors]));
+    let tensors = validator.shared.run().flat.iter().len();
+    tamper(&validator, move |progress| progress.medians = Some(Medians(vec![1e-12; tensors]))).await;
     validator.save_checkpoint().await.unwrap();
     network.play(&[MINER]).await;
     let mut node = network.miner(JOINER).await;
     assert_eq!(node.start().await.unwrap(), Source::Checkpoint);
-    assert_ne!(node.state(), network.truth[2].state());
+    assert_ne!(node.shared.state(), network.truth[2].state());
     network.play(&[MINER]).await;
     let error = follow(&mut node).await.unwrap_err();
     assert!(matches!(error, NodeError::Diverged { window: Window(2), .. }), "{error}");
@@ -325,12 +341,57 @@ async fn a_checkpoint_that_leads_astray_is_not_taken_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_step_whose_future_is_dropped_is_made_once_and_whole() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(MINER).await;
+    node.start().await.unwrap();
+    network.play(&[MINER]).await;
+    let decision = node.decide(Window(0)).await.unwrap();
+    let objects = Arc::new(node.shared.collect(&node.network, &decision).await.unwrap());
+    {
+        let mut step = pin!(node.shared.apply(&decision, Arc::clone(&objects)));
+        let _ = futures::poll!(&mut step); // Begun, and dropped here.
+    }
+    let error = node.shared.apply(&decision, objects).await.unwrap_err();
+    assert!(matches!(error, NodeError::Order(_)), "{error}");
+    assert_true(&node, &network);
+    assert_eq!(parameters_root(&node).await, network.truth[1].root);
+    drop(node);
+    let mut node = network.miner(MINER).await;
+    assert_eq!(node.start().await.unwrap(), Source::Journal);
+    assert_true(&node, &network);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_fails_half_way_is_never_built_upon() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(MINER).await;
+    node.start().await.unwrap();
+    let fails = |mut transaction: Transaction<'_>| {
+        let mut values = transaction.model().parameters()?;
+        values[7] += 1.0;
+        transaction.model().set_parameters(&values)?;
+        Err::<(), _>(NodeError::Shutdown)
+    };
+    node.shared.change(fails).await.unwrap_err();
+    network.play(&[MINER]).await;
+    let error = follow(&mut node).await.unwrap_err();
+    assert!(matches!(error, NodeError::Torn(Window(0))) && error.is_lost(), "{error}");
+    assert!(matches!(node.save_checkpoint().await.unwrap_err(), NodeError::Torn(_)));
+    assert_eq!(node.resync().await.unwrap(), Source::Journal);
+    assert_true(&node, &network);
+    assert_eq!(parameters_root(&node).await, network.truth[1].root);
+    network.chain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_ends_the_node_and_costs_nothing() {
     let mut network = Network::start().await;
     let mut node = network.miner(MINER).await;
     node.start().await.unwrap();
-    // `/dev/full` says that the disk is full to whoever writes to it.
-    let partial = node.folder().join("state-0000000001.partial");
+    // A write to `/dev/full` fails as on a full disk.
+    let partial = node.shared.folder().join("state-0000000001.partial");
     std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
     network.play(&[MINER]).await;
     let error = follow(&mut node).await.unwrap_err();

@@ -25,11 +25,11 @@ async fn mean(node: &Node, window: Window, count: usize) -> Result<PreparedUpdat
     if found.len() < count {
         return Err(MinerError::NothingToSend(window));
     }
-    let mut values = vec![0.0; node.run.flat.len()];
+    let mut values = vec![0.0; node.shared.run().flat.len()];
     for submission in found.iter().take(count) {
         add(node, submission, 1.0 / count as f32, &mut values)?;
     }
-    encode_update(node, window, node.state(), &values)
+    encode_update(node, window, node.shared.state(), &values)
 }
 
 /// Reads the submissions that other miners have claimed for the window. Tries again at each block,
@@ -39,15 +39,16 @@ async fn find_submissions(
     window: Window,
     count: usize,
 ) -> Result<Vec<Submission<Bytes>>, MinerError> {
-    let closes = node.run.clock.heights(window).map_err(node::NodeError::from)?.claims_close;
+    let (network, run) = (&node.network, node.shared.run());
+    let closes = run.clock.heights(window).map_err(node::NodeError::from)?.claims_close;
     loop {
-        let height = node.height();
-        let state = node.ask(async || node.chain_reader.at(height).await).await?;
-        let claims = state.claims(node.run.id, window);
+        let height = network.height();
+        let state = network.at(height).await?;
+        let claims = state.claims(run.id, window);
         let mut found = BTreeMap::new();
-        for (miner, claim) in claims.iter().filter(|(miner, _)| **miner != node.id) {
-            let expected = node.run.expected(*miner, window, node.state());
-            match Box::pin(node.fetcher.submission(&state, claim, &expected, &node.run.layout)).await {
+        for (miner, claim) in claims.iter().filter(|(miner, _)| **miner != node.identity.neuron) {
+            let expected = run.expected(*miner, window, node.shared.state());
+            match Box::pin(network.fetcher.submission(&state, claim, &expected, &run.layout)).await {
                 Ok(submission) => drop(found.insert(*miner, submission)),
                 Err(error) => {
                     tracing::debug!(target: target::TRAIN, %window, %error, "cannot read the submission to copy")
@@ -59,7 +60,7 @@ async fn find_submissions(
             tracing::info!(target: target::TRAIN, %window, claimed, readable, "searched for submissions to copy");
             return Ok(found.into_values().collect());
         }
-        node.wait_for(height.next()).await?;
+        network.wait_for(height.next()).await?;
     }
 }
 
@@ -70,7 +71,8 @@ fn add(
     share: f32,
     values: &mut [f32],
 ) -> Result<(), MinerError> {
-    let tensors = node.run.layout.tensors().iter().zip(node.run.flat.iter());
+    let run = node.shared.run();
+    let tensors = run.layout.tensors().iter().zip(run.flat.iter());
     for (number, (tensor, (_, place))) in tensors.enumerate() {
         let (sent, values) = (submission.tensor(number)?, &mut values[place]);
         sent.for_each(tensor.geometry(), |at, value| values[at] += share * value);

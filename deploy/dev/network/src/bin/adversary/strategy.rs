@@ -7,7 +7,7 @@ use codec::{sparse::Source, submission::Submission};
 use devnet::roster::Kind;
 use miner::{
     MinerError, PreparedUpdate, SparseLoCo, Strategy, Upload,
-    round::ClaimTime,
+    machine::ClaimTime,
     work::{compress_all, train, write},
 };
 use node::Node;
@@ -40,11 +40,11 @@ impl Adversary {
 
     /// Prepares a well-formed update of random values.
     fn noise(&self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
-        let mut bytes = vec![0; 4 * node.run.flat.len()];
+        let mut bytes = vec![0; 4 * node.shared.run().flat.len()];
         random_stream(node, window).fill(&mut bytes);
         let value = |four: &[u8; 4]| (u32::from_le_bytes(*four) as f32 / u32::MAX as f32 - 0.5) * 2.0 * NOISE;
         let values: Vec<f32> = bytes.as_chunks().0.iter().map(value).collect();
-        encode_update(node, window, node.state(), &values)
+        encode_update(node, window, node.shared.state(), &values)
     }
 
     /// Prepares an update of an old state: it names the state of the previous window. In the first
@@ -58,10 +58,12 @@ impl Adversary {
 
 impl Strategy for Adversary {
     async fn make(&mut self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
-        let most = node.run.layout.most_bytes();
+        let most = node.shared.run().layout.most_bytes();
         let update = match self.kind {
             Kind::Noise => self.noise(node, window),
-            Kind::Lazy => encode_update(node, window, node.state(), &vec![0.0; node.run.flat.len()]),
+            Kind::Lazy => {
+                encode_update(node, window, node.shared.state(), &vec![0.0; node.shared.run().flat.len()])
+            }
             Kind::Late | Kind::Keyless => self.sparse_loco.make(node, window).await,
             Kind::Copycat => copy::one(node, window).await,
             Kind::Mixcopy => copy::mixture(node, window).await,
@@ -69,7 +71,7 @@ impl Strategy for Adversary {
             Kind::Stale => self.stale(node, window).await,
             Kind::Garbage => Ok(random(node, window, most / 2)),
         };
-        self.last = node.state();
+        self.last = node.shared.state();
         update
     }
 
@@ -97,7 +99,7 @@ pub(crate) fn encode_update(
     values: &[f32],
 ) -> Result<PreparedUpdate, MinerError> {
     let started = Instant::now();
-    let tensors = compress_all(Source::Values(values), &node.run.layout, 1)?;
+    let tensors = compress_all(Source::Values(values), &node.shared.run().layout, 1)?;
     let upload = write(node, window, base, &tensors)?;
     Ok(PreparedUpdate { upload, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
 }
@@ -114,6 +116,9 @@ fn random(node: &Node, window: Window, length: u64) -> PreparedUpdate {
 /// Returns a random stream for this miner in this window. It is the same after a restart.
 fn random_stream(node: &Node, window: Window) -> blake3::OutputReader {
     let mut hasher = blake3::Hasher::new_derive_key("muster v1 adversary");
-    hasher.update(&node.run.hash.0).update(node.id.hotkey.as_bytes()).update(&window.0.to_le_bytes());
+    hasher
+        .update(&node.shared.run().hash.0)
+        .update(node.identity.neuron.hotkey.as_bytes())
+        .update(&window.0.to_le_bytes());
     hasher.finalize_xof()
 }

@@ -1,21 +1,37 @@
-//! Whole runs, with failure of every kind at random moments.
+//! Tests of whole runs, with failures of each kind at random times.
 
 use super::*;
 use proptest::{collection::vec, prelude::*};
 use protocol::clock::WindowSpec;
 use std::collections::BTreeSet;
 
+/// Each value of a window is the window itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OfWindow;
+
+impl WindowValues for OfWindow {
+    type Fetched = Window;
+    type Good = Window;
+    type Measured = Window;
+    type Decision = Window;
+    type Applied = Window;
+}
+
+type Machine = ValidatorMachine<OfWindow>;
+type Action = ValidatorAction<OfWindow>;
+type Event = ValidatorEvent<OfWindow>;
+
 const TINY: WindowSpec =
     WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
 
-fn rules() -> Rules {
-    Rules { clock: Clock::new(Height(100), TINY).unwrap(), checkpoint_every: 3 }
+fn rules() -> ValidatorRules {
+    ValidatorRules { clock: Clock::new(Height(100), TINY).unwrap(), checkpoint_every: 3 }
 }
 
 /// Blocks between two epochs of the chain of these tests.
 const EPOCH: u64 = 50;
 
-/// What happens at a step.
+/// The circumstances of a step.
 #[derive(Clone, Copy, Debug)]
 struct Luck {
     /// Blocks that pass meanwhile.
@@ -62,91 +78,97 @@ impl World {
         }
     }
 
-    fn resume(&self) -> Round {
-        Round::resume(rules(), Window(self.applied), self.past())
+    fn resume(&self) -> Machine {
+        Machine::resume(rules(), Window(self.applied), self.past())
     }
 
     /// Carries an action out and checks that it was right to.
-    fn carry_out(&mut self, round: &Round, action: Action, luck: Luck) -> Done {
+    fn carry_out(&mut self, machine: &Machine, action: Action, luck: Luck) -> Event {
         let clock = rules().clock;
         let height = self.height;
         let at = |window: Window| clock.heights(window).unwrap();
-        assert!(round.window().0 <= self.applied, "nothing is ahead of the parameters");
+        assert!(machine.window().0 <= self.applied, "nothing is ahead of the parameters");
         match action {
             Action::Wait(_) | Action::Finish => unreachable!("the test does these itself"),
-            Action::HeldOut(window) => {
+            Action::HeldOut { window } => {
                 assert_eq!(window.0, self.applied);
                 self.held_out.insert(window.0);
-                Done::HeldOut
+                Event::HeldOut
             }
-            Action::Gather(window) => {
+            Action::Fetch { window } => {
                 assert!(height >= at(window).claims_close.0 && window.0 == self.applied);
-                if luck.fails { Done::Missed } else { Done::Fetched }
+                if luck.fails { Event::Missed } else { Event::Fetched(window) }
             }
-            Action::Screen(window) => {
+            Action::Screen { window, fetched } => {
                 assert!(height >= at(window).seed.0 && height < at(window).votes_close.0);
-                Done::Screened
+                assert_eq!(fetched, window);
+                Event::Screened(window)
             }
-            Action::Vote(window) => {
+            Action::Vote { window, fetched, good } => {
                 assert!(height >= at(window).seed.0 && height < at(window).votes_close.0);
+                assert_eq!((fetched, good), (window, window));
                 if luck.fails {
-                    return Done::Voted;
+                    return Event::Voted;
                 }
                 assert!(self.voted.iter().all(|&(other, _)| other < window.0), "a second vote on {window}");
                 self.voted.push((window.0, height));
-                Done::Voted
+                Event::Voted
             }
-            Action::Measure(window) => {
+            Action::Measure { window, fetched } => {
                 assert_eq!(window.0, self.applied, "on the window's own parameters");
                 assert!(height >= at(window).seed.0);
+                assert_eq!(fetched, window);
                 self.measured.push(window.0);
-                Done::Measured
+                Event::Measured(window)
             }
-            Action::Decide(window) => {
+            Action::Decide { window } => {
                 assert!(height >= at(window).votes_close.0);
-                Done::Decided { diverged: luck.fails }
+                if luck.fails { Event::Lost } else { Event::Decided(window) }
             }
-            Action::CloseLog(window) => {
+            Action::CloseLog { window, fetched, measured } => {
                 assert_eq!((window.0, self.measured.last()), (self.applied, Some(&window.0)));
+                assert_eq!((fetched, measured), (window, window));
                 assert!(self.logs.iter().all(|&other| other < window.0), "a second log of {window}");
                 if luck.fails {
-                    return Done::NotLogged;
+                    return Event::NotLogged;
                 }
                 self.logs.push(window.0);
-                Done::Logged
+                Event::Logged
             }
-            Action::Apply(window) => {
+            Action::Apply { window, fetched, decision } => {
                 assert_eq!(window.0, self.applied);
                 assert!(height >= at(window).votes_close.0);
+                assert_eq!((fetched.unwrap_or(window), decision), (window, window));
                 if luck.fails {
-                    return Done::Lost;
+                    return Event::Lost;
                 }
                 self.applied += 1;
-                Done::Applied
+                Event::Applied(window)
             }
-            Action::Publish(window) => {
+            Action::Publish { window, applied } => {
                 assert_eq!(window.0 + 1, self.applied);
+                assert!(applied.is_none_or(|applied| applied == window));
                 self.published.insert(window.0);
-                Done::Published
+                Event::Published
             }
-            Action::Checkpoint(window) => {
+            Action::Checkpoint { window } => {
                 assert_eq!(window.0, self.applied);
                 assert!(window.0.is_multiple_of(3) || window.0 == 8);
                 self.checkpoints.push(window.0);
-                Done::Checkpointed
+                Event::Checkpointed
             }
-            Action::SetWeights(window) => self.set_weights(window, luck),
+            Action::SetWeights { window } => self.set_weights(window, luck),
             Action::Resync => {
                 self.resyncs += 1;
                 // The others are at the window that is being trained.
                 let decided = clock.last_decided(Height(height)).map_or(0, |window| window.0 + 1);
                 self.applied = self.applied.max(decided);
-                Done::Resynced { window: Window(self.applied) }
+                Event::State { window: Window(self.applied) }
             }
         }
     }
 
-    fn set_weights(&mut self, window: Window, luck: Luck) -> Done {
+    fn set_weights(&mut self, window: Window, luck: Luck) -> Event {
         assert_eq!(self.logs.last(), Some(&window.0), "weights are those of the newest log");
         if let Some(&(before, height)) = self.weights.last() {
             assert!(before < window.0);
@@ -154,40 +176,41 @@ impl World {
         }
         if luck.fails && luck.blocks == 0 {
             self.given_up = Some(window);
-            return Done::Weighed { window, opens: Height(self.height) };
+            return Event::WeightsSettled { window, opens: Height(self.height) };
         }
         if luck.fails {
-            return Done::NotYet { opens: Height(self.height + 5) };
+            return Event::WeightsLater { opens: Height(self.height + 5) };
         }
         self.weights.push((window.0, self.height));
-        Done::Weighed { window, opens: Height((self.height / EPOCH + 1) * EPOCH) }
+        Event::WeightsSettled { window, opens: Height((self.height / EPOCH + 1) * EPOCH) }
     }
 }
 
 /// Runs to the end; fate repeats, with good luck from then on.
 fn run(start: u64, fate: &[Luck]) -> World {
     let mut world = World { height: start, ..World::default() };
-    let mut round = world.resume();
+    let mut machine = world.resume();
+    let mut event = Event::Height;
     let fine = Luck { blocks: 0, killed: false, fails: false };
     for step in 0..2000 {
         let luck = fate.get(step).copied().unwrap_or(fine);
-        match round.act(Height(world.height)) {
+        match machine.step(event, Height(world.height)) {
             Action::Finish => return world,
             Action::Wait(until) => {
-                assert!(until.0 > world.height && until.0 < u64::MAX, "{round:?} at {}", world.height);
+                assert!(until.0 > world.height && until.0 < u64::MAX, "{machine:?} at {}", world.height);
                 world.height = if luck.killed { world.height + 1 } else { until.0 };
+                event = Event::Height;
             }
             action => {
-                let done = world.carry_out(&round, action, luck);
-                round = round.after(done);
+                event = world.carry_out(&machine, action, luck);
                 world.height += luck.blocks;
             }
         }
         if luck.killed {
-            round = world.resume();
+            (machine, event) = (world.resume(), Event::Height);
         }
     }
-    panic!("the run does not end: {round:?}, {world:?}");
+    panic!("the run does not end: {machine:?}, {world:?}");
 }
 
 #[test]
@@ -221,7 +244,7 @@ fn who_starts_late_catches_up_and_takes_part_from_then_on() {
 #[test]
 fn who_disagrees_makes_no_log_and_resyncs() {
     let fine = Luck { blocks: 0, killed: false, fails: false };
-    // HeldOut, Wait, Gather, Wait, Screen, Vote, Measure, Wait, Decide.
+    // HeldOut, Wait, Fetch, Wait, Screen, Vote, Measure, Wait, Decide.
     let mut fate = [fine; 9];
     fate[8].fails = true;
     let world = run(90, &fate);

@@ -1,17 +1,24 @@
 //! All that can happen to a miner in a short run, and random histories of longer ones.
 
 use super::*;
+use base::digest::ObjectHash;
 use proptest::prelude::*;
 use protocol::clock::WindowSpec;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// The first window begins at block 10.
+/// The machine carries the hash of an upload in place of the upload.
+type Machine = MinerMachine<ObjectHash>;
+type Event = MinerEvent<ObjectHash>;
+type Rules = MinerRules;
+type Action = MinerAction<ObjectHash>;
+
+/// Returns a clock whose first window begins at block 10.
 fn clock(count: u32) -> Clock {
     let spec = WindowSpec { blocks: 6, count, claims_close: 1, keys_close: 2, seed: 3, votes_close: 4 };
     Clock::new(Height(10), spec).unwrap()
 }
 
-/// A submission: its window, and which one of the window it is.
+/// Returns the hash of a submission: the `number`th one of a window.
 fn object(window: Window, number: u8) -> ObjectHash {
     let mut hash = [number; 32];
     hash[0] = u8::try_from(window.0).unwrap();
@@ -29,15 +36,15 @@ struct World {
     claims: BTreeMap<u64, ([u8; 32], u64)>,
     /// Submissions whose keys are in the bucket.
     keys: BTreeSet<[u8; 32]>,
-    /// The window in which nothing could be made.
+    /// The window in which no upload could be made.
     gave_up: Option<u64>,
-    /// How often the miner was lost, and restarted.
+    /// The number of times that the miner lost the state or was restarted.
     troubles: u8,
     lost: bool,
     reveals: bool,
 }
 
-/// What may come of an action.
+/// A possible outcome of an action.
 #[derive(Clone, Copy, Debug)]
 struct Outcome {
     /// Blocks that pass meanwhile.
@@ -73,20 +80,20 @@ impl World {
         }
     }
 
-    /// The state is that of the first window that is not decided.
+    /// Returns the event for the state of the first undecided window.
     fn state(&self, clock: &Clock) -> Event {
         let next = clock.last_decided(Height(self.height)).map_or(Window(0), |window| Window(window.0 + 1));
         Event::State { window: next, kept: self.journal.get(&next.0).map(|&hash| ObjectHash(hash)) }
     }
 
     /// Starts a miner, as the driver does.
-    fn start(&self, clock: Clock, rules: Rules) -> (Round, Action) {
-        let mut round = Round::new(clock, rules);
-        let action = round.step(self.state(&clock), Height(self.height));
-        (round, action)
+    fn start(&self, clock: Clock, rules: Rules) -> (Machine, Action) {
+        let mut machine = Machine::new(clock, rules);
+        let action = machine.step(self.state(&clock), Height(self.height));
+        (machine, action)
     }
 
-    /// Carries an action out, as the driver would, checks that it may be, and says what then happens.
+    /// Carries an action out as the driver would. Checks that it is allowed, and returns the event.
     fn carry_out(&mut self, clock: &Clock, late: bool, action: Action, outcome: Outcome) -> Option<Event> {
         let last = clock.start().0 + 6 * (u64::from(clock.spec().count) + 1);
         let pass = |world: &mut Self| world.height = (world.height + outcome.blocks).min(last);
@@ -111,46 +118,51 @@ impl World {
                 self.journal.insert(window.0, made.0);
                 Some(Event::Prepared(made))
             }
-            Action::Upload { window, object, before } => {
+            Action::Upload { window, upload, before } => {
                 self.check_open(clock, window, before);
                 assert_eq!(
                     self.journal.get(&window.0),
-                    Some(&object.0),
+                    Some(&upload.0),
                     "what is uploaded is in the journal"
                 );
                 pass(self);
-                good.then(|| self.bucket.insert(object.0));
+                good.then(|| self.bucket.insert(upload.0));
                 Some(if good { Event::Uploaded } else { Event::Failed })
             }
-            Action::Claim { window, object, before } => {
+            Action::Claim { window, upload, before } => {
                 self.check_open(clock, window, before);
                 let close = clock.heights(window).unwrap().claims_close.0;
                 assert_eq!(self.height >= close, late, "claims at block {}, D_w is {close}", self.height);
-                assert!(self.bucket.contains(&object.0), "what is claimed can be fetched");
+                assert!(self.bucket.contains(&upload.0), "what is claimed can be fetched");
                 pass(self);
                 if good {
-                    let earlier = self.claims.insert(window.0, (object.0, self.height));
-                    assert!(earlier.is_none_or(|(earlier, _)| earlier == object.0), "two claims of a window");
+                    let earlier = self.claims.insert(window.0, (upload.0, self.height));
+                    assert!(earlier.is_none_or(|(earlier, _)| earlier == upload.0), "two claims of a window");
                 }
                 Some(if good { Event::Claimed } else { Event::Failed })
             }
-            Action::Reveal { window, object, before } => {
+            Action::Reveal { window, upload, before } => {
                 self.check_open(clock, window, before);
                 let close = clock.heights(window).unwrap().claims_close.0;
                 assert!(self.height >= close, "a key at block {}, D_w is {close}", self.height);
-                assert_eq!(self.journal.get(&window.0), Some(&object.0), "the key of something else");
+                assert_eq!(self.journal.get(&window.0), Some(&upload.0), "the key of something else");
                 pass(self);
-                good.then(|| self.keys.insert(object.0));
+                good.then(|| self.keys.insert(upload.0));
                 Some(if good { Event::Revealed } else { Event::Failed })
             }
-            Action::Decide { window } => {
+            Action::Decide { window, upload } => {
                 let heights = clock.heights(window).unwrap();
                 self.check_revealed(clock, window);
+                let made = self.journal.get(&window.0).copied();
+                assert!(
+                    upload.is_none_or(|upload| made == Some(upload.0)),
+                    "another upload than the journal's"
+                );
                 self.height = self.height.max(heights.votes_close.0);
                 pass(self);
                 if !good {
                     (self.lost, self.troubles) = (true, self.troubles + 1);
-                    return Some(Event::Diverged);
+                    return Some(Event::Lost);
                 }
                 let window = Window(window.0 + 1);
                 Some(Event::State { window, kept: self.journal.get(&window.0).map(|&hash| ObjectHash(hash)) })
@@ -165,7 +177,7 @@ impl World {
         }
     }
 
-    /// Who can still reveal what it claimed does so before it waits for the decision.
+    /// Checks that a miner reveals a claimed submission before it waits for the decision, if there is time.
     fn check_revealed(&self, clock: &Clock, window: Window) {
         let is_open = self.height < clock.heights(window).unwrap().votes_close.0;
         let claimed = self.claims.get(&window.0).filter(|_| self.reveals && is_open && !self.lost);
@@ -175,7 +187,7 @@ impl World {
         );
     }
 
-    /// What is made, uploaded or claimed: the state is the others', and there is time.
+    /// Checks that a miner works only on the shared state, and in time.
     fn check_open(&self, clock: &Clock, window: Window, before: Height) {
         let heights = clock.heights(window).unwrap();
         assert!(!self.lost, "works on a state that is not the others'");
@@ -184,18 +196,18 @@ impl World {
     }
 }
 
-/// One step of miner and world; `None` at the end of the run.
+/// Makes one step of miner and world. Returns `None` at the end of the run.
 fn step(
-    (mut round, action, mut world): (Round, Action, World),
+    (mut machine, action, mut world): (Machine, Action, World),
     rules: Rules,
     outcome: Outcome,
-) -> Option<(Round, Action, World)> {
-    let clock = round.clock;
+) -> Option<(Machine, Action, World)> {
+    let clock = machine.clock;
     let restart = |world: World| {
         // A restart finds its way by itself: it starts with a state that votes name.
         let world = World { troubles: world.troubles + 1, lost: false, gave_up: None, ..world };
-        let (round, action) = world.start(clock, rules);
-        Some((round, action, world))
+        let (machine, action) = world.start(clock, rules);
+        Some((machine, action, world))
     };
     if outcome.kind == Kind::Killed {
         return restart(world);
@@ -204,12 +216,12 @@ fn step(
     if outcome.kind == Kind::KilledAfter {
         return restart(world);
     }
-    let action = round.step(event, Height(world.height));
-    Some((round, action, world))
+    let action = machine.step(event, Height(world.height));
+    Some((machine, action, world))
 }
 
-/// How many steps it takes to the end when all goes well.
-fn steps_to_the_end(mut now: (Round, Action, World), rules: Rules) -> usize {
+/// Counts the steps to the end if nothing fails.
+fn steps_to_the_end(mut now: (Machine, Action, World), rules: Rules) -> usize {
     for number in 0..100 {
         match step(now, rules, Outcome { blocks: 0, kind: Kind::Good }) {
             Some(next) => now = next,
@@ -219,14 +231,14 @@ fn steps_to_the_end(mut now: (Round, Action, World), rules: Rules) -> usize {
     panic!("the run does not end");
 }
 
-/// Follows everything that can happen in a run of two windows, with at most two restarts or losses of the state.
+/// Follows all paths through a run of two windows, with at most two restarts or losses of the state.
 fn explore(rules: Rules) -> usize {
     let clock = clock(2);
     let mut open: Vec<_> = [4, 10, 13, 16, 17, 19, 23, 26, 28]
         .map(|height| {
             let world = World { reveals: rules.reveals, ..World::new(height) };
-            let (round, action) = world.start(clock, rules);
-            (round, action, world)
+            let (machine, action) = world.start(clock, rules);
+            (machine, action, world)
         })
         .into();
     let mut seen = HashSet::new();
@@ -265,89 +277,96 @@ fn a_late_miner_claims_only_when_it_is_too_late() {
 
 #[test]
 fn a_window_without_trouble() {
-    let mut round = Round::new(clock(1), Rules::default());
+    let mut machine = Machine::new(clock(1), Rules::default());
     let (window, made, before) = (Window(0), object(Window(0), 0), Height(17));
-    assert_eq!(round.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
-    assert_eq!(round.step(Event::Height, Height(10)), Action::Make { window, before });
-    let upload = Action::Upload { window, object: made, before };
-    assert_eq!(round.step(Event::Prepared(made), Height(12)), upload);
-    let claim = Action::Claim { window, object: made, before: Height(20) };
-    assert_eq!(round.step(Event::Uploaded, Height(12)), claim);
-    assert_eq!(round.step(Event::Claimed, Height(13)), Action::Decide { window });
-    assert_eq!(round.step(Event::State { window: Window(1), kept: None }, Height(20)), Action::Finish);
+    assert_eq!(machine.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
+    assert_eq!(machine.step(Event::Height, Height(10)), Action::Make { window, before });
+    let upload = Action::Upload { window, upload: made, before };
+    assert_eq!(machine.step(Event::Prepared(made), Height(12)), upload);
+    let claim = Action::Claim { window, upload: made, before: Height(20) };
+    assert_eq!(machine.step(Event::Uploaded, Height(12)), claim);
+    assert_eq!(machine.step(Event::Claimed, Height(13)), Action::Decide { window, upload: Some(made) });
+    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(20)), Action::Finish);
 }
 
 #[test]
 fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
-    let mut round = Round::new(clock(1), Rules::default());
-    let (window, object, before) = (Window(0), object(Window(0), 0), Height(17));
-    let kept = Some(object);
-    let upload = Action::Upload { window, object, before };
-    assert_eq!(round.step(Event::State { window, kept }, Height(14)), upload);
-    assert_eq!(round.step(Event::Failed, Height(14)), Action::Wait(Height(15)));
-    assert_eq!(round.step(Event::Height, Height(15)), upload);
-    let claim = Action::Claim { window, object, before: Height(20) };
-    assert_eq!(round.step(Event::Uploaded, Height(15)), claim);
-    assert_eq!(round.step(Event::Failed, Height(16)), Action::Wait(Height(17)));
-    assert_eq!(round.step(Event::Height, Height(17)), Action::Decide { window });
+    let mut machine = Machine::new(clock(1), Rules::default());
+    let (window, made, before) = (Window(0), object(Window(0), 0), Height(17));
+    let kept = Some(made);
+    let upload = Action::Upload { window, upload: made, before };
+    assert_eq!(machine.step(Event::State { window, kept }, Height(14)), upload);
+    assert_eq!(machine.step(Event::Failed, Height(14)), Action::Wait(Height(15)));
+    assert_eq!(machine.step(Event::Height, Height(15)), upload);
+    let claim = Action::Claim { window, upload: made, before: Height(20) };
+    assert_eq!(machine.step(Event::Uploaded, Height(15)), claim);
+    assert_eq!(machine.step(Event::Failed, Height(16)), Action::Wait(Height(17)));
+    assert_eq!(machine.step(Event::Height, Height(17)), Action::Decide { window, upload: kept });
 }
 
 #[test]
 fn a_key_is_published_when_claims_are_closed_and_not_before() {
-    let mut round = Round::new(clock(1), Rules { reveals: true, ..Rules::default() });
+    let mut machine = Machine::new(clock(1), Rules { reveals: true, ..Rules::default() });
     let (window, made) = (Window(0), object(Window(0), 0));
     for event in [Event::State { window, kept: None }, Event::Prepared(made), Event::Uploaded] {
-        let _ = round.step(event, Height(12));
+        let _ = machine.step(event, Height(12));
     }
-    assert_eq!(round.step(Event::Claimed, Height(14)), Action::Wait(Height(17)));
-    let reveal = Action::Reveal { window, object: made, before: Height(20) };
-    assert_eq!(round.step(Event::Height, Height(17)), reveal);
-    assert_eq!(round.step(Event::Failed, Height(17)), Action::Wait(Height(18)));
-    assert_eq!(round.step(Event::Height, Height(18)), reveal);
-    assert_eq!(round.step(Event::Revealed, Height(18)), Action::Decide { window });
+    assert_eq!(machine.step(Event::Claimed, Height(14)), Action::Wait(Height(17)));
+    let reveal = Action::Reveal { window, upload: made, before: Height(20) };
+    assert_eq!(machine.step(Event::Height, Height(17)), reveal);
+    assert_eq!(machine.step(Event::Failed, Height(17)), Action::Wait(Height(18)));
+    assert_eq!(machine.step(Event::Height, Height(18)), reveal);
+    let decide = Action::Decide { window, upload: Some(made) };
+    assert_eq!(machine.step(Event::Revealed, Height(18)), decide);
 
     // After a restart it is not known whether it was claimed: the key is published all the same.
-    let mut round = Round::new(clock(1), Rules { reveals: true, ..Rules::default() });
-    assert_eq!(round.step(Event::State { window, kept: Some(made) }, Height(17)), reveal);
-    assert_eq!(round.step(Event::Height, Height(20)), Action::Decide { window });
+    let mut machine = Machine::new(clock(1), Rules { reveals: true, ..Rules::default() });
+    assert_eq!(machine.step(Event::State { window, kept: Some(made) }, Height(17)), reveal);
+    assert_eq!(machine.step(Event::Height, Height(20)), decide);
 }
 
 #[test]
 fn who_joins_after_the_claims_closed_only_follows() {
-    let mut round = Round::new(clock(2), Rules::default());
+    let mut machine = Machine::new(clock(2), Rules::default());
     let window = Window(0);
-    assert_eq!(round.step(Event::State { window, kept: None }, Height(17)), Action::Decide { window });
-    let next = round.step(Event::State { window: Window(1), kept: None }, Height(20));
+    assert_eq!(
+        machine.step(Event::State { window, kept: None }, Height(17)),
+        Action::Decide { window, upload: None }
+    );
+    let next = machine.step(Event::State { window: Window(1), kept: None }, Height(20));
     assert_eq!(next, Action::Make { window: Window(1), before: Height(23) });
 }
 
 #[test]
 fn a_state_that_differs_halts_everything_until_the_resync() {
-    let mut round = Round::new(clock(2), Rules::default());
-    assert_eq!(round.step(Event::Height, Height(12)), Action::Resync, "nothing is known at first");
-    let _ = round.step(Event::State { window: Window(0), kept: None }, Height(17));
-    assert_eq!(round.step(Event::Diverged, Height(20)), Action::Resync);
+    let mut machine = Machine::new(clock(2), Rules::default());
+    assert_eq!(machine.step(Event::Height, Height(12)), Action::Resync, "nothing is known at first");
+    let _ = machine.step(Event::State { window: Window(0), kept: None }, Height(17));
+    assert_eq!(machine.step(Event::Lost, Height(20)), Action::Resync);
     for event in [Event::Height, Event::Prepared(object(Window(0), 0)), Event::Uploaded, Event::Failed] {
-        assert_eq!(round.step(event, Height(20)), Action::Resync);
+        assert_eq!(machine.step(event, Height(20)), Action::Resync);
     }
     let make = Action::Make { window: Window(1), before: Height(23) };
-    assert_eq!(round.step(Event::State { window: Window(1), kept: None }, Height(20)), make);
+    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(20)), make);
 }
 
 #[test]
 fn a_window_that_was_claimed_is_not_claimed_again_after_a_resync() {
-    let mut round = Round::new(clock(2), Rules::default());
+    let mut machine = Machine::new(clock(2), Rules::default());
     let (window, made) = (Window(0), object(Window(0), 0));
     for event in [
         Event::State { window, kept: None },
         Event::Prepared(made),
         Event::Uploaded,
         Event::Claimed,
-        Event::Diverged,
+        Event::Lost,
     ] {
-        let _ = round.step(event, Height(11));
+        let _ = machine.step(event, Height(11));
     }
-    assert_eq!(round.step(Event::State { window, kept: None }, Height(12)), Action::Decide { window });
+    assert_eq!(
+        machine.step(Event::State { window, kept: None }, Height(12)),
+        Action::Decide { window, upload: None }
+    );
 }
 
 proptest! {
@@ -361,8 +380,8 @@ proptest! {
         let claim_time = if late { ClaimTime::Late } else { ClaimTime::InTime };
         let rules = Rules { claim_time, reveals };
         let world = World { reveals, ..World::new(start) };
-        let (round, action) = world.start(clock(12), rules);
-        let mut now = (round, action, world);
+        let (machine, action) = world.start(clock(12), rules);
+        let mut now = (machine, action, world);
         for (blocks, kind) in outcomes {
             let kind = KINDS.get(kind).copied().unwrap_or(Kind::Good);
             match step(now.clone(), rules, Outcome { blocks, kind }) {

@@ -1,0 +1,167 @@
+//! Read access to the chain and to the buckets of other nodes.
+
+use crate::{Config, NodeError, Tip, tip::Follow};
+use base::{BlockHash, Height, Netuid};
+use chain::{Client, Options};
+use exchange::{BlockState, ChainReader, ExchangeError, FetchLimits, Fetcher};
+use protocol::run_spec::RunSpec;
+use std::{sync::Arc, time::Duration};
+use storage::{Floor, Storage};
+use telemetry::Shutdown;
+use tokio::time::sleep;
+
+/// The time over which a bucket's mean rate must not fall below the floor.
+const FLOOR_OVER: Duration = Duration::from_secs(10);
+/// The first pause before another attempt. Each further pause is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// The chain, and the buckets of other nodes. It only reads.
+///
+/// All of its waits end when the node is being stopped.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The reader of the chain.
+    pub chain_reader: ChainReader,
+    /// The newest finalized block.
+    pub tip: Tip,
+    /// The downloads from the buckets of other nodes.
+    pub fetcher: Fetcher,
+    /// The request to stop the node.
+    pub shutdown: Shutdown,
+}
+
+impl Network {
+    /// Connects to the chain of a run. The tip is the newest finalized block and does not move: a
+    /// [`Node`](crate::Node) follows the chain, a command that looks once does not.
+    ///
+    /// # Errors
+    /// No endpoint of the chain can be reached, or the chain cannot be read.
+    pub async fn connect(
+        config: &Config,
+        spec: &RunSpec,
+        storage: Storage,
+        shutdown: Shutdown,
+    ) -> Result<Self, NodeError> {
+        let client = connect(config, spec.network.genesis).await?;
+        let netuid: Netuid = spec.network.netuid;
+        let chain_reader = ChainReader::new(client, netuid);
+        let tip = Tip::fixed(chain_reader.finalized().await?, shutdown.clone());
+        let floor = Floor { bytes_per_second: config.fetch.floor, over: FLOOR_OVER };
+        let fetcher = Fetcher::new(storage, FetchLimits { time: config.fetch.deadline, floor });
+        Ok(Self { chain_reader, tip, fetcher, shutdown })
+    }
+
+    /// Follows the chain from the tip on, in a task of its own.
+    pub(crate) fn follow(&mut self, follow: Follow) {
+        self.tip = Tip::follow(self.tip.height(), follow);
+    }
+
+    /// Returns the height of the newest known finalized block.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.tip.height()
+    }
+
+    /// Waits until the block of this height is final. Returns the height of the newest finalized block then.
+    ///
+    /// # Errors
+    /// The node is being stopped, or the chain can no longer be followed.
+    pub async fn wait_for(&self, height: Height) -> Result<Height, NodeError> {
+        self.tip.reached(height).await
+    }
+
+    /// Waits for some work, unless the node is stopped first.
+    ///
+    /// # Errors
+    /// The node is being stopped.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, NodeError> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.requested() => Err(NodeError::Shutdown),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Asks the chain, and repeats the question as long as a retry may help.
+    ///
+    /// # Errors
+    /// A retry does not help, or the node is being stopped.
+    pub async fn ask<T>(&self, question: impl AsyncFn() -> Result<T, ExchangeError>) -> Result<T, NodeError> {
+        let mut pause = Pause::default();
+        loop {
+            match self.unless_stopped(question()).await? {
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(target: telemetry::target::CHAIN, %error, "asking again");
+                    self.pause(&mut pause).await?;
+                }
+                answer => return Ok(answer?),
+            }
+        }
+    }
+
+    /// Returns the state after a block.
+    ///
+    /// # Errors
+    /// The chain does not answer, has forgotten the state, or the node is being stopped.
+    pub async fn at(&self, height: Height) -> Result<Arc<BlockState>, NodeError> {
+        self.ask(async || self.chain_reader.at(height).await).await
+    }
+
+    /// Returns the hash of a block.
+    ///
+    /// # Errors
+    /// The chain does not answer, or the node is being stopped.
+    pub async fn hash(&self, height: Height) -> Result<BlockHash, NodeError> {
+        self.ask(async || self.chain_reader.hash(height).await).await
+    }
+
+    /// Returns the state after the newest finalized block.
+    ///
+    /// # Errors
+    /// The chain does not answer, or the node is being stopped.
+    pub async fn newest(&self) -> Result<Arc<BlockState>, NodeError> {
+        self.at(self.height()).await
+    }
+
+    /// Returns the state after a block, or the newest one if the chain's nodes have forgotten it.
+    pub(crate) async fn at_or_newest(&self, height: Height) -> Result<Arc<BlockState>, NodeError> {
+        match self.at(height).await {
+            Err(error) if error.is_pruned() => self.newest().await,
+            state => state,
+        }
+    }
+
+    /// Waits twice as long as the last time.
+    pub(crate) async fn pause(&self, pause: &mut Pause) -> Result<(), NodeError> {
+        self.unless_stopped(sleep(pause.next())).await
+    }
+}
+
+async fn connect(config: &Config, genesis: BlockHash) -> Result<Client, NodeError> {
+    let options = Options {
+        genesis: Some(genesis),
+        block_time: config.chain.block_time,
+        ..Options::new(config.chain.endpoints.iter().cloned())
+    };
+    Ok(Client::connect(options).await?)
+}
+
+/// A series of pauses, each twice as long as the one before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Pause {
+    fn next(&mut self) -> Duration {
+        let now = self.0;
+        self.0 = (now * 2).min(LONGEST_PAUSE);
+        now
+    }
+}

@@ -1,0 +1,232 @@
+//! The shared state: the model's parameters, the progress that belongs to them, and the journal of both.
+//!
+//! Parameters and progress change together, in a [`Transaction`]. It runs on the model's thread, which
+//! completes it even if the caller's future is dropped. So a caller may drop any future of this module at any
+//! time: the state is the one before, or the one after. A transaction that fails after it has changed
+//! parameters leaves the state *torn*. A torn state is neither read nor built upon: the next step is to load
+//! another one.
+
+mod checkpoint;
+mod doubts;
+mod objects;
+mod transaction;
+
+pub use checkpoint::{CheckpointFiles, Offer};
+pub(crate) use doubts::Lost;
+pub use transaction::Transaction;
+
+use crate::{Journal, NodeError, NodeMetrics, Run, journal::Kept};
+use base::{
+    Window,
+    digest::{ObjectHash, RunSeed, State},
+};
+use bytes::Bytes;
+use codec::submission::Submission;
+use doubts::Doubts;
+use engine::{Handle, Model};
+use protocol::{acceptance::Decision, progress::Progress};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+use transaction::Current;
+
+/// A run's parameters and the progress that belongs to them.
+#[derive(Debug)]
+pub struct SharedState {
+    run: Arc<Run>,
+    model: Handle,
+    threads: usize,
+    current: Arc<Mutex<Current>>,
+    folder: PathBuf,
+    /// The transaction in progress holds it, too: the folder stays locked until that ends.
+    journal: Option<Arc<Journal>>,
+    metrics: Arc<NodeMetrics>,
+    /// Objects that need no download.
+    held: BTreeMap<ObjectHash, Submission<Bytes>>,
+    pub(crate) doubts: Doubts,
+}
+
+impl SharedState {
+    /// Starts a model for a run. The parameters are all zero, so the state is torn until one is loaded.
+    ///
+    /// # Errors
+    /// The model cannot be started.
+    pub async fn start(run: Arc<Run>, options: engine::Options, folder: &Path) -> Result<Self, NodeError> {
+        let model = Handle::start(run.spec.model, options).await?;
+        let current = Current::torn(Progress::initial(&run.spec));
+        Ok(Self {
+            run,
+            model,
+            threads: options.threads as usize,
+            current: Arc::new(Mutex::new(current)),
+            folder: folder.to_owned(),
+            journal: None,
+            metrics: Arc::default(),
+            held: BTreeMap::new(),
+            doubts: Doubts::default(),
+        })
+    }
+
+    /// Writes all changes from now on to a journal, and counts in these metrics.
+    pub(crate) fn with_journal(self, journal: Journal, metrics: Arc<NodeMetrics>) -> Self {
+        Self { journal: Some(Arc::new(journal)), metrics, ..self }
+    }
+
+    /// Returns the run.
+    #[must_use]
+    pub fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+
+    /// Returns the model, for training and measuring. Both leave the parameters as they were.
+    #[must_use]
+    pub fn model(&self) -> &Handle {
+        &self.model
+    }
+
+    /// Returns the number of threads that the model computes with.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Returns the folder of the state's files. `state-*`, `events.jsonl`, `lock`, `verified` and
+    /// `checkpoints` in it are taken.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the progress.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        transaction::lock(&self.current).progress()
+    }
+
+    /// Returns the next window. The parameters are those at its start.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.progress().window()
+    }
+
+    /// Returns the state that a vote on that window names.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.progress().state()
+    }
+
+    /// Stores an object, so that [`Self::collect`] does not download it.
+    pub fn hold(&mut self, object: Submission<Bytes>) {
+        self.held.insert(object.hash(), object);
+    }
+
+    /// Reads parameters and progress together, on the model's thread. The function must leave the
+    /// parameters unchanged.
+    ///
+    /// # Errors
+    /// The state is torn, the function fails, or the thread has ended.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Model, &Progress) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let current = Arc::clone(&self.current);
+        let work = move |model: &mut Model| {
+            let whole = transaction::lock(&current).whole();
+            Ok(whole.and_then(|progress| read(model, &progress)))
+        };
+        self.model.run(work).await?
+    }
+
+    /// Changes parameters and progress together, on the model's thread. The change happens whole or not at
+    /// all, also if this future is dropped.
+    ///
+    /// # Errors
+    /// The change fails, or the thread has ended.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(Transaction<'_>) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let (current, metrics) = (Arc::clone(&self.current), Arc::clone(&self.metrics));
+        let journal = self.journal.clone();
+        let work = move |model: &mut Model| Ok(change(Transaction::begin(model, &current, journal, metrics)));
+        self.model.run(work).await?
+    }
+
+    /// Sets the run's initial parameters.
+    ///
+    /// # Errors
+    /// They have another root than the run spec says, or the journal cannot be written.
+    pub async fn initialize(&self) -> Result<(), NodeError> {
+        let progress = Progress::initial(&self.run.spec);
+        let (RunSeed(seed), expected) = (self.run.spec.initial.seed, progress.root);
+        let initialize = move |mut transaction: Transaction<'_>| {
+            transaction.model().initialize(&seed)?;
+            match transaction.model().state_root()? {
+                found if found == expected => transaction.commit(progress),
+                found => Err(NodeError::Initial { expected, found }),
+            }
+        };
+        self.change(initialize).await
+    }
+
+    /// Applies a decision to the state: appends it to the history, and makes the outer step if it accepts
+    /// objects. `objects` are the accepted objects in the order of the decision, see [`Self::collect`].
+    ///
+    /// # Errors
+    /// The decision is not on the next window, the state is torn, or the journal cannot be written.
+    pub async fn apply(
+        &mut self,
+        decision: &Decision,
+        objects: Arc<Vec<Submission<Bytes>>>,
+    ) -> Result<(), NodeError> {
+        let (decided, metrics) = (decision.clone(), Arc::clone(&self.metrics));
+        let apply = move |mut transaction: Transaction<'_>| {
+            let mut progress = Progress::clone(&*transaction.whole()?);
+            progress.history.push(&decided)?;
+            if !objects.is_empty() {
+                let started = Instant::now();
+                let model = transaction.model();
+                let (medians, root) = model.apply_outer_step(&objects, progress.medians.as_ref())?;
+                progress.medians = Some(medians);
+                progress.root = root;
+                metrics.step_seconds.observe(started.elapsed().as_secs_f64());
+            }
+            transaction.commit(progress)
+        };
+        self.change(apply).await?;
+        self.held.retain(|_, object| object.header().window > decision.window);
+        Ok(())
+    }
+
+    /// Returns the states in the journal, newest first.
+    pub(crate) fn kept(&self) -> Result<Vec<Kept>, NodeError> {
+        match &self.journal {
+            Some(journal) => Ok(journal.states(&self.run.hash)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Loads a state of the journal. Returns whether its parameters are undamaged.
+    pub(crate) async fn load_kept(&self, kept: Kept) -> Result<bool, NodeError> {
+        let (layout, threads) = (self.run.flat.clone(), self.threads);
+        let load = move |mut transaction: Transaction<'_>| {
+            let progress = kept.progress.clone();
+            let mut values = vec![0.0; layout.len()];
+            let is_undamaged = kept.read(&mut values, |values| layout.state_root(values, threads))?;
+            if is_undamaged {
+                transaction.model().set_parameters(&values)?;
+                transaction.commit_kept(progress);
+            }
+            Ok(is_undamaged)
+        };
+        self.change(load).await
+    }
+
+    /// Deletes the states in the journal.
+    pub(crate) async fn forget_kept(&self) -> Result<(), NodeError> {
+        self.change(|transaction| transaction.forget_kept()).await
+    }
+}

@@ -1,0 +1,160 @@
+//! Checkpoints: the offers of validators, the download, and the load into the model.
+
+use super::{SharedState, Transaction};
+use crate::{Network, NodeError, files};
+use base::NeuronId;
+use engine::{EngineError, Model};
+use exchange::{BlockState, FetchError};
+use futures::{StreamExt as _, stream};
+use protocol::{
+    checkpoint::{Manifest, Pointer},
+    progress::Progress,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use telemetry::target::NODE;
+
+/// The number of validators that are asked for their pointers at once.
+const AT_ONCE: usize = 8;
+/// The approximate size of a checkpoint's files, in bytes.
+const PART_BYTES: usize = 1 << 30;
+
+/// A checkpoint that a validator offers.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The validator's pointer.
+    pub pointer: Pointer,
+    /// The validator.
+    pub owner: NeuronId,
+    /// Its stake (65535 for the largest).
+    pub stake: u16,
+}
+
+/// A checkpoint's files on this disk. They are deleted when it is dropped.
+#[derive(Debug)]
+pub struct CheckpointFiles<T> {
+    folder: PathBuf,
+    content: T,
+}
+
+impl<T> CheckpointFiles<T> {
+    /// Returns the folder of the files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns what the files contain: a [`Progress`] after a download, a manifest after a save.
+    #[must_use]
+    pub fn content(&self) -> &T {
+        &self.content
+    }
+}
+
+impl<T> Drop for CheckpointFiles<T> {
+    fn drop(&mut self) {
+        discard(&self.folder);
+    }
+}
+
+impl SharedState {
+    /// Asks all validators for the checkpoints that they offer.
+    ///
+    /// # Errors
+    /// The node is being stopped.
+    pub async fn offers(&self, network: &Network, state: &BlockState) -> Result<Vec<Offer>, NodeError> {
+        let asked = stream::iter(state.permitted()).map(|(owner, stake)| async move {
+            let pointer = network.fetcher.checkpoint_pointer(state, &owner, &self.run.hash);
+            (owner, stake, Box::pin(pointer).await)
+        });
+        let answers: Vec<_> = network.unless_stopped(asked.buffer_unordered(AT_ONCE).collect()).await?;
+        let offer = |(owner, stake, answer): (NeuronId, u16, Result<Pointer, FetchError>)| match answer {
+            Ok(pointer) => Some(Offer { pointer, owner, stake }),
+            Err(error) => {
+                tracing::debug!(target: NODE, %error, "no checkpoint");
+                None
+            }
+        };
+        Ok(answers.into_iter().filter_map(offer).collect())
+    }
+
+    /// Downloads a checkpoint. Returns `None` if that fails or the checkpoint is not valid.
+    ///
+    /// # Errors
+    /// The disk cannot be written, or the node is being stopped.
+    pub async fn download(
+        &self,
+        network: &Network,
+        state: &BlockState,
+        offer: &Offer,
+    ) -> Result<Option<CheckpointFiles<Progress>>, NodeError> {
+        let Offer { pointer, owner, .. } = offer;
+        tracing::info!(target: NODE, window = %pointer.window, state = %pointer.state, from = %owner, "downloading a checkpoint");
+        let folder = self.incoming()?;
+        let fetched = network.fetcher.checkpoint(state, owner, pointer, &self.run.flat, &folder);
+        match network.unless_stopped(Box::pin(fetched)).await? {
+            Ok((_, content)) => Ok(Some(CheckpointFiles { folder, content })),
+            Err(FetchError::Local { path, source }) => Err(files::at(&path)(source).into()),
+            Err(error) => {
+                tracing::warn!(target: NODE, %error, "checkpoint not downloaded");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Loads a checkpoint. Returns whether its parameters have the root of its progress.
+    ///
+    /// # Errors
+    /// The model fails, or the journal cannot be written.
+    pub async fn load(&self, checkpoint: CheckpointFiles<Progress>) -> Result<bool, NodeError> {
+        let load = move |mut transaction: Transaction<'_>| {
+            let progress = checkpoint.content.clone();
+            match load(transaction.model(), &checkpoint.folder) {
+                Ok(root) if root == progress.root => transaction.commit(progress).map(|()| true),
+                Ok(_) => Ok(false),
+                Err(EngineError::Checkpoint(error)) => {
+                    tracing::warn!(target: NODE, %error, "checkpoint not loaded");
+                    Ok(false)
+                }
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.change(load).await
+    }
+
+    /// Saves the state as a checkpoint on this disk.
+    ///
+    /// # Errors
+    /// The state is torn, or the disk cannot be written.
+    pub async fn save(&self) -> Result<CheckpointFiles<Manifest>, NodeError> {
+        let folders = self.folder.join("checkpoints");
+        let save = move |model: &mut Model, progress: &Progress| {
+            let folder = folders.join(format!("{:010}", progress.window().0));
+            discard(&folder); // Left by a process that was killed.
+            let content = model.save(&folder, progress, PART_BYTES)?;
+            Ok(CheckpointFiles { folder, content })
+        };
+        self.read(save).await
+    }
+
+    /// Returns the folder for a download, which does not exist.
+    fn incoming(&self) -> Result<PathBuf, NodeError> {
+        let folder = self.folder.join("checkpoints");
+        fs::create_dir_all(&folder).map_err(files::at(&folder))?;
+        let folder = folder.join("incoming");
+        discard(&folder); // Left by a process that was killed.
+        Ok(folder)
+    }
+}
+
+fn load(model: &mut Model, folder: &Path) -> Result<base::digest::StateRoot, EngineError> {
+    model.load(folder)?;
+    model.state_root()
+}
+
+/// Deletes a folder. Files that cannot be deleted now are deleted before the next use.
+fn discard(folder: &Path) {
+    let _ = fs::remove_dir_all(folder);
+}

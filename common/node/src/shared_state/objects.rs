@@ -1,0 +1,158 @@
+//! The accepted objects of a window, and the records of decisions that the chain's nodes have forgotten.
+
+use super::SharedState;
+use crate::{Network, NodeError, network::Pause};
+use base::{Height, NeuronId, Window};
+use bytes::Bytes;
+use codec::submission::Submission;
+use exchange::{BlockState, FetchError};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use protocol::{
+    acceptance::{Accepted, Decision, NullWindow},
+    clock::Heights,
+    history::WindowRecord,
+};
+use std::collections::BTreeSet;
+use telemetry::target::WINDOW;
+
+/// The number of parallel downloads.
+const AT_ONCE: usize = 4;
+/// The least number of attempts for an object, however late it is.
+const LEAST_ATTEMPTS: u32 = 3;
+
+impl SharedState {
+    /// Returns the decision on a window as the validators' records tell it: the applied objects, and the
+    /// voters. It is true if a later vote names the state that it leads to.
+    ///
+    /// # Errors
+    /// No validator has a record ([`NodeError::Forgotten`]), or the node is being stopped.
+    pub async fn recorded(&self, network: &Network, window: Window) -> Result<Decision, NodeError> {
+        let record = self.record(network, window).await?.ok_or(NodeError::Forgotten(window))?;
+        let accepted = record.accepted.len();
+        tracing::info!(target: WINDOW, %window, accepted, "decision taken from the validators' records");
+        Ok(from_record(record))
+    }
+
+    /// Returns the record of a window that the validators with the most stake have.
+    async fn record(&self, network: &Network, window: Window) -> Result<Option<WindowRecord>, NodeError> {
+        let state = &*network.newest().await?;
+        let asked = stream::iter(state.permitted()).map(|(validator, stake)| async move {
+            let record = network.fetcher.record(state, &validator, &self.run.hash, window);
+            (stake, Box::pin(record).await)
+        });
+        let answers: Vec<_> = network.unless_stopped(asked.buffer_unordered(AT_ONCE).collect()).await?;
+        let mut tally: Vec<(WindowRecord, u64)> = Vec::new();
+        for (stake, answer) in answers {
+            match answer {
+                Ok(record) => count(&mut tally, record, stake.into()),
+                Err(error) => tracing::debug!(target: WINDOW, %window, %error, "no record"),
+            }
+        }
+        Ok(tally.into_iter().max_by_key(|(_, stake)| *stake).map(|(record, _)| record))
+    }
+
+    /// Downloads all accepted objects of a decision on the next window, in its order. Waits for an object
+    /// until the next window's claims are closed.
+    ///
+    /// # Errors
+    /// An object cannot be downloaded ([`NodeError::Unavailable`]), or the node is being stopped.
+    pub async fn collect(
+        &self,
+        network: &Network,
+        decision: &Decision,
+    ) -> Result<Vec<Submission<Bytes>>, NodeError> {
+        let heights = self.run.clock.heights(decision.window)?;
+        let download = Download { shared: self, network, decision, heights };
+        stream::iter(decision.applied())
+            .map(|accepted| download.object(accepted))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+}
+
+/// The download of a window's accepted objects.
+struct Download<'a> {
+    shared: &'a SharedState,
+    network: &'a Network,
+    decision: &'a Decision,
+    heights: Heights,
+}
+
+impl Download<'_> {
+    /// Downloads one accepted object, with retries until the next window's claims are closed.
+    async fn object(&self, accepted: &Accepted) -> Result<Submission<Bytes>, NodeError> {
+        if let Some(held) = self.shared.held.get(&accepted.object) {
+            return Ok(held.clone());
+        }
+        let window = self.decision.window;
+        let (mut attempts, mut pause) = (0, Pause::default());
+        loop {
+            let error = match self.attempt(accepted, attempts > 0).await? {
+                Ok(object) => return Ok(object),
+                Err(error) => error,
+            };
+            attempts += 1;
+            tracing::warn!(target: WINDOW, %window, object = %accepted.object, %error, "object not available yet");
+            if attempts >= LEAST_ATTEMPTS && self.network.height() >= self.given_up() {
+                let (object, source) = (accepted.object, Box::new(error));
+                return Err(NodeError::Unavailable { window, object, source });
+            }
+            self.network.pause(&mut pause).await?;
+        }
+    }
+
+    /// Returns the height from which on it is useless to wait for an object: a later checkpoint is better.
+    fn given_up(&self) -> Height {
+        let run = &self.shared.run;
+        let next = Window(self.heights.window.0 + 1);
+        let blocks = u64::from(run.spec.window.blocks);
+        let after_the_last = Height(self.heights.votes_close.0 + blocks);
+        run.clock.heights(next).map_or(after_the_last, |next| next.claims_close)
+    }
+
+    async fn attempt(
+        &self,
+        accepted: &Accepted,
+        again: bool,
+    ) -> Result<Result<Submission<Bytes>, FetchError>, NodeError> {
+        let (run, network) = (&self.shared.run, self.network);
+        // Buckets move: the first attempt uses the addresses that the voters used, the next ones the newest.
+        let at = if again { network.height() } else { self.heights.votes_close };
+        let state = network.at_or_newest(at).await?;
+        let seed = network.hash(self.heights.claims_close).await?;
+        let expected = run.expected(accepted.id, self.decision.window, self.shared.state());
+        let voters = self.voters(accepted, &state);
+        let fetched = network.fetcher.accepted(&state, seed, accepted, &expected, &run.layout, &voters);
+        network.unless_stopped(Box::pin(fetched)).await
+    }
+
+    /// Returns the nodes that should have an object: its voters, or all voters of the window if the votes
+    /// are forgotten. A decision that was taken from a record does not say which object a vote's bits
+    /// name.
+    fn voters(&self, accepted: &Accepted, state: &BlockState) -> BTreeSet<NeuronId> {
+        let Self { shared, decision, heights, .. } = self;
+        match state.height == heights.votes_close && !decision.candidates.is_empty() {
+            true => state.voters_for(shared.run.id, heights, decision, accepted),
+            false => decision.turnout.clone(),
+        }
+    }
+}
+
+/// Adds stake to a record.
+fn count(tally: &mut Vec<(WindowRecord, u64)>, record: WindowRecord, stake: u64) {
+    match tally.iter_mut().find(|(known, _)| *known == record) {
+        Some((_, sum)) => *sum += stake,
+        None => tally.push((record, stake)),
+    }
+}
+
+/// Creates a decision as far as a record tells it: the applied objects, and the voters.
+fn from_record(record: WindowRecord) -> Decision {
+    let accepted = match record.accepted.is_empty() {
+        true => Err(NullWindow::NobodyAccepted),
+        false => Ok(record.accepted),
+    };
+    let turnout = record.voters.into_iter().collect();
+    Decision { window: record.window, accepted, state: None, candidates: Vec::new(), turnout }
+}

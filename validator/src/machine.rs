@@ -1,0 +1,333 @@
+//! The validator's state machine: decides what a validator does next in the windows of a run.
+//!
+//! [`ValidatorMachine::step`] takes the last event and the latest finalized height, and returns the next
+//! action. The machine reads no clock and does no I/O. The driver (`app.rs`) carries out the action and
+//! reports the result as an event.
+//!
+//! The actions of a window: fetch the claimed submissions (from `D_w` on), screen them (from `S_w` on),
+//! vote (before `M_w`), measure all of them on the window's parameters, read the decision at `M_w`, close
+//! the score log, make the outer step, publish, and set weights when the chain allows it. The score log
+//! is on the disk before the outer step replaces the window's parameters, so a validator that is killed
+//! at any point resumes where it was.
+//!
+//! The stages carry what the window has yielded so far ([`WindowValues`]), so each action comes with its
+//! input.
+//!
+//! ```
+//! use base::{Height, Window};
+//! use protocol::clock::{Clock, WindowSpec};
+//! use validator::machine::{
+//!     Past, ValidatorAction, ValidatorEvent, ValidatorMachine, ValidatorRules, WindowValues,
+//! };
+//!
+//! #[derive(Clone, Debug, PartialEq)]
+//! struct Nothing;
+//! impl WindowValues for Nothing {
+//!     type Fetched = ();
+//!     type Good = ();
+//!     type Measured = ();
+//!     type Decision = ();
+//!     type Applied = ();
+//! }
+//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let rules = ValidatorRules { clock: Clock::new(Height(100), spec)?, checkpoint_every: 4 };
+//! let mut machine = ValidatorMachine::<Nothing>::resume(rules, Window(0), Past::default());
+//! let window = Window(0);
+//! assert_eq!(machine.step(ValidatorEvent::Height, Height(110)), ValidatorAction::HeldOut { window });
+//! assert_eq!(machine.step(ValidatorEvent::HeldOut, Height(110)), ValidatorAction::Wait(Height(133))); // D_0
+//! assert_eq!(machine.step(ValidatorEvent::Height, Height(133)), ValidatorAction::Fetch { window });
+//! # Ok::<(), protocol::clock::ClockError>(())
+//! ```
+
+mod messages;
+
+pub use messages::{ValidatorAction, ValidatorEvent, WindowValues};
+
+use base::{Height, Window};
+use protocol::clock::{Clock, Heights};
+
+/// The settings that do not change within a run.
+#[derive(Clone, Copy, Debug)]
+pub struct ValidatorRules {
+    /// The heights of the run.
+    pub clock: Clock,
+    /// Windows between two checkpoints; 0 for none.
+    pub checkpoint_every: u64,
+}
+
+/// The facts that outlast a restart: read from the node's journal, its bucket and the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The newest window with a vote of this validator on chain.
+    pub voted: Option<Window>,
+    /// The newest window with a closed score log.
+    pub logged: Option<Window>,
+    /// The newest window whose weights are settled: on chain, or never to be set.
+    pub weighed: Option<Window>,
+    /// The block from which on weights may be set: the rate limit is over, and the epoch has none of this
+    /// validator yet.
+    pub opens: Height,
+}
+
+/// A validator's place in a run.
+#[derive(Clone, Debug)]
+pub struct ValidatorMachine<V: WindowValues> {
+    rules: ValidatorRules,
+    past: Past,
+    /// The next window to be decided.
+    window: Window,
+    stage: ValidatorStage<V>,
+}
+
+/// The progress within the window.
+#[derive(Clone, Debug)]
+enum ValidatorStage<V: WindowValues> {
+    /// The validator was started again. The last decided window may not be published yet.
+    Resumed,
+    /// The window's parameters are there, and nothing else.
+    Begun,
+    /// Waits for `D_w`.
+    Claims,
+    /// All claimed submissions are fetched. Waits for `S_w`.
+    Fetched(V::Fetched),
+    /// The good submissions are known.
+    Screened(V::Fetched, V::Good),
+    /// The vote is on chain, or can never be.
+    Voted(V::Fetched),
+    /// Nothing is left to do before the decision. Waits for `M_w`.
+    Deciding(Known<V>),
+    /// The decision is known, and names this validator's state.
+    Decided(Known<V>, V::Decision),
+    /// The shared state is lost.
+    Lost,
+    /// The next window's parameters are there. Nothing is published yet.
+    Applied(V::Applied),
+    /// Log, record and objects are published. The checkpoint is not.
+    Published,
+}
+
+/// The validator's own knowledge of a window, for the time after the decision.
+#[derive(Clone, Debug)]
+enum Known<V: WindowValues> {
+    /// The window was not fetched.
+    Nothing,
+    /// The submissions. There is no score log to be made of them.
+    Submissions(V::Fetched),
+    /// The submissions and the losses: all that a score log needs.
+    Losses(V::Fetched, V::Measured),
+}
+
+impl<V: WindowValues> Known<V> {
+    fn fetched(self) -> Option<V::Fetched> {
+        match self {
+            Self::Nothing => None,
+            Self::Submissions(fetched) | Self::Losses(fetched, _) => Some(fetched),
+        }
+    }
+}
+
+impl<V: WindowValues> ValidatorStage<V> {
+    fn is_undecided(&self) -> bool {
+        matches!(
+            self,
+            Self::Claims | Self::Fetched(_) | Self::Screened(..) | Self::Voted(_) | Self::Deciding(_)
+        )
+    }
+
+    /// Returns the part of a stage that is of use after the decision.
+    fn known(self) -> Known<V> {
+        match self {
+            Self::Fetched(fetched) | Self::Screened(fetched, _) | Self::Voted(fetched) => {
+                Known::Submissions(fetched)
+            }
+            Self::Deciding(known) => known,
+            _ => Known::Nothing,
+        }
+    }
+}
+
+impl<V: WindowValues> ValidatorMachine<V> {
+    /// Creates a validator that has the parameters at the start of `window`, at first or after a restart.
+    /// It publishes the last decided window again, since that may not have been done.
+    #[must_use]
+    pub fn resume(rules: ValidatorRules, window: Window, past: Past) -> Self {
+        Self { rules, past, window, stage: ValidatorStage::Resumed }
+    }
+
+    /// Returns the next window to be decided.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Returns the next action after `event`. Block `height` is the latest final one.
+    ///
+    /// An event that does not belong to the current stage changes nothing.
+    #[must_use = "the driver must do it"]
+    pub fn step(&mut self, event: ValidatorEvent<V>, height: Height) -> ValidatorAction<V> {
+        match event {
+            ValidatorEvent::Height => {}
+            ValidatorEvent::State { window } => self.begin(window),
+            ValidatorEvent::Lost => self.stage = ValidatorStage::Lost,
+            ValidatorEvent::WeightsSettled { window, opens } => {
+                (self.past.weighed, self.past.opens) = (Some(window), opens);
+            }
+            ValidatorEvent::WeightsLater { opens } => self.past.opens = opens,
+            event => self.advance(event),
+        }
+        self.act(height)
+    }
+
+    fn begin(&mut self, window: Window) {
+        (self.window, self.stage) = (window, ValidatorStage::Begun);
+    }
+
+    /// Goes from one stage to the next.
+    fn advance(&mut self, event: ValidatorEvent<V>) {
+        use ValidatorEvent as Event;
+        use ValidatorStage as Stage;
+        self.stage = match (self.stage.clone(), event) {
+            (Stage::Resumed, Event::Published) => Stage::Begun,
+            (Stage::Resumed | Stage::Begun, Event::HeldOut) => Stage::Claims,
+            (Stage::Claims, Event::Fetched(fetched)) => Stage::Fetched(fetched),
+            (Stage::Fetched(fetched), Event::Screened(good)) => Stage::Screened(fetched, good),
+            (Stage::Screened(fetched, _), Event::Voted) => {
+                self.past.voted = Some(self.window);
+                Stage::Voted(fetched)
+            }
+            (
+                Stage::Fetched(fetched) | Stage::Screened(fetched, _) | Stage::Voted(fetched),
+                Event::Measured(measured),
+            ) => Stage::Deciding(Known::Losses(fetched, measured)),
+            (stage, Event::Missed) if stage.is_undecided() => Stage::Deciding(stage.known()),
+            (stage, Event::Decided(decision)) if stage.is_undecided() => {
+                Stage::Decided(stage.known(), decision)
+            }
+            (Stage::Decided(Known::Losses(fetched, _), decision), Event::Logged) => {
+                self.past.logged = Some(self.window);
+                Stage::Decided(Known::Submissions(fetched), decision)
+            }
+            (Stage::Decided(Known::Losses(fetched, _), decision), Event::NotLogged) => {
+                Stage::Decided(Known::Submissions(fetched), decision)
+            }
+            (Stage::Decided(..), Event::Applied(applied)) => Stage::Applied(applied),
+            (Stage::Applied(_), Event::Published) if self.is_checkpoint_due() => Stage::Published,
+            (Stage::Applied(_), Event::Published) | (Stage::Published, Event::Checkpointed) => {
+                return self.begin(following(self.window));
+            }
+            (stage, _) => stage,
+        };
+    }
+
+    /// Returns the next action at this height.
+    fn act(&self, height: Height) -> ValidatorAction<V> {
+        use ValidatorAction as Action;
+        use ValidatorStage as Stage;
+        let window = self.window;
+        match (&self.stage, self.heights()) {
+            (Stage::Resumed, _) if window.0 > 0 => {
+                Action::Publish { window: Window(window.0 - 1), applied: None }
+            }
+            (Stage::Resumed | Stage::Begun, _) => Action::HeldOut { window },
+            (Stage::Lost, _) => Action::Resync,
+            (Stage::Applied(applied), _) => Action::Publish { window, applied: Some(applied.clone()) },
+            (Stage::Published, _) => Action::Checkpoint { window: following(window) },
+            (_, None) => self.end(height),
+            (Stage::Claims, Some(heights)) => self.claims(&heights, height),
+            (Stage::Fetched(_), Some(heights)) if height < heights.seed => Action::Wait(heights.seed),
+            (Stage::Fetched(fetched), Some(heights)) if self.may_vote(&heights, height) => {
+                Action::Screen { window, fetched: fetched.clone() }
+            }
+            (Stage::Screened(fetched, good), Some(heights)) if self.may_vote(&heights, height) => {
+                Action::Vote { window, fetched: fetched.clone(), good: good.clone() }
+            }
+            (Stage::Fetched(fetched) | Stage::Screened(fetched, _) | Stage::Voted(fetched), Some(_))
+                if self.may_log() =>
+            {
+                Action::Measure { window, fetched: fetched.clone() }
+            }
+            (Stage::Decided(Known::Losses(fetched, measured), _), Some(_)) if self.may_log() => {
+                Action::CloseLog { window, fetched: fetched.clone(), measured: measured.clone() }
+            }
+            (Stage::Decided(known, decision), Some(_)) => {
+                Action::Apply { window, fetched: known.clone().fetched(), decision: decision.clone() }
+            }
+            // Nothing is left to do before the decision.
+            (_, Some(heights)) => self.decision(&heights, height),
+        }
+    }
+
+    /// Waits for the claims, and sets weights meanwhile.
+    fn claims(&self, heights: &Heights, height: Height) -> ValidatorAction<V> {
+        if height < heights.claims_close {
+            return self.weights_or_wait(heights.claims_close, height);
+        }
+        let is_useful = self.may_vote(heights, height) || (self.may_log() && !self.is_past(heights, height));
+        match is_useful {
+            true => ValidatorAction::Fetch { window: self.window },
+            false => self.decision(heights, height),
+        }
+    }
+
+    fn decision(&self, heights: &Heights, height: Height) -> ValidatorAction<V> {
+        match height < heights.votes_close {
+            true => ValidatorAction::Wait(heights.votes_close),
+            false => ValidatorAction::Decide { window: self.window },
+        }
+    }
+
+    /// Sets the weights of the last window's log after the run, then finishes.
+    fn end(&self, height: Height) -> ValidatorAction<V> {
+        match self.weights_due() {
+            None => ValidatorAction::Finish,
+            Some(_) => self.weights_or_wait(Height(u64::MAX), height),
+        }
+    }
+
+    /// Sets weights if they are due and the chain allows it. Otherwise waits, at most until `until`.
+    fn weights_or_wait(&self, until: Height, height: Height) -> ValidatorAction<V> {
+        match self.weights_due() {
+            Some(window) if height >= self.past.opens => ValidatorAction::SetWeights { window },
+            Some(_) => ValidatorAction::Wait(until.min(self.past.opens)),
+            None => ValidatorAction::Wait(until),
+        }
+    }
+
+    /// Returns the window whose weights should be on chain and are not.
+    fn weights_due(&self) -> Option<Window> {
+        self.past.logged.filter(|_| self.past.logged > self.past.weighed)
+    }
+
+    /// Checks whether a vote can still count: it must be in a block by `M_w`, and be the window's first.
+    fn may_vote(&self, heights: &Heights, height: Height) -> bool {
+        self.past.voted < Some(self.window) && height < heights.votes_close
+    }
+
+    /// Checks whether the window has no log yet. There is never a second one.
+    fn may_log(&self) -> bool {
+        self.past.logged < Some(self.window)
+    }
+
+    /// Checks whether the next window's claims are closed. A validator that is this late catches up first.
+    fn is_past(&self, heights: &Heights, height: Height) -> bool {
+        let next = self.rules.clock.heights(following(heights.window));
+        next.is_ok_and(|next| height >= next.claims_close)
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let (every, next) = (self.rules.checkpoint_every, following(self.window));
+        every > 0 && (next.0.is_multiple_of(every) || self.window == self.rules.clock.last_window())
+    }
+
+    /// Returns the heights of the window; none after the last.
+    fn heights(&self) -> Option<Heights> {
+        self.rules.clock.heights(self.window).ok()
+    }
+}
+
+fn following(window: Window) -> Window {
+    Window(window.0.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The input and the output of the state machine: events and actions, with the values that they carry.
+
+use base::{Height, Window};
+use std::fmt::Debug;
+
+/// The types of the values that a window yields. The machine carries them from stage to stage and does
+/// not look at them. Clones should be cheap.
+pub trait WindowValues: Clone + Debug {
+    /// The claimed submissions.
+    type Fetched: Clone + Debug;
+    /// The miners with good submissions.
+    type Good: Clone + Debug;
+    /// The losses.
+    type Measured: Clone + Debug;
+    /// The decision.
+    type Decision: Clone + Debug;
+    /// The result of the outer step, with the decision.
+    type Applied: Clone + Debug;
+}
+
+/// The next thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValidatorAction<V: WindowValues> {
+    /// Wait until this block is final, then report [`ValidatorEvent::Height`].
+    Wait(Height),
+    /// Measure the loss on held-out data with the parameters at the window's start.
+    HeldOut {
+        /// The window.
+        window: Window,
+    },
+    /// Fetch and check all claimed submissions.
+    Fetch {
+        /// The window.
+        window: Window,
+    },
+    /// Try the candidates on a small batch of unassigned data.
+    Screen {
+        /// The window.
+        window: Window,
+        /// The submissions.
+        fetched: V::Fetched,
+    },
+    /// Vote for the good submissions.
+    Vote {
+        /// The window.
+        window: Window,
+        /// The submissions.
+        fetched: V::Fetched,
+        /// The miners to vote for.
+        good: V::Good,
+    },
+    /// Run the Gauntlet, on the window's own parameters.
+    Measure {
+        /// The window.
+        window: Window,
+        /// The submissions.
+        fetched: V::Fetched,
+    },
+    /// Read the decision on the window.
+    Decide {
+        /// The window.
+        window: Window,
+    },
+    /// Close the window's score log and put it into the journal.
+    CloseLog {
+        /// The window.
+        window: Window,
+        /// The submissions.
+        fetched: V::Fetched,
+        /// Their losses.
+        measured: V::Measured,
+    },
+    /// Make the window's outer step.
+    Apply {
+        /// The window.
+        window: Window,
+        /// The submissions, if this validator fetched them.
+        fetched: Option<V::Fetched>,
+        /// The decision.
+        decision: V::Decision,
+    },
+    /// Publish the score log, the window's record, and the objects that this validator stores for others.
+    Publish {
+        /// The window.
+        window: Window,
+        /// The result of the outer step. `None` after a restart.
+        applied: Option<V::Applied>,
+    },
+    /// Publish a checkpoint of the parameters at the window's start.
+    Checkpoint {
+        /// The window.
+        window: Window,
+    },
+    /// Set the weights of this window's score log.
+    SetWeights {
+        /// The window.
+        window: Window,
+    },
+    /// Get the shared state from other nodes.
+    Resync,
+    /// The run has ended, and nothing is left to do.
+    Finish,
+}
+
+/// The result of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValidatorEvent<V: WindowValues> {
+    /// Time has passed.
+    Height,
+    /// The shared state at the start of a window is known again, after a resync.
+    State {
+        /// The window.
+        window: Window,
+    },
+    /// The held-out loss was measured.
+    HeldOut,
+    /// The claimed submissions are fetched and checked.
+    Fetched(V::Fetched),
+    /// The window can no longer be evaluated: the chain's nodes have forgotten a state that this needs.
+    Missed,
+    /// The candidates were tried.
+    Screened(V::Good),
+    /// The vote is on chain, or can never be.
+    Voted,
+    /// The Gauntlet has run.
+    Measured(V::Measured),
+    /// The decision is known, and names this validator's state.
+    Decided(V::Decision),
+    /// The score log is in the journal.
+    Logged,
+    /// No score log can be made of this window.
+    NotLogged,
+    /// The outer step is made.
+    Applied(V::Applied),
+    /// The shared state is lost: the stake majority names another one, or the next one cannot be made.
+    Lost,
+    /// Log, record and objects are published.
+    Published,
+    /// The checkpoint is published.
+    Checkpointed,
+    /// The window's weights are on chain, or can never be set.
+    WeightsSettled {
+        /// The window.
+        window: Window,
+        /// The block from which on weights may be set again.
+        opens: Height,
+    },
+    /// Weights cannot be set yet.
+    WeightsLater {
+        /// The block from which on they can.
+        opens: Height,
+    },
+}
