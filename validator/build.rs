@@ -1,4 +1,4 @@
-//! Where the program finds libtorch when it starts.
+//! Sets the run path to libtorch's folder: the program and its tests must find libtorch when they start.
 
 fn main() {
     if let Ok(folder) = std::env::var("DEP_ENGINE_LIBTORCH_LIB") {

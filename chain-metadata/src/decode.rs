@@ -30,7 +30,7 @@ pub enum DecodeError {
         size: usize,
     },
     /// The input is not SCALE metadata: it lacks the `meta` prefix, is cut off, or is garbage.
-    #[error("not SCALE metadata ({size} bytes): {source}")]
+    #[error("not SCALE metadata ({size} bytes)")]
     Scale {
         /// Size of the input, in bytes.
         size: usize,

@@ -13,6 +13,9 @@ use crate::decode::{self, DecodeError, VERSIONS};
 
 type Methods = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
+/// The error of a node or a connection.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// An error of fetching a node's metadata.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -23,12 +26,12 @@ pub enum FetchError {
         url: String,
     },
     /// There is no answer at the address.
-    #[error("cannot reach a node at {url}: {}; is it running, and is the port right?", reason(source))]
+    #[error("cannot reach a node at {url} (is it running, and is the port right?)")]
     Unreachable {
         /// The address.
         url: String,
         /// The error of the connection.
-        source: subxt_rpcs::Error,
+        source: Cause,
     },
     /// The node did not answer in time.
     #[error("{url} did not answer within {seconds} s ({during}); try again, or allow more time")]
@@ -41,17 +44,17 @@ pub enum FetchError {
         during: &'static str,
     },
     /// The node refused a request, or the connection broke.
-    #[error("{url} did not answer {method}: {}; is it a Substrate node?", reason(source))]
+    #[error("{url} did not answer {method} (is it a Substrate node?)")]
     Request {
         /// The address.
         url: String,
         /// The JSON-RPC method or runtime API.
         method: &'static str,
         /// The error of the node or the connection.
-        source: subxt_rpcs::Error,
+        source: Cause,
     },
     /// The node's answer does not have the form that the method promises.
-    #[error("cannot decode the answer of {url} to {method}: {source}")]
+    #[error("cannot decode the answer of {url} to {method}")]
     Answer {
         /// The address.
         url: String,
@@ -69,7 +72,7 @@ pub enum FetchError {
         version: u32,
     },
     /// The metadata is damaged or of an unknown version.
-    #[error("cannot use the metadata of {url}: {source}")]
+    #[error("cannot use the metadata of {url}")]
     Metadata {
         /// The address.
         url: String,
@@ -78,15 +81,14 @@ pub enum FetchError {
     },
 }
 
-/// Returns the innermost text of an error. subxt wraps a connection error in itself, each time with the same
-/// prefix.
-fn reason(error: &subxt_rpcs::Error) -> String {
+/// Returns the innermost error. subxt wraps a connection error in itself, each time with the same prefix.
+fn innermost(error: subxt_rpcs::Error) -> Cause {
     match error {
-        subxt_rpcs::Error::Client(inner) => match inner.downcast_ref::<subxt_rpcs::Error>() {
-            Some(nested) => reason(nested),
-            None => inner.to_string(),
+        subxt_rpcs::Error::Client(inner) => match inner.downcast::<subxt_rpcs::Error>() {
+            Ok(nested) => innermost(*nested),
+            Err(inner) => inner,
         },
-        other => other.to_string(),
+        other => Box::new(other),
     }
 }
 
@@ -112,7 +114,7 @@ pub async fn fetch(url: &str, limit: Duration) -> Result<Fetched, FetchError> {
     let client = node
         .within("connecting", RpcClient::from_insecure_url(url))
         .await?
-        .map_err(|source| FetchError::Unreachable { url: url.into(), source })?;
+        .map_err(|source| FetchError::Unreachable { url: url.into(), source: innermost(source) })?;
     let methods = Methods::new(client);
     let bytes = match node.best_version(&methods).await? {
         Some(version) => node.metadata_at(&methods, version).await?,
@@ -184,6 +186,6 @@ impl Node<'_> {
     }
 
     fn refused(&self, method: &'static str, source: subxt_rpcs::Error) -> FetchError {
-        FetchError::Request { url: self.url.into(), method, source }
+        FetchError::Request { url: self.url.into(), method, source: innermost(source) }
     }
 }

@@ -1,18 +1,19 @@
 //! `chain-metadata`: compares a live runtime with the pinned one, and makes the pinned file.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use base::{EXIT_CODES, Exit};
+use base::Exit;
 use chain_metadata::decode::{self, DecodeError};
 use chain_metadata::fetch::{self, FetchError};
 use chain_metadata::report::Report;
 use chain_metadata::strip::{self, StripError};
 use chain_metadata::table;
 use clap::{ArgGroup, Parser, Subcommand};
+use cli::{Answer, EXIT_CODES, Job};
 
 /// Check a live Subtensor runtime against the pinned metadata, or make the pinned metadata
 #[derive(Parser)]
@@ -57,20 +58,16 @@ enum Command {
 enum Failure {
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("{}: {source}", path.display())]
+    #[error("cannot decode {}", path.display())]
     Decode { path: PathBuf, source: DecodeError },
-    #[error("{}: {source}", path.display())]
+    #[error("cannot strip {}", path.display())]
     Strip { path: PathBuf, source: StripError },
-    #[error("cannot print: {0}")]
-    Print(std::io::Error),
-    #[error("cannot print the report as JSON: {0}")]
+    #[error("cannot print the report as JSON")]
     Json(#[from] serde_json::Error),
-    #[error("cannot start the network runtime: {0}")]
-    Runtime(std::io::Error),
 }
 
 impl Failure {
@@ -86,53 +83,41 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Check { url: Some(url), json, timeout, .. } => check_url(&url, timeout, json),
+    cli::run_program(|arguments: Arguments, _| Ok(Job::command(run(arguments.command))))
+}
+
+async fn run(command: Command) -> Result<Answer, cli::Failure> {
+    let result = match command {
+        Command::Check { url: Some(url), json, timeout, .. } => check_url(&url, timeout, json).await,
         Command::Check { file, json, .. } => check_file(&file.unwrap_or_default(), json),
         Command::Strip { from, to } => strip_file(&from, &to),
     };
-    result.unwrap_or_else(|failure| {
-        eprintln!("chain-metadata: {failure}");
-        failure.exit().into()
-    })
+    result.map_err(|failure| cli::Failure::new(failure.exit(), failure))
 }
 
-fn check_url(url: &str, timeout: u64, json: bool) -> Result<ExitCode, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let fetched = runtime.block_on(fetch::fetch(url, Duration::from_secs(timeout)))?;
-    print(&Report::new(&fetched.metadata), &format!("metadata V{} of {url}", fetched.version), json)
+async fn check_url(url: &str, timeout: u64, json: bool) -> Result<Answer, Failure> {
+    let fetched = fetch::fetch(url, Duration::from_secs(timeout)).await?;
+    answer(&Report::new(&fetched.metadata), &format!("metadata V{} of {url}", fetched.version), json)
 }
 
-fn check_file(path: &Path, json: bool) -> Result<ExitCode, Failure> {
+fn check_file(path: &Path, json: bool) -> Result<Answer, Failure> {
     let (metadata, version) = decode::decode_with_version(&read(path)?)
         .map_err(|source| Failure::Decode { path: path.into(), source })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    print(&Report::new(&metadata), &format!("metadata V{version} of {name}"), json)
+    answer(&Report::new(&metadata), &format!("metadata V{version} of {name}"), json)
 }
 
-fn print(report: &Report, source: &str, json: bool) -> Result<ExitCode, Failure> {
-    let text =
-        if json { serde_json::to_string_pretty(report)? + "\n" } else { table::render(report, source) };
-    say(&text)?;
+fn answer(report: &Report, source: &str, json: bool) -> Result<Answer, Failure> {
+    let text = if json { serde_json::to_string_pretty(report)? } else { table::render(report, source) };
     let exit = if report.unusable().next().is_some() { Exit::Disagreement } else { Exit::Good };
-    Ok(exit.into())
+    Ok(Answer::new(text, exit))
 }
 
-fn strip_file(from: &Path, to: &Path) -> Result<ExitCode, Failure> {
+fn strip_file(from: &Path, to: &Path) -> Result<Answer, Failure> {
     let full = read(from)?;
     let stripped = strip::strip(&full).map_err(|source| Failure::Strip { path: from.into(), source })?;
     std::fs::write(to, &stripped).map_err(|source| Failure::Write { path: to.into(), source })?;
-    say(&format!("{}: {} of {} bytes\n", to.display(), stripped.len(), full.len()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Prints a text. A reader that stops early, such as `head`, is no failure.
-fn say(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Print(error)),
-        _ => Ok(()),
-    }
+    Ok(format!("{}: {} of {} bytes", to.display(), stripped.len(), full.len()).into())
 }
 
 /// Reads a file, up to one byte more than the maximum size of metadata.

@@ -148,7 +148,11 @@ fn a_server_that_is_no_node_is_a_failure() {
 fn a_port_where_nobody_listens_is_exit_code_3() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("ws://127.0.0.1:{port}");
-    assert_fails(&["check", "--url", &url], 3, &format!("cannot reach a node at {url}: Error when opening"));
+    assert_fails(
+        &["check", "--url", &url],
+        3,
+        &format!("cannot reach a node at {url} (is it running, and is the port right?): Error when opening"),
+    );
 }
 
 /// Checks a silent node: the kernel accepts the connection, but the handshake gets no answer.

@@ -1,4 +1,4 @@
-//! Sets the path on which this crate's tests find libtorch.
+//! Sets the run path to libtorch's folder: this crate's tests link libtorch and must find it when they start.
 
 fn main() {
     if let Ok(folder) = std::env::var("DEP_ENGINE_LIBTORCH_LIB") {

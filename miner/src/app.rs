@@ -32,18 +32,21 @@ pub fn folder(node: &Node) -> PathBuf {
     node.shared.folder().join("miner")
 }
 
-/// Mines until the run ends or a shutdown is requested. Returns the program's exit code. `open` creates the
-/// strategy from the submissions that were made before a restart, in order.
+/// Mines until the run ends or a shutdown is requested. `open` creates the strategy from the submissions
+/// that were made before a restart, in order.
+///
+/// # Errors
+/// An error that only the operator can mend. The request to end is not one.
 pub async fn run<C: Strategy>(
     config: Config,
     shutdown: Shutdown,
     open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
-) -> Exit {
+) -> Result<(), MinerError> {
     let save_every = config.node.save_every;
     // In boxes, here and below, since the futures of requests are nested deeply.
     let mut node = match Box::pin(Node::open(config, shutdown)).await {
         Ok(node) => node,
-        Err(error) => return ended(Err(error.into())),
+        Err(error) => return unless_shutdown(Err(error.into())),
     };
     let events = node.observability.events.clone();
     let started = Box::pin(node.start()).await;
@@ -51,20 +54,17 @@ pub async fn run<C: Strategy>(
         Ok(_) => Box::pin(mine(node, save_every, open)).await,
         Err(error) => Err(error.into()),
     };
-    let exit = ended(result);
+    let result = unless_shutdown(result);
+    let exit = result.as_ref().map_or_else(MinerError::exit, |()| Exit::Good);
     events.emit(NodeEvent::Stopped { exit: exit.into() });
-    exit
+    result
 }
 
-/// Prints the reason of a failure, and returns the exit code.
-fn ended(result: Result<(), MinerError>) -> Exit {
+/// Turns the error of the request to end into success.
+fn unless_shutdown(result: Result<(), MinerError>) -> Result<(), MinerError> {
     match result {
-        Ok(()) => Exit::Good,
-        Err(error) if error.is_shutdown() => Exit::Good,
-        Err(error) => {
-            eprintln!("miner: {error}");
-            error.exit()
-        }
+        Err(error) if error.is_shutdown() => Ok(()),
+        result => result,
     }
 }
 
@@ -252,8 +252,8 @@ impl<C: Strategy> Miner<C> {
         }
     }
 
-    fn failed(&self, window: Window, what: &str, error: impl std::fmt::Display) -> MinerEvent<Upload> {
-        tracing::warn!(target: target::WINDOW, %window, what, %error, "failed; trying again at the next block");
+    fn failed(&self, window: Window, what: &str, error: impl std::error::Error) -> MinerEvent<Upload> {
+        tracing::warn!(target: target::WINDOW, %window, what, error = %base::ErrorChain(&error), "failed; trying again at the next block");
         self.metrics.failures.increment();
         MinerEvent::Failed
     }
@@ -272,7 +272,7 @@ impl<C: Strategy> Miner<C> {
         match result {
             Ok(()) => self.enter().await,
             Err(error) if error.is_lost() => {
-                tracing::error!(target: target::WINDOW, %window, %error, "the shared state is lost; training stops until it is known again");
+                tracing::error!(target: target::WINDOW, %window, error = %base::ErrorChain(&error), "the shared state is lost; training stops until it is known again");
                 Ok(MinerEvent::Lost)
             }
             Err(error) => Err(error.into()),
@@ -301,7 +301,7 @@ impl<C: Strategy> Miner<C> {
         let delete = Box::pin(self.node.identity.own_bucket.delete_before(Window(old)));
         let deleted = self.node.network.unless_stopped(delete).await?;
         if let Err(error) = deleted {
-            tracing::warn!(target: target::STORAGE, %error, "old submissions stay in the bucket");
+            tracing::warn!(target: target::STORAGE, error = %base::ErrorChain(&error), "old submissions stay in the bucket");
         }
         Ok(())
     }

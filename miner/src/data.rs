@@ -1,11 +1,10 @@
 //! `miner data`: turns text into shards.
 
-use base::Exit;
+use cli::{Failure, Job};
 use data::{Format, Meter, Options, TokenizerChoice};
 use std::{
     io::{IsTerminal, stderr},
     path::PathBuf,
-    process::ExitCode,
 };
 
 /// Commands about data.
@@ -80,22 +79,16 @@ pub(crate) struct Prepare {
 }
 
 impl Data {
-    /// Runs the command. Returns the exit code that [`Exit`] documents.
-    pub(crate) fn main(self) -> ExitCode {
+    /// Returns the command's job.
+    pub(crate) fn job(self) -> Job {
         let Self::Prepare(prepare) = self;
-        let mut meter = Meter::new(stderr(), stderr().is_terminal());
-        let result = data::prepare(&prepare.options(), &mut meter);
-        meter.finish();
-        match result {
-            Ok(report) => {
-                println!("{report}");
-                Exit::Good.into()
-            }
-            Err(error) => {
-                eprintln!("miner: {error}");
-                error.exit().into()
-            }
-        }
+        Job::command(async {
+            let mut meter = Meter::new(stderr(), stderr().is_terminal());
+            let result = data::prepare(&prepare.options(), &mut meter);
+            meter.finish();
+            let report = result.map_err(|error| Failure::new(error.exit(), error))?;
+            Ok(report.to_string().into())
+        })
     }
 }
 

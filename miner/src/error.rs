@@ -26,7 +26,7 @@ pub enum MinerError {
     #[error("window {0}: the pseudo-gradient is not finite: the learning rate may be too high")]
     NotFinite(Window),
     /// A tensor cannot be compressed.
-    #[error("tensor {tensor}: {source}")]
+    #[error("cannot compress tensor {tensor}")]
     Compress {
         /// The name of the tensor.
         tensor: String,
@@ -37,14 +37,14 @@ pub enum MinerError {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// Other nodes would refuse the encoded submission.
-    #[error("other nodes would refuse this miner's submission: {0}")]
+    #[error("cannot use this miner's own submission")]
     Own(#[from] SubmissionError),
     /// The strategy has nothing to send.
     #[error("window {0}: there is nothing to send")]
     NothingToSend(Window),
     /// The operating system returns no random bytes.
-    #[error("cannot create a key to seal the submission: {0}")]
-    Randomness(getrandom::Error),
+    #[error("cannot create a key to seal the submission")]
+    Randomness(#[source] getrandom::Error),
     /// A file of the miner's own cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),

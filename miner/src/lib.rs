@@ -9,15 +9,14 @@
 //! alike.
 //!
 //! ```no_run
-//! # async fn example(flags: node::ConfigFlags) -> Result<base::Exit, node::ConfigError> {
+//! # async fn example(flags: node::ConfigFlags) -> Result<(), miner::MinerError> {
 //! use miner::{SparseLoCo, folder, run};
 //! use node::{Config, NodeRole};
 //! use telemetry::Shutdown;
 //!
-//! let config = Config::load(NodeRole::Miner, &flags)?;
+//! let config = Config::load(NodeRole::Miner, &flags).map_err(node::NodeError::from)?;
 //! let open = async |node: &node::Node, kept| SparseLoCo::resume(node, folder(node), kept).await;
-//! let exit = run(config, Shutdown::default(), open).await; // until the run ends
-//! # Ok(exit)
+//! run(config, Shutdown::default(), open).await // until the run ends
 //! # }
 //! ```
 //!

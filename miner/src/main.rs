@@ -19,7 +19,7 @@ enum Command {
     /// Train in a run, until it ends.
     Run(node::ConfigFlags),
     #[command(flatten)]
-    Shared(cli::Command),
+    Shared(chain_commands::Command),
     /// Prepare data to train on.
     #[command(subcommand)]
     Data(data::Data),
@@ -29,12 +29,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Program::parse().command {
-        Command::Run(flags) => mine::run(&flags).into(),
-        Command::Shared(command) => command.main("miner"),
-        Command::Data(command) => command.main(),
-        Command::Config(configuration) => configuration.main().into(),
-    }
+    cli::run_program(|program: Program, _| match program.command {
+        Command::Run(flags) => mine::job(&flags),
+        Command::Shared(command) => Ok(command.job("miner")),
+        Command::Data(command) => Ok(command.job()),
+        Command::Config(configuration) => configuration.job(),
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `miner run` and `miner config`.
 
 use base::Exit;
+use cli::{Answer, Failure, Job};
 use miner::{SparseLoCo, folder};
 use node::{Config, ConfigFlags, NodeRole, Settings, environment};
-use std::fmt::Display;
 use telemetry::Shutdown;
 
-/// Threads for everything but the model, which has its own.
+/// Number of threads for everything but the model, which has its own.
 const THREADS: usize = 2;
 
 /// Commands about the configuration.
@@ -17,43 +17,27 @@ pub(crate) enum Configuration {
 }
 
 impl Configuration {
-    /// Runs the command.
-    pub(crate) fn main(self) -> Exit {
+    /// Returns the command's job.
+    pub(crate) fn job(self) -> Result<Job, Failure> {
         let Self::Show(flags) = self;
         let settings = environment().and_then(|ours| Settings::resolve(NodeRole::Miner, &flags, &ours));
-        match settings {
-            Ok(settings) => cli::say(&settings.show()),
-            Err(error) => fail(Exit::Usage, error),
-        }
+        Ok(Job::answer(settings.map_err(Failure::usage)?.show()))
     }
 }
 
-/// Mines until the run ends, a signal arrives, or an error occurs that only the operator can fix.
-pub(crate) fn run(flags: &ConfigFlags) -> Exit {
-    let config = match Config::load(NodeRole::Miner, flags) {
-        Ok(config) => config,
-        Err(error) => return fail(Exit::Usage, error),
-    };
-    if let Err(error) = config.log.start() {
-        return fail(Exit::Usage, error);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(mine(config)),
-        Err(error) => fail(Exit::Failed, format!("cannot start threads: {error}")),
-    }
+/// Returns the job of mining. It ends with the run, with a signal, or with an error that only the
+/// operator can mend.
+pub(crate) fn job(flags: &ConfigFlags) -> Result<Job, Failure> {
+    let config = Config::load(NodeRole::Miner, flags).map_err(Failure::usage)?;
+    let logs = config.log.clone();
+    let job = Job::service(async move |shutdown: Shutdown| mine(config, shutdown).await);
+    Ok(job.with_logs(logs).on_threads(Some(THREADS)))
 }
 
-async fn mine(config: Config) -> Exit {
-    let shutdown = Shutdown::default();
-    if let Err(error) = shutdown.on_signals() {
-        return fail(Exit::Failed, format!("cannot catch signals: {error}"));
-    }
+async fn mine(config: Config, shutdown: Shutdown) -> Result<Answer, Failure> {
     let open = async |node: &node::Node, kept| SparseLoCo::resume(node, folder(node), kept).await;
-    miner::run(config, shutdown, open).await
-}
-
-fn fail(exit: Exit, error: impl Display) -> Exit {
-    eprintln!("miner: {error}");
-    exit
+    match miner::run(config, shutdown, open).await {
+        Ok(()) => Ok(Exit::Good.into()),
+        Err(error) => Err(Failure::new(error.exit(), error)),
+    }
 }

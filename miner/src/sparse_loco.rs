@@ -52,7 +52,7 @@ impl SparseLoCo {
         let path = self.folder.join("moments");
         let loaded = node.shared.model().run(move |model| Ok(model.load_moments(&path))).await?;
         if let Err(error) = loaded {
-            tracing::warn!(target: telemetry::target::TRAIN, %error, "the optimizer begins anew");
+            tracing::warn!(target: telemetry::target::TRAIN, error = %base::ErrorChain(&error), "the optimizer begins anew");
         }
         Ok(())
     }

@@ -29,32 +29,23 @@ use telemetry::{
     target::{SCORE, WINDOW},
 };
 
-/// Runs a validator until its run is over or a shutdown is requested. Returns the program's exit code.
-/// Prints the reason of a failure to standard error.
-pub async fn run(config: Config, shutdown: Shutdown) -> Exit {
+/// Runs a validator until its run is over or a shutdown is requested.
+///
+/// # Errors
+/// An error that only the operator can mend. The request to end is not one.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), ValidatorError> {
     let settings = config.validator;
     // In boxes, since the futures of requests are nested deeply.
     let node = match Box::pin(Node::open(config, shutdown)).await {
         Ok(node) => node,
-        Err(NodeError::Shutdown) => return Exit::Good,
-        Err(error) => {
-            eprintln!("validator: {error}");
-            return error.exit();
-        }
+        Err(NodeError::Shutdown) => return Ok(()),
+        Err(error) => return Err(error.into()),
     };
     let events = node.observability.events.clone();
-    let exit = match Box::pin(drive(node, settings)).await {
-        Ok(()) => Exit::Good,
-        Err(error) => {
-            let exit = error.exit();
-            if exit != Exit::Good {
-                eprintln!("validator: {error}");
-            }
-            exit
-        }
-    };
+    let result = Box::pin(drive(node, settings)).await;
+    let exit = result.as_ref().map_or_else(ValidatorError::exit, |()| Exit::Good);
     events.emit(NodeEvent::Stopped { exit: exit.into() });
-    exit
+    if exit == Exit::Good { Ok(()) } else { result }
 }
 
 async fn drive(mut node: Node, settings: ValidatorConfig) -> Result<(), ValidatorError> {

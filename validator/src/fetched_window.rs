@@ -138,7 +138,7 @@ async fn open(
         for tried in asked {
             match tried {
                 Err((sealed, error)) if error.is_retryable() && asked_at < heights.keys_close => {
-                    tracing::debug!(target: WINDOW, %error, "no key yet");
+                    tracing::debug!(target: WINDOW, error = %base::ErrorChain(&error), "no key yet");
                     locked.push(sealed);
                 }
                 Err((sealed, error)) => opened.push((sealed.header().neuron, Err(error))),
@@ -177,7 +177,9 @@ fn sort_out(
             Ok(submission) => drop(submissions.insert(miner, submission)),
             Err(error) => {
                 let fault = error.fault().filter(|_| !cut_off);
-                drop(failures.insert(miner, FetchFailure { why: error.to_string(), fault }));
+                drop(
+                    failures.insert(miner, FetchFailure { why: base::ErrorChain(&error).to_string(), fault }),
+                );
             }
         }
     }

@@ -60,7 +60,7 @@ pub struct Step {
 #[derive(Debug, thiserror::Error)]
 pub enum GauntletError {
     /// A submission that was checked, and no longer decodes.
-    #[error("the submission of {miner} has changed in memory: {source}")]
+    #[error("the submission of {miner} has changed in memory")]
     Changed {
         /// The sender.
         miner: NeuronId,
@@ -68,8 +68,8 @@ pub enum GauntletError {
         source: Box<SubmissionError>,
     },
     /// Submissions that cannot be clipped.
-    #[error("cannot clip the submissions: {0}")]
-    Clip(Box<AggregateError>),
+    #[error("cannot clip the submissions")]
+    Clip(#[source] Box<AggregateError>),
     /// A miner that has no submission in the candidate set.
     #[error("{0} has no submission in this window")]
     Unknown(NeuronId),

@@ -9,19 +9,16 @@
 //! crate [`node`] keeps the shared state.
 //!
 //! ```no_run
-//! # async fn example(flags: node::ValidatorFlags) -> Result<(), node::NodeError> {
+//! # async fn example(flags: node::ValidatorFlags) -> Result<(), validator::ValidatorError> {
 //! use node::{Config, NodeRole};
 //! use telemetry::Shutdown;
 //!
 //! let config = Config::load(NodeRole::Validator, &flags.0)?;
-//! let exit = validator::run(config, Shutdown::default()).await;
-//! println!("ended with {exit:?}");
-//! # Ok(())
+//! validator::run(config, Shutdown::default()).await
 //! # }
 //! ```
 //!
 //! Next: [`machine::ValidatorMachine`], then the file `app.rs`.
-#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod app;
 mod error;

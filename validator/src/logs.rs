@@ -59,7 +59,7 @@ impl Logs {
             match ScoreLog::open(&bytes, &Expected { run, validator, window }) {
                 Ok(log) => drop(logs.insert(window, Closed { log, bytes: bytes.into() })),
                 Err(error) => {
-                    tracing::warn!(target: telemetry::target::SCORE, path = %path.display(), %error, "skipped a file that is not a log of this validator");
+                    tracing::warn!(target: telemetry::target::SCORE, path = %path.display(), error = %base::ErrorChain(&error), "skipped a file that is not a log of this validator");
                 }
             }
         }

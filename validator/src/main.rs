@@ -1,15 +1,12 @@
 //! The validator's command line.
-#![recursion_limit = "256"] // The asynchronous calls of a replay are nested deep.
 
 use base::{Exit, Hotkey, Window};
 use clap::{Args, Parser, Subcommand};
+use cli::{Answer, Failure, Job};
 use node::{Config, NodeRole, Settings, ValidatorFlags, environment};
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 use telemetry::Shutdown;
-use validator::{Replayed, ValidatorError};
-
-/// The time limit for critical work after a shutdown request.
-const LAST_WORK: Duration = Duration::from_secs(30);
+use validator::Replayed;
 
 /// Muster's validator on a Bittensor subnet.
 #[derive(Parser)]
@@ -22,7 +19,7 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     #[command(flatten)]
-    Shared(cli::Command),
+    Shared(chain_commands::Command),
     /// Take part in a run: judge submissions, vote, publish score logs, set weights.
     Run(RunFlags),
     /// Show weights.
@@ -75,71 +72,56 @@ struct ReplayFlags {
 }
 
 fn main() -> ExitCode {
-    let exit = match Program::parse().command {
-        Command::Shared(command) => return command.main("validator"),
-        Command::Run(flags) => with_config(&flags.config, take_part),
-        Command::Weights(Weights::Show(flags)) => {
-            with_config(&flags.config, async |config| answer(validator::show(config, flags.json).await))
-        }
-        Command::Replay(flags) => with_config(&flags.config, async |config| {
-            match validator::replay(config, flags.window, flags.of).await {
-                Ok(same @ Replayed::Same { .. }) => cli::say(&same.to_string()),
-                Ok(other) => refuse(&other, Exit::Disagreement),
-                Err(error) => refuse(&error, error.exit()),
-            }
-        }),
+    cli::run_program(|program: Program, _| match program.command {
+        Command::Shared(command) => Ok(command.job("validator")),
+        Command::Run(flags) => run(&flags.config),
+        Command::Weights(Weights::Show(flags)) => show_weights(&flags),
+        Command::Replay(flags) => replay(flags),
         Command::Config(ConfigCommand::Show(flags)) => show_config(&flags.config),
+    })
+}
+
+fn load(flags: &ValidatorFlags) -> Result<Config, Failure> {
+    Config::load(NodeRole::Validator, &flags.0).map_err(Failure::usage)
+}
+
+fn run(flags: &ValidatorFlags) -> Result<Job, Failure> {
+    let config = load(flags)?;
+    let logs = config.log.clone();
+    let work = async move |shutdown: Shutdown| match validator::run(config, shutdown).await {
+        Ok(()) => Ok(Exit::Good.into()),
+        Err(error) => Err(Failure::new(error.exit(), error)),
     };
-    exit.into()
+    Ok(Job::service(work).with_logs(logs).on_threads(None))
 }
 
-/// Reads the configuration, starts the log, and runs the work on new threads.
-fn with_config(flags: &ValidatorFlags, work: impl AsyncFnOnce(Config) -> Exit) -> Exit {
-    let config = match Config::load(NodeRole::Validator, &flags.0) {
-        Ok(config) => config,
-        Err(error) => return refuse(&error, Exit::Usage),
+fn show_weights(flags: &ShowFlags) -> Result<Job, Failure> {
+    let (config, json) = (load(&flags.config)?, flags.json);
+    let logs = config.log.clone();
+    let work = async move {
+        let text = validator::show(config, json).await;
+        text.map(Answer::from).map_err(|error| Failure::new(error.exit(), error))
     };
-    if let Err(error) = config.log.start() {
-        return refuse(&error, Exit::Usage);
-    }
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(work(config)),
-        Err(error) => refuse(&format!("cannot start threads: {error}"), Exit::Failed),
-    }
+    Ok(Job::command(work).with_logs(logs).on_threads(None))
 }
 
-async fn take_part(config: Config) -> Exit {
-    let shutdown = Shutdown::default();
-    if let Err(error) = shutdown.on_signals() {
-        return refuse(&format!("cannot catch signals: {error}"), Exit::Failed);
-    }
-    let exit = validator::run(config, shutdown.clone()).await;
-    shutdown.request(); // The run may have ended by itself.
-    match shutdown.finished(LAST_WORK).await {
-        Ok(()) => exit,
-        Err(overdue) => refuse(&overdue, Exit::Failed),
-    }
+fn replay(flags: ReplayFlags) -> Result<Job, Failure> {
+    let config = load(&flags.config)?;
+    let logs = config.log.clone();
+    let work = async move {
+        match validator::replay(config, flags.window, flags.of).await {
+            Ok(same @ Replayed::Same { .. }) => Ok(same.to_string().into()),
+            Ok(other) => Err(Failure::new(Exit::Disagreement, other.to_string())),
+            Err(error) => Err(Failure::new(error.exit(), error)),
+        }
+    };
+    Ok(Job::command(work).with_logs(logs).on_threads(None))
 }
 
-fn show_config(flags: &ValidatorFlags) -> Exit {
+fn show_config(flags: &ValidatorFlags) -> Result<Job, Failure> {
     let settings =
         environment().and_then(|environment| Settings::resolve(NodeRole::Validator, &flags.0, &environment));
-    match settings {
-        Ok(settings) => cli::say(&settings.show()),
-        Err(error) => refuse(&error, Exit::Usage),
-    }
-}
-
-fn answer(answer: Result<String, ValidatorError>) -> Exit {
-    match answer {
-        Ok(text) => cli::say(&text),
-        Err(error) => refuse(&error, error.exit()),
-    }
-}
-
-fn refuse(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
-    eprintln!("validator: {error}");
-    exit
+    Ok(Job::answer(settings.map_err(Failure::usage)?.show()))
 }
 
 #[cfg(test)]

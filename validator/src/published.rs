@@ -33,7 +33,7 @@ pub(crate) async fn published_logs(
         match fetcher.score_log(state, validator, run, window).await {
             Ok(log) => found.push(log),
             Err(error) => {
-                tracing::debug!(target: telemetry::target::SCORE, %window, %error, "no log");
+                tracing::debug!(target: telemetry::target::SCORE, %window, error = %base::ErrorChain(&error), "no log");
                 if !found.is_empty() {
                     break;
                 }

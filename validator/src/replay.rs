@@ -87,7 +87,7 @@ pub enum ReplayError {
     #[error(transparent)]
     Validator(#[from] ValidatorError),
     /// The log cannot be downloaded.
-    #[error("cannot download the score log of window {window}: {source}")]
+    #[error("cannot download the score log of window {window}")]
     Log {
         /// The window.
         window: Window,
@@ -95,7 +95,9 @@ pub enum ReplayError {
         source: Box<FetchError>,
     },
     /// A submission cannot be downloaded.
-    #[error("window {window}: {source}; validators store submissions for some windows only")]
+    #[error(
+        "window {window}: cannot download a submission (validators store submissions for some windows only)"
+    )]
     Object {
         /// The window.
         window: Window,

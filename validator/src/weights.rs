@@ -93,8 +93,8 @@ impl OnChain {
 /// Sets weights, unless this epoch has some already.
 pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &Weights) -> Outcome {
     let later = |height: Height, error: &ReadError| match error.is_retryable() {
-        true => Outcome::NotYet { opens: height.next(), reason: error.to_string() },
-        false => Outcome::Refused(error.to_string()),
+        true => Outcome::NotYet { opens: height.next(), reason: base::ErrorChain(error).to_string() },
+        false => Outcome::Refused(base::ErrorChain(error).to_string()),
     };
     let before = match OnChain::read(client, netuid, hotkey).await {
         Ok(Some(before)) => before,
@@ -123,9 +123,9 @@ pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &We
             Outcome::NotYet { opens: Height(next.0.saturating_sub(1)), reason }
         }
         Err(error) if error.is_retryable() => {
-            Outcome::NotYet { opens: before.height.next(), reason: error.to_string() }
+            Outcome::NotYet { opens: before.height.next(), reason: base::ErrorChain(&error).to_string() }
         }
-        Err(error) => Outcome::Refused(error.to_string()),
+        Err(error) => Outcome::Refused(base::ErrorChain(&error).to_string()),
     }
 }
 

@@ -8,7 +8,8 @@
 //! * The chain's containers: [`commitment`] (the fields of a neuron's commitment), [`key_file`] (wallet files).
 //! * Numbers: [`Millionths`] are decimals that compare and compute the same on every machine.
 //! * Model state: [`tensor`] describes tensors, [`state_root`] hashes them.
-//! * [`Exit`] lists the exit codes of all programs, [`Secret`] holds bytes that cannot be printed.
+//! * [`Exit`] lists the exit codes of all programs, [`ErrorChain`] prints an error with its causes, [`Secret`] holds
+//!   bytes that cannot be printed.
 //!
 //! The crate does no I/O and reads no clock. Decisions live in the crates above it: `codec`, `scoring`, `protocol`.
 //!
@@ -30,6 +31,7 @@ mod account;
 mod balance;
 pub mod commitment;
 pub mod digest;
+mod error_chain;
 mod exit;
 mod ids;
 pub mod key_file;
@@ -45,6 +47,7 @@ pub mod wire;
 
 pub use account::{Coldkey, Hotkey};
 pub use balance::{ParseRaoError, RAO_PER_TAO, Rao};
+pub use error_chain::ErrorChain;
 pub use exit::{EXIT_CODES, Exit};
 pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid, UnixMillis, Window};
 pub use millionths::{Millionths, MillionthsError};

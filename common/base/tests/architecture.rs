@@ -18,24 +18,52 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("codec", &["base"]),
     ("scoring", &["base"]),
     ("protocol", &["base", "codec", "scoring"]),
-    ("chain-metadata", &["base"]),
+    ("chain-metadata", &["base", "cli"]),
     ("chain", &["base", "chain-metadata"]),
     ("storage", &["base", "protocol", "telemetry"]),
     ("engine", &["base", "codec", "protocol"]),
     ("data", &["base", "protocol"]),
     ("telemetry", &[]),
-    ("cli", &["base", "chain", "protocol"]),
+    ("cli", &["base", "telemetry"]),
+    ("chain-commands", &["base", "chain", "cli", "protocol"]),
     ("exchange", &["base", "chain", "codec", "protocol", "scoring", "storage"]),
     (
         "node",
-        &["base", "chain", "cli", "codec", "data", "engine", "exchange", "protocol", "storage", "telemetry"],
+        &[
+            "base",
+            "chain",
+            "chain-commands",
+            "cli",
+            "codec",
+            "data",
+            "engine",
+            "exchange",
+            "protocol",
+            "storage",
+            "telemetry",
+        ],
     ),
-    ("miner", &["base", "cli", "codec", "data", "engine", "exchange", "node", "protocol", "telemetry"]),
+    (
+        "miner",
+        &[
+            "base",
+            "chain-commands",
+            "cli",
+            "codec",
+            "data",
+            "engine",
+            "exchange",
+            "node",
+            "protocol",
+            "telemetry",
+        ],
+    ),
     (
         "validator",
         &[
             "base",
             "chain",
+            "chain-commands",
             "cli",
             "codec",
             "engine",
@@ -47,11 +75,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("auditor", &["base", "chain", "cli", "codec", "exchange", "protocol", "scoring", "storage"]),
+    (
+        "auditor",
+        &["base", "chain", "chain-commands", "cli", "codec", "exchange", "protocol", "scoring", "storage"],
+    ),
     ("devchain-runtime", &[]),
-    ("devchain", &["base", "devchain-runtime"]),
-    ("bucket-server", &["base", "telemetry"]),
-    ("codec-bench", &["base", "codec", "protocol"]),
+    ("devchain", &["base", "cli", "devchain-runtime", "telemetry"]),
+    ("bucket-server", &["base", "cli", "telemetry"]),
+    ("codec-bench", &["base", "cli", "codec", "protocol"]),
     ("testkit", &["base", "bucket-server", "chain", "data", "devchain", "protocol"]),
     (
         "devnet",
@@ -59,6 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "base",
             "bucket-server",
             "chain",
+            "cli",
             "codec",
             "data",
             "devchain",
@@ -74,11 +106,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The crates of the workspace that tests may use in addition. A test of an adapter may start the
-/// service behind it. A test of a program compares its reference page.
+/// service behind it.
 const TEST_ARROWS: &[(&str, &[&str])] = &[
-    ("chain-metadata", &["cli"]),
-    ("bucket-server", &["cli"]),
-    ("codec-bench", &["cli"]),
     ("chain", &["devchain", "devchain-runtime"]),
     ("devchain-runtime", &["chain-metadata"]),
     ("storage", &["bucket-server"]),
@@ -88,7 +117,6 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("miner", &["bucket-server", "chain", "devchain", "testkit"]),
     ("validator", &["bucket-server", "data", "devchain", "testkit"]),
     ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
-    ("devnet", &["cli"]),
 ];
 
 /// Heavy dependencies by prefix of their names, and the crates that may name them.

@@ -50,7 +50,7 @@ pub enum BlocksError {
         expected: BlockHash,
     },
     /// A block could not be read.
-    #[error("cannot read block {height}: {source}")]
+    #[error("cannot read block {height}")]
     Read {
         /// The height of the block.
         height: Height,
@@ -173,7 +173,7 @@ impl Follower {
                     }
                 }
                 Err(error) if error.is_of_a_lagging_node() || error.is_retryable() => {
-                    warn!(target: "chain", %height, %error, "cannot read the block yet");
+                    warn!(target: "chain", %height, error = %base::ErrorChain(&error), "cannot read the block yet");
                     missing = 0;
                     self.leave(&session).await;
                 }
@@ -228,13 +228,15 @@ impl Follower {
         let connection = self.client.connection();
         let session = match connection.session_after(self.useless).await {
             Ok(session) => session,
-            Err(error) => return warn!(target: "chain", %error, "waiting for a connection"),
+            Err(error) => {
+                return warn!(target: "chain", error = %base::ErrorChain(&error), "waiting for a connection");
+            }
         };
         let methods = session.methods.clone();
         match connection.request(&session, METHOD, methods.chain_subscribe_finalized_heads()).await {
             Ok(heads) => self.heard = Some(Heard { session, heads, newest: None }),
             Err(error) => {
-                warn!(target: "chain", %error, "cannot subscribe to finalized blocks");
+                warn!(target: "chain", error = %base::ErrorChain(&error), "cannot subscribe to finalized blocks");
                 self.leave(&session).await;
             }
         }

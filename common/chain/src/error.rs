@@ -33,7 +33,7 @@ pub enum ConnectError {
         found: BlockHash,
     },
     /// The node's metadata cannot be read.
-    #[error("cannot read the runtime of the chain: {0}")]
+    #[error("cannot read the runtime of the chain")]
     Runtime(#[from] ReadError),
 }
 
@@ -86,11 +86,12 @@ pub enum RequestError {
         after: Duration,
     },
     /// There is no connection, and none was made in time.
-    #[error("could not reach any node of the chain for {} s (last attempt: {last})", .waited.as_secs_f32())]
+    #[error("could not reach any node of the chain for {} s; last attempt", .waited.as_secs_f32())]
     Unreachable {
         /// The time that the client waited.
         waited: Duration,
         /// The last attempt to connect.
+        #[source]
         last: EndpointError,
     },
     /// The node answered with an error.

@@ -1,11 +1,11 @@
 //! The outcome of a transaction in its block: success with events, or a dispatch error.
 
-use base::{BlockHash, Height, UnixMillis};
+use base::{BlockHash, ErrorChain, Height, UnixMillis};
 use parity_scale_codec::{Compact, Decode, DecodeAll};
 use sp_crypto_hashing::twox_128;
 use subxt::{
     SubstrateConfig,
-    error::DispatchError,
+    error::{DispatchError, EventsError},
     events::{Events, Phase},
     utils::H256,
 };
@@ -78,32 +78,36 @@ pub(crate) async fn body(client: &Client, block: BlockHash) -> Result<Body, Read
     })
 }
 
+/// The outcome of a transaction: its events, or the refusal.
+pub(crate) type Outcome = Result<Vec<ChainEvent>, Refusal>;
+
+/// The reason why the events of a block do not tell an outcome.
+#[derive(Debug, thiserror::Error)]
+enum OutcomeError {
+    #[error(transparent)]
+    Event(Box<EventsError>),
+    #[error("there is no event for the end of transaction {0}")]
+    NoEnd(u32),
+}
+
 /// Reads the outcome of the transaction at this index of a block. One request.
-pub(crate) async fn outcome(
-    client: &Client,
-    block: BlockHash,
-    index: u32,
-) -> Result<Result<Vec<ChainEvent>, Refusal>, ReadError> {
+pub(crate) async fn outcome(client: &Client, block: BlockHash, index: u32) -> Result<Outcome, ReadError> {
     let events = [twox_128(b"System"), twox_128(b"Events")].concat();
     let (events, values) = client.at(block).read(|batch| Ok(batch.add_key(events.clone()))).await?;
     let bytes = values.raw(events).unwrap_or_default().to_vec();
-    read_outcome(&values.runtime, bytes, index).map_err(|reason| ReadError::Decode {
+    read_outcome(&values.runtime, bytes, index).map_err(|error| ReadError::Decode {
         item: "System.Events".into(),
         at: block,
-        reason,
+        reason: ErrorChain(&error).to_string(),
     })
 }
 
-fn read_outcome(
-    runtime: &Runtime,
-    bytes: Vec<u8>,
-    index: u32,
-) -> Result<Result<Vec<ChainEvent>, Refusal>, String> {
+fn read_outcome(runtime: &Runtime, bytes: Vec<u8>, index: u32) -> Result<Outcome, OutcomeError> {
     let events: Events<SubstrateConfig> = runtime.offline.events().from_bytes(bytes);
     let mut of_ours = Vec::new();
     let mut ended = None;
     for event in events.iter() {
-        let event = event.map_err(|error| error.to_string())?;
+        let event = event.map_err(|error| OutcomeError::Event(Box::new(error)))?;
         if event.phase() != Phase::ApplyExtrinsic(index) {
             continue;
         }
@@ -120,7 +124,7 @@ fn read_outcome(
     match ended {
         Some(Ok(())) => Ok(Ok(of_ours)),
         Some(Err(refusal)) => Ok(Err(refusal)),
-        None => Err(format!("there is no event for the end of transaction {index}")),
+        None => Err(OutcomeError::NoEnd(index)),
     }
 }
 

@@ -78,10 +78,10 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
     /// The data that the transaction needs cannot be read. Nothing was sent.
-    #[error("nothing was sent: {0}")]
+    #[error("nothing was sent")]
     Unsent(#[from] ReadError),
     /// The live runtime does not accept the call. Nothing was sent.
-    #[error("nothing was sent: {0}")]
+    #[error("nothing was sent")]
     Call(#[from] CallError),
     /// The chain refuses the transaction.
     #[error("{refusal}{}", at_stage(.stage))]
@@ -112,7 +112,7 @@ pub enum TransactionError {
         last: Height,
     },
     /// The transaction was sent, but the blocks since cannot be followed.
-    #[error("transaction {hash} was sent, but its outcome (up to block {last}) cannot be read: {source}")]
+    #[error("transaction {hash} was sent, but its outcome (up to block {last}) cannot be read")]
     Unfollowed {
         /// The hash of the transaction.
         hash: TransactionHash,
@@ -122,7 +122,7 @@ pub enum TransactionError {
         source: Box<BlocksError>,
     },
     /// The transaction is in a block, but its outcome there cannot be read.
-    #[error("transaction {hash} is in block {block}, but its outcome cannot be read: {source}")]
+    #[error("transaction {hash} is in block {block}, but its outcome cannot be read")]
     Unread {
         /// The hash of the transaction.
         hash: TransactionHash,
@@ -331,7 +331,9 @@ where
 {
     loop {
         match read().await {
-            Err(error) if error.is_retryable() => warn!(target: "chain", %error, "reading again"),
+            Err(error) if error.is_retryable() => {
+                warn!(target: "chain", error = %base::ErrorChain(&error), "reading again")
+            }
             answer => return answer,
         }
     }

@@ -46,7 +46,7 @@ pub enum WalletError {
         path: PathBuf,
     },
     /// The operating system refuses to read the file.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum WalletError {
         mode: u32,
     },
     /// The file holds no usable key.
-    #[error("{}: {source}", .path.display())]
+    #[error("cannot use {}", .path.display())]
     KeyFile {
         /// The file.
         path: PathBuf,

@@ -11,7 +11,7 @@ pub const BLESS: &str = "MUSTER_BLESS";
 #[derive(Debug, thiserror::Error)]
 pub enum ReferenceError {
     /// A page that cannot be read or written.
-    #[error("{page}: {source}")]
+    #[error("cannot read or write {page}")]
     File {
         /// The page.
         page: String,

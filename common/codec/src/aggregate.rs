@@ -68,7 +68,7 @@ pub enum AggregateError {
     #[error("the submission of {0} does not have this run's layout")]
     Layout(Hotkey),
     /// A submission no longer decodes.
-    #[error("the submission of {hotkey}: {source}")]
+    #[error("the submission of {hotkey}")]
     Submission {
         /// The hotkey of the sender.
         hotkey: Hotkey,

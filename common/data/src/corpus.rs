@@ -186,7 +186,7 @@ impl<'a> Corpus<'a> {
                 }
                 Err(error) if self.options.skip_bad_lines && error.is_bad_line(input.format) => {
                     self.counts.bad_lines += 1;
-                    self.warnings.push(Warning::BadLine(error.to_string()));
+                    self.warnings.push(Warning::BadLine(base::ErrorChain(&error).to_string()));
                 }
                 Err(error) => return Err(error),
             }

@@ -87,7 +87,7 @@ pub enum InputError {
     #[error("cannot read {0} as Parquet: it must be an uncompressed file (Parquet compresses by itself)")]
     ParquetStream(String),
     /// The system cannot read a file.
-    #[error("cannot read {name}{}: {source}", at_line(*.line))]
+    #[error("cannot read {name}{}", at_line(*.line))]
     Read {
         /// The file.
         name: String,
@@ -190,7 +190,7 @@ pub enum OutputError {
     #[error("no space left for {}: free some space, then run the same command again to continue", .0.display())]
     NoSpace(PathBuf),
     /// The system cannot write a file or folder.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("cannot write {}", .path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,

@@ -33,7 +33,7 @@ pub enum TokenizerChoice {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     /// The file cannot be read.
-    #[error("cannot read the tokenizer {}: {source}", .path.display())]
+    #[error("cannot read the tokenizer {}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -36,7 +36,7 @@ const SINGLE: &str = "model.safetensors";
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// A file that cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read or write {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum CheckpointError {
     #[error("{}: a checkpoint never overwrites another; remove it or choose another folder", .0.display())]
     Exists(PathBuf),
     /// A file that is not JSON of the expected form.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum CheckpointError {
         source: serde_json::Error,
     },
     /// A file that is not complete safetensors: it is cut off, in most cases.
-    #[error("{}: not a complete safetensors file ({source})", path.display())]
+    #[error("{} is not a complete safetensors file", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum CheckpointError {
         expected: &'static str,
     },
     /// A configuration that is not a valid model.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use the model of {}", path.display())]
     Model {
         /// The configuration.
         path: PathBuf,
@@ -133,7 +133,7 @@ pub enum CheckpointError {
         name: String,
     },
     /// A manifest that is not valid, or does not belong to these files.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use the manifest {}", path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -141,7 +141,7 @@ pub enum CheckpointError {
         source: ManifestError,
     },
     /// A progress file that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Progress {
         /// The file.
         path: PathBuf,
@@ -157,7 +157,7 @@ pub enum CheckpointError {
         what: &'static str,
     },
     /// An error of libtorch while it copied the values.
-    #[error("libtorch: {0}")]
+    #[error("libtorch failed")]
     Torch(#[from] TchError),
 }
 

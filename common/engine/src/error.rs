@@ -87,11 +87,11 @@ pub enum EngineError {
         step: u64,
     },
     /// An error of libtorch: it is out of memory, in most cases.
-    #[error("libtorch: {}", first_line(.0))]
-    Torch(#[from] TchError),
+    #[error("libtorch failed")]
+    Torch(#[source] TorchError),
     /// The model's thread did not start.
-    #[error("cannot start the model's thread: {0}")]
-    Thread(std::io::Error),
+    #[error("cannot start the model's thread")]
+    Thread(#[source] std::io::Error),
     /// The model's thread has ended.
     #[error("the model's thread has ended: restart the node")]
     Stopped,
@@ -103,8 +103,20 @@ impl From<AggregateError> for EngineError {
     }
 }
 
-/// Returns the first line of libtorch's message, without the C++ stack frames below it.
-fn first_line(error: &TchError) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
+impl From<TchError> for EngineError {
+    fn from(error: TchError) -> Self {
+        Self::Torch(TorchError(error))
+    }
 }
+
+/// An error of libtorch. It prints as the first line of the message, without the C++ stack frames below it.
+#[derive(Debug)]
+pub struct TorchError(TchError);
+
+impl std::fmt::Display for TorchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.to_string().lines().next().unwrap_or_default())
+    }
+}
+
+impl std::error::Error for TorchError {}

@@ -48,7 +48,7 @@ mod trial;
 pub use protocol::model::ParameterLayout;
 
 pub use batch::{Batch, BatchError};
-pub use error::EngineError;
+pub use error::{EngineError, TorchError};
 pub use handle::Handle;
 pub use model::{Compute, Model, Options};
 pub use shards::{ShardError, Shards};

@@ -33,7 +33,7 @@ struct Shard {
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
     /// A file that cannot be opened.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot open {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -315,7 +315,7 @@ mod tests {
     fn files_that_are_no_shards_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shard-000.bin");
-        let open = || Shards::open([&path], TokenType::U32, 2).unwrap_err().to_string();
+        let open = || base::ErrorChain(&Shards::open([&path], TokenType::U32, 2).unwrap_err()).to_string();
         assert!(open().contains("shard-000.bin: No such file"), "{}", open());
         fs::write(&path, [0; 7]).unwrap();
         assert!(open().contains("is cut off: 7 bytes are not a whole number of 4-byte tokens"), "{}", open());

@@ -25,7 +25,7 @@ pub fn init_torch() -> i64 {
     *GPUS.get_or_init(|| {
         match raw::load_cuda() {
             Ok(()) => tracing::debug!(target: "engine", "libtorch_cuda is loaded"),
-            Err(error) => tracing::debug!(target: "engine", %error, "computing without libtorch_cuda"),
+            Err(error) => tracing::debug!(target: "engine", error = %base::ErrorChain(&error), "computing without libtorch_cuda"),
         }
         Cuda::device_count()
     })

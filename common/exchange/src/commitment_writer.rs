@@ -107,7 +107,8 @@ impl CommitmentWriter {
     ) -> Result<Height, AnnounceError> {
         if let Some((_, reading)) = stands.filter(|(_, reading)| reading.would_overwrite() && !self.overwrite)
         {
-            let ignored: Vec<_> = reading.ignored.iter().map(ToString::to_string).collect();
+            let ignored: Vec<_> =
+                reading.ignored.iter().map(|field| base::ErrorChain(field).to_string()).collect();
             return Err(AnnounceError::Foreign(ignored.join("; ")));
         }
         let fields = Announcement { bucket: self.bucket.clone(), record }.fields()?;

@@ -23,7 +23,7 @@ pub enum ExchangeError {
         finalized: Height,
     },
     /// A subnet state that is impossible.
-    #[error("the chain contradicts itself: {0}")]
+    #[error("the chain contradicts itself")]
     Snapshot(#[from] SnapshotError),
     /// A window that the run does not have.
     #[error(transparent)]

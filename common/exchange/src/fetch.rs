@@ -119,7 +119,7 @@ impl Fetcher {
             match self.object_of(&owner, state, &accepted.object, expected, layout).await {
                 Ok(submission) => return Ok(submission),
                 Err(error) => {
-                    tracing::debug!(target: "exchange", object = %accepted.object, %owner, %error, "download failed");
+                    tracing::debug!(target: "exchange", object = %accepted.object, %owner, error = %base::ErrorChain(&error), "download failed");
                     failures.push((owner, error));
                 }
             }

@@ -34,7 +34,7 @@ pub struct OwnBucket {
 
 /// The reason why an upload or a delete failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot update this node's own bucket: {0}")]
+#[error("cannot update this node's own bucket")]
 pub struct OwnBucketError(#[from] StorageError);
 
 impl OwnBucketError {

@@ -19,7 +19,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum ParametersError {
     /// A file that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum ParametersError {
         most: u64,
     },
     /// A manifest that is not valid.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use the manifest {}", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum ParametersError {
         source: ManifestError,
     },
     /// A progress file that is not valid.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Progress {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum ParametersError {
         source: ProgressError,
     },
     /// A file that is not complete safetensors.
-    #[error("{}: not a complete safetensors file ({source})", path.display())]
+    #[error("{} is not a complete safetensors file", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,

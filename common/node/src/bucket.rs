@@ -15,10 +15,10 @@ const FLOOR: Floor = Floor { bytes_per_second: 0, over: Duration::from_secs(15) 
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
     /// The write key cannot write.
-    #[error("[bucket] with the write key: {0}")]
+    #[error("cannot use [bucket] with the write key")]
     Write(#[source] StorageError),
     /// The announced read key cannot read.
-    #[error("[bucket] with the read key, which all other nodes use: {0}")]
+    #[error("cannot use [bucket] with the read key, which all other nodes use")]
     Read(#[source] StorageError),
     /// The bucket returned other bytes than were written.
     #[error(

@@ -43,7 +43,7 @@ impl Node {
             self.observability.metrics.resyncs.increment();
             match Box::pin(self.resync_once()).await {
                 Err(error) if error.is_lost() => {
-                    tracing::warn!(target: NODE, %error, "the shared state is still unknown; trying again at the next block");
+                    tracing::warn!(target: NODE, error = %base::ErrorChain(&error), "the shared state is still unknown; trying again at the next block");
                     self.network.wait_for(self.network.height().next()).await?;
                 }
                 result => return result,

@@ -12,9 +12,10 @@ mod reference;
 mod setting;
 mod settings;
 
+pub use cli::Origin;
 pub use error::ConfigError;
 pub use flags::{ConfigFlags, ValidatorFlags};
-pub use settings::{Environment, Origin, Settings, environment};
+pub use settings::{Environment, Settings, environment};
 
 use base::{BlockHash, Netuid, Secret};
 use chain::wallet::{KeyPair, Wallet};

@@ -35,7 +35,7 @@ pub enum NodeError {
     #[error(transparent)]
     Events(#[from] EventsError),
     /// Metrics cannot be served.
-    #[error("node.metrics: {0}")]
+    #[error("cannot use the setting node.metrics")]
     Metrics(#[from] telemetry::EndpointError),
     /// No endpoint of the chain can be reached.
     #[error(transparent)]
@@ -98,7 +98,7 @@ pub enum NodeError {
         majority: State,
     },
     /// An accepted object cannot be downloaded. The window cannot be applied, and a part of it never is.
-    #[error("window {window}: cannot download the accepted object {object} ({source})")]
+    #[error("window {window}: cannot download the accepted object {object}")]
     Unavailable {
         /// The window.
         window: Window,
@@ -146,7 +146,7 @@ impl NodeError {
             Self::Shutdown => Exit::Good,
             Self::Config(_) | Self::Metrics(_) => Exit::Usage,
             Self::Run(error) => error.exit(),
-            Self::Connect(error) => cli::connect_exit(error),
+            Self::Connect(error) => chain_commands::connect_exit(error),
             Self::Chain(error) => chain_exit(error),
             Self::Blocks(error) => blocks_exit(error),
             Self::Live(problems) => live_exit(problems),
@@ -169,7 +169,7 @@ impl NodeError {
 
 fn chain_exit(error: &ExchangeError) -> Exit {
     match error {
-        ExchangeError::Read(error) => cli::read_exit(error),
+        ExchangeError::Read(error) => chain_commands::read_exit(error),
         ExchangeError::NotFinal { .. } => Exit::Unreachable,
         ExchangeError::Snapshot(_) => Exit::Disagreement,
         ExchangeError::Assignment(_) => Exit::Usage,
@@ -180,7 +180,7 @@ fn chain_exit(error: &ExchangeError) -> Exit {
 fn blocks_exit(error: &BlocksError) -> Exit {
     match error {
         BlocksError::Forked { .. } => Exit::Disagreement,
-        BlocksError::Read { source, .. } => cli::read_exit(source),
+        BlocksError::Read { source, .. } => chain_commands::read_exit(source),
         BlocksError::Stopped { .. } => Exit::Good,
     }
 }
@@ -194,7 +194,7 @@ fn live_exit(problems: &[LiveProblem]) -> Exit {
 
 fn announce_exit(error: &AnnounceError) -> Exit {
     match error {
-        AnnounceError::Read(error) => cli::read_exit(error),
+        AnnounceError::Read(error) => chain_commands::read_exit(error),
         AnnounceError::Foreign(_) | AnnounceError::Fields(_) => Exit::Usage,
         AnnounceError::Commit(error) if error.is_retryable() => Exit::Unreachable,
         AnnounceError::Commit(_) => Exit::NotPermitted,

@@ -243,7 +243,7 @@ pub struct Entry {
 
 /// The error of an events file that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", path.display())]
+#[error("cannot write {}", path.display())]
 pub struct EventsError {
     /// The file.
     pub path: PathBuf,
@@ -284,7 +284,7 @@ impl Events {
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = file.write_all(&line) {
-            tracing::warn!(target: telemetry::target::NODE, path = %self.path.display(), %error, "an event is lost");
+            tracing::warn!(target: telemetry::target::NODE, path = %self.path.display(), error = %base::ErrorChain(&error), "an event is lost");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 /// The error of a file of the node's own that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {source}{}", path.display(), advice(source))]
+#[error("cannot read or write {}{}", path.display(), advice(source))]
 pub struct FileError {
     /// The file or folder.
     pub path: PathBuf,
@@ -19,10 +19,10 @@ pub struct FileError {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "; make room on its disk, or name another folder as node.folder"
+            " (make room on its disk, or name another folder as node.folder)"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; node.folder must be a folder that this user may write to"
+            " (node.folder must be a folder that this user may write to)"
         }
         _ => "",
     }

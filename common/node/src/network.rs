@@ -93,7 +93,7 @@ impl Network {
         loop {
             match self.unless_stopped(question()).await? {
                 Err(error) if error.is_retryable() => {
-                    tracing::warn!(target: telemetry::target::CHAIN, %error, "asking again");
+                    tracing::warn!(target: telemetry::target::CHAIN, error = %base::ErrorChain(&error), "asking again");
                     self.pause(&mut pause).await?;
                 }
                 answer => return Ok(answer?),

@@ -143,7 +143,7 @@ impl Node {
     async fn collect(&mut self, decision: &Decision) -> Result<Vec<Submission<Bytes>>, NodeError> {
         let collected = self.shared.collect(&self.network, decision).await;
         if let Err(NodeError::Unavailable { object, source, .. }) = &collected {
-            tracing::error!(target: WINDOW, window = %decision.window, %object, error = %source, "the window cannot be applied");
+            tracing::error!(target: WINDOW, window = %decision.window, %object, error = %base::ErrorChain(&source), "the window cannot be applied");
             self.observability.state.not_ready("cannot download an accepted object");
             self.shared.doubts.lost = Some(Lost::Stuck);
         }

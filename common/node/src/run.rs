@@ -54,7 +54,7 @@ pub struct Run {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The run's file is not of a launched run.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use the run file {}", path.display())]
     Spec {
         /// The file.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum RunError {
     #[error(transparent)]
     ParameterLayout(#[from] LayoutError),
     /// The folder's manifest is not valid.
-    #[error("{}: {source}; prepare the data again with `miner data prepare`", path.display())]
+    #[error("cannot use the manifest {} (prepare the data again with `miner data prepare`)", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -113,7 +113,7 @@ pub enum RunError {
         found: u32,
     },
     /// A table of blocks is not valid, or not the manifest's.
-    #[error("{}: not the dataset's table of blocks{}; fetch or prepare the data again", path.display(), .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
+    #[error("{} is not the dataset's table of blocks (fetch or prepare the data again)", path.display())]
     Table {
         /// The file.
         path: PathBuf,

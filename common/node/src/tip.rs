@@ -85,7 +85,7 @@ impl Follow {
                     newest.send_modify(|newest| *newest = Ok(block.height));
                 }
                 Ok(Err(error)) => {
-                    self.component.dead(error.to_string());
+                    self.component.dead(base::ErrorChain(&error).to_string());
                     newest.send_modify(|newest| *newest = Err(error));
                     return;
                 }

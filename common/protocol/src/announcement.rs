@@ -80,11 +80,12 @@ pub struct Reading {
 
 /// A field that was left out, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field {field} of the commitment is ignored: {why}")]
+#[error("field {field} of the commitment is ignored")]
 pub struct Ignored {
     /// The field's place, from 0.
     pub field: usize,
     /// The reason.
+    #[source]
     pub why: FieldError,
 }
 

@@ -45,10 +45,10 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgressError {
     /// Malformed bytes.
-    #[error("the progress is malformed: {0}")]
+    #[error("the progress is malformed")]
     Wire(#[from] WireError),
     /// Windows that do not follow one another.
-    #[error("the progress is inconsistent: {0}")]
+    #[error("the progress is inconsistent")]
     History(#[from] HistoryError),
     /// A history without some of the records that the next decision may need.
     #[error("the progress up to window {next} has only {records} of the records that a history remembers")]
@@ -216,7 +216,7 @@ mod tests {
     /// Returns the error of reading bytes. Change a progress before it is written, so that its
     /// bytes are canonical.
     fn refused(bytes: &[u8]) -> String {
-        Progress::read(bytes).unwrap_err().to_string()
+        base::ErrorChain(&Progress::read(bytes).unwrap_err()).to_string()
     }
 
     #[test]

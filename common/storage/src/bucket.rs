@@ -8,6 +8,7 @@ use aws_sdk_s3::{
         SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
+use futures::future::BoxFuture;
 use protocol::announcement::{self, AddressPolicy, ReadCredentials};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -27,10 +28,9 @@ pub struct Storage {
 
 /// A handle of a bucket, with the access key for it. Clones are cheap and share connections.
 ///
-/// Downloads go into memory ([`get`](Bucket::get)), into a file ([`get_file`](Bucket::get_file)) or
-/// into any [`Sink`](crate::Sink) ([`get_into`](Bucket::get_into)). [`get_range`](Bucket::get_range)
-/// downloads a range. [`put`](Bucket::put), [`delete`](Bucket::delete) and
-/// [`delete_old`](Bucket::delete_old) write. [`list`](Bucket::list) returns the objects of the bucket.
+/// Downloads go into memory ([`get`](Bucket::get)), into a file ([`get_file_as`](Bucket::get_file_as))
+/// or into any [`Sink`](crate::Sink) ([`get_into`](Bucket::get_into)). [`put`](Bucket::put) and
+/// [`delete`](Bucket::delete) write. [`list`](Bucket::list) returns the objects of the bucket.
 #[derive(Clone)]
 pub struct Bucket {
     pub(crate) client: Client,
@@ -141,9 +141,15 @@ impl Bucket {
         };
         done.inspect_err(|error| {
             self.metrics.failures.with(error.kind()).increment();
-            tracing::debug!(target: telemetry::target::STORAGE, kind = error.kind(), %error, "bucket operation failed");
+            tracing::debug!(target: telemetry::target::STORAGE, kind = error.kind(), error = %base::ErrorChain(&error), "bucket operation failed");
         })
     }
+}
+
+/// Boxes a request of the SDK. Its future is large and nested deeply. Unboxed, each caller above would
+/// have to box its own future or raise its recursion limit.
+pub(crate) fn boxed<'a, T>(request: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+    Box::pin(request)
 }
 
 impl fmt::Debug for Bucket {

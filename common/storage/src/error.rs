@@ -32,6 +32,26 @@ impl fmt::Display for ObjectName {
     }
 }
 
+/// The failure of a service or a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Outage {
+    /// The connection failed. The text is the innermost cause, such as "connection refused".
+    #[error("{0}")]
+    Connection(String),
+    /// The service answered with a status from 500, 408 or 429, or with the error code of a transient
+    /// failure.
+    #[error("HTTP status {status}{}{code}", if code.is_empty() { "" } else { " " })]
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// The error code of the service, such as `SlowDown`. May be empty.
+        code: String,
+    },
+    /// The service ended the answer early.
+    #[error("the answer ended early")]
+    Cut,
+}
+
 /// The error of an operation on a bucket. Each message includes the remedy.
 #[derive(Debug, Error)]
 pub enum StorageError {
@@ -110,12 +130,12 @@ pub enum StorageError {
         time: Duration,
     },
     /// The service or the connection failed: no connection, a broken connection, or an HTTP status from 500.
-    #[error("{object} is unavailable ({why}): try again later")]
+    #[error("{object} is unavailable (try again later)")]
     Unavailable {
         /// The requested object.
         object: ObjectName,
-        /// The cause.
-        why: String,
+        /// The failure.
+        source: Outage,
     },
     /// The service answers with a redirect. It is not followed: it could lead into this machine's own
     /// network.
@@ -147,7 +167,7 @@ pub enum StorageError {
         code: String,
     },
     /// The endpoint of the bucket is not allowed.
-    #[error("cannot use the bucket {bucket}: {source}")]
+    #[error("cannot use the bucket {bucket}")]
     Endpoint {
         /// The name of the bucket.
         bucket: String,
@@ -155,7 +175,7 @@ pub enum StorageError {
         source: EndpointError,
     },
     /// The endpoint's host name resolves to an address that is not allowed.
-    #[error("cannot use {object}: its endpoint resolves to a forbidden address: {source}")]
+    #[error("cannot use {object}: its endpoint resolves to a forbidden address")]
     Address {
         /// The requested object.
         object: ObjectName,
@@ -163,7 +183,7 @@ pub enum StorageError {
         source: AddressError,
     },
     /// A local file cannot be read or written.
-    #[error("cannot read or write {path} ({source}): check the path, its permissions and the free space", path = path.display())]
+    #[error("cannot read or write {path} (check the path, its permissions and the free space)", path = path.display())]
     Local {
         /// The file. Empty if the bytes did not go to a file.
         path: PathBuf,
@@ -225,7 +245,7 @@ impl StorageError {
             return Self::Malformed { object, what: "the answer is too long".to_owned() };
         }
         let Some(response) = error.raw_response() else {
-            return Self::Unavailable { object, why: deepest(error) };
+            return Self::Unavailable { object, source: Outage::Connection(deepest(error)) };
         };
         let code =
             error.as_service_error().and_then(ProvideErrorMetadata::code).map_or_else(String::new, word);
@@ -243,15 +263,14 @@ impl StorageError {
         ];
         match status {
             // The status may be a success: CompleteMultipartUpload can report an error in its body.
-            _ if transient.contains(&code.as_str()) => Self::Unavailable { object, why: code },
+            _ if transient.contains(&code.as_str()) => {
+                Self::Unavailable { object, source: Outage::Answer { status, code } }
+            }
             404 => Self::NotFound { object },
             401 | 403 => {
                 Self::Forbidden { object, code: if code.is_empty() { status.to_string() } else { code } }
             }
-            408 | 429 | 500.. => Self::Unavailable {
-                object,
-                why: format!("HTTP status {status} {code}").trim_end().to_owned(),
-            },
+            408 | 429 | 500.. => Self::Unavailable { object, source: Outage::Answer { status, code } },
             300..400 => Self::Redirected { object, status },
             400..500 => Self::Refused { object, status, code },
             _ => Self::Malformed { object, what: deepest(error) },
@@ -312,7 +331,12 @@ mod tests {
         for (status, code, kind) in kinds {
             assert_eq!(from(status, code).kind(), kind, "{status} {code}");
         }
-        assert_eq!(from(503, "").to_string(), "alice/k is unavailable (HTTP status 503): try again later");
+        let text = |error: StorageError| base::ErrorChain(&error).to_string();
+        assert_eq!(text(from(503, "")), "alice/k is unavailable (try again later): HTTP status 503");
+        assert_eq!(
+            text(from(503, "SlowDown")),
+            "alice/k is unavailable (try again later): HTTP status 503 SlowDown"
+        );
     }
 
     #[test]

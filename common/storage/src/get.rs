@@ -1,6 +1,9 @@
 //! Downloads of objects, bounded in bytes, time and rate.
 
-use crate::{Bucket, ObjectName, Sink, StorageError, error::deepest, range::parse_range, sink::FileSink};
+use crate::{
+    Bucket, ObjectName, Outage, Sink, StorageError, bucket::boxed, error::deepest, range::parse_range,
+    sink::FileSink,
+};
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
 use blake3::{Hash, Hasher};
 use std::{
@@ -53,17 +56,8 @@ impl Bucket {
         Ok((bytes, fetched))
     }
 
-    /// Downloads an object into a file. The file appears under its name only when it is complete and on
-    /// the disk.
-    ///
-    /// # Errors
-    /// See [`StorageError`]. The partial file is removed.
-    pub async fn get_file(&self, key: &str, path: &Path, limits: &Limits) -> Result<Fetched, StorageError> {
-        self.file(key, path, limits, None).await
-    }
-
-    /// Downloads an object into a file. The file appears only if its bytes have the `expected` plain
-    /// BLAKE3 hash.
+    /// Downloads an object into a file. The file appears under its name only when it is complete, on the
+    /// disk, and its bytes have the `expected` plain BLAKE3 hash. After an error no file is left.
     ///
     /// # Errors
     /// See [`StorageError`]. [`StorageError::WrongContent`] for another hash.
@@ -74,49 +68,28 @@ impl Bucket {
         limits: &Limits,
         expected: Hash,
     ) -> Result<Fetched, StorageError> {
-        self.file(key, path, limits, Some(expected)).await
-    }
-
-    async fn file(
-        &self,
-        key: &str,
-        path: &Path,
-        limits: &Limits,
-        expected: Option<Hash>,
-    ) -> Result<Fetched, StorageError> {
         let local = |source| StorageError::Local { path: path.to_owned(), source };
         let mut file = FileSink::create(path).await.map_err(local)?;
         let fetched = self.get_into(key, None, limits, &mut file).await.map_err(|error| match error {
             StorageError::Local { source, .. } => local(source),
             error => error,
         })?;
-        match expected {
-            Some(expected) if expected != fetched.hash => {
-                Err(StorageError::WrongContent { object: self.object(key), expected, found: fetched.hash })
-            }
-            _ => file.finish().await.map_err(local).map(|()| fetched),
+        if expected != fetched.hash {
+            return Err(StorageError::WrongContent {
+                object: self.object(key),
+                expected,
+                found: fetched.hash,
+            });
         }
+        file.finish().await.map_err(local)?;
+        Ok(fetched)
     }
 
-    /// Downloads the bytes `range` of an object, all of them.
+    /// Downloads an object, or all bytes of a `range` of it, into `sink`. After an error `sink` holds a
+    /// part.
     ///
     /// # Errors
     /// See [`StorageError`]. [`StorageError::OutOfRange`] if the object ends before `range.end`.
-    pub async fn get_range(
-        &self,
-        key: &str,
-        range: Range<u64>,
-        limits: &Limits,
-    ) -> Result<Vec<u8>, StorageError> {
-        let mut bytes = Vec::new();
-        self.get_into(key, Some(range), limits, &mut bytes).await?;
-        Ok(bytes)
-    }
-
-    /// Downloads an object, or the bytes `range` of it, into `sink`. After an error `sink` holds a part.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
     pub async fn get_into(
         &self,
         key: &str,
@@ -187,12 +160,8 @@ impl<'a> Transfer<'a> {
         let end = coming.map(|coming| self.received + coming);
         self.read(answer.body, end, sink).await?;
         match (end, &self.range) {
-            (Some(end), _) if self.received != end => {
-                Err(self.unavailable("the answer ended early".to_owned()))
-            }
-            (None, Some(_)) if !self.is_complete() => {
-                Err(self.unavailable("the answer ended early".to_owned()))
-            }
+            (Some(end), _) if self.received != end => Err(self.unavailable(Outage::Cut)),
+            (None, Some(_)) if !self.is_complete() => Err(self.unavailable(Outage::Cut)),
             _ => Ok(()),
         }
     }
@@ -213,8 +182,8 @@ impl<'a> Transfer<'a> {
         let request = request.set_range(range).set_if_match(self.tag.clone());
         let asked = Instant::now();
         let answer = match asked.checked_add(self.limits.floor.over) {
-            Some(patience) => timeout_at(patience, request.send()).await.map_err(|_| self.slow(0))?,
-            None => request.send().await,
+            Some(patience) => timeout_at(patience, boxed(request.send())).await.map_err(|_| self.slow(0))?,
+            None => boxed(request.send()).await,
         };
         answer.map_err(|error| match (StorageError::from_sdk(&error, &self.object), &self.range) {
             (StorageError::Refused { status: 412, .. }, _) => self.changed(),
@@ -277,7 +246,7 @@ impl<'a> Transfer<'a> {
             }
             let Some(next) = next else { continue };
             let Some(bytes) = next else { return Ok(()) };
-            let bytes = bytes.map_err(|error| self.unavailable(deepest(&error)))?;
+            let bytes = bytes.map_err(|error| self.unavailable(Outage::Connection(deepest(&error))))?;
             let count = bytes.len() as u64;
             if count > self.limits.bytes - self.received {
                 return Err(self.too_large());
@@ -307,8 +276,8 @@ impl<'a> Transfer<'a> {
         StorageError::OutOfRange { object: self.object.clone(), from: range.start, to: range.end }
     }
 
-    fn unavailable(&self, why: String) -> StorageError {
-        StorageError::Unavailable { object: self.object.clone(), why }
+    fn unavailable(&self, source: Outage) -> StorageError {
+        StorageError::Unavailable { object: self.object.clone(), source }
     }
 
     fn malformed(&self, what: &str) -> StorageError {

@@ -17,8 +17,8 @@
 //! let bucket = storage.bucket(&announced)?;
 //! let floor = Floor { bytes_per_second: 1 << 20, over: Duration::from_secs(10) };
 //! let limits = Limits { bytes: 1_400_000_000, time: Duration::from_secs(600), floor };
-//! match bucket.get_file("run/7/submission", "submission.bin".as_ref(), &limits).await {
-//!     Ok(fetched) => println!("{} bytes, BLAKE3 {}", fetched.bytes, fetched.hash),
+//! match bucket.get("run/7/submission", &limits).await {
+//!     Ok((bytes, fetched)) => println!("{} bytes, BLAKE3 {}", bytes.len(), fetched.hash),
 //!     Err(error) if error.is_retryable() => println!("later: {error}"),
 //!     Err(error) => return Err(error.into()),
 //! }
@@ -40,7 +40,7 @@ mod retry;
 mod sink;
 
 pub use bucket::{Bucket, Storage};
-pub use error::{ObjectName, StorageError};
+pub use error::{ObjectName, Outage, StorageError};
 pub use get::{Fetched, Floor, Limits};
 pub use list::Listed;
 pub use metrics::Metrics;

@@ -1,16 +1,13 @@
 //! Lists of objects, and deletes.
 
-use crate::{Bucket, ObjectName, StorageError};
+use crate::{Bucket, ObjectName, StorageError, bucket::boxed};
 use aws_sdk_s3::{operation::list_objects_v2::ListObjectsV2Output, primitives::DateTime};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use std::time::{Duration, SystemTime};
 
 /// The maximum number of keys in a page (S3's limit).
 const PAGE: usize = 1000;
 /// The maximum length of a key, in bytes (S3's limit).
 const LONGEST_KEY: usize = 1024;
-/// The number of concurrent deletes.
-const AT_ONCE: usize = 8;
 
 /// An object in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +79,7 @@ impl Bucket {
                     self.client.list_objects_v2().bucket(&self.name).prefix(prefix).max_keys(wanted);
                 let request =
                     request.set_start_after(after.map(str::to_owned)).set_continuation_token(token.clone());
-                request.send().await.map_err(|error| StorageError::from_sdk(&error, object))
+                boxed(request.send()).await.map_err(|error| StorageError::from_sdk(&error, object))
             })
             .await
     }
@@ -98,7 +95,7 @@ impl Bucket {
     async fn delete_one(&self, key: &str) -> Result<(), StorageError> {
         let object = self.object(key);
         let deleted = self.retry.run(&self.metrics, async || {
-            let answer = self.client.delete_object().bucket(&self.name).key(key).send().await;
+            let answer = boxed(self.client.delete_object().bucket(&self.name).key(key).send()).await;
             answer.map_err(|error| StorageError::from_sdk(&error, &object))
         });
         match deleted.await {
@@ -106,52 +103,6 @@ impl Bucket {
             Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// Deletes the objects below `prefix` that were uploaded before `before`, and aborts multipart
-    /// uploads that were begun before it. Looks at up to `most` objects. Returns the number of deleted
-    /// objects.
-    ///
-    /// # Errors
-    /// See [`StorageError`]. Some objects may be deleted already.
-    pub async fn delete_old(
-        &self,
-        prefix: &str,
-        before: SystemTime,
-        most: usize,
-        time: Duration,
-    ) -> Result<usize, StorageError> {
-        self.within(prefix, time, async {
-            let listed = self.list_pages(prefix, None, most).await?;
-            let old = |listed: &Listed| listed.modified.is_some_and(|modified| modified < before);
-            let keys: Vec<String> = listed.into_iter().filter(old).map(|listed| listed.key).collect();
-            let deletes = stream::iter(&keys).map(|key| self.delete_one(key)).buffer_unordered(AT_ONCE);
-            deletes.try_collect::<()>().await?;
-            self.abort_old(prefix, before).await?;
-            Ok(keys.len())
-        })
-        .await
-    }
-
-    /// Aborts multipart uploads that were begun before `before`. Reads one page of them; the next call
-    /// finds the rest.
-    async fn abort_old(&self, prefix: &str, before: SystemTime) -> Result<(), StorageError> {
-        let object = self.object(prefix);
-        let uploads = self.retry.run(&self.metrics, async || {
-            let answer = self.client.list_multipart_uploads().bucket(&self.name).prefix(prefix).send().await;
-            answer.map_err(|error| StorageError::from_sdk(&error, &object))
-        });
-        for upload in uploads.await?.uploads.into_iter().flatten() {
-            let old = upload.initiated.as_ref().and_then(time_of).is_some_and(|begun| begun < before);
-            if let (true, Some(key), Some(id)) = (old, upload.key, upload.upload_id) {
-                let abort = self.client.abort_multipart_upload().bucket(&self.name).key(key).upload_id(id);
-                match abort.send().await.map_err(|error| StorageError::from_sdk(&error, &object)) {
-                    Ok(_) | Err(StorageError::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
     }
 }
 

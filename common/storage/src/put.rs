@@ -1,6 +1,6 @@
 //! Uploads of objects: in one request below 64 MiB, in parts from there on. The service checks a CRC-32.
 
-use crate::{Bucket, Floor, ObjectName, StorageError};
+use crate::{Bucket, Floor, ObjectName, StorageError, bucket::boxed};
 use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
@@ -156,7 +156,7 @@ impl Upload<'_> {
             .retry(bytes.len(), async || {
                 let request = self.bucket.client.put_object().bucket(&self.bucket.name).key(self.key);
                 let request = request.checksum_crc32(&crc32).set_if_none_match(self.condition());
-                let answer = request.body(ByteStream::from(bytes.clone())).send().await;
+                let answer = boxed(request.body(ByteStream::from(bytes.clone())).send()).await;
                 answer
                     .map(|answer| answer.e_tag)
                     .map_err(|error| self.refusal(StorageError::from_sdk(&error, &self.object)))
@@ -171,11 +171,11 @@ impl Upload<'_> {
         match self.send_parts(&id).await {
             Ok(tag) => Ok(Stored { bytes: self.source.size, tag }),
             Err(error) => {
-                // Best effort: `delete_old` removes uploads that stay behind.
+                // Best effort: a lifecycle rule of the bucket removes uploads that stay behind.
                 let client = &self.bucket.client;
                 let abort =
                     client.abort_multipart_upload().bucket(&self.bucket.name).key(self.key).upload_id(id);
-                let _ = tokio::time::timeout(self.how.floor.over, abort.send()).await;
+                let _ = tokio::time::timeout(self.how.floor.over, boxed(abort.send())).await;
                 Err(error)
             }
         }
@@ -186,7 +186,7 @@ impl Upload<'_> {
             .retry(0, async || {
                 let request =
                     self.bucket.client.create_multipart_upload().bucket(&self.bucket.name).key(self.key);
-                let answer = request.checksum_algorithm(ChecksumAlgorithm::Crc32).send().await;
+                let answer = boxed(request.checksum_algorithm(ChecksumAlgorithm::Crc32).send()).await;
                 answer.map_err(|error| StorageError::from_sdk(&error, &self.object))
             })
             .await?;
@@ -202,7 +202,7 @@ impl Upload<'_> {
             let request =
                 self.bucket.client.complete_multipart_upload().bucket(&self.bucket.name).key(self.key);
             let request = request.upload_id(id).multipart_upload(whole.clone());
-            let answer = request.set_if_none_match(self.condition()).send().await;
+            let answer = boxed(request.set_if_none_match(self.condition()).send()).await;
             answer
                 .map(|answer| answer.e_tag)
                 .map_err(|error| self.refusal(StorageError::from_sdk(&error, &self.object)))
@@ -218,7 +218,7 @@ impl Upload<'_> {
             .retry(length, async || {
                 let request = self.bucket.client.upload_part().bucket(&self.bucket.name).key(self.key);
                 let request = request.upload_id(id).part_number(number).checksum_crc32(&crc32);
-                let answer = request.body(ByteStream::from(bytes.clone())).send().await;
+                let answer = boxed(request.body(ByteStream::from(bytes.clone())).send()).await;
                 answer.map_err(|error| StorageError::from_sdk(&error, &self.object))
             })
             .await?;

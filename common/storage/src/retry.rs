@@ -46,7 +46,7 @@ impl Retry {
             }
             metrics.retries.increment();
             let pause = self.pause(failures, rand::random());
-            tracing::debug!(target: telemetry::target::STORAGE, %error, failures, ?pause, "retrying a bucket request");
+            tracing::debug!(target: telemetry::target::STORAGE, error = %base::ErrorChain(&error), failures, ?pause, "retrying a bucket request");
             tokio::time::sleep(pause).await;
         }
     }

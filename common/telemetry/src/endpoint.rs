@@ -44,7 +44,7 @@ pub struct Endpoint {
 
 /// An error in opening the endpoint.
 #[derive(Debug, Error)]
-#[error("cannot serve metrics on {address} ({source}): choose a free address of this machine")]
+#[error("cannot serve metrics on {address} (choose a free address of this machine)")]
 pub struct EndpointError {
     /// The address.
     pub address: SocketAddr,

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
 };
 
 /// The health of a process, computed from that of its components. Clones share one state.
@@ -22,14 +21,7 @@ use std::{
 /// assert!(!health.report().live);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<&'static str, State>>>);
-
-#[derive(Debug)]
-struct State {
-    condition: Condition,
-    /// The maximum time between two beats, and the time of the last beat.
-    heard: Option<(Duration, Instant)>,
-}
+pub struct Health(Arc<Mutex<BTreeMap<&'static str, Condition>>>);
 
 #[derive(Debug)]
 enum Condition {
@@ -49,7 +41,7 @@ pub struct Component {
 /// The health at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
-    /// True if no component is dead or overdue.
+    /// True if no component is dead.
     pub live: bool,
     /// True if every component is ready and the process is live.
     pub ready: bool,
@@ -62,47 +54,28 @@ impl Health {
     /// the same name.
     #[must_use]
     pub fn component(&self, name: &'static str) -> Component {
-        self.enter(name, None)
-    }
-
-    /// Adds a component whose loop can hang. If it does not call [`Component::beat`] at least once in
-    /// `silence`, the process is not live.
-    #[must_use]
-    pub fn watched(&self, name: &'static str, silence: Duration) -> Component {
-        self.enter(name, Some((silence, Instant::now())))
-    }
-
-    fn enter(&self, name: &'static str, heard: Option<(Duration, Instant)>) -> Component {
-        let condition = Condition::NotReady("starting".to_owned());
-        self.states().insert(name, State { condition, heard });
+        self.conditions().insert(name, Condition::NotReady("starting".to_owned()));
         Component { health: self.clone(), name }
     }
 
     /// Returns the health now.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.report_at(Instant::now())
-    }
-
-    fn report_at(&self, now: Instant) -> Report {
         let mut report = Report { live: true, ready: true, reasons: BTreeMap::new() };
-        for (&name, state) in self.states().iter() {
-            let overdue =
-                state.heard.filter(|(silence, last)| now.saturating_duration_since(*last) > *silence);
-            let reason = match (&state.condition, overdue) {
-                (Condition::Dead(reason), _) => (true, reason.clone()),
-                (_, Some((silence, _))) => (true, format!("no beat for more than {} s", silence.as_secs())),
-                (Condition::NotReady(reason), None) => (false, reason.clone()),
-                (Condition::Ready, None) => continue,
+        for (&name, condition) in self.conditions().iter() {
+            let (is_dead, reason) = match condition {
+                Condition::Dead(reason) => (true, reason.clone()),
+                Condition::NotReady(reason) => (false, reason.clone()),
+                Condition::Ready => continue,
             };
-            report.live &= !reason.0;
-            report.reasons.insert(name, reason.1);
+            report.live &= !is_dead;
+            report.reasons.insert(name, reason);
         }
         report.ready = report.reasons.is_empty();
         report
     }
 
-    fn states(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {
+    fn conditions(&self) -> MutexGuard<'_, BTreeMap<&'static str, Condition>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,27 +96,19 @@ impl Component {
         self.set(Condition::Dead(reason.into()));
     }
 
-    /// Reports that the component's loop is running.
-    pub fn beat(&self) {
-        if let Some(State { heard: Some((_, last)), .. }) = self.health.states().get_mut(self.name) {
-            *last = Instant::now();
-        }
-    }
-
     fn set(&self, condition: Condition) {
-        if let Some(state) = self.health.states().get_mut(self.name) {
-            state.condition = condition;
+        if let Some(now) = self.health.conditions().get_mut(self.name) {
+            *now = condition;
         }
-        self.beat();
     }
 }
 
 impl Drop for Component {
     fn drop(&mut self) {
-        if let Some(state) = self.health.states().get_mut(self.name)
-            && !matches!(state.condition, Condition::Dead(_))
+        if let Some(condition) = self.health.conditions().get_mut(self.name)
+            && !matches!(condition, Condition::Dead(_))
         {
-            state.condition = Condition::Dead("ended".to_owned());
+            *condition = Condition::Dead("ended".to_owned());
         }
     }
 }
@@ -163,17 +128,5 @@ mod tests {
         health.component("train").dead("out of memory");
         assert_eq!(health.report().reasons["train"], "out of memory");
         assert!(!health.report().live);
-    }
-
-    #[test]
-    fn a_loop_that_hangs_is_not_live() {
-        let health = Health::default();
-        let chain = health.watched("chain", Duration::from_secs(60));
-        chain.ready();
-        let now = Instant::now();
-        assert!(health.report_at(now).ready);
-        let late = health.report_at(now + Duration::from_secs(61));
-        assert!(!late.live && !late.ready);
-        assert_eq!(late.reasons["chain"], "no beat for more than 60 s");
     }
 }

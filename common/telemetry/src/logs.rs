@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, io::IsTerminal, str::FromStr};
 use thiserror::Error;
 use tracing::{Subscriber, subscriber};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, filter::ParseError, fmt::MakeWriter};
 
 /// The environment variable of the filter, used if no flag gives one.
 pub const ENVIRONMENT: &str = "MUSTER_LOG";
@@ -47,12 +47,12 @@ pub struct Logs {
 #[derive(Debug, Error)]
 pub enum LogsError {
     /// A filter that is not in `tracing`'s form.
-    #[error("the log filter '{filter}' is wrong ({why}): write a level (error, warn, info, debug, trace) or target=level, separated by commas; targets: {}", crate::target::ALL.join(", "))]
+    #[error("the log filter '{filter}' is wrong: write a level (error, warn, info, debug, trace) or target=level, separated by commas; targets: {}", crate::target::ALL.join(", "))]
     Filter {
         /// The filter.
         filter: String,
         /// The defect.
-        why: String,
+        source: ParseError,
     },
     /// An environment variable that is not UTF-8.
     #[error("the environment variable {ENVIRONMENT} is not UTF-8: write a log level such as info")]
@@ -94,11 +94,14 @@ impl Logs {
     where
         W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
     {
-        let wrong = |why: String| LogsError::Filter { filter: filter.to_owned(), why };
-        let parsed =
-            EnvFilter::builder().with_regex(false).parse(filter).map_err(|e| wrong(e.to_string()))?;
-        let lines =
-            tracing_subscriber::fmt().with_env_filter(parsed).with_writer(Redacting(to)).with_ansi(colour);
+        let wrong = |source| LogsError::Filter { filter: filter.to_owned(), source };
+        let parsed = EnvFilter::builder().with_regex(false).parse(filter).map_err(wrong)?;
+        // A line that cannot be written is lost. Reporting it on the same stream would panic.
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(parsed)
+            .with_writer(Redacting(to))
+            .with_ansi(colour)
+            .log_internal_errors(false);
         Ok(match self.format {
             Format::Human => Box::new(lines.finish()),
             Format::Json => Box::new(lines.json().flatten_event(true).with_current_span(false).finish()),
@@ -185,9 +188,15 @@ mod tests {
     #[test]
     fn a_wrong_filter_says_what_is_right() {
         let logs = Logs { format: Format::Human, filter: Some("storage=loud".to_owned()) };
-        let error = logs.start().unwrap_err().to_string();
-        assert!(error.starts_with("the log filter 'storage=loud' is wrong ("), "{error}");
-        assert!(error.ends_with("targets: node, chain, window, train, storage, score"), "{error}");
+        let error = logs.start().unwrap_err();
+        assert!(std::error::Error::source(&error).is_some(), "{error:?}");
+        let error = error.to_string();
+        assert!(error.starts_with("the log filter 'storage=loud' is wrong: "), "{error}");
+        assert!(
+            error
+                .ends_with("targets: node, chain, window, train, storage, score, exchange, engine, devchain"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Passes the build profile and optimization level to `devchain bench`.
+//! Passes the build profile and optimization level to `devchain bench`, whose report states them.
 
 fn main() {
     for variable in ["PROFILE", "OPT_LEVEL"] {

@@ -14,6 +14,7 @@ mod score_logs;
 mod seen;
 mod sources;
 mod state_replay;
+mod unknown;
 mod votes;
 mod weights;
 
@@ -49,6 +50,7 @@ use std::{
     sync::Arc,
 };
 use storage::Storage;
+use unknown::Unknown;
 
 /// The auditor of a run.
 pub struct Auditor {
@@ -88,13 +90,13 @@ impl Auditor {
         &self.run
     }
 
-    /// Sorts a failed read by its cause. An unreachable chain ends the audit. Any other error becomes a
-    /// text, since only this value is unknown then.
-    fn read<T, E: Into<AuditError>>(&self, read: Result<T, E>) -> Result<Result<T, String>, AuditError> {
+    /// Returns the value that was read, or the reason why it is unknown. An unreachable chain ends the
+    /// audit.
+    fn read<T, E: Into<AuditError>>(&self, read: Result<T, E>) -> Result<Result<T, Unknown>, AuditError> {
         match read.map_err(Into::into) {
             Ok(read) => Ok(Ok(read)),
             Err(error) if error.exit() == Exit::Unreachable => Err(error),
-            Err(error) => Ok(Err(error.to_string())),
+            Err(error) => Ok(Err(Unknown::Read(Arc::new(error)))),
         }
     }
 }
@@ -142,7 +144,7 @@ impl Audit<'_> {
     /// Replays one window: reads the chain and the objects, checks the votes, computes the outer step.
     async fn step(&mut self, replay: &mut StateReplay<'_>, heights: Heights) -> Result<(), AuditError> {
         let window = heights.window;
-        let state = replay.state().map_err(str::to_owned);
+        let state = replay.state();
         let is_asked = self.asked.contains(&window.0);
         let evidence = self.auditor.read(self.auditor.chain_reader.evidence(&heights).await)?;
         let decided = evidence.and_then(|evidence| {
@@ -176,20 +178,19 @@ impl Audit<'_> {
 
     fn decide(
         &self,
-        history: Result<&History, &str>,
+        history: Result<&History, &Unknown>,
         heights: &Heights,
         evidence: &WindowEvidence,
-    ) -> Result<Decision, String> {
+    ) -> Result<Decision, Unknown> {
         // The first windows are decided without turnouts, so their decision is known without a history.
         let none = BTreeMap::new();
         let turnouts = match history {
             Ok(history) => history.turnouts(),
             Err(_) if heights.window.0 < MEMORY => &none,
-            Err(why) => return Err(why.to_owned()),
+            Err(why) => return Err(why.clone()),
         };
         let spec = &self.auditor.run.spec;
-        let decision = decide(self.auditor.run.id, &spec.acceptance, heights, &evidence.evidence(turnouts));
-        decision.map_err(|error| error.to_string())
+        Ok(decide(self.auditor.run.id, &spec.acceptance, heights, &evidence.evidence(turnouts))?)
     }
 
     /// Reads the chain data that the comparisons need. Returns the reason if some of it cannot be read.
@@ -197,9 +198,9 @@ impl Audit<'_> {
         &self,
         heights: &Heights,
         evidence: &WindowEvidence,
-        history: Result<&History, &str>,
+        history: Result<&History, &Unknown>,
         decision: &Decision,
-    ) -> Result<Result<Chain, String>, AuditError> {
+    ) -> Result<Result<Chain, Unknown>, AuditError> {
         let (auditor, votes) = (self.auditor, &evidence.votes);
         let client = auditor.chain_reader.client();
         let seed = match auditor.read(auditor.chain_reader.at(heights.seed).await)? {
@@ -235,8 +236,8 @@ impl Audit<'_> {
         heights: &Heights,
         evidence: &WindowEvidence,
         decision: &Decision,
-        state: &Result<(StateRoot, State), String>,
-        chain: Option<&Result<Chain, String>>,
+        state: &Result<(StateRoot, State), Unknown>,
+        chain: Option<&Result<Chain, Unknown>>,
     ) -> Objects {
         // If the parameters are unknown, the state of the majority still allows checking the objects.
         let is_past = heights.window.0 >= self.asked.end;
@@ -328,7 +329,7 @@ impl Audit<'_> {
             let (root, state) = (state.map(|(root, _)| root), state.map(|(_, state)| state));
             let mut findings = Vec::new();
             let decision = seen.chain.map(|chain| chain.decision).map_err(|why| {
-                let verdict = Verdict::unknown(why);
+                let verdict = Verdict::unread(&why);
                 findings.push(Finding { subject: Subject::Network, item: Item::Decision, verdict });
             });
             windows.insert(window, WindowReport { window, decision: decision.ok(), root, state, findings });

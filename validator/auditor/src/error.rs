@@ -3,7 +3,7 @@
 use crate::WindowsError;
 use base::{BlockHash, Exit, Netuid};
 use chain::error::ReadError;
-use cli::CommandError;
+use chain_commands::CommandError;
 use codec::submission::LayoutError;
 use exchange::ExchangeError;
 use protocol::run_spec::RunSpecError;
@@ -19,7 +19,7 @@ pub enum AuditError {
     #[error(transparent)]
     Exchange(ExchangeError),
     /// The file of the run spec cannot be read.
-    #[error("--run: {}: {source}", path.display())]
+    #[error("--run: {}", path.display())]
     RunFile {
         /// The file.
         path: PathBuf,
@@ -27,18 +27,18 @@ pub enum AuditError {
         source: io::Error,
     },
     /// The file does not hold a complete run spec.
-    #[error("--run: {}: {error}", path.display())]
+    #[error("--run: {}", path.display())]
     Run {
         /// The file.
         path: PathBuf,
         /// The cause.
-        error: Box<RunSpecError>,
+        source: Box<RunSpecError>,
     },
     /// The run spec is inconsistent.
-    #[error("cannot use the run spec: {0}")]
+    #[error("cannot use the run spec")]
     Spec(#[from] RunSpecError),
     /// The model of the run spec has no valid layout.
-    #[error("cannot use the run spec: {0}")]
+    #[error("cannot use the run spec")]
     Layout(#[from] LayoutError),
     /// The node serves another chain than the run's.
     #[error(
@@ -65,13 +65,24 @@ pub enum AuditError {
     #[error("--out {}: the name must end with .parquet or .csv", .0.display())]
     Ending(PathBuf),
     /// The export file cannot be written.
-    #[error("--out {}: {reason}", path.display())]
+    #[error("--out {}", path.display())]
     Out {
         /// The file.
         path: PathBuf,
         /// The cause.
-        reason: String,
+        source: OutError,
     },
+}
+
+/// The reason why the file of an export cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutError {
+    /// An error of the system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// An error of the Parquet writer.
+    #[error(transparent)]
+    Parquet(#[from] parquet::errors::ParquetError),
 }
 
 impl From<ReadError> for AuditError {

@@ -5,7 +5,7 @@ mod parquet;
 mod rows;
 
 use crate::{
-    AuditError, RunFlags, Windows,
+    AuditError, OutError, RunFlags, Windows,
     audit::{Audited, Auditor},
     progress::Progress,
 };
@@ -46,7 +46,7 @@ impl ExportFlags {
         let logs = auditor.logs(&self.windows).await?;
         let rows = rows(&auditor, &logs);
         write(&self.out, format, &rows)
-            .map_err(|reason| AuditError::Out { path: self.out.clone(), reason })?;
+            .map_err(|source| AuditError::Out { path: self.out.clone(), source })?;
         let mut text =
             format!("{}: {} rows of {} score logs", self.out.display(), rows.len(), logs.logs.len());
         for failure in &logs.failures {
@@ -77,20 +77,18 @@ fn rows<'a>(auditor: &'a Auditor, logs: &'a Audited) -> Vec<Row<'a>> {
     logs.logs.iter().flat_map(|(uid, log)| Row::of(log, *uid, scoring)).collect()
 }
 
-fn write(path: &Path, format: Format, rows: &[Row<'_>]) -> Result<(), String> {
-    let text = |error: std::io::Error| error.to_string();
-    let mut file = BufWriter::new(File::create(path).map_err(text)?);
+fn write(path: &Path, format: Format, rows: &[Row<'_>]) -> Result<(), OutError> {
+    let mut file = BufWriter::new(File::create(path)?);
     match format {
         Format::Csv => {
-            csv::header(&mut file).map_err(text)?;
-            rows.iter().try_for_each(|row| csv::row(&mut file, row)).map_err(text)?;
+            csv::header(&mut file)?;
+            rows.iter().try_for_each(|row| csv::row(&mut file, row))?;
         }
         Format::Parquet => {
-            let wrong = |error: ::parquet::errors::ParquetError| error.to_string();
-            let mut parquet = parquet::Parquet::new(file).map_err(wrong)?;
-            rows.chunks(GROUP).try_for_each(|rows| parquet.rows(rows)).map_err(wrong)?;
-            file = parquet.finish().map_err(wrong)?;
+            let mut parquet = parquet::Parquet::new(file)?;
+            rows.chunks(GROUP).try_for_each(|rows| parquet.rows(rows))?;
+            file = parquet.finish()?;
         }
     }
-    file.flush().map_err(text)
+    Ok(file.flush()?)
 }

@@ -25,8 +25,6 @@
 //! Next: [`Auditor::audit`] for the steps of an audit, [`Item`] for the comparisons, [`Scores`] for the
 //! current values on chain.
 
-#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
-
 mod audit;
 mod error;
 mod export;
@@ -38,7 +36,7 @@ mod scores;
 mod table;
 
 pub use audit::Auditor;
-pub use error::AuditError;
+pub use error::{AuditError, OutError};
 pub use export::ExportFlags;
 pub use range::{Windows, WindowsError};
 pub use report::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
@@ -47,14 +45,11 @@ pub use scores::{Scores, ScoresFlags};
 
 use base::{Exit, Window};
 use clap::Args;
-use std::process::ExitCode;
-
-/// Name of the program.
-const NAME: &str = "auditor";
+use cli::{Failure, Job};
 
 /// Recompute the statements of miners and validators from the chain and the buckets.
 #[derive(Debug, clap::Parser)]
-#[command(name = NAME, version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
+#[command(name = "auditor", version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
 pub struct Program {
     #[command(subcommand)]
     command: Command,
@@ -107,21 +102,15 @@ impl AuditFlags {
 type Answer = (String, Exit);
 
 impl Program {
-    /// Runs the command. [`Exit`] documents the exit codes.
+    /// Returns the job of the command line. It logs warnings to standard error, so that standard output
+    /// holds only the answer. `RUST_LOG` selects other levels.
     #[must_use]
-    pub fn main(self) -> ExitCode {
-        log_to_stderr();
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(&cli::CommandError::from(error).into()),
+    pub fn job(self) -> Job {
+        let work = async {
+            let (text, exit) = self.command.run().await.map_err(|error| Failure::new(error.exit(), error))?;
+            Ok(cli::Answer::new(text, exit))
         };
-        match runtime.block_on(self.command.run()) {
-            Ok((text, exit)) => match cli::say(&text) {
-                Exit::Good => exit.into(),
-                unsaid => unsaid.into(),
-            },
-            Err(error) => fail(&error),
-        }
+        Job::command(work).with_filter("warn")
     }
 }
 
@@ -134,18 +123,4 @@ impl Command {
             Self::Export(flags) => flags.run().await,
         }
     }
-}
-
-fn fail(error: &AuditError) -> ExitCode {
-    eprintln!("{NAME}: {error}");
-    error.exit().into()
-}
-
-/// Sends warnings to standard error, so that standard output holds only the answer. `RUST_LOG` selects other
-/// levels.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A process has one subscriber. If one is set already, it stays.
-    let _ = subscriber.try_init();
 }

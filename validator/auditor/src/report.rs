@@ -143,6 +143,11 @@ impl Verdict {
         }
     }
 
+    /// Creates an unknown verdict from the error of a failed read, with all its causes.
+    pub(crate) fn unread(error: &dyn std::error::Error) -> Self {
+        Self::unknown(base::ErrorChain(error))
+    }
+
     /// Creates an unknown verdict with its reason.
     pub(crate) fn unknown(why: impl fmt::Display) -> Self {
         Self::Unknown { why: why.to_string() }

@@ -2,8 +2,8 @@
 
 use crate::{AuditError, audit::Auditor, progress::Progress};
 use base::digest::{RunHash, RunId};
+use chain_commands::ChainFlags;
 use clap::Args;
-use cli::ChainFlags;
 use codec::submission;
 use protocol::{announcement::AddressPolicy, clock::Clock, model, run_spec::RunSpec};
 use std::{fs, num::NonZero, path::PathBuf, sync::Arc, thread};
@@ -60,7 +60,7 @@ impl RunFlags {
         let file = |source| AuditError::RunFile { path: self.run.clone(), source };
         let text = fs::read_to_string(&self.run).map_err(file)?;
         let spec = RunSpec::parse(&text)
-            .map_err(|error| AuditError::Run { path: self.run.clone(), error: Box::new(error) })?;
+            .map_err(|error| AuditError::Run { path: self.run.clone(), source: Box::new(error) })?;
         let run = Run::new(spec)?;
         let client = self.chain.connect().await?;
         let network = run.spec.network;

@@ -6,8 +6,8 @@ use crate::{
 };
 use base::{Hotkey, Netuid, Uid};
 use chain::{Block, Client, Metagraph, Neuron, Row};
+use chain_commands::ChainFlags;
 use clap::Args;
-use cli::ChainFlags;
 use protocol::announcement::{self, Bucket};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -29,7 +29,7 @@ impl Validator {
     pub(super) async fn fetch(&self, window: Window) -> Result<Event, ValidatorError> {
         let fetched = match fetch_window(&self.node, window).await {
             Err(error) if error.is_pruned() => {
-                tracing::warn!(target: WINDOW, %window, %error, "the window can no longer be evaluated");
+                tracing::warn!(target: WINDOW, %window, error = %base::ErrorChain(&error), "the window can no longer be evaluated");
                 return Ok(Event::Missed);
             }
             fetched => fetched?,
@@ -80,7 +80,7 @@ impl Validator {
             let loss_drop = self.gauntlet.loss_drop(&fetched.candidate_set, miner, batch.clone(), &before);
             match self.node.network.unless_stopped(loss_drop).await? {
                 Ok(loss_drop) => drop(loss_drops.insert(miner, loss_drop)),
-                Err(error) => weak.push((miner, error.to_string())),
+                Err(error) => weak.push((miner, base::ErrorChain(&error).to_string())),
             }
         }
         let screened = screen(&loss_drops, self.run.spec.acceptance.screen_errors);
@@ -127,11 +127,11 @@ impl Validator {
             match network.unless_stopped(writer.record(Record::Vote(vote))).await? {
                 Ok(block) => return Ok(Some(block)),
                 Err(error) if error.is_retryable() && network.height() < closes => {
-                    tracing::warn!(target: WINDOW, %window, %error, "the vote is not on chain yet");
+                    tracing::warn!(target: WINDOW, %window, error = %base::ErrorChain(&error), "the vote is not on chain yet");
                     network.unless_stopped(tokio::time::sleep(VOTE_PAUSE)).await?;
                 }
                 Err(error) => {
-                    tracing::error!(target: WINDOW, %window, %error, "no vote in this window");
+                    tracing::error!(target: WINDOW, %window, error = %base::ErrorChain(&error), "no vote in this window");
                     return Ok(None);
                 }
             }
@@ -162,12 +162,12 @@ impl Validator {
         let (log, results) = match ScoreLog::close(spec, &standings, header, lines) {
             Ok(closed) => closed,
             Err(error) => {
-                tracing::error!(target: SCORE, %window, %error, "no score log of this window");
+                tracing::error!(target: SCORE, %window, error = %base::ErrorChain(&error), "no score log of this window");
                 return Ok(Event::NotLogged);
             }
         };
         if let Err(error) = &results.weights {
-            tracing::warn!(target: SCORE, %window, %error, "this window gives no weights");
+            tracing::warn!(target: SCORE, %window, error = %base::ErrorChain(&error), "this window gives no weights");
         }
         self.keep_log(log, measured.seconds)?;
         Ok(Event::Logged)

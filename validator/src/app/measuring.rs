@@ -44,7 +44,7 @@ impl Validator {
                 Ok(Event::Measured(measured.into()))
             }
             Err(error) if error.is_pruned() => {
-                tracing::warn!(target: SCORE, %window, %error, "the window can no longer be evaluated");
+                tracing::warn!(target: SCORE, %window, error = %base::ErrorChain(&error), "the window can no longer be evaluated");
                 Ok(Event::Missed)
             }
             Err(error) => Err(error),
@@ -95,11 +95,16 @@ impl Validator {
         let assignments = self.assignments(fetched.heights.window).await?;
         let sequences = match assignments.of(&miner).and_then(|own| own.samples(seed, trained, count)) {
             Ok(sequences) => sequences,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(base::ErrorChain(&error).to_string())),
         };
         let assigned = self.run.training.batch(&sequences)?;
         let evaluated = self.gauntlet.evaluate(&fetched.candidate_set, miner, assigned, unassigned.clone());
-        Ok(self.node.network.unless_stopped(evaluated).await?.map_err(|error| error.to_string()))
+        Ok(self
+            .node
+            .network
+            .unless_stopped(evaluated)
+            .await?
+            .map_err(|error| base::ErrorChain(&error).to_string()))
     }
 
     /// Computes the assignment of data to miners. The chain reader caches the states of the chain for it.

@@ -105,7 +105,9 @@ impl Validator {
     ) -> Result<bool, ValidatorError> {
         match self.node.network.unless_stopped(tokio::time::timeout(PUBLISHING, work)).await? {
             Ok(Ok(_)) => return Ok(true),
-            Ok(Err(error)) => tracing::error!(target: SCORE, what, %error, "not published"),
+            Ok(Err(error)) => {
+                tracing::error!(target: SCORE, what, error = %base::ErrorChain(&error), "not published")
+            }
             Err(_) => {
                 tracing::error!(target: SCORE, what, seconds = PUBLISHING.as_secs(), "not published in time")
             }
@@ -116,7 +118,9 @@ impl Validator {
     pub(super) async fn checkpoint(&mut self, window: Window) -> Result<Event, ValidatorError> {
         match self.node.save_checkpoint().await {
             Err(NodeError::Shutdown) => return Err(NodeError::Shutdown.into()),
-            Err(error) => tracing::error!(target: WINDOW, %window, %error, "checkpoint not published"),
+            Err(error) => {
+                tracing::error!(target: WINDOW, %window, error = %base::ErrorChain(&error), "checkpoint not published")
+            }
             Ok(()) => tracing::info!(target: WINDOW, %window, "checkpoint published"),
         }
         Ok(Event::Checkpointed)

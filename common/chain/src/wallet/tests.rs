@@ -74,7 +74,7 @@ fn what_is_no_regular_file_is_not_opened() {
     let pipe = wallets.0.path().join("plain/hotkeys/pipe");
     assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
     let error = wallets.open("plain").hotkey("pipe").unwrap_err();
-    assert!(error.to_string().contains("not a regular file"), "{error}");
+    assert!(base::ErrorChain(&error).to_string().contains("not a regular file"), "{error}");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_encrypted_coldkey_opens_with_its_password() {
 fn a_missing_key_is_named() {
     let wallets = Wallets::new();
     let error = wallets.open("plain").hotkey("other").unwrap_err();
-    let text = error.to_string();
+    let text = base::ErrorChain(&error).to_string();
     assert!(text.starts_with("there is no hotkey at /") && text.contains("plain/hotkeys/other"), "{text}");
     assert!(matches!(wallets.open("none").coldkey(None), Err(WalletError::Missing { what: "coldkey", .. })));
 }
@@ -118,7 +118,7 @@ fn a_key_that_others_can_read_is_refused() {
     let wallets = Wallets::new();
     let path = wallets.0.path().join("plain/hotkeys/default");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    let text = wallets.open("plain").hotkey("default").unwrap_err().to_string();
+    let text = base::ErrorChain(&wallets.open("plain").hotkey("default").unwrap_err()).to_string();
     assert!(text.contains("(mode 0640): protect it with `chmod 600 "), "{text}");
 }
 
@@ -146,7 +146,7 @@ fn old_encryptions_are_named() {
     let wallets = Wallets::new();
     for (bytes, form) in [("$ANSIBLE_VAULT;1.1;AES256", "ansible vault"), ("gAAAAABk", "fernet")] {
         wallets.write("plain", "hotkeys/old", bytes.as_bytes());
-        let text = wallets.open("plain").hotkey("old").unwrap_err().to_string();
+        let text = base::ErrorChain(&wallets.open("plain").hotkey("old").unwrap_err()).to_string();
         assert!(text.contains(form) && text.contains("btcli wallet update"), "{text}");
     }
 }
@@ -161,7 +161,7 @@ fn an_encrypted_hotkey_asks_for_its_password() {
 #[test]
 fn a_secret_of_another_account_is_refused() {
     let error = Wallets::new().hotkey_with("ss58Address", COLDKEY.into()).unwrap_err();
-    let text = error.to_string();
+    let text = base::ErrorChain(&error).to_string();
     assert!(text.contains(&format!("says {COLDKEY}, but its secret belongs to {HOTKEY}")), "{text}");
 }
 

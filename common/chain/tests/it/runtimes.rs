@@ -119,7 +119,7 @@ async fn what_an_older_runtime_lacks_disables_what_needs_it_and_no_more() {
 
     let limit = chain::Call::RegisterLimit { netuid: SUBNET, hotkey: key("//New").hotkey(), limit: Rao(1) };
     let error = client.submit(&limit, &key("//Dave")).await.unwrap_err();
-    let text = error.to_string();
+    let text = base::ErrorChain(&error).to_string();
     assert!(
         text.starts_with("nothing was sent: call SubtensorModule.register_limit cannot be used"),
         "{text}"

@@ -67,7 +67,7 @@ pub enum CompressError {
 
 /// An error from compressing several tensors: the first tensor that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("tensor {tensor}: {source}")]
+#[error("tensor {tensor}")]
 pub struct CompressAllError {
     /// The number of the tensor.
     pub tensor: usize,
@@ -374,7 +374,8 @@ mod tests {
         delta[128 + 3] = f32::INFINITY;
         let compress = |error: &mut [f32]| {
             let source = Source::Feedback { error, pseudo_gradient: &delta };
-            compress_all(source, &tensors, &spec(Quantizer::F32), 2).unwrap_err().to_string()
+            base::ErrorChain(&compress_all(source, &tensors, &spec(Quantizer::F32), 2).unwrap_err())
+                .to_string()
         };
         let refused = compress(&mut error);
         assert_eq!(refused, "tensor 1: the value at 3 is not finite: training has diverged");

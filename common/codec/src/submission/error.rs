@@ -156,10 +156,10 @@ pub enum SubmissionError {
         found: ObjectHash,
     },
     /// The signature is not one of the hotkey in the header.
-    #[error("the submission's signature is invalid: {0}")]
+    #[error("the submission's signature is invalid")]
     Signature(#[from] SignatureError),
     /// The bytes of a tensor are malformed.
-    #[error("tensor {tensor}: {source}")]
+    #[error("tensor {tensor}")]
     Body {
         /// The tensor's name.
         tensor: String,
@@ -167,7 +167,7 @@ pub enum SubmissionError {
         source: BodyError,
     },
     /// The submission ends too early or too late.
-    #[error("the submission is malformed: {0}")]
+    #[error("the submission is malformed")]
     Wire(#[from] WireError),
 }
 
@@ -194,7 +194,7 @@ pub enum BodyError {
     #[error("the table of the codes does not match the codes")]
     Table,
     /// The positions cannot be decoded.
-    #[error("group {group}: {source}")]
+    #[error("group {group}")]
     Positions {
         /// The group.
         group: usize,

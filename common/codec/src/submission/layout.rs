@@ -46,7 +46,7 @@ pub struct TensorLayout {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// A tensor cannot be cut into chunks.
-    #[error("tensor {name}: {source}")]
+    #[error("tensor {name}")]
     Geometry {
         /// The tensor's name.
         name: String,

@@ -67,7 +67,7 @@ pub enum KeyError {
     #[error("the key object has {0} bytes: it must have {KEY_BYTES}")]
     Length(usize),
     /// The object is not a key object, or has an unknown version.
-    #[error("the key object is malformed: {0}")]
+    #[error("the key object is malformed")]
     Wire(#[from] WireError),
     /// The key object is from another run.
     #[error("the key object is from run {found}, not {expected}")]
@@ -110,7 +110,7 @@ pub enum KeyError {
         found: KeyHash,
     },
     /// The signature is not one of the submission's miner.
-    #[error("the key object's signature is invalid: {0}")]
+    #[error("the key object's signature is invalid")]
     Signature(#[from] SignatureError),
 }
 

@@ -158,7 +158,8 @@ fn a_submission_from_elsewhere_is_refused_by_what_differs() {
     let refuse = |change: fn(&mut Expected)| {
         let mut expected = expected();
         change(&mut expected);
-        Submission::open(&bytes[..], Arc::clone(&layout), &expected).unwrap_err().to_string()
+        base::ErrorChain(&Submission::open(&bytes[..], Arc::clone(&layout), &expected).unwrap_err())
+            .to_string()
     };
     let run = refuse(|e| e.run = RunHash([9; 32]));
     let (ours, theirs) = ("09".repeat(32), "01".repeat(32));
@@ -183,7 +184,7 @@ fn what_is_no_submission_is_named() {
         change(&mut bytes);
         open(&bytes, &layout).unwrap_err()
     };
-    let message = |change: &dyn Fn(&mut Vec<u8>)| refuse(change).to_string();
+    let message = |change: &dyn Fn(&mut Vec<u8>)| base::ErrorChain(&refuse(change)).to_string();
     assert_eq!(message(&|b| b[0] = 0xe1), "the object is not a submission: its kind is 0xe1");
     assert_eq!(
         message(&|b| b[1] = 2),
@@ -222,7 +223,7 @@ fn malformed_bodies_are_named_even_when_signed() {
     let message = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
         change(&mut bytes);
-        open(&signed_again(bytes), &layout).unwrap_err().to_string()
+        base::ErrorChain(&open(&signed_again(bytes), &layout).unwrap_err()).to_string()
     };
     assert_eq!(message(&|b| b[276] = 3), "the submission has 3 tensors: the model has 4");
     assert_eq!(
@@ -250,7 +251,7 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
         let layout = small(quantizer);
         let mut bytes = written(&layout, 1);
         change(&mut bytes[layout.body_offset()..]);
-        open(&signed_again(bytes), &layout).unwrap_err().to_string()
+        base::ErrorChain(&open(&signed_again(bytes), &layout).unwrap_err()).to_string()
     };
     let centroid = |change: &dyn Fn(&mut [u8])| message(Quantizer::SignCentroid, change);
     assert!(
@@ -279,7 +280,7 @@ fn what_is_not_the_layouts_is_not_written() {
     let layout = small(Quantizer::Templar);
     let header = Header::new(&expected(), 160, &layout);
     let refuse = |header: &Header, tensors: &[SparseTensor], key| {
-        encode(&layout, header, tensors, &key).unwrap_err().to_string()
+        base::ErrorChain(&encode(&layout, header, tensors, &key).unwrap_err()).to_string()
     };
     let good = tensors(&layout, 1);
     assert_eq!(refuse(&header, &good[1..], key(7)), "3 tensors are given: the model has 4");
@@ -356,7 +357,7 @@ fn a_tensor_that_is_not_there_is_refused() {
 fn tensors_that_cannot_be_laid_out_are_named() {
     let refuse = |shape: &[usize]| {
         let tensor = TensorSpec { name: "x".to_owned(), shape: shape.to_vec(), role: TensorRole::Matrix };
-        SubmissionLayout::new(&[tensor], &tiny()).unwrap_err().to_string()
+        base::ErrorChain(&SubmissionLayout::new(&[tensor], &tiny()).unwrap_err()).to_string()
     };
     assert!(refuse(&[2, 2, 2]).starts_with("tensor x: a tensor of 3 dimensions"));
     assert_eq!(refuse(&[1, 1 << 33]), "tensor x has a dimension of 8589934592: the most is 4294967295");

@@ -169,5 +169,5 @@ fn loaded() -> TextTokenizer {
 
 /// Returns the error message of a preparation.
 fn refusal(options: &Options) -> String {
-    prepare(options, &mut Quiet).unwrap_err().to_string()
+    base::ErrorChain(&prepare(options, &mut Quiet).unwrap_err()).to_string()
 }

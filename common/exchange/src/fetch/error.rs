@@ -21,7 +21,7 @@ pub enum FetchError {
         owner: Hotkey,
     },
     /// A bucket that does not serve the object.
-    #[error("cannot download from the bucket of {owner}: {source}")]
+    #[error("cannot download from the bucket of {owner}")]
     Storage {
         /// The owner of the bucket.
         owner: Hotkey,
@@ -39,7 +39,7 @@ pub enum FetchError {
         found: ObjectHash,
     },
     /// Bytes that are not the expected submission.
-    #[error("cannot use the object of {owner}: {source}")]
+    #[error("cannot use the object of {owner}")]
     Submission {
         /// The owner of the bucket.
         owner: Hotkey,
@@ -55,7 +55,7 @@ pub enum FetchError {
         failures: Vec<(NeuronId, FetchError)>,
     },
     /// Bytes that are not the expected score log.
-    #[error("cannot use the score log of {owner}: {source}")]
+    #[error("cannot use the score log of {owner}")]
     ScoreLog {
         /// The owner of the bucket.
         owner: Hotkey,
@@ -63,7 +63,7 @@ pub enum FetchError {
         source: ScoreLogError,
     },
     /// Bytes that are not a record of the window.
-    #[error("cannot use the window record of {owner}: {source}")]
+    #[error("cannot use the window record of {owner}")]
     Record {
         /// The owner of the bucket.
         owner: Hotkey,
@@ -71,7 +71,7 @@ pub enum FetchError {
         source: RecordError,
     },
     /// Bytes that are not a pointer to a checkpoint.
-    #[error("cannot use the checkpoint pointer of {owner}: {source}")]
+    #[error("cannot use the checkpoint pointer of {owner}")]
     Pointer {
         /// The owner of the bucket.
         owner: Hotkey,
@@ -95,7 +95,7 @@ pub enum FetchError {
         owner: Hotkey,
     },
     /// A manifest that does not fit a checkpoint of this model.
-    #[error("cannot use the checkpoint of {owner}: {source}")]
+    #[error("cannot use the checkpoint of {owner}")]
     Manifest {
         /// The owner of the bucket.
         owner: Hotkey,
@@ -103,7 +103,7 @@ pub enum FetchError {
         source: ManifestError,
     },
     /// A checkpoint progress that cannot be read.
-    #[error("cannot read the checkpoint of {owner}: {source}")]
+    #[error("cannot read the checkpoint of {owner}")]
     Progress {
         /// The owner of the bucket.
         owner: Hotkey,
@@ -111,7 +111,7 @@ pub enum FetchError {
         source: ProgressError,
     },
     /// A local file or folder that cannot be written or read.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read or write {}", path.display())]
     Local {
         /// The file or folder.
         path: PathBuf,
@@ -127,7 +127,8 @@ pub enum FetchError {
 }
 
 fn list(failures: &[(NeuronId, FetchError)]) -> String {
-    failures.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; ")
+    let text = |(_, error): &(NeuronId, FetchError)| base::ErrorChain(error).to_string();
+    failures.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 impl FetchError {

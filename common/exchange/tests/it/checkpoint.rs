@@ -282,7 +282,10 @@ async fn nothing_is_written_over_and_leftovers_are_replaced() {
     there.download_to(&there.target()).await.unwrap();
     assert!(!partial.exists() && !there.target().join("left.safetensors").exists());
     let error = there.download_to(&there.target()).await.unwrap_err();
-    assert!(error.to_string().contains("a checkpoint never overwrites another"), "{error}");
+    assert!(
+        base::ErrorChain(&error).to_string().contains("a checkpoint never overwrites another"),
+        "{error}"
+    );
     assert_eq!(read_parameters(&there.target(), &flat()).unwrap(), values());
 }
 
@@ -308,14 +311,14 @@ fn parameters_are_those_of_the_progress_or_an_error() {
     let error = changed(|tensors| tensors[0].0.push('x')).unwrap_err();
     assert!(matches!(error, ParametersError::Shape { .. }), "a tensor that the model does not have: {error}");
     let error = changed(|tensors| tensors[0].1 = Dtype::I32).unwrap_err();
-    assert!(error.to_string().contains("the parameters of a run are F32"), "{error}");
+    assert!(base::ErrorChain(&error).to_string().contains("the parameters of a run are F32"), "{error}");
 }
 
 #[test]
 fn files_that_are_none_are_named() {
     let parent = tempfile::tempdir().unwrap();
     let (folder, _) = save(parent.path(), 7);
-    let refused = || read_parameters(&folder, &flat()).unwrap_err().to_string();
+    let refused = || base::ErrorChain(&read_parameters(&folder, &flat()).unwrap_err()).to_string();
     let whole = fs::read(folder.join(SECOND)).unwrap();
     for length in [0, 4, 60, whole.len() - 1] {
         fs::write(folder.join(SECOND), &whole[..length]).unwrap();

@@ -75,7 +75,9 @@ async fn what_other_software_wrote_is_kept_unless_it_may_go() {
     ] {
         assert!(matches!(error, AnnounceError::Foreign(_)) && !error.is_retryable(), "{error}");
         assert!(
-            error.to_string().contains("field 0 of the commitment is ignored: other software wrote it"),
+            base::ErrorChain(&error)
+                .to_string()
+                .contains("field 0 of the commitment is ignored: other software wrote it"),
             "{error}"
         );
     }

@@ -45,7 +45,7 @@ async fn fetch(
 /// Returns the fault of bytes that are claimed by their own hash.
 async fn fault(buckets: &Buckets, bytes: &[u8]) -> (Fault, String) {
     let error = exchange(buckets, claimed(bytes), bytes).await.unwrap_err();
-    (error.fault().unwrap(), error.to_string())
+    (error.fault().unwrap(), base::ErrorChain(&error).to_string())
 }
 
 #[tokio::test]

@@ -78,6 +78,9 @@ async fn a_reader_may_not_write() {
     let reader = buckets.storage.bucket(&buckets.announced(NAME)).unwrap();
     let error =
         exchange::OwnBucket::new(reader, RUN).put_score_log(Window(1), vec![1].into()).await.unwrap_err();
-    assert!(!error.is_retryable() && error.to_string().contains("is forbidden (AccessDenied)"), "{error}");
+    assert!(
+        !error.is_retryable() && base::ErrorChain(&error).to_string().contains("is forbidden (AccessDenied)"),
+        "{error}"
+    );
     assert!(matches!(error.storage(), storage::StorageError::Forbidden { .. }));
 }

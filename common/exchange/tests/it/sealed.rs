@@ -67,7 +67,7 @@ async fn a_sealed_object_opens_with_its_key_and_is_missing_without() {
     sealed.upload(&buckets, MINER).await;
     let error = fetch(&buckets, sealed.hash()).await.unwrap_err();
     assert!(error.is_retryable() && error.fault() == Some(Fault::Missing), "{error}");
-    assert!(error.to_string().contains("/key/0000000003/"), "{error}");
+    assert!(base::ErrorChain(&error).to_string().contains("/key/0000000003/"), "{error}");
 
     let key = sealed.key(); // Signatures are random, so make it once.
     sealed.reveal(&buckets, MINER, &key).await;
@@ -100,12 +100,12 @@ async fn keys_that_do_not_belong_to_it_are_refused_by_name() {
     for (key, says) in keys {
         sealed.reveal(&buckets, MINER, &key).await;
         let error = fetch(&buckets, sealed.hash()).await.unwrap_err();
-        assert!(error.to_string().contains(says), "{error}");
+        assert!(base::ErrorChain(&error).to_string().contains(says), "{error}");
         assert_eq!(error.fault(), Some(Fault::Malformed), "{error}");
     }
     for (bytes, says) in [(&[][..], "has 0 bytes: it must have 210"), (&[7; 210], "another kind of object")] {
         buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &sealed.hash()), bytes).await;
-        let error = fetch(&buckets, sealed.hash()).await.unwrap_err().to_string();
+        let error = base::ErrorChain(&fetch(&buckets, sealed.hash()).await.unwrap_err()).to_string();
         assert!(error.contains(says), "{error}");
     }
     buckets.put(MINER, &bucket_layout::seal_key(RUN.id(), WINDOW, &sealed.hash()), &[7; 211]).await;
@@ -123,5 +123,8 @@ async fn open_objects_are_refused_where_sealed_ones_are_expected() {
     buckets.own_bucket(MINER).put_submission(WINDOW, &object, bytes.into()).await.unwrap();
     let error = fetch(&buckets, object).await.unwrap_err();
     assert_eq!(error.fault(), Some(Fault::Malformed));
-    assert!(error.to_string().contains("the submission is open: this run's are sealed"), "{error}");
+    assert!(
+        base::ErrorChain(&error).to_string().contains("the submission is open: this run's are sealed"),
+        "{error}"
+    );
 }

@@ -106,7 +106,7 @@ async fn w2_values_have_one_type() {
     let buckets = Buckets::start().await;
     for quantizer in [0, 1, 3, 0xff] {
         let error = refused(&buckets, &changed(|bytes| bytes[3] = quantizer)).await;
-        assert!(error.to_string().contains("quantizer is number"), "{error}");
+        assert!(base::ErrorChain(&error).to_string().contains("quantizer is number"), "{error}");
     }
 }
 
@@ -125,7 +125,8 @@ async fn w3_one_peers_garbage_costs_nobody_else() {
 async fn w4_a_submission_of_some_tensors_is_none() {
     let buckets = Buckets::start().await;
     let fewer = changed(|bytes| bytes[HEADER_BYTES - 12] -= 1);
-    assert!(refused(&buckets, &fewer).await.to_string().contains("the model has"));
+    let error = refused(&buckets, &fewer).await;
+    assert!(base::ErrorChain(&error).to_string().contains("the model has"), "{error}");
     let half = changed(|bytes| {
         let half = (body() + bytes.len() - TRAILER_BYTES) / 2;
         bytes.drain(half..bytes.len() - TRAILER_BYTES);
@@ -140,7 +141,11 @@ async fn w5_sizes_are_known_before_anything_is_downloaded() {
     let huge = vec![1; usize::try_from(layout().most_bytes()).unwrap() + 1];
     assert_eq!(refused(&buckets, &huge).await.fault(), Some(Fault::TooLarge));
     let shape = changed(|bytes| bytes[HEADER_BYTES..HEADER_BYTES + 8].fill(0xff));
-    assert!(refused(&buckets, &shape).await.to_string().contains("has the shape [4294967295, 4294967295]"));
+    let error = refused(&buckets, &shape).await;
+    assert!(
+        base::ErrorChain(&error).to_string().contains("has the shape [4294967295, 4294967295]"),
+        "{error}"
+    );
 }
 
 /// Checks a bucket that sends its bytes one by one.
@@ -176,7 +181,8 @@ async fn w7_one_claim_is_one_object_of_one_window() {
     let again = fetch(&buckets, &buckets.fetcher(), HOSTILE, claimed(&first)).await.unwrap();
     assert_eq!(state_after(&[again]), state_after(&[one]));
     let replayed = make(HOSTILE, &Expected { window: Window(2), ..expected(HOSTILE) });
-    assert!(refused(&buckets, &replayed).await.to_string().contains("is from window 2, not 3"));
+    let error = refused(&buckets, &replayed).await;
+    assert!(base::ErrorChain(&error).to_string().contains("is from window 2, not 3"), "{error}");
 }
 
 /// Checks a copy of another miner's upload.
@@ -247,10 +253,10 @@ async fn w11_a_pickle_is_never_loaded() {
     let (state, validator) = (buckets.quiet(), id("val-a"));
     buckets.put("val-a", &bucket_layout::checkpoint_pointer(RUN.id()), PICKLE).await;
     let error = buckets.fetcher().checkpoint_pointer(&state, &validator, &RUN).await.unwrap_err();
-    assert!(error.to_string().contains("another kind of object"), "{error}");
+    assert!(base::ErrorChain(&error).to_string().contains("another kind of object"), "{error}");
     buckets.put("val-a", &bucket_layout::record(RUN.id(), Window(3)), PICKLE).await;
     let error = buckets.fetcher().record(&state, &validator, &RUN, Window(3)).await.unwrap_err();
-    assert!(error.to_string().contains("another kind of object"), "{error}");
+    assert!(base::ErrorChain(&error).to_string().contains("another kind of object"), "{error}");
 }
 
 /// Checks a measurement of a peer with the wrong length or type. Here it is a validator's log, the
@@ -276,6 +282,9 @@ async fn w54_malformed_parameters_of_a_quantizer_are_refused_whole() {
     for scale in [f32::NAN, f32::INFINITY, -1.0, -0.0] {
         let bytes = changed(|bytes| bytes[body()..body() + 4].copy_from_slice(&scale.to_le_bytes()));
         let error = refused(&buckets, &bytes).await;
-        assert!(error.to_string().contains("the scale of the tensor is not finite"), "{error}");
+        assert!(
+            base::ErrorChain(&error).to_string().contains("the scale of the tensor is not finite"),
+            "{error}"
+        );
     }
 }

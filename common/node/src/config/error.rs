@@ -9,7 +9,7 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The configuration file cannot be read.
-    #[error("the configuration {} cannot be read: {source}", path.display())]
+    #[error("the configuration {} cannot be read", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -90,7 +90,7 @@ pub enum ConfigError {
     #[error("the environment variable {0} is not UTF-8")]
     NotText(String),
     /// The bucket's settings are not valid.
-    #[error("[bucket]: {0}")]
+    #[error("cannot use [bucket]")]
     Bucket(#[from] BucketError),
     /// `HOME` is not set, so the wallets' folder has no default.
     #[error("HOME is not set, so the wallets' folder is unknown: set wallet.folder")]

@@ -1,11 +1,13 @@
-//! All settings with their values and origins.
+//! All settings with their values, and the origin of each.
 
 use super::{
-    ConfigError, ConfigFlags, NodeRole, file,
+    ConfigError, ConfigFlags, NodeRole,
+    file::{self, Found},
     flags::settings,
     nearest::nearest,
     setting::{CONFIG, Form, OTHER_VARIABLES, Setting},
 };
+use cli::{Layers, Origin};
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
@@ -13,63 +15,32 @@ use std::{
     str::FromStr,
 };
 
-/// The environment variables with the prefix `MUSTER_`.
+/// The environment variables whose names begin with `MUSTER_`.
 pub type Environment = BTreeMap<String, String>;
 
-/// The settings of a node, resolved: a flag wins over the environment, the environment over the file, the
-/// file over the default.
-#[derive(Clone, Debug)]
+/// The settings of a node, resolved: default < file < environment < flag.
+#[derive(Clone)]
 pub struct Settings {
-    rows: Vec<Row>,
+    role: NodeRole,
+    layers: Layers<String>,
     warnings: Vec<String>,
 }
 
-#[derive(Clone)]
-struct Row {
+/// A setting with its value, if it has one, and the origin of the value.
+struct Row<'a> {
     setting: &'static Setting,
-    value: Option<String>,
+    value: Option<&'a str>,
     origin: Origin,
 }
 
-impl fmt::Debug for Row {
+impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {} ({})", self.setting.key, self.shown(), self.origin)
+        // The text of `config show` holds no secret.
+        f.debug_tuple("Settings").field(&self.show()).finish()
     }
 }
 
-/// The origin of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The command line.
-    Flag(&'static str),
-    /// The environment.
-    Environment(&'static str),
-    /// The configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// The default.
-    Default,
-    /// No origin: the setting is not set, and has no default.
-    Unset,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(name) => write!(f, "--{name}"),
-            Self::Environment(name) => f.write_str(name),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Default => f.write_str("default"),
-            Self::Unset => f.write_str("not set"),
-        }
-    }
-}
-
-/// Returns the environment of this process.
+/// Reads the environment of this process.
 ///
 /// # Errors
 /// A variable of Muster is not UTF-8.
@@ -88,32 +59,33 @@ impl Settings {
     /// Resolves the settings of a role.
     ///
     /// # Errors
-    /// The file cannot be read, is not TOML, or has an unknown field or a value of the wrong form.
+    /// The file cannot be read, is not TOML, or has an unknown field or a value of another form.
     pub fn resolve(
         role: NodeRole,
         flags: &ConfigFlags,
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
-        let path = flags.file.clone().or_else(|| given(environment, CONFIG).map(PathBuf::from));
-        let found = path.as_deref().map(|path| file::read(path, role)).transpose()?.unwrap_or_default();
-        let row = |setting: &'static Setting| {
-            let flag = flags.values.get(setting.key).cloned().zip(setting.flag.map(Origin::Flag));
-            let variable = || given(environment, setting.env).zip(Some(Origin::Environment(setting.env)));
-            let file = || {
-                let (found, path) = (found.get(setting.key)?, path.clone()?);
-                Some((found.value.clone(), Origin::File { path, line: found.line }))
-            };
-            let default = || setting.default.map(|value| (value.to_owned(), Origin::Default));
-            let (value, origin) = match flag.or_else(variable).or_else(file).or_else(default) {
-                Some((value, origin)) => (Some(value), origin),
-                None => (None, Origin::Unset),
-            };
-            Row { setting, value, origin }
-        };
-        Ok(Self { rows: settings(role).map(row).collect(), warnings: strangers(environment) })
+        let mut layers = Layers::default();
+        if let Some(path) = flags.file.clone().or_else(|| given(environment, CONFIG).map(PathBuf::from)) {
+            for (key, Found { value, line }) in file::read(&path, role)? {
+                layers.set(key, value, Origin::File { path: path.clone(), line: Some(line) });
+            }
+        }
+        for setting in settings(role) {
+            if let Some(value) = setting.default {
+                layers.set(setting.key, value.to_owned(), Origin::Default);
+            }
+            if let Some(value) = given(environment, setting.env) {
+                layers.set(setting.key, value, Origin::Environment(setting.env.to_owned()));
+            }
+            if let Some((value, flag)) = flags.values.get(setting.key).zip(setting.flag) {
+                layers.set(setting.key, value.clone(), Origin::Flag(flag));
+            }
+        }
+        Ok(Self { role, layers, warnings: strangers(environment) })
     }
 
-    /// Returns warnings about variables that look like Muster's and are not read.
+    /// Returns warnings about variables that look like settings and are not read.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -122,18 +94,18 @@ impl Settings {
     /// Returns the origin of a setting's value.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
-        self.rows.iter().find(|row| row.setting.key == key).map_or(Origin::Unset, |row| row.origin.clone())
+        self.layers.origin(key)
     }
 
-    /// Returns all settings with value and origin, as `config show` prints them. Secrets are "set" or
+    /// Returns the text of `config show`: every setting, its value, and its origin. Secrets are "set" or
     /// "not set".
     #[must_use]
     pub fn show(&self) -> String {
         let widest = |cells: &mut dyn Iterator<Item = usize>| cells.max().unwrap_or_default();
-        let keys = widest(&mut self.rows.iter().map(|row| row.setting.key.len()));
-        let values = widest(&mut self.rows.iter().map(|row| row.shown().chars().count()));
+        let keys = widest(&mut self.rows().map(|row| row.setting.key.len()));
+        let values = widest(&mut self.rows().map(|row| row.shown().chars().count()));
         let mut text = String::new();
-        for row in &self.rows {
+        for row in self.rows() {
             let line = format!("{:keys$}  {:values$}  {}", row.setting.key, row.shown(), row.origin);
             writeln!(text, "{}", line.trim_end()).expect("a string takes all that is written");
         }
@@ -145,10 +117,10 @@ impl Settings {
 
     /// Returns a setting's text, if it is set.
     pub(super) fn text(&self, key: &'static str) -> Option<&str> {
-        self.row(key).value.as_deref()
+        self.layers.get(key).map(String::as_str)
     }
 
-    /// Parses a setting's value, if it is set.
+    /// Returns a setting's value, if it is set.
     pub(super) fn get<T: FromStr<Err: fmt::Display>>(
         &self,
         key: &'static str,
@@ -158,19 +130,19 @@ impl Settings {
         self.text(key).map(parse).transpose()
     }
 
-    /// Parses a setting's value.
+    /// Returns a setting's value.
     pub(super) fn require<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Result<T, ConfigError> {
         self.get(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// Creates the error for a required setting that is missing.
+    /// Returns the error of a setting that has to be given.
     pub(super) fn missing(&self, key: &'static str) -> ConfigError {
         let setting = self.row(key).setting;
         let flag = setting.flag.map_or_else(String::new, |flag| format!("--{flag} or as "));
         ConfigError::Missing { key, help: setting.help, ways: format!("{flag}{}", setting.env) }
     }
 
-    /// Creates the error for a value that is not valid.
+    /// Returns the error of a value that cannot be used.
     pub(super) fn wrong(&self, key: &'static str, reason: impl Into<String>) -> ConfigError {
         let row = self.row(key);
         let (origin, value, reason) = (row.origin.to_string(), row.shown(), reason.into());
@@ -180,15 +152,23 @@ impl Settings {
         }
     }
 
-    fn row(&self, key: &'static str) -> &Row {
-        self.rows.iter().find(|row| row.setting.key == key).expect("only settings of the table are asked for")
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        settings(self.role).map(|setting| Row {
+            setting,
+            value: self.layers.get(setting.key).map(String::as_str),
+            origin: self.layers.origin(setting.key),
+        })
+    }
+
+    fn row(&self, key: &'static str) -> Row<'_> {
+        self.rows().find(|row| row.setting.key == key).expect("only settings of the table are asked for")
     }
 }
 
-impl Row {
-    /// Returns the value in a form without secrets.
+impl Row<'_> {
+    /// Returns the value as it may be shown.
     fn shown(&self) -> String {
-        match &self.value {
+        match self.value {
             None => "-".to_owned(),
             Some(_) if self.setting.secret => "set".to_owned(),
             // Providers put keys into addresses.
@@ -196,17 +176,17 @@ impl Row {
                 let shown = value.split(',').map(|url| chain::Endpoint::new(url.trim()).to_string());
                 shown.collect::<Vec<_>>().join(",")
             }
-            Some(value) => value.clone(),
+            Some(value) => value.to_owned(),
         }
     }
 }
 
-/// Returns a variable that is set and not empty.
+/// Returns the value of a variable that is not empty.
 fn given(environment: &Environment, name: &str) -> Option<String> {
     environment.get(name).filter(|value| !value.is_empty()).cloned()
 }
 
-/// Returns warnings about variables that look like Muster's and are unknown: probably typing errors.
+/// Returns warnings about variables that look like settings and are not: typing errors, most likely.
 fn strangers(environment: &Environment) -> Vec<String> {
     let ours =
         || super::setting::SETTINGS.iter().map(|setting| setting.env).chain(OTHER_VARIABLES.iter().copied());

@@ -78,7 +78,7 @@ impl Case {
     /// Returns the message without the folder.
     fn error(&self) -> String {
         let result = self.settings().and_then(|settings| Config::new(self.role, &settings));
-        let message = result.unwrap_err().to_string();
+        let message = base::ErrorChain(&result.unwrap_err()).to_string();
         message.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
@@ -206,7 +206,10 @@ fn values_of_another_form_are_refused() {
     assert!(broken.starts_with("node.toml:19: ") && !broken.contains("very-secret"), "{broken}");
     assert!(with("muster-first", "a_b").contains("bucket name `a_b`"));
     let short = with("\"very-secret-1\"", "\"ver y\"");
-    assert!(short.starts_with("[bucket]: the bucket's secret") && !short.contains("ver y"), "{short}");
+    assert!(
+        short.starts_with("cannot use [bucket]: the bucket's secret") && !short.contains("ver y"),
+        "{short}"
+    );
 }
 
 #[test]
@@ -231,7 +234,8 @@ fn what_is_missing_is_named_with_all_ways_to_give_it() {
     );
     assert_eq!(open.config().bucket.announced.credentials(), None, "a bucket may be open to all");
     let gone = ConfigFlags::file("/nowhere/node.toml");
-    let error = Settings::resolve(NodeRole::Miner, &gone, &Environment::new()).unwrap_err().to_string();
+    let error = Settings::resolve(NodeRole::Miner, &gone, &Environment::new()).unwrap_err();
+    let error = base::ErrorChain(&error).to_string();
     assert!(
         error.starts_with("the configuration /nowhere/node.toml cannot be read: No such file"),
         "{error}"

@@ -73,7 +73,7 @@ impl SharedState {
         let offer = |(owner, stake, answer): (NeuronId, u16, Result<Pointer, FetchError>)| match answer {
             Ok(pointer) => Some(Offer { pointer, owner, stake }),
             Err(error) => {
-                tracing::debug!(target: NODE, %error, "no checkpoint");
+                tracing::debug!(target: NODE, error = %base::ErrorChain(&error), "no checkpoint");
                 None
             }
         };
@@ -98,7 +98,7 @@ impl SharedState {
             Ok((_, content)) => Ok(Some(CheckpointFiles { folder, content })),
             Err(FetchError::Local { path, source }) => Err(files::at(&path)(source).into()),
             Err(error) => {
-                tracing::warn!(target: NODE, %error, "checkpoint not downloaded");
+                tracing::warn!(target: NODE, error = %base::ErrorChain(&error), "checkpoint not downloaded");
                 Ok(None)
             }
         }
@@ -115,7 +115,7 @@ impl SharedState {
                 Ok(root) if root == progress.root => transaction.commit(progress).map(|()| true),
                 Ok(_) => Ok(false),
                 Err(EngineError::Checkpoint(error)) => {
-                    tracing::warn!(target: NODE, %error, "checkpoint not loaded");
+                    tracing::warn!(target: NODE, error = %base::ErrorChain(&error), "checkpoint not loaded");
                     Ok(false)
                 }
                 Err(error) => Err(error.into()),

@@ -45,7 +45,9 @@ impl SharedState {
         for (stake, answer) in answers {
             match answer {
                 Ok(record) => count(&mut tally, record, stake.into()),
-                Err(error) => tracing::debug!(target: WINDOW, %window, %error, "no record"),
+                Err(error) => {
+                    tracing::debug!(target: WINDOW, %window, error = %base::ErrorChain(&error), "no record")
+                }
             }
         }
         Ok(tally.into_iter().max_by_key(|(_, stake)| *stake).map(|(record, _)| record))
@@ -93,7 +95,7 @@ impl Download<'_> {
                 Err(error) => error,
             };
             attempts += 1;
-            tracing::warn!(target: WINDOW, %window, object = %accepted.object, %error, "object not available yet");
+            tracing::warn!(target: WINDOW, %window, object = %accepted.object, error = %base::ErrorChain(&error), "object not available yet");
             if attempts >= LEAST_ATTEMPTS && self.network.height() >= self.given_up() {
                 let (object, source) = (accepted.object, Box::new(error));
                 return Err(NodeError::Unavailable { window, object, source });

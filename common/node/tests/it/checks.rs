@@ -17,7 +17,7 @@ use std::fs;
 async fn refused(network: &Network, name: &str, changes: &[(&str, &str)]) -> (Exit, String) {
     let config = network.config(name, NodeRole::Miner, changes);
     let error = network.open(config).await.expect_err("the node is refused");
-    (error.exit(), error.to_string())
+    (error.exit(), base::ErrorChain(&error).to_string())
 }
 
 fn write(network: &Network, file: &str, change: impl FnOnce(&mut RunSpec)) -> String {
@@ -89,7 +89,7 @@ async fn data_must_be_the_runs() {
 
     let (exit, said) = refused(&network, MINER, &[("MUSTER_DATA", "/nowhere")]).await;
     assert_eq!(exit, Exit::Usage);
-    assert!(said.starts_with("/nowhere/manifest: No such file"), "{said}");
+    assert!(said.starts_with("cannot read /nowhere/manifest: No such file"), "{said}");
 
     let run = write(&network, "root.toml", |spec| spec.initial.root.0[0] ^= 1);
     let mut node =
@@ -159,9 +159,10 @@ async fn a_bucket_is_tried_before_anything_depends_on_it() {
         network.inject(vec![Rule::always(method, &path, fault)]);
         refused(&network, MINER, &[]).await
     };
-    for (method, whose) in
-        [("PUT", "[bucket] with the write key: "), ("GET", "[bucket] with the read key, which ")]
-    {
+    for (method, whose) in [
+        ("PUT", "cannot use [bucket] with the write key: "),
+        ("GET", "cannot use [bucket] with the read key, which "),
+    ] {
         for (code, exit) in [(403, Exit::NotPermitted), (404, Exit::Usage), (500, Exit::Unreachable)] {
             let (found, said) = with(method, Fault::Status { code }).await;
             assert_eq!(found, exit, "{method} {code}: {said}");
@@ -196,6 +197,6 @@ async fn a_folder_belongs_to_one_node() {
     drop(node);
     let (exit, said) = refused(&network, MINER, &[("MUSTER_FOLDER", "/proc/nowhere")]).await;
     assert_eq!(exit, Exit::Failed);
-    assert!(said.starts_with("/proc/nowhere"), "{said}");
+    assert!(said.starts_with("cannot read or write /proc/nowhere"), "{said}");
     network.chain.shutdown().await;
 }

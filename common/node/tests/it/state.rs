@@ -396,9 +396,10 @@ async fn a_full_disk_ends_the_node_and_costs_nothing() {
     network.play(&[MINER]).await;
     let error = follow(&mut node).await.unwrap_err();
     assert_eq!(error.exit(), Exit::Failed);
-    let said = error.to_string();
-    assert!(said.starts_with(&format!("{}: No space left on device", partial.display())), "{said}");
-    assert!(said.ends_with("make room on its disk, or name another folder as node.folder"), "{said}");
+    let said = base::ErrorChain(&error).to_string();
+    let remedy = "make room on its disk, or name another folder as node.folder";
+    let expected = format!("cannot read or write {} ({remedy}): No space left on device", partial.display());
+    assert!(said.starts_with(&expected), "{said}");
     drop(node);
     let mut node = network.miner(MINER).await;
     assert_eq!(node.start().await.unwrap(), Source::Journal);

@@ -68,12 +68,6 @@ impl Endpoint {
         Self { tls: true, host: Host::Name(name), port: 443 }
     }
 
-    /// Checks whether it is reached over TLS.
-    #[must_use]
-    pub fn is_tls(&self) -> bool {
-        self.tls
-    }
-
     /// Returns the host.
     #[must_use]
     pub fn host(&self) -> &Host {

@@ -101,7 +101,7 @@ fn what_is_ours_but_cannot_be_read_says_why() {
     let refuse = |fields: Vec<Field>| {
         let reading = read(&Fields::new(fields).unwrap());
         assert!(!reading.would_overwrite());
-        reading.ignored.into_iter().next().unwrap().to_string()
+        base::ErrorChain(&reading.ignored[0]).to_string()
     };
     let mut later = claim().to_bytes();
     later[1] = 2;

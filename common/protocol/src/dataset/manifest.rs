@@ -144,19 +144,6 @@ impl Manifest {
         shard.sequences * u64::from(self.sequence) * self.tokens.bytes()
     }
 
-    /// Finds a training block: returns the shard's place in the list, and the block's place in the shard.
-    #[must_use]
-    pub fn locate(&self, block: u64) -> Option<(usize, u64)> {
-        let mut left = block;
-        for (place, shard) in self.training().enumerate() {
-            match left.checked_sub(shard.block_count()) {
-                None => return Some((place, left)),
-                Some(rest) => left = rest,
-            }
-        }
-        None
-    }
-
     /// Returns the hash by which the run spec names the dataset.
     #[must_use]
     pub fn hash(&self) -> DatasetHash {
@@ -288,8 +275,7 @@ pub(crate) mod tests {
     fn blocks_are_numbered_through_the_shards_to_train_on() {
         let manifest = small();
         assert_eq!(manifest.training_blocks(), 3);
-        let located = [0, 1, 2, 3].map(|block| manifest.locate(block));
-        assert_eq!(located, [Some((0, 0)), Some((0, 1)), Some((1, 0)), None]);
+        assert_eq!(manifest.training().map(Shard::block_count).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(manifest.shard_bytes(&manifest.shards[0]), 128 * 128 * 2);
         assert_eq!(manifest.held_out().map(Shard::block_count).collect::<Vec<_>>(), [1]);
     }

@@ -111,7 +111,7 @@ impl WindowRecord {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Malformed bytes.
-    #[error("the record of a window is malformed: {0}")]
+    #[error("the record of a window is malformed")]
     Wire(#[from] WireError),
     /// A record of another run.
     #[error("the record is from run {found}, not {expected}")]

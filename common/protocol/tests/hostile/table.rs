@@ -7,7 +7,7 @@ mod logs;
 mod runs;
 mod submissions;
 
-use std::fmt::Display;
+use std::error::Error;
 
 /// An object and its rows.
 struct Table {
@@ -43,8 +43,8 @@ impl<'a, T: Clone> Rows<'a, T> {
     }
 }
 
-fn says<T, E: Display>(result: Result<T, E>) -> Option<String> {
-    result.err().map(|error| error.to_string())
+fn says<T, E: Error>(result: Result<T, E>) -> Option<String> {
+    result.err().map(|error| base::ErrorChain(&error).to_string())
 }
 
 /// Returns all tables in the form of the page.

@@ -60,20 +60,21 @@ pub enum ScoreLogError {
         found: Window,
     },
     /// Bytes that do not split into header, lines and trailer.
-    #[error("the score log is malformed: {0}")]
+    #[error("the score log is malformed")]
     Malformed(#[from] WireError),
     /// A break in the chain of lines.
-    #[error("the score log was changed: {0}")]
+    #[error("the score log was changed")]
     Changed(#[from] ChainBreak),
     /// A signature that is not the validator's.
-    #[error("the score log is not signed by its validator: {0}")]
+    #[error("the score log is not signed by its validator")]
     Signature(#[from] SignatureError),
     /// A line with invalid contents.
-    #[error("line {line} of the score log is malformed: {error}")]
+    #[error("line {line} of the score log is malformed")]
     Line {
         /// The line, counted from 0.
         line: u32,
         /// The defect.
+        #[source]
         error: WireError,
     },
     /// A line of an unknown kind.
@@ -169,11 +170,12 @@ pub enum ReplayError {
         replayed: StandingsHash,
     },
     /// The window cannot be rated.
-    #[error("window {window}: {error}")]
+    #[error("cannot rate window {window}")]
     Rate {
         /// The window.
         window: Window,
         /// The reason.
+        #[source]
         error: RateError,
     },
     /// Two miners with the same uid.

@@ -31,7 +31,8 @@ async fn lasting_failures_are_unavailable() {
     let (network, _) = with_object().await;
     network.inject("GET", Fault::Status { code: 500 }, 1000);
     let error = network.reader.get("k", &LIMITS).await.unwrap_err();
-    assert_eq!(error.to_string(), "alice/k is unavailable (HTTP status 500): try again later");
+    let text = base::ErrorChain(&error).to_string();
+    assert_eq!(text, "alice/k is unavailable (try again later): HTTP status 500");
     assert!(error.is_retryable());
     assert_eq!(network.server.strikes(), [3], "as many attempts as the policy allows");
     let listed = network.reader.list("", None, 10, LONG).await.unwrap_err();
@@ -49,7 +50,7 @@ async fn broken_reads_go_on_where_they_were() {
     assert_eq!(received, SIZE as u64, "no byte is fetched twice");
 
     network.inject("GET", Fault::Truncate { after: 1000 }, 2);
-    let range = network.reader.get_range("k", 5000..9000, &LIMITS).await.unwrap();
+    let range = network.range("k", 5000..9000, &LIMITS).await.unwrap();
     assert_eq!(range, bytes[5000..9000]);
 
     network.inject("GET", Fault::Truncate { after: 1000 }, 1000);

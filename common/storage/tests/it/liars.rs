@@ -120,5 +120,5 @@ async fn nobody_listening_is_unavailable() {
     let bucket = storage().bucket(&announced(address, None)).unwrap();
     let error = bucket.get("k", &LIMITS).await.unwrap_err();
     assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
-    assert!(error.to_string().contains("onnection refused"), "{error}");
+    assert!(base::ErrorChain(&error).to_string().contains("onnection refused"), "{error}");
 }

@@ -4,8 +4,8 @@ use base::Secret;
 use bucket_server::{BucketConfig, Config, Fault, Key, Plan, Rule, Server};
 use bytes::Bytes;
 use protocol::announcement::{self, AddressPolicy, ReadCredentials};
-use std::{net::SocketAddr, time::Duration};
-use storage::{Bucket, Content, Floor, Limits, Put, Retry, Storage};
+use std::{net::SocketAddr, ops::Range, time::Duration};
+use storage::{Bucket, Content, Floor, Limits, Put, Retry, Storage, StorageError};
 
 pub(crate) const NAME: &str = "alice";
 
@@ -56,6 +56,18 @@ impl Network {
     pub(crate) async fn put(&self, key: &str, bytes: &[u8]) {
         let content = Content::Bytes(Bytes::copy_from_slice(bytes));
         self.owner.put(key, content, &PUT).await.unwrap();
+    }
+
+    /// Downloads a range.
+    pub(crate) async fn range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        limits: &Limits,
+    ) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = Vec::new();
+        self.reader.get_into(key, Some(range), limits, &mut bytes).await?;
+        Ok(bytes)
     }
 
     /// Injects `fault` into the first `times` requests of a method.

@@ -3,6 +3,7 @@
 use base::Exit;
 use bucket_server::{BucketConfig, Config, Plan, Server, StartError};
 use clap::Parser;
+use cli::{Answer, Failure, Job};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use telemetry::{Endpoint, Format, Health, Logs, Registry, Shutdown};
@@ -54,37 +55,18 @@ struct Buckets {
     bucket: Vec<BucketConfig>,
 }
 
-/// An error with its exit code.
-struct Failure(Exit, anyhow::Error);
-
-fn usage(error: impl Into<anyhow::Error>) -> Failure {
-    Failure(Exit::Usage, error.into())
+fn main() -> ExitCode {
+    cli::run_program(|flags: Flags, _| {
+        let logs = Logs { format: flags.log_format, filter: flags.log.clone() };
+        Ok(Job::service(|shutdown| run(flags, shutdown)).with_logs(logs).on_threads(None))
+    })
 }
 
-fn failed(error: impl Into<anyhow::Error>) -> Failure {
-    Failure(Exit::Failed, error.into())
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(()) => Exit::Good.into(),
-        Err(Failure(exit, error)) => {
-            eprintln!("bucket-server: {error:#}");
-            exit.into()
-        }
-    }
-}
-
-async fn run(flags: Flags) -> Result<(), Failure> {
-    Logs { format: flags.log_format, filter: flags.log.clone() }.start().map_err(usage)?;
+async fn run(flags: Flags, shutdown: Shutdown) -> Result<Answer, Failure> {
     let config = configure(&flags)?;
-    let shutdown = Shutdown::default();
-    shutdown.on_signals().map_err(failed)?;
-
     let server = Server::start(config).await.map_err(|error| match error {
-        StartError::Keys(_) => usage(error),
-        StartError::Folder { .. } | StartError::Listen { .. } => failed(error),
+        StartError::Keys(_) => Failure::usage(error),
+        StartError::Folder { .. } | StartError::Listen { .. } => Failure::failed(error),
     })?;
     let _endpoint = observe(&flags, &server).await?;
     // Scripts that use port 0 read the address from the first line on stdout.
@@ -92,7 +74,9 @@ async fn run(flags: Flags) -> Result<(), Failure> {
 
     shutdown.requested().await;
     let ended = tokio::time::timeout(DEADLINE, server.stop()).await;
-    ended.map_err(|_| failed(anyhow::anyhow!("requests did not finish within {} s", DEADLINE.as_secs())))
+    let overdue = || Failure::failed(format!("requests did not finish within {} s", DEADLINE.as_secs()));
+    ended.map_err(|_| overdue())?;
+    Ok(Exit::Good.into())
 }
 
 fn configure(flags: &Flags) -> Result<Config, Failure> {
@@ -112,7 +96,7 @@ fn read<T: DeserializeOwned>(path: &PathBuf) -> Result<T, Failure> {
     let parse = |text: String| {
         toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {}", path.display(), e.message()))
     };
-    text.and_then(parse).map_err(usage)
+    text.and_then(parse).map_err(Failure::usage)
 }
 
 /// Serves metrics and health if the flag is given.
@@ -120,7 +104,7 @@ async fn observe(flags: &Flags, server: &Server) -> Result<Option<Endpoint>, Fai
     let Some(address) = flags.metrics else { return Ok(None) };
     let registry = Registry::default();
     registry.add(server.metrics());
-    let endpoint = Endpoint::open(address, registry, Health::default()).await.map_err(failed)?;
+    let endpoint = Endpoint::open(address, registry, Health::default()).await.map_err(Failure::failed)?;
     Ok(Some(endpoint))
 }
 

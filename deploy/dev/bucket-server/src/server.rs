@@ -65,7 +65,7 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The server cannot use the folder.
-    #[error("cannot store buckets in {} ({source}): choose a folder that this user may write", folder.display())]
+    #[error("cannot store buckets in {} (choose a folder that this user may write)", folder.display())]
     Folder {
         /// The given folder.
         folder: PathBuf,
@@ -73,7 +73,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The server cannot listen on the address.
-    #[error("cannot listen on {address} ({source}): choose a free address of this machine")]
+    #[error("cannot listen on {address} (choose a free address of this machine)")]
     Listen {
         /// The given address.
         address: SocketAddr,

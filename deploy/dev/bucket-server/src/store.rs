@@ -44,7 +44,7 @@ pub(crate) enum StoreError {
     Part(i32),
     #[error("part {0} is smaller than 5 MiB, but not the last part")]
     SmallPart(i32),
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 

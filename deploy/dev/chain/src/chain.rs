@@ -30,7 +30,7 @@ const KEPT_ANSWERS: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
     /// The genesis values do not give a valid state.
-    #[error("genesis configuration: {0}")]
+    #[error("cannot use the genesis configuration")]
     Genesis(#[from] devchain_runtime::genesis::GenesisError),
     /// The log could not be opened or read.
     #[error(transparent)]

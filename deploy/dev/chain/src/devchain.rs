@@ -34,7 +34,7 @@ pub enum StartError {
     Chain(#[from] ChainError),
     /// Listening on the address failed.
     #[error(
-        "cannot listen on {address}: {source}; is another devchain running there? Give another --listen, or port 0 for a free one"
+        "cannot listen on {address} (is another devchain running there? give another --listen, or port 0 for a free one)"
     )]
     Listen {
         /// The address.
@@ -43,10 +43,10 @@ pub enum StartError {
         source: io::Error,
     },
     /// The chain's thread or its timer failed to start.
-    #[error("cannot start the chain's thread: {0}")]
-    Thread(io::Error),
+    #[error("cannot start the chain's thread")]
+    Thread(#[source] io::Error),
     /// Two methods have the same name (a bug in this crate).
-    #[error("internal: cannot merge the JSON-RPC methods: {0}")]
+    #[error("internal: cannot merge the JSON-RPC methods")]
     Methods(#[from] jsonrpsee::server::RegisterMethodError),
 }
 

@@ -41,7 +41,7 @@ pub enum ControlError {
     #[error(transparent)]
     Block(#[from] BlockError),
     /// A snapshot was not written.
-    #[error("snapshot: {0}")]
+    #[error("cannot write the snapshot")]
     Snapshot(#[from] LogError),
     /// A fault was not set.
     #[error(transparent)]

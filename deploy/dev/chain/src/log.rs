@@ -51,7 +51,7 @@ pub enum Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The operating system returned an error.
-    #[error("log {path}: cannot {action}: {source}")]
+    #[error("log {path}: cannot {action}")]
     Io {
         /// The log.
         path: PathBuf,
@@ -240,7 +240,7 @@ impl Drop for Log {
     /// longer, and the lock with it.
     fn drop(&mut self) {
         if let Err(error) = self.file.unlock() {
-            tracing::warn!(target: "devchain::log", path = %self.path.display(), %error, "cannot release the lock");
+            tracing::warn!(target: "devchain::log", path = %self.path.display(), error = %base::ErrorChain(&error), "cannot release the lock");
         }
     }
 }

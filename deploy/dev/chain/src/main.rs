@@ -1,9 +1,9 @@
-//! The command `devchain`. Its command line is in `cli`; the work is done by the library.
+//! The command `devchain`. Its command line is in `command_line`; the work is done by the library.
 
-mod cli;
+mod command_line;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::run().into()
+    command_line::run()
 }

@@ -101,7 +101,7 @@ impl Node {
             tokio::task::yield_now().await;
         }
         if let Err(error) = self.chain.flush() {
-            tracing::error!(target: "devchain", %error, "cannot flush the log");
+            tracing::error!(target: "devchain", error = %base::ErrorChain(&error), "cannot flush the log");
         }
     }
 
@@ -206,7 +206,7 @@ impl Node {
             self.next_due = now;
         }
         if let Err(error) = self.seal(Pace::Due) {
-            tracing::error!(target: "devchain", %error, "cannot seal the block that is due");
+            tracing::error!(target: "devchain", error = %base::ErrorChain(&error), "cannot seal the block that is due");
         }
     }
 

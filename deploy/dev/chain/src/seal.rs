@@ -50,7 +50,7 @@ pub(crate) struct Executed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The runtime failed outside of any transaction.
-    #[error("cannot build block {height}: {source}")]
+    #[error("cannot build block {height}")]
     Runtime {
         /// The height of the block.
         height: u32,
@@ -144,7 +144,7 @@ impl Run<'_, '_> {
                 Ok(Err(error)) if is_passing(&error) => {}
                 Ok(Err(_)) => rejected.push(hash),
                 Err(error) => {
-                    tracing::error!(target: "devchain::seal", ?hash, %error, "transaction dropped");
+                    tracing::error!(target: "devchain::seal", ?hash, error = %base::ErrorChain(&error), "transaction dropped");
                     rejected.push(hash);
                 }
             }

@@ -118,7 +118,7 @@ pub(crate) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => socket,
                 Err(error) => {
-                    tracing::warn!(target: "devchain::server", %error, "cannot accept a connection");
+                    tracing::warn!(target: "devchain::server", error = %base::ErrorChain(&error), "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -150,7 +150,7 @@ async fn connection(socket: TcpStream, door: Door<RpcService>, line: Line, stop:
     let (server_end, client_end) = tokio::io::duplex(PIPE);
     let serving = async {
         if let Err(error) = serve_with_graceful_shutdown(server_end, door, stop.shutdown()).await {
-            tracing::debug!(target: "devchain::server", %error, "connection ended");
+            tracing::debug!(target: "devchain::server", error = %base::ErrorChain(&*error), "connection ended");
         }
     };
     tokio::join!(serving, faults::carry(socket, client_end, line));

@@ -139,6 +139,6 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 /// Logs that the trie lacks a node, and treats the key as absent. It should not happen: the store never
 /// drops a node, and the log checks each root.
 fn broken<T>(error: String) -> Option<T> {
-    tracing::error!(target: "devchain::state", %error, "state trie is incomplete");
+    tracing::error!(target: "devchain::state", problem = error, "state trie is incomplete");
     None
 }

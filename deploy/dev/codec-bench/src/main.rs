@@ -15,8 +15,9 @@ mod threads;
 mod torch;
 
 use anyhow::Context as _;
-use base::{EXIT_CODES, Exit};
+use base::Exit;
 use clap::Parser;
+use cli::{Answer, EXIT_CODES, Failure, Job};
 use codec::select::Simd;
 use distribution::Distribution;
 use report::{Ranges, Report};
@@ -61,21 +62,14 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    cli::run_program(|flags: Flags, _| Ok(Job::command(async { run(flags) })))
+}
+
+fn run(flags: Flags) -> Result<Answer, Failure> {
     let json = flags.json;
-    let report = match Bench::new(flags).and_then(|bench| bench.run()) {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("codec-bench: {error:#}");
-            return Exit::Usage.into();
-        }
-    };
-    if json {
-        println!("{:#}", serde_json::json!(report));
-    } else {
-        print!("{report}");
-    }
-    if report.verified { Exit::Good } else { Exit::Failed }.into()
+    let report = Bench::new(flags).and_then(|bench| bench.run()).map_err(Failure::usage)?;
+    let text = if json { format!("{:#}", serde_json::json!(report)) } else { report.to_string() };
+    Ok(Answer::new(text, if report.verified { Exit::Good } else { Exit::Failed }))
 }
 
 /// One run of the program.

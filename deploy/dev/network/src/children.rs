@@ -35,7 +35,7 @@ pub(crate) struct Program {
 
 /// A child that cannot be started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start {name} ({}): {source}", .path.display())]
+#[error("cannot start {name} ({})", .path.display())]
 pub(crate) struct SpawnError {
     name: String,
     path: PathBuf,

@@ -17,7 +17,7 @@ const SAMPLE: u64 = 8 << 20;
 
 /// A training text that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("--data: cannot read {}: {source}", .path.display())]
+#[error("--data: cannot read {}", .path.display())]
 pub(crate) struct TextError {
     path: PathBuf,
     source: io::Error,

@@ -21,7 +21,7 @@ pub(crate) fn start(nodes: usize) -> Height {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpecError {
     /// A file that cannot be read.
-    #[error("--spec: cannot read {path}: {source}")]
+    #[error("--spec: cannot read {path}")]
     Read {
         /// The file.
         path: String,

@@ -9,7 +9,7 @@ pub const MOST_NODES: usize = 64;
 
 /// A whole network on one machine.
 #[derive(Debug, clap::Parser)]
-#[command(name = "devnet", version, arg_required_else_help = true, after_help = base::EXIT_CODES)]
+#[command(name = "devnet", version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
 pub struct Program {
     /// The command.
     #[command(subcommand)]

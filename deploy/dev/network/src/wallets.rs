@@ -21,7 +21,7 @@ pub(crate) const HOTKEY: &str = "default";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WalletsError {
     /// A file that cannot be written.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("cannot write {}", .path.display())]
     Write {
         /// The file.
         path: PathBuf,

@@ -3,7 +3,7 @@
 use super::{Run, sources::Sources};
 use crate::report::Verdict;
 use base::{
-    NeuronId, Window,
+    ErrorChain, NeuronId, Window,
     digest::{ObjectHash, State},
 };
 use codec::submission::{Expected, Submission, SubmissionError};
@@ -14,7 +14,7 @@ use protocol::{
     announcement::{Claim, Vote},
     clock::Heights,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A checked submission in memory.
 pub(super) type Object = Submission<bytes::Bytes>;
@@ -29,12 +29,17 @@ pub(super) struct Found {
 }
 
 /// The reason why an object is missing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Missing {
     /// The claimed object was downloaded, but is not a valid submission.
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(SubmissionError),
     /// The object cannot be downloaded from any bucket.
-    Unread(String),
+    #[error(transparent)]
+    Unread(Arc<FetchError>),
+    /// The search did not include the object.
+    #[error("the object was not downloaded")]
+    Unsought,
 }
 
 /// The objects of a window, found or missing, by their hashes.
@@ -85,19 +90,19 @@ impl Search<'_> {
         let copy = Copy::of(&error);
         if let Copy::Invalid(error) = copy {
             let what = "the claimed object is not a valid submission";
-            let verdict = Verdict::differ(what, format!("object {}", candidate.object), &error);
-            return Found { object: Err(Missing::Invalid(error)), verdict };
+            let verdict = Verdict::differ(what, format!("object {}", candidate.object), ErrorChain(error));
+            return Found { object: Err(Missing::Invalid(error.clone())), verdict };
         }
         let replica = self.replica(accepted, &expected).await;
         let verdict = match copy {
-            Copy::Other(error) => {
+            Copy::Other => {
                 let what = "the bucket has a different object under the key of the claimed object";
-                Verdict::differ(what, format!("object {}", candidate.object), error)
+                Verdict::differ(what, format!("object {}", candidate.object), ErrorChain(&error))
             }
             _ if replica.is_some() => Verdict::Agree,
-            _ => Verdict::unknown(&error),
+            _ => Verdict::unread(&error),
         };
-        Found { object: replica.ok_or_else(|| Missing::Unread(error.to_string())), verdict }
+        Found { object: replica.ok_or_else(|| Missing::Unread(Arc::new(error))), verdict }
     }
 
     /// Downloads an accepted object from any node that stores it.
@@ -133,29 +138,27 @@ impl Search<'_> {
 }
 
 /// The contents of a miner's bucket, if they are not the valid object.
-enum Copy {
+enum Copy<'a> {
     /// The claimed object, which is not a valid submission.
-    Invalid(String),
+    Invalid(&'a SubmissionError),
     /// A different object.
-    Other(String),
+    Other,
     /// No readable object.
     None,
 }
 
-impl Copy {
-    fn of(error: &FetchError) -> Self {
+impl<'a> Copy<'a> {
+    fn of(error: &'a FetchError) -> Self {
         match error {
-            FetchError::Mismatch { .. } => Self::Other(error.to_string()),
+            FetchError::Mismatch { .. } => Self::Other,
             // The object hash covers neither digest, signature nor key: another copy may have the right ones.
             FetchError::Submission {
                 source:
                     SubmissionError::Digest { .. } | SubmissionError::Signature(_) | SubmissionError::Key(_),
                 ..
-            } => Self::Other(error.to_string()),
-            FetchError::Submission { source, .. } => Self::Invalid(source.to_string()),
-            FetchError::Storage { source: storage::StorageError::TooLarge { .. }, .. } => {
-                Self::Other(error.to_string())
-            }
+            } => Self::Other,
+            FetchError::Submission { source, .. } => Self::Invalid(source),
+            FetchError::Storage { source: storage::StorageError::TooLarge { .. }, .. } => Self::Other,
             _ => Self::None,
         }
     }

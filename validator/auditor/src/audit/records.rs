@@ -7,7 +7,7 @@ use super::{
     sources::{Sources, is_absent},
 };
 use crate::report::Verdict;
-use base::NeuronId;
+use base::{ErrorChain, NeuronId};
 use exchange::FetchError;
 use protocol::history::WindowRecord;
 
@@ -22,10 +22,12 @@ pub(super) async fn check(
     Some(match sources.fetcher.record(state, validator, &run.hash, window).await {
         Ok(stated) => compare(&stated, &WindowRecord::of(&chain.decision)),
         Err(error) if is_absent(&error) => return None,
-        Err(error @ FetchError::Record { .. }) => {
-            Verdict::differ("the record of the window is invalid", "an object under its key", error)
-        }
-        Err(error) => Verdict::unknown(error),
+        Err(error @ FetchError::Record { .. }) => Verdict::differ(
+            "the record of the window is invalid",
+            "an object under its key",
+            ErrorChain(&error),
+        ),
+        Err(error) => Verdict::unread(&error),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The chain data of a window.
 
+use super::unknown::Unknown;
 use base::{
     NeuronId, Uid,
     digest::{State, StateRoot},
@@ -21,9 +22,9 @@ use std::{
 pub(super) struct Seen {
     pub(super) heights: Heights,
     /// The recomputed state at the window's start, or the reason why it is unknown.
-    pub(super) state: Result<(StateRoot, State), String>,
+    pub(super) state: Result<(StateRoot, State), Unknown>,
     /// The chain data, or the reason why it is unknown.
-    pub(super) chain: Result<Chain, String>,
+    pub(super) chain: Result<Chain, Unknown>,
 }
 
 /// The chain data of a window.

@@ -3,6 +3,7 @@
 use super::{
     Run,
     objects::{Missing, Objects},
+    unknown::{StepError, Unknown},
 };
 use base::{
     Window,
@@ -10,12 +11,13 @@ use base::{
 };
 use codec::aggregate::{Medians, outer_step};
 use protocol::{acceptance::Decision, history::History, progress::Progress};
+use std::sync::Arc;
 
 /// The position of a replay: history and parameters at the start of a window.
 pub(super) struct StateReplay<'a> {
     run: &'a Run,
-    history: Result<History, String>,
-    parameters: Result<Parameters, String>,
+    history: Result<History, Unknown>,
+    parameters: Result<Parameters, Unknown>,
 }
 
 /// The shared parameters at the start of a window.
@@ -33,9 +35,7 @@ impl<'a> StateReplay<'a> {
         let found = run.flat.state_root(&values, run.threads);
         let parameters = match found == root {
             true => Ok(Parameters { values, root, medians }),
-            false => Err(format!(
-                "the initial parameters have the state root {found}, but the run spec has {root}"
-            )),
+            false => Err(Unknown::Initial { expected: root, found }),
         };
         Self { run, history: Ok(history), parameters }
     }
@@ -47,15 +47,15 @@ impl<'a> StateReplay<'a> {
     }
 
     /// Returns the history of all earlier windows, or the reason why it is unknown.
-    pub(super) fn history(&self) -> Result<&History, &str> {
-        self.history.as_ref().map_err(String::as_str)
+    pub(super) fn history(&self) -> Result<&History, &Unknown> {
+        self.history.as_ref()
     }
 
     /// Returns the state root and the state that a vote on the window must name, or the reason why they
     /// are unknown.
-    pub(super) fn state(&self) -> Result<(StateRoot, State), &str> {
-        let root = self.parameters.as_ref().map_err(String::as_str)?.root;
-        Ok((root, self.history()?.state(&root)))
+    pub(super) fn state(&self) -> Result<(StateRoot, State), Unknown> {
+        let root = self.parameters.as_ref().map_err(Unknown::clone)?.root;
+        Ok((root, self.history().map_err(Unknown::clone)?.state(&root)))
     }
 
     /// Checks whether both history and parameters are known.
@@ -64,8 +64,8 @@ impl<'a> StateReplay<'a> {
     }
 
     /// Skips a window whose decision cannot be known. History and parameters are unknown after it.
-    pub(super) fn lose(&mut self, window: Window, why: &str) {
-        let why = format!("the decision on window {window} is unknown ({why})");
+    pub(super) fn lose(&mut self, window: Window, why: &Unknown) {
+        let why = Unknown::Window { window, source: Arc::new(why.clone()) };
         self.history = Err(why.clone());
         self.parameters = Err(why);
     }
@@ -75,34 +75,32 @@ impl<'a> StateReplay<'a> {
         if let Ok(history) = &mut self.history
             && let Err(error) = history.push(decision)
         {
-            self.history = Err(error.to_string());
+            self.history = Err(error.into());
         }
         if let Ok(parameters) = &mut self.parameters
-            && let Err(why) = parameters.step(self.run, decision, found)
+            && let Err(source) = parameters.step(self.run, decision, found)
         {
-            self.parameters =
-                Err(format!("cannot compute the outer step of window {}: {why}", decision.window));
+            let source = Arc::new(source);
+            self.parameters = Err(Unknown::Step { window: decision.window, source });
         }
     }
 }
 
 impl Parameters {
-    fn step(&mut self, run: &Run, decision: &Decision, mut found: Objects) -> Result<(), String> {
+    fn step(&mut self, run: &Run, decision: &Decision, mut found: Objects) -> Result<(), StepError> {
         // A window without an outer step changes neither parameters nor medians.
         if decision.applied().is_empty() {
             return Ok(());
         }
         let mut objects = Vec::with_capacity(decision.applied().len());
         for accepted in decision.applied() {
-            let found = found.remove(&accepted.object).ok_or("an accepted object was not downloaded")?;
-            objects.push(found.object.map_err(|missing| match missing {
-                Missing::Invalid(error) => format!("object {}: {error}", accepted.object),
-                Missing::Unread(why) => format!("object {} is not available: {why}", accepted.object),
-            })?);
+            let object = accepted.object;
+            let found = found.remove(&object).map_or(Err(Missing::Unsought), |found| found.object);
+            objects.push(found.map_err(|source| StepError::Object { object, source })?);
         }
         let mut tensors = run.flat.split_mut(&mut self.values);
         let medians = outer_step(&mut tensors, &objects, self.medians.as_ref(), run.threads);
-        self.medians = Some(medians.map_err(|error| error.to_string())?);
+        self.medians = Some(medians.map_err(|error| StepError::Aggregate(Arc::new(error)))?);
         self.root = run.flat.state_root(&self.values, run.threads);
         Ok(())
     }

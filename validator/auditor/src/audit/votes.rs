@@ -3,9 +3,10 @@
 use super::{
     objects::{Missing, Object, Objects},
     seen::{Chain, Seen},
+    unknown::Unknown,
 };
 use crate::report::{Finding, Item, Subject, Verdict};
-use base::{NeuronId, digest::State};
+use base::{ErrorChain, NeuronId, digest::State};
 use protocol::{
     acceptance::Candidate,
     announcement::{Bits, Possession, Vote},
@@ -13,7 +14,7 @@ use protocol::{
 
 /// Checks the majority's state, the miners' objects and all votes of a window.
 pub(super) fn check(seen: &Seen, chain: &Chain, objects: &Objects) -> Vec<Finding> {
-    let state = seen.state.as_ref().map(|(_, state)| *state).map_err(String::as_str);
+    let state = seen.state.as_ref().map(|(_, state)| *state);
     let mut findings = Vec::new();
     if let Some(majority) = chain.decision.state {
         let verdict = named(state, "the state at the window's start", majority);
@@ -50,10 +51,10 @@ pub(super) fn skipped(seen: &Seen, chain: &Chain, validator: NeuronId, why: &str
 }
 
 /// Compares a named state with the recomputed one.
-fn named(ours: Result<State, &str>, what: &str, named: State) -> Verdict {
+fn named(ours: Result<State, &Unknown>, what: &str, named: State) -> Verdict {
     match ours {
         Ok(ours) => Verdict::same(what, named, ours),
-        Err(why) => Verdict::unknown(why),
+        Err(why) => Verdict::unread(why),
     }
 }
 
@@ -73,8 +74,7 @@ impl Ballot<'_> {
     }
 
     fn found(&self, candidate: &Candidate) -> Result<&Object, Missing> {
-        let nowhere = || Missing::Unread("the object was not downloaded".to_owned());
-        self.objects.get(&candidate.object).ok_or_else(nowhere)?.object.as_ref().map_err(Clone::clone)
+        self.objects.get(&candidate.object).ok_or(Missing::Unsought)?.object.as_ref().map_err(Clone::clone)
     }
 
     /// Checks whether the vote marks only candidates with valid submissions as good. The auditor cannot
@@ -95,9 +95,9 @@ impl Ballot<'_> {
             match missing {
                 Missing::Invalid(error) => {
                     let what = format!("the vote marks the object of {} as good", candidate.id.hotkey);
-                    return Verdict::differ(what, "a valid submission", error);
+                    return Verdict::differ(what, "a valid submission", ErrorChain(&error));
                 }
-                Missing::Unread(why) => drop(unread.get_or_insert(Verdict::unknown(why))),
+                missing => drop(unread.get_or_insert(Verdict::unread(&missing))),
             }
         }
         unread.unwrap_or(Verdict::Agree)
@@ -109,8 +109,7 @@ impl Ballot<'_> {
             self.voted().map(|candidate| Ok(self.found(candidate)?.bytes())).collect();
         let computed = match voted {
             Ok(voted) => Possession::of(self.voter.hotkey, voted),
-            Err(Missing::Invalid(error)) => return Verdict::unknown(error),
-            Err(Missing::Unread(why)) => return Verdict::unknown(why),
+            Err(missing) => return Verdict::unread(&missing),
         };
         let hex = |possession: Possession| format!("{possession:?}");
         Verdict::same("the possession of the voted objects", hex(self.vote.possession), hex(computed))

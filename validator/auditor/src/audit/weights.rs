@@ -1,6 +1,6 @@
 //! Compares the weights on chain with the score logs.
 
-use super::{Auditor, logs::ValidatorLogs, seen::Seen};
+use super::{Auditor, logs::ValidatorLogs, seen::Seen, unknown::Unknown};
 use crate::{
     AuditError,
     report::{Finding, Item, Subject, Verdict},
@@ -24,7 +24,7 @@ pub(super) struct Set {
     uid: Uid,
     height: Height,
     /// The weights on chain, or the reason why they are unknown.
-    row: Result<Row, String>,
+    row: Result<Row, Unknown>,
 }
 
 impl Auditor {
@@ -63,16 +63,16 @@ impl Auditor {
         uid: Uid,
         height: Height,
         later: &Arc<exchange::BlockState>,
-    ) -> Result<Result<Row, String>, AuditError> {
+    ) -> Result<Result<Row, Unknown>, AuditError> {
         let client = self.chain_reader.client();
         let at = self.read(self.chain_reader.hash(height).await)?;
         for block in [at.ok(), Some(later.hash)].into_iter().flatten() {
             let row = client.at(block).weights(self.chain_reader.netuid(), &[uid]).await;
             if let Ok(rows) = self.read(row)? {
-                return Ok(rows.into_iter().next().ok_or_else(|| "the chain shows no weights".to_owned()));
+                return Ok(rows.into_iter().next().ok_or(Unknown::NoWeights));
             }
         }
-        Ok(Err(format!("cannot read the weights of uid {uid} in block {height}")))
+        Ok(Err(Unknown::Weights { uid, height }))
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn check(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLog
 fn verdict(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Verdict {
     let row = match &set.row {
         Ok(row) => row,
-        Err(why) => return Verdict::unknown(why),
+        Err(why) => return Verdict::unread(why),
     };
     if seen.chain.as_ref().is_ok_and(|chain| chain.rules.commit_reveal) {
         return Verdict::unknown(

@@ -1,6 +1,5 @@
 //! Tests the auditor's binary on a simulated run, with a development chain and a bucket server.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
-#![recursion_limit = "256"] // The futures of a request to a bucket are nested deeply.
 
 mod faults;
 mod honest;

@@ -36,7 +36,7 @@ pub(super) fn announcement() -> Table {
     let reads = |fields: Vec<Vec<u8>>| {
         let fields = fields.into_iter().map(|bytes| Field::big_raw(bytes).unwrap()).collect();
         let reading = announcement::read(&Fields::new(fields).unwrap());
-        reading.ignored.first().map(ToString::to_string)
+        reading.ignored.first().map(|field| base::ErrorChain(field).to_string())
     };
     let text = |text: &str| [&(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat();
     let place = |parts: [&str; 3]| [&[kind::BUCKET, 1][..], &parts.map(text).concat()].concat();

@@ -8,7 +8,7 @@ pub(super) fn key_file() -> Table {
     let reads = |bytes: Vec<u8>| match KeyFile::read(&bytes) {
         Ok(Contents::Plain(file)) => says(file.secrets()).or_else(|| says(file.account())),
         Ok(Contents::Sealed(_)) => None,
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(base::ErrorChain(&error).to_string()),
     };
     let write = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut json = serde_json::from_slice(&objects::key_file()).unwrap();

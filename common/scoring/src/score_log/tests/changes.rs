@@ -105,7 +105,8 @@ fn a_log_made_anew_with_another_line_has_a_wrong_signature() {
     writer.u32(count).raw(&head.0).raw(signature);
     let error = ScoreLog::open(&writer.into_bytes(), &expected(4)).unwrap_err();
     assert_eq!(error, ScoreLogError::Signature(SignatureError::Wrong(validator().hotkey)));
-    assert!(error.to_string().starts_with("the score log is not signed by its validator: the signature is"));
+    let error = base::ErrorChain(&error).to_string();
+    assert!(error.starts_with("the score log is not signed by its validator: the signature is"));
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn lines_that_no_log_has_are_refused_though_signed() {
         });
     });
     let text = "line 0 of the score log is malformed: 1 bytes follow the end of a line at offset 4";
-    assert_eq!(longer.to_string(), text);
+    assert_eq!(base::ErrorChain(&longer).to_string(), text);
     let shorter = nonsense(|lines| lines.push(4, |to| miner(1).write(to)));
     assert!(matches!(shorter, ScoreLogError::Line { line: 0, error: WireError::Truncated { .. } }));
     let outcome = nonsense(|lines| {
@@ -191,5 +192,5 @@ fn lines_that_no_log_has_are_refused_though_signed() {
     });
     let text = "line 0 of the score log is malformed: the outcome of a miner at offset 74 is 7: \
                 0 is evaluated, 1 failed, 2 cut, 3 gone";
-    assert_eq!(outcome.to_string(), text);
+    assert_eq!(base::ErrorChain(&outcome).to_string(), text);
 }

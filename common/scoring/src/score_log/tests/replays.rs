@@ -123,7 +123,8 @@ fn a_window_that_cannot_be_rated_is_refused() {
     let expected = RateError::Unaccounted(miner(5));
     assert_eq!(error, ReplayError::Rate { window: Window(4), error: expected });
     let error = refused(|log| log.header.unassigned_before = f64::INFINITY);
-    assert!(error.to_string().starts_with("window 4: the loss on unassigned data before any update is inf"));
+    let error = base::ErrorChain(&error).to_string();
+    assert!(error.starts_with("cannot rate window 4: the loss on unassigned data before any update is inf"));
     let error = refused(|log| log.miners.insert(miner(2), line(1, Outcome::Skipped).1));
     let (first, second) = (miner(1), miner(2));
     assert_eq!(error, ReplayError::UidTwice { window: Window(4), uid: Uid(1), first, second });

@@ -1,5 +1,6 @@
 //! The JSON-RPC errors, in the words of a Substrate node.
 
+use base::ErrorChain;
 use jsonrpsee::types::ErrorObjectOwned;
 
 use crate::{
@@ -77,6 +78,6 @@ impl From<ControlError> for ErrorObjectOwned {
             ControlError::BlockCount(_) | ControlError::KeyLength(_) | ControlError::Fault(_) => PARAMS,
             ControlError::Block(_) | ControlError::Snapshot(_) => DEV,
         };
-        error(code, failed.to_string())
+        error(code, ErrorChain(&failed).to_string())
     }
 }

@@ -181,6 +181,10 @@ async fn senseless_requests_are_refused() {
 async fn a_port_in_use_is_named() {
     let chain = start(paced()).await;
     let taken = Config { listen: chain.address(), pace: Pace::Outside, ..Config::default() };
-    let message = Devchain::start(taken).await.err().unwrap().to_string();
-    assert!(message.starts_with(&format!("cannot listen on {}: ", chain.address())), "{message}");
+    let error = Devchain::start(taken).await.err().unwrap();
+    let message = base::ErrorChain(&error).to_string();
+    assert!(
+        message.starts_with(&format!("cannot listen on {} (is another devchain", chain.address())),
+        "{message}"
+    );
 }

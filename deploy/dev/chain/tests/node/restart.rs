@@ -182,7 +182,8 @@ async fn a_log_in_use_is_refused() {
 
 #[tokio::test]
 async fn a_log_in_a_missing_folder_is_refused() {
-    let message = refused(logged(Path::new("/nowhere/at/all"))).await.to_string();
+    let error = refused(logged(Path::new("/nowhere/at/all"))).await;
+    let message = base::ErrorChain(&error).to_string();
     assert!(message.starts_with("log /nowhere/at/all: cannot open it: "), "{message}");
 }
 

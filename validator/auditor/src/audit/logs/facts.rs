@@ -18,7 +18,7 @@ pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {
     }
     match &seen.state {
         Ok((_, state)) => Verdict::same("the state at the window's start", header.state, *state),
-        Err(why) => Verdict::unknown(why),
+        Err(why) => Verdict::unread(why),
     }
 }
 

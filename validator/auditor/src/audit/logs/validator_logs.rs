@@ -7,7 +7,7 @@ use crate::{
     },
     report::Verdict,
 };
-use base::{NeuronId, Window, digest::ScoreLogHead};
+use base::{ErrorChain, NeuronId, Window, digest::ScoreLogHead};
 use exchange::{BlockState, FetchError};
 use scoring::score_log::{ScoreLog, ScoreLogError};
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
@@ -23,9 +23,9 @@ pub(super) enum Entry {
     /// An object that is not a valid log.
     Other(ScoreLogError),
     /// No object: the validator made none, or deleted it.
-    Absent(String),
+    Absent(FetchError),
     /// Unknown, since the bucket cannot be read.
-    Unread(String),
+    Unread(FetchError),
 }
 
 /// The logs of one validator: those of the requested windows, the earlier ones that their replay needs,
@@ -77,8 +77,8 @@ impl ValidatorLogs {
     pub(in crate::audit) fn unreadable(&self, first: Window, last: Window) -> Option<(Window, String)> {
         self.entries.range(first..=last).find_map(|(&window, entry)| match entry {
             Entry::Log(_) => None,
-            Entry::Other(error) => Some((window, error.to_string())),
-            Entry::Absent(why) | Entry::Unread(why) => Some((window, why.clone())),
+            Entry::Other(error) => Some((window, ErrorChain(error).to_string())),
+            Entry::Absent(error) | Entry::Unread(error) => Some((window, ErrorChain(error).to_string())),
         })
     }
 
@@ -87,8 +87,8 @@ impl ValidatorLogs {
     pub(in crate::audit) fn failure(&self, window: Window) -> Option<String> {
         match self.entries.get(&window)? {
             Entry::Log(_) | Entry::Absent(_) => None,
-            Entry::Other(error) => Some(error.to_string()),
-            Entry::Unread(why) => Some(why.clone()),
+            Entry::Other(error) => Some(ErrorChain(error).to_string()),
+            Entry::Unread(error) => Some(ErrorChain(error).to_string()),
         }
     }
 
@@ -117,14 +117,10 @@ impl ValidatorLogs {
         if last.iter().any(|log| log.head() == named) || none_yet() {
             return Verdict::Agree;
         }
-        let unread = |(window, entry): (&Window, &Entry)| match entry {
-            Entry::Unread(why) => Some(format!("the score log of window {window}: {why}")),
-            // `Item::Log` of that window reports this error.
-            Entry::Other(error) => Some(format!("the score log of window {window}: {error}")),
-            Entry::Log(_) | Entry::Absent(_) => None,
-        };
-        if let Some(why) = self.entries.range(..window).rev().find_map(unread) {
-            return Verdict::unknown(why);
+        // If the log is invalid, `Item::Log` of its own window also reports this.
+        let mut before = self.entries.range(..window).rev().map(|(window, _)| *window);
+        if let Some((window, why)) = before.find_map(|window| Some((window, self.failure(window)?))) {
+            return Verdict::unknown(format!("the score log of window {window}: {why}"));
         }
         let published = last.first().map_or("no score log before this window".to_owned(), |log| {
             format!("{}, the head of window {}", log.head(), log.header.window)
@@ -146,10 +142,10 @@ impl ValidatorLogs {
             Entry::Log(_) => return Some(Verdict::Agree),
             Entry::Other(error) => {
                 let stated = format!("the score log of window {window}");
-                return Some(Verdict::differ("the score log is invalid", stated, error));
+                return Some(Verdict::differ("the score log is invalid", stated, ErrorChain(error)));
             }
-            Entry::Unread(why) => return Some(Verdict::unknown(why)),
-            Entry::Absent(why) => why,
+            Entry::Unread(error) => return Some(Verdict::unread(error)),
+            Entry::Absent(error) => ErrorChain(error),
         };
         let missing = |stated: String| Some(Verdict::differ("the score log is missing", stated, why));
         let before = self.before(window).next().map_or(ScoreLogHead::default(), ScoreLog::head);
@@ -205,8 +201,8 @@ impl Reading<'_> {
         let entry = match fetched {
             Ok(log) => Entry::Log(Box::new(log)),
             Err(FetchError::ScoreLog { source, .. }) => Entry::Other(source),
-            Err(error) if is_absent(&error) => Entry::Absent(error.to_string()),
-            Err(error) => Entry::Unread(error.to_string()),
+            Err(error) if is_absent(&error) => Entry::Absent(error),
+            Err(error) => Entry::Unread(error),
         };
         self.logs.entries.entry(window).insert_entry(entry).into_mut()
     }

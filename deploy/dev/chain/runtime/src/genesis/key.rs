@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sp_core::{
     Pair as _,
-    crypto::{AccountId32, DEV_PHRASE, SecretUri, Ss58Codec},
+    crypto::{AccountId32, DEV_PHRASE, DeriveError, PublicError, SecretStringError, SecretUri, Ss58Codec},
     sr25519,
 };
 use std::{fmt, str::FromStr, sync::LazyLock};
@@ -20,7 +20,20 @@ pub struct Key {
 #[error("'{name}' is neither an SS58 address nor the path of a development key such as //Alice: {why}")]
 pub struct KeyError {
     name: String,
-    why: String,
+    why: KeyProblem,
+}
+
+/// The reason why a text does not name an account.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum KeyProblem {
+    #[error("development keys have no password")]
+    Password,
+    #[error("{0:?}")]
+    Path(SecretStringError),
+    #[error("{0:?}")]
+    Derivation(DeriveError),
+    #[error("{0:?}")]
+    Address(PublicError),
 }
 
 impl Key {
@@ -40,29 +53,29 @@ impl FromStr for Key {
     type Err = KeyError;
 
     fn from_str(name: &str) -> Result<Self, KeyError> {
-        let refuse = |why: String| KeyError { name: name.chars().take(64).collect(), why };
+        let refuse = |why| KeyError { name: name.chars().take(64).collect(), why };
         let account = if name.starts_with("//") {
             // Accept only a path, so that no secret phrase can end up in a genesis file.
             development(name).map_err(refuse)?
         } else {
-            AccountId32::from_ss58check(name).map_err(|error| refuse(format!("{error:?}")))?
+            AccountId32::from_ss58check(name).map_err(|error| refuse(KeyProblem::Address(error)))?
         };
         Ok(Self { name: name.to_owned(), account })
     }
 }
 
 /// Returns the account at a path below the development phrase.
-fn development(path: &str) -> Result<AccountId32, String> {
+fn development(path: &str) -> Result<AccountId32, KeyProblem> {
     /// The root key. Deriving it from its phrase takes milliseconds, and a genesis file may name
     /// hundreds of keys.
     static ROOT: LazyLock<sr25519::Pair> = LazyLock::new(|| {
         sr25519::Pair::from_phrase(DEV_PHRASE, None).expect("the development phrase is a phrase").0
     });
     if path.contains("///") {
-        return Err("development keys have no password".into());
+        return Err(KeyProblem::Password);
     }
-    let SecretUri { junctions, .. } = path.parse().map_err(|error| format!("{error:?}"))?;
-    let (pair, _) = ROOT.derive(junctions.into_iter(), None).map_err(|error| format!("{error:?}"))?;
+    let SecretUri { junctions, .. } = path.parse().map_err(KeyProblem::Path)?;
+    let (pair, _) = ROOT.derive(junctions.into_iter(), None).map_err(KeyProblem::Derivation)?;
     Ok(pair.public().into())
 }
 

@@ -51,7 +51,8 @@ async fn find_submissions(
             match Box::pin(network.fetcher.submission(&state, claim, &expected, &run.layout)).await {
                 Ok(submission) => drop(found.insert(*miner, submission)),
                 Err(error) => {
-                    tracing::debug!(target: target::TRAIN, %window, %error, "cannot read the submission to copy")
+                    let why = base::ErrorChain(&error);
+                    tracing::debug!(target: target::TRAIN, %window, error = %why, "cannot read the submission to copy")
                 }
             }
         }

@@ -7,11 +7,12 @@ use std::{
 
 use base::Rao;
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
+use cli::Origin;
 use devchain_runtime::genesis::{Balance, Neuron};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::layers::{Layers, SettingsError, Source};
+use super::layers::{Layers, SettingsError};
 
 /// The flags of all settings. Flags with a single value also have an environment variable. A flag
 /// overrides its variable.
@@ -111,20 +112,20 @@ impl Settings {
         }
         for (flag, key, value) in self.single_values(matches)? {
             let Some(value) = value else { continue };
-            layers.merge(key, value, &source_of(matches, flag))?;
+            layers.merge(key, value, &origin_of(matches, flag))?;
         }
         for text in &self.fund {
-            layers.append("genesis.balances", balance(text)?, &Source::Flag("fund"))?;
+            layers.append("genesis.balances", balance(text)?, &Origin::Flag("fund"))?;
         }
         for text in &self.validator {
-            layers.append("genesis.neurons", validator(text)?, &Source::Flag("validator"))?;
+            layers.append("genesis.neurons", validator(text)?, &Origin::Flag("validator"))?;
         }
         for text in &self.miner {
-            layers.append("genesis.neurons", miner(text)?, &Source::Flag("miner"))?;
+            layers.append("genesis.neurons", miner(text)?, &Origin::Flag("miner"))?;
         }
         for text in &self.set {
             let (key, value) = assignment(text)?;
-            layers.merge(key, value, &Source::Flag("set"))?;
+            layers.merge(key, value, &Origin::Flag("set"))?;
         }
         Ok(layers)
     }
@@ -161,13 +162,13 @@ impl Settings {
     }
 }
 
-/// Returns the source of a flag's value, if it has one. The command line overrides the environment.
-fn source_of(matches: &ArgMatches, flag: &'static str) -> Source {
+/// Returns the origin of a flag's value, if it has one. The command line overrides the environment.
+fn origin_of(matches: &ArgMatches, flag: &'static str) -> Origin {
     match matches.value_source(&flag.replace('-', "_")) {
         Some(ValueSource::EnvVariable) => {
-            Source::Environment(format!("DEVCHAIN_{}", flag.replace('-', "_").to_uppercase()))
+            Origin::Environment(format!("DEVCHAIN_{}", flag.replace('-', "_").to_uppercase()))
         }
-        _ => Source::Flag(flag),
+        _ => Origin::Flag(flag),
     }
 }
 
@@ -182,13 +183,13 @@ fn small(number: u16) -> Value {
 
 fn too_large(flag: &'static str, number: u64, matches: &ArgMatches) -> SettingsError {
     let expected = "a number up to 9223372036854775807";
-    SettingsError::Value { origin: source_of(matches, flag), text: number.to_string(), expected }
+    SettingsError::Value { origin: origin_of(matches, flag), text: number.to_string(), expected }
 }
 
 /// Returns the log's path as text; a settings file needs UTF-8.
 fn log_path(path: &Path, matches: &ArgMatches) -> Result<Value, SettingsError> {
     let wrong = || SettingsError::Value {
-        origin: source_of(matches, "log"),
+        origin: origin_of(matches, "log"),
         text: path.to_string_lossy().into_owned(),
         expected: "a valid log path; it must be UTF-8",
     };
@@ -253,12 +254,12 @@ fn entry<T: DeserializeOwned>(
     match value.clone().try_into::<T>() {
         Ok(_) => Ok(value),
         Err(error) => {
-            let (origin, problem) = (Source::Flag(flag), error.message().to_owned());
+            let (origin, problem) = (Origin::Flag(flag), error.message().to_owned());
             Err(SettingsError::Entry { origin, text: text.into(), problem })
         }
     }
 }
 
 fn wrong(flag: &'static str, text: &str, expected: &'static str) -> SettingsError {
-    SettingsError::Value { origin: Source::Flag(flag), text: text.to_owned(), expected }
+    SettingsError::Value { origin: Origin::Flag(flag), text: text.to_owned(), expected }
 }

@@ -7,15 +7,12 @@ mod reference;
 mod run;
 mod settings;
 
-use std::{
-    fmt::Display,
-    io::{self, Write},
-};
+use std::{io, process::ExitCode};
 
-use base::{EXIT_CODES, Exit};
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use base::Exit;
+use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
+use cli::{EXIT_CODES, Job};
 use devchain::{ChainError, LogError, StartError};
-use tracing_subscriber::EnvFilter;
 
 use self::{
     layers::{Layers, SettingsError},
@@ -77,20 +74,26 @@ enum Show {
 }
 
 /// Runs the command line of this process.
-pub(crate) fn run() -> Exit {
-    let matches = without_empty_variables(Cli::command()).get_matches();
-    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
-    report(carry_out(command, innermost(&matches)))
+pub(crate) fn run() -> ExitCode {
+    cli::run_program(|cli: Cli, matches| job(cli.command, innermost(matches)).map_err(Failure::into))
 }
 
-fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
+fn job(command: Command, matches: &ArgMatches) -> Result<Job, Failure> {
     match command {
         Command::Run { settings, json, verbose } => {
-            log_to_stderr(if verbose { "debug" } else { "info" });
-            run::run(settings.layers(matches)?.config()?, json)
+            let config = settings.layers(matches)?.config()?;
+            let level = if verbose { "debug" } else { "info" };
+            let work = async move |shutdown| match run::run(config, json, shutdown).await {
+                Ok(()) => Ok(Exit::Good.into()),
+                Err(failure) => Err(failure.into()),
+            };
+            Ok(Job::service(work).with_filter(&format!("warn,devchain={level}")))
         }
-        Command::Reference => say(&reference::page(Cli::command())),
-        Command::Bench { json } => say(&bench::run(json)?),
+        Command::Reference => Ok(Job::answer(reference::page(Cli::command()))),
+        Command::Bench { json } => Ok(Job::command(async move {
+            let text = bench::run(json).await.map_err(Failure::Bench)?;
+            Ok(text.into())
+        })),
         Command::Config { command: Show::Show { settings, json } } => {
             show(&settings.layers(matches)?, json, "")
         }
@@ -98,16 +101,6 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
             show(&settings.layers(matches)?, json, "genesis")
         }
     }
-}
-
-/// Treats an empty environment variable as unset.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| {
-        let value = arg.get_env().and_then(std::env::var_os);
-        // An empty name detaches the argument from its variable, since no variable has an empty name.
-        if value.is_some_and(|value| value.is_empty()) { arg.env("").hide_env(true) } else { arg }
-    });
-    command.mut_subcommands(without_empty_variables)
 }
 
 /// Returns the matches of the last subcommand, whose flags are the settings.
@@ -122,14 +115,12 @@ enum Failure {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("cannot write to the standard output: {0}")]
-    Print(io::Error),
+    #[error("cannot write to the standard output")]
+    Print(#[source] io::Error),
     #[error("the chain stopped unexpectedly; see the log messages above")]
     Stopped,
-    #[error("bench: {0:#}")]
-    Bench(#[from] anyhow::Error),
+    #[error("cannot measure the chain")]
+    Bench(#[source] anyhow::Error),
 }
 
 impl Failure {
@@ -137,9 +128,8 @@ impl Failure {
         match self {
             Self::Settings(_) | Self::Start(StartError::Config(_)) => Exit::Usage,
             Self::Start(StartError::Chain(error)) => chain_exit(error),
-            Self::Start(StartError::Listen { source, .. }) | Self::Io(source) => io_exit(source),
-            Self::Print(_) => Exit::Failed,
-            Self::Start(_) | Self::Stopped | Self::Bench(_) => Exit::Failed,
+            Self::Start(StartError::Listen { source, .. }) => io_exit(source),
+            Self::Start(_) | Self::Print(_) | Self::Stopped | Self::Bench(_) => Exit::Failed,
         }
     }
 }
@@ -162,38 +152,15 @@ fn io_exit(error: &io::Error) -> Exit {
     }
 }
 
-fn report(result: Result<(), Failure>) -> Exit {
-    let Err(failure) = result else { return Exit::Good };
-    complain(&failure);
-    failure.exit()
-}
-
-fn complain(failure: &impl Display) {
-    // If standard error cannot be written either, only the exit code is left.
-    let _ = writeln!(io::stderr(), "devchain: {failure}");
-}
-
-/// Prints a text. A closed pipe is not an error; a full disk is.
-fn say(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Print(error)),
-        _ => Ok(()),
+impl From<Failure> for cli::Failure {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.exit(), failure)
     }
 }
 
-/// Logs to standard error from `level` up, unless the environment variable `RUST_LOG` is set.
-fn log_to_stderr(level: &str) {
-    let default = format!("warn,devchain={level}");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // A line that cannot be written is lost. Reporting it on the same stream would panic.
-    log.log_internal_errors(false).init();
-}
-
-fn show(layers: &Layers, json: bool, under: &str) -> Result<(), Failure> {
+fn show(layers: &Layers, json: bool, under: &str) -> Result<Job, Failure> {
     let config = layers.clone().config()?;
     config.check().map_err(StartError::from)?;
     config.genesis.unwrap_or_default().storage().map_err(|error| StartError::Chain(error.into()))?;
-    say(&if json { layers.to_json(under)? } else { layers.to_toml(under)? })
+    Ok(Job::answer(if json { layers.to_json(under)? } else { layers.to_toml(under)? }))
 }

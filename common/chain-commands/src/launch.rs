@@ -1,6 +1,6 @@
 //! The command `launch`: fills in a run file, so that the run can begin.
 
-use crate::{ChainFlags, CommandError, FlagError};
+use crate::{ChainFlags, CommandError, FlagError, flags::FileProblem};
 use base::Height;
 use clap::Args;
 use protocol::{
@@ -9,7 +9,7 @@ use protocol::{
 };
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -37,12 +37,9 @@ pub struct Launch {
 
 impl Launch {
     pub(crate) async fn run(self) -> Result<String, CommandError> {
-        let file = |path: &Path, why: String| FlagError::File { path: path.to_owned(), why };
-        let text =
-            String::from_utf8(read(&self.file)?).map_err(|error| file(&self.file, error.to_string()))?;
-        let mut run = RunFile::parse(&text).map_err(|error| file(&self.file, error.to_string()))?;
-        let manifest = Manifest::read(&read(&self.manifest)?)
-            .map_err(|error| file(&self.manifest, error.to_string()))?;
+        let text = String::from_utf8(read(&self.file)?).map_err(about(&self.file))?;
+        let mut run = RunFile::parse(&text).map_err(about(&self.file))?;
+        let manifest = Manifest::read(&read(&self.manifest)?).map_err(about(&self.manifest))?;
         let client = self.chain.connect().await?;
         let head = client.finalized().await?.height;
         if self.start_block <= head {
@@ -51,7 +48,7 @@ impl Launch {
         run.network.netuid = self.chain.netuid;
         let spec = run
             .launch(client.genesis(), self.start_block, manifest.tokenizer, manifest.hash())
-            .map_err(|error| file(&self.file, error.to_string()))?;
+            .map_err(about(&self.file))?;
         write(&self.out, &spec)?;
         Ok(format!(
             "run {} ({}) begins with block {}: {}",
@@ -63,16 +60,20 @@ impl Launch {
     }
 }
 
+/// Returns a function that makes an error about this file.
+fn about<E: Into<FileProblem>>(path: &Path) -> impl FnOnce(E) -> FlagError {
+    |error| FlagError::File { path: path.to_owned(), source: error.into() }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, FlagError> {
-    let failed = |error: io::Error| FlagError::File { path: path.to_owned(), why: error.to_string() };
     let mut bytes = Vec::new();
-    fs::File::open(path).map_err(failed)?.take(MOST).read_to_end(&mut bytes).map_err(failed)?;
+    let opened = fs::File::open(path);
+    opened.and_then(|file| file.take(MOST).read_to_end(&mut bytes)).map_err(about(path))?;
     Ok(bytes)
 }
 
 fn write(path: &Path, spec: &RunSpec) -> Result<(), FlagError> {
-    let failed = |why: String| FlagError::File { path: path.to_owned(), why };
-    let text = RunFile::from(spec).to_toml().map_err(|error| failed(error.to_string()))?;
+    let text = RunFile::from(spec).to_toml().map_err(about(path))?;
     let out = OpenOptions::new().write(true).create_new(true).open(path);
-    out.and_then(|mut out| out.write_all(text.as_bytes())).map_err(|error| failed(error.to_string()))
+    out.and_then(|mut out| out.write_all(text.as_bytes())).map_err(about(path))
 }

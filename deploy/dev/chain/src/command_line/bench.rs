@@ -27,9 +27,8 @@ const BLOCKS: u32 = 2000;
 const CONNECTIONS: usize = 50;
 
 /// Measures everything and returns the report.
-pub(super) fn run(json: bool) -> anyhow::Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(measure())?;
+pub(super) async fn run(json: bool) -> anyhow::Result<String> {
+    let report = measure().await?;
     Ok(if json { report.to_json()? } else { report.to_text() })
 }
 

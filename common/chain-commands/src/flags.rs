@@ -7,10 +7,12 @@ use chain::{
     wallet::{KeyPair, Wallet, WalletError},
 };
 use clap::Args;
+use protocol::{dataset::ManifestError, run_spec::RunSpecError};
 use std::{
     env::VarError,
     io::{self, IsTerminal},
     path::PathBuf,
+    string::FromUtf8Error,
     time::Duration,
 };
 
@@ -28,8 +30,8 @@ pub enum FlagError {
     #[error("no hotkey is named: give --hotkey NAME, or --hotkey-address ADDRESS where no secret is needed")]
     NoHotkey,
     /// A password that cannot be read.
-    #[error("cannot read the password from the terminal: {0}; set {PASSWORD} instead")]
-    Password(io::Error),
+    #[error("cannot read the password from the terminal (set {PASSWORD} instead)")]
+    Password(#[source] io::Error),
     /// An encrypted coldkey, without a password or a terminal to ask for it.
     #[error("{} is encrypted: set {PASSWORD} to its password, or run this in a terminal to be asked for it", .0.display())]
     PasswordNeeded(PathBuf),
@@ -40,12 +42,12 @@ pub enum FlagError {
     #[error("--chain: an address begins with ws:// or wss://, and `{0}` does not")]
     Endpoint(String),
     /// An error in a file that a flag names.
-    #[error("{}: {why}", path.display())]
+    #[error("cannot use {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The reason.
-        why: String,
+        source: FileProblem,
     },
     /// A start block in the past.
     #[error("--start-block {start} is in the past: the chain is at block {head}, give a later block")]
@@ -58,6 +60,29 @@ pub enum FlagError {
     /// A time between blocks that is out of range.
     #[error("--block-time is {0}: give the seconds between two blocks, 0.001 to 3600")]
     BlockTime(f64),
+}
+
+/// The reason why a file that a flag names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileProblem {
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A file that is not UTF-8.
+    #[error(transparent)]
+    Text(#[from] FromUtf8Error),
+    /// A file that is not a run file.
+    #[error(transparent)]
+    Run(Box<RunSpecError>),
+    /// A file that is not the manifest of a dataset.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+impl From<RunSpecError> for FileProblem {
+    fn from(error: RunSpecError) -> Self {
+        Self::Run(Box::new(error))
+    }
 }
 
 /// The flags of the chain and the subnet.
