@@ -180,10 +180,12 @@ fn compare<'a>(
         compare_methods(item, pinned, live, &mut comparison)?;
         return Some(comparison);
     }
-    let (ours, theirs) = (pinned.pallet_by_name(item.pallet)?, live.pallet_by_name(item.pallet)?);
+    let ours = pinned.pallet_by_name(item.pallet)?;
+    let theirs = live.pallet_by_name(item.pallet)?;
     match item.kind {
         Kind::Call => {
-            let (a, b) = (ours.call_variant_by_name(item.name)?, theirs.call_variant_by_name(item.name)?);
+            let a = ours.call_variant_by_name(item.name)?;
+            let b = theirs.call_variant_by_name(item.name)?;
             comparison.fields(&a.fields, &b.fields, "");
         }
         Kind::Event => {
@@ -192,7 +194,8 @@ fn compare<'a>(
         }
         Kind::Storage => compare_storage(item, &ours, &theirs, &mut comparison)?,
         Kind::Constant => {
-            let (a, b) = (ours.constant_by_name(item.name)?, theirs.constant_by_name(item.name)?);
+            let a = ours.constant_by_name(item.name)?;
+            let b = theirs.constant_by_name(item.name)?;
             comparison.types(a.ty(), b.ty(), "");
             compare_bytes(Aspect::Value, Some(a.value()), Some(b.value()), &mut comparison);
         }
@@ -215,7 +218,8 @@ fn compare_storage(
     theirs: &PalletMetadata<'_>,
     comparison: &mut Comparison<'_>,
 ) -> Option<()> {
-    let (a, b) = (ours.storage()?.entry_by_name(item.name)?, theirs.storage()?.entry_by_name(item.name)?);
+    let a = ours.storage()?.entry_by_name(item.name)?;
+    let b = theirs.storage()?.entry_by_name(item.name)?;
     if a.keys().len() != b.keys().len() {
         let [ours, theirs] = [a, b].map(|entry| Some(entry.keys().len().to_string()));
         comparison.differ(Aspect::Keys, "number of keys", ours, theirs);

@@ -147,7 +147,8 @@ impl<'a> Comparison<'a> {
         live: &TypeDefVariant<PortableForm>,
         place: &str,
     ) {
-        let (mut gone, mut common) = (Vec::new(), HashSet::new());
+        let mut gone = Vec::new();
+        let mut common = HashSet::new();
         for variant in &pinned.variants {
             match live.variants.iter().find(|other| other.name == variant.name) {
                 Some(other) => {

@@ -222,7 +222,8 @@ fn a_reader_that_has_had_enough_is_no_failure() {
 #[test]
 fn strip_makes_the_pinned_file() {
     let folder = tempfile::tempdir().unwrap();
-    let (from, to) = (common::path("tests/data").join(SPEC_461), folder.path().join("stripped.scale"));
+    let from = common::path("tests/data").join(SPEC_461);
+    let to = folder.path().join("stripped.scale");
     let output = run(&["strip", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(std::fs::read(to).unwrap() == PINNED_BYTES);

@@ -73,7 +73,8 @@ async fn mine<C: Strategy>(
     save_every: NonZeroU64,
     open: impl AsyncFnOnce(&Node, Vec<Submission<Bytes>>) -> Result<C, MinerError>,
 ) -> Result<(), MinerError> {
-    let (run, neuron) = (Arc::clone(node.shared.run()), node.identity.neuron);
+    let run = Arc::clone(node.shared.run());
+    let neuron = node.identity.neuron;
     let sealed = run.spec.acceptance.sealing;
     let submissions = Submissions::open(&folder(&node), run.hash, neuron, Arc::clone(&run.layout), sealed)?;
     let strategy = open(&node, submissions.since(Window(0))?).await?;
@@ -182,7 +183,8 @@ impl<C: Strategy> Miner<C> {
         upload: &Upload,
         before: Height,
     ) -> Result<MinerEvent<Upload>, MinerError> {
-        let (started, object) = (Instant::now(), upload.hash);
+        let started = Instant::now();
+        let object = upload.hash;
         let put =
             Box::pin(self.node.identity.own_bucket.put_submission(window, &object, upload.bytes.clone()));
         match self.before(before, put).await? {

@@ -133,7 +133,8 @@ fn format(name: &str) -> Option<Format> {
 
 /// Replaces the escapes of line breaks, tabs and backslashes.
 fn unescape(text: &str) -> String {
-    let (mut plain, mut characters) = (String::new(), text.chars());
+    let mut plain = String::new();
+    let mut characters = text.chars();
     while let Some(character) = characters.next() {
         let next = (character == '\\').then(|| characters.clone().next()).flatten();
         let meant = match next {

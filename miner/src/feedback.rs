@@ -124,9 +124,10 @@ impl Feedback {
         let includes = pending.window < self.next;
         for ((geometry, place), sent) in places(&self.layout).zip(&pending.sent) {
             let values = &mut self.values[place];
-            match includes {
-                true => feedback::settle(values, &geometry, sent),
-                false => sent.for_each(&geometry, |coordinate, _| values[coordinate] = 0.0),
+            if includes {
+                feedback::settle(values, &geometry, sent)
+            } else {
+                sent.for_each(&geometry, |coordinate, _| values[coordinate] = 0.0)
             }
         }
     }
@@ -173,7 +174,9 @@ impl Feedback {
             hasher.update(bytes);
             Ok::<_, io::Error>(())
         };
-        let (mut magic, mut run, mut numbers) = ([0; MAGIC.len()], [0; HASH], [[0; 8]; 3]);
+        let mut magic = [0; MAGIC.len()];
+        let mut run = [0; HASH];
+        let mut numbers = [[0; 8]; 3];
         get(&mut magic)?;
         get(&mut run)?;
         numbers.iter_mut().try_for_each(|number| get(number))?;
@@ -246,11 +249,9 @@ mod tests {
         let mut history = History::new(&RunHash([9; 32]));
         for window in 0..windows {
             let ours = vec![Accepted { id: US, object: OBJECT }];
-            let accepted = match accepted.contains(&window) {
-                true => Ok(ours),
-                false => Err(NullWindow::NoVotes),
-            };
-            let (candidates, turnout) = (Vec::new(), std::collections::BTreeSet::new());
+            let accepted = if accepted.contains(&window) { Ok(ours) } else { Err(NullWindow::NoVotes) };
+            let candidates = Vec::new();
+            let turnout = std::collections::BTreeSet::new();
             let window = Window(window);
             history.push(&Decision { window, accepted, state: None, candidates, turnout }).unwrap();
         }

@@ -212,7 +212,8 @@ impl<U: Clone> MinerMachine<U> {
     /// Returns the next action at this height.
     fn act(&mut self, height: Height) -> MinerAction<U> {
         let Ok(heights) = self.heights() else { return MinerAction::Finish };
-        let (window, before) = (self.window, self.before(&heights));
+        let window = self.window;
+        let before = self.before(&heights);
         if matches!(self.stage, MinerStage::Lost) {
             return MinerAction::Resync;
         }

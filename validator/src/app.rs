@@ -166,10 +166,11 @@ impl Validator {
         };
         let is_diverged = matches!(decision.standing(self.node.shared.state()), Agreement::Diverged { .. });
         let decision = Carried::from(decision);
-        match is_diverged {
-            true => self.apply(None, decision).await, // The node reports it, and changes nothing.
-            false => Ok(Event::Decided(decision)),
+        if is_diverged {
+            // The node reports it, and changes nothing.
+            return self.apply(None, decision).await;
         }
+        Ok(Event::Decided(decision))
     }
 
     /// Makes the outer step. Objects of the decision that this validator has fetched are not downloaded

@@ -263,16 +263,18 @@ impl<V: WindowValues> ValidatorMachine<V> {
             return self.weights_or_wait(heights.claims_close, height);
         }
         let is_useful = self.may_vote(heights, height) || (self.may_log() && !self.is_past(heights, height));
-        match is_useful {
-            true => ValidatorAction::Fetch { window: self.window },
-            false => self.decision(heights, height),
+        if is_useful {
+            ValidatorAction::Fetch { window: self.window }
+        } else {
+            self.decision(heights, height)
         }
     }
 
     fn decision(&self, heights: &Heights, height: Height) -> ValidatorAction<V> {
-        match height < heights.votes_close {
-            true => ValidatorAction::Wait(heights.votes_close),
-            false => ValidatorAction::Decide { window: self.window },
+        if height < heights.votes_close {
+            ValidatorAction::Wait(heights.votes_close)
+        } else {
+            ValidatorAction::Decide { window: self.window }
         }
     }
 
@@ -315,7 +317,8 @@ impl<V: WindowValues> ValidatorMachine<V> {
     }
 
     fn is_checkpoint_due(&self) -> bool {
-        let (every, next) = (self.rules.checkpoint_every, following(self.window));
+        let every = self.rules.checkpoint_every;
+        let next = following(self.window);
         every > 0 && (next.0.is_multiple_of(every) || self.window == self.rules.clock.last_window())
     }
 

@@ -96,7 +96,8 @@ fn run(flags: &ValidatorFlags) -> Result<Job, Failure> {
 }
 
 fn show_weights(flags: &ShowFlags) -> Result<Job, Failure> {
-    let (config, json) = (load(&flags.config)?, flags.json);
+    let config = load(&flags.config)?;
+    let json = flags.json;
     let logs = config.log.clone();
     let work = async move {
         let text = validator::show(config, json).await;

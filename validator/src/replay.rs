@@ -214,7 +214,8 @@ impl Replay {
     /// Returns the first difference, if there is one.
     async fn compare(&mut self, log: &ScoreLog) -> Result<Option<Difference>, ReplayError> {
         self.load_parameters(log.header.window).await?;
-        let (stated, replayed) = (log.header.state, self.shared.state());
+        let stated = log.header.state;
+        let replayed = self.shared.state();
         if stated != replayed {
             return Ok(Some(Difference::State { stated, replayed }));
         }
@@ -271,13 +272,15 @@ impl Replay {
 
     /// Downloads a submission that a log names, from its miner's bucket or from a validator's.
     async fn submission(&self, log: &ScoreLog, miner: NeuronId) -> Result<Submission<Bytes>, ReplayError> {
-        let (run, window) = (self.shared.run(), log.header.window);
+        let run = self.shared.run();
+        let window = log.header.window;
         let object = log.miners.get(&miner).map(|line| line.object).unwrap_or_default();
         let accepted = Accepted { id: miner, object };
         let expected = run.expected(miner, window, log.header.state);
         let validators: BTreeSet<_> = self.state.permitted().into_iter().map(|(id, _)| id).collect();
         // The custodians are among the validators. The order of the attempts does not matter here.
-        let (seed, fetcher) = (BlockHash::default(), &self.network.fetcher);
+        let seed = BlockHash::default();
+        let fetcher = &self.network.fetcher;
         let fetched =
             fetcher.accepted(&self.state, seed, &accepted, &expected, &run.layout, &validators).await;
         fetched.map_err(|source| ReplayError::Object { window, source: Box::new(source) })
@@ -289,7 +292,8 @@ impl Replay {
         log: &ScoreLog,
         submissions: BTreeMap<NeuronId, Submission<Bytes>>,
     ) -> Result<Option<Difference>, ValidatorError> {
-        let (run, header) = (self.shared.run(), &log.header);
+        let run = self.shared.run();
+        let header = &log.header;
         let spec = &run.spec;
         let progress = self.shared.progress();
         let step = Step::new(&spec.sparse, &spec.scoring);
@@ -299,7 +303,8 @@ impl Replay {
         let assignments = self.network.chain_reader.assignments(spec, header.window, blocks).await?;
         let count = u64::from(spec.scoring.unassigned_sequences);
         let unassigned = run.training.batch(&assignments.unassigned(header.seed, count)?)?;
-        let (stated, replayed) = (header.unassigned_before, gauntlet.loss(unassigned.clone()).await?);
+        let stated = header.unassigned_before;
+        let replayed = gauntlet.loss(unassigned.clone()).await?;
         let first = differs(None, "on unassigned data before any update", stated, replayed);
         if first.is_some() {
             return Ok(first);

@@ -75,7 +75,8 @@ async fn newest_log(
     network: &Network,
     state: &BlockState,
 ) -> Result<Option<ScoreLog>, ValidatorError> {
-    let (folder, run) = (&config.node.folder, spec.hash());
+    let folder = &config.node.folder;
+    let run = spec.hash();
     if folder.exists() {
         let logs = Logs::open(folder, run, *validator)?;
         if let Some(closed) = logs.newest() {

@@ -92,9 +92,12 @@ impl OnChain {
 
 /// Sets weights, unless this epoch has some already.
 pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &Weights) -> Outcome {
-    let later = |height: Height, error: &ReadError| match error.is_retryable() {
-        true => Outcome::NotYet { opens: height.next(), reason: base::ErrorChain(error).to_string() },
-        false => Outcome::Refused(base::ErrorChain(error).to_string()),
+    let later = |height: Height, error: &ReadError| {
+        if error.is_retryable() {
+            Outcome::NotYet { opens: height.next(), reason: base::ErrorChain(error).to_string() }
+        } else {
+            Outcome::Refused(base::ErrorChain(error).to_string())
+        }
     };
     let before = match OnChain::read(client, netuid, hotkey).await {
         Ok(Some(before)) => before,

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_noticed() {
-        let (key, digest) = (key(1), [7; 32]);
+        let key = key(1);
+        let digest = [7; 32];
         let signature = key.sign("kind", &digest);
         for bit in 0..512 {
             let mut flipped = signature;

@@ -62,7 +62,9 @@ fn log_lines_print_errors_with_their_causes() {
 /// Returns the beginning of a text that starts with a bracket, up to the bracket that closes it. Skips
 /// string literals.
 fn balanced(text: &str) -> &str {
-    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+    let mut depth = 0;
+    let mut in_string = false;
+    let mut escaped = false;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,

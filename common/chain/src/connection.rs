@@ -212,9 +212,10 @@ enum DialError {
 
 impl Dialer {
     fn new(options: Arc<Options>) -> Result<Self, ConnectError> {
-        match options.endpoints.is_empty() {
-            true => Err(ConnectError::NoEndpoints),
-            false => Ok(Self { options, made: 0, next: 0 }),
+        if options.endpoints.is_empty() {
+            Err(ConnectError::NoEndpoints)
+        } else {
+            Ok(Self { options, made: 0, next: 0 })
         }
     }
 

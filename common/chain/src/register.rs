@@ -138,9 +138,10 @@ impl Client {
     }
 
     fn registration_call(&self, netuid: Netuid, hotkey: Hotkey, cap: Rao) -> Call {
-        match self.runtimes().newest().has(Kind::Call, "SubtensorModule", "register_limit") {
-            true => Call::RegisterLimit { netuid, hotkey, limit: cap },
-            false => Call::BurnedRegister { netuid, hotkey },
+        if self.runtimes().newest().has(Kind::Call, "SubtensorModule", "register_limit") {
+            Call::RegisterLimit { netuid, hotkey, limit: cap }
+        } else {
+            Call::BurnedRegister { netuid, hotkey }
         }
     }
 

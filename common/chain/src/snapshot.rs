@@ -59,8 +59,5 @@ impl<'a> Snapshot<'a> {
 
 /// Returns an error if the subnet does not exist.
 pub(crate) fn require_subnet(exists: bool, netuid: Netuid) -> Result<(), ReadError> {
-    match exists {
-        true => Ok(()),
-        false => Err(ReadError::NoSubnet(netuid)),
-    }
+    if exists { Ok(()) } else { Err(ReadError::NoSubnet(netuid)) }
 }

@@ -193,12 +193,11 @@ impl Client {
             block: included.block,
             source: Box::new(source),
         })?;
-        match entries(&found) == entries(&sent) && last_update == included.height {
-            true => Ok(included),
-            false => {
-                let included = Box::new(included);
-                Err(WeightsError::NotAsSent { included, uid, sent, found, last_update })
-            }
+        if entries(&found) == entries(&sent) && last_update == included.height {
+            Ok(included)
+        } else {
+            let included = Box::new(included);
+            Err(WeightsError::NotAsSent { included, uid, sent, found, last_update })
         }
     }
 

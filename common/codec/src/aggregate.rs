@@ -128,10 +128,7 @@ pub fn outer_step<B: AsRef<[u8]> + Sync>(
 
 /// Checks that a count is the expected one.
 fn check_count(what: &'static str, found: usize, expected: usize) -> Result<(), AggregateError> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(AggregateError::Parameters { what, found, expected }),
-    }
+    if found == expected { Ok(()) } else { Err(AggregateError::Parameters { what, found, expected }) }
 }
 
 /// Checks that no hotkey occurs twice in an ordered sequence of hotkeys.

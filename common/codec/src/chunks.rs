@@ -116,7 +116,8 @@ impl Geometry {
     /// Returns the place of a chunk's first value in the tensor.
     #[must_use]
     pub fn origin(&self, chunk: usize) -> usize {
-        let (row, column) = (chunk / self.across, chunk % self.across);
+        let row = chunk / self.across;
+        let column = chunk % self.across;
         row * self.band() + column * self.width
     }
 

@@ -373,7 +373,8 @@ pub(crate) mod tests {
     /// Checks 64 uniformly chosen positions of 4096: the bound is 7.364, the expectation 7.383.
     #[test]
     fn positions_take_at_most_7_39_bits() {
-        let (halving, chunks) = (Halving::new(4096, 64), 4000);
+        let halving = Halving::new(4096, 64);
+        let chunks = 4000;
         let mut stream = blake3::Hasher::new().finalize_xof();
         let mut bytes = Vec::new();
         let mut writer = BitWriter::new(&mut bytes);

@@ -139,9 +139,10 @@ fn check_scales(base: f32, found: usize, chunks: usize) -> Result<(), SparseTens
     if found != chunks {
         return Err(SparseTensorError::Count { what: "scales", found, expected: chunks });
     }
-    match base.is_finite() && base.is_sign_positive() {
-        true => Ok(()),
-        false => Err(SparseTensorError::Value("the scale is negative or not finite")),
+    if base.is_finite() && base.is_sign_positive() {
+        Ok(())
+    } else {
+        Err(SparseTensorError::Value("the scale is negative or not finite"))
     }
 }
 

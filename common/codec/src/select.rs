@@ -168,7 +168,8 @@ impl Copies {
         candidates: &mut Candidates,
         positions: &mut [u16],
     ) {
-        let (size, padded) = (self.size, self.padded());
+        let size = self.size;
+        let padded = self.padded();
         assert!(positions.len() <= size, "cannot choose {} of {size} values", positions.len());
         let (values, maxima) = (&self.values[chunk * padded..][..padded], &self.maxima[chunk]);
         if positions.len() == size {

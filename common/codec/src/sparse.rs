@@ -182,9 +182,8 @@ impl SparseSpec {
         if !(1..=most).contains(&self.topk) {
             return Err(SparseError::TopK { topk: self.topk, most });
         }
-        let range = |what, found: f64, fine: bool, expected| match fine && found.is_finite() {
-            true => Ok(()),
-            false => Err(SparseError::Range { what, found, expected }),
+        let range = |what, found: f64, fine: bool, expected| {
+            if fine && found.is_finite() { Ok(()) } else { Err(SparseError::Range { what, found, expected }) }
         };
         let Self { beta, outer_lr, clip_growth, .. } = *self;
         // There is one zero: `-0.0` would give the same run another hash.

@@ -205,7 +205,8 @@ fn check(
     }
     let header = Header::read(&mut Reader::new(all), all.len() as u64)?;
     header.check(expected, layout.spec())?;
-    let (found, model) = (u64::from(header.tensors), layout.tensors().len());
+    let found = u64::from(header.tensors);
+    let model = layout.tensors().len();
     if found != model as u64 {
         return Err(SubmissionError::Tensors { found, expected: model });
     }

@@ -27,7 +27,8 @@ fn main() {
         sequence: 128,
         ..Options::new(vec![input], folder.path().join("out"), tokenizer)
     };
-    let (before, began) = (most_memory(), Instant::now());
+    let before = most_memory();
+    let began = Instant::now();
     let mut meter = Meter::new(stderr(), stderr().is_terminal());
     let report = prepare(&options, &mut meter).unwrap();
     meter.finish();

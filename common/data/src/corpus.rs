@@ -87,7 +87,9 @@ impl<'a> Corpus<'a> {
     /// Creates a reader that starts at `position`.
     pub(crate) fn new(inputs: &'a [Input], options: &'a Options, position: Position, counts: Counts) -> Self {
         let done = inputs.iter().take(position.input).map(|input| input.length).sum();
-        let (source, pending, warnings) = (None, VecDeque::new(), Vec::new());
+        let source = None;
+        let pending = VecDeque::new();
+        let warnings = Vec::new();
         Self { inputs, options, position, source, pending, done, counts, warnings }
     }
 
@@ -122,7 +124,8 @@ impl<'a> Corpus<'a> {
 
     /// Reads pieces with about `bytes` of text in total. Returns an empty list at the end.
     pub(crate) fn batch(&mut self, bytes: usize) -> Result<Vec<Fated>, InputError> {
-        let (mut batch, mut length) = (Vec::new(), 0);
+        let mut batch = Vec::new();
+        let mut length = 0;
         // Pending pieces are finished first: reading can resume only between two pieces of the source.
         while length < bytes || !self.pending.is_empty() {
             let Some(piece) = self.next()? else { break };
@@ -261,7 +264,8 @@ fn pieces(piece: Piece, most: usize) -> VecDeque<Piece> {
     if piece.text.len() <= most {
         return [piece].into();
     }
-    let (mut pieces, mut rest) = (VecDeque::new(), piece.text.as_str());
+    let mut pieces = VecDeque::new();
+    let mut rest = piece.text.as_str();
     while !rest.is_empty() {
         let end = if rest.len() > most { text::cut(&rest.as_bytes()[..most]) } else { rest.len() };
         let (head, tail) = rest.split_at(end);

@@ -128,10 +128,7 @@ impl Search {
         }
         let before = self.named;
         self.folder(path)?;
-        match self.named == before {
-            true => Err(InputError::NothingIn(path.into())),
-            false => Ok(()),
-        }
+        if self.named == before { Err(InputError::NothingIn(path.into())) } else { Ok(()) }
     }
 
     /// Adds the files of a folder, in the order of names. Skips hidden files, and links to folders.

@@ -37,9 +37,10 @@ impl Jsonl {
             let place = Place { name: self.name.clone(), line: self.stream.line() };
             let Some(length) = self.find_line(&place)? else { return Ok(None) };
             let (line, offset) = (&self.stream.window()[..length], self.stream.offset());
-            let document = match line.trim_ascii().is_empty() {
-                true => None,
-                false => Some(document(line, offset, &self.field, &place)),
+            let document = if line.trim_ascii().is_empty() {
+                None
+            } else {
+                Some(document(line, offset, &self.field, &place))
             };
             self.stream.advance(length);
             match document {

@@ -106,9 +106,12 @@ impl Options {
 
     /// Checks the options before anything is read.
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
-        let range = |what, found, least, most| match (least..=most).contains(&found) {
-            true => Ok(()),
-            false => Err(OptionsError::Range { what, found, least, most }),
+        let range = |what, found, least, most| {
+            if (least..=most).contains(&found) {
+                Ok(())
+            } else {
+                Err(OptionsError::Range { what, found, least, most })
+            }
         };
         if self.inputs.is_empty() {
             return Err(OptionsError::NoInput);

@@ -204,7 +204,8 @@ impl<'a> Run<'a> {
         }
         let block = self.options.block_tokens();
         let Totals { training, held_out } = self.tokenized.totals();
-        let (more, rest) = (training % block, held_out % u64::from(self.options.sequence));
+        let more = training % block;
+        let rest = held_out % u64::from(self.options.sequence);
         if training < block {
             return Err(
                 OutputError::TooLittle { found: training, block, sequence: self.options.sequence }.into()
@@ -220,7 +221,8 @@ impl<'a> Run<'a> {
             ..self.journal.clone()
         };
         self.work.save(&self.journal)?;
-        let (folder, totals) = (self.work.tokenized(), self.journal.tokenized);
+        let folder = self.work.tokenized();
+        let totals = self.journal.tokenized;
         self.tokenized = Roles::resume(folder, self.tokens, ONE_FILE, totals)?;
         Ok(())
     }
@@ -234,8 +236,8 @@ impl<'a> Run<'a> {
 
     fn shuffle_role(&mut self, role: ShardRole, watch: &mut dyn Watch) -> Result<(), PrepareError> {
         let sequence = u64::from(self.options.sequence);
-        let (key, from) =
-            (shuffle::key(self.options.seed, self.tokenizer.hash, role), self.tokenized.of(role));
+        let key = shuffle::key(self.options.seed, self.tokenizer.hash, role);
+        let from = self.tokenized.of(role);
         if from.total() == 0 {
             return Ok(());
         }
@@ -267,7 +269,8 @@ impl<'a> Run<'a> {
             progress.done += bytes;
             watch.progress(&progress) != ControlFlow::Break(())
         };
-        let (sequence, block) = (u64::from(self.options.sequence), self.options.block_tokens());
+        let sequence = u64::from(self.options.sequence);
+        let block = self.options.block_tokens();
         let mut shards = Vec::new();
         for set in [&self.shards.training, &self.shards.held_out] {
             shards.extend(set.seal(sequence, block, &mut step)?.ok_or(PrepareError::Stopped)?);
@@ -317,7 +320,8 @@ impl<'a> Run<'a> {
     /// Returns the progress of a phase that works on the stored tokens.
     fn stored(&self, phase: Phase, tokens: u64) -> Progress {
         let all = self.tokenized.totals().sum();
-        let (done, total) = (tokens * self.tokens.bytes(), Some(all * self.tokens.bytes()));
+        let done = tokens * self.tokens.bytes();
+        let total = Some(all * self.tokens.bytes());
         Progress { phase, done, total, counts: self.corpus.counts, tokens: all }
     }
 }
@@ -360,7 +364,8 @@ fn check_result(folder: &Path, report: &Report) -> Result<(), OutputError> {
         return Err(OutputError::Journal { path, reason });
     }
     crate::shard_files(&manifest).try_for_each(|(name, shard)| {
-        let (path, expected) = (folder.join(name), manifest.shard_bytes(shard));
+        let path = folder.join(name);
+        let expected = manifest.shard_bytes(shard);
         let found = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if found == expected { Ok(()) } else { Err(OutputError::Shard { path, found, expected }) }
     })

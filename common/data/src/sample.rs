@@ -55,7 +55,8 @@ impl<'a> Sample<'a> {
     }
 
     fn tell(&mut self) -> Result<(), PrepareError> {
-        let (done, counts) = (self.corpus.taken(), self.corpus.counts);
+        let done = self.corpus.taken();
+        let counts = self.corpus.counts;
         let progress = Progress { phase: Phase::Training, done, total: self.total, counts, tokens: 0 };
         match self.watch.progress(&progress) {
             ControlFlow::Continue(()) => Ok(()),

@@ -63,9 +63,10 @@ impl Stream {
             prefix: blake3::Hasher::new(),
         };
         stream.skip_to(offset)?;
-        match prefix.is_some_and(|before| before != stream.prefix()) {
-            true => Err(InputError::Changed(stream.name)),
-            false => Ok(stream),
+        if prefix.is_some_and(|before| before != stream.prefix()) {
+            Err(InputError::Changed(stream.name))
+        } else {
+            Ok(stream)
         }
     }
 

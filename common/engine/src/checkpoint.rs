@@ -182,8 +182,9 @@ fn safetensors(path: &Path) -> impl FnOnce(SafeTensorError) -> CheckpointError {
 /// Returns the path of a file that another file names. Both lie in the same folder.
 fn beside(path: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
     let plain = Path::new(name).file_name().is_some_and(|last| last == name);
-    match plain {
-        true => Ok(path.with_file_name(name)),
-        false => Err(CheckpointError::Name { path: path.to_owned(), name: name.to_owned() }),
+    if plain {
+        Ok(path.with_file_name(name))
+    } else {
+        Err(CheckpointError::Name { path: path.to_owned(), name: name.to_owned() })
     }
 }

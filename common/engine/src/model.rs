@@ -119,7 +119,8 @@ impl Model {
     /// # Errors
     /// There are more or fewer values than parameters, or libtorch could not copy them.
     pub fn set_parameters(&mut self, values: &[f32]) -> Result<(), EngineError> {
-        let (found, expected) = (values.len(), self.layout.len());
+        let found = values.len();
+        let expected = self.layout.len();
         if found != expected {
             return Err(EngineError::Parameters { found, expected });
         }

@@ -128,7 +128,8 @@ impl Shards {
             return Err(ShardError::Files { found: shards.files.len(), expected: listed.len() });
         }
         for (file, shard) in shards.files.iter().zip(listed) {
-            let (found, expected) = (file.bytes.len() as u64, manifest.shard_bytes(shard));
+            let found = file.bytes.len() as u64;
+            let expected = manifest.shard_bytes(shard);
             if found != expected {
                 return Err(ShardError::Length { path: file.path.clone(), found, expected });
             }
@@ -204,10 +205,12 @@ impl Shards {
 fn map(path: &Path, tokens: TokenType) -> Result<Mmap, ShardError> {
     let refuse = |source| ShardError::File { path: path.to_owned(), source };
     let bytes = raw::map(&File::open(path).map_err(refuse)?).map_err(refuse)?;
-    let (length, width) = (bytes.len() as u64, tokens.bytes());
-    match length.is_multiple_of(width) {
-        true => Ok(bytes),
-        false => Err(ShardError::Uneven { path: path.to_owned(), bytes: length, width }),
+    let length = bytes.len() as u64;
+    let width = tokens.bytes();
+    if length.is_multiple_of(width) {
+        Ok(bytes)
+    } else {
+        Err(ShardError::Uneven { path: path.to_owned(), bytes: length, width })
     }
 }
 

@@ -49,8 +49,5 @@ impl Place {
 /// Checks that this thread computes with denormal numbers, as IEEE 754 requires.
 pub(crate) fn check_denormals() -> Result<(), EngineError> {
     let half = black_box(f32::MIN_POSITIVE) * black_box(0.5);
-    match black_box(half) * black_box(2.0) == f32::MIN_POSITIVE {
-        true => Ok(()),
-        false => Err(EngineError::Denormals),
-    }
+    if black_box(half) * black_box(2.0) == f32::MIN_POSITIVE { Ok(()) } else { Err(EngineError::Denormals) }
 }

@@ -93,7 +93,8 @@ impl SparseStep {
         tensors: impl ExactSizeIterator<Item = (&'a SparseTensor, f32)>,
         rate: f32,
     ) -> Result<Self, TrialError> {
-        let (found, expected) = (tensors.len(), layout.iter().len());
+        let found = tensors.len();
+        let expected = layout.iter().len();
         if found != expected {
             return Err(TrialError::Tensors { found, expected });
         }

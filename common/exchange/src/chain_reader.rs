@@ -179,7 +179,8 @@ impl ChainReader {
         training_blocks: u64,
     ) -> Result<Assignments, ExchangeError> {
         let seed = self.at(spec.clock()?.heights(window)?.assignment_seed).await?;
-        let (neurons, samples) = (seed.neurons_by_uid(), spec.train.samples());
+        let neurons = seed.neurons_by_uid();
+        let samples = spec.train.samples();
         Ok(Assignments::new(&spec.hash(), window, seed.hash, neurons, samples, training_blocks)?)
     }
 

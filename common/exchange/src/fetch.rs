@@ -193,7 +193,10 @@ impl Fetcher {
     ) -> Result<Claimed, FetchError> {
         let key = bucket_layout::submission(expected.run.id(), expected.window, object);
         let bytes = self.small(state, owner, &key, layout.most_bytes()).await?;
-        let (owner, object, expected, layout) = (owner.hotkey, *object, *expected, Arc::clone(layout));
+        let owner = owner.hotkey;
+        let object = *object;
+        let expected = *expected;
+        let layout = Arc::clone(layout);
         on_a_thread(owner, move || match found(&bytes) {
             found if found == object => open(bytes, layout, &expected).map_err(not_as_expected(owner)),
             found => Err(FetchError::Mismatch { owner, claimed: object, found }),
@@ -258,9 +261,10 @@ fn open(
     layout: Arc<SubmissionLayout>,
     expected: &Expected,
 ) -> Result<Claimed, SubmissionError> {
-    Ok(match expected.sealed {
-        true => Claimed::Sealed(Sealed::open(bytes, layout, expected)?),
-        false => Claimed::Open(Submission::open(bytes.into(), layout, expected)?),
+    Ok(if expected.sealed {
+        Claimed::Sealed(Sealed::open(bytes, layout, expected)?)
+    } else {
+        Claimed::Open(Submission::open(bytes.into(), layout, expected)?)
     })
 }
 

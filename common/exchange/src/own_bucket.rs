@@ -159,7 +159,8 @@ impl OwnBucket {
 
     /// Deletes all objects below a prefix whose windows are old. Returns their number.
     async fn delete(&self, prefix: &str, is_old: impl Fn(Window) -> bool) -> Result<usize, OwnBucketError> {
-        let (mut after, mut deleted) = (None, 0);
+        let mut after = None;
+        let mut deleted = 0;
         loop {
             let page = self.bucket.list(prefix, after.as_deref(), PAGE, TIME).await?;
             let keys: Vec<&str> = page.iter().map(|listed| listed.key.as_str()).collect();

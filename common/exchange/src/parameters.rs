@@ -136,9 +136,10 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, ParametersError> {
     let fail = |source| ParametersError::File { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(fail)?;
-    match bytes.len() as u64 > most {
-        true => Err(ParametersError::TooLarge { path: path.to_owned(), most }),
-        false => Ok(bytes),
+    if bytes.len() as u64 > most {
+        Err(ParametersError::TooLarge { path: path.to_owned(), most })
+    } else {
+        Ok(bytes)
     }
 }
 

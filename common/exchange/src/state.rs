@@ -41,7 +41,8 @@ impl BlockState {
             stake: neuron.stake_weight,
             permit: neuron.permit,
         });
-        let (mut announced, mut records) = (BTreeMap::new(), Vec::new());
+        let mut announced = BTreeMap::new();
+        let mut records = Vec::new();
         for (hotkey, commitment) in &commitments.valid {
             let reading = announcement::read(&commitment.fields);
             let set = Height(commitment.block.into());

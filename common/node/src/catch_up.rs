@@ -89,9 +89,10 @@ impl Node {
 
     /// Loads the journal's state, or else one from elsewhere.
     async fn take_first(&mut self) -> Result<Source, NodeError> {
-        match self.take_from_journal().await? {
-            true => Ok(Source::Journal),
-            false => self.take_from_elsewhere(None).await,
+        if self.take_from_journal().await? {
+            Ok(Source::Journal)
+        } else {
+            self.take_from_elsewhere(None).await
         }
     }
 
@@ -125,7 +126,8 @@ impl Node {
 
     /// Compares a progress with the votes, by the rules of acceptance.
     async fn named(&self, progress: &Progress) -> Result<Named, NodeError> {
-        let (run, window) = (self.shared.run(), progress.window());
+        let run = self.shared.run();
+        let window = progress.window();
         let Some(_) = self.decided_heights(window) else { return Ok(Named::Unknown) };
         let reader = &self.network.chain_reader;
         let decide = async || reader.decide(&run.spec, &progress.history, window).await;

@@ -254,9 +254,10 @@ fn bucket(settings: &Settings) -> Result<BucketConfig, ConfigError> {
     let access =
         settings.text("bucket.write_access").ok_or_else(|| settings.missing("bucket.write_access"))?;
     let secret = secret(settings, WRITE)?.ok_or_else(|| settings.missing("bucket.write_secret"))?;
-    let policy = match settings.require("bucket.allow_loopback")? {
-        true => AddressPolicy::PublicOrLoopback,
-        false => AddressPolicy::Public,
+    let policy = if settings.require("bucket.allow_loopback")? {
+        AddressPolicy::PublicOrLoopback
+    } else {
+        AddressPolicy::Public
     };
     let announced = announced(endpoint.trim_end_matches('/'), &region, &name, read)?;
     Ok(BucketConfig { announced, write: key(access, &secret), policy })
@@ -374,9 +375,10 @@ fn validator(settings: &Settings) -> Result<ValidatorConfig, ConfigError> {
 /// Parses a time of at most a day.
 fn seconds(settings: &Settings, key: &'static str) -> Result<Duration, ConfigError> {
     let seconds: f64 = settings.require(key)?;
-    match (0.001..=86_400.0).contains(&seconds) {
-        true => Ok(Duration::from_secs_f64(seconds)),
-        false => Err(settings.wrong(key, "it must be 0.001 to 86400 seconds")),
+    if (0.001..=86_400.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(settings.wrong(key, "it must be 0.001 to 86400 seconds"))
     }
 }
 

@@ -54,7 +54,9 @@ impl Node {
     /// The node is being stopped, or neither chain nor validators have the decision any more
     /// ([`NodeError::is_lost`]).
     pub async fn decide(&mut self, window: Window) -> Result<Decision, NodeError> {
-        let (started, run, network) = (Instant::now(), self.shared.run(), &self.network);
+        let started = Instant::now();
+        let run = self.shared.run();
+        let network = &self.network;
         network.wait_for(run.clock.heights(window)?.votes_close).await?;
         let progress = self.shared.progress();
         let decide = async || network.chain_reader.decide(&run.spec, &progress.history, window).await;
@@ -97,7 +99,8 @@ impl Node {
     /// ([`NodeError::is_lost`]: nothing was changed); the disk is full; the node is being stopped.
     pub async fn apply(&mut self, decision: &Decision) -> Result<Applied, NodeError> {
         let started = Instant::now();
-        let (next, found) = (self.shared.window(), decision.window);
+        let next = self.shared.window();
+        let found = decision.window;
         if next != found {
             return Err(HistoryError { next, found }.into());
         }
@@ -115,7 +118,8 @@ impl Node {
         objects: Arc<Vec<Submission<Bytes>>>,
         started: Instant,
     ) -> Applied {
-        let (progress, window) = (self.shared.progress(), decision.window);
+        let progress = self.shared.progress();
+        let window = decision.window;
         let (root, state) = (progress.root, progress.state());
         self.observability.state.ready();
         match decision.accepted {
@@ -130,7 +134,8 @@ impl Node {
 
     /// Compares the node's state with the majority's.
     fn check_agreement(&mut self, decision: &Decision) -> Result<(), NodeError> {
-        let (window, ours) = (decision.window, self.shared.state());
+        let window = decision.window;
+        let ours = self.shared.state();
         let Agreement::Diverged { majority } = decision.standing(ours) else { return Ok(()) };
         tracing::error!(target: WINDOW, %window, %ours, %majority, "this node's state is not the stake majority's");
         self.observability.events.emit(NodeEvent::Diverged { window, ours, majority });

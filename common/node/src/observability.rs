@@ -24,7 +24,8 @@ impl Observability {
     /// Creates metrics and health, and serves them where the configuration says so. Also returns the
     /// health of the connection to the chain, which is ready while blocks arrive.
     pub(crate) async fn open(config: &NodeConfig, events: Events) -> Result<(Self, Component), NodeError> {
-        let (registry, health) = (Registry::default(), Health::default());
+        let registry = Registry::default();
+        let health = Health::default();
         let metrics = Arc::new(NodeMetrics::default());
         registry.add(metrics.clone());
         let endpoint = match config.metrics {

@@ -64,7 +64,9 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
 }
 
 fn report(node: &Node, config: &Config, state: &BlockState) {
-    let (role, hotkey, uid) = (config.role, node.identity.neuron.hotkey, node.identity.uid);
+    let role = config.role;
+    let hotkey = node.identity.neuron.hotkey;
+    let uid = node.identity.uid;
     node.observability.events.emit(NodeEvent::Started { role, hotkey, uid });
     let run = node.shared.run().hash;
     tracing::info!(target: telemetry::target::NODE, %role, %hotkey, %uid, %run, block = %state.height, "the node is open");

@@ -218,11 +218,13 @@ fn read_manifest(folder: &Path) -> Result<Manifest, RunError> {
 }
 
 fn check_dataset(spec: &RunSpec, manifest: &Manifest, folder: &Path) -> Result<(), RunError> {
-    let (expected, found) = (spec.data.tokenizer, manifest.tokenizer);
+    let expected = spec.data.tokenizer;
+    let found = manifest.tokenizer;
     if expected != found {
         return Err(RunError::OtherTokenizer { path: folder.join(MANIFEST), expected, found });
     }
-    let (expected, found) = (spec.data.dataset, manifest.hash());
+    let expected = spec.data.dataset;
+    let found = manifest.hash();
     if expected != found {
         return Err(RunError::OtherDataset { path: folder.to_owned(), expected, found });
     }
@@ -231,9 +233,10 @@ fn check_dataset(spec: &RunSpec, manifest: &Manifest, folder: &Path) -> Result<(
     if manifest.vocab > spec.model.vocab {
         return Err(unfit("vocabulary", spec.model.vocab, manifest.vocab));
     }
-    match manifest.sequence == spec.train.sequence {
-        true => Ok(()),
-        false => Err(unfit("sequence", spec.train.sequence, manifest.sequence)),
+    if manifest.sequence == spec.train.sequence {
+        Ok(())
+    } else {
+        Err(unfit("sequence", spec.train.sequence, manifest.sequence))
     }
 }
 
@@ -243,11 +246,9 @@ fn check_tokenizer(spec: &RunSpec, folder: &Path) -> Result<(), RunError> {
     if !path.exists() {
         return Ok(());
     }
-    let (expected, found) = (spec.data.tokenizer, TokenizerHash::of(&[&read(&path)?]));
-    match expected == found {
-        true => Ok(()),
-        false => Err(RunError::OtherTokenizer { path, expected, found }),
-    }
+    let expected = spec.data.tokenizer;
+    let found = TokenizerHash::of(&[&read(&path)?]);
+    if expected == found { Ok(()) } else { Err(RunError::OtherTokenizer { path, expected, found }) }
 }
 
 /// Returns the files of the shards of a role, in order.
@@ -290,9 +291,10 @@ fn stamp(manifest: &Manifest, folder: &Path) -> Result<Vec<u8>, RunError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     let length = fs::metadata(path).map_err(file(path))?.len();
-    match length > MOST_BYTES {
-        true => Err(file(path)(io::Error::new(io::ErrorKind::FileTooLarge, "no such file is so large"))),
-        false => fs::read(path).map_err(file(path)),
+    if length > MOST_BYTES {
+        Err(file(path)(io::Error::new(io::ErrorKind::FileTooLarge, "no such file is so large")))
+    } else {
+        fs::read(path).map_err(file(path))
     }
 }
 

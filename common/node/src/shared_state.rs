@@ -161,7 +161,8 @@ impl SharedState {
     /// They have another root than the run spec says, or the journal cannot be written.
     pub async fn initialize(&self) -> Result<(), NodeError> {
         let progress = Progress::initial(&self.run.spec);
-        let (RunSeed(seed), expected) = (self.run.spec.initial.seed, progress.root);
+        let RunSeed(seed) = self.run.spec.initial.seed;
+        let expected = progress.root;
         let initialize = move |mut transaction: Transaction<'_>| {
             transaction.model().initialize(&seed)?;
             match transaction.model().state_root()? {
@@ -182,7 +183,8 @@ impl SharedState {
         decision: &Decision,
         objects: Arc<Vec<Submission<Bytes>>>,
     ) -> Result<(), NodeError> {
-        let (decided, metrics) = (decision.clone(), Arc::clone(&self.metrics));
+        let decided = decision.clone();
+        let metrics = Arc::clone(&self.metrics);
         let apply = move |mut transaction: Transaction<'_>| {
             let mut progress = Progress::clone(&*transaction.whole()?);
             progress.history.push(&decided)?;
@@ -211,7 +213,8 @@ impl SharedState {
 
     /// Loads a state of the journal. Returns whether its parameters are undamaged.
     pub(crate) async fn load_kept(&self, kept: Kept) -> Result<bool, NodeError> {
-        let (layout, threads) = (self.run.flat.clone(), self.threads);
+        let layout = self.run.flat.clone();
+        let threads = self.threads;
         let load = move |mut transaction: Transaction<'_>| {
             let progress = kept.progress.clone();
             let mut values = vec![0.0; layout.len()];

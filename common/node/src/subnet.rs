@@ -16,7 +16,8 @@ pub(crate) async fn read(
     state: &BlockState,
     run: &Run,
 ) -> Result<LiveSubnet, NodeError> {
-    let (at, netuid) = (client.at(state.hash), run.spec.network.netuid);
+    let at = client.at(state.hash);
+    let netuid = run.spec.network.netuid;
     Ok(LiveSubnet {
         genesis: client.genesis(),
         netuid,

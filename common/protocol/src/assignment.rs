@@ -279,7 +279,8 @@ mod tests {
             count in 1u8..20, samples in 1u64..300, spare in 1u64..50, seed: [u8; 32], window: u64,
         ) {
             let blocks = u64::from(count) * samples.div_ceil(BLOCK) + spare;
-            let (run, seed) = (RunHash([1; 32]), BlockHash(seed));
+            let run = RunHash([1; 32]);
+            let seed = BlockHash(seed);
             let assignments =
                 Assignments::new(&run, Window(window), seed, neurons(count), samples, blocks).unwrap();
             let mut seen = BTreeSet::new();

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn keys_are_known() {
-        let (window, object) = (Window(7), ObjectHash([1; 32]));
+        let window = Window(7);
+        let object = ObjectHash([1; 32]);
         let run = "abababababababab";
         let hash = "01".repeat(32);
         assert_eq!(submission(RUN, window, &object), format!("{run}/submission/0000000007/{hash}"));

@@ -205,10 +205,7 @@ impl Manifest {
     pub fn check_size(&self, parameters: u64) -> Result<(), ManifestError> {
         let most = most_bytes(parameters);
         let found = self.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
-        match found <= most {
-            true => Ok(()),
-            false => Err(ManifestError::TooLarge { found, most }),
-        }
+        if found <= most { Ok(()) } else { Err(ManifestError::TooLarge { found, most }) }
     }
 
     /// Checks that the files were saved with this progress.
@@ -218,9 +215,10 @@ impl Manifest {
     pub fn check_progress(&self, progress: &Progress) -> Result<(), ManifestError> {
         let (window, state) = (self.window, self.state);
         let (found, of) = (progress.window(), progress.state());
-        match self.run == progress.run && window == found && state == of {
-            true => Ok(()),
-            false => Err(ManifestError::OtherProgress { window, state, found, of }),
+        if self.run == progress.run && window == found && state == of {
+            Ok(())
+        } else {
+            Err(ManifestError::OtherProgress { window, state, found, of })
         }
     }
 }
@@ -273,9 +271,10 @@ impl Pointer {
     /// # Errors
     /// The pointer names another manifest.
     pub fn check(&self, manifest: &Manifest) -> Result<(), ManifestError> {
-        match (manifest.run, manifest.window, manifest.state) == (self.run, self.window, self.state) {
-            true => Ok(()),
-            false => Err(ManifestError::OtherPointer { expected: self.window, found: manifest.window }),
+        if (manifest.run, manifest.window, manifest.state) == (self.run, self.window, self.state) {
+            Ok(())
+        } else {
+            Err(ManifestError::OtherPointer { expected: self.window, found: manifest.window })
         }
     }
 }

@@ -263,7 +263,8 @@ impl Clock {
             return Position::Before { blocks: self.start.0 - height.0 };
         };
         let blocks = u64::from(self.spec.blocks);
-        let (window, offset) = (since / blocks, since % blocks);
+        let window = since / blocks;
+        let offset = since % blocks;
         if window >= u64::from(self.spec.count) {
             return Position::After { offset: since - blocks * u64::from(self.spec.count) };
         }

@@ -47,7 +47,9 @@ impl History {
 
     /// Creates a history without records that goes on with window `next`.
     fn since(accumulator: Accumulator, next: Window) -> Self {
-        let (before, records, turnouts) = (accumulator, VecDeque::new(), BTreeMap::new());
+        let before = accumulator;
+        let records = VecDeque::new();
+        let turnouts = BTreeMap::new();
         Self { next, accumulator, before, records, turnouts }
     }
 

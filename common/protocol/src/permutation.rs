@@ -55,7 +55,8 @@ impl Permutation {
 
     fn network(&self, number: u64) -> u64 {
         let side = self.side;
-        let (mut left, mut right) = (number / side, number % side);
+        let mut left = number / side;
+        let mut right = number % side;
         for round in 0..ROUNDS {
             let mixed = u128::from(left) + u128::from(self.round(round, right));
             let next = u64::try_from(mixed % u128::from(side)).expect("a remainder of a u64");
@@ -111,7 +112,8 @@ mod tests {
         #[test]
         fn large_permutations_stay_in_range_and_do_not_collide(key: [u8; 32], length in 2u64.., a: u64, b: u64) {
             let permutation = Permutation::new(key, length);
-            let (a, b) = (a % length, b % length);
+            let a = a % length;
+            let b = b % length;
             let images = [a, b].map(|position| permutation.at(position).unwrap());
             prop_assert!(images.iter().all(|image| *image < length));
             prop_assert_eq!(images[0] == images[1], a == b);

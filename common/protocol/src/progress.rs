@@ -124,7 +124,8 @@ impl Progress {
 fn read_history(from: &mut Reader<'_>, run: &RunHash) -> Result<History, ProgressError> {
     let before = Accumulator(from.array("the accepted sets before the records")?);
     let first = Window(from.u64("the first window")?);
-    let (what, offset) = ("the number of records", from.offset());
+    let what = "the number of records";
+    let offset = from.offset();
     let count = from.u16(what)?;
     if usize::from(count) > MOST_RECORDS {
         let expected = "a history remembers eight windows";
@@ -135,18 +136,21 @@ fn read_history(from: &mut Reader<'_>, run: &RunHash) -> Result<History, Progres
     if !history.is_complete() {
         return Err(ProgressError::Incomplete { next: history.next(), records: count.into() });
     }
-    match first == Window(0) && before != History::new(run).accumulator() {
-        true => Err(ProgressError::Beginning(*run)),
-        false => Ok(history),
+    if first == Window(0) && before != History::new(run).accumulator() {
+        Err(ProgressError::Beginning(*run))
+    } else {
+        Ok(history)
     }
 }
 
 fn read_medians(from: &mut Reader<'_>) -> Result<Option<Medians>, WireError> {
-    let (what, offset) = ("whether medians follow", from.offset());
+    let what = "whether medians follow";
+    let offset = from.offset();
     match from.u8(what)? {
         0 => Ok(None),
         1 => {
-            let (what, offset) = ("the number of medians", from.offset());
+            let what = "the number of medians";
+            let offset = from.offset();
             let tensors = from.clone().u32(what)?;
             match tensors as usize {
                 count if count <= MOST_TENSORS => Medians::read(from, count).map(Some),

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn another_registration_has_another_lot() {
-        let (object, seed) = (ObjectHash([1; 32]), BlockHash([1; 32]));
+        let object = ObjectHash([1; 32]);
+        let seed = BlockHash([1; 32]);
         let again = NeuronId { registered: Height(8), ..voter(1) };
         assert_ne!(lot(seed, &object, &voter(1)), lot(seed, &object, &again));
     }

@@ -168,21 +168,16 @@ impl Schedule {
             decay: Decay::read(from)?,
             decay_steps: from.u64("train.schedule.decay_steps")?,
             floor: from.f64("train.schedule.floor")?,
-            hold: match is_present(from, "train.schedule.hold")? {
-                true => Some(Hold::read(from)?),
-                false => None,
-            },
-            anneal: match is_present(from, "train.schedule.anneal")? {
-                true => Some(Anneal::read(from)?),
-                false => None,
-            },
+            hold: if is_present(from, "train.schedule.hold")? { Some(Hold::read(from)?) } else { None },
+            anneal: if is_present(from, "train.schedule.anneal")? { Some(Anneal::read(from)?) } else { None },
         })
     }
 }
 
 impl Decay {
     fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        let (what, offset) = ("train.schedule.decay", from.offset());
+        let what = "train.schedule.decay";
+        let offset = from.offset();
         match from.u8(what)? {
             0 => Ok(Self::Constant),
             1 => Ok(Self::Linear),
@@ -222,10 +217,7 @@ impl Anneal {
 }
 
 fn range(what: &'static str, found: f64, fine: bool, expected: &'static str) -> Result<(), ScheduleError> {
-    match fine && found.is_finite() {
-        true => Ok(()),
-        false => Err(ScheduleError::Range { what, found, expected }),
-    }
+    if fine && found.is_finite() { Ok(()) } else { Err(ScheduleError::Range { what, found, expected }) }
 }
 
 /// Checks whether a number is in 0 to 1. There is only one zero: `-0.0` would give the same run another hash.
@@ -303,7 +295,8 @@ mod tests {
 
     #[test]
     fn a_hold_stands_still_and_goes_on() {
-        let (held, free) = (covenant(), Schedule { hold: None, ..covenant() });
+        let held = covenant();
+        let free = Schedule { hold: None, ..covenant() };
         assert_eq!(held.rate(82_199), free.rate(82_199));
         assert_eq!(held.rate(82_200), held.rate(82_200 + 13_500));
         assert_eq!(held.rate(82_201 + 13_500), free.rate(82_201));

@@ -90,9 +90,8 @@ impl TrainSpec {
         if self.samples() > MOST_SAMPLES {
             return Err(TrainError::TooMany(self.samples()));
         }
-        let range = |what, found: f64, fine: bool, expected| match fine && found.is_finite() {
-            true => Ok(()),
-            false => Err(TrainError::Range { what, found, expected }),
+        let range = |what, found: f64, fine: bool, expected| {
+            if fine && found.is_finite() { Ok(()) } else { Err(TrainError::Range { what, found, expected }) }
         };
         let AdamW { beta1, beta2, epsilon, weight_decay } = self.optimizer;
         range("clip", self.clip, self.clip > 0.0, "more than 0")?;

@@ -184,8 +184,10 @@ impl Simulation {
                 good.0 |= 1 << 63;
             }
             let vote = |good| {
-                let (score_log, possession) = (ScoreLogHead::default(), Possession::default());
-                let (run, window) = (RUN.id(), heights.window);
+                let score_log = ScoreLogHead::default();
+                let possession = Possession::default();
+                let run = RUN.id();
+                let window = heights.window;
                 Event::Write(
                     uid,
                     Some(Record::Vote(Vote { run, window, good, state, score_log, possession })),

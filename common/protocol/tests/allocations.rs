@@ -91,7 +91,8 @@ fn matrix(quantizer: Quantizer, bands: usize) -> Arc<SubmissionLayout> {
 
 /// Returns the number of allocations of each step for a matrix of `bands` x 4 chunks.
 fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 6] {
-    let (layout, expected) = (matrix(quantizer, bands), expected(&SENDER, false));
+    let layout = matrix(quantizer, bands);
+    let expected = expected(&SENDER, false);
     let spec = *layout.spec();
     let geometry = *layout.tensors()[0].geometry();
     let values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
@@ -138,7 +139,8 @@ fn hot_loops_do_not_allocate_per_chunk() {
 #[test]
 fn hostile_bodies_take_no_more_memory_than_true_ones() {
     for quantizer in Quantizer::ALL {
-        let (layout, expected) = (matrix(quantizer, 256), expected(&SENDER, false));
+        let layout = matrix(quantizer, 256);
+        let expected = expected(&SENDER, false);
         let geometry = *layout.tensors()[0].geometry();
         let mut values: Vec<f32> = (0..geometry.len()).map(|at| (at as f32 * 0.7).sin()).collect();
         let sent = [compress(&values, &geometry, layout.spec()).unwrap()];

@@ -90,7 +90,8 @@ impl Case {
                 }
                 positions.extend(chosen);
             }
-            let (count, most) = (positions.len(), 1 + chance.below(4));
+            let count = positions.len();
+            let most = 1 + chance.below(4);
             let codes: Vec<_> = (0..count).map(|_| chance.below(most) as u8).collect();
             let values = match tensor.quantizer() {
                 Quantizer::Templar => Values::Templar { levels: [-0.5, 1.5, -0.0, 3e-42], codes },

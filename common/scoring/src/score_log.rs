@@ -126,7 +126,8 @@ impl ScoreLog {
     /// # Errors
     /// The key belongs to another hotkey, or the log has too many lines.
     pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, ScoreLogError> {
-        let (expected, found) = (self.header.validator.hotkey, key.hotkey());
+        let expected = self.header.validator.hotkey;
+        let found = key.hotkey();
         if expected != found {
             return Err(ScoreLogError::WrongHotkey { expected, found });
         }

@@ -106,8 +106,8 @@ fn shares(
 
 /// Adds the owner's share. The owner gets all weight when no miner is paid.
 fn burn(burn: Millionths, shares: &mut BTreeMap<Uid, u128>, owner: Option<Uid>) -> Result<(), WeightsError> {
-    let (whole, burnt) =
-        (Millionths::ONE.0.unsigned_abs(), burn.0.clamp(0, Millionths::ONE.0).unsigned_abs());
+    let whole = Millionths::ONE.0.unsigned_abs();
+    let burnt = burn.0.clamp(0, Millionths::ONE.0).unsigned_abs();
     let paid: u128 = shares.values().sum();
     if burnt == 0 && paid > 0 {
         return Ok(());
@@ -144,7 +144,8 @@ fn scaled(shares: &BTreeMap<Uid, u128>, limit: u16) -> Result<Weights, WeightsEr
 /// Returns the largest level from 1 to `most` that keeps the limit. If a level keeps it, all lower
 /// levels do too.
 fn largest(keeps: impl Fn(u128) -> bool, most: u128) -> u128 {
-    let (mut good, mut bad) = (1, most + 1);
+    let mut good = 1;
+    let mut bad = most + 1;
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
         if keeps(middle) { good = middle } else { bad = middle }

@@ -60,7 +60,8 @@ async fn bench(endpoint: &str, folder: &Path, mib: u64) -> Result<(), Box<dyn Er
     println!("before: {} MiB", peak_mib()?);
 
     let floor = Floor { bytes_per_second: 1 << 20, over: Duration::from_secs(30) };
-    let (time, bytes) = (Duration::from_secs(1200), mib << 20);
+    let time = Duration::from_secs(1200);
+    let bytes = mib << 20;
     let started = Instant::now();
     owner.put("large", Content::File(&source), &Put { time, floor, only_if_absent: false }).await?;
     report("put", mib, started)?;
@@ -102,8 +103,10 @@ fn serve(program: &str, folder: &Path) -> Result<(Child, String), Box<dyn Error>
 }
 
 fn write_noise(path: &Path, mib: u64) -> Result<blake3::Hash, Box<dyn Error>> {
-    let (mut file, mut hasher) = (std::fs::File::create(path)?, blake3::Hasher::new());
-    let (mut noise, mut piece) = (blake3::Hasher::new().finalize_xof(), vec![0; 1 << 20]);
+    let mut file = std::fs::File::create(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut noise = blake3::Hasher::new().finalize_xof();
+    let mut piece = vec![0; 1 << 20];
     for _ in 0..mib {
         noise.fill(&mut piece);
         hasher.update(&piece);

@@ -43,7 +43,8 @@ impl Storage {
     /// Creates a client that connects only to addresses that `policy` allows.
     #[must_use]
     pub fn new(policy: AddressPolicy) -> Self {
-        let (http, metrics) = (guard::http_client(policy), Arc::new(Metrics::default()));
+        let http = guard::http_client(policy);
+        let metrics = Arc::new(Metrics::default());
         Self { policy, http, retry: Retry::default(), metrics }
     }
 
@@ -105,7 +106,8 @@ impl Storage {
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
         let config = match key {
             Some(ReadCredentials { access_key, secret }) => {
-                let (access_key, secret) = (access_key.expose(), secret.expose());
+                let access_key = access_key.expose();
+                let secret = secret.expose();
                 config.credentials_provider(Credentials::new(access_key, secret, None, None, "muster"))
             }
             None => config.allow_no_auth(),

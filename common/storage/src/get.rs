@@ -146,7 +146,8 @@ impl<'a> Transfer<'a> {
                 return Err(self.too_large());
             }
         }
-        let (retry, metrics) = (self.bucket.retry, self.bucket.metrics.clone());
+        let retry = self.bucket.retry;
+        let metrics = self.bucket.metrics.clone();
         retry.run(&metrics, async || self.attempt(sink).await).await
     }
 

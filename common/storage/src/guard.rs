@@ -52,9 +52,10 @@ impl Resolver {
         for address in &addresses {
             self.policy.check(*address).map_err(ResolveDnsError::new)?;
         }
-        match addresses.is_empty() {
-            true => Err(ResolveDnsError::new(io::Error::other("the name has no address"))),
-            false => Ok(addresses),
+        if addresses.is_empty() {
+            Err(ResolveDnsError::new(io::Error::other("the name has no address")))
+        } else {
+            Ok(addresses)
         }
     }
 }

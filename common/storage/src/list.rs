@@ -45,7 +45,9 @@ impl Bucket {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<Listed>, StorageError> {
-        let (object, mut listed, mut token) = (self.object(prefix), Vec::new(), None);
+        let object = self.object(prefix);
+        let mut listed = Vec::new();
+        let mut token = None;
         // A service may send pages that are not full. The bound stops one that does so forever.
         for _ in 0..most.div_ceil(PAGE).saturating_mul(4).max(16) {
             let wanted = (most - listed.len()).min(PAGE);

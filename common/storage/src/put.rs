@@ -212,7 +212,8 @@ impl Upload<'_> {
 
     async fn send_part(&self, id: &str, part: u64) -> Result<CompletedPart, StorageError> {
         let bytes = self.source.part(part * PART, PART).await?;
-        let (crc32, length) = (crc32(&bytes), bytes.len());
+        let crc32 = crc32(&bytes);
+        let length = bytes.len();
         let number = i32::try_from(part + 1).expect("at most 10,000 parts");
         let sent = self
             .retry(length, async || {

@@ -91,7 +91,8 @@ async fn serve(listener: TcpListener, registry: Registry, health: Health) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (registry, health) = (registry.clone(), health.clone());
+        let registry = registry.clone();
+        let health = health.clone();
         tokio::spawn(async move {
             serve_one(stream, registry, health).await;
             drop(permit);

@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn the_text_is_the_exposition_format() {
-        let (registry, sample) = (Registry::default(), Arc::new(Sample::default()));
+        let registry = Registry::default();
+        let sample = Arc::new(Sample::default());
         registry.add(sample.clone());
         sample.things.add(3);
         sample.level.set(-0.5);
@@ -391,7 +392,8 @@ muster_test_peers_total{peer=\"a\\\"b\\\\c\\nd\"} 1
             let shown = Labels::default().and("peer", &value).to_string();
             prop_assert!(!shown.contains('\n'));
             let inner = shown.strip_prefix("{peer=\"").and_then(|s| s.strip_suffix("\"}")).unwrap();
-            let (mut back, mut chars) = (String::new(), inner.chars());
+            let mut back = String::new();
+            let mut chars = inner.chars();
             while let Some(c) = chars.next() {
                 prop_assert_ne!(c, '"');
                 back.push(if c != '\\' { c } else { match chars.next() { Some('n') => '\n', other => other.unwrap() } });

@@ -26,7 +26,9 @@ async fn ask(address: SocketAddr, request: &str) -> String {
 }
 
 async fn endpoint() -> (Endpoint, Arc<Sample>, Health) {
-    let (registry, health, sample) = (Registry::default(), Health::default(), Arc::new(Sample::default()));
+    let registry = Registry::default();
+    let health = Health::default();
+    let sample = Arc::new(Sample::default());
     registry.add(sample.clone());
     let endpoint = Endpoint::open(([127, 0, 0, 1], 0).into(), registry, health.clone()).await.unwrap();
     (endpoint, sample, health)

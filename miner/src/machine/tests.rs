@@ -66,7 +66,9 @@ const KINDS: [Kind; 4] = [Kind::Good, Kind::Bad, Kind::Killed, Kind::KilledAfter
 
 impl World {
     fn new(height: u64) -> Self {
-        let (journal, claims, none) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let journal = BTreeMap::new();
+        let claims = BTreeMap::new();
+        let none = BTreeSet::new();
         Self {
             height,
             journal,
@@ -278,7 +280,9 @@ fn a_late_miner_claims_only_when_it_is_too_late() {
 #[test]
 fn a_window_without_trouble() {
     let mut machine = Machine::new(clock(1), Rules::default());
-    let (window, made, before) = (Window(0), object(Window(0), 0), Height(17));
+    let window = Window(0);
+    let made = object(Window(0), 0);
+    let before = Height(17);
     assert_eq!(machine.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
     assert_eq!(machine.step(Event::Height, Height(10)), Action::Make { window, before });
     let upload = Action::Upload { window, upload: made, before };
@@ -292,7 +296,9 @@ fn a_window_without_trouble() {
 #[test]
 fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
     let mut machine = Machine::new(clock(1), Rules::default());
-    let (window, made, before) = (Window(0), object(Window(0), 0), Height(17));
+    let window = Window(0);
+    let made = object(Window(0), 0);
+    let before = Height(17);
     let kept = Some(made);
     let upload = Action::Upload { window, upload: made, before };
     assert_eq!(machine.step(Event::State { window, kept }, Height(14)), upload);
@@ -307,7 +313,8 @@ fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
 #[test]
 fn a_key_is_published_when_claims_are_closed_and_not_before() {
     let mut machine = Machine::new(clock(1), Rules { reveals: true, ..Rules::default() });
-    let (window, made) = (Window(0), object(Window(0), 0));
+    let window = Window(0);
+    let made = object(Window(0), 0);
     for event in [Event::State { window, kept: None }, Event::Prepared(made), Event::Uploaded] {
         let _ = machine.step(event, Height(12));
     }
@@ -353,7 +360,8 @@ fn a_state_that_differs_halts_everything_until_the_resync() {
 #[test]
 fn a_window_that_was_claimed_is_not_claimed_again_after_a_resync() {
     let mut machine = Machine::new(clock(2), Rules::default());
-    let (window, made) = (Window(0), object(Window(0), 0));
+    let window = Window(0);
+    let made = object(Window(0), 0);
     for event in [
         Event::State { window, kept: None },
         Event::Prepared(made),

@@ -44,7 +44,8 @@ fn assert_ends(output: &Output, exit: Exit, message: &str) {
 
 #[tokio::test]
 async fn a_miner_registers_and_sees_where_it_stands() {
-    let (chain, wallets) = (chain(|_| {}).await, tempfile::tempdir().unwrap());
+    let chain = chain(|_| {}).await;
+    let wallets = tempfile::tempdir().unwrap();
     wallet(wallets.path());
     let url = chain.url();
     let on = |words: &[&str]| {

@@ -63,7 +63,8 @@ impl Network {
             Client::connect(ChainOptions { block_time: HANGS, ..ChainOptions::new([self.chain.url()]) });
         let client = client.await.unwrap();
         let votes = ["Alice", "Bob", "Charlie"].map(|name| {
-            let (client, run) = (client.clone(), self.spec.id());
+            let client = client.clone();
+            let run = self.spec.id();
             async move {
                 let vote = Vote {
                     run,

@@ -180,7 +180,8 @@ async fn a_machine_without_libtorch_is_told_what_is_missing() {
     fs::copy(env!("CARGO_BIN_EXE_miner"), &program).unwrap();
     let mut bytes = fs::read(&program).unwrap();
     // Where the program looks for libtorch: a list of paths that ends with a zero.
-    let (path, name) = (b"/torch/lib\0", "/torch/".len());
+    let path = b"/torch/lib\0";
+    let name = "/torch/".len();
     let places: Vec<_> = (0..bytes.len() - path.len()).filter(|&at| bytes[at..].starts_with(path)).collect();
     assert!(!places.is_empty(), "the program does not say where libtorch is");
     places.iter().for_each(|at| bytes[at + name..][..3].copy_from_slice(b"off"));

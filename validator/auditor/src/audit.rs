@@ -118,7 +118,8 @@ impl Audit<'_> {
     async fn replay(&mut self) -> Result<(), AuditError> {
         let run = &self.auditor.run;
         let mut replay = StateReplay::begin(run);
-        let (mut window, mut resumption) = (Window(0), None);
+        let mut window = Window(0);
+        let mut resumption = None;
         // Includes the window after the requested ones: votes on it name their last score log.
         while window.0 <= self.asked.end && window <= run.clock.last_window() {
             self.auditor.progress.say(&format!("window {window} of {}", self.asked.end));
@@ -159,9 +160,10 @@ impl Audit<'_> {
                 return Ok(());
             }
         };
-        let chain = match window.0 + 1 >= self.asked.start {
-            true => Some(self.chain(&heights, &evidence, replay.history(), &decision).await?),
-            false => None,
+        let chain = if window.0 + 1 >= self.asked.start {
+            Some(self.chain(&heights, &evidence, replay.history(), &decision).await?)
+        } else {
+            None
         };
         let objects = self.objects(&heights, &evidence, &decision, &state, chain.as_ref()).await;
         if let Some(chain) = chain {
@@ -201,7 +203,8 @@ impl Audit<'_> {
         history: Result<&History, &Unknown>,
         decision: &Decision,
     ) -> Result<Result<Chain, Unknown>, AuditError> {
-        let (auditor, votes) = (self.auditor, &evidence.votes);
+        let auditor = self.auditor;
+        let votes = &evidence.votes;
         let client = auditor.chain_reader.client();
         let seed = match auditor.read(auditor.chain_reader.at(heights.seed).await)? {
             Ok(seed) => seed,

@@ -137,10 +137,7 @@ impl Verdict {
 
     /// Compares two values: agreement if they are equal, else a difference.
     pub(crate) fn same<T: PartialEq + fmt::Display>(what: &str, stated: T, computed: T) -> Self {
-        match stated == computed {
-            true => Self::Agree,
-            false => Self::differ(what, stated, computed),
-        }
+        if stated == computed { Self::Agree } else { Self::differ(what, stated, computed) }
     }
 
     /// Creates an unknown verdict from the error of a failed read, with all its causes.

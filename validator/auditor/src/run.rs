@@ -45,7 +45,9 @@ impl Run {
     pub(crate) fn new(spec: RunSpec) -> Result<Self, AuditError> {
         let layout = submission::SubmissionLayout::new(&spec.model.tensors(), &spec.sparse)?;
         let clock = spec.clock().map_err(protocol::run_spec::RunSpecError::from)?;
-        let (hash, id, flat) = (spec.hash(), spec.id(), model::ParameterLayout::new(&spec.model));
+        let hash = spec.hash();
+        let id = spec.id();
+        let flat = model::ParameterLayout::new(&spec.model);
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self { spec, hash, id, clock, layout: Arc::new(layout), flat, threads })
     }

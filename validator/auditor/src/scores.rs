@@ -33,10 +33,7 @@ impl ScoresFlags {
     pub async fn run(&self) -> Result<String, AuditError> {
         let client = self.chain.connect().await?;
         let scores = Scores::read(&client, self.chain.netuid).await?;
-        Ok(match self.json {
-            true => scores.to_json().to_string(),
-            false => scores.to_text(self.wide, line_width()),
-        })
+        Ok(if self.json { scores.to_json().to_string() } else { scores.to_text(self.wide, line_width()) })
     }
 }
 
@@ -124,9 +121,10 @@ impl Scores {
 
     /// Returns how many blocks ago a neuron set weights. The chain counts a registration as an update too.
     fn updated(&self, neuron: &Neuron) -> String {
-        match neuron.last_update > neuron.registered {
-            true => format!("{} ago", self.block.height.0.saturating_sub(neuron.last_update.0)),
-            false => "never".to_owned(),
+        if neuron.last_update > neuron.registered {
+            format!("{} ago", self.block.height.0.saturating_sub(neuron.last_update.0))
+        } else {
+            "never".to_owned()
         }
     }
 

@@ -49,8 +49,10 @@ fn neuron(uid: u16) -> Neuron {
 
 fn scores() -> Scores {
     let neurons: Vec<Neuron> = (0..4).map(neuron).collect();
-    let (block, netuid) = (BlockHash([5; 32]), Netuid(3));
-    let (owner, owner_hotkey) = (Coldkey([100; 32]), id(0).hotkey);
+    let block = BlockHash([5; 32]);
+    let netuid = Netuid(3);
+    let owner = Coldkey([100; 32]);
+    let owner_hotkey = id(0).hotkey;
     let key = |text: &str| Secret::new(text.to_owned());
     let read = ReadCredentials { access_key: key("the-access-key"), secret: key("the-secret") };
     let bucket = Bucket::s3("https://s3.example.com", "eu-central-1", "miner-2", Some(read)).unwrap();

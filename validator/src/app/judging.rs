@@ -57,7 +57,8 @@ impl Validator {
         }
         let mut good = BTreeSet::new();
         for miner in fetched.candidates.iter().map(|candidate| candidate.id) {
-            let (hotkey, why) = (miner.hotkey, why.remove(&miner));
+            let hotkey = miner.hotkey;
+            let why = why.remove(&miner);
             tracing::debug!(target: WINDOW, %window, miner = %hotkey, good = why.is_none(), why, "screened");
             if why.is_none() {
                 good.insert(miner);
@@ -72,7 +73,8 @@ impl Validator {
     async fn weak(&self, fetched: &FetchedWindow) -> Result<Vec<(NeuronId, String)>, ValidatorError> {
         let batch = self.unassigned(fetched, Some(SCREENED_SEQUENCES)).await?;
         let before = self.gauntlet.losses(batch.clone()).await?;
-        let (mut loss_drops, mut weak) = (BTreeMap::new(), Vec::new());
+        let mut loss_drops = BTreeMap::new();
+        let mut weak = Vec::new();
         for miner in fetched.candidates.iter().map(|candidate| candidate.id) {
             if fetched.failures.contains_key(&miner) {
                 continue;
@@ -121,7 +123,8 @@ impl Validator {
     /// Writes a vote to the chain and returns its block. Returns `None` if it failed and another attempt
     /// is of no use.
     async fn commit(&self, vote: Vote, closes: Height) -> Result<Option<Height>, ValidatorError> {
-        let (window, network) = (vote.window, &self.node.network);
+        let window = vote.window;
+        let network = &self.node.network;
         let writer = &self.node.identity.commitment_writer;
         loop {
             match network.unless_stopped(writer.record(Record::Vote(vote))).await? {
@@ -145,7 +148,8 @@ impl Validator {
         fetched: &FetchedWindow,
         measured: &Measured,
     ) -> Result<Event, ValidatorError> {
-        let (spec, last) = (&self.run.spec.scoring, self.logs.newest().map(|closed| &closed.log));
+        let spec = &self.run.spec.scoring;
+        let last = self.logs.newest().map(|closed| &closed.log);
         let standings = self.logs.standings();
         let lines = fetched.lines(measured, last);
         let header = Header {

@@ -90,8 +90,8 @@ impl Validator {
         let Some(submission) = fetched.candidate_set.get(&miner) else {
             return Ok(Err("cannot download its submission".to_owned()));
         };
-        let (trained, count) =
-            (submission.header().samples, u64::from(self.run.spec.scoring.assigned_sequences));
+        let trained = submission.header().samples;
+        let count = u64::from(self.run.spec.scoring.assigned_sequences);
         let assignments = self.assignments(fetched.heights.window).await?;
         let sequences = match assignments.of(&miner).and_then(|own| own.samples(seed, trained, count)) {
             Ok(sequences) => sequences,

@@ -38,7 +38,8 @@ mod tests {
     fn steps_are_kept_up_to_the_bound_and_taken_once() {
         let miners = [1, 2, 3].map(|name| NeuronId { hotkey: Hotkey([name; 32]), registered: Height(1) });
         let step = |change| Arc::new(SparseStep::new(&[1, 2], vec![change; 2]).unwrap());
-        let (mut kept, most) = (KeptSteps::default(), 2 * step(1.0).bytes());
+        let mut kept = KeptSteps::default();
+        let most = 2 * step(1.0).bytes();
         for (miner, change) in miners.iter().zip([1.0, 2.0, 3.0]) {
             kept.keep(*miner, &step(change), most);
         }

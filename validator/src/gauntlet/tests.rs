@@ -103,7 +103,8 @@ fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> (NeuronId, 
     let key = key(name);
     let neuron = NeuronId { hotkey: key.hotkey(), registered: Height(1) };
     let run = RunHash([7; 32]);
-    let (window, base) = (Window(0), State([5; 32]));
+    let window = Window(0);
+    let base = State([5; 32]);
     let expected = Expected { run, spec: run, neuron, window, base, least_samples: 64, sealed: false };
     let bytes = encode(&wire, &Header::new(&expected, 64, &wire), &sent, &key).unwrap();
     (neuron, Submission::open(bytes.into(), wire, &expected).unwrap())

@@ -119,7 +119,8 @@ impl Miners {
         let seal = SealKey::new([window.0 as u8; 32]);
         let bytes = self.encode(&expected, &values, key, &seal);
         let sealed = Sealed::open(bytes.clone(), Arc::clone(&self.run.layout), &expected).unwrap();
-        let (run, hash) = (self.run.hash, sealed.hash());
+        let run = self.run.hash;
+        let hash = sealed.hash();
         let opener = KeyObject { run, neuron, window, object: hash, key: seal }.sign(&signing_key(key));
         if kind == Kind::Honest {
             self.accepted.push(sealed.unseal(&opener).unwrap());

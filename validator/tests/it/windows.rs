@@ -59,7 +59,8 @@ pub(crate) async fn log(network: &Network, window: u64) -> ScoreLog {
 /// Waits until our log of a window is in the bucket.
 async fn published(network: &Network, window: u64) {
     let key = protocol::bucket_layout::score_log(network.spec.id(), Window(window));
-    let (bucket, time) = (network.own_bucket("validator"), std::time::Duration::from_secs(60));
+    let bucket = network.own_bucket("validator");
+    let time = std::time::Duration::from_secs(60);
     while bucket.list(&key, None, 1, time).await.unwrap().is_empty() {
         network.event("logged", window as usize + 1).await;
         tokio::task::yield_now().await;

@@ -36,9 +36,10 @@ fn pretend(proxy: &Proxy, file: &str, spec: u32, on: &Arc<AtomicBool>) {
     let offered = offered(&metadata(file));
     let switch = on.clone();
     proxy.rewrite("state_call", move |params, answer| {
-        match params[0] == "Metadata_metadata_at_version" && switch.load(Ordering::SeqCst) {
-            true => Ok(offered.clone()),
-            false => answer,
+        if params[0] == "Metadata_metadata_at_version" && switch.load(Ordering::SeqCst) {
+            Ok(offered.clone())
+        } else {
+            answer
         }
     });
     let switch = on.clone();

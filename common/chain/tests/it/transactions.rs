@@ -19,7 +19,8 @@ async fn many_of_one_account_at_once_take_effect_in_their_order() {
     let calls: Vec<Call> = (0..20).map(commit).collect();
     let mut sent = tokio::task::JoinSet::new();
     for call in calls {
-        let (client, alice) = (client.clone(), alice.clone());
+        let client = client.clone();
+        let alice = alice.clone();
         sent.spawn(async move { client.submit(&call, &alice).await });
     }
     let mut places = in_time(async {
@@ -41,7 +42,8 @@ async fn one_that_no_block_takes_expires() {
     let chain = start_paced(Genesis::default()).await;
     let client = Client::connect(Options { era: 4, ..options(&chain.url()) }).await.unwrap();
     let handle = chain.handle();
-    let (alice, call) = (validator("Alice"), commit(1));
+    let alice = validator("Alice");
+    let call = commit(1);
     let lose_it = async {
         while handle.status().await.unwrap().node.ready == 0 {
             tokio::task::yield_now().await;
@@ -62,7 +64,8 @@ async fn one_is_found_again_after_the_connection_broke() {
     let chain = start_paced(Genesis::default()).await;
     let client = connect(&chain).await;
     let handle = chain.handle();
-    let (alice, call) = (validator("Alice"), commit(1));
+    let alice = validator("Alice");
+    let call = commit(1);
     let break_it = async {
         while handle.status().await.unwrap().node.ready == 0 {
             tokio::task::yield_now().await;
@@ -84,7 +87,8 @@ async fn one_that_the_node_forgot_is_sent_again_once() {
     let chain = start_paced(Genesis::default()).await;
     let client = connect(&chain).await;
     let handle = chain.handle();
-    let (alice, call) = (validator("Alice"), commit(1));
+    let alice = validator("Alice");
+    let call = commit(1);
     let forget_it = async {
         while handle.status().await.unwrap().node.ready == 0 {
             tokio::task::yield_now().await;
@@ -101,7 +105,8 @@ async fn one_is_found_although_the_node_stalls() {
     let chain = start(Genesis::default()).await;
     let client = connect(&chain).await;
     let handle = chain.handle();
-    let (alice, call) = (validator("Alice"), commit(1));
+    let alice = validator("Alice");
+    let call = commit(1);
     let stall = async {
         while handle.status().await.unwrap().node.ready == 0
             && handle.status().await.unwrap().node.height < 500

@@ -22,9 +22,8 @@ fn too_many_requests() -> Answer {
 /// Refuses a method the first `times` times, as a rate limit does.
 fn refuse(proxy: &Proxy, method: &'static str, times: usize) {
     let refused = AtomicUsize::new(0);
-    proxy.rewrite(method, move |_, answer| match refused.fetch_add(1, Ordering::SeqCst) < times {
-        true => too_many_requests(),
-        false => answer,
+    proxy.rewrite(method, move |_, answer| {
+        if refused.fetch_add(1, Ordering::SeqCst) < times { too_many_requests() } else { answer }
     });
 }
 
@@ -98,9 +97,10 @@ async fn blocks_whose_state_is_gone_still_come_with_their_time() {
     let client = Client::connect(options(&proxy.url)).await.unwrap();
     let newest = client.finalized().await.unwrap();
     let kept = json!(newest.hash.to_string());
-    proxy.rewrite("state_queryStorageAt", move |params, answer| match params.last() == Some(&kept) {
-        true => answer,
-        false => {
+    proxy.rewrite("state_queryStorageAt", move |params, answer| {
+        if params.last() == Some(&kept) {
+            answer
+        } else {
             let text = "Client error: UnknownBlock: State already discarded for this block";
             Err(ErrorObjectOwned::owned(4003, text, None::<()>))
         }

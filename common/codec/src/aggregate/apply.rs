@@ -96,12 +96,13 @@ fn apply_bands(
             sums.add(positions, values, update.factor);
         }
         let origin = geometry.origin(chunk);
-        match sent >= geometry.size() / DENSE {
-            true => sums.step_all(parameters, geometry, origin, rule),
-            false => updates.of_tensor.iter().zip(&buffers).for_each(|(update, buffer)| {
+        if sent >= geometry.size() / DENSE {
+            sums.step_all(parameters, geometry, origin, rule);
+        } else {
+            for (update, buffer) in updates.of_tensor.iter().zip(&buffers) {
                 let (positions, _) = update.chunk(number % updates.chunks_per_group, buffer);
                 sums.step(positions, parameters, geometry, origin, rule);
-            }),
+            }
         }
     }
     Ok(())

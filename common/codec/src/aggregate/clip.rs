@@ -32,7 +32,8 @@ impl Medians {
             return Err(WireError::Value { what, offset, found: count.into(), expected });
         }
         let median = |_| {
-            let (what, offset) = ("a median", from.offset());
+            let what = "a median";
+            let offset = from.offset();
             match from.f64(what)? {
                 median if median.is_finite() && median.is_sign_positive() => Ok(median),
                 median => {
@@ -70,7 +71,8 @@ impl Clip {
         submissions: impl IntoIterator<Item = &'a Submission<B>>,
         last: Option<&Medians>,
     ) -> Result<Self, AggregateError> {
-        let (mut layout, mut norms) = (None, Vec::new());
+        let mut layout = None;
+        let mut norms = Vec::new();
         for submission in submissions {
             if *layout.get_or_insert(submission.layout()) != submission.layout() {
                 return Err(AggregateError::Layout(submission.header().neuron.hotkey));

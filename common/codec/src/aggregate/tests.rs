@@ -317,7 +317,8 @@ fn accepted_sets_that_do_not_fit_are_named() {
     let same = [one.clone(), one.clone()];
     assert!(refuse(4, &same, None).contains("has two submissions in the accepted set"));
     assert_eq!(refuse(3, &same[..1], None), "3 tensors are given: the model has 4");
-    let (mut all, mut short) = (values.clone(), values[1].clone());
+    let mut all = values.clone();
+    let mut short = values[1].clone();
     short.pop();
     let mut slices: Vec<&mut [f32]> = all.iter_mut().map(Vec::as_mut_slice).collect();
     slices[1] = &mut short;

@@ -52,7 +52,8 @@ impl Batch {
         // Sorts the sets from the most positions to the fewest, so that those with a `k`-th
         // position are in front.
         let sets = &self.sets[..self.count];
-        let (mut at_least, mut most) = ([0; MOST_RANKED_COUNT as usize + 2], 0);
+        let mut at_least = [0; MOST_RANKED_COUNT as usize + 2];
+        let mut most = 0;
         for set in sets {
             at_least[usize::from(set.count)] += 1;
             most = most.max(usize::from(set.count));

@@ -58,7 +58,9 @@ impl Binomials {
                 write(at, n as usize);
             });
         }
-        let (steps, row, root) = (&self.rows[k - 1], &self.rows[k], self.roots.of(k));
+        let steps = &self.rows[k - 1];
+        let row = &self.rows[k];
+        let root = self.roots.of(k);
         for (at, rank) in ranks.iter_mut().enumerate() {
             // The largest `n` with `C(n, k) <= rank` is nearly always the guess, or one more.
             let guess = root.guess(*rank).min(COLUMNS - 2);

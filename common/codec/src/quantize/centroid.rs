@@ -47,7 +47,8 @@ impl CentroidChunk {
 /// Quantizes the values that are sent of a tensor, `sent` of each chunk, on `threads` threads.
 pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
     let sent = sent.max(1);
-    let (chunks, piece) = (values.len() / sent, PIECE.div_ceil(sent));
+    let chunks = values.len() / sent;
+    let piece = PIECE.div_ceil(sent);
     let pieces = || values.chunks(piece * sent);
     let mut centroids = vec![[0.0; 2]; chunks];
     for_each(
@@ -118,11 +119,13 @@ impl Bins {
         let (count, total) = (self.counts[BINS - 1], self.sums[BINS - 1]);
         let mut gains = [0.0; BINS];
         for ((gain, small), below) in gains.iter_mut().zip(self.counts).zip(self.sums) {
-            let (distance, parts) = (below * count - total * small, small * (count - small));
+            let distance = below * count - total * small;
+            let parts = small * (count - small);
             // An empty part gains nothing.
             *gain = distance * distance / if parts < 1.0 { f64::INFINITY } else { parts };
         }
-        let (mut best, mut most) = (None, 0.0);
+        let mut best = None;
+        let mut most = 0.0;
         for (bin, &gain) in gains.iter().enumerate() {
             if gain > most {
                 (best, most) = (Some(bin), gain);

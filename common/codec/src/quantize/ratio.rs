@@ -26,7 +26,8 @@ impl Ratio {
             let code = upper - ((1023 - 16) << 4) + u64::from(below > 1 << 47);
             return Self(code.min(255) as u8);
         }
-        let (mut low, mut high) = (0u8, u8::MAX);
+        let mut low = 0u8;
+        let mut high = u8::MAX;
         while low < high {
             let middle = low + (high - low) / 2;
             if f64::from(Self(middle).value()) < share {
@@ -36,7 +37,8 @@ impl Ratio {
             }
         }
         let below = Self(low.saturating_sub(1));
-        let (down, up) = (share - f64::from(below.value()), f64::from(Self(low).value()) - share);
+        let down = share - f64::from(below.value());
+        let up = f64::from(Self(low).value()) - share;
         if down <= up { below } else { Self(low) }
     }
 

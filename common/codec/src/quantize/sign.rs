@@ -15,7 +15,8 @@ const LANES: usize = 8;
 /// Quantizes the values that are sent of a tensor, `sent` of each chunk, on `threads` threads.
 pub(super) fn quantize(sent: usize, values: &[f32], threads: usize) -> Values {
     let sent = sent.max(1);
-    let (chunks, piece) = (values.len() / sent, PIECE.div_ceil(sent));
+    let chunks = values.len() / sent;
+    let piece = PIECE.div_ceil(sent);
     let mut means = vec![0.0; chunks];
     let mut codes = vec![0; values.len()];
     let written = means.chunks_mut(piece).zip(codes.chunks_mut(piece * sent));

@@ -45,7 +45,8 @@ fn encode(values: &[f32], shift: f32, scale: f32, codes: &mut [u8]) -> Bins {
         *sum += f64::from(value - shift);
         *count = count.wrapping_add(1);
     };
-    let ((values, last_values), (codes, last_codes)) = (values.as_chunks::<4>(), codes.as_chunks::<4>());
+    let (values, last_values) = values.as_chunks::<4>();
+    let (codes, last_codes) = codes.as_chunks::<4>();
     for (values, codes) in values.iter().zip(codes) {
         for lane in 0..4 {
             add_to(&mut lanes[lane], values[lane], codes[lane]);

@@ -77,7 +77,8 @@ fn bound(maxima: &[u32; GROUPS], k: usize, count: impl Fn(&[[u32; VECTOR]], u32)
     let (least, most) =
         maxima.iter().fold((u32::MAX, 0), |(least, most), &key| (least.min(key), most.max(key)));
     let (maxima, _) = maxima.as_chunks();
-    let (mut low, mut high) = (least, most + 1);
+    let mut low = least;
+    let mut high = most + 1;
     for _ in 0..HALVINGS {
         let middle = low + (high - low) / 2;
         let reached = count(maxima, middle) >= k;
@@ -126,8 +127,10 @@ impl Candidates {
         count: impl Fn(&[[u32; VECTOR]], u32) -> usize,
     ) -> (u32, Option<usize>) {
         let (keys, _) = self.keys[..all.next_multiple_of(VECTOR)].as_chunks();
-        let (mut low, mut reach_low) = (range.start, all);
-        let (mut high, mut reach_high) = (range.end, 0);
+        let mut low = range.start;
+        let mut reach_low = all;
+        let mut high = range.end;
+        let mut reach_high = 0;
         while reach_low > k && high - low > 1 {
             let middle = low + (high - low) / 2;
             let reach = count(keys, middle);

@@ -293,8 +293,9 @@ mod avx2 {
                     keep(take, copy, group, maxima);
                 }
                 Source::Feedback { error, pseudo_gradient, beta } => {
-                    let (error, delta, beta) =
-                        (error.as_mut_ptr(), pseudo_gradient.as_ptr(), _mm256_set1_ps(*beta));
+                    let error = error.as_mut_ptr();
+                    let delta = pseudo_gradient.as_ptr();
+                    let beta = _mm256_set1_ps(*beta);
                     prefetch(error, ahead);
                     prefetch(delta, ahead);
                     let add = |vector: usize| {
@@ -434,8 +435,9 @@ mod avx512 {
                     keep(take, copy, group, maxima);
                 }
                 Source::Feedback { error, pseudo_gradient, beta } => {
-                    let (error, delta, beta) =
-                        (error.as_mut_ptr(), pseudo_gradient.as_ptr(), _mm512_set1_ps(*beta));
+                    let error = error.as_mut_ptr();
+                    let delta = pseudo_gradient.as_ptr();
+                    let beta = _mm512_set1_ps(*beta);
                     prefetch(error, ahead);
                     prefetch(delta, ahead);
                     let add = |vector: usize| {

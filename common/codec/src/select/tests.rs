@@ -167,7 +167,8 @@ fn chunks_of_tensors_are_read_and_summed_alike() {
                 let mut positions_added = vec![0; count * k];
                 let slots = positions_added.chunks_mut(k).zip(chosen.chunks_mut(k));
                 let source = runs.get(number + 1).map(|&(origin, run)| {
-                    let (error, pseudo_gradient) = (&mut error[origin..], &delta[origin..]);
+                    let error = &mut error[origin..];
+                    let pseudo_gradient = &delta[origin..];
                     (Source::Feedback { error, pseudo_gradient, beta: 0.9 }, run)
                 });
                 assert!(adding.choose(slots, source));

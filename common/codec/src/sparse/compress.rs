@@ -253,8 +253,8 @@ impl<'a> Source<'a> {
                 (Self::Values(first), Self::Values(rest))
             }
             Self::Feedback { error, pseudo_gradient } => {
-                let ((error, errors), (delta, deltas)) =
-                    (error.split_at_mut(at), pseudo_gradient.split_at(at));
+                let (error, errors) = error.split_at_mut(at);
+                let (delta, deltas) = pseudo_gradient.split_at(at);
                 let feedback = |error, pseudo_gradient| Self::Feedback { error, pseudo_gradient };
                 (feedback(error, delta), feedback(errors, deltas))
             }
@@ -312,7 +312,8 @@ impl<'a> Piece<'a> {
 
 /// Returns the ranges of chunks that are read together. The chunks of a range lie side by side.
 fn runs(chunks: usize, geometry: &Geometry) -> impl Iterator<Item = Range<usize>> + use<> {
-    let (across, together) = (geometry.across(), Selector::together(geometry.size()));
+    let across = geometry.across();
+    let together = Selector::together(geometry.size());
     let mut start = 0;
     std::iter::from_fn(move || {
         let end = (start + together).min(start - start % across.max(1) + across).min(chunks);

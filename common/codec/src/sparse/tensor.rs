@@ -207,7 +207,8 @@ fn count_codes(codes: &[u8]) -> [u32; 4] {
 /// Adds three counts in each byte: of odd codes, of codes of at least 2, and of codes 3.
 fn count_in_bytes([odd, high, three]: [u64; 3], eight: u64) -> [u64; 3] {
     let ones = u64::MAX / 255;
-    let (low_bits, high_bits) = (eight & ones, eight >> 1 & ones);
+    let low_bits = eight & ones;
+    let high_bits = eight >> 1 & ones;
     [odd + low_bits, high + high_bits, three + (low_bits & high_bits)]
 }
 

@@ -160,15 +160,18 @@ impl CodeBook {
         count: usize,
         to: &mut Vec<u8>,
     ) -> Result<(), BodyError> {
-        let (start, symbols) = (to.len(), count.div_ceil(4));
+        let start = to.len();
+        let symbols = count.div_ceil(4);
         to.resize(start + 4 * symbols, 0);
         let slots = to[start..].as_chunks_mut().0;
-        let bits = match bytes.len() < symbols {
-            true => self.read_symbols(bytes, slots),
-            false => self.read_bytes(bytes, slots),
+        let bits = if bytes.len() < symbols {
+            self.read_symbols(bytes, slots)
+        } else {
+            self.read_bytes(bytes, slots)
         };
         let fine = bits.is_some_and(|bits| bytes.len() == symbols.min(bits.div_ceil(8)));
-        let (last, fillers) = (to[..start + count].last().copied(), &to[start + count..]);
+        let last = to[..start + count].last().copied();
+        let fillers = &to[start + count..];
         let filled = fillers.iter().all(|&filler| Some(filler) == last);
         to.truncate(start + count);
         if fine && filled { Ok(()) } else { Err(BodyError::Codes(group)) }
@@ -179,7 +182,8 @@ impl CodeBook {
     fn read_symbols(&self, bytes: &[u8], slots: &mut [[u8; 4]]) -> Option<usize> {
         let mut reader = BitReader::new(bytes);
         for slots in slots.chunks_mut(AT_ONCE) {
-            let (mut window, mut bits) = (reader.window(), 0);
+            let mut window = reader.window();
+            let mut bits = 0;
             for slot in slots {
                 let (symbol, count) = self.symbols.symbol(window);
                 window >>= count;

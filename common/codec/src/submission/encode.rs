@@ -111,9 +111,10 @@ impl TensorLayout {
         let count = sparse.positions().len() == geometry.chunks() * self.sent();
         let inside = sparse.positions().iter().all(|&position| usize::from(position) < geometry.size());
         let same = sparse.sent() == self.sent() && sparse.values().quantizer() == self.quantizer();
-        match count && inside && same {
-            true => Ok(()),
-            false => Err(EncodeError::Tensor { tensor: self.name().to_owned() }),
+        if count && inside && same {
+            Ok(())
+        } else {
+            Err(EncodeError::Tensor { tensor: self.name().to_owned() })
         }
     }
 }

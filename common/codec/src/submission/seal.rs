@@ -263,7 +263,8 @@ impl Sealed {
         let opened = KeyObject::open(key, &self.header, &self.seal, self.digest)?;
         let content = content(&mut self.bytes);
         opened.key.apply(content);
-        let (stated, found) = (self.seal.plaintext, PlaintextHash::of(&[content]));
+        let stated = self.seal.plaintext;
+        let found = PlaintextHash::of(&[content]);
         if stated != found {
             return Err(SubmissionError::Plaintext { stated, found });
         }

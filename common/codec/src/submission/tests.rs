@@ -473,7 +473,8 @@ fn what_is_sealed_opens_to_what_was_sealed() {
         // Table and body are unreadable. The rest equals the open submission.
         let open = written(&layout, 1);
         assert_eq!(bytes.len(), open.len());
-        let (hidden, plain) = (&bytes[HEADER_BYTES..], &open[HEADER_BYTES..]);
+        let hidden = &bytes[HEADER_BYTES..];
+        let plain = &open[HEADER_BYTES..];
         let same = hidden.iter().zip(plain).filter(|(a, b)| a == b).count();
         assert!(same * 10 < plain.len(), "{same} of {} bytes are unchanged", plain.len());
         assert_eq!(

@@ -17,7 +17,8 @@ fn prepared(options: &Options) -> (BTreeMap<String, Vec<u8>>, Report) {
 
 #[test]
 fn every_format_gives_the_same_bytes() {
-    let (folder, documents) = (tempfile::tempdir().unwrap(), documents(150));
+    let folder = tempfile::tempdir().unwrap();
+    let documents = documents(150);
     let at = |name: &str| folder.path().join(name);
     let text = documents.join("\n==\n");
     fs::write(at("all.txt"), &text).unwrap();
@@ -57,7 +58,8 @@ fn every_format_gives_the_same_bytes() {
 
 #[test]
 fn tokens_are_the_documents_in_order_each_ended() {
-    let (folder, documents) = (tempfile::tempdir().unwrap(), documents(150));
+    let folder = tempfile::tempdir().unwrap();
+    let documents = documents(150);
     let input = folder.path().join("all.jsonl");
     write_jsonl(&input, &documents);
     let out = folder.path().join("out");
@@ -74,7 +76,8 @@ fn tokens_are_the_documents_in_order_each_ended() {
     assert!(!out.join(".prepare").join(shard_name(ShardRole::Training, 0)).exists(), "nothing is kept twice");
 
     // Each document is whole and in order in one of the two streams.
-    let (mut kept, mut aside) = (&training[..], &held_out[..]);
+    let mut kept = &training[..];
+    let mut aside = &held_out[..];
     let (mut seen, mut dropped) = (0, 0);
     for document in &documents {
         let mut expected = tokenizer.encode(document).unwrap();

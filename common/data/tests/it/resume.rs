@@ -78,7 +78,8 @@ fn stops_at_every_step_change_nothing() {
 
     // Each run gets a little further than the last saved position. Then it is stopped.
     let stopped = folder.path().join("stopped");
-    let (mut phases, mut runs) = (Vec::new(), 0);
+    let mut phases = Vec::new();
+    let mut runs = 0;
     let report = loop {
         let mut fuse = Fuse { left: 4, phase: None };
         match prepare(&small(inputs.clone(), &stopped), &mut fuse) {
@@ -152,7 +153,8 @@ fn documents_done(out: &Path) -> u64 {
 #[test]
 fn an_error_stays_until_it_is_skipped_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let ((input, expected), out) = (broken(folder.path()), folder.path().join("out"));
+    let (input, expected) = broken(folder.path());
+    let out = folder.path().join("out");
     for _ in 0..2 {
         let error = refusal(&options(vec![input.clone()], &out));
         assert!(
@@ -170,7 +172,8 @@ fn an_error_stays_until_it_is_skipped_and_nothing_is_lost() {
 #[test]
 fn a_file_may_be_corrected_where_it_was_not_read_yet() {
     let folder = tempfile::tempdir().unwrap();
-    let ((input, expected), out) = (broken(folder.path()), folder.path().join("out"));
+    let (input, expected) = broken(folder.path());
+    let out = folder.path().join("out");
     refusal(&options(vec![input.clone()], &out));
     let text = fs::read_to_string(&input).unwrap();
     // A change before the position is detected, although the length is the same.

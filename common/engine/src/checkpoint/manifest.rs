@@ -68,8 +68,9 @@ fn check_part(expected: &Part, manifest: &Path) -> Result<(), CheckpointError> {
     if bytes != expected.bytes {
         return Err(CheckpointError::Changed { path, what: "its length" });
     }
-    match part(manifest, expected.file.clone())? == *expected {
-        true => Ok(()),
-        false => Err(CheckpointError::Changed { path, what: "its hash" }),
+    if part(manifest, expected.file.clone())? == *expected {
+        Ok(())
+    } else {
+        Err(CheckpointError::Changed { path, what: "its hash" })
     }
 }

@@ -83,7 +83,8 @@ fn find<'a>(
     dtype: Dtype,
     len: usize,
 ) -> Result<&'a [u8], CheckpointError> {
-    let (path, name) = (path.to_owned(), name.to_owned());
+    let path = path.to_owned();
+    let name = name.to_owned();
     let Ok(tensor) = tensors.tensor(&name) else { return Err(CheckpointError::Missing { path, name }) };
     if tensor.dtype() != dtype {
         return Err(CheckpointError::Kind { path, name, found: tensor.dtype() });

@@ -68,10 +68,7 @@ struct Files(Vec<(PathBuf, Mmap)>);
 impl Files {
     fn open(folder: &Path) -> Result<Self, CheckpointError> {
         let index = folder.join(INDEX);
-        let names = match index.exists() {
-            true => names(&index)?,
-            false => vec![folder.join(SINGLE)],
-        };
+        let names = if index.exists() { names(&index)? } else { vec![folder.join(SINGLE)] };
         let map = |path: PathBuf| {
             let opened = File::open(&path).and_then(|file| raw::map(&file));
             opened.map_err(file(&path)).map(|map| (path, map))
@@ -108,9 +105,11 @@ fn find<'a>(
     let name = &wanted.name;
     let missing = || CheckpointError::Missing { path: folder.to_owned(), name: name.clone() };
     let (path, tensor) = tensors.get(name).ok_or_else(missing)?;
-    let (path, name) = (path.to_path_buf(), name.clone());
+    let path = path.to_path_buf();
+    let name = name.clone();
     if tensor.shape() != wanted.shape {
-        let (found, expected) = (tensor.shape().to_vec(), wanted.shape.clone());
+        let found = tensor.shape().to_vec();
+        let expected = wanted.shape.clone();
         return Err(CheckpointError::Shape { path, name, found, expected });
     }
     match kind(tensor.dtype()) {

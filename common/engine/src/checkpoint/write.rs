@@ -43,7 +43,8 @@ impl Model {
         progress: &Progress,
         part_bytes: usize,
     ) -> Result<Manifest, EngineError> {
-        let (spec, layout) = (self.spec, self.layout.clone());
+        let spec = self.spec;
+        let layout = self.layout.clone();
         let write = |values: &[f32]| {
             into_place(folder, |partial| {
                 let mut files = write_parts(partial, &layout, values, part_bytes)?;

@@ -15,7 +15,8 @@ async fn start() -> Handle {
 #[test]
 fn the_thread_answers_as_the_model_itself() {
     block_on(async {
-        let (handle, mut model) = (start().await, filled(options()));
+        let handle = start().await;
+        let mut model = filled(options());
         assert_eq!(handle.layout(), model.layout());
         let batch = batches(1, 4).remove(0);
         assert_eq!(handle.losses(batch.clone()).await.unwrap(), model.losses(&batch).unwrap());

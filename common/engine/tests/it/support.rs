@@ -88,7 +88,8 @@ pub(crate) fn batches(count: usize, seed: u64) -> Vec<Batch> {
     let train = training();
     let mut numbers = Numbers(seed);
     let mut sequence = || {
-        let (first, step) = (numbers.below(small().vocab), 1 + numbers.below(3));
+        let first = numbers.below(small().vocab);
+        let step = 1 + numbers.below(3);
         (0..train.sequence).map(move |n| (first + n * step) % small().vocab)
     };
     let mut batch = || (0..train.batch).flat_map(|_| sequence()).collect();

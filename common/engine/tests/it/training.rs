@@ -47,7 +47,8 @@ fn accumulated_micro_batches_are_one_batch() {
         let whole = run(6, compute);
         for micro_batch in [1, 4] {
             let parts = run(micro_batch, compute);
-            let (a, b) = (whole.steps[0], parts.steps[0]);
+            let a = whole.steps[0];
+            let b = parts.steps[0];
             assert!((a.loss - b.loss).abs() < tolerance * a.loss, "{compute:?} {micro_batch}: {a:?} {b:?}");
             assert!((a.norm - b.norm).abs() < tolerance * a.norm, "{compute:?} {micro_batch}: {a:?} {b:?}");
         }

@@ -118,7 +118,8 @@ fn sent(model: &Model) -> Submission<Vec<u8>> {
         compress(&values, geometry, &spec).unwrap()
     };
     let sent: Vec<_> = layout.tensors().iter().map(|tensor| send(tensor.geometry())).collect();
-    let (key, run) = (SigningKey::from_seed(&[1; 32]), RunHash([1; 32]));
+    let key = SigningKey::from_seed(&[1; 32]);
+    let run = RunHash([1; 32]);
     let expected = Expected {
         run,
         spec: run,
@@ -141,7 +142,8 @@ fn tensors(sent: &Submission<Vec<u8>>) -> Vec<SparseTensor> {
 fn a_step_along_an_update_is_the_outer_step_of_it_alone() {
     let mut model = filled(options());
     let layout = model.layout().clone();
-    let (sent, batch) = (sent(&model), &batches(1, 4)[0]);
+    let sent = sent(&model);
+    let batch = &batches(1, 4)[0];
     // The medians of the last window clip every second tensor.
     let norms = sent.norms().unwrap().iter().enumerate();
     let last =

@@ -34,9 +34,10 @@ impl Fetcher {
         let key = bucket_layout::checkpoint_pointer(run.id());
         let bytes = self.small(state, validator, &key, bucket_layout::LARGEST_POINTER).await?;
         let pointer = Pointer::read(&bytes).map_err(|source| FetchError::Pointer { owner, source })?;
-        match pointer.run == *run {
-            true => Ok(pointer),
-            false => Err(FetchError::OtherRun { owner, expected: *run, found: pointer.run }),
+        if pointer.run == *run {
+            Ok(pointer)
+        } else {
+            Err(FetchError::OtherRun { owner, expected: *run, found: pointer.run })
         }
     }
 
@@ -111,7 +112,8 @@ impl Fetcher {
 
     async fn part(&self, from: &Source<'_>, part: &Part, folder: &Path) -> Result<(), FetchError> {
         let limits = self.limits_of_part(part.bytes);
-        let (key, path) = (from.key(&part.file), folder.join(&part.file));
+        let key = from.key(&part.file);
+        let path = folder.join(&part.file);
         let expected = blake3::Hash::from_bytes(part.blake3);
         let got = from.bucket.get_file_as(&key, &path, &limits, expected).await;
         got.map(|_| ()).map_err(|source| FetchError::Storage { owner: from.owner, source })

@@ -184,7 +184,8 @@ impl Chain {
 }
 
 fn vote(run: RunId, window: u64, good: Bits, state: State) -> Record {
-    let (score_log, possession) = (ScoreLogHead([6; 32]), Possession([7; 32]));
+    let score_log = ScoreLogHead([6; 32]);
+    let possession = Possession([7; 32]);
     Record::Vote(Vote { run, window: Window(window), good, state, score_log, possession })
 }
 
@@ -192,7 +193,8 @@ fn vote(run: RunId, window: u64, good: Bits, state: State) -> Record {
 async fn a_window_is_decided_as_common_decides_it() {
     let chain = Chain::start().await;
     let spec = chain.run();
-    let (run, mut history) = (spec.id(), History::new(&spec.hash()));
+    let run = spec.id();
+    let mut history = History::new(&spec.hash());
     let heights = spec.clock().unwrap().heights(Window(0)).unwrap();
 
     // Both miners claim. Nothing is decided before the block is final.
@@ -316,7 +318,8 @@ async fn what_was_read_is_not_asked_for_again() {
         chain.chain_reader.at(Height(height)).await.unwrap();
     }
     let kept = chain.chain_reader.clone();
-    let (last, block) = (kept.at(Height(39)).await.unwrap(), chain.client.finalized().await.unwrap());
+    let last = kept.at(Height(39)).await.unwrap();
+    let block = chain.client.finalized().await.unwrap();
     assert_eq!(block.height, Height(40));
     kept.saw(&block);
     chain.chain.shutdown().await;

@@ -47,7 +47,8 @@ fn progress(window: u64) -> Progress {
 type Tensors = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
 
 fn tensors() -> Tensors {
-    let (layout, values) = (flat(), values());
+    let layout = flat();
+    let values = values();
     let tensor = |(tensor, place): (&base::tensor::TensorSpec, std::ops::Range<usize>)| {
         let bytes = values[place].iter().flat_map(|value| value.to_le_bytes()).collect();
         (tensor.name.clone(), Dtype::F32, tensor.shape.clone(), bytes)
@@ -101,7 +102,8 @@ struct Uploaded {
 
 impl Uploaded {
     async fn start() -> Self {
-        let (buckets, local) = (Buckets::start().await, tempfile::tempdir().unwrap());
+        let buckets = Buckets::start().await;
+        let local = tempfile::tempdir().unwrap();
         let (folder, manifest) = save(local.path(), 7);
         let pointer = buckets.own_bucket(OWNER).put_checkpoint(&folder, &manifest).await.unwrap();
         Self { buckets, local, folder, manifest, pointer }

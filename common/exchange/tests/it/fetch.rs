@@ -216,7 +216,8 @@ async fn below_the_floor_and_beyond_the_deadline_are_slow() {
 /// Downloads the accepted object of the miner, for which all four validators voted.
 async fn accepted(buckets: &Buckets, object: ObjectHash) -> Result<Submission<Bytes>, FetchError> {
     let accepted = Accepted { id: id(MINER), object };
-    let (state, expected) = (buckets.quiet(), expected(MINER));
+    let state = buckets.quiet();
+    let expected = expected(MINER);
     buckets.fetcher().accepted(&state, SEED, &accepted, &expected, &layout(), &voters()).await
 }
 

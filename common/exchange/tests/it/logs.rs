@@ -79,7 +79,9 @@ async fn records_of_windows_come_or_are_refused() {
     let accepted = vec![Accepted { id: id("miner-0"), object: ObjectHash([1; 32]) }];
     let record = WindowRecord { window: Window(3), accepted, voters: vec![id(VALIDATOR)] };
     buckets.own_bucket(VALIDATOR).put_record(&record).await.unwrap();
-    let (fetcher, state, validator) = (buckets.fetcher(), buckets.quiet(), id(VALIDATOR));
+    let fetcher = buckets.fetcher();
+    let state = buckets.quiet();
+    let validator = id(VALIDATOR);
     assert_eq!(fetcher.record(&state, &validator, &RUN, Window(3)).await.unwrap(), record);
 
     let other = RunHash([8; 32]);

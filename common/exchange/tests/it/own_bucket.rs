@@ -23,7 +23,8 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
         let (at, manifest) = save(folder.path(), window);
         own_bucket.put_checkpoint(&at, &manifest).await.unwrap();
     }
-    let (id, files) = (RUN.id(), 5);
+    let id = RUN.id();
+    let files = 5;
     assert_eq!(buckets.keys(NAME, &bucket_layout::checkpoints(id)).await.len(), 2 * files + 1);
 
     assert_eq!(own_bucket.delete_before(Window(2)).await.unwrap(), 4 + files);

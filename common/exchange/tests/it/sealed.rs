@@ -23,7 +23,8 @@ struct SealedUpload {
 
 impl SealedUpload {
     fn new(random: u8) -> Self {
-        let (expected, layout) = (expected_sealed(), layout());
+        let expected = expected_sealed();
+        let layout = layout();
         let header = Header::new(&expected, 10, &layout);
         let key = SealKey::new([random; 32]);
         let signer = signing_key(&wallet(MINER));

@@ -189,7 +189,8 @@ async fn w7_one_claim_is_one_object_of_one_window() {
 #[tokio::test]
 async fn w8_what_is_sealed_cannot_be_copied_in_time() {
     let buckets = Buckets::start().await;
-    let (layout, sealed) = (layout(), |name: &str| Expected { sealed: true, ..expected(name) });
+    let layout = layout();
+    let sealed = |name: &str| Expected { sealed: true, ..expected(name) };
     let key = SealKey::new([1; 32]);
     let header = Header::new(&sealed(HONEST), 10, &layout);
     let signer = signing_key(&wallet(HONEST));
@@ -250,7 +251,8 @@ async fn w11_a_pickle_is_never_loaded() {
     const PICKLE: &[u8] = b"\x80\x04\x95\x1f\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94.";
     let buckets = Buckets::start().await;
     assert_eq!(refused(&buckets, PICKLE).await.fault(), Some(Fault::Malformed));
-    let (state, validator) = (buckets.quiet(), id("val-a"));
+    let state = buckets.quiet();
+    let validator = id("val-a");
     buckets.put("val-a", &bucket_layout::checkpoint_pointer(RUN.id()), PICKLE).await;
     let error = buckets.fetcher().checkpoint_pointer(&state, &validator, &RUN).await.unwrap_err();
     assert!(base::ErrorChain(&error).to_string().contains("another kind of object"), "{error}");
@@ -264,7 +266,8 @@ async fn w11_a_pickle_is_never_loaded() {
 #[tokio::test]
 async fn w53_what_a_peer_says_of_itself_stops_nobody() {
     let buckets = Buckets::start().await;
-    let (state, validator) = (buckets.quiet(), id("val-a"));
+    let state = buckets.quiet();
+    let validator = id("val-a");
     for bytes in [&b""[..], b"[1, 2]", b"{\"avg_steps_behind\": []}", &[0xe5; 400]] {
         buckets.put("val-a", &bucket_layout::score_log(RUN.id(), Window(3)), bytes).await;
         let error = buckets.fetcher().score_log(&state, &validator, &RUN, Window(3)).await.unwrap_err();

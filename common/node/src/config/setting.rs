@@ -51,7 +51,11 @@ impl Form {
 }
 
 const fn setting(key: &'static str, form: Form, env: &'static str, help: &'static str) -> Setting {
-    let (flag, placeholder, default, secret, validators) = (None, "VALUE", None, false, false);
+    let flag = None;
+    let placeholder = "VALUE";
+    let default = None;
+    let secret = false;
+    let validators = false;
     Setting { key, flag, env, placeholder, form, default, secret, validators, help }
 }
 

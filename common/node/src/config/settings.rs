@@ -145,10 +145,13 @@ impl Settings {
     /// Returns the error of a value that cannot be used.
     pub(super) fn wrong(&self, key: &'static str, reason: impl Into<String>) -> ConfigError {
         let row = self.row(key);
-        let (origin, value, reason) = (row.origin.to_string(), row.shown(), reason.into());
-        match row.setting.secret {
-            true => ConfigError::Value { origin, key, value, reason: "it cannot be used".to_owned() },
-            false => ConfigError::Value { origin, key, value, reason },
+        let origin = row.origin.to_string();
+        let value = row.shown();
+        let reason = reason.into();
+        if row.setting.secret {
+            ConfigError::Value { origin, key, value, reason: "it cannot be used".to_owned() }
+        } else {
+            ConfigError::Value { origin, key, value, reason }
         }
     }
 

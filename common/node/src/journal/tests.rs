@@ -22,10 +22,7 @@ fn state(window: u64) -> (Progress, Vec<f32>) {
         accepted: vec![protocol::acceptance::Accepted { id: voter, object: ObjectHash([window as u8; 32]) }],
         voters: vec![voter],
     });
-    let before = match window <= 8 {
-        true => History::new(&RUN).accumulator(),
-        false => Accumulator([9; 32]),
-    };
+    let before = if window <= 8 { History::new(&RUN).accumulator() } else { Accumulator([9; 32]) };
     let history = History::resume(before, Window(window.saturating_sub(8)), records).unwrap();
     let medians = (window > 0).then(|| Medians(vec![0.5, 1.25]));
     (Progress { run: RUN, history, root: root(&values), medians }, values)

@@ -88,7 +88,8 @@ impl Download<'_> {
             return Ok(held.clone());
         }
         let window = self.decision.window;
-        let (mut attempts, mut pause) = (0, Pause::default());
+        let mut attempts = 0;
+        let mut pause = Pause::default();
         loop {
             let error = match self.attempt(accepted, attempts > 0).await? {
                 Ok(object) => return Ok(object),
@@ -97,7 +98,8 @@ impl Download<'_> {
             attempts += 1;
             tracing::warn!(target: WINDOW, %window, object = %accepted.object, error = %base::ErrorChain(&error), "object not available yet");
             if attempts >= LEAST_ATTEMPTS && self.network.height() >= self.given_up() {
-                let (object, source) = (accepted.object, Box::new(error));
+                let object = accepted.object;
+                let source = Box::new(error);
                 return Err(NodeError::Unavailable { window, object, source });
             }
             self.network.pause(&mut pause).await?;
@@ -134,9 +136,10 @@ impl Download<'_> {
     /// name.
     fn voters(&self, accepted: &Accepted, state: &BlockState) -> BTreeSet<NeuronId> {
         let Self { shared, decision, heights, .. } = self;
-        match state.height == heights.votes_close && !decision.candidates.is_empty() {
-            true => state.voters_for(shared.run.id, heights, decision, accepted),
-            false => decision.turnout.clone(),
+        if state.height == heights.votes_close && !decision.candidates.is_empty() {
+            state.voters_for(shared.run.id, heights, decision, accepted)
+        } else {
+            decision.turnout.clone()
         }
     }
 }
@@ -151,10 +154,8 @@ fn count(tally: &mut Vec<(WindowRecord, u64)>, record: WindowRecord, stake: u64)
 
 /// Creates a decision as far as a record tells it: the applied objects, and the voters.
 fn from_record(record: WindowRecord) -> Decision {
-    let accepted = match record.accepted.is_empty() {
-        true => Err(NullWindow::NobodyAccepted),
-        false => Ok(record.accepted),
-    };
+    let accepted =
+        if record.accepted.is_empty() { Err(NullWindow::NobodyAccepted) } else { Ok(record.accepted) };
     let turnout = record.voters.into_iter().collect();
     Decision { window: record.window, accepted, state: None, candidates: Vec::new(), turnout }
 }

@@ -27,10 +27,7 @@ impl Current {
 
     /// Returns the progress, if the parameters belong to it.
     pub(super) fn whole(&self) -> Result<Arc<Progress>, NodeError> {
-        match self.is_whole {
-            true => Ok(self.progress()),
-            false => Err(NodeError::Torn(self.progress.window())),
-        }
+        if self.is_whole { Ok(self.progress()) } else { Err(NodeError::Torn(self.progress.window())) }
     }
 }
 

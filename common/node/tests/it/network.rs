@@ -347,7 +347,8 @@ impl Network {
         }
         self.advance_to(heights.claims_close).await;
         let good = Bits::of(object.is_some().then_some(0));
-        let (score_log, possession) = (ScoreLogHead::default(), Possession::default());
+        let score_log = ScoreLogHead::default();
+        let possession = Possession::default();
         let vote = Record::Vote(Vote { run, window, good, state, score_log, possession });
         self.announce(&VALIDATORS.map(|name| (name, vote))).await;
         self.advance_to(heights.votes_close).await;

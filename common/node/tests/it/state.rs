@@ -160,7 +160,8 @@ async fn a_state_that_is_not_the_majoritys_is_told_and_left() {
     follow(&mut node).await.unwrap();
     flip_bit(&node).await;
     // Its journal has the wrong state as well.
-    let (progress, folder) = (Progress::clone(&node.shared.progress()), node.shared.folder().to_owned());
+    let progress = Progress::clone(&node.shared.progress());
+    let folder = node.shared.folder().to_owned();
     let wrong = node.shared.model().run(|model| model.parameters()).await.unwrap();
     let ours = node.shared.state();
 

@@ -166,10 +166,13 @@ impl Part {
 
     /// Checks that a snapshot is of the right block.
     pub(super) fn check(self, heights: &Heights, snapshot: &Snapshot) -> Result<(), CannotDecide> {
-        let (window, expected, found) = (heights.window, self.height(heights), snapshot.height());
-        match found == expected {
-            true => Ok(()),
-            false => Err(CannotDecide::WrongBlock { window, part: self, expected, found }),
+        let window = heights.window;
+        let expected = self.height(heights);
+        let found = snapshot.height();
+        if found == expected {
+            Ok(())
+        } else {
+            Err(CannotDecide::WrongBlock { window, part: self, expected, found })
         }
     }
 
@@ -179,7 +182,8 @@ impl Part {
         heights: &Heights,
         given: Option<&'a Snapshot>,
     ) -> Result<&'a Snapshot, CannotDecide> {
-        let (window, height) = (heights.window, self.height(heights));
+        let window = heights.window;
+        let height = self.height(heights);
         let snapshot = given.ok_or(CannotDecide::Missing { window, part: self, height })?;
         self.check(heights, snapshot)?;
         Ok(snapshot)
@@ -218,9 +222,10 @@ pub fn decide(
     let claims = Part::Claims.require(heights, evidence.claims)?;
     let votes = Part::Votes.require(heights, evidence.votes)?;
     let candidates = candidates(run, spec, heights, incentives, claims)?;
-    let expected = match heights.window.0 < MEMORY {
-        true => expected_stake(votes, None),
-        false => expected_stake(votes, Some(&last_turnouts(heights.window, evidence.turnouts)?)),
+    let expected = if heights.window.0 < MEMORY {
+        expected_stake(votes, None)
+    } else {
+        expected_stake(votes, Some(&last_turnouts(heights.window, evidence.turnouts)?))
     };
     let ballot = Ballot::count(run, heights, votes, candidates.len())
         .and_then(|ballot| ballot.check_quorum(spec, expected, votes).map(|()| ballot));

@@ -138,7 +138,8 @@ impl AcceptanceSpec {
 
 impl Screen {
     fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        let (what, offset) = ("acceptance.screen", from.offset());
+        let what = "acceptance.screen";
+        let offset = from.offset();
         match from.u8(what)? {
             0 => Ok(Self::Structure),
             1 => Ok(Self::Loss),

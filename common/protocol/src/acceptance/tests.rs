@@ -47,7 +47,8 @@ fn claims(heights: &Heights, miners: &[NeuronState]) -> Snapshot {
 }
 
 fn vote(heights: &Heights, good: Bits, state: State) -> Option<(Height, Record)> {
-    let (score_log, possession) = (ScoreLogHead::default(), Possession::default());
+    let score_log = ScoreLogHead::default();
+    let possession = Possession::default();
     let vote = Vote { run: RUN, window: heights.window, good, state, score_log, possession };
     Some((heights.votes_close, Record::Vote(vote)))
 }
@@ -62,7 +63,8 @@ fn decision(
     let heights = heights(window);
     let incentives: Vec<_> = miners.iter().map(|miner| (*miner, None)).collect();
     let incentives = snapshot(heights.incentives, &incentives);
-    let (claims, votes) = (claims(&heights, miners), snapshot(heights.votes_close, &votes(&heights)));
+    let claims = claims(&heights, miners);
+    let votes = snapshot(heights.votes_close, &votes(&heights));
     let evidence = Evidence {
         incentives: Some(&incentives),
         claims: Some(&claims),

@@ -264,9 +264,10 @@ fn check_key(
     fits: impl Fn(usize) -> bool,
 ) -> Result<(), BucketError> {
     let sign = |b: u8| b.is_ascii_alphanumeric() || b"+/=_-.".contains(&b);
-    match fits(key.len()) && key.bytes().all(sign) {
-        true => Ok(()),
-        false => Err(BucketError::Key { what, expected, length: key.len() }),
+    if fits(key.len()) && key.bytes().all(sign) {
+        Ok(())
+    } else {
+        Err(BucketError::Key { what, expected, length: key.len() })
     }
 }
 

@@ -93,10 +93,7 @@ impl Endpoint {
             }
             Host::Name(name) => name == "localhost" && policy == AddressPolicy::PublicOrLoopback,
         };
-        match self.tls || is_local {
-            true => Ok(()),
-            false => Err(EndpointError::Plain(self.to_string())),
-        }
+        if self.tls || is_local { Ok(()) } else { Err(EndpointError::Plain(self.to_string())) }
     }
 }
 

@@ -178,9 +178,10 @@ impl Manifest {
         if role == ShardRole::Training && (sequences == 0 || sequences % BLOCK != 0) {
             return Err(ManifestError::NotBlocks { shard: place, sequences });
         }
-        match shard.block_count() > MOST_BLOCKS {
-            true => Err(ManifestError::TooLarge { shard: place, sequences }),
-            false => Ok(()),
+        if shard.block_count() > MOST_BLOCKS {
+            Err(ManifestError::TooLarge { shard: place, sequences })
+        } else {
+            Ok(())
         }
     }
 
@@ -226,7 +227,8 @@ impl Manifest {
 
 impl TokenType {
     fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        let (what, offset) = ("the bytes of a token", from.offset());
+        let what = "the bytes of a token";
+        let offset = from.offset();
         match from.u8(what)? {
             2 => Ok(Self::U16),
             4 => Ok(Self::U32),
@@ -237,7 +239,8 @@ impl TokenType {
 
 impl Shard {
     fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        let (what, offset) = ("the role of a shard", from.offset());
+        let what = "the role of a shard";
+        let offset = from.offset();
         let role = match from.u8(what)? {
             0 => ShardRole::Training,
             1 => ShardRole::HeldOut,

@@ -71,9 +71,10 @@ impl WindowRecord {
         }
         let record = Self::read(&mut from)?;
         from.finish("the record of a window")?;
-        match record.window == window {
-            true => Ok(record),
-            false => Err(RecordError::Window { expected: window, found: record.window }),
+        if record.window == window {
+            Ok(record)
+        } else {
+            Err(RecordError::Window { expected: window, found: record.window })
         }
     }
 
@@ -145,10 +146,7 @@ fn read_sorted<T: Ord>(
         return Err(refuse("a list of this kind is bounded"));
     }
     let list: Vec<T> = (0..count).map(|_| read(from)).collect::<Result<_, _>>()?;
-    match list.is_sorted_by(|a, b| a < b) {
-        true => Ok(list),
-        false => Err(refuse("its entries must rise")),
-    }
+    if list.is_sorted_by(|a, b| a < b) { Ok(list) } else { Err(refuse("its entries must rise")) }
 }
 
 #[cfg(test)]

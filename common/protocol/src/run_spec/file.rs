@@ -177,11 +177,9 @@ impl RunFile {
         if train > model {
             return Err(RunSpecError::Sequence { train, model });
         }
-        let (asked, trained) = (self.scoring.assigned_sequences, self.train.samples());
-        match u64::from(asked) > trained {
-            true => Err(RunSpecError::Assigned { asked, trained }),
-            false => Ok(()),
-        }
+        let asked = self.scoring.assigned_sequences;
+        let trained = self.train.samples();
+        if u64::from(asked) > trained { Err(RunSpecError::Assigned { asked, trained }) } else { Ok(()) }
     }
 }
 

@@ -105,19 +105,23 @@ impl RunSpec {
     }
 
     fn check_chain(&self, live: &LiveSubnet) -> Option<LiveProblem> {
-        let (expected, found) = (self.network.genesis, live.genesis);
+        let expected = self.network.genesis;
+        let found = live.genesis;
         (expected != found).then_some(LiveProblem::Chain { expected, found })
     }
 
     fn check_subnet(&self, live: &LiveSubnet) -> Option<LiveProblem> {
-        let (expected, found) = (self.network.netuid, live.netuid);
+        let expected = self.network.netuid;
+        let found = live.netuid;
         (expected != found).then_some(LiveProblem::Subnet { expected, found })
     }
 
     /// Checks the space for commitments. A node writes once in each window, at any block of it. So
     /// an epoch of `e` blocks touches at most `(e - 1) / blocks + 2` windows.
     fn check_space(&self, live: &LiveSubnet) -> Option<LiveProblem> {
-        let (blocks, tempo, granted) = (self.window.blocks, live.tempo, live.commitment_space);
+        let blocks = self.window.blocks;
+        let tempo = live.tempo;
+        let granted = live.commitment_space;
         let needed = (u64::from(tempo) / u64::from(blocks) + 2) * VOTE_COST;
         (needed > granted).then_some(LiveProblem::CommitmentSpace { blocks, needed, tempo, granted })
     }
@@ -135,7 +139,8 @@ impl RunSpec {
         for (run, stake) in &live.runs {
             *behind.entry(*run).or_default() += stake;
         }
-        let (ours, voting) = (self.id(), behind.values().sum());
+        let ours = self.id();
+        let voting = behind.values().sum();
         let other = behind.into_iter().find(|&(run, stake)| run != ours && 2 * stake > voting);
         other.map(|(theirs, stake)| LiveProblem::OtherRun { ours, theirs, stake, voting })
     }

@@ -159,7 +159,8 @@ impl World {
             let random = &mut self.random;
             let is_validator = uid < self.validators;
             let incentive = if random.percent(40) { 0 } else { random.below(4) as u16 * 1000 };
-            let (revoked, drift) = (random.percent(4), if self.even { 100 } else { random.within(80, 120) });
+            let revoked = random.percent(4);
+            let drift = if self.even { 100 } else { random.within(80, 120) };
             let neuron = &mut self.neurons[uid];
             neuron.incentive = if is_validator { 0 } else { incentive };
             neuron.permit = is_validator && !revoked;

@@ -230,7 +230,9 @@ pub(crate) const LOG_TRAILER: usize = 4 + 32 + 64;
 pub(crate) fn chained(unsigned: &[u8]) -> Vec<u8> {
     let mut bytes = unsigned.to_vec();
     let header = bytes.len().min(LOG_HEADER);
-    let (mut head, mut count, mut at) = (ScoreLogHead::of(&[&bytes[..header]]), 0u32, header);
+    let mut head = ScoreLogHead::of(&[&bytes[..header]]);
+    let mut count = 0u32;
+    let mut at = header;
     while let Some(length) =
         bytes.get(at..at + 2).map(|length| usize::from(u16::from_le_bytes([length[0], length[1]])))
     {

@@ -71,7 +71,8 @@ impl EvaluationPriority {
     #[must_use]
     pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> EvaluationQueue {
         let queue = self.order(draw, claimants).into();
-        let (put_off, zero) = (BTreeSet::new(), Duration::ZERO);
+        let put_off = BTreeSet::new();
+        let zero = Duration::ZERO;
         EvaluationQueue { priority: self.priority.clone(), queue, put_off, budget, last: zero, longest: zero }
     }
 }
@@ -194,7 +195,8 @@ mod tests {
     proptest! {
         #[test]
         fn everybody_has_a_turn_within_as_many_windows_as_it_takes(count in 1u8..60, budget in 1u32..20) {
-            let (mut turns, mut seen) = (EvaluationPriority::default(), BTreeSet::new());
+            let mut turns = EvaluationPriority::default();
+            let mut seen = BTreeSet::new();
             for seed in 0..u32::from(count).div_ceil(budget) {
                 let (done, next) = run(&turns, seed as u8, count, budget);
                 prop_assert_eq!(done.len() as u32, budget.min(count.into()));

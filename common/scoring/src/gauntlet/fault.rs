@@ -91,7 +91,8 @@ impl Fault {
     /// # Errors
     /// The input ends, or the number is unknown.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        let (what, offset) = ("the fault of a submission", from.offset());
+        let what = "the fault of a submission";
+        let offset = from.offset();
         let found = from.u8(what)?;
         let fault = Self::ALL.into_iter().find(|&fault| fault as u8 == found);
         fault.ok_or(WireError::Value {

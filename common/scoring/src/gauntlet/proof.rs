@@ -87,7 +87,8 @@ impl ProofSpec {
     /// unassigned data (relative to the losses before).
     #[must_use]
     pub fn observe(&self, proof: Proof, margin: f64) -> Proof {
-        let (Self::MovingAverage(spec), Proof::MovingAverage { windows, sum }) = (self, proof);
+        let Self::MovingAverage(spec) = self;
+        let Proof::MovingAverage { windows, sum } = proof;
         let windows = windows.saturating_add(1);
         let sign = if margin > 0.0 { Millionths::ONE.0 } else { -Millionths::ONE.0 };
         let forgotten = if windows > spec.memory() { sum.0 / i64::from(spec.memory()) } else { 0 };
@@ -97,7 +98,8 @@ impl ProofSpec {
     /// Returns the verdict of the windows so far.
     #[must_use]
     pub fn verdict(&self, proof: Proof) -> Verdict {
-        let (Self::MovingAverage(spec), Proof::MovingAverage { windows, sum }) = (self, proof);
+        let Self::MovingAverage(spec) = self;
+        let Proof::MovingAverage { windows, sum } = proof;
         if windows < u32::from(spec.decide_after) {
             return Verdict::Undecided;
         }
@@ -146,7 +148,8 @@ impl Proof {
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         rule(from)?;
         let windows = from.u32("the windows of a proof")?;
-        let (what, offset) = ("the sum of a proof", from.offset());
+        let what = "the sum of a proof";
+        let offset = from.offset();
         let sum = from.u64(what)?;
         let most = u64::from(windows.min(u16::MAX.into())) * Millionths::ONE.0.unsigned_abs();
         if (sum as i64).unsigned_abs() > most {
@@ -162,7 +165,8 @@ const MOVING_AVERAGE: u8 = 1;
 
 /// Reads the number of the rule, and checks that it is the only known one.
 fn rule(from: &mut Reader<'_>) -> Result<(), WireError> {
-    let (what, offset) = ("the rule of a proof", from.offset());
+    let what = "the rule of a proof";
+    let offset = from.offset();
     match from.u8(what)? {
         MOVING_AVERAGE => Ok(()),
         found => {

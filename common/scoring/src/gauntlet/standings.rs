@@ -71,7 +71,8 @@ impl Standing {
     /// Creates the standing of a new miner.
     #[must_use]
     pub fn new(spec: &ScoringSpec) -> Self {
-        let (rating, credit) = (Rating::default(), Millionths::ONE);
+        let rating = Rating::default();
+        let credit = Millionths::ONE;
         Self { rating, proof: spec.proof.start(), credit, failures: 0, judged: 0 }
     }
 
@@ -206,7 +207,8 @@ impl FromIterator<(NeuronId, Standing)> for Standings {
 
 /// Reads a credit, from 0 to 1.
 fn read_credit(from: &mut Reader<'_>) -> Result<Millionths, WireError> {
-    let (what, offset) = ("the credit of a miner", from.offset());
+    let what = "the credit of a miner";
+    let offset = from.offset();
     match from.u32(what)? {
         credit @ 0..=1_000_000 => Ok(Millionths(credit.into())),
         found => Err(WireError::Value {

@@ -158,7 +158,8 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, bool), ScoreLogError>
 }
 
 fn read_subnet(from: &mut Reader<'_>) -> Result<(bool, Subnet), WireError> {
-    let (what, offset) = ("the flags of a score log", from.offset());
+    let what = "the flags of a score log";
+    let offset = from.offset();
     let (flags, owner) = (from.u8(what)?, from.u16("the owner's uid")?);
     if flags > (WITH_SNAPSHOT | WITH_OWNER) || (flags & WITH_OWNER == 0 && owner != 0) {
         let expected = "1 is a snapshot, 2 the owner's uid, which is 0 without it";
@@ -200,7 +201,8 @@ fn read_miner(from: &mut Reader<'_>) -> Result<(NeuronId, MinerLine), WireError>
     let miner = NeuronId::read(from)?;
     let uid = Uid(from.u16("the miner's uid")?);
     let object = ObjectHash(from.array("the claimed object")?);
-    let (what, offset) = ("the outcome of a miner", from.offset());
+    let what = "the outcome of a miner";
+    let offset = from.offset();
     let outcome = match from.u8(what)? {
         outcome::EVALUATED => Outcome::Evaluated(Evaluation {
             assigned: Losses {

@@ -102,7 +102,8 @@ fn split(bytes: &[u8], header: usize) -> Result<Vec<Line<'_>>, ScoreLogError> {
 }
 
 fn line<'a>(reader: &mut Reader<'a>) -> Result<Line<'a>, WireError> {
-    let (what, offset) = ("the length of a line", reader.offset());
+    let what = "the length of a line";
+    let offset = reader.offset();
     let length = usize::from(reader.u16(what)?);
     if !(LINE_HEAD - 2..=MOST_LINE_BYTES - 2).contains(&length) {
         return Err(WireError::Value {
@@ -140,7 +141,8 @@ fn chain_break(
 
 /// Returns the break at index `at`, where a line follows one of hash `before`.
 fn break_at(lines: &[Line<'_>], at: usize, before: ScoreLogHead, head: ScoreLogHead) -> ChainBreak {
-    let (line, number) = (&lines[at], at as u32);
+    let line = &lines[at];
+    let number = at as u32;
     if line.previous == before {
         return ChainBreak::Edited(number); // Its hash of the line before is right: its number is wrong.
     }
@@ -155,9 +157,10 @@ fn break_at(lines: &[Line<'_>], at: usize, before: ScoreLogHead, head: ScoreLogH
     if lines[..at].iter().any(|earlier| earlier.index == line.index) {
         return ChainBreak::Repeated(line.index);
     }
-    match lines[at..].iter().any(|later| later.index == number) {
-        true => ChainBreak::Reordered { line: number, found: line.index },
-        false => ChainBreak::Dropped(number),
+    if lines[at..].iter().any(|later| later.index == number) {
+        ChainBreak::Reordered { line: number, found: line.index }
+    } else {
+        ChainBreak::Dropped(number)
     }
 }
 

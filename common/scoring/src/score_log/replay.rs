@@ -66,7 +66,8 @@ impl ScoreLog {
         let mut owners = BTreeMap::new();
         for (&miner, line) in self.miners.iter().filter(|(_, line)| line.outcome != Outcome::Gone) {
             if let Some(first) = owners.insert(line.uid, miner) {
-                let (window, uid) = (self.header.window, line.uid);
+                let window = self.header.window;
+                let uid = line.uid;
                 return Err(ReplayError::UidTwice { window, uid, first, second: miner });
             }
         }
@@ -136,7 +137,8 @@ impl Replay {
         }
         let replayed = self.last.as_ref().map(|last| &last.standings);
         for standings in [replayed, log.snapshot.as_ref()].into_iter().flatten() {
-            let (stated, replayed) = (log.header.standings, standings.hash());
+            let stated = log.header.standings;
+            let replayed = standings.hash();
             if stated != replayed {
                 return Err(ReplayError::Standings { window, stated, replayed });
             }

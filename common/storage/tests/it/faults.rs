@@ -205,7 +205,8 @@ async fn everything_arrives_through_a_bad_network() {
     let at = announced(network.server.address(), None);
     let bucket = patient.own_bucket(&at, &key("writes")).unwrap();
     for i in 0..10 {
-        let (name, bytes) = (format!("k{i}"), noise(50_000 + i));
+        let name = format!("k{i}");
+        let bytes = noise(50_000 + i);
         bucket.put(&name, Content::Bytes(bytes.clone().into()), &PUT).await.unwrap();
         assert!(bucket.get(&name, &LIMITS).await.unwrap().0 == bytes);
     }

@@ -153,7 +153,8 @@ async fn files_appear_whole_or_not_at_all() {
     network.put("k", b"hello").await;
     let folder = network.folder.path().join("files");
     std::fs::create_dir(&folder).unwrap();
-    let (path, other) = (folder.join("k"), blake3::hash(b"other"));
+    let path = folder.join("k");
+    let other = blake3::hash(b"other");
     let error = network.reader.get_file_as("k", &path, &LIMITS, other).await.unwrap_err();
     assert!(
         matches!(&error, StorageError::WrongContent { expected, found, .. } if *expected == other && *found == blake3::hash(b"hello")),

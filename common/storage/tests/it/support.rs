@@ -47,7 +47,8 @@ impl Network {
             |kind: &str| Key { id: format!("{NAME}-{kind}"), secret: format!("{NAME}-{kind}-secret") };
         let bucket = BucketConfig { name: NAME.to_owned(), read: key_of("reads"), write: key_of("writes") };
         let server = Server::start(Config::local(&folder.path().join("data"), vec![bucket])).await.unwrap();
-        let (storage, at) = (storage(), announced(server.address(), Some(key("reads"))));
+        let storage = storage();
+        let at = announced(server.address(), Some(key("reads")));
         let reader = storage.bucket(&at).unwrap();
         let owner = storage.own_bucket(&at, &key("writes")).unwrap();
         Self { server, owner, reader, storage, folder }

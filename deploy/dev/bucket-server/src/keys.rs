@@ -85,7 +85,8 @@ pub(crate) struct Keys(Arc<BTreeMap<String, Grant>>);
 
 impl Keys {
     pub(crate) fn new(buckets: &[BucketConfig]) -> Result<Self, KeysError> {
-        let (mut grants, mut names) = (BTreeMap::new(), std::collections::BTreeSet::new());
+        let mut grants = BTreeMap::new();
+        let mut names = std::collections::BTreeSet::new();
         for bucket in buckets {
             if !names::is_bucket(&bucket.name) {
                 return Err(KeysError::Name(bucket.name.clone()));
@@ -147,9 +148,10 @@ impl S3Access for Keys {
         let Some(signer) = context.credentials() else {
             return Err(s3_error!(AccessDenied, "requests must be signed"));
         };
-        match self.may(&signer.access_key, context.s3_op().name(), bucket) {
-            true => Ok(()),
-            false => Err(s3_error!(AccessDenied, "this key does not allow the operation on this bucket")),
+        if self.may(&signer.access_key, context.s3_op().name(), bucket) {
+            Ok(())
+        } else {
+            Err(s3_error!(AccessDenied, "this key does not allow the operation on this bucket"))
         }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn file_of(key: &str) -> Option<String> {
 /// Returns the key of the object with this file name, or `None` if no object has such a file name.
 #[must_use]
 pub(crate) fn key_of(file: &str) -> Option<String> {
-    let (mut key, mut rest) = (Vec::new(), file.bytes());
+    let mut key = Vec::new();
+    let mut rest = file.bytes();
     while let Some(byte) = rest.next() {
         key.push(if byte == b'%' {
             let digits = [rest.next()?, rest.next()?];

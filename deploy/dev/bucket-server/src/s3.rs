@@ -84,10 +84,7 @@ fn check_read(
     if !matches.is_none_or(is) {
         return Err(s3_error!(PreconditionFailed, "the object has another entity tag"));
     }
-    match differs.is_some_and(is) {
-        true => Err(s3_error!(NotModified)),
-        false => Ok(()),
-    }
+    if differs.is_some_and(is) { Err(s3_error!(NotModified)) } else { Ok(()) }
 }
 
 /// Writes the body of a request into a staged file.
@@ -306,7 +303,9 @@ impl S3 for Service {
         let condition = condition(input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let names = parts.into_iter().map(part_name).collect::<S3Result<Vec<_>>>()?;
-        let (store, bucket, key) = (Arc::clone(&self.0), input.bucket.clone(), input.key.clone());
+        let store = Arc::clone(&self.0);
+        let bucket = input.bucket.clone();
+        let key = input.key.clone();
         let join = move || store.complete_upload(&bucket, (&key, &input.upload_id), &names, &condition);
         let object = tokio::task::spawn_blocking(join).await.map_err(|e| s3_error!(e, InternalError))??;
         let output = CompleteMultipartUploadOutput {

@@ -116,7 +116,9 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
 
-        let (faults, metrics, store) = (Faults::default(), Arc::new(Metrics::default()), Arc::new(store));
+        let faults = Faults::default();
+        let metrics = Arc::new(Metrics::default());
+        let store = Arc::new(store);
         faults.set(config.faults);
         let mut service = S3ServiceBuilder::new(Service(Arc::clone(&store)));
         service.set_auth(keys.clone());
@@ -191,7 +193,8 @@ impl Handler {
 }
 
 async fn serve(listener: TcpListener, handler: Handler, mut ended: oneshot::Receiver<()>) {
-    let (graceful, mut connections) = (GracefulShutdown::new(), tokio::task::JoinSet::new());
+    let graceful = GracefulShutdown::new();
+    let mut connections = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;

@@ -202,7 +202,8 @@ fn read_objects(folder: &Path) -> io::Result<BTreeMap<String, Object>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if let Some(key) = entry.file_name().to_str().and_then(names::key_of) {
-            let (meta, mut hasher) = (entry.metadata()?, blake3::Hasher::new());
+            let meta = entry.metadata()?;
+            let mut hasher = blake3::Hasher::new();
             hasher.update_reader(File::open(entry.path())?)?;
             let tag = stage::tag(&hasher);
             objects.insert(key, Object { size: meta.len(), tag, modified: meta.modified()? });

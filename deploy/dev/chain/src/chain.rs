@@ -111,7 +111,8 @@ impl Chain {
             return Err(ChainError::OtherRuntime { found: Box::new(runtime), own: Box::new(own) });
         }
         if let Some(genesis) = genesis {
-            let (configured, found) = (genesis_block(&genesis.storage()?).0.hash(), store.genesis().hash);
+            let configured = genesis_block(&genesis.storage()?).0.hash();
+            let found = store.genesis().hash;
             if configured != found {
                 return Err(ChainError::OtherGenesis { found, configured });
             }
@@ -218,7 +219,8 @@ impl Chain {
         let mut log = Log::create(path, Sync::AtClose)?;
         let (runtime, header) = (self.runtime.clone(), self.store.genesis().header.clone());
         log.append(&Record::Genesis { runtime, header, nodes: Vec::new() })?;
-        let (mut part, mut size) = (Vec::new(), 0);
+        let mut part = Vec::new();
+        let mut size = 0;
         for node in self.store.nodes().iter() {
             size += node.len();
             part.push(node.to_vec());
@@ -229,7 +231,8 @@ impl Chain {
         }
         log.append(&Record::Nodes(part))?;
         for Block { header, body, .. } in &self.store.blocks()[1..] {
-            let (header, body) = (header.clone(), body.clone());
+            let header = header.clone();
+            let body = body.clone();
             log.append(&Record::Block { header, body, writes: Vec::new(), nodes: Vec::new() })?;
         }
         log.flush()

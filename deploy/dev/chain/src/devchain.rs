@@ -176,7 +176,8 @@ impl NodeThread {
 }
 
 fn warn_of(torn: &TornTail, log: &Path) {
-    let (path, TornTail { offset, dropped, kept }) = (log.display(), torn);
+    let path = log.display();
+    let TornTail { offset, dropped, kept } = torn;
     match kept {
         Some(kept) => tracing::warn!(
             target: "devchain", %path, dropped, offset, kept = %kept.display(),

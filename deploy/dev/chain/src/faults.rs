@@ -283,7 +283,8 @@ pub(crate) async fn carry(socket: TcpStream, server: DuplexStream, line: Line) {
     let (mut from_client, mut to_client) = socket.into_split();
     let (mut from_server, mut to_server) = tokio::io::split(server);
     let (late, mut due) = mpsc::channel(LATE_CHUNKS);
-    let (cut, mut gate) = (line.share().cut(), line);
+    let cut = line.share().cut();
+    let mut gate = line;
 
     let requests = async {
         let copied = tokio::io::copy(&mut from_client, &mut to_server).await;

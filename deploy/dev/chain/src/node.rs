@@ -67,7 +67,9 @@ impl Node {
     pub(crate) fn new(chain: Chain, pool: Pool, timing: Timing, best: watch::Sender<u32>) -> Self {
         best.send_replace(chain.store().best().header.number);
         let next_due = Instant::now() + timing.block_time;
-        let (watchers, writes, jobs) = (Watchers::default(), Vec::new(), VecDeque::new());
+        let watchers = Watchers::default();
+        let writes = Vec::new();
+        let jobs = VecDeque::new();
         Self { chain, pool, watchers, timing, writes, jobs, next_due, best }
     }
 
@@ -224,7 +226,8 @@ impl Node {
         let outcome = sealed?;
 
         let Block { hash, header, body } = self.chain.store().best();
-        let (hash, height) = (*hash, header.number);
+        let hash = *hash;
+        let height = header.number;
         tracing::debug!(target: "devchain", height, ?hash, extrinsics = body.len(), timestamp_ms, "sealed");
         self.settle(height, hash, &outcome.included, &outcome.rejected);
         self.best.send_replace(height);

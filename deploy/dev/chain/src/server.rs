@@ -128,7 +128,8 @@ pub(crate) async fn serve(
         if faults.cuts_newcomer() {
             continue;
         }
-        let (line, stop_handle) = (Line::new(&faults), stop_handle.clone());
+        let line = Line::new(&faults);
+        let stop_handle = stop_handle.clone();
         let refusals = RpcServiceBuilder::new().layer(faults.refusals(&line));
         let services = services.clone().set_rpc_middleware(refusals);
         let service = services.build(methods.clone(), stop_handle.clone());

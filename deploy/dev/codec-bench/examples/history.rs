@@ -102,9 +102,10 @@ fn open(bytes: Vec<u8>, opener: &[u8], layout: &Arc<SubmissionLayout>) -> (Windo
         least_samples: header.samples,
         sealed: header.seal.is_some(),
     };
-    let submission: Submission<Vec<u8>> = match expected.sealed {
-        true => Sealed::open(bytes, Arc::clone(layout), &expected).unwrap().unseal(opener).unwrap(),
-        false => Submission::open(bytes, Arc::clone(layout), &expected).unwrap(),
+    let submission: Submission<Vec<u8>> = if expected.sealed {
+        Sealed::open(bytes, Arc::clone(layout), &expected).unwrap().unseal(opener).unwrap()
+    } else {
+        Submission::open(bytes, Arc::clone(layout), &expected).unwrap()
     };
     let tensors = (0..layout.tensors().len()).map(|number| submission.tensor(number).unwrap());
     (header.window, tensors.collect())
@@ -113,7 +114,9 @@ fn open(bytes: Vec<u8>, opener: &[u8], layout: &Arc<SubmissionLayout>) -> (Windo
 /// Returns the number of positions of all tensors that are not sent whole, and their bits in the
 /// codec's encoding.
 fn cost(layout: &SubmissionLayout, sent: &Sent) -> (usize, usize) {
-    let (mut count, mut bits, mut bytes) = (0, 0, Vec::new());
+    let mut count = 0;
+    let mut bits = 0;
+    let mut bytes = Vec::new();
     for tensors in sent.values().flat_map(BTreeMap::values) {
         for (tensor, sent) in layout.tensors().iter().zip(tensors).filter(|(tensor, _)| is_chosen(tensor)) {
             let halving = Halving::new(tensor.geometry().size(), sent.sent());

@@ -124,8 +124,10 @@ fn row(
         error += f64::from(decoded(at) - value).powi(2);
         total += f64::from(*value).powi(2);
     }
-    let (bits, scales) = (entropy(codes), chunk_bits / SENT as f64);
-    let (raw, together) = ((codes_of as f64).log2(), bits + scales);
+    let bits = entropy(codes);
+    let scales = chunk_bits / SENT as f64;
+    let raw = (codes_of as f64).log2();
+    let together = bits + scales;
     println!("| {name} | {raw:.2} | {bits:.3} | {scales:.3} | {together:.3} | {:.5} |", error / total);
 }
 

@@ -92,7 +92,8 @@ impl Draw {
         if let Some(kept) = self.kept.take() {
             return kept;
         }
-        let (radius, angle) = ((-2.0 * self.even().ln()).sqrt(), TAU * self.even());
+        let radius = (-2.0 * self.even().ln()).sqrt();
+        let angle = TAU * self.even();
         self.kept = Some(radius * angle.sin());
         radius * angle.cos()
     }
@@ -139,7 +140,8 @@ mod tests {
 
     #[test]
     fn recorded_chunks_are_laid_out_as_chunks() {
-        let (source, values) = (decoded(RECORDED), recorded(128, 4096));
+        let source = decoded(RECORDED);
+        let values = recorded(128, 4096);
         assert_eq!((source.len(), values.len()), (64 * 4096, 128 * 4096));
         // The second chunk of the second row of chunks is the 66th. After all 64 chunks, this is
         // the second one again.

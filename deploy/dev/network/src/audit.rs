@@ -80,8 +80,8 @@ impl AuditedWindow {
         let names = |objects: &Vec<AuditedObject>| -> BTreeSet<String> {
             objects.iter().filter_map(|object| record.name_of(&object.hotkey)).map(Into::into).collect()
         };
-        let (audited, applied) =
-            (self.accepted.as_ref().map(names), outcome.accepted.clone()?.unwrap_or_default());
+        let audited = self.accepted.as_ref().map(names);
+        let applied = outcome.accepted.clone()?.unwrap_or_default();
         if self.state != outcome.state {
             return Some(format!(
                 "window {}: the auditor computed another state than the quorum voted for",

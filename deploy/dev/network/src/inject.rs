@@ -43,7 +43,8 @@ pub(crate) async fn replace_vote(
     let state = network.chain_reader.at(head).await?;
     let bucket = state.bucket(&key.hotkey()).context("the validator has no bucket")?.clone();
     let fields = Announcement { bucket, record: replacement }.fields()?;
-    let (client, signed) = (network.chain_reader.client().clone(), key.clone());
+    let client = network.chain_reader.client().clone();
+    let signed = key.clone();
     // `set_commitment` returns once the transaction is in a block. The caller seals this block after
     // this function.
     let sent = tokio::spawn(async move { client.set_commitment(netuid, fields, &signed).await });

@@ -105,12 +105,11 @@ impl Pacer {
         self.held =
             (observation.missing > 0 && !self.is_free(stage, observation.head)).then_some((stage, since));
         let too_early = self.sealed.is_some_and(|last| observation.now.saturating_sub(last) < self.block);
-        match !too_early && self.may_seal(stage, observation, observation.now.saturating_sub(since)) {
-            true => {
-                self.sealed = Some(observation.now);
-                Verdict::Seal
-            }
-            false => Verdict::Wait,
+        if !too_early && self.may_seal(stage, observation, observation.now.saturating_sub(since)) {
+            self.sealed = Some(observation.now);
+            Verdict::Seal
+        } else {
+            Verdict::Wait
         }
     }
 

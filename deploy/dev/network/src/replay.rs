@@ -46,17 +46,15 @@ pub async fn replay(options: &Replay) -> anyhow::Result<Exit> {
     buckets.stop().await;
     chain.shutdown().await;
     let all = found.windows == u64::from(record.count);
-    match found.differences.is_empty() && all {
-        true => {
-            println!("all {} windows come to the same sets and states", found.windows);
-            Ok(Exit::Good)
-        }
-        false if all => Ok(Exit::Disagreement),
-        false => {
-            println!("only {} of {} windows could be recomputed", found.windows, record.count);
-            Ok(Exit::Failed)
-        }
+    if !all {
+        println!("only {} of {} windows could be recomputed", found.windows, record.count);
+        return Ok(Exit::Failed);
     }
+    if !found.differences.is_empty() {
+        return Ok(Exit::Disagreement);
+    }
+    println!("all {} windows come to the same sets and states", found.windows);
+    Ok(Exit::Good)
 }
 
 /// Runs an auditor to its end and reads its answer.

@@ -69,11 +69,13 @@ fn print_summary(screen: &mut Screen<std::io::Stdout>, record: &RunRecord, repor
 
 /// Returns the exit code for these assertions. Without `--assert` it is always good.
 fn exit(assertions: &[Assertion], assert: bool) -> Exit {
-    let failed = || assertions.iter().filter(|assertion| !assertion.ok);
-    match assert {
-        true if failed().any(Assertion::is_disagreement) => Exit::Disagreement,
-        true if failed().next().is_some() => Exit::Failed,
-        _ => Exit::Good,
+    let mut failed = assertions.iter().filter(|assertion| assert && !assertion.ok).peekable();
+    if failed.peek().is_none() {
+        Exit::Good
+    } else if failed.any(Assertion::is_disagreement) {
+        Exit::Disagreement
+    } else {
+        Exit::Failed
     }
 }
 

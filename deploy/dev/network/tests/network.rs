@@ -29,7 +29,8 @@ fn text() -> &'static Path {
         build();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("text");
         fs::create_dir_all(&folder).unwrap();
-        let (file, text) = (folder.join("text.txt"), sentences());
+        let file = folder.join("text.txt");
+        let text = sentences();
         if fs::read_to_string(&file).ok().as_ref() != Some(&text) {
             fs::write(file, text).unwrap();
         }
@@ -60,8 +61,10 @@ fn sentences() -> String {
     for document in 0..400 {
         write!(text, "\n\n### scene {document}\n").unwrap();
         for _ in 0..30 {
-            let (subject, verb, object, end) =
-                (SUBJECTS[draw(8)], VERBS[draw(8)], SUBJECTS[draw(8)], ENDS[draw(4)]);
+            let subject = SUBJECTS[draw(8)];
+            let verb = VERBS[draw(8)];
+            let object = SUBJECTS[draw(8)];
+            let end = ENDS[draw(4)];
             writeln!(text, "{subject} {verb} {object} {end}.").unwrap();
         }
     }

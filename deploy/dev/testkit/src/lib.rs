@@ -173,7 +173,9 @@ impl Stage {
     /// Returns the program's configuration. It ends with the table `[node]`, to which the test may
     /// append settings.
     pub fn configuration(&self) -> String {
-        let (chain, buckets, name) = (self.chain.url(), self.buckets.address(), self.name);
+        let chain = self.chain.url();
+        let buckets = self.buckets.address();
+        let name = self.name;
         format!(
             r#"[chain]
 endpoints = ["{chain}"]

@@ -20,12 +20,14 @@ pub(super) fn check(
     asked: Range<u64>,
     is_due: impl Fn(Window) -> bool,
 ) -> Vec<(Window, Finding)> {
-    let (validator, ratings) = (logs.validator(), ratings::check(run, logs));
+    let validator = logs.validator();
+    let ratings = ratings::check(run, logs);
     let mut findings = Vec::new();
     for window in asked.map(Window) {
         let Some(seen) = windows.get(&window) else { continue };
         let Ok(chain) = &seen.chain else { continue };
-        let (vote, log) = (chain.votes.get(&validator), logs.log(window));
+        let vote = chain.votes.get(&validator);
+        let log = logs.log(window);
         let head = vote.map(|vote| logs.head(window, vote.score_log));
         let later = later_heads(windows, logs, window);
         let presence = logs.presence(window, &later, vote.is_some(), is_due(window));

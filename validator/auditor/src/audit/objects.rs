@@ -107,7 +107,8 @@ impl Search<'_> {
 
     /// Downloads an accepted object from any node that stores it.
     async fn replica(&self, accepted: Option<&Accepted>, expected: &Expected) -> Option<Object> {
-        let (accepted, seed) = (accepted?, self.claims.hash);
+        let accepted = accepted?;
+        let seed = self.claims.hash;
         let voters = self.votes.voters_for(self.run.id, self.heights, self.decision, accepted);
         for state in self.sources.states(self.votes) {
             let layout = &self.run.layout;

@@ -18,7 +18,8 @@ pub(super) async fn check(
     chain: &Chain,
     validator: &NeuronId,
 ) -> Option<Verdict> {
-    let (window, state) = (chain.decision.window, sources.of(validator, &chain.at));
+    let window = chain.decision.window;
+    let state = sources.of(validator, &chain.at);
     Some(match sources.fetcher.record(state, validator, &run.hash, window).await {
         Ok(stated) => compare(&stated, &WindowRecord::of(&chain.decision)),
         Err(error) if is_absent(&error) => return None,

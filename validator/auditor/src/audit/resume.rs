@@ -45,7 +45,8 @@ impl Audit<'_> {
 
     /// Returns the newest checkpoints of all validators, best first.
     async fn checkpoints(&self, lost: Window) -> Vec<(NeuronId, Pointer)> {
-        let (head, start) = (self.sources.head(), self.asked.start);
+        let head = self.sources.head();
+        let start = self.asked.start;
         let mut found = Vec::new();
         for (validator, _) in head.permitted() {
             let pointer =
@@ -63,7 +64,8 @@ impl Audit<'_> {
     /// Downloads a checkpoint from a validator's bucket. Verifies its files and its state root.
     async fn fetch(&self, validator: &NeuronId, pointer: &Pointer) -> Option<Resumption> {
         let folder = tempfile::tempdir().ok()?;
-        let (into, run) = (folder.path().join("checkpoint"), &self.auditor.run);
+        let into = folder.path().join("checkpoint");
+        let run = &self.auditor.run;
         let head = self.sources.head();
         let fetched = self.sources.fetcher.checkpoint(head, validator, pointer, &run.flat, &into).await;
         let (_, progress) = fetched.ok()?;

@@ -27,10 +27,7 @@ impl Sources {
     /// announces a bucket there, else `then`.
     pub(super) fn of<'a>(&'a self, owner: &NeuronId, then: &'a BlockState) -> &'a BlockState {
         let registered = self.head.neuron(&owner.hotkey).is_some_and(|(id, _)| id == *owner);
-        match registered && self.head.bucket(&owner.hotkey).is_some() {
-            true => &self.head,
-            false => then,
-        }
+        if registered && self.head.bucket(&owner.hotkey).is_some() { &self.head } else { then }
     }
 
     /// Returns the states that may name a bucket: `then`, and the newest state if it is another one.

@@ -33,9 +33,10 @@ impl<'a> StateReplay<'a> {
         let Progress { history, root, medians, .. } = Progress::initial(&run.spec);
         let values = run.flat.initial(&run.spec.initial.seed);
         let found = run.flat.state_root(&values, run.threads);
-        let parameters = match found == root {
-            true => Ok(Parameters { values, root, medians }),
-            false => Err(Unknown::Initial { expected: root, found }),
+        let parameters = if found == root {
+            Ok(Parameters { values, root, medians })
+        } else {
+            Err(Unknown::Initial { expected: root, found })
         };
         Self { run, history: Ok(history), parameters }
     }

@@ -31,7 +31,8 @@ impl Auditor {
     /// Returns the weights that were set after `M_w`, up to the next window's `M_w`: the last ones of each
     /// validator.
     pub(super) async fn weights(&self, seen: &Seen, finalized: Height) -> Result<Vec<Set>, AuditError> {
-        let (from, until) = (seen.heights.votes_close, self.until(seen, finalized));
+        let from = seen.heights.votes_close;
+        let until = self.until(seen, finalized);
         if until <= from {
             return Ok(Vec::new());
         }

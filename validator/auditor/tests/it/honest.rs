@@ -50,9 +50,10 @@ async fn while_changed(
     let mut after = before.clone();
     change(&mut after);
     assert_ne!(after, before);
-    match after.is_empty() {
-        true => test_run.delete(neuron, key).await,
-        false => test_run.write(neuron, key, after).await,
+    if after.is_empty() {
+        test_run.delete(neuron, key).await
+    } else {
+        test_run.write(neuron, key, after).await
     }
     let found = audit(test_run).await;
     test_run.write(neuron, key, before).await;
@@ -128,8 +129,8 @@ async fn gone_everywhere(test_run: &TestRun) {
 }
 
 async fn logs(test_run: &TestRun) {
-    let (bob, log) =
-        (&test_run.validators[1], |window| bucket_layout::score_log(test_run.run.id(), Window(window)));
+    let bob = &test_run.validators[1];
+    let log = |window| bucket_layout::score_log(test_run.run.id(), Window(window));
     // Every second log has a snapshot, so only the changed log is unknown.
     let edited = while_changed(test_run, bob, &log(1), flip(0.5)).await;
     let expected =
@@ -197,7 +198,8 @@ async fn other_chains(test_run: &TestRun) {
 
 /// Checks that the audit continues from a checkpoint with a voted state if earlier objects are gone.
 async fn checkpoints(test_run: &TestRun) {
-    let (key, holders) = (test_run.key(0, 1), || test_run.validators.iter().chain([&test_run.miners[1]]));
+    let key = test_run.key(0, 1);
+    let holders = || test_run.validators.iter().chain([&test_run.miners[1]]);
     let bytes = test_run.read(&test_run.miners[1], &key).await;
     for holder in holders() {
         test_run.delete(holder, &key).await;

@@ -111,7 +111,8 @@ impl TestRun {
 
     async fn begin(faults: Faults) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (server, chain) = (subnet::serve(folder.path()).await, subnet::start_chain().await);
+        let server = subnet::serve(folder.path()).await;
+        let chain = subnet::start_chain().await;
         let client = Client::connect(subnet::options(&chain.url())).await.unwrap();
         let mut run = subnet::run_file(WINDOWS);
         run.network.genesis = Some(client.genesis());
@@ -191,7 +192,8 @@ impl TestRun {
         let mut objects = Objects::new();
         for (number, miner) in self.miners.iter().enumerate() {
             let object = self.submission(heights.window, number, miner);
-            let (hash, bytes) = (object.hash(), Bytes::copy_from_slice(object.bytes()));
+            let hash = object.hash();
+            let bytes = Bytes::copy_from_slice(object.bytes());
             miner.own_bucket.put_submission(heights.window, &hash, bytes).await.unwrap();
             objects.insert(miner.id, object);
         }
@@ -223,7 +225,8 @@ impl TestRun {
 
     fn expected(&self, window: Window, neuron: NeuronId) -> Expected {
         let (run, base) = (self.run.hash(), self.progress.state());
-        let (least_samples, sealed) = (self.run.train.samples(), self.run.acceptance.sealing);
+        let least_samples = self.run.train.samples();
+        let sealed = self.run.acceptance.sealing;
         Expected { run, spec: run, neuron, window, base, least_samples, sealed }
     }
 
@@ -233,7 +236,8 @@ impl TestRun {
         let claims = self.chain_reader.at(heights.claims_close).await.unwrap();
         let incentives = self.chain_reader.at(heights.incentives).await.unwrap();
         let spec = &self.run.acceptance;
-        let (incentives, claims) = (&incentives.snapshot, &claims.snapshot);
+        let incentives = &incentives.snapshot;
+        let claims = &claims.snapshot;
         let candidates = candidates(self.run.id(), spec, heights, incentives, claims).unwrap();
         let bytes = || candidates.iter().map(|candidate| objects[&candidate.id].bytes());
         let is = |planned: Option<u64>| planned == Some(heights.window.0);
@@ -271,7 +275,8 @@ impl TestRun {
     /// Closes and publishes the log of each validator.
     async fn judge(&mut self, heights: &Heights, objects: &Objects) {
         let seeded = self.chain_reader.at(heights.seed).await.unwrap();
-        let (seed, subnet) = (seeded.hash, self.subnet(&seeded).await);
+        let seed = seeded.hash;
+        let subnet = self.subnet(&seeded).await;
         for number in 0..VALIDATORS.len() {
             let culprit = number + 1 == VALIDATORS.len();
             let is = |planned: Option<u64>| culprit && planned == Some(heights.window.0);

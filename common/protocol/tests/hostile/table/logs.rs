@@ -27,7 +27,9 @@ pub(super) fn log() -> Table {
         })
         .row("a signature of something else", |v| *v.0.last_mut().unwrap() ^= 1);
     let mut rows = Rows::of((unsigned_log(), true), &opens);
-    let (line, kind, payload) = (LOG_HEADER, LOG_HEADER + 2 + 36, LOG_HEADER + 2 + 37);
+    let line = LOG_HEADER;
+    let kind = LOG_HEADER + 2 + 36;
+    let payload = LOG_HEADER + 2 + 37;
     let weight = [&[41, 0][..], &[0; 36], &[5], &[0; 4]].concat();
     rows.row("another kind of object", |v| v.0[0] = 0xe4)
         .row("a later version", |v| v.0[1] = 2)

@@ -109,9 +109,10 @@ fn unseal(bytes: &[u8], opener: &[u8]) -> Option<String> {
 pub(super) fn sealed() -> Table {
     let upload = &*UPLOAD;
     let opens = |(bytes, is_body): (Vec<u8>, bool)| {
-        let (bytes, opener) = match is_body {
-            true => upload.with(&bytes),
-            false => (bytes.clone(), KeyObject { object: claimed(&bytes), ..upload.opener.clone() }),
+        let (bytes, opener) = if is_body {
+            upload.with(&bytes)
+        } else {
+            (bytes.clone(), KeyObject { object: claimed(&bytes), ..upload.opener.clone() })
         };
         unseal(&bytes, &opener.sign(&SENDER))
     };

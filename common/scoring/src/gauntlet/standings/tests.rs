@@ -65,7 +65,8 @@ fn the_better_update_is_rated_higher_and_half_counts_until_proof() {
 #[test]
 fn a_failure_costs_a_quarter_and_three_in_a_row_cost_all() {
     let start = after(&Standings::default(), &[(1, evaluated(3.9, 1e-3)), (2, evaluated(3.8, 1e-3))]);
-    let (rating, full) = (start.get(&miner(1)).unwrap().rating, score(&start, 1));
+    let rating = start.get(&miner(1)).unwrap().rating;
+    let full = score(&start, 1);
     let mut failed = start;
     for (failures, left) in [(1, 0.75), (2, 0.5625), (3, 0.0), (4, 0.0)] {
         failed = after(&failed, &[(1, Outcome::Failed(Fault::Missing)), (2, evaluated(3.8, 1e-3))]);

@@ -28,7 +28,9 @@ impl Page {
         // If the last page ended with a common prefix, all keys with that prefix are skipped.
         let rolled =
             after.clone().filter(|after| delimiter.is_some_and(|delimiter| after.ends_with(delimiter)));
-        let (mut page, mut after, mut last_rolled) = (Self::default(), after, rolled);
+        let mut page = Self::default();
+        let mut after = after;
+        let mut last_rolled = rolled;
         loop {
             let step = store.list(bucket, prefix, after.as_deref(), STEP)?;
             let ended = step.len() < STEP;
@@ -72,7 +74,9 @@ mod tests {
 
     /// Reads all pages of up to `most` entries and joins them.
     fn all(store: &Store, prefix: &str, delimiter: Option<&str>, most: usize) -> (Vec<String>, Vec<String>) {
-        let (mut keys, mut prefixes, mut after) = (Vec::new(), Vec::new(), None);
+        let mut keys = Vec::new();
+        let mut prefixes = Vec::new();
+        let mut after = None;
         loop {
             let page = Page::read(store, "alice", prefix, delimiter, after, most).unwrap();
             assert!(page.objects.len() + page.prefixes.len() <= most);

@@ -29,7 +29,8 @@ pub(super) fn tag(hasher: &blake3::Hasher) -> String {
 impl Staged {
     pub(super) fn create(path: PathBuf) -> io::Result<Self> {
         let file = BufWriter::with_capacity(BUFFER, File::create(&path)?);
-        let (hasher, crc32) = (blake3::Hasher::new(), crc32fast::Hasher::new());
+        let hasher = blake3::Hasher::new();
+        let crc32 = crc32fast::Hasher::new();
         Ok(Self { path, file, size: 0, hasher, crc32, tag: None })
     }
 

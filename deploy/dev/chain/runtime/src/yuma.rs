@@ -97,9 +97,10 @@ pub fn epoch(input: &EpochInput) -> EpochOutput {
     let incentive = normalised(mul_rows(&clipped, &voting));
 
     let for_bonds = interpolate(&weights, &clipped, proportion(input.bonds_penalty));
-    let Bonding { stored, dividends } = match input.yuma3 {
-        false => bond_yuma2(input, &for_bonds, &voting, &incentive),
-        true => bond_yuma3(input, &for_bonds, &voting, &incentive),
+    let Bonding { stored, dividends } = if input.yuma3 {
+        bond_yuma3(input, &for_bonds, &voting, &incentive)
+    } else {
+        bond_yuma2(input, &for_bonds, &voting, &incentive)
     };
 
     let shares = EmissionShares::new(&incentive, &dividends, if is_zero(&voting) { &stake } else { &voting });

@@ -38,7 +38,8 @@ fn chain(change: impl FnOnce(&mut Genesis)) -> TestExternalities {
 /// Starts each block up to `height`, as a node does.
 fn advance_to(height: u32) {
     while System::block_number() < height {
-        let (number, parent) = (System::block_number() + 1, BlakeTwo256::hash_of(&System::block_number()));
+        let number = System::block_number() + 1;
+        let parent = BlakeTwo256::hash_of(&System::block_number());
         let header = Header::new(number, Default::default(), Default::default(), parent, Default::default());
         Executive::initialize_block(&header);
     }
@@ -77,7 +78,8 @@ fn registration_burns_the_price_and_seats_the_hotkey() {
     chain(|_| {}).execute_with(|| {
         let (alice, before) = (key("//Alice"), Burn::<Runtime>::get(SUBNET));
         let balance = || devchain_runtime::runtime::Balances::balance(&alice);
-        let (had, issued) = (balance(), devchain_runtime::runtime::Balances::total_issuance());
+        let had = balance();
+        let issued = devchain_runtime::runtime::Balances::total_issuance();
         assert_ok!(register("//Alice", "//miner"));
 
         assert_eq!(balance(), TaoBalance(had.0 - before.0));

@@ -30,7 +30,8 @@ const OWN_PALLETS: [&str; 2] = ["SubtensorModule", "Commitments"];
 fn calls_storage_and_constants_of_our_pallets_are_those_of_spec_461() {
     let (theirs, ours) = (metadata!(subtensor), metadata!(devchain));
     for name in OWN_PALLETS {
-        let (theirs, ours) = (theirs.pallet_by_name(name).unwrap(), ours.pallet_by_name(name).unwrap());
+        let theirs = theirs.pallet_by_name(name).unwrap();
+        let ours = ours.pallet_by_name(name).unwrap();
         assert_eq!(ours.call_index(), theirs.call_index(), "number of {name}");
         let mut compared = 0;
         for call in ours.call_variants().unwrap() {
@@ -61,7 +62,8 @@ fn calls_storage_and_constants_of_our_pallets_are_those_of_spec_461() {
 fn errors_and_events_of_our_pallets_have_the_numbers_and_fields_of_spec_461() {
     let (theirs, ours) = (metadata!(subtensor), metadata!(devchain));
     for name in OWN_PALLETS {
-        let (theirs, ours) = (theirs.pallet_by_name(name).unwrap(), ours.pallet_by_name(name).unwrap());
+        let theirs = theirs.pallet_by_name(name).unwrap();
+        let ours = ours.pallet_by_name(name).unwrap();
         assert_eq!(ours.error_index(), theirs.error_index());
         for error in ours.error_variants().unwrap() {
             let twin = theirs.error_variant_by_index(error.index);

@@ -89,7 +89,8 @@ fn storage_written_from_outside_is_kept_in_the_log() {
 fn a_block_that_cannot_be_made_changes_nothing() {
     let (_folder, path, _) = three_blocks();
     let (mut chain, _) = Chain::open(None, Some((&path, Sync::AtClose))).unwrap();
-    let (before, length) = (chain.store().best().hash, fs::metadata(&path).unwrap().len());
+    let before = chain.store().best().hash;
+    let length = fs::metadata(&path).unwrap().len();
     // The runtime panics if the block already seems to have its timestamp.
     let key = [twox_128(b"Timestamp"), twox_128(b"DidUpdate")].concat();
     let write = StorageWrite { key, value: Some(vec![1]) };

@@ -69,7 +69,8 @@ impl Layers {
         }
         self.want_genesis(key)?;
         if let Some(parent) = self.0.above(key) {
-            let (key, parent) = (key.to_owned(), parent.to_owned());
+            let key = key.to_owned();
+            let parent = parent.to_owned();
             return Err(SettingsError::NotATable { origin: origin.clone(), key, parent });
         }
         self.0.remove_below(key);

@@ -30,7 +30,9 @@ pub(super) async fn run(config: Config, json: bool, shutdown: Shutdown) -> Resul
 
 /// Prints the line that announces that the chain is ready. A closed pipe is not an error; a full disk is.
 fn announce(chain: &Devchain, json: bool) -> io::Result<()> {
-    let (url, genesis, height) = (chain.url(), chain.genesis(), *chain.handle().heights().borrow());
+    let url = chain.url();
+    let genesis = chain.genesis();
+    let height = *chain.handle().heights().borrow();
     let line = if json {
         let fields =
             serde_json::json!({ "event": "ready", "url": url, "genesis": genesis, "height": height });

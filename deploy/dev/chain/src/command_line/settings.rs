@@ -254,7 +254,8 @@ fn entry<T: DeserializeOwned>(
     match value.clone().try_into::<T>() {
         Ok(_) => Ok(value),
         Err(error) => {
-            let (origin, problem) = (Origin::Flag(flag), error.message().to_owned());
+            let origin = Origin::Flag(flag);
+            let problem = error.message().to_owned();
             Err(SettingsError::Entry { origin, text: text.into(), problem })
         }
     }

@@ -65,10 +65,13 @@ pub(crate) fn read(input: &mut impl BufRead, left: u64) -> io::Result<Frame> {
     }
     let mut payload = vec![0; length];
     input.read_exact(&mut payload)?;
-    Ok(match head[8..16] == twox_64(&payload) {
-        true => Frame::Whole(payload),
-        false if rest == length as u64 => Frame::LastDamaged,
-        false => Frame::Damaged,
+    let is_last = rest == length as u64;
+    Ok(if head[8..16] == twox_64(&payload) {
+        Frame::Whole(payload)
+    } else if is_last {
+        Frame::LastDamaged
+    } else {
+        Frame::Damaged
     })
 }
 

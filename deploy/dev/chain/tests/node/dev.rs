@@ -67,7 +67,8 @@ async fn two_chains_live_in_one_process() {
     two.genesis = Some(devchain::Genesis { stake_threshold: 1, ..Default::default() });
     let (one, two) = (start(one).await, start(two).await);
     assert_ne!(one.genesis(), two.genesis());
-    let (handle_one, handle_two) = (one.handle(), two.handle());
+    let handle_one = one.handle();
+    let handle_two = two.handle();
     let (left, right) = tokio::join!(handle_one.fast_forward(50), handle_two.fast_forward(70));
     assert_eq!((left.unwrap().height, right.unwrap().height), (50, 70));
     let (left, right) = (connect(&one.url()).await, connect(&two.url()).await);
@@ -127,8 +128,10 @@ async fn another_chain_starts_from_a_snapshot() {
     assert_eq!((copied.genesis, copied.height, copied.hash), (status.genesis, status.height, status.hash));
     let old = copy.handle().block(1).await.unwrap();
     assert_eq!(old, chain.handle().block(1).await.unwrap());
-    let (left, right) = (chain.handle(), copy.handle());
-    let (left, right) = (left.new_block(3).await.unwrap(), right.new_block(3).await.unwrap());
+    let left = chain.handle();
+    let right = copy.handle();
+    let left = left.new_block(3).await.unwrap();
+    let right = right.new_block(3).await.unwrap();
     assert_eq!(left.hash, right.hash, "both go on alike");
 }
 

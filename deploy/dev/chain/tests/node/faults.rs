@@ -24,7 +24,8 @@ async fn fault(client: &WsClient, change: Value) -> Value {
 /// answered after `undo`.
 async fn withholds_answers(change: Value, undo: Value) {
     let chain = start(paced()).await;
-    let (client, control) = (connect(&chain.url()).await, control(&chain).await);
+    let client = connect(&chain.url()).await;
+    let control = control(&chain).await;
     fault(&control, change.clone()).await;
 
     let question = client.request::<String, _>("system_chain", rpc_params![]);
@@ -100,7 +101,8 @@ async fn a_short_delay_keeps_the_order() {
 #[tokio::test]
 async fn all_connections_are_dropped_and_may_come_back() {
     let chain = start(paced()).await;
-    let (client, control) = (connect(&chain.url()).await, control(&chain).await);
+    let client = connect(&chain.url()).await;
+    let control = control(&chain).await;
     fault(&control, json!({ "drop": "all" })).await;
     patiently(client.on_disconnect()).await;
     assert!(control.is_connected());
@@ -157,7 +159,8 @@ async fn what_is_sent_into_a_stall_is_carried_out() {
 #[tokio::test]
 async fn a_refused_method_is_answered_with_the_given_error_until_it_is_cleared() {
     let chain = start(paced()).await;
-    let (client, control) = (connect(&chain.url()).await, control(&chain).await);
+    let client = connect(&chain.url()).await;
+    let control = control(&chain).await;
     let busy = json!({ "method": "dev_newBlock", "code": -32009, "message": "server is busy" });
     let status = fault(&control, json!({ "refuse": [busy] })).await;
     assert_eq!(status["refused"], json!([busy]));

@@ -38,7 +38,8 @@ pub(super) fn loss(record: &RunRecord) -> Assertion {
         };
         return Assertion::of(NAME, String::new(), &[complaint]);
     };
-    let (first, last) = (losses[0], losses[losses.len() - 1]);
+    let first = losses[0];
+    let last = losses[losses.len() - 1];
     let fell = losses.windows(2).filter(|pair| pair[1] < pair[0]).count();
     let curve = losses.iter().map(|loss| format!("{loss:.2}")).collect::<Vec<_>>().join(" ");
     let share = last / first;

@@ -92,7 +92,8 @@ impl<W: Write> Screen<W> {
 
 /// Cuts a line to `columns` characters and keeps all its styles.
 fn clip(line: &str, columns: usize) -> String {
-    let (mut shown, mut in_style) = (0, false);
+    let mut shown = 0;
+    let mut in_style = false;
     let fits = |c: &char| {
         let is_style = in_style || *c == '\x1b';
         in_style = is_style && *c != 'm';

@@ -142,7 +142,8 @@ fn highest_rating(record: &RunRecord) -> f64 {
 fn bar(share: f64) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
-    let (full, rest) = (eighths / 8, eighths % 8);
+    let full = eighths / 8;
+    let rest = eighths % 8;
     let mut bar = "█".repeat(full);
     if rest > 0 {
         bar.push(EIGHTHS[rest]);

@@ -52,7 +52,9 @@ fn uid(uid: Option<Uid>) -> String {
 
 /// Returns the first subnet rule that differs from the chain.
 fn subnet(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
-    let (stated, rules, metagraph) = (&log.header.subnet, &chain.rules, &chain.seed.metagraph);
+    let stated = &log.header.subnet;
+    let rules = &chain.rules;
+    let metagraph = &chain.seed.metagraph;
     let pairs = [
         ("the uid of the subnet's owner", uid(stated.owner), uid(metagraph.owner_uid())),
         ("the number of uids", stated.uids.to_string(), metagraph.neurons.len().to_string()),

@@ -58,12 +58,13 @@ fn item(difference: &Difference) -> Verdict {
             Verdict::differ(what, text(*stated, standing), text(*replayed, standing))
         }
         Difference::Score { miner, stated, replayed } => {
-            let (what, score) =
-                (format!("the score of {}", miner.hotkey), |score: Score| score.0.to_string());
+            let what = format!("the score of {}", miner.hotkey);
+            let score = |score: Score| score.0.to_string();
             Verdict::differ(what, text(*stated, score), text(*replayed, score))
         }
         Difference::Weight { uid, stated, replayed } => {
-            let (what, weight) = (format!("the weight of uid {uid}"), |weight: u16| weight.to_string());
+            let what = format!("the weight of uid {uid}");
+            let weight = |weight: u16| weight.to_string();
             Verdict::differ(what, text(*stated, weight), text(*replayed, weight))
         }
     }

@@ -183,7 +183,9 @@ impl Reading<'_> {
     /// snapshot and there are at least three, since votes and weights may be about older logs than the
     /// last one. Also stops after [`SEARCH`] windows without a log.
     async fn preceding(&mut self, first: u64) {
-        let (mut without, mut logs, mut snapshot) = (0, 0, false);
+        let mut without = 0;
+        let mut logs = 0;
+        let mut snapshot = false;
         for window in (0..first).rev().map(Window) {
             match self.fetch(window).await.log() {
                 Some(log) => (without, logs, snapshot) = (0, logs + 1, snapshot || log.snapshot.is_some()),

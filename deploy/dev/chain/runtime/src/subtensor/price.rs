@@ -19,7 +19,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn set_price(netuid: NetUid, price: u64) {
-        let (min, max) = (MinBurn::<T>::get(netuid).0, MaxBurn::<T>::get(netuid).0);
+        let min = MinBurn::<T>::get(netuid).0;
+        let max = MaxBurn::<T>::get(netuid).0;
         let price = TaoBalance(price.min(max).max(min));
         if price != Burn::<T>::get(netuid) {
             Burn::<T>::insert(netuid, price);
@@ -31,7 +32,8 @@ const ONE_Q32: u64 = 1 << 32;
 
 /// Returns the largest factor, in units of 2⁻³², whose `half_life`-th power is at most one half.
 fn decay_factor_q32(half_life: u16) -> u64 {
-    let (mut low, mut high) = (0, ONE_Q32);
+    let mut low = 0;
+    let mut high = ONE_Q32;
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         if pow_q32(middle, half_life) <= ONE_Q32 / 2 { low = middle } else { high = middle }

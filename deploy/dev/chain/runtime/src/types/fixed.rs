@@ -37,7 +37,8 @@ impl FixedU128 {
     /// Multiplies `value` by this number, truncated and saturating.
     #[must_use]
     pub fn scale(self, value: u64) -> u64 {
-        let (whole, fraction) = (self.bits >> 64, self.bits & u128::from(u64::MAX));
+        let whole = self.bits >> 64;
+        let fraction = self.bits & u128::from(u64::MAX);
         let value = u128::from(value);
         let product = value.saturating_mul(whole).saturating_add((value * fraction) >> 64);
         product.try_into().unwrap_or(u64::MAX)

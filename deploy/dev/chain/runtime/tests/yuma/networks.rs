@@ -57,7 +57,8 @@ impl History {
                 network.weights[uid].clone_from(row);
             }
             Event::Reregister { uid, at, stake } => {
-                let (uid, height) = (uid.index(n), height(at));
+                let uid = uid.index(n);
+                let height = height(at);
                 network.registered_at[uid] = height;
                 network.last_update[uid] = height;
                 network.stake[uid] = *stake;

@@ -56,7 +56,8 @@ async fn find_submissions(
                 }
             }
         }
-        let (claimed, readable) = (claims.len(), found.len());
+        let claimed = claims.len();
+        let readable = found.len();
         if found.len() >= count || height.next() >= closes {
             tracing::info!(target: target::TRAIN, %window, claimed, readable, "searched for submissions to copy");
             return Ok(found.into_values().collect());
@@ -75,7 +76,8 @@ fn add(
     let run = node.shared.run();
     let tensors = run.layout.tensors().iter().zip(run.flat.iter());
     for (number, (tensor, (_, place))) in tensors.enumerate() {
-        let (sent, values) = (submission.tensor(number)?, &mut values[place]);
+        let sent = submission.tensor(number)?;
+        let values = &mut values[place];
         sent.for_each(tensor.geometry(), |at, value| values[at] += share * value);
     }
     Ok(())
