@@ -121,7 +121,7 @@ fn an_absent_item_is_refused_with_its_name_and_both_specs() {
 }
 
 #[test]
-fn an_item_that_nobody_listed_is_refused() {
+fn an_item_that_is_not_listed_is_refused() {
     let error = Report::new(runtime::pinned()).usable(Kind::Call, "Balances", "transfer_all").unwrap_err();
     assert_eq!(error.why, Why::NotListed);
 }
@@ -274,7 +274,7 @@ fn another_value_of_a_constant_is_told_and_does_no_harm() {
 
 /// Checks a newer runtime that wraps one more number: the plain number of the typed interface still fits.
 #[test]
-fn a_newtype_that_nobody_knows_yet_is_a_newtype() {
+fn an_unknown_newtype_is_a_newtype() {
     let live = changed(|metadata| {
         let wrapped = metadata
             .types

@@ -145,7 +145,7 @@ fn a_server_that_is_no_node_is_a_failure() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_exit_code_3() {
+fn a_closed_port_is_exit_code_3() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("ws://127.0.0.1:{port}");
     assert_fails(

@@ -1,5 +1,5 @@
-//! Passes libtorch's folder, known to torch-sys alone, to this crate's tests and to dependent programs: they must find
-//! libtorch when they start.
+//! Passes libtorch's folder, known to torch-sys alone, to this crate's tests and to dependent
+//! programs: they must find libtorch when they start.
 
 fn main() {
     // torch-sys reads the folder from LIBTORCH. The build script of a program reads it as

@@ -3,7 +3,7 @@
 
 use crate::{
     ValidatorError,
-    gauntlet::{CandidateSet, Step},
+    gauntlet::{CandidateSet, TrialStep},
 };
 use base::{NeuronId, Uid, Window, digest::ObjectHash};
 use bytes::Bytes;
@@ -99,7 +99,7 @@ pub async fn fetch_window(node: &Node, window: Window) -> Result<FetchedWindow, 
     let (submissions, failures) = sort_out(opened);
 
     let medians = node.shared.progress().medians.clone();
-    let step = Step::new(&run.spec.sparse, &run.spec.scoring);
+    let step = TrialStep::new(&run.spec.sparse, &run.spec.scoring);
     let candidate_set = Arc::new(CandidateSet::new(submissions, medians.as_ref(), step)?);
     let seconds = started.elapsed().as_secs_f64();
     Ok(FetchedWindow { heights, closed, candidates, claims, candidate_set, failures, seconds })

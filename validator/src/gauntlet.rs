@@ -36,7 +36,7 @@ pub const SCREENED_SEQUENCES: usize = 16;
 #[derive(Debug)]
 pub struct CandidateSet {
     entries: BTreeMap<NeuronId, Entry>,
-    step: Step,
+    step: TrialStep,
     kept: Mutex<KeptSteps>,
 }
 
@@ -49,7 +49,7 @@ struct Entry {
 
 /// The settings of trial steps, the same for all miners of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
+pub struct TrialStep {
     /// The edge of a full chunk.
     pub edge: usize,
     /// The factor of the clipped values: the outer rate times the share of it that evaluations use.
@@ -75,7 +75,7 @@ pub enum GauntletError {
     Unknown(NeuronId),
     /// An update that does not fit the model.
     #[error(transparent)]
-    Step(#[from] TrialError),
+    TrialStep(#[from] TrialError),
     /// An error of the model.
     #[error(transparent)]
     Engine(Box<EngineError>),
@@ -105,7 +105,7 @@ impl From<AggregateError> for GauntletError {
     }
 }
 
-impl Step {
+impl TrialStep {
     /// Returns the settings of a run.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "rounded once, as the outer rate is")]
@@ -123,7 +123,7 @@ impl CandidateSet {
     pub fn new(
         submissions: BTreeMap<NeuronId, Submission<Bytes>>,
         last: Option<&Medians>,
-        step: Step,
+        step: TrialStep,
     ) -> Result<Self, GauntletError> {
         let clip = Clip::of(submissions.values(), last)?;
         let entries = submissions.into_iter().zip(clip.factors);

@@ -36,5 +36,5 @@ pub mod weights;
 pub use app::run;
 pub use error::ValidatorError;
 pub use metrics::ValidatorMetrics;
-pub use replay::{Difference, ReplayError, Replayed, replay};
+pub use replay::{ReplayDifference, ReplayError, Replayed, replay};
 pub use show::show;

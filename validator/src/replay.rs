@@ -8,7 +8,7 @@
 
 use crate::{
     ValidatorError,
-    gauntlet::{CandidateSet, Gauntlet, Step},
+    gauntlet::{CandidateSet, Gauntlet, TrialStep},
 };
 use base::{
     BlockHash, Exit, Hotkey, NeuronId, Window,
@@ -53,13 +53,13 @@ pub enum Replayed {
         /// The validator whose log it is.
         validator: Hotkey,
         /// The first item that differs.
-        difference: Difference,
+        difference: ReplayDifference,
     },
 }
 
 /// The first difference between a log and its replay.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Difference {
+pub enum ReplayDifference {
     /// The accepted sets lead to another state.
     State {
         /// The value in the log.
@@ -139,7 +139,7 @@ impl fmt::Display for Replayed {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for ReplayDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State { stated, replayed } => {
@@ -212,12 +212,12 @@ struct Replay {
 
 impl Replay {
     /// Returns the first difference, if there is one.
-    async fn compare(&mut self, log: &ScoreLog) -> Result<Option<Difference>, ReplayError> {
+    async fn compare(&mut self, log: &ScoreLog) -> Result<Option<ReplayDifference>, ReplayError> {
         self.load_parameters(log.header.window).await?;
         let stated = log.header.state;
         let replayed = self.shared.state();
         if stated != replayed {
-            return Ok(Some(Difference::State { stated, replayed }));
+            return Ok(Some(ReplayDifference::State { stated, replayed }));
         }
         if evaluated(log).next().is_none() {
             return Ok(None);
@@ -291,12 +291,12 @@ impl Replay {
         &self,
         log: &ScoreLog,
         submissions: BTreeMap<NeuronId, Submission<Bytes>>,
-    ) -> Result<Option<Difference>, ValidatorError> {
+    ) -> Result<Option<ReplayDifference>, ValidatorError> {
         let run = self.shared.run();
         let header = &log.header;
         let spec = &run.spec;
         let progress = self.shared.progress();
-        let step = Step::new(&spec.sparse, &spec.scoring);
+        let step = TrialStep::new(&spec.sparse, &spec.scoring);
         let candidate_set = Arc::new(CandidateSet::new(submissions, progress.medians.as_ref(), step)?);
         let gauntlet = Gauntlet::new(self.shared.model().clone());
         let blocks = run.manifest.training_blocks();
@@ -337,7 +337,7 @@ impl Replay {
 }
 
 /// Compares the losses of one update.
-fn compare(miner: NeuronId, stated: &Evaluation, replayed: &Evaluation) -> Option<Difference> {
+fn compare(miner: NeuronId, stated: &Evaluation, replayed: &Evaluation) -> Option<ReplayDifference> {
     let losses = [
         ("before, on assigned data,", stated.assigned.before, replayed.assigned.before),
         ("after, on assigned data,", stated.assigned.after, replayed.assigned.after),
@@ -347,7 +347,12 @@ fn compare(miner: NeuronId, stated: &Evaluation, replayed: &Evaluation) -> Optio
 }
 
 /// Compares two losses bit for bit.
-fn differs(miner: Option<NeuronId>, what: &'static str, stated: f64, replayed: f64) -> Option<Difference> {
+fn differs(
+    miner: Option<NeuronId>,
+    what: &'static str,
+    stated: f64,
+    replayed: f64,
+) -> Option<ReplayDifference> {
     let is_same = stated.to_bits() == replayed.to_bits();
-    (!is_same).then_some(Difference::Loss { miner, what, stated, replayed })
+    (!is_same).then_some(ReplayDifference::Loss { miner, what, stated, replayed })
 }

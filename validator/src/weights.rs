@@ -6,7 +6,7 @@ use scoring::weights::{Subnet, Weights};
 
 /// The result of an attempt to set weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WeightsOutcome {
     /// The weights are on chain.
     Set {
         /// The block that set them.
@@ -91,25 +91,27 @@ impl OnChain {
 }
 
 /// Sets weights, unless this epoch has some already.
-pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &Weights) -> Outcome {
+pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &Weights) -> WeightsOutcome {
     let later = |height: Height, error: &ReadError| {
         if error.is_retryable() {
-            Outcome::NotYet { opens: height.next(), reason: base::ErrorChain(error).to_string() }
+            WeightsOutcome::NotYet { opens: height.next(), reason: base::ErrorChain(error).to_string() }
         } else {
-            Outcome::Refused(base::ErrorChain(error).to_string())
+            WeightsOutcome::Refused(base::ErrorChain(error).to_string())
         }
     };
     let before = match OnChain::read(client, netuid, hotkey).await {
         Ok(Some(before)) => before,
-        Ok(None) => return Outcome::Refused("the hotkey is not registered any more".to_owned()),
+        Ok(None) => return WeightsOutcome::Refused("the hotkey is not registered any more".to_owned()),
         Err(error) => return later(Height(0), &error),
     };
     let opens = before.opens();
     match before.set {
         // Set by a process that was killed before it got the answer.
-        Some(block) if opens > before.height && before.has(weights) => return Outcome::Set { block, opens },
+        Some(block) if opens > before.height && before.has(weights) => {
+            return WeightsOutcome::Set { block, opens };
+        }
         _ if opens > before.height => {
-            return Outcome::NotYet { opens, reason: "this epoch has weights already".to_owned() };
+            return WeightsOutcome::NotYet { opens, reason: "this epoch has weights already".to_owned() };
         }
         _ => {}
     }
@@ -119,16 +121,17 @@ pub async fn set(client: &Client, netuid: Netuid, hotkey: &KeyPair, weights: &We
     match sent {
         Ok(included) => {
             let next = client.at(included.block).next_epoch(netuid).await.ok().flatten();
-            Outcome::Set { block: included.height, opens: next.unwrap_or(included.height) }
+            WeightsOutcome::Set { block: included.height, opens: next.unwrap_or(included.height) }
         }
         Err(WeightsError::TooSoon { next, .. }) => {
             let reason = format!("the chain takes weights from block {next} on");
-            Outcome::NotYet { opens: Height(next.0.saturating_sub(1)), reason }
+            WeightsOutcome::NotYet { opens: Height(next.0.saturating_sub(1)), reason }
         }
-        Err(error) if error.is_retryable() => {
-            Outcome::NotYet { opens: before.height.next(), reason: base::ErrorChain(&error).to_string() }
-        }
-        Err(error) => Outcome::Refused(base::ErrorChain(&error).to_string()),
+        Err(error) if error.is_retryable() => WeightsOutcome::NotYet {
+            opens: before.height.next(),
+            reason: base::ErrorChain(&error).to_string(),
+        },
+        Err(error) => WeightsOutcome::Refused(base::ErrorChain(&error).to_string()),
     }
 }
 

@@ -1,17 +1,19 @@
-//! Provides the types that every other crate of Muster shares: identifiers, accounts, canonical bytes, digests,
-//! signatures, fixed-point numbers and tensor specs.
+//! Provides the types that every other crate of Muster shares: identifiers, accounts, canonical
+//! bytes, digests, signatures, fixed-point numbers and tensor specs.
 //!
-//! * Identifiers of the chain and of a run: [`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`], [`NeuronId`], [`Height`],
-//!   [`BlockHash`], [`Window`]; amounts of money: [`Rao`].
-//! * Canonical bytes: [`wire`] reads and writes them, [`object`] checks the kind and version of an object, [`digest`]
-//!   names each hash, [`signature`] signs with sr25519.
-//! * The chain's containers: [`commitment`] (the fields of a neuron's commitment), [`key_file`] (wallet files).
+//! * Identifiers of the chain and of a run: [`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`],
+//!   [`NeuronId`], [`Height`], [`BlockHash`], [`Window`]; amounts of money: [`Rao`].
+//! * Canonical bytes: [`wire`] reads and writes them, [`object`] checks the kind and version of an
+//!   object, [`digest`] names each hash, [`signature`] signs with sr25519.
+//! * The chain's containers: [`commitment`] (the fields of a neuron's commitment), [`key_file`]
+//!   (wallet files).
 //! * Numbers: [`Millionths`] are decimals that compare and compute the same on every machine.
 //! * Model state: [`tensor`] describes tensors, [`state_root`] hashes them.
-//! * [`Exit`] lists the exit codes of all programs, [`ErrorChain`] prints an error with its causes, [`Secret`] holds
-//!   bytes that cannot be printed.
+//! * [`Exit`] lists the exit codes of all programs, [`ErrorChain`] prints an error with its causes,
+//!   [`Secret`] holds bytes that cannot be printed.
 //!
-//! The crate does no I/O and reads no clock. Decisions live in the crates above it: `codec`, `scoring`, `protocol`.
+//! The crate does no I/O and reads no clock. Decisions live in the crates above it: `codec`,
+//! `scoring`, `protocol`.
 //!
 //! ```
 //! use base::{Hotkey, Rao, commitment::{Field, Fields}};

@@ -15,7 +15,7 @@ use crate::{
     nonces::Nonces,
     outcome,
     runtime::Runtimes,
-    snapshot::Snapshot,
+    snapshot::ChainSnapshot,
 };
 
 /// A client of one chain. Clones share the connection.
@@ -71,8 +71,8 @@ impl Client {
     }
 
     /// Opens the chain's state after a block. Sends no request.
-    pub fn at(&self, block: BlockHash) -> Snapshot<'_> {
-        Snapshot::new(self, block)
+    pub fn at(&self, block: BlockHash) -> ChainSnapshot<'_> {
+        ChainSnapshot::new(self, block)
     }
 
     /// Reads the newest finalized block. Three requests.

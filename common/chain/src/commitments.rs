@@ -8,7 +8,7 @@ use chain_metadata::{api, items::Kind};
 use subxt::utils::{AccountId32, H256};
 
 use crate::{
-    Call, Client, Included, Snapshot, TransactionError,
+    Call, ChainSnapshot, Client, Included, TransactionError,
     error::{ReadError, RequestError},
     runtime::explain,
     storage::{Batch, Slot, Values},
@@ -111,7 +111,7 @@ impl CommitError {
     }
 }
 
-impl Snapshot<'_> {
+impl ChainSnapshot<'_> {
     /// Reads the commitments of all hotkeys of a subnet, including replaced ones. Two requests for up to 999
     /// commitments.
     pub async fn commitments(&self, netuid: Netuid) -> Result<Commitments, ReadError> {

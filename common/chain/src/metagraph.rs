@@ -5,7 +5,7 @@ use chain_metadata::api;
 use subxt::utils::AccountId32;
 
 use crate::{
-    Snapshot,
+    ChainSnapshot,
     error::ReadError,
     snapshot::require_subnet,
     storage::{Batch, Slot, Values},
@@ -78,7 +78,7 @@ impl Metagraph {
 /// One row of a matrix over uids, with the entries that are not zero.
 pub type Row = Vec<(Uid, u16)>;
 
-impl Snapshot<'_> {
+impl ChainSnapshot<'_> {
     /// Reads the metagraph of a subnet. Three requests for up to 2047 neurons.
     pub async fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ReadError> {
         let (columns, values) = self.read(|batch| Columns::plan(batch, netuid.0)).await?;

@@ -15,12 +15,12 @@ use crate::{
 ///
 /// Nodes keep the state of a few hundred blocks only. [`ReadError::Pruned`] means that the state is gone.
 #[derive(Clone, Copy, Debug)]
-pub struct Snapshot<'a> {
+pub struct ChainSnapshot<'a> {
     client: &'a Client,
     block: BlockHash,
 }
 
-impl<'a> Snapshot<'a> {
+impl<'a> ChainSnapshot<'a> {
     pub(crate) fn new(client: &'a Client, block: BlockHash) -> Self {
         Self { client, block }
     }

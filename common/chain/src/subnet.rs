@@ -10,7 +10,7 @@ use parity_scale_codec::{Decode, Encode};
 use subxt::utils::H256;
 
 use crate::{
-    Snapshot,
+    ChainSnapshot,
     error::{ReadError, RequestError},
     runtime::{Runtime, explain},
     snapshot::require_subnet,
@@ -138,7 +138,7 @@ impl Slots {
     }
 }
 
-impl Snapshot<'_> {
+impl ChainSnapshot<'_> {
     /// Reads a subnet's hyperparameters. One request.
     pub async fn hyperparameters(&self, netuid: Netuid) -> Result<Hyperparameters, ReadError> {
         let (slots, values) = self.read(|batch| Slots::plan(batch, netuid.0)).await?;

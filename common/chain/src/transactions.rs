@@ -62,7 +62,7 @@ pub struct Included {
 
 /// The place where a transaction was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub enum TransactionStage {
     /// A node's pool: the transaction is in no block, and it cost nothing.
     Pool,
     /// The runtime, in this finalized block: the nonce is used, and a fee may have been paid.
@@ -89,7 +89,7 @@ pub enum TransactionError {
         /// The refusal.
         refusal: Refusal,
         /// The place of the refusal.
-        stage: Stage,
+        stage: TransactionStage,
     },
     /// The era of the transaction is over, and it is in no block.
     #[error(
@@ -153,10 +153,10 @@ impl TransactionError {
     }
 }
 
-fn at_stage(stage: &Stage) -> String {
+fn at_stage(stage: &TransactionStage) -> String {
     match stage {
-        Stage::Pool => String::new(),
-        Stage::Block { height, .. } => format!(" (in block {height})"),
+        TransactionStage::Pool => String::new(),
+        TransactionStage::Block { height, .. } => format!(" (in block {height})"),
     }
 }
 
@@ -173,7 +173,7 @@ impl Client {
         let session = self.connection().session().await.map_err(ReadError::from)?;
         let statuses = signed.send(self, &session).await;
         if let Err(SendError::Refused(refusal)) = statuses {
-            return Err(TransactionError::Refused { refusal, stage: Stage::Pool });
+            return Err(TransactionError::Refused { refusal, stage: TransactionStage::Pool });
         }
         // After any other error the node may still have accepted the transaction. Follow it, and send it
         // again.
@@ -316,9 +316,10 @@ impl Signed {
         let outcome = until_answered(|| outcome::outcome(client, block, index)).await;
         match outcome.map_err(unread)? {
             Ok(events) => Ok(Included { hash: self.hash, height, block, parent, index, events }),
-            Err(refusal) => {
-                Err(TransactionError::Refused { refusal, stage: Stage::Block { height, hash: block } })
-            }
+            Err(refusal) => Err(TransactionError::Refused {
+                refusal,
+                stage: TransactionStage::Block { height, hash: block },
+            }),
         }
     }
 }

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The result of a window of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
-    /// The pseudo-gradient, f32 in the order of [`ParameterLayout`](crate::ParameterLayout): the parameters at the
-    /// start of the window minus those after the inner steps.
+    /// The pseudo-gradient, f32 in the order of [`ParameterLayout`](crate::ParameterLayout): the
+    /// parameters at the start of the window minus those after the inner steps.
     pub pseudo_gradient: Vec<f32>,
     /// All inner steps, in order.
     pub steps: Vec<InnerStep>,

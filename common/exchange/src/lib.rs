@@ -3,8 +3,8 @@
 //! A [`ChainReader`] reads the chain's state after a block, in the form that the pure functions of
 //! `common` need, and decides windows with it. A [`Fetcher`] downloads objects from the buckets of
 //! other nodes. It returns only fully verified objects, or a [`FetchError`] that says who is at
-//! fault. An [`OwnBucket`] uploads objects to this node's own bucket. A [`CommitmentWriter`] writes claims and
-//! votes to the chain.
+//! fault. An [`OwnBucket`] uploads objects to this node's own bucket. A [`CommitmentWriter`] writes
+//! claims and votes to the chain.
 //!
 //! This crate decides nothing that `common` decides, and it neither trains nor evaluates. It also
 //! never waits: a block that is not finalized is an error, since only the caller knows how long to

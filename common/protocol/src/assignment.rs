@@ -275,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_shares_a_sequence(
+        fn no_two_neurons_share_a_sequence(
             count in 1u8..20, samples in 1u64..300, spare in 1u64..50, seed: [u8; 32], window: u64,
         ) {
             let blocks = u64::from(count) * samples.div_ceil(BLOCK) + spare;

@@ -28,8 +28,9 @@ pub const LARGEST_RECORD: u64 = MOST_RECORD_OBJECT_BYTES as u64;
 /// Most bytes of the pointer to a checkpoint.
 pub const LARGEST_POINTER: u64 = checkpoint::POINTER_BYTES as u64;
 /// Most bytes of a checkpoint's manifest. [`checkpoint::most_bytes`] limits all other files
-/// together, and [`submission::SubmissionLayout::most_bytes`](codec::submission::SubmissionLayout::most_bytes) limits a
-/// submission.
+/// together, and
+/// [`submission::SubmissionLayout::most_bytes`](codec::submission::SubmissionLayout::most_bytes)
+/// limits a submission.
 pub const LARGEST_MANIFEST: u64 = checkpoint::MOST_MANIFEST_BYTES as u64;
 
 /// Returns the key of a submission, in its miner's bucket and in those of its custodians.

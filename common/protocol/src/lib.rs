@@ -1,14 +1,16 @@
 //! Decides everything that the nodes of a run must agree on.
 //!
-//! * A run: [`run_spec`] is its description and its hash; [`model`], [`init`], [`train`], [`schedule`] and [`dataset`]
-//!   are its parts; [`clock`] computes the deadlines of a window.
-//! * A window: neurons write an [`announcement`] (claim or vote) on chain; [`assignment`] gives each miner its data;
-//!   [`acceptance`] computes the accepted set; [`history`] chains all accepted sets.
+//! * A run: [`run_spec`] is its description and its hash; [`model`], [`init`], [`train`],
+//!   [`schedule`] and [`dataset`] are its parts; [`clock`] computes the deadlines of a window.
+//! * A window: neurons write an [`announcement`] (claim or vote) on chain; [`assignment`] gives
+//!   each miner its data; [`acceptance`] computes the accepted set; [`history`] chains all accepted
+//!   sets.
 //! * State: [`progress`] is the position of a node, [`checkpoint`] lets another node take it over.
-//! * Buckets: [`bucket_layout`] names the keys of objects, [`replicas`] selects the validators that store copies.
+//! * Buckets: [`bucket_layout`] names the keys of objects, [`replicas`] selects the validators that
+//!   store copies.
 //!
-//! The crate does no I/O and reads no clock: every result is a function of its arguments. [`permutation`] draws from
-//! seeds that come from the chain.
+//! The crate does no I/O and reads no clock: every result is a function of its arguments.
+//! [`permutation`] draws from seeds that come from the chain.
 //!
 //! ```
 //! use base::{Height, Window};

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_drawn_about_as_often() {
+    fn all_voters_are_drawn_about_equally_often() {
         let mut drawn = [0; 10];
         for object in 0..200 {
             draw(1, object, 10).iter().for_each(|&name| drawn[usize::from(name)] += 1);

@@ -327,7 +327,7 @@ impl Simulation {
         self.main.apply(decision);
         let mut own = decision.clone();
         if self.fork == Some(decision.window.0) {
-            own.accepted = Err(NullWindow::NobodyAccepted);
+            own.accepted = Err(NullWindow::NothingAccepted);
             self.second.root = StateRoot([2; 32]);
             for validator in &mut self.validators {
                 validator.forked = self.world.random.percent(50);
@@ -360,7 +360,7 @@ fn outcome(decision: &Decision) -> &'static str {
         Err(NullWindow::NoQuorum { .. }) => "no quorum",
         Err(NullWindow::BelowFloor { .. }) => "below the floor",
         Err(NullWindow::OneVoter { .. }) => "one voter",
-        Err(NullWindow::NobodyAccepted) => "no candidate accepted",
+        Err(NullWindow::NothingAccepted) => "no candidate accepted",
     }
 }
 

@@ -11,10 +11,10 @@
 //!
 //! `score = max(rating, 0) x proof x credit`. The [`weights`](crate::weights) follow from the scores.
 //!
-//! This module decides; the validator measures. The computation uses integers and IEEE operations that
-//! round once. Only exponentials differ between machines, so they are rounded to 1e-6. The same
-//! measurements therefore give the same [`Standings`], bit for bit, on any machine. [`EvaluationPriority`] orders
-//! the evaluations.
+//! This module decides; the validator measures. The computation uses integers and IEEE operations
+//! that round once. Only exponentials differ between machines, so they are rounded to 1e-6. The
+//! same measurements therefore give the same [`Standings`], bit for bit, on any machine.
+//! [`EvaluationPriority`] orders the evaluations.
 //!
 //! ```
 //! use base::{BlockHash, Height, Hotkey, NeuronId};

@@ -1,4 +1,4 @@
-//! A stage for one miner; the validators are played by the tests.
+//! A testbed for one miner; the validators are played by the tests.
 
 use base::{
     Window,
@@ -8,16 +8,16 @@ use chain::{Client, Options as ChainOptions};
 use devchain::Genesis;
 use protocol::announcement::{Announcement, Bits, Bucket, Possession, Record, Vote};
 use std::{fs, ops::Deref, process::Command};
-use testkit::{HANGS, Running, SUBNET, Setup, Stage, development, wallet::HOTKEY_ADDRESS};
+use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
 
 /// Everything that a miner needs.
-pub(crate) struct Network(Stage);
+pub(crate) struct Network(Testbed);
 
 impl Deref for Network {
-    type Target = Stage;
+    type Target = Testbed;
 
-    fn deref(&self) -> &Stage {
+    fn deref(&self) -> &Testbed {
         &self.0
     }
 }
@@ -37,7 +37,7 @@ impl Network {
             change(genesis);
         };
         let setup = Setup { genesis: &genesis, ..Setup::new("miner", env!("CARGO_BIN_EXE_miner")) };
-        let network = Self(Stage::start(setup).await);
+        let network = Self(Testbed::start(setup).await);
         network.configure(|text| text);
         network
     }

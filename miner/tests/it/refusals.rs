@@ -41,7 +41,7 @@ async fn wallets_that_cannot_be_used_are_named() {
     ends("trainer").await;
     fs::remove_file(&key).unwrap();
     ends("trainer").await;
-    fs::create_dir(&key).unwrap(); // It can be read by nobody, not even by root.
+    fs::create_dir(&key).unwrap(); // No user can read it, not even root.
     ends("trainer").await;
     network.configure(|text| replaced(&text, "folder = \"wallets\"", "folder = \"purses\""));
     ends("purses").await;

@@ -112,7 +112,7 @@ fn report() -> Report {
         WindowReport { window: Window(window), decision: Some(decision), root, state, findings }
     };
     let mut second = agreed(4);
-    second.decision.as_mut().unwrap().accepted = Err(NullWindow::NobodyAccepted);
+    second.decision.as_mut().unwrap().accepted = Err(NullWindow::NothingAccepted);
     second.findings[3].verdict = Verdict::Differ {
         what: "the state that the vote names".to_owned(),
         stated: State([1; 32]).to_string(),

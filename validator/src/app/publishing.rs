@@ -137,18 +137,18 @@ impl Validator {
         let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
         let setting = weights::set(client, netuid, &identity.hotkey, stated);
         Ok(match network.unless_stopped(setting).await? {
-            weights::Outcome::Set { block, opens } => {
+            weights::WeightsOutcome::Set { block, opens } => {
                 tracing::info!(target: SCORE, %window, %block, "weights set, and on chain as they were sent");
                 self.metrics.weights.increment();
                 let row = stated.iter().map(|(&uid, &weight)| (uid, weight)).collect();
                 self.node.observability.events.emit(NodeEvent::Weights { window, block, weights: row });
                 Event::WeightsSettled { window, opens }
             }
-            weights::Outcome::NotYet { opens, reason } => {
+            weights::WeightsOutcome::NotYet { opens, reason } => {
                 tracing::info!(target: SCORE, %window, %opens, reason, "weights not set yet");
                 Event::WeightsLater { opens: opens.max(network.height().next()) }
             }
-            weights::Outcome::Refused(reason) => {
+            weights::WeightsOutcome::Refused(reason) => {
                 tracing::error!(target: SCORE, %window, reason, "the weights of this window cannot be set");
                 given_up
             }

@@ -129,15 +129,18 @@ async fn candidate_set() -> (Arc<CandidateSet>, [NeuronId; 4]) {
     (Arc::new(CandidateSet::new(names.into_iter().collect(), None, step()).unwrap()), miners)
 }
 
-fn step() -> Step {
-    Step { edge: 4, rate: 0.5 }
+fn step() -> TrialStep {
+    TrialStep { edge: 4, rate: 0.5 }
 }
 
 #[test]
 fn the_step_is_the_runs() {
     let scoring = ScoringSpec::default();
     let sparse = SparseSpec { outer_lr: 0.7, ..sparse() };
-    assert_eq!(Step::new(&sparse, &scoring), Step { edge: 4, rate: (f64::from(0.7f32) * 0.2) as f32 });
+    assert_eq!(
+        TrialStep::new(&sparse, &scoring),
+        TrialStep { edge: 4, rate: (f64::from(0.7f32) * 0.2) as f32 }
+    );
 }
 
 #[tokio::test]
@@ -229,10 +232,10 @@ async fn the_evaluation_uses_the_steps_of_the_screen_and_frees_them() {
 #[tokio::test]
 async fn who_sent_nothing_cannot_be_measured() {
     let gauntlet = Gauntlet::new(model().await);
-    let nobody = NeuronId { hotkey: base::Hotkey([9; 32]), registered: Height(1) };
+    let stranger = NeuronId { hotkey: base::Hotkey([9; 32]), registered: Height(1) };
     let empty = Arc::new(CandidateSet::new(BTreeMap::new(), None, step()).unwrap());
-    let error = gauntlet.after(&empty, nobody, vec![batch(0)]).await.unwrap_err();
-    assert!(matches!(error, GauntletError::Unknown(miner) if miner == nobody));
+    let error = gauntlet.after(&empty, stranger, vec![batch(0)]).await.unwrap_err();
+    assert!(matches!(error, GauntletError::Unknown(miner) if miner == stranger));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn the_status_that_readme_shows_is_that_of_a_validator() {
 }
 
 #[test]
-fn nobody_is_named_without_a_hotkey() {
+fn no_validator_is_named_without_a_hotkey() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_validator"));
     let output = command.args(["status", "--chain", "ws://127.0.0.1:1"]).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -1,4 +1,4 @@
-//! A stage for one validator; miners and other validators are played by the tests.
+//! A testbed for one validator; miners and other validators are played by the tests.
 
 use base::{Hotkey, digest::ScoreLogHead};
 use chain::{Client, Options as ChainOptions, wallet::KeyPair};
@@ -7,21 +7,21 @@ use exchange::{BlockState, ChainReader, FetchLimits, Fetcher};
 use protocol::announcement::{AddressPolicy, Announcement, Possession, Record, Vote};
 use std::{fs, ops::Deref, process::Output, sync::Arc};
 use storage::{Floor, Storage};
-use testkit::{HANGS, Running, SUBNET, Setup, Stage, development, wallet::HOTKEY_ADDRESS};
+use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
 
 /// Everything that a validator needs.
 pub(crate) struct Network {
-    stage: Stage,
+    testbed: Testbed,
     pub(crate) chain_reader: ChainReader,
     pub(crate) fetcher: Fetcher,
 }
 
 impl Deref for Network {
-    type Target = Stage;
+    type Target = Testbed;
 
-    fn deref(&self) -> &Stage {
-        &self.stage
+    fn deref(&self) -> &Testbed {
+        &self.testbed
     }
 }
 
@@ -40,7 +40,7 @@ impl Network {
             };
             genesis.neurons.extend(miners.iter().map(neuron));
         };
-        let stage = Stage::start(Setup {
+        let testbed = Testbed::start(Setup {
             others: &["miners", "unused"],
             genesis: &genesis,
             run: |run| {
@@ -53,15 +53,15 @@ impl Network {
             },
             ..Setup::new("validator", env!("CARGO_BIN_EXE_validator"))
         });
-        let stage = stage.await;
+        let testbed = testbed.await;
         let more = "[validator]\ncheckpoint_every = 2\nheld_out_sequences = 8\n";
-        fs::write(stage.path("validator.toml"), stage.configuration() + more).unwrap();
-        let options = ChainOptions { block_time: HANGS, ..ChainOptions::new([stage.chain.url()]) };
+        fs::write(testbed.path("validator.toml"), testbed.configuration() + more).unwrap();
+        let options = ChainOptions { block_time: HANGS, ..ChainOptions::new([testbed.chain.url()]) };
         let chain_reader = ChainReader::new(Client::connect(options).await.unwrap(), SUBNET);
         let floor = Floor { bytes_per_second: 0, over: HANGS };
         let limits = FetchLimits { time: HANGS, floor };
         let fetcher = Fetcher::new(Storage::new(AddressPolicy::PublicOrLoopback), limits);
-        Self { stage, chain_reader, fetcher }
+        Self { testbed, chain_reader, fetcher }
     }
 
     /// Returns the bucket of this name, to write to.
@@ -77,7 +77,7 @@ impl Network {
 
     /// Starts the validator; its log is in a file.
     pub(crate) fn spawn(&self) -> Running {
-        self.stage.spawn(&["run"])
+        self.testbed.spawn(&["run"])
     }
 
     /// Returns the state after the newest block.

@@ -97,7 +97,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
     assert_eq!(network.events("screened").len(), 12);
     assert_eq!(network.events("voted").len(), 2);
 
-    // Its logs replay, follow one another, and say what became of everybody.
+    // Its logs replay, follow one another, and hold the outcome of each miner.
     let mut replay = Replay::new(network.spec.scoring);
     let fault = |log: &ScoreLog, name: &str| {
         let (_, line) = log.miners.iter().find(|(id, _)| id.hotkey.to_string() == hotkey(name)).unwrap();
@@ -149,7 +149,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
     assert!(epochs.is_sorted_by(|a, b| a < b), "{blocks:?}");
     assert_eq!(set.last().unwrap()["window"], 1);
 
-    // What everybody may need is in its bucket.
+    // The objects that any node may need are in its bucket.
     let bucket = network.own_bucket("validator");
     let time = std::time::Duration::from_secs(60);
     let keys = bucket.list(&format!("{}/", network.spec.id()), None, 100, time).await.unwrap();

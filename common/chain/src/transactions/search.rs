@@ -5,7 +5,7 @@ use tracing::debug;
 
 use super::{SendError, Signed, Statuses, TransactionError, until_answered};
 use crate::{
-    Block, Blocks, Client, Stage,
+    Block, Blocks, Client, TransactionStage,
     blocks::BlocksError,
     error::{ReadError, RequestError, is_about_the_request},
     outcome,
@@ -97,7 +97,10 @@ impl Search {
             && !may_be_in_a_block(refusal)
             && height.0 >= since.0.saturating_add(GRACE)
         {
-            return Err(TransactionError::Refused { refusal: refusal.clone(), stage: Stage::Pool });
+            return Err(TransactionError::Refused {
+                refusal: refusal.clone(),
+                stage: TransactionStage::Pool,
+            });
         }
         let blocks = self.blocks.get_or_insert_with(|| client.blocks_from(signed.first));
         let Block { hash, .. } = blocks.next().await.map_err(|source| signed.unfollowed(source))?;

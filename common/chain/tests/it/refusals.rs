@@ -5,7 +5,8 @@ use base::{
     commitment::{Field, Fields},
 };
 use chain::{
-    Call, Client, CommitError, RegisterError, Stage, WeightsError, refusal::Refusal, wallet::KeyPair,
+    Call, Client, CommitError, RegisterError, TransactionStage, WeightsError, refusal::Refusal,
+    wallet::KeyPair,
 };
 use devchain::{Devchain, Genesis, StorageWrite};
 
@@ -25,7 +26,7 @@ async fn begin(genesis: Genesis) -> (Devchain, Client) {
 }
 
 /// Sends a call as it is, and returns the chain's refusal.
-async fn refusal(client: &Client, call: Call, key: &KeyPair) -> (Refusal, Stage) {
+async fn refusal(client: &Client, call: Call, key: &KeyPair) -> (Refusal, TransactionStage) {
     match in_time(client.submit(&call, key)).await {
         Err(chain::TransactionError::Refused { refusal, stage }) => (refusal, stage),
         other => panic!("{call:?}: {other:?}"),
@@ -35,11 +36,11 @@ async fn refusal(client: &Client, call: Call, key: &KeyPair) -> (Refusal, Stage)
 async fn refused_in_block(client: &Client, call: Call, key: &KeyPair, expected: Refusal) {
     let (found, stage) = refusal(client, call, key).await;
     assert_eq!(found, expected);
-    assert!(matches!(stage, Stage::Block { .. }), "{stage:?}");
+    assert!(matches!(stage, TransactionStage::Block { .. }), "{stage:?}");
 }
 
 async fn refused_by_pool(client: &Client, call: Call, key: &KeyPair, expected: Refusal) {
-    assert_eq!(refusal(client, call, key).await, (expected, Stage::Pool));
+    assert_eq!(refusal(client, call, key).await, (expected, TransactionStage::Pool));
 }
 
 fn weights(uids: &[u16], weights: &[u16]) -> Call {

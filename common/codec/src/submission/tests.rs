@@ -267,7 +267,8 @@ fn scales_and_values_that_no_quantizer_makes_are_refused() {
     assert!(
         sign(&|b| b[3] |= 0x80).contains("the scale of the tensor is not finite, or is a negative scale")
     );
-    // SubmissionLayout: scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs, which leave 4 bits.
+    // SubmissionLayout: scale, lengths of codes and of positions, magnitudes of 6 chunks, 36 signs,
+    // which leave 4 bits.
     assert_eq!(sign(&|b| b[4] = 1), "tensor a: group 0: the table states 1 bytes for a part: the most is 0");
     let filler = sign(&|b| b[8 + 6 + 4] |= 0x80);
     assert_eq!(filler, "tensor a: group 0: its codes are not in canonical form");

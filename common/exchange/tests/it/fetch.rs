@@ -232,7 +232,7 @@ fn name_of(id: &NeuronId) -> &'static str {
 }
 
 #[tokio::test]
-async fn an_accepted_object_comes_from_whoever_has_it() {
+async fn an_accepted_object_comes_from_any_node_that_has_it() {
     let buckets = Buckets::start().await;
     let bytes = make(MINER, &expected(MINER));
     let object = claimed(&bytes);

@@ -112,7 +112,7 @@ async fn w2_values_have_one_type() {
 
 /// Checks bytes that are not a submission, before an honest submission of a higher uid.
 #[tokio::test]
-async fn w3_one_peers_garbage_costs_nobody_else() {
+async fn w3_one_peers_garbage_costs_no_other_peer() {
     let buckets = Buckets::start().await;
     for garbage in [vec![], vec![0; 96], vec![0x80; 400], b"PK\x03\x04 archive/data.pkl".to_vec()] {
         let error = refused(&buckets, &garbage).await;
@@ -150,7 +150,7 @@ async fn w5_sizes_are_known_before_anything_is_downloaded() {
 
 /// Checks a bucket that sends its bytes one by one.
 #[tokio::test]
-async fn w6_a_slow_bucket_keeps_nobody_waiting() {
+async fn w6_a_slow_bucket_does_not_keep_others_waiting() {
     let buckets = Buckets::start().await;
     let fine = make(HONEST, &expected(HONEST));
     put(&buckets, HONEST, &claimed(&fine), &fine).await;
@@ -264,7 +264,7 @@ async fn w11_a_pickle_is_never_loaded() {
 /// Checks a measurement of a peer with the wrong length or type. Here it is a validator's log, the
 /// only measurement that other nodes recompute.
 #[tokio::test]
-async fn w53_what_a_peer_says_of_itself_stops_nobody() {
+async fn w53_a_peers_own_statements_stop_no_other_node() {
     let buckets = Buckets::start().await;
     let state = buckets.quiet();
     let validator = id("val-a");

@@ -259,7 +259,7 @@ fn secrets_may_lie_in_files() {
 }
 
 #[test]
-fn a_bucket_on_r2_is_announced_in_the_form_that_everybody_reads() {
+fn a_bucket_on_r2_is_announced_in_the_common_form() {
     let account = "0123456789abcdef0123456789abcdef";
     let text = MINIMAL
         .replace("https://s3.example.com", &format!("https://{account}.r2.cloudflarestorage.com"))

@@ -155,7 +155,7 @@ fn count(tally: &mut Vec<(WindowRecord, u64)>, record: WindowRecord, stake: u64)
 /// Creates a decision as far as a record tells it: the applied objects, and the voters.
 fn from_record(record: WindowRecord) -> Decision {
     let accepted =
-        if record.accepted.is_empty() { Err(NullWindow::NobodyAccepted) } else { Ok(record.accepted) };
+        if record.accepted.is_empty() { Err(NullWindow::NothingAccepted) } else { Ok(record.accepted) };
     let turnout = record.voters.into_iter().collect();
     Decision { window: record.window, accepted, state: None, candidates: Vec::new(), turnout }
 }

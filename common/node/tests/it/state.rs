@@ -307,7 +307,7 @@ async fn a_record_that_lies_is_found_out_by_the_next_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_remembers_is_not_made_up() {
+async fn a_forgotten_window_is_not_made_up() {
     let mut network = Network::start().await;
     let mut node = overslept(&mut network).await;
     let error = node.catch_up().await.unwrap_err();

@@ -88,7 +88,7 @@ pub enum NullWindow {
     },
     /// No candidate has enough votes.
     #[error("no candidate is accepted")]
-    NobodyAccepted,
+    NothingAccepted,
 }
 
 /// A part of the evidence.
@@ -262,5 +262,5 @@ fn accept(
         .map(|candidate| Accepted { id: candidate.id, object: candidate.object })
         .collect();
     accepted.sort_unstable();
-    if accepted.is_empty() { Err(NullWindow::NobodyAccepted) } else { Ok(accepted) }
+    if accepted.is_empty() { Err(NullWindow::NothingAccepted) } else { Ok(accepted) }
 }

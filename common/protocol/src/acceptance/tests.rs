@@ -134,7 +134,7 @@ fn half_is_not_more_than_half() {
         decision(0, &[neuron(50, 100, 0)], votes, &history).accepted
     };
     assert_eq!(decide(Bits(1), STATE).unwrap().len(), 1);
-    assert_eq!(decide(Bits(0), STATE), Err(NullWindow::NobodyAccepted));
+    assert_eq!(decide(Bits(0), STATE), Err(NullWindow::NothingAccepted));
     let split = decide(Bits(1), State([2; 32])).unwrap_err();
     assert_eq!(
         split.to_string(),
@@ -152,8 +152,8 @@ fn a_vote_is_not_enough_where_two_hold_permits() {
     assert_eq!(null.to_string(), "only one hotkey voted, but 2 hold permits");
     let only = |heights: &Heights| vec![(alone, vote(heights, Bits(1), STATE))];
     assert_eq!(names(&decision(0, &miner, only, &history)), [50]);
-    let nobody = decision(0, &miner, |_| vec![(a, None)], &history);
-    assert_eq!((nobody.accepted, nobody.state), (Err(NullWindow::NoVotes), None));
+    let unvoted = decision(0, &miner, |_| vec![(a, None)], &history);
+    assert_eq!((unvoted.accepted, unvoted.state), (Err(NullWindow::NoVotes), None));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn the_floor_is_enough_and_less_is_not() {
 }
 
 #[test]
-fn newcomers_are_limited_once_somebody_earns() {
+fn newcomers_are_limited_once_a_miner_earns() {
     let (a, b) = (neuron(1, 0, 60), neuron(2, 0, 30));
     let history = History::new(&RunHash([0; 32]));
     let all = |heights: &Heights| {

@@ -50,8 +50,8 @@ impl Oracle<'_> {
                 chosen.push(*candidate);
             }
         }
-        let anybody_earns = candidates.iter().any(|(_, _, incentive)| *incentive > 0);
-        self.limit(&mut chosen, anybody_earns);
+        let some_earn = candidates.iter().any(|(_, _, incentive)| *incentive > 0);
+        self.limit(&mut chosen, some_earn);
         let mut accepted: Vec<_> =
             chosen.iter().map(|(id, claim, _)| Accepted { id: *id, object: claim.object }).collect();
         accepted.sort_by_key(|accepted| accepted.id.hotkey.0);
@@ -59,12 +59,12 @@ impl Oracle<'_> {
     }
 
     /// Removes the last newcomer until both limits hold.
-    fn limit(&self, chosen: &mut Vec<(NeuronId, Claim, u16)>, anybody_earns: bool) {
+    fn limit(&self, chosen: &mut Vec<(NeuronId, Claim, u16)>, some_earn: bool) {
         chosen.truncate(usize::from(self.spec.gather_peers));
         loop {
             let newcomers = chosen.iter().filter(|(_, _, incentive)| *incentive == 0).count() as i64;
             let most = self.spec.newcomer_share.0 * chosen.len() as i64;
-            if !anybody_earns || newcomers * 1_000_000 <= most {
+            if !some_earn || newcomers * 1_000_000 <= most {
                 return;
             }
             let last = chosen.iter().rposition(|(_, _, incentive)| *incentive == 0).unwrap();

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_help_everybody_is_no_success() {
+    fn an_update_that_helps_only_its_own_data_is_no_success() {
         assert_eq!(judge([8.0, 7.0], [4.0, 4.5]), Ok(Err(Fault::NoImprovement)));
         assert_eq!(
             judge([8.0, 7.0], [4.0, 4.0]),

@@ -1,9 +1,9 @@
 //! The order of evaluations: all claimants in turn, in the same order on every validator, until the
 //! time budget is spent.
 //!
-//! [`EvaluationPriority`] is a validator's memory between windows, [`EvaluationQueue`] is the evaluation queue of one window.
-//! Time is an input: the caller passes the elapsed time to [`EvaluationQueue::next`] and gets the next miner to
-//! evaluate.
+//! [`EvaluationPriority`] is a validator's memory between windows, [`EvaluationQueue`] is the
+//! evaluation queue of one window. Time is an input: the caller passes the elapsed time to
+//! [`EvaluationQueue::next`] and gets the next miner to evaluate.
 
 use super::drawn;
 use base::{BlockHash, Height, NeuronId};
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everybody_has_a_turn_within_as_many_windows_as_it_takes(count in 1u8..60, budget in 1u32..20) {
+        fn each_miner_has_a_turn_within_enough_windows(count in 1u8..60, budget in 1u32..20) {
             let mut turns = EvaluationPriority::default();
             let mut seen = BTreeSet::new();
             for seed in 0..u32::from(count).div_ceil(budget) {

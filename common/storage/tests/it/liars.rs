@@ -115,7 +115,7 @@ async fn lists_that_lie_are_malformed() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_unavailable() {
+async fn a_closed_port_is_unavailable() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let bucket = storage().bucket(&announced(address, None)).unwrap();
     let error = bucket.get("k", &LIMITS).await.unwrap_err();

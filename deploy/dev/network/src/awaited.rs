@@ -2,7 +2,7 @@
 
 use crate::{
     follow::NodeProgress,
-    pace::Stage,
+    pace::PaceStage,
     pool::Waiting,
     roster::{Participant, Role},
 };
@@ -30,7 +30,7 @@ pub(crate) struct NetworkSnapshot<'a> {
 
 impl NetworkSnapshot<'_> {
     /// Returns the names of the nodes that the chain is held for.
-    pub(crate) fn missing(&self, stage: Stage) -> Vec<String> {
+    pub(crate) fn missing(&self, stage: PaceStage) -> Vec<String> {
         let expected = self.participants.iter().filter(|(participant, hotkey)| {
             self.running.contains(&participant.name) && self.is_awaited(stage, participant, hotkey)
         });
@@ -38,46 +38,46 @@ impl NetworkSnapshot<'_> {
     }
 
     /// Returns the number of transactions in the pool, without those that the stage waits for.
-    pub(crate) fn waiting(&self, stage: Stage) -> usize {
+    pub(crate) fn waiting(&self, stage: PaceStage) -> usize {
         self.pool
             .iter()
             .filter(|waiting| !waiting.record.is_some_and(|record| self.is_for(stage, &record)))
             .count()
     }
 
-    fn is_awaited(&self, stage: Stage, participant: &Participant, hotkey: &Hotkey) -> bool {
+    fn is_awaited(&self, stage: PaceStage, participant: &Participant, hotkey: &Hotkey) -> bool {
         let is_ready = self.progress.ready.contains(&participant.name);
         match (stage, participant.role) {
-            (Stage::Start, Role::Joiner) => false,
-            (Stage::Start, _) => !is_ready,
+            (PaceStage::Start, Role::Joiner) => false,
+            (PaceStage::Start, _) => !is_ready,
             // The chain does not wait for a joiner that is still catching up, nor for adversaries.
-            (Stage::Claims(_), Role::Miner) => !self.has_acted(stage, hotkey),
-            (Stage::Claims(_), Role::Joiner) => is_ready && !self.has_acted(stage, hotkey),
+            (PaceStage::Claims(_), Role::Miner) => !self.has_acted(stage, hotkey),
+            (PaceStage::Claims(_), Role::Joiner) => is_ready && !self.has_acted(stage, hotkey),
             // Validators set the weights of the previous window before claims close, or they miss the
             // epoch.
-            (Stage::Claims(window), Role::Validator) => {
+            (PaceStage::Claims(window), Role::Validator) => {
                 self.progress.measured.get(&participant.name) < Some(&window)
             }
-            (Stage::Keys(window), Role::Miner | Role::Joiner) => {
-                let has_claimed = self.has_acted(Stage::Claims(window), hotkey);
+            (PaceStage::Keys(window), Role::Miner | Role::Joiner) => {
+                let has_claimed = self.has_acted(PaceStage::Claims(window), hotkey);
                 self.sealed && has_claimed && self.progress.revealed.get(&participant.name) < Some(&window)
             }
-            (Stage::Votes(_), Role::Validator) => !self.has_acted(stage, hotkey),
-            (Stage::End, Role::Validator) => !self.progress.logged.contains(&participant.name),
+            (PaceStage::Votes(_), Role::Validator) => !self.has_acted(stage, hotkey),
+            (PaceStage::End, Role::Validator) => !self.progress.logged.contains(&participant.name),
             _ => false,
         }
     }
 
-    fn has_acted(&self, stage: Stage, hotkey: &Hotkey) -> bool {
+    fn has_acted(&self, stage: PaceStage, hotkey: &Hotkey) -> bool {
         let standing = self.standing.get(hotkey).copied();
         let waiting = self.pool.iter().filter(|waiting| waiting.signer == *hotkey);
         standing.into_iter().chain(waiting.filter_map(|w| w.record)).any(|record| self.is_for(stage, &record))
     }
 
-    fn is_for(&self, stage: Stage, record: &Record) -> bool {
+    fn is_for(&self, stage: PaceStage, record: &Record) -> bool {
         let named: (RunId, Window) = match (stage, record) {
-            (Stage::Claims(awaited), Record::Claim(Claim { run, window, .. }))
-            | (Stage::Votes(awaited), Record::Vote(Vote { run, window, .. }))
+            (PaceStage::Claims(awaited), Record::Claim(Claim { run, window, .. }))
+            | (PaceStage::Votes(awaited), Record::Vote(Vote { run, window, .. }))
                 if *window == awaited =>
             {
                 (*run, *window)
@@ -155,7 +155,7 @@ mod tests {
             NetworkSnapshot { participants, running, progress, run: RUN, sealed: true, standing, pool }
         }
 
-        fn missing(&self, stage: Stage) -> Vec<String> {
+        fn missing(&self, stage: PaceStage) -> Vec<String> {
             self.snapshot().missing(stage)
         }
     }
@@ -163,15 +163,15 @@ mod tests {
     #[test]
     fn claims_count_on_chain_and_in_the_pool() {
         let mut fixture = Fixture::new();
-        let stage = Stage::Claims(Window(2));
+        let stage = PaceStage::Claims(Window(2));
         assert_eq!(fixture.missing(stage), ["miner-0", "miner-1"]);
         fixture.standing.insert(hotkey(2), claim(RUN, 2));
         fixture.pool.push(Waiting { signer: hotkey(3), record: Some(claim(RUN, 2)) });
         assert_eq!(fixture.missing(stage), [""; 0]);
         assert_eq!(fixture.snapshot().waiting(stage), 0);
-        assert_eq!(fixture.missing(Stage::Claims(Window(3))), ["miner-0", "miner-1"]);
+        assert_eq!(fixture.missing(PaceStage::Claims(Window(3))), ["miner-0", "miner-1"]);
         assert_eq!(
-            fixture.snapshot().waiting(Stage::Claims(Window(3))),
+            fixture.snapshot().waiting(PaceStage::Claims(Window(3))),
             1,
             "an old claim is sealed like anything else"
         );
@@ -183,15 +183,15 @@ mod tests {
     fn stopped_nodes_and_joiners_that_are_not_ready_are_not_awaited() {
         let mut fixture = Fixture::new();
         fixture.running.retain(|name| name != "miner-0");
-        assert_eq!(fixture.missing(Stage::Claims(Window(2))), ["miner-1"]);
+        assert_eq!(fixture.missing(PaceStage::Claims(Window(2))), ["miner-1"]);
         fixture.progress.ready.insert("joiner".into());
-        assert_eq!(fixture.missing(Stage::Claims(Window(2))), ["miner-1", "joiner"]);
+        assert_eq!(fixture.missing(PaceStage::Claims(Window(2))), ["miner-1", "joiner"]);
     }
 
     #[test]
     fn claims_do_not_close_before_validators_have_scored_the_window_before() {
         let mut fixture = Fixture::new();
-        let (first, second) = (Stage::Claims(Window(0)), Stage::Claims(Window(1)));
+        let (first, second) = (PaceStage::Claims(Window(0)), PaceStage::Claims(Window(1)));
         fixture.progress.measured.clear();
         assert!(fixture.missing(first).contains(&"validator-0".to_owned()));
         fixture.progress.measured.insert("validator-0".into(), Window(0));
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn only_keys_of_miners_with_a_claim_are_awaited() {
         let mut fixture = Fixture::new();
-        let stage = Stage::Keys(Window(2));
+        let stage = PaceStage::Keys(Window(2));
         assert_eq!(fixture.missing(stage), [""; 0]);
         fixture.standing.insert(hotkey(2), claim(RUN, 2));
         fixture.standing.insert(hotkey(3), claim(RUN, 1));
@@ -217,14 +217,14 @@ mod tests {
     #[test]
     fn each_stage_waits_for_its_own_nodes() {
         let mut fixture = Fixture::new();
-        assert_eq!(fixture.missing(Stage::Start), ["validator-0", "miner-0", "miner-1", "late-0"]);
+        assert_eq!(fixture.missing(PaceStage::Start), ["validator-0", "miner-0", "miner-1", "late-0"]);
         fixture.progress.ready.extend(["validator-0", "miner-0", "miner-1", "late-0"].map(String::from));
-        assert_eq!(fixture.missing(Stage::Start), [""; 0]);
-        assert_eq!(fixture.missing(Stage::Votes(Window(1))), ["validator-0"]);
+        assert_eq!(fixture.missing(PaceStage::Start), [""; 0]);
+        assert_eq!(fixture.missing(PaceStage::Votes(Window(1))), ["validator-0"]);
         fixture.pool.push(Waiting { signer: hotkey(1), record: Some(vote(1)) });
-        assert_eq!(fixture.missing(Stage::Votes(Window(1))), [""; 0]);
-        assert_eq!(fixture.missing(Stage::End), ["validator-0"]);
+        assert_eq!(fixture.missing(PaceStage::Votes(Window(1))), [""; 0]);
+        assert_eq!(fixture.missing(PaceStage::End), ["validator-0"]);
         fixture.progress.logged.insert("validator-0".into());
-        assert_eq!(fixture.missing(Stage::End), [""; 0]);
+        assert_eq!(fixture.missing(PaceStage::End), [""; 0]);
     }
 }

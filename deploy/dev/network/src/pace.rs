@@ -15,7 +15,7 @@ const RESERVE: u64 = 10;
 
 /// The act that the chain is held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum PaceStage {
     /// The start of the nodes and the announcement of their buckets, before the run.
     Start,
     /// The claims of a window.
@@ -35,7 +35,7 @@ pub struct Observation {
     pub head: Height,
     /// The time since a fixed moment.
     pub now: Duration,
-    /// The number of nodes that have yet to act in the [`Stage`] of this head.
+    /// The number of nodes that have yet to act in the [`PaceStage`] of this head.
     pub missing: usize,
     /// The number of transactions in the pool, without those that the stage waits for.
     pub waiting: usize,
@@ -68,7 +68,7 @@ pub struct Pacer {
     /// The time of the last verdict to seal.
     sealed: Option<Duration>,
     /// The stage that the chain is held for, and the start of the hold.
-    held: Option<(Stage, Duration)>,
+    held: Option<(PaceStage, Duration)>,
 }
 
 impl Pacer {
@@ -80,18 +80,18 @@ impl Pacer {
 
     /// Returns the stage when `head` is the newest block.
     #[must_use]
-    pub fn stage(&self, head: Height) -> Stage {
+    pub fn stage(&self, head: Height) -> PaceStage {
         if head.next() < self.clock.start() {
-            return Stage::Start;
+            return PaceStage::Start;
         }
         self.windows()
             .find_map(|heights| match heights {
-                _ if head < heights.claims_close => Some(Stage::Claims(heights.window)),
-                _ if head < heights.keys_close => Some(Stage::Keys(heights.window)),
-                _ if head < heights.votes_close => Some(Stage::Votes(heights.window)),
+                _ if head < heights.claims_close => Some(PaceStage::Claims(heights.window)),
+                _ if head < heights.keys_close => Some(PaceStage::Keys(heights.window)),
+                _ if head < heights.votes_close => Some(PaceStage::Votes(heights.window)),
                 _ => None,
             })
-            .unwrap_or(Stage::End)
+            .unwrap_or(PaceStage::End)
     }
 
     /// Decides whether to seal a block now. After [`Verdict::Seal`], the caller must seal one before
@@ -115,11 +115,11 @@ impl Pacer {
 
     /// Returns the stage that the chain is held for now, and the start of the hold.
     #[must_use]
-    pub fn held(&self) -> Option<(Stage, Duration)> {
+    pub fn held(&self) -> Option<(PaceStage, Duration)> {
         self.held
     }
 
-    fn may_seal(&self, stage: Stage, observation: &Observation, held: Duration) -> bool {
+    fn may_seal(&self, stage: PaceStage, observation: &Observation, held: Duration) -> bool {
         let next = observation.head.0 + 1;
         observation.missing == 0
             || self.is_free(stage, observation.head)
@@ -127,28 +127,28 @@ impl Pacer {
             || (observation.waiting > 0 && next < self.bounds(stage).deadline)
     }
 
-    fn is_free(&self, stage: Stage, head: Height) -> bool {
+    fn is_free(&self, stage: PaceStage, head: Height) -> bool {
         head.0 < self.bounds(stage).free
     }
 
-    fn bounds(&self, stage: Stage) -> Bounds {
+    fn bounds(&self, stage: PaceStage) -> Bounds {
         match stage {
-            Stage::Start => {
+            PaceStage::Start => {
                 let start = self.clock.start().0;
                 Bounds { free: 1, deadline: start - 1 }
             }
-            Stage::Claims(window) => self.window(window).map_or(Bounds::NONE, |heights| {
+            PaceStage::Claims(window) => self.window(window).map_or(Bounds::NONE, |heights| {
                 let deadline = heights.claims_close.0;
                 Bounds { free: (deadline - RESERVE).max(heights.first.0), deadline }
             }),
-            Stage::Keys(window) => self
+            PaceStage::Keys(window) => self
                 .window(window)
                 .map_or(Bounds::NONE, |heights| Bounds { free: 0, deadline: heights.keys_close.0 }),
-            Stage::Votes(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
+            PaceStage::Votes(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
                 free: heights.seed.0,
                 deadline: heights.votes_close.0,
             }),
-            Stage::End => Bounds::NONE,
+            PaceStage::End => Bounds::NONE,
         }
     }
 
@@ -193,17 +193,17 @@ mod tests {
     #[test]
     fn each_height_has_its_stage() {
         let stage = |head| pacer().stage(Height(head));
-        assert_eq!(stage(0), Stage::Start);
-        assert_eq!(stage(38), Stage::Start);
-        assert_eq!(stage(39), Stage::Claims(Window(0)));
-        assert_eq!(stage(72), Stage::Claims(Window(0)));
-        assert_eq!(stage(73), Stage::Keys(Window(0)));
-        assert_eq!(stage(74), Stage::Votes(Window(0)));
-        assert_eq!(stage(77), Stage::Votes(Window(0)));
-        assert_eq!(stage(78), Stage::Claims(Window(1)));
-        assert_eq!(stage(103), Stage::Keys(Window(1)));
-        assert_eq!(stage(104), Stage::Votes(Window(1)));
-        assert_eq!(stage(108), Stage::End);
+        assert_eq!(stage(0), PaceStage::Start);
+        assert_eq!(stage(38), PaceStage::Start);
+        assert_eq!(stage(39), PaceStage::Claims(Window(0)));
+        assert_eq!(stage(72), PaceStage::Claims(Window(0)));
+        assert_eq!(stage(73), PaceStage::Keys(Window(0)));
+        assert_eq!(stage(74), PaceStage::Votes(Window(0)));
+        assert_eq!(stage(77), PaceStage::Votes(Window(0)));
+        assert_eq!(stage(78), PaceStage::Claims(Window(1)));
+        assert_eq!(stage(103), PaceStage::Keys(Window(1)));
+        assert_eq!(stage(104), PaceStage::Votes(Window(1)));
+        assert_eq!(stage(108), PaceStage::End);
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         let mut pacer = pacer();
         let at = |head, s| Observation { now: Duration::from_secs(s), ..observation(head, 1, 0) };
         assert_eq!(pacer.step(&at(72, 100)), Verdict::Wait);
-        assert_eq!(pacer.held(), Some((Stage::Claims(Window(0)), Duration::from_secs(100))));
+        assert_eq!(pacer.held(), Some((PaceStage::Claims(Window(0)), Duration::from_secs(100))));
         assert_eq!(pacer.step(&at(72, 109)), Verdict::Wait);
         assert_eq!(pacer.step(&at(72, 110)), Verdict::Seal);
         assert_eq!(pacer.step(&at(75, 120)), Verdict::Wait);

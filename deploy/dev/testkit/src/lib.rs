@@ -6,13 +6,13 @@
 //!
 //! ```no_run
 //! # async fn example() {
-//! use testkit::{Setup, Stage};
+//! use testkit::{Setup, Testbed};
 //!
-//! let stage = Stage::start(Setup::new("miner", "target/debug/miner")).await;
-//! std::fs::write(stage.path("miner.toml"), stage.configuration()).unwrap();
-//! let miner = stage.spawn(&["run"]);
-//! stage.reach(stage.heights(0).claims_close).await;
-//! stage.event("started", 1).await;
+//! let testbed = Testbed::start(Setup::new("miner", "target/debug/miner")).await;
+//! std::fs::write(testbed.path("miner.toml"), testbed.configuration()).unwrap();
+//! let miner = testbed.spawn(&["run"]);
+//! testbed.reach(testbed.heights(0).claims_close).await;
+//! testbed.event("started", 1).await;
 //! miner.kill();
 //! # }
 //! ```
@@ -63,7 +63,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const READ_SECRET: &str = "the-secret-of-the-reader-0123456789";
 const WRITE_SECRET: &str = "the-secret-of-the-writer-0123456789";
 
-/// The options of a stage.
+/// The options of a testbed.
 pub struct Setup<'a> {
     /// The name of the program, of its bucket and, with `.toml`, of its configuration file.
     pub name: &'static str,
@@ -89,7 +89,7 @@ impl Setup<'_> {
 }
 
 /// The environment of a program under test.
-pub struct Stage {
+pub struct Testbed {
     /// The folder of all files. It is removed at the end.
     pub folder: TempDir,
     /// The chain.
@@ -105,7 +105,7 @@ pub struct Stage {
     pump: JoinHandle<()>,
 }
 
-impl Stage {
+impl Testbed {
     /// Starts the environment. The chain stops before the first block of the run.
     pub async fn start(setup: Setup<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -264,7 +264,7 @@ device = "cpu"
     }
 }
 
-impl Drop for Stage {
+impl Drop for Testbed {
     fn drop(&mut self) {
         self.pump.abort();
     }

@@ -131,7 +131,7 @@ fn who_was_cut_stays_and_who_is_gone_is_forgotten() {
 }
 
 #[test]
-fn nobody_is_left_out() {
+fn no_miner_is_left_out() {
     let start = after(&Standings::default(), &[(1, evaluated(3.9, 1e-3)), (2, evaluated(3.8, 1e-3))]);
     let error = start.after(&spec(), &window(&[(1, Outcome::Skipped)])).unwrap_err();
     assert_eq!(error, RateError::Unaccounted(miner(2)));

@@ -9,7 +9,7 @@ use crate::{
     kills::{self, Kill},
     network::Network,
     options::Up,
-    pace::{Observation, Pacer, Stage, Verdict},
+    pace::{Observation, PaceStage, Pacer, Verdict},
     payouts,
     pool::{self, Waiting},
     replay::last_line,
@@ -168,7 +168,7 @@ impl Live {
 
     /// Records the processes that have ended. After the run a node may end, if it ends well.
     fn note_ended(&mut self) -> anyhow::Result<()> {
-        let is_over = self.pacer.stage(self.head) == Stage::End;
+        let is_over = self.pacer.stage(self.head) == PaceStage::End;
         for Ended { name, status } in self.children.ended() {
             if !(is_over && status.success()) {
                 let death =
@@ -212,10 +212,10 @@ impl Live {
     }
 
     /// Replaces a vote if a fault demands it and the next block is the last one for votes.
-    async fn inject(&mut self, stage: Stage, pool: &[Waiting]) -> anyhow::Result<()> {
+    async fn inject(&mut self, stage: PaceStage, pool: &[Waiting]) -> anyhow::Result<()> {
         let window = inject::window(&self.record);
         let heights = self.clock.heights(window)?;
-        if stage != Stage::Votes(window) || self.head.next() != heights.votes_close {
+        if stage != PaceStage::Votes(window) || self.head.next() != heights.votes_close {
             return Ok(());
         }
         let (_, key) = inject::validator(&self.network, &self.record)?;
@@ -314,7 +314,7 @@ impl Live {
     /// Returns whether the run is over: all nodes have finished, all have ended, or the patience is
     /// used up.
     fn is_over(&mut self) -> bool {
-        if self.pacer.stage(self.head) != Stage::End {
+        if self.pacer.stage(self.head) != PaceStage::End {
             return self.children.running().is_empty();
         }
         let since = *self.ended.get_or_insert_with(Instant::now);
@@ -372,13 +372,13 @@ impl Live {
 }
 
 /// Describes the current activity in a few words.
-fn activity(stage: Stage, missing: &[String]) -> String {
+fn activity(stage: PaceStage, missing: &[String]) -> String {
     let what = match stage {
-        Stage::Start => "starting".to_owned(),
-        Stage::Claims(window) => format!("window {window}: training"),
-        Stage::Keys(window) => format!("window {window}: opening"),
-        Stage::Votes(window) => format!("window {window}: voting"),
-        Stage::End => "scoring the last window".to_owned(),
+        PaceStage::Start => "starting".to_owned(),
+        PaceStage::Claims(window) => format!("window {window}: training"),
+        PaceStage::Keys(window) => format!("window {window}: opening"),
+        PaceStage::Votes(window) => format!("window {window}: voting"),
+        PaceStage::End => "scoring the last window".to_owned(),
     };
     match missing {
         [] => what,
