@@ -67,17 +67,7 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
     );
 
     // 5. Weights that count.
-    let mut weights = dense(&input.weights, n);
-    for (i, row) in weights.iter_mut().enumerate() {
-        for (j, weight) in row.iter_mut().enumerate() {
-            let of_predecessor = input.last_update[i] <= input.registered_at[j];
-            let own = i == j && owner != Some(i);
-            if !permitted[i] || own || of_predecessor {
-                *weight = Approx::default();
-            }
-        }
-        *row = normalized(row);
-    }
+    let weights = counted_weights(input, &permitted);
 
     // 6., 7. Consensus, and the weights clipped to it.
     let rounding = voting.iter().copied().sum::<Approx>().slack;
@@ -97,27 +87,7 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
     let incentive = normalized(&rank);
 
     // 8., 9. Bonds and dividends.
-    let beta = Approx::exact(f64::from(input.bonds_penalty)) / Approx::exact(65535.0);
-    let weights_for_bonds = blend(&weights, &clipped, beta);
-    let held = dense_of_known(&input.bonds, &input.registered_at, input.last_epoch);
-    let keep = Approx::exact(input.bonds_moving_average as f64) / Approx::exact(1e6);
-    let (bonds, earned) = if input.yuma3 {
-        let proportions = map_columns(&held, |_| Approx::exact(65535.0));
-        let bonds = blend(&weights_for_bonds, &proportions, keep);
-        let owned = normalized_columns(&bonds);
-        let earned: Vec<Approx> = (0..n).map(|i| voting[i] * dot(&owned[i], &incentive)).collect();
-        (bonds, earned)
-    } else {
-        let bought: Matrix = weights_for_bonds
-            .iter()
-            .zip(&voting)
-            .map(|(row, stake)| row.iter().map(|weight| *weight * *stake).collect())
-            .collect();
-        let blended = blend(&normalized_columns(&bought), &normalized_columns(&held), keep);
-        let bonds = normalized_columns(&blended);
-        let earned: Vec<Approx> = bonds.iter().map(|row| dot(row, &incentive)).collect();
-        (map_columns(&bonds, |column| column.iter().copied().fold(Approx::default(), Approx::max)), earned)
-    };
+    let (bonds, earned) = bonds_and_earnings(input, &weights, &clipped, &voting, &incentive);
     let dividends = normalized(&earned);
 
     // 10. Division of the emission.
@@ -142,6 +112,54 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
         validator_share,
         bonds,
         too_close_to_call,
+    }
+}
+
+/// Returns the weights that count: those of permitted neurons, for others, set after the other's registration.
+fn counted_weights(input: &EpochInput, permitted: &[bool]) -> Matrix {
+    let owner = input.owner_uid.map(usize::from);
+    let mut weights = dense(&input.weights, permitted.len());
+    for (i, row) in weights.iter_mut().enumerate() {
+        for (j, weight) in row.iter_mut().enumerate() {
+            let of_predecessor = input.last_update[i] <= input.registered_at[j];
+            let own = i == j && owner != Some(i);
+            if !permitted[i] || own || of_predecessor {
+                *weight = Approx::default();
+            }
+        }
+        *row = normalized(row);
+    }
+    weights
+}
+
+/// Returns the bonds after the epoch, and the unscaled dividends of each neuron.
+fn bonds_and_earnings(
+    input: &EpochInput,
+    weights: &Matrix,
+    clipped: &Matrix,
+    voting: &[Approx],
+    incentive: &[Approx],
+) -> (Matrix, Vec<Approx>) {
+    let beta = Approx::exact(f64::from(input.bonds_penalty)) / Approx::exact(65535.0);
+    let weights_for_bonds = blend(weights, clipped, beta);
+    let held = dense_of_known(&input.bonds, &input.registered_at, input.last_epoch);
+    let keep = Approx::exact(input.bonds_moving_average as f64) / Approx::exact(1e6);
+    if input.yuma3 {
+        let proportions = map_columns(&held, |_| Approx::exact(65535.0));
+        let bonds = blend(&weights_for_bonds, &proportions, keep);
+        let owned = normalized_columns(&bonds);
+        let earned: Vec<Approx> = (0..voting.len()).map(|i| voting[i] * dot(&owned[i], incentive)).collect();
+        (bonds, earned)
+    } else {
+        let bought: Matrix = weights_for_bonds
+            .iter()
+            .zip(voting)
+            .map(|(row, stake)| row.iter().map(|weight| *weight * *stake).collect())
+            .collect();
+        let blended = blend(&normalized_columns(&bought), &normalized_columns(&held), keep);
+        let bonds = normalized_columns(&blended);
+        let earned: Vec<Approx> = bonds.iter().map(|row| dot(row, incentive)).collect();
+        (map_columns(&bonds, |column| column.iter().copied().fold(Approx::default(), Approx::max)), earned)
     }
 }
 

@@ -1,0 +1,86 @@
+use super::*;
+use base::Hotkey;
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn miner(index: u8) -> NeuronId {
+    NeuronId { hotkey: Hotkey([index; 32]), registered: Height(if index < 3 { 900 } else { 10 }) }
+}
+
+fn draw(seed: u8) -> Draw {
+    Draw { seed: BlockHash([seed; 32]), height: Height(1000), immunity_period: 200 }
+}
+
+fn claimants(count: u8) -> BTreeSet<NeuronId> {
+    (0..count).map(miner).collect()
+}
+
+/// Runs evaluations of one second each for `budget` seconds.
+fn run(turns: &EvaluationPriority, seed: u8, count: u8, budget: u32) -> (Vec<NeuronId>, EvaluationPriority) {
+    let mut round = turns.begin(&draw(seed), &claimants(count), SECOND * budget);
+    let mut done = Vec::new();
+    while let Some(miner) = round.next(SECOND * done.len() as u32) {
+        done.push(miner);
+    }
+    (done, round.end().1)
+}
+
+#[test]
+fn newcomers_come_first_and_each_seed_draws_anew() {
+    let order = EvaluationPriority::default().order(&draw(1), &claimants(40));
+    assert!(order[..3].iter().all(|&miner| draw(1).is_immune(miner)), "{order:?}");
+    assert!(!order[3..].iter().any(|&miner| draw(1).is_immune(miner)));
+    assert_eq!(order, EvaluationPriority::default().order(&draw(1), &claimants(40)));
+    assert_ne!(order, EvaluationPriority::default().order(&draw(2), &claimants(40)));
+}
+
+#[test]
+fn who_was_cut_comes_first_next_time() {
+    let (first, turns) = run(&EvaluationPriority::default(), 1, 10, 4);
+    let (second, turns) = run(&turns, 2, 10, 4);
+    let (third, _) = run(&turns, 3, 10, 4);
+    assert_eq!((first.len(), second.len(), third.len()), (4, 4, 4));
+    assert!(second.iter().all(|miner| !first.contains(miner)));
+    let twice_cut: Vec<_> =
+        claimants(10).into_iter().filter(|m| !first.contains(m) && !second.contains(m)).collect();
+    assert_eq!(twice_cut.len(), 2);
+    assert!(
+        twice_cut.iter().all(|miner| third[..2].contains(miner)),
+        "those cut for the longest time come first"
+    );
+}
+
+#[test]
+fn no_evaluation_begins_that_would_not_end() {
+    let mut round = EvaluationPriority::default().begin(&draw(1), &claimants(5), SECOND * 10);
+    assert!(round.next(Duration::ZERO).is_some());
+    assert!(round.next(SECOND * 4).is_some());
+    assert_eq!(round.next(SECOND * 7), None, "one took 4 seconds, 3 seconds remain");
+    let (cut, _) = round.end();
+    assert_eq!(cut.len(), 3);
+}
+
+#[test]
+fn who_was_put_off_is_cut() {
+    let mut round = EvaluationPriority::default().begin(&draw(1), &claimants(1), SECOND);
+    let miner = round.next(Duration::ZERO).unwrap();
+    round.put_off(miner);
+    assert_eq!(round.next(Duration::ZERO), None, "not twice in one window");
+    assert_eq!(round.end().0, BTreeSet::from([miner]));
+}
+
+proptest! {
+    #[test]
+    fn each_miner_has_a_turn_within_enough_windows(count in 1u8..60, budget in 1u32..20) {
+        let mut turns = EvaluationPriority::default();
+        let mut seen = BTreeSet::new();
+        for seed in 0..u32::from(count).div_ceil(budget) {
+            let (done, next) = run(&turns, seed as u8, count, budget);
+            prop_assert_eq!(done.len() as u32, budget.min(count.into()));
+            seen.extend(done);
+            turns = next;
+        }
+        prop_assert_eq!(seen, claimants(count));
+    }
+}
