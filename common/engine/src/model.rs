@@ -225,7 +225,7 @@ impl Model {
         parts.iter().zip(&self.shapes).map(|(part, shape)| part.f_reshape(&shape[..])).collect()
     }
 
-    /// Returns the number of threads for the arithmetic of `common`: the same as for libtorch.
+    /// Returns the number of threads for the arithmetic of `codec` and `base`: the same as for libtorch.
     pub(crate) fn threads(&self) -> usize {
         self.options.threads as usize
     }

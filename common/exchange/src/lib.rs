@@ -1,12 +1,12 @@
 //! Reads the chain and the buckets for all node types, and writes to them.
 //!
 //! A [`ChainReader`] reads the chain's state after a block, in the form that the pure functions of
-//! `common` need, and decides windows with it. A [`Fetcher`] downloads objects from the buckets of
+//! `protocol` need, and decides windows with it. A [`Fetcher`] downloads objects from the buckets of
 //! other nodes. It returns only fully verified objects, or a [`FetchError`] that says who is at
 //! fault. An [`OwnBucket`] uploads objects to this node's own bucket. A [`CommitmentWriter`] writes
 //! claims and votes to the chain.
 //!
-//! This crate decides nothing that `common` decides, and it neither trains nor evaluates. It also
+//! This crate decides nothing that `protocol` decides, and it neither trains nor evaluates. It also
 //! never waits: a block that is not finalized is an error, since only the caller knows how long to
 //! wait. The crate does not use libtorch. Programs that only recompute results read the parameters of
 //! a checkpoint with [`read_parameters`].

@@ -1,4 +1,4 @@
-//! Tests of windows on a development chain: the chain reader's decisions equal those of `common` from the
+//! Tests of windows on a development chain: the chain reader's decisions equal those of `protocol` from the
 //! same blocks.
 
 use crate::support::*;
@@ -148,7 +148,7 @@ impl Chain {
         self.chain_reader.at(head).await.unwrap().neuron(&wallet(name).hotkey()).unwrap().0
     }
 
-    /// Returns the snapshot that `common` makes of a block, from the client's own answers.
+    /// Returns the snapshot that `protocol` makes of a block, from the client's own answers.
     async fn snapshot(&self, height: Height) -> Snapshot {
         let hash = self.client.block_hash(height).await.unwrap();
         let at = self.client.at(hash);
@@ -168,7 +168,7 @@ impl Chain {
         Snapshot::new(height, hash, neurons, records).unwrap()
     }
 
-    /// Returns the decision, computed directly with `common`.
+    /// Returns the decision, computed directly with `protocol`.
     async fn decided(&self, spec: &RunSpec, heights: &Heights, history: &History) -> Decision {
         let incentives = self.snapshot(heights.incentives).await;
         let claims = self.snapshot(heights.claims_close).await;
