@@ -1,5 +1,8 @@
 //! The chain: sealed blocks, their states, and the log that keeps them on disk.
+//!
+//! The newest blocks may be dropped for another branch, down to the finalized block and no further.
 
+mod load;
 #[cfg(test)]
 mod tests;
 
@@ -12,8 +15,9 @@ use sp_crypto_hashing::{blake2_256, twox_128};
 use sp_runtime::traits::{BlakeTwo256, Hash as _};
 use sp_state_machine::Backend;
 
+use self::load::Loader;
 use crate::{
-    log::{Log, LogError, Record, RuntimeId, Sync, TornTail},
+    log::{Log, LogError, Record, RuntimeId, Sealed, Sync, TornTail},
     seal::{self, Draft, Executed, SealError},
     state::{CallError, State},
     store::{Block, Hash, Header, Store},
@@ -72,12 +76,21 @@ pub enum BlockError {
     /// The block could not be appended to the log, and so does not exist.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// There is no block to drop.
+    #[error(
+        "cannot drop a block: all blocks up to {0} are final; set finality.lag, or stall finality first and seal blocks"
+    )]
+    AllFinal(u32),
 }
 
-/// The outcome of the transactions that a block tried.
+/// The outcome of a seal.
 pub(crate) struct Outcome {
+    /// The transactions in the new best block.
     pub(crate) included: Vec<Hash>,
+    /// The transactions that the runtime refused for good.
     pub(crate) rejected: Vec<Hash>,
+    /// The blocks that were dropped, in the order of their heights.
+    pub(crate) dropped: Vec<Hash>,
 }
 
 /// Cached answers of the runtime, by method and arguments.
@@ -155,8 +168,12 @@ impl Chain {
 
     /// Returns the newest block's timestamp, in milliseconds since 1970; 0 at genesis.
     pub(crate) fn timestamp_ms(&self) -> u64 {
+        self.timestamp_of(self.store.best())
+    }
+
+    fn timestamp_of(&self, block: &Block) -> u64 {
         let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
-        let now = self.best_state().storage(&key);
+        let now = self.state(block).storage(&key);
         now.and_then(|bytes| u64::decode(&mut &bytes[..]).ok()).unwrap_or(0)
     }
 
@@ -181,16 +198,48 @@ impl Chain {
     }
 
     /// Seals the next block: executes it, appends it to the log, and only then adds it to the store.
-    pub(crate) fn seal(&mut self, draft: Draft) -> Result<Outcome, BlockError> {
-        let writes = draft.writes.clone();
-        let Executed { block, nodes, included, rejected } =
-            seal::execute(self.store.best(), &self.best_state(), draft)?;
-        if let Some(log) = &mut self.log {
-            let Block { header, body, .. } = block.clone();
-            log.append(&Record::Block { header, body, writes, nodes: nodes.clone() })?;
+    /// Then all blocks up to `finalized` are final.
+    ///
+    /// The newest `depth` blocks are dropped for another branch of the same number of blocks. The next
+    /// block is built on it; as the longer branch, it is then the best. `depth` reaches down to the
+    /// finalized block at most, `finalized` is at least the present finalized height.
+    pub(crate) fn seal(&mut self, draft: Draft, depth: u32, finalized: u32) -> Result<Outcome, BlockError> {
+        let fork = self.store.best().header.number - depth;
+        let mut drafts = self.replacements(fork);
+        drafts.push(draft);
+
+        let mut parent = self.store.blocks()[fork as usize].header.clone();
+        let mut outcome = Outcome { included: Vec::new(), rejected: Vec::new(), dropped: Vec::new() };
+        let mut blocks = Vec::new();
+        for draft in drafts {
+            let writes = draft.writes.clone();
+            let Executed { header, body, nodes, included, rejected } =
+                seal::execute(&parent, &State::new(self.store.nodes(), parent.state_root), draft)?;
+            parent = header.clone();
+            // If a later step fails, these nodes belong to no block and harm nothing.
+            self.store.add_nodes(nodes.clone());
+            blocks.push(Sealed { header, body, writes, nodes });
+            (outcome.included, outcome.rejected) = (included, rejected);
         }
-        self.store.push(block, nodes);
-        Ok(Outcome { included, rejected })
+        let record = Record::of(blocks, finalized);
+        if let Some(log) = &mut self.log {
+            log.append(&record)?;
+        }
+        outcome.dropped = self.store.extend(fork, load::stored(record.into_blocks()), finalized);
+        Ok(outcome)
+    }
+
+    /// Returns drafts of other blocks in place of those above the height `fork`. They have the same
+    /// timestamps and raw storage writes, but no transactions, and a mark that makes them different.
+    fn replacements(&self, fork: u32) -> Vec<Draft> {
+        let mark = Some(self.store.last_import());
+        let other = |block: &Block| Draft {
+            writes: self.store.writes(block.header.number).to_vec(),
+            timestamp_ms: self.timestamp_of(block),
+            transactions: Vec::new(),
+            mark,
+        };
+        self.store.blocks()[fork as usize + 1..].iter().map(other).collect()
     }
 
     /// Flushes the log to the disk.
@@ -230,60 +279,14 @@ impl Chain {
             }
         }
         log.append(&Record::Nodes(part))?;
+        let finalized = self.store.finalized().header.number;
         for Block { header, body, .. } in &self.store.blocks()[1..] {
-            let header = header.clone();
-            let body = body.clone();
-            log.append(&Record::Block { header, body, writes: Vec::new(), nodes: Vec::new() })?;
+            let writes = self.store.writes(header.number).to_vec();
+            let block = Sealed { header: header.clone(), body: body.clone(), writes, nodes: Vec::new() };
+            log.append(&Record::of(vec![block], finalized.min(header.number)))?;
         }
         log.flush()
     }
-}
-
-/// Builds the store from the records of a log.
-#[derive(Default)]
-struct Loader {
-    loaded: Option<(RuntimeId, Store)>,
-}
-
-impl Loader {
-    fn take(&mut self, record: Record) -> Result<(), &'static str> {
-        match (record, &mut self.loaded) {
-            (Record::Genesis { runtime, header, nodes }, None) if header.number == 0 => {
-                self.loaded = Some((runtime, Store::new(header, nodes)));
-                Ok(())
-            }
-            (Record::Block { header, body, nodes, .. }, Some((_, store))) => {
-                take_block(store, Block::new(header, body), nodes)
-            }
-            (Record::Nodes(nodes), Some((_, store))) => {
-                store.add_nodes(nodes);
-                Ok(())
-            }
-            (Record::Genesis { .. }, _) => Err("is a misplaced genesis record"),
-            (_, None) => Err("comes before the genesis record"),
-        }
-    }
-
-    /// Returns the loaded chain, or `None` if the log is empty.
-    fn finish(self, log: &Log) -> Result<Option<(RuntimeId, Store)>, LogError> {
-        let Some((runtime, store)) = self.loaded else { return Ok(None) };
-        // A snapshot that was cut short has a genesis record but lacks its nodes.
-        if !store.nodes().contains(&store.genesis().header.state_root) {
-            let problem = "lacks the genesis state";
-            return Err(LogError::Inconsistent { path: log.path().into(), offset: 0, problem });
-        }
-        Ok(Some((runtime, store)))
-    }
-}
-
-fn take_block(store: &mut Store, block: Block, nodes: Vec<Vec<u8>>) -> Result<(), &'static str> {
-    let best = store.best();
-    if block.header.parent_hash != best.hash || block.header.number != best.header.number + 1 {
-        return Err("is not the successor of the block before it");
-    }
-    let root = block.header.state_root;
-    store.push(block, nodes);
-    if store.nodes().contains(&root) { Ok(()) } else { Err("lacks the root of its state") }
 }
 
 /// Returns the header of block 0 and the trie nodes of its state.

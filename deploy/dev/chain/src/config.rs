@@ -5,7 +5,12 @@ use std::{net::SocketAddr, path::PathBuf};
 use devchain_runtime::genesis::Genesis;
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Clock, log::Sync, pool, server};
+use crate::{
+    clock::Clock,
+    finality::{Finality, FinalityError},
+    log::Sync,
+    pool, server,
+};
 
 /// The longest block time in milliseconds: one day.
 const MAX_BLOCK_TIME_MS: u64 = 86_400_000;
@@ -41,6 +46,9 @@ pub struct Config {
     pub log: Option<PathBuf>,
     /// The time at which the log is flushed to the disk. Default: at a clean shutdown.
     pub sync: Sync,
+    /// The lag of finality, its stalls, and blocks that are dropped before they are final. Default: each
+    /// block is final at once.
+    pub finality: Finality,
     /// The limits of the transaction pool.
     pub pool: pool::Limits,
     /// The limits of the JSON-RPC server, and the web pages that it admits.
@@ -61,6 +69,7 @@ impl Default for Config {
             clock: Clock::default(),
             log: None,
             sync: Sync::default(),
+            finality: Finality::default(),
             pool: pool::Limits::default(),
             rpc: server::Limits::default(),
             genesis: None,
@@ -79,6 +88,9 @@ pub enum ConfigError {
         "listen is {0}, which other machines can reach, and any of them could control the chain; give a loopback address, or set allow_remote = true"
     )]
     Remote(SocketAddr),
+    /// The settings of finality do not fit together.
+    #[error(transparent)]
+    Finality(#[from] FinalityError),
     /// A limit is zero.
     #[error("{0} is 0; give at least 1")]
     Zero(&'static str),
@@ -101,6 +113,7 @@ impl Config {
         if let Some(text) = self.rpc.origins.iter().find(|text| !server::is_origin(text)) {
             return Err(ConfigError::Origin(text.clone()));
         }
+        self.finality.check()?;
         let limits = [
             ("pool.count", self.pool.count),
             ("pool.bytes", self.pool.bytes),

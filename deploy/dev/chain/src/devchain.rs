@@ -12,7 +12,9 @@ use crate::{
     chain::{Chain, ChainError},
     config::{Config, ConfigError, Pace},
     faults::Faults,
+    finality::Tracker,
     handle::{Handle, INBOX},
+    heads::{self, Heads},
     log::TornTail,
     node::{Node, Timing},
     pool::Pool,
@@ -75,14 +77,14 @@ impl Devchain {
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let faults = Faults::new();
         let (inbox, messages) = mpsc::channel(INBOX);
-        let (best, heights) = watch::channel(0);
-        let handle = Handle::new(inbox, heights, faults.clone());
+        let (heads, following) = heads::channel();
+        let handle = Handle::new(inbox, following, faults.clone());
         let methods = rpc::methods(&handle)?;
         let rpc_limits = config.rpc.clone();
 
         let (started, start) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let thread = NodeThread { config, messages, best, stop: stopped.clone(), started, end };
+        let thread = NodeThread { config, messages, heads, stop: stopped.clone(), started, end };
         let builder = std::thread::Builder::new().name("devchain".into());
         builder.spawn(move || thread.run()).map_err(StartError::Thread)?;
         let gone = || StartError::Thread(io::Error::other("it ended during its start"));
@@ -136,7 +138,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 struct NodeThread {
     config: Config,
     messages: mpsc::Receiver<crate::node::Message>,
-    best: watch::Sender<u32>,
+    heads: Heads,
     stop: watch::Receiver<bool>,
     started: oneshot::Sender<Result<(Hash, Option<TornTail>), StartError>>,
     end: oneshot::Sender<()>,
@@ -144,7 +146,7 @@ struct NodeThread {
 
 impl NodeThread {
     fn run(self) {
-        let Self { config, messages, best, stop, started, end } = self;
+        let Self { config, messages, heads, stop, started, end } = self;
         let log = config.log.as_deref().map(|path| (path, config.sync));
         let (chain, torn) = match Chain::open(config.genesis.as_ref(), log) {
             Ok(opened) => opened,
@@ -166,7 +168,8 @@ impl NodeThread {
         }
         // Close the log and release its lock before reporting that the thread has ended.
         timer.block_on(async {
-            let node = Node::new(chain, Pool::new(config.pool), timing, best);
+            let finality = Tracker::new(config.finality);
+            let node = Node::new(chain, Pool::new(config.pool), finality, timing, heads);
             if started.send(Ok((genesis, torn))).is_ok() {
                 node.run(messages, stop).await;
             }

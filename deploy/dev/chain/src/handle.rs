@@ -7,6 +7,8 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     chain::BlockError,
     faults::{FaultChange, FaultError, FaultStatus, Faults},
+    finality::MAX_DROP,
+    heads::Following,
     log::{LogError, StorageWrite},
     node::{Message, Node, NodeStatus, Pace, Reply, SealJob},
     pool::{Refusal, Status},
@@ -34,6 +36,9 @@ pub enum ControlError {
     /// The number of blocks is zero or too large.
     #[error("cannot seal {0} blocks; ask for 1 to {MAX_BLOCKS} at a time")]
     BlockCount(u32),
+    /// The number of blocks to drop is zero or too large.
+    #[error("cannot drop {0} blocks; ask for 1 to {MAX_DROP} at a time")]
+    DropCount(u32),
     /// A storage key is empty or too long.
     #[error("invalid storage key of {0} bytes; keys have 1 to {MAX_KEY} bytes")]
     KeyLength(usize),
@@ -74,13 +79,13 @@ pub struct ChainStatus {
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
-    best: watch::Receiver<u32>,
+    following: Following,
     faults: Faults,
 }
 
 impl Handle {
-    pub(crate) fn new(inbox: mpsc::Sender<Message>, best: watch::Receiver<u32>, faults: Faults) -> Self {
-        Self { inbox, best, faults }
+    pub(crate) fn new(inbox: mpsc::Sender<Message>, following: Following, faults: Faults) -> Self {
+        Self { inbox, following, faults }
     }
 
     /// Seals `count` blocks now, held or not. They get the timestamps of blocks that are due.
@@ -102,6 +107,24 @@ impl Handle {
     /// newest height.
     pub async fn release(&self) -> Result<u32, ControlError> {
         self.ask(|reply| Message::Hold { held: false, reply }).await
+    }
+
+    /// Stops finality while the next `blocks` blocks are sealed; with the block after them it catches up
+    /// at once. 0 ends such a stall. Returns the finalized height.
+    pub async fn stall_finality(&self, blocks: u32) -> Result<u32, ControlError> {
+        self.ask(|reply| Message::StallFinality { blocks, reply }).await
+    }
+
+    /// Drops the newest blocks, up to `count` of them and none that is final, for another branch.
+    ///
+    /// The branch has as many blocks without transactions, with the same timestamps and raw storage
+    /// writes. One more block makes it the longer and so the best one: the height rises by 1. The
+    /// transactions of the dropped blocks go back to the pool. Fails if all blocks are final.
+    pub async fn drop_blocks(&self, count: u32) -> Result<NodeStatus, ControlError> {
+        if !(1..=MAX_DROP).contains(&count) {
+            return Err(ControlError::DropCount(count));
+        }
+        self.run(SealJob::drop(count)).await
     }
 
     /// Writes raw storage at the start of the next block. Returns the height of that block.
@@ -135,7 +158,7 @@ impl Handle {
         Ok(ChainStatus { node, faults: self.faults.status() })
     }
 
-    /// Returns the block at a height, if it is sealed.
+    /// Returns the best chain's block at a height, if it is sealed.
     pub async fn block(&self, height: u32) -> Result<Option<Block>, ControlError> {
         self.read(move |node| node.chain().store().by_height(height).cloned()).await
     }
@@ -147,7 +170,18 @@ impl Handle {
 
     /// Returns a channel that holds the newest height and receives each later one.
     pub fn heights(&self) -> watch::Receiver<u32> {
-        self.best.clone()
+        self.following.best.clone()
+    }
+
+    /// Returns a channel that holds the finalized height and receives each later one. A height may be
+    /// left out.
+    pub fn finalized_heights(&self) -> watch::Receiver<u32> {
+        self.following.finalized.clone()
+    }
+
+    /// Returns a channel that holds the number of the newest import and receives later ones.
+    pub(crate) fn imports(&self) -> watch::Receiver<u32> {
+        self.following.imported.clone()
     }
 
     /// Submits a signed extrinsic to the pool. Returns its hash.
@@ -194,7 +228,11 @@ impl Handle {
         if !(1..=MAX_BLOCKS).contains(&count) {
             return Err(ControlError::BlockCount(count));
         }
-        Ok(self.ask(|reply| Message::Seal(SealJob { left: count, pace, reply })).await??)
+        self.run(SealJob::seal(count, pace)).await
+    }
+
+    async fn run(&self, job: SealJob) -> Result<NodeStatus, ControlError> {
+        Ok(self.ask(|reply| Message::Seal(job, reply)).await??)
     }
 
     async fn give(

@@ -2,12 +2,14 @@
 //! it.
 //!
 //! It is a node around `devchain-runtime` (FRAME, natively compiled). It seals blocks at a block time
-//! or on demand. Each block is final at once. It keeps every state in memory and appends every block to
-//! a log. It answers the JSON-RPC that subxt, `@polkadot/api` and Bittensor's SDK speak. The `dev_*`
-//! calls hold it, fast-forward it, write its storage, copy it, and inject network faults.
+//! or on demand. Each block is final at once; with [`Finality`] the finalized block stays behind, stalls,
+//! and newest blocks are dropped for another branch. It keeps every state in memory and appends every
+//! block to a log. It answers the JSON-RPC that subxt, `@polkadot/api` and Bittensor's SDK speak. The
+//! `dev_*` calls hold it, fast-forward it, write its storage, copy it, stall its finality, drop its
+//! newest blocks, and inject network faults.
 //!
-//! It is not a network (one process, no peers, no forks) and not WebAssembly. It is not safe to expose:
-//! any client that reaches its socket controls it.
+//! It is not a network (one process, no peers) and not WebAssembly. It is not safe to expose: any client
+//! that reaches its socket controls it.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -29,6 +31,7 @@
 //! * [`Handle`]: control of a running chain.
 //! * `node`: the thread that owns the chain.
 //! * `seal`: block building.
+//! * `finality`: the rules for final and for dropped blocks.
 //! * `log`: the file on disk.
 //! * `pool`: the waiting transactions.
 
@@ -37,7 +40,9 @@ mod clock;
 mod config;
 mod devchain;
 mod faults;
+mod finality;
 mod handle;
+mod heads;
 mod log;
 mod node;
 mod pool;
@@ -54,6 +59,7 @@ pub use self::{
     config::{Config, ConfigError, Pace},
     devchain::{Devchain, StartError},
     faults::{CONTROL_PATH, Drop, FaultChange, FaultError, FaultStatus, MAX_FAULT_MS, RefusedMethod, Stall},
+    finality::{Finality, FinalityError, MAX_DROP},
     handle::{ChainStatus, ControlError, Handle, MAX_BLOCKS, MAX_KEY, SubmitError},
     log::{Height, LogError, RuntimeId, StorageWrite, Sync, TornTail},
     node::NodeStatus,

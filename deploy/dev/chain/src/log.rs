@@ -1,10 +1,14 @@
 //! The append-only log on disk: one record for each sealed block, the first one for genesis.
 //!
-//! A block is appended before any client learns of it. Each record is written with one `write`. So a
-//! process that is killed at any instant leaves whole records, followed by at most one record that is
-//! cut short. The next start drops that record with a warning. A last record that has its full length
-//! but is damaged is dropped too; its bytes are kept in a file beside the log. Bytes handed to the
-//! kernel survive the process. To survive a power cut as well, use [`Sync::EveryBlock`].
+//! A block is appended before any client learns of it, final or not (a Substrate node, too, writes
+//! blocks to its disk before they are final). Each record is written with one `write`. A change of
+//! branch is one record: it holds the whole new branch, and says up to which height blocks are final
+//! after it. The dropped blocks stay in the file, before that record. So a process that is killed at any
+//! instant leaves whole records, followed by at most one record that is cut short. No record is ever
+//! half of a change, and no client knew of one that was cut. The next start drops that record with a
+//! warning. A last record that has its full length but is damaged is dropped too; its bytes are kept in
+//! a file beside the log. Bytes handed to the kernel survive the process. To survive a power cut as
+//! well, use [`Sync::EveryBlock`].
 //!
 //! The file starts with eight bytes of magic and a version. Frames follow (see `frame`); each of them
 //! holds one record.
@@ -23,7 +27,7 @@ use parity_scale_codec::Encode;
 use serde::{Deserialize, Serialize};
 
 use self::read::Contents;
-pub(crate) use self::record::Record;
+pub(crate) use self::record::{Record, Sealed};
 pub use self::record::{RuntimeId, StorageWrite};
 
 /// The first bytes of a log.

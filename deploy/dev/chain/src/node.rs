@@ -7,6 +7,7 @@
 //! readers do not block it.
 
 mod message;
+mod sealing;
 mod watchers;
 
 use std::{collections::VecDeque, time::Duration};
@@ -21,14 +22,15 @@ use tokio::{
 };
 
 pub use self::message::NodeStatus;
-pub(crate) use self::message::{Message, Pace, Reply, SealJob};
+pub(crate) use self::message::{Message, Pace, Reply, SealAnswer, SealJob};
 use self::watchers::Watchers;
 use crate::{
-    chain::{BlockError, Chain},
-    clock::{self, Clock},
+    chain::Chain,
+    clock::Clock,
+    finality::Tracker,
+    heads::Heads,
     log::StorageWrite,
     pool::{Change, Pool, Refusal, Transaction},
-    seal::Draft,
     store::{Block, Extrinsic, Hash},
 };
 
@@ -54,23 +56,24 @@ pub(crate) struct Node {
     chain: Chain,
     pool: Pool,
     watchers: Watchers,
+    finality: Tracker,
     timing: Timing,
     /// The raw storage writes for the next block.
     writes: Vec<StorageWrite>,
-    jobs: VecDeque<SealJob>,
+    jobs: VecDeque<(SealJob, Reply<SealAnswer>)>,
     next_due: Instant,
-    best: watch::Sender<u32>,
+    heads: Heads,
 }
 
 impl Node {
-    /// Creates a node that sends each new height to `best`.
-    pub(crate) fn new(chain: Chain, pool: Pool, timing: Timing, best: watch::Sender<u32>) -> Self {
-        best.send_replace(chain.store().best().header.number);
+    /// Creates a node that tells each new block to `heads`.
+    pub(crate) fn new(chain: Chain, pool: Pool, finality: Tracker, timing: Timing, heads: Heads) -> Self {
+        heads.tell(chain.store());
         let next_due = Instant::now() + timing.block_time;
         let watchers = Watchers::default();
         let writes = Vec::new();
         let jobs = VecDeque::new();
-        Self { chain, pool, watchers, timing, writes, jobs, next_due, best }
+        Self { chain, pool, watchers, finality, timing, writes, jobs, next_due, heads }
     }
 
     pub(crate) fn chain(&self) -> &Chain {
@@ -112,8 +115,9 @@ impl Node {
             Message::Read(read) => read(self),
             Message::Submit { extrinsic, watcher, reply } => reply.give(self.submit(&extrinsic, watcher)),
             Message::Remove { hashes, reply } => reply.give(self.remove(hashes)),
-            Message::Seal(job) => self.jobs.push_back(job),
+            Message::Seal(job, reply) => self.jobs.push_back((job, reply)),
             Message::Hold { held, reply } => reply.give(self.hold(held)),
+            Message::StallFinality { blocks, reply } => reply.give(self.stall_finality(blocks)),
             Message::Write { writes, reply } => reply.give(self.write(writes)),
             Message::Snapshot { path, reply } => reply.give(self.chain.snapshot(&path)),
         }
@@ -125,6 +129,7 @@ impl Node {
             genesis: self.chain.store().genesis().hash,
             height: header.number,
             hash: *hash,
+            finalized: self.chain.store().finalized().header.number,
             timestamp_ms: self.chain.timestamp_ms(),
             block_time_ms: self.timing.block_time_ms(),
             held: self.timing.held,
@@ -146,6 +151,12 @@ impl Node {
         }
         self.timing.held = held;
         self.chain.store().best().header.number
+    }
+
+    fn stall_finality(&mut self, blocks: u32) -> u32 {
+        let store = self.chain.store();
+        self.finality.stall(store.best().header.number, blocks);
+        store.finalized().header.number
     }
 
     fn write(&mut self, writes: Vec<StorageWrite>) -> u32 {
@@ -185,63 +196,6 @@ impl Node {
         self.watchers.tell(&changes);
         let removed = changes.iter().filter(|(hash, _)| hashes.contains(hash));
         removed.map(|(hash, _)| *hash).collect()
-    }
-
-    /// Seals one block of the first job.
-    fn advance_job(&mut self) {
-        let Some(mut job) = self.jobs.pop_front() else { return };
-        match self.seal(job.pace) {
-            Err(error) => job.reply.give(Err(error)),
-            Ok(()) if job.left > 1 => {
-                job.left -= 1;
-                self.jobs.push_front(job);
-            }
-            Ok(()) => job.reply.give(Ok(self.status())),
-        }
-    }
-
-    /// Seals the block that is due. Logs a failure; the next due block is another attempt.
-    fn seal_due(&mut self) {
-        self.next_due += self.timing.block_time;
-        let now = Instant::now();
-        if self.next_due < now {
-            self.next_due = now;
-        }
-        if let Err(error) = self.seal(Pace::Due) {
-            tracing::error!(target: "devchain", error = %base::ErrorChain(&error), "cannot seal the block that is due");
-        }
-    }
-
-    fn seal(&mut self, pace: Pace) -> Result<(), BlockError> {
-        let wall = (pace == Pace::Due && self.timing.clock == Clock::Wall).then(clock::wall_ms);
-        let start = if self.timing.clock == Clock::Wall { clock::wall_ms() } else { clock::LOGICAL_START_MS };
-        let parent_ms = self.chain.timestamp_ms();
-        let timestamp_ms = clock::next_timestamp(parent_ms, self.timing.block_time_ms(), wall, start);
-        let draft = Draft { writes: self.writes.clone(), timestamp_ms, transactions: self.pool.ready() };
-        let sealed = self.chain.seal(draft);
-        if !matches!(sealed, Err(BlockError::Log(_))) {
-            // Drop writes that the runtime cannot process, so that they do not stop the chain forever.
-            self.writes.clear();
-        }
-        let outcome = sealed?;
-
-        let Block { hash, header, body } = self.chain.store().best();
-        let hash = *hash;
-        let height = header.number;
-        tracing::debug!(target: "devchain", height, ?hash, extrinsics = body.len(), timestamp_ms, "sealed");
-        self.settle(height, hash, &outcome.included, &outcome.rejected);
-        self.best.send_replace(height);
-        Ok(())
-    }
-
-    fn settle(&mut self, height: u32, hash: Hash, included: &[Hash], rejected: &[Hash]) {
-        let state = self.chain.best_state();
-        // The pool asks only for accounts with waiting transactions. If a nonce cannot be read, the
-        // account keeps its place.
-        let nonce_of = |account: &AccountId32| state.nonce(account).unwrap_or(0);
-        let mut changes = self.pool.settle(height, hash, included, nonce_of);
-        changes.extend(rejected.iter().flat_map(|hash| self.pool.reject(hash, height)));
-        self.watchers.tell(&changes);
     }
 }
 

@@ -47,8 +47,15 @@ pub enum Status {
     Future,
     /// Can go into the next block.
     Ready,
-    /// Included in the block with this hash, which is final.
+    /// Included in the best block, which has this hash. The block may still be dropped.
     Included(Hash),
+    /// The block with this hash, which included the transaction, was dropped for another branch.
+    Retracted(Hash),
+    /// The block with this hash, which includes the transaction, is final.
+    Finalized(Hash),
+    /// The block with this hash, which includes the transaction, was not final for a long time. The node
+    /// no longer watches the transaction.
+    FinalityTimeout(Hash),
     /// Replaced by a transaction with the same nonce and a higher priority, which has this hash.
     Usurped(Hash),
     /// Dropped because the pool was full, or removed on request.
@@ -194,6 +201,11 @@ impl Pool {
     pub(crate) fn reject(&mut self, hash: &Hash, height: u32) -> Vec<Change> {
         self.ban(*hash, height);
         self.remove_as(hash, Status::Invalid)
+    }
+
+    /// Lets a transaction come back that was in a block. The block has been dropped.
+    pub(crate) fn unban(&mut self, hash: &Hash) {
+        self.banned.remove(hash);
     }
 
     /// Removes a transaction on request.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use parity_scale_codec::Encode;
 use sp_core::storage::StateVersion;
 use sp_runtime::{
-    ApplyExtrinsicResult,
+    ApplyExtrinsicResult, Digest, DigestItem,
     traits::BlakeTwo256,
     transaction_validity::{InvalidTransaction, TransactionValidityError},
 };
@@ -19,11 +19,14 @@ use crate::{
     log::StorageWrite,
     pool::Transaction,
     state::{self, CallError, State},
-    store::{Block, Extrinsic, Hash, Header},
+    store::{Extrinsic, Hash, Header},
 };
 
 /// The identifier of the timestamp in inherent data (`sp_timestamp::INHERENT_IDENTIFIER`).
 const TIMESTAMP: [u8; 8] = *b"timstap0";
+
+/// The engine of the digest item that marks a block of another branch.
+const BRANCH: [u8; 4] = *b"brch";
 
 /// The inputs of the next block.
 pub(crate) struct Draft {
@@ -33,11 +36,14 @@ pub(crate) struct Draft {
     pub(crate) timestamp_ms: u64,
     /// The transactions to try, in this order.
     pub(crate) transactions: Vec<Transaction>,
+    /// A number in the header's digest. It tells the block from one with the same parent and contents.
+    pub(crate) mark: Option<u32>,
 }
 
 /// A block that is executed but not stored yet.
 pub(crate) struct Executed {
-    pub(crate) block: Block,
+    pub(crate) header: Header,
+    pub(crate) body: Vec<Extrinsic>,
     /// The trie nodes that the block created.
     pub(crate) nodes: Vec<Vec<u8>>,
     /// The transactions in the block.
@@ -80,15 +86,15 @@ pub enum SealError {
 }
 
 /// Executes `draft` on top of `parent`, whose state is `state`.
-pub(crate) fn execute(parent: &Block, state: &State<'_>, draft: Draft) -> Result<Executed, SealError> {
-    let height = parent.header.number + 1;
+pub(crate) fn execute(parent: &Header, state: &State<'_>, draft: Draft) -> Result<Executed, SealError> {
+    let height = parent.number + 1;
     let runtime_error = |source| SealError::Runtime { height, source };
     let mut run = Run { state, overlay: OverlayedChanges::default(), body: Vec::new() };
 
     for StorageWrite { key, value } in draft.writes {
         run.overlay.set_storage(key, value);
     }
-    run.initialize(parent).map_err(runtime_error)?;
+    run.initialize(parent, draft.mark).map_err(runtime_error)?;
     let inherents = run.inherents(draft.timestamp_ms).map_err(runtime_error)?;
     for extrinsic in inherents {
         let refused = |reason| SealError::Timestamp { height, timestamp_ms: draft.timestamp_ms, reason };
@@ -104,7 +110,7 @@ pub(crate) fn execute(parent: &Block, state: &State<'_>, draft: Draft) -> Result
     if header.state_root != computed {
         return Err(SealError::StateRoot { height, named: header.state_root, computed });
     }
-    Ok(Executed { block: Block::new(header, run.body), nodes, included, rejected })
+    Ok(Executed { header, body: run.body, nodes, included, rejected })
 }
 
 /// A block under construction.
@@ -115,13 +121,14 @@ struct Run<'a, 'n> {
 }
 
 impl Run<'_, '_> {
-    fn initialize(&mut self, parent: &Block) -> Result<(), CallError> {
+    fn initialize(&mut self, parent: &Header, mark: Option<u32>) -> Result<(), CallError> {
+        let mark = mark.map(|mark| DigestItem::PreRuntime(BRANCH, mark.encode()));
         let header = Header {
-            parent_hash: parent.hash,
-            number: parent.header.number + 1,
+            parent_hash: parent.hash(),
+            number: parent.number + 1,
             state_root: Hash::zero(),
             extrinsics_root: Hash::zero(),
-            digest: Default::default(),
+            digest: Digest { logs: mark.into_iter().collect() },
         };
         self.call("Core_initialize_block", &header.encode()).map(drop)
     }

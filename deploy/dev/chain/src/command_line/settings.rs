@@ -42,6 +42,27 @@ pub(super) struct Settings {
     /// Choose when the file is flushed to the disk.
     #[arg(long, env = "DEVCHAIN_SYNC")]
     sync: Option<SyncArg>,
+    /// Keep the finalized block at least this many blocks behind the best block.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_FINALITY_LAG")]
+    finality_lag: Option<u32>,
+    /// Add up to this many blocks to the lag, drawn for each block.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_FINALITY_JITTER")]
+    finality_jitter: Option<u32>,
+    /// Stall finality once in each period of this many blocks, at a drawn place.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_FINALITY_STALL_EVERY")]
+    finality_stall_every: Option<u32>,
+    /// Set the length of each stall; finality then catches up at once.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_FINALITY_STALL_BLOCKS")]
+    finality_stall_blocks: Option<u32>,
+    /// Drop the newest non-final blocks for another branch, on average once in this many blocks.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_FINALITY_DROP_EVERY")]
+    finality_drop_every: Option<u32>,
+    /// Drop up to this many blocks at a time, drawn each time.
+    #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_FINALITY_DROP_DEPTH")]
+    finality_drop_depth: Option<u32>,
+    /// Set the seed of all draws of finality.
+    #[arg(long, value_name = "SEED", env = "DEVCHAIN_FINALITY_SEED")]
+    finality_seed: Option<u64>,
     /// Genesis: set the subnet's number.
     #[arg(long, env = "DEVCHAIN_NETUID")]
     netuid: Option<u16>,
@@ -110,7 +131,8 @@ impl Settings {
         if let Some(path) = &self.config {
             layers.add_file(path.clone())?;
         }
-        for (flag, key, value) in self.single_values(matches)? {
+        let single_values = self.single_values(matches)?.into_iter();
+        for (flag, key, value) in single_values.chain(self.finality_values(matches)?) {
             let Some(value) = value else { continue };
             layers.merge(key, value, &origin_of(matches, flag))?;
         }
@@ -133,9 +155,7 @@ impl Settings {
     /// Returns flag, key and value of each setting with a single value.
     fn single_values(&self, matches: &ArgMatches) -> Result<[SingleValue; 13], SettingsError> {
         let log = self.log.as_deref().map(|path| log_path(path, matches)).transpose()?;
-        let number = |flag, number: Option<u64>| {
-            number.map(|number| integer(number).ok_or_else(|| too_large(flag, number, matches))).transpose()
-        };
+        let number = |flag, value| number(flag, value, matches);
         Ok([
             ("listen", "listen", self.listen.map(|address| address.to_string().into())),
             ("allow-remote", "allow_remote", self.allow_remote.map(Value::from)),
@@ -160,6 +180,29 @@ impl Settings {
             ),
         ])
     }
+
+    /// Returns flag, key and value of each setting of finality.
+    fn finality_values(&self, matches: &ArgMatches) -> Result<[SingleValue; 7], SettingsError> {
+        let seed = number("finality-seed", self.finality_seed, matches)?;
+        Ok([
+            ("finality-lag", "finality.lag", self.finality_lag.map(small)),
+            ("finality-jitter", "finality.jitter", self.finality_jitter.map(small)),
+            ("finality-stall-every", "finality.stall_every", self.finality_stall_every.map(small)),
+            ("finality-stall-blocks", "finality.stall_blocks", self.finality_stall_blocks.map(small)),
+            ("finality-drop-every", "finality.drop_every", self.finality_drop_every.map(small)),
+            ("finality-drop-depth", "finality.drop_depth", self.finality_drop_depth.map(small)),
+            ("finality-seed", "finality.seed", seed),
+        ])
+    }
+}
+
+/// Converts a flag's number to a TOML integer.
+fn number(
+    flag: &'static str,
+    value: Option<u64>,
+    matches: &ArgMatches,
+) -> Result<Option<Value>, SettingsError> {
+    value.map(|value| integer(value).ok_or_else(|| too_large(flag, value, matches))).transpose()
 }
 
 /// Returns the origin of a flag's value, if it has one. The command line overrides the environment.
@@ -177,7 +220,7 @@ fn integer(number: u64) -> Option<Value> {
     i64::try_from(number).ok().map(Value::Integer)
 }
 
-fn small(number: u16) -> Value {
+fn small(number: impl Into<i64>) -> Value {
     Value::Integer(number.into())
 }
 

@@ -40,21 +40,39 @@ pub(crate) enum Message {
     Submit { extrinsic: Extrinsic, watcher: Option<Watcher>, reply: Reply<Result<Hash, Refusal>> },
     /// Remove transactions from the pool; answers with the hashes of those that were in it.
     Remove { hashes: Vec<Hash>, reply: Reply<Vec<Hash>> },
-    /// Seal blocks one after the other.
-    Seal(SealJob),
+    /// Seal blocks one after the other; answers with the status after the last one.
+    Seal(SealJob, Reply<SealAnswer>),
     /// Stop or resume sealing at the block time; answers with the newest height.
     Hold { held: bool, reply: Reply<u32> },
+    /// Stop finality for a number of blocks, 0 to end a stall; answers with the finalized height.
+    StallFinality { blocks: u32, reply: Reply<u32> },
     /// Write raw storage at the start of the next block; answers with that block's height.
     Write { writes: Vec<StorageWrite>, reply: Reply<u32> },
     /// Write a log of the chain that another devchain can start from.
     Snapshot { path: PathBuf, reply: Reply<Result<(), LogError>> },
 }
 
-/// A number of blocks to seal; answers with the status after the last one.
+/// The answer to a job: the status after its last block.
+pub(crate) type SealAnswer = Result<NodeStatus, BlockError>;
+
+/// A number of blocks to seal.
 pub(crate) struct SealJob {
     pub(crate) left: u32,
     pub(crate) pace: Pace,
-    pub(crate) reply: Reply<Result<NodeStatus, BlockError>>,
+    /// The largest number of blocks that the next one drops. `None` leaves it to the settings.
+    pub(crate) drop: Option<u32>,
+}
+
+impl SealJob {
+    /// Creates a job that seals `left` blocks.
+    pub(crate) fn seal(left: u32, pace: Pace) -> Self {
+        Self { left, pace, drop: None }
+    }
+
+    /// Creates a job that seals one block, which drops up to `count` others.
+    pub(crate) fn drop(count: u32) -> Self {
+        Self { left: 1, pace: Pace::Due, drop: Some(count) }
+    }
 }
 
 /// The rule for the timestamps of sealed blocks.
@@ -76,6 +94,8 @@ pub struct NodeStatus {
     pub height: u32,
     /// The newest block's hash.
     pub hash: Hash,
+    /// The finalized block's height.
+    pub finalized: u32,
     /// The newest block's timestamp, in milliseconds since 1970; 0 at genesis.
     pub timestamp_ms: u64,
     /// The block time, in milliseconds.

@@ -13,6 +13,10 @@ use crate::{
 pub(crate) struct Watchers(HashMap<Hash, Vec<Watcher>>);
 
 impl Watchers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn add(&mut self, hash: Hash, watcher: Option<Watcher>) {
         if let Some(watcher) = watcher {
             self.0.entry(hash).or_default().push(watcher);
@@ -32,5 +36,5 @@ impl Watchers {
 }
 
 fn is_last(status: &Status) -> bool {
-    !matches!(status, Status::Future | Status::Ready)
+    !matches!(status, Status::Future | Status::Ready | Status::Included(_) | Status::Retracted(_))
 }

@@ -27,23 +27,26 @@ pub(super) enum Update {
     Future,
     Ready,
     InBlock(Hash),
+    Retracted(Hash),
+    FinalityTimeout(Hash),
     Finalized(Hash),
     Usurped(Hash),
     Dropped,
     Invalid,
 }
 
-impl Update {
-    /// Converts a status. A block is final at once, so `Included` becomes both `InBlock` and
-    /// `Finalized`.
-    fn of(status: Status) -> Vec<Self> {
+impl From<Status> for Update {
+    fn from(status: Status) -> Self {
         match status {
-            Status::Future => vec![Self::Future],
-            Status::Ready => vec![Self::Ready],
-            Status::Included(block) => vec![Self::InBlock(block), Self::Finalized(block)],
-            Status::Usurped(by) => vec![Self::Usurped(by)],
-            Status::Dropped => vec![Self::Dropped],
-            Status::Invalid => vec![Self::Invalid],
+            Status::Future => Self::Future,
+            Status::Ready => Self::Ready,
+            Status::Included(block) => Self::InBlock(block),
+            Status::Retracted(block) => Self::Retracted(block),
+            Status::FinalityTimeout(block) => Self::FinalityTimeout(block),
+            Status::Finalized(block) => Self::Finalized(block),
+            Status::Usurped(by) => Self::Usurped(by),
+            Status::Dropped => Self::Dropped,
+            Status::Invalid => Self::Invalid,
         }
     }
 }
@@ -101,9 +104,7 @@ impl AuthorApiServer for Author {
         };
         subscription::run(pending, async |sink| {
             while let Some(status) = statuses.recv().await {
-                for update in Update::of(status) {
-                    subscription::send(sink, &update).await?;
-                }
+                subscription::send(sink, &Update::from(status)).await?;
             }
             Ok(())
         })

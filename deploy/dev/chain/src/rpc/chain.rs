@@ -1,5 +1,7 @@
 //! The `chain_*` methods: blocks and headers.
 
+use std::ops::RangeInclusive;
+
 use jsonrpsee::{
     PendingSubscriptionSink,
     core::{SubscriptionResult, async_trait},
@@ -96,6 +98,18 @@ pub(super) trait ChainApi {
     async fn finalized_heads(&self) -> SubscriptionResult;
 }
 
+/// The heads that a subscription tells.
+#[derive(Clone, Copy, PartialEq)]
+enum Heads {
+    /// Every block at its arrival.
+    All,
+    /// Every block that was the best one at its arrival. After a change of branch, this is the branch's
+    /// last block only.
+    Best,
+    /// Every block that became final, in the order of heights.
+    Finalized,
+}
+
 pub(super) struct Chain(pub(super) Handle);
 
 impl Chain {
@@ -107,12 +121,15 @@ impl Chain {
         Ok(self.0.read(find).await?)
     }
 
-    /// Follows new blocks. A block is final at once, so all three kinds of heads are the same.
-    async fn follow(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
-        let mut follower = Follower::from_best(self.0.heights());
+    /// Follows new heads, from the newest one on.
+    async fn follow(&self, pending: PendingSubscriptionSink, heads: Heads) -> SubscriptionResult {
+        let mut follower = Follower::from_newest(match heads {
+            Heads::All | Heads::Best => self.0.imports(),
+            Heads::Finalized => self.0.finalized_heights(),
+        });
         subscription::run(pending, async |sink| {
-            while let Some(heights) = follower.next().await {
-                for header in self.headers(heights).await? {
+            while let Some(numbers) = follower.next().await {
+                for header in self.headers(numbers, heads).await? {
                     subscription::send(sink, &header).await?;
                 }
             }
@@ -121,10 +138,16 @@ impl Chain {
         .await
     }
 
-    async fn headers(&self, heights: std::ops::RangeInclusive<u32>) -> Result<Vec<Header>> {
+    /// Returns the headers of heads by their numbers: heights of final blocks, or numbers of imports.
+    async fn headers(&self, numbers: RangeInclusive<u32>, heads: Heads) -> Result<Vec<Header>> {
         let headers = move |node: &crate::node::Node| {
-            let blocks = heights.filter_map(|height| node.chain().store().by_height(height));
-            blocks.map(|block| block.header.clone()).collect()
+            let store = node.chain().store();
+            let head = |number| match heads {
+                Heads::Finalized => store.by_height(number),
+                Heads::All => store.imported(number).map(|(block, _)| block),
+                Heads::Best => store.imported(number).filter(|(_, is_best)| *is_best).map(|(block, _)| block),
+            };
+            numbers.filter_map(head).map(|block| block.header.clone()).collect()
         };
         Ok(self.0.read(headers).await?)
     }
@@ -144,7 +167,8 @@ impl ChainApiServer for Chain {
         heights: Option<ListOrValue<NumberOrHex>>,
     ) -> Result<ListOrValue<Option<Hash>>> {
         let Some(heights) = heights else {
-            return Ok(ListOrValue::Value(Some(self.finalized_head().await?)));
+            let best = self.0.read(|node| node.chain().store().best().hash).await?;
+            return Ok(ListOrValue::Value(Some(best)));
         };
         let (list, single) = match heights {
             ListOrValue::List(list) => (list, false),
@@ -164,18 +188,18 @@ impl ChainApiServer for Chain {
     }
 
     async fn finalized_head(&self) -> Result<Hash> {
-        Ok(self.0.read(|node| node.chain().store().best().hash).await?)
+        Ok(self.0.read(|node| node.chain().store().finalized().hash).await?)
     }
 
     async fn all_heads(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
-        self.follow(pending).await
+        self.follow(pending, Heads::All).await
     }
 
     async fn new_heads(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
-        self.follow(pending).await
+        self.follow(pending, Heads::Best).await
     }
 
     async fn finalized_heads(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
-        self.follow(pending).await
+        self.follow(pending, Heads::Finalized).await
     }
 }

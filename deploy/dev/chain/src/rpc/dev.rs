@@ -5,6 +5,8 @@
 //! | `dev_newBlock` | number of blocks, default 1 | status |
 //! | `dev_fastForward` | number of blocks | status |
 //! | `dev_hold`, `dev_release` | none | height |
+//! | `dev_stallFinality` | number of blocks; 0 ends a stall | finalized height |
+//! | `dev_dropBlocks` | largest number of blocks to drop, default 1 | status |
 //! | `dev_setStorage` | list of `[key, value or null]`, hexadecimal | height at which it is written |
 //! | `dev_snapshot` | path of a new file on the chain's machine | null |
 //! | `dev_fault` | a [`FaultChange`] | the active faults |
@@ -39,6 +41,12 @@ pub(super) trait DevApi {
     #[method(name = "dev_release")]
     async fn release(&self) -> Result<u32>;
 
+    #[method(name = "dev_stallFinality")]
+    async fn stall_finality(&self, blocks: u32) -> Result<u32>;
+
+    #[method(name = "dev_dropBlocks")]
+    async fn drop_blocks(&self, count: Option<u32>) -> Result<NodeStatus>;
+
     #[method(name = "dev_setStorage")]
     async fn set_storage(&self, writes: Vec<(StorageKey, Option<StorageData>)>) -> Result<u32>;
 
@@ -70,6 +78,14 @@ impl DevApiServer for Dev {
 
     async fn release(&self) -> Result<u32> {
         Ok(self.0.release().await?)
+    }
+
+    async fn stall_finality(&self, blocks: u32) -> Result<u32> {
+        Ok(self.0.stall_finality(blocks).await?)
+    }
+
+    async fn drop_blocks(&self, count: Option<u32>) -> Result<NodeStatus> {
+        Ok(self.0.drop_blocks(count.unwrap_or(1)).await?)
     }
 
     async fn set_storage(&self, writes: Vec<(StorageKey, Option<StorageData>)>) -> Result<u32> {

@@ -75,7 +75,10 @@ impl From<ControlError> for ErrorObjectOwned {
     fn from(failed: ControlError) -> Self {
         let code = match failed {
             ControlError::Stopped => STOPPED,
-            ControlError::BlockCount(_) | ControlError::KeyLength(_) | ControlError::Fault(_) => PARAMS,
+            ControlError::BlockCount(_)
+            | ControlError::DropCount(_)
+            | ControlError::KeyLength(_)
+            | ControlError::Fault(_) => PARAMS,
             ControlError::Block(_) | ControlError::Snapshot(_) => DEV,
         };
         error(code, ErrorChain(&failed).to_string())

@@ -31,7 +31,7 @@ const MAX_PAGE: u32 = 1000;
 const MAX_LIST: usize = 100_000;
 
 /// The maximum number of blocks whose storage one `state_queryStorage` compares.
-const MAX_RANGE: usize = 10_000;
+const MAX_RANGE: u32 = 10_000;
 
 /// The maximum number of keys that one `state_subscribeStorage` watches.
 const MAX_WATCHED: u32 = 4096;
@@ -212,16 +212,17 @@ impl StateApiServer for State {
         to: Option<Hash>,
     ) -> Result<Vec<StorageChangeSet<Hash>>> {
         let query = move |node: &Node, last: &Block| {
-            let first = find(node, Some(from))?.header.number as usize;
-            let end = last.header.number as usize;
+            let first = find(node, Some(from))?;
             let refuse = |details| error::block_range(from, last.hash, details);
-            let blocks = node.chain().store().blocks();
-            let blocks = blocks.get(first..=end).ok_or_else(|| refuse("from number > to number"))?;
-            if blocks.len() > MAX_RANGE {
+            let length = last.header.number.checked_sub(first.header.number);
+            let length = length.ok_or_else(|| refuse("from number > to number"))?;
+            if length >= MAX_RANGE {
                 return Err(refuse("too many blocks"));
             }
+            let line = node.chain().store().line(first, last);
+            let line = line.ok_or_else(|| refuse("the later block does not descend from the earlier one"))?;
             let mut seen = Seen::new();
-            let sets = blocks.iter().map(|block| changes(node, block, &keys, &mut seen));
+            let sets = line.into_iter().map(|block| changes(node, block, &keys, &mut seen));
             Ok(sets.filter(|set| !set.changes.is_empty()).collect())
         };
         self.at(to, query).await
@@ -255,14 +256,16 @@ impl StateApiServer for State {
             pending.reject(error::error(error::PARAMS, message)).await;
             return Ok(());
         }
-        let mut follower = Follower::from_best(self.0.heights());
+        let mut follower = Follower::from_newest(self.0.imports());
         subscription::run(pending, async |sink| {
             let mut seen = Seen::new();
-            while let Some(heights) = follower.next().await {
+            while let Some(imports) = follower.next().await {
                 let keys = keys.clone();
                 let look = move |node: &Node| {
-                    let blocks = heights.filter_map(|height| node.chain().store().by_height(height));
-                    let sets: Vec<_> = blocks.map(|block| changes(node, block, &keys, &mut seen)).collect();
+                    let imports = imports.filter_map(|import| node.chain().store().imported(import));
+                    let best = imports.filter(|(_, is_best)| *is_best);
+                    let sets: Vec<_> =
+                        best.map(|(block, _)| changes(node, block, &keys, &mut seen)).collect();
                     (sets, seen)
                 };
                 let (sets, up_to_date) = self.0.read(look).await?;

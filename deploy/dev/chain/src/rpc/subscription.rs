@@ -1,4 +1,4 @@
-//! The common part of all subscriptions: they follow the height, and end when the client leaves.
+//! The common part of all subscriptions: they follow a number that rises, and end when the client leaves.
 
 use std::ops::RangeInclusive;
 
@@ -6,26 +6,26 @@ use jsonrpsee::{PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink, 
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// The maximum number of heights that are handled at once.
+/// The maximum number of blocks that are handled at once.
 const STRIDE: u32 = 64;
 
-/// Follows the chain's height without gaps.
+/// Follows a rising number without gaps: a height, or the number of the newest import.
 pub(super) struct Follower {
-    heights: watch::Receiver<u32>,
+    newest: watch::Receiver<u32>,
     next: u32,
 }
 
 impl Follower {
-    /// Starts at the newest height.
-    pub(super) fn from_best(mut heights: watch::Receiver<u32>) -> Self {
-        let next = *heights.borrow_and_update();
-        Self { heights, next }
+    /// Starts at the newest number.
+    pub(super) fn from_newest(mut newest: watch::Receiver<u32>) -> Self {
+        let next = *newest.borrow_and_update();
+        Self { newest, next }
     }
 
-    /// Waits for new heights and returns them. Returns `None` after the chain has stopped.
+    /// Waits for new numbers and returns them. Returns `None` after the chain has stopped.
     pub(super) async fn next(&mut self) -> Option<RangeInclusive<u32>> {
-        let best = *self.heights.wait_for(|best| *best >= self.next).await.ok()?;
-        let range = self.next..=best.min(self.next.saturating_add(STRIDE - 1));
+        let newest = *self.newest.wait_for(|newest| *newest >= self.next).await.ok()?;
+        let range = self.next..=newest.min(self.next.saturating_add(STRIDE - 1));
         self.next = range.end().saturating_add(1);
         Some(range)
     }

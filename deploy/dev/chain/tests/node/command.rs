@@ -104,6 +104,36 @@ fn genesis_values_by_flag() {
 }
 
 #[test]
+fn finality_by_flag() {
+    let flags = [
+        "--finality-lag",
+        "3",
+        "--finality-jitter",
+        "2",
+        "--finality-stall-every",
+        "50",
+        "--finality-stall-blocks",
+        "10",
+        "--finality-drop-every",
+        "20",
+        "--finality-drop-depth",
+        "4",
+        "--finality-seed",
+        "9",
+    ];
+    let show = |flags: &[&str]| {
+        let (code, out, err) = run(&[&["config", "show", "--json"], flags].concat(), &[]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        serde_json::from_str::<Value>(&out).unwrap()["values"]["finality"].clone()
+    };
+    let expected = json!({
+        "lag": 3, "jitter": 2, "stall_every": 50, "stall_blocks": 10, "drop_every": 20, "drop_depth": 4, "seed": 9,
+    });
+    assert_eq!(show(&flags), expected);
+    assert_eq!(show(&[])["lag"], json!(0));
+}
+
+#[test]
 fn wrong_settings_are_usage_errors_that_name_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -113,7 +143,7 @@ fn wrong_settings_are_usage_errors_that_name_them() {
     };
     let typo = file("typo.toml", "listen = \"127.0.0.1:1\"\nblok_time_ms = 5\n");
     let broken = file("broken.toml", "listen = ");
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 23] = [
         (&["--config", &typo], "unknown field `blok_time_ms`"),
         (&["--config", &broken], "broken.toml: TOML parse error at line 1"),
         (&["--config", "/no/such/file"], "cannot read the configuration file /no/such/file"),
@@ -123,6 +153,9 @@ fn wrong_settings_are_usage_errors_that_name_them() {
         (&["--set", "block_time_ms=soon"], "invalid type: string \"soon\""),
         (&["--block-time-ms", "0"], "block_time_ms is 0; give 1 to"),
         (&["--listen", "0.0.0.0:9944"], "which other machines can reach"),
+        (&["--finality-stall-blocks", "5"], "finality.stall_blocks is 5 and finality.stall_every is 0"),
+        (&["--finality-drop-every", "1"], "finality.drop_every is 1; give at least 2"),
+        (&["--set", "finality.drop_depth=0"], "finality.drop_depth is 0; give 1 to 100"),
         (&["--set", "pool.count=0"], "pool.count is 0; give at least 1"),
         (&["--fund", "//Zoe"], "flag --fund: `//Zoe` is not of the form COLDKEY=TAO"),
         (&["--validator", "//A,//B"], "is not of the form HOTKEY,COLDKEY,STAKE"),

@@ -20,7 +20,7 @@ use crate::support::*;
 const KILLS: u64 = 25;
 
 /// A devchain process, killed when dropped.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -30,11 +30,12 @@ impl Drop for Process {
     }
 }
 
-/// Starts the binary on a log. Returns the process and its ready line.
-fn spawn(log: &Path) -> (Process, Value) {
+/// Starts the binary on a log, with more flags. Returns the process and its ready line.
+pub(crate) fn spawn(log: &Path, flags: &[&str]) -> (Process, Value) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_devchain"))
         .args(["run", "--json", "--listen", "127.0.0.1:0", "--pace", "outside", "--log"])
         .arg(log)
+        .args(flags)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -56,7 +57,7 @@ async fn a_chain_killed_in_mid_block_goes_on() {
     let mut nonce = 0;
 
     for round in 0..KILLS {
-        let (process, ready) = spawn(&log);
+        let (process, ready) = spawn(&log, &[]);
         let url = ready["url"].as_str().unwrap();
         let client = connect(url).await;
         let at_start: Hash = serde_json::from_value(ready["genesis"].clone()).unwrap();
@@ -112,7 +113,7 @@ async fn a_signal_stops_it_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     for (signal, height) in [("-INT", 3), ("-TERM", 6)] {
-        let (mut process, ready) = spawn(&log);
+        let (mut process, ready) = spawn(&log, &[]);
         assert_eq!(ready["height"], Value::from(height - 3));
         let client = connect(ready["url"].as_str().unwrap()).await;
         let _: Value = ask(&client, "dev_newBlock", rpc_params![3]).await;
@@ -127,7 +128,7 @@ async fn a_signal_stops_it_cleanly() {
 async fn a_signal_ends_a_start_that_takes_long() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    drop(spawn(&log));
+    drop(spawn(&log, &[]));
     // A file that was extended before a power cut ends in zeros. There are more of them than can be
     // read in minutes.
     let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();

@@ -7,6 +7,7 @@ mod command;
 mod dev;
 mod door;
 mod faults;
+mod finality;
 mod kill;
 mod restart;
 mod rpc;

@@ -71,6 +71,7 @@ async fn a_gap_waits_in_the_pool() {
     assert_eq!(statuses.recv().await, Some(Status::Ready));
     let block = handle.new_block(1).await.unwrap().hash;
     assert_eq!(statuses.recv().await, Some(Status::Included(block)));
+    assert_eq!(statuses.recv().await, Some(Status::Finalized(block)));
     assert_eq!(statuses.recv().await, None, "the last status closes the channel");
 }
 
