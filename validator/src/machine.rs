@@ -29,7 +29,17 @@
 //!     type Decision = ();
 //!     type Applied = ();
 //! }
-//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let spec = WindowSpec {
+//!     blocks: 30,
+//!     count: 8,
+//!     finality_lag: 3,
+//!     publishing: 1,
+//!     screening: 3,
+//!     claims_close: 3,
+//!     keys_close: 8,
+//!     seed: 12,
+//!     votes_close: 19,
+//! };
 //! let rules = ValidatorRules { clock: Clock::new(Height(100), spec)?, checkpoint_every: 4 };
 //! let mut machine = ValidatorMachine::<Nothing>::resume(rules, Window(0), Past::default());
 //! let window = Window(0);

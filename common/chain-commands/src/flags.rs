@@ -7,7 +7,11 @@ use chain::{
     wallet::{KeyPair, Wallet, WalletError},
 };
 use clap::Args;
-use protocol::{dataset::ManifestError, run_spec::RunSpecError};
+use protocol::{
+    clock::{ClockError, WindowSpec},
+    dataset::ManifestError,
+    run_spec::RunSpecError,
+};
 use std::{
     env::VarError,
     io::{self, IsTerminal},
@@ -74,6 +78,14 @@ pub enum FileProblem {
     /// A file that is not a run file.
     #[error(transparent)]
     Run(Box<RunSpecError>),
+    /// A run file whose deadlines leave too little time for finality or for the work.
+    #[error("{problem}\nthese lines of [window] leave enough time:\n{}", proposed.toml_lines())]
+    Deadlines {
+        /// The broken rule.
+        problem: ClockError,
+        /// Lengths that obey the rules.
+        proposed: WindowSpec,
+    },
     /// A file that is not the manifest of a dataset.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -81,6 +93,11 @@ pub enum FileProblem {
 
 impl From<RunSpecError> for FileProblem {
     fn from(error: RunSpecError) -> Self {
+        if let RunSpecError::Window(problem @ ClockError::Deadline { spec, .. }) = error
+            && let Some(proposed) = spec.proposed()
+        {
+            return Self::Deadlines { problem, proposed };
+        }
         Self::Run(Box::new(error))
     }
 }

@@ -2,25 +2,36 @@
 //!
 //! A window is [`WindowSpec::blocks`] blocks, counted from the run's start block. The submissions
 //! of window `w` are exchanged in the first blocks of window `w + 1`, at heights that the run spec
-//! gives as offsets. Nodes act on finalized heights only. Muster has no other clock.
+//! gives as offsets. Nodes act on finalized heights only, so the offsets leave time for the finality
+//! lag that the run spec names ([`DeadlineRule`]). Muster has no other clock.
 //!
 //! ```
 //! use base::{Height, Window};
 //! use protocol::clock::{Clock, WindowSpec};
 //!
-//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let spec = WindowSpec {
+//!     blocks: 30,
+//!     count: 8,
+//!     finality_lag: 3,
+//!     publishing: 1,
+//!     screening: 3,
+//!     claims_close: 3,
+//!     keys_close: 8,
+//!     seed: 12,
+//!     votes_close: 19,
+//! };
 //! let clock = Clock::new(Height(100), spec)?;
 //! let heights = clock.heights(Window(1))?;
 //! assert_eq!((heights.first, heights.last), (Height(130), Height(159)));
-//! assert_eq!((heights.claims_close, heights.votes_close), (Height(163), Height(168)));
+//! assert_eq!((heights.claims_close, heights.votes_close), (Height(163), Height(179)));
 //! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 
-use base::{
-    Height, Window,
-    wire::{Reader, WireError, Writer},
-};
-use serde::{Deserialize, Serialize};
+mod window_spec;
+
+pub use window_spec::{DeadlineRule, WindowSpec};
+
+use base::{Height, Window};
 
 /// The number of blocks by which a value is read before its use: incentives before `D_w`, the
 /// assignment's seed before the window.
@@ -29,52 +40,19 @@ use serde::{Deserialize, Serialize};
 /// becomes known only near the end of the previous window.
 pub const LEAD: u64 = 10;
 
-/// The lengths of a run, in blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WindowSpec {
-    /// Blocks of a window: the time for [`inner_steps`](crate::train::TrainSpec::inner_steps) and
-    /// for the exchange.
-    pub blocks: u32,
-    /// Windows of the run. The run ends after them.
-    pub count: u32,
-    /// Offset of `D_w`, in blocks from the first block of `w + 1`. It is the last block in which a
-    /// claim of `w` counts.
-    pub claims_close: u32,
-    /// Offset of `K_w`, before which the keys of sealed submissions must be in the buckets.
-    pub keys_close: u32,
-    /// Offset of `S_w`, the block whose hash seeds the evaluation of `w`. It comes after `K_w`, so
-    /// that no miner knew it.
-    pub seed: u32,
-    /// Offset of `M_w`, the last block in which a vote on `w` counts. The accepted set is read there.
-    pub votes_close: u32,
-}
-
 /// The reason why lengths do not form a clock, or a window is not in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
-    /// A window without blocks, or a run without windows.
-    #[error("window.{0} is 0: a run has at least one window, of at least one block")]
+    /// A length that is 0.
+    #[error("window.{0} is 0: it must be at least 1")]
     Zero(&'static str),
-    /// Offsets that are out of order.
-    #[error("window.{earlier} ({at}) must come before window.{later} ({then})")]
-    Order {
-        /// The field that must come first.
-        earlier: &'static str,
-        /// Its offset.
-        at: u32,
-        /// The field that must come next.
-        later: &'static str,
-        /// Its offset.
-        then: u32,
-    },
-    /// An exchange longer than a window.
-    #[error("window.votes_close ({votes_close}) leaves no block of the window ({blocks}) to train in")]
-    NoTimeToTrain {
-        /// The offset of the last vote.
-        votes_close: u32,
-        /// The length of the window.
-        blocks: u32,
+    /// Deadlines that leave too little time for finality or for the work.
+    #[error("window.{} is {}: it must be at least {} ({rule})", rule.field(), rule.found(spec), rule.least(spec))]
+    Deadline {
+        /// The broken rule.
+        rule: DeadlineRule,
+        /// The lengths that break it.
+        spec: WindowSpec,
     },
     /// A run that begins before there are blocks to seed it.
     #[error(
@@ -144,58 +122,6 @@ pub enum Position {
         /// The block's place after it, from 0.
         offset: u64,
     },
-}
-
-impl WindowSpec {
-    /// Checks the order of the offsets.
-    ///
-    /// # Errors
-    /// The fields do not fit together. The error names them.
-    pub fn check(&self) -> Result<(), ClockError> {
-        if self.blocks == 0 {
-            return Err(ClockError::Zero("blocks"));
-        }
-        if self.count == 0 {
-            return Err(ClockError::Zero("count"));
-        }
-        let offsets = [
-            ("claims_close", self.claims_close),
-            ("keys_close", self.keys_close),
-            ("seed", self.seed),
-            ("votes_close", self.votes_close),
-        ];
-        for pair in offsets.windows(2) {
-            let ((earlier, at), (later, then)) = (pair[0], pair[1]);
-            if at >= then {
-                return Err(ClockError::Order { earlier, at, later, then });
-            }
-        }
-        if self.votes_close >= self.blocks {
-            return Err(ClockError::NoTimeToTrain { votes_close: self.votes_close, blocks: self.blocks });
-        }
-        Ok(())
-    }
-
-    /// Appends the six lengths.
-    pub fn write(&self, to: &mut Writer) {
-        to.u32(self.blocks).u32(self.count);
-        to.u32(self.claims_close).u32(self.keys_close).u32(self.seed).u32(self.votes_close);
-    }
-
-    /// Reads the six lengths, unchecked.
-    ///
-    /// # Errors
-    /// The input ends too early.
-    pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        Ok(Self {
-            blocks: from.u32("window.blocks")?,
-            count: from.u32("window.count")?,
-            claims_close: from.u32("window.claims_close")?,
-            keys_close: from.u32("window.keys_close")?,
-            seed: from.u32("window.seed")?,
-            votes_close: from.u32("window.votes_close")?,
-        })
-    }
 }
 
 impl Clock {
@@ -287,8 +213,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TINY: WindowSpec =
-        WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+    pub(super) const TINY: WindowSpec = WindowSpec {
+        blocks: 30,
+        count: 8,
+        finality_lag: 3,
+        publishing: 1,
+        screening: 3,
+        claims_close: 3,
+        keys_close: 8,
+        seed: 12,
+        votes_close: 19,
+    };
 
     fn tiny() -> Clock {
         Clock::new(Height(100), TINY).unwrap()
@@ -323,9 +258,9 @@ mod tests {
                 last: Height(129),
                 incentives: Height(123),
                 claims_close: Height(133),
-                keys_close: Height(134),
-                seed: Height(135),
-                votes_close: Height(138),
+                keys_close: Height(138),
+                seed: Height(142),
+                votes_close: Height(149),
             })
         );
         let beyond = ClockError::NoSuchWindow { window: Window(8), last: Window(7) };
@@ -338,7 +273,7 @@ mod tests {
     fn a_window_is_decided_at_its_last_vote() {
         let clock = tiny();
         for (height, decided) in
-            [(0, None), (137, None), (138, Some(0)), (167, Some(0)), (168, Some(1)), (u64::MAX, Some(7))]
+            [(0, None), (148, None), (149, Some(0)), (178, Some(0)), (179, Some(1)), (u64::MAX, Some(7))]
         {
             assert_eq!(clock.last_decided(Height(height)), decided.map(Window), "{height}");
         }
@@ -346,28 +281,8 @@ mod tests {
 
     #[test]
     fn lengths_that_make_no_clock() {
-        let refuse = |change: fn(&mut WindowSpec)| {
-            let mut spec = TINY;
-            change(&mut spec);
-            Clock::new(Height(100), spec).unwrap_err().to_string()
-        };
-        assert_eq!(
-            refuse(|spec| spec.blocks = 0),
-            "window.blocks is 0: a run has at least one window, of at least one block"
-        );
-        assert_eq!(
-            refuse(|spec| spec.count = 0),
-            "window.count is 0: a run has at least one window, of at least one block"
-        );
-        assert_eq!(
-            refuse(|spec| spec.keys_close = 3),
-            "window.claims_close (3) must come before window.keys_close (3)"
-        );
-        assert_eq!(refuse(|spec| spec.seed = 8), "window.seed (8) must come before window.votes_close (8)");
-        assert_eq!(
-            refuse(|spec| spec.blocks = 8),
-            "window.votes_close (8) leaves no block of the window (8) to train in"
-        );
+        let short = WindowSpec { blocks: 19, ..TINY };
+        assert_eq!(Clock::new(Height(100), short).err(), short.check().err());
         assert_eq!(Clock::new(Height(9), TINY), Err(ClockError::TooEarly(Height(9))));
         assert!(Clock::new(Height(10), TINY).is_ok());
         let endless = WindowSpec { blocks: u32::MAX, count: u32::MAX, ..TINY };
@@ -377,7 +292,7 @@ mod tests {
     proptest! {
         #[test]
         fn heights_and_positions_agree(
-            start in 10u64..1 << 40, blocks in 9u32..5000, count in 1u32..100_000, window: u64, offset: u32,
+            start in 10u64..1 << 40, blocks in 24u32..5000, count in 1u32..100_000, window: u64, offset: u32,
         ) {
             let clock = Clock::new(Height(start), WindowSpec { blocks, count, ..TINY }).unwrap();
             let window = Window(window % u64::from(count));

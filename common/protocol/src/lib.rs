@@ -16,9 +16,19 @@
 //! use base::{Height, Window};
 //! use protocol::clock::{Clock, WindowSpec};
 //!
-//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let spec = WindowSpec {
+//!     blocks: 30,
+//!     count: 8,
+//!     finality_lag: 3,
+//!     publishing: 1,
+//!     screening: 3,
+//!     claims_close: 3,
+//!     keys_close: 8,
+//!     seed: 12,
+//!     votes_close: 19,
+//! };
 //! let clock = Clock::new(Height(100), spec)?;
-//! assert_eq!(clock.heights(Window(2))?.votes_close, Height(198));
+//! assert_eq!(clock.heights(Window(2))?.votes_close, Height(209));
 //! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 //!

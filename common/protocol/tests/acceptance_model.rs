@@ -84,9 +84,12 @@ impl Simulation {
         let window = WindowSpec {
             blocks: 30,
             count: WINDOWS,
+            finality_lag: 0,
+            publishing: 1,
+            screening: 1,
             claims_close: 3,
-            keys_close: 4,
-            seed: 5,
+            keys_close: 5,
+            seed: 6,
             votes_close: 8,
         };
         let random = &mut world.random;

@@ -14,7 +14,17 @@ type Action = MinerAction<ObjectHash>;
 
 /// Returns a clock whose first window begins at block 10.
 fn clock(count: u32) -> Clock {
-    let spec = WindowSpec { blocks: 6, count, claims_close: 1, keys_close: 2, seed: 3, votes_close: 4 };
+    let spec = WindowSpec {
+        blocks: 8,
+        count,
+        finality_lag: 0,
+        publishing: 1,
+        screening: 1,
+        claims_close: 1,
+        keys_close: 3,
+        seed: 4,
+        votes_close: 6,
+    };
     Clock::new(Height(10), spec).unwrap()
 }
 
@@ -97,7 +107,7 @@ impl World {
 
     /// Carries an action out as the driver would. Checks that it is allowed, and returns the event.
     fn carry_out(&mut self, clock: &Clock, late: bool, action: Action, outcome: Outcome) -> Option<Event> {
-        let last = clock.start().0 + 6 * (u64::from(clock.spec().count) + 1);
+        let last = clock.start().0 + 8 * (u64::from(clock.spec().count) + 1);
         let pass = |world: &mut Self| world.height = (world.height + outcome.blocks).min(last);
         let good = matches!(outcome.kind, Kind::Good | Kind::KilledAfter);
         match action {
@@ -236,7 +246,7 @@ fn steps_to_the_end(mut now: (Machine, Action, World), rules: Rules) -> usize {
 /// Follows all paths through a run of two windows, with at most two restarts or losses of the state.
 fn explore(rules: Rules) -> usize {
     let clock = clock(2);
-    let mut open: Vec<_> = [4, 10, 13, 16, 17, 19, 23, 26, 28]
+    let mut open: Vec<_> = [4, 10, 13, 18, 19, 22, 27, 32, 34]
         .map(|height| {
             let world = World { reveals: rules.reveals, ..World::new(height) };
             let (machine, action) = world.start(clock, rules);
@@ -282,15 +292,15 @@ fn a_window_without_trouble() {
     let mut machine = Machine::new(clock(1), Rules::default());
     let window = Window(0);
     let made = object(Window(0), 0);
-    let before = Height(17);
+    let before = Height(19);
     assert_eq!(machine.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
     assert_eq!(machine.step(Event::Height, Height(10)), Action::Make { window, before });
     let upload = Action::Upload { window, upload: made, before };
     assert_eq!(machine.step(Event::Prepared(made), Height(12)), upload);
-    let claim = Action::Claim { window, upload: made, before: Height(20) };
+    let claim = Action::Claim { window, upload: made, before: Height(24) };
     assert_eq!(machine.step(Event::Uploaded, Height(12)), claim);
     assert_eq!(machine.step(Event::Claimed, Height(13)), Action::Decide { window, upload: Some(made) });
-    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(20)), Action::Finish);
+    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(24)), Action::Finish);
 }
 
 #[test]
@@ -298,16 +308,16 @@ fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
     let mut machine = Machine::new(clock(1), Rules::default());
     let window = Window(0);
     let made = object(Window(0), 0);
-    let before = Height(17);
+    let before = Height(19);
     let kept = Some(made);
     let upload = Action::Upload { window, upload: made, before };
-    assert_eq!(machine.step(Event::State { window, kept }, Height(14)), upload);
-    assert_eq!(machine.step(Event::Failed, Height(14)), Action::Wait(Height(15)));
-    assert_eq!(machine.step(Event::Height, Height(15)), upload);
-    let claim = Action::Claim { window, upload: made, before: Height(20) };
-    assert_eq!(machine.step(Event::Uploaded, Height(15)), claim);
+    assert_eq!(machine.step(Event::State { window, kept }, Height(16)), upload);
     assert_eq!(machine.step(Event::Failed, Height(16)), Action::Wait(Height(17)));
-    assert_eq!(machine.step(Event::Height, Height(17)), Action::Decide { window, upload: kept });
+    assert_eq!(machine.step(Event::Height, Height(17)), upload);
+    let claim = Action::Claim { window, upload: made, before: Height(24) };
+    assert_eq!(machine.step(Event::Uploaded, Height(17)), claim);
+    assert_eq!(machine.step(Event::Failed, Height(18)), Action::Wait(Height(19)));
+    assert_eq!(machine.step(Event::Height, Height(19)), Action::Decide { window, upload: kept });
 }
 
 #[test]
@@ -318,18 +328,18 @@ fn a_key_is_published_when_claims_are_closed_and_not_before() {
     for event in [Event::State { window, kept: None }, Event::Prepared(made), Event::Uploaded] {
         let _ = machine.step(event, Height(12));
     }
-    assert_eq!(machine.step(Event::Claimed, Height(14)), Action::Wait(Height(17)));
-    let reveal = Action::Reveal { window, upload: made, before: Height(20) };
-    assert_eq!(machine.step(Event::Height, Height(17)), reveal);
-    assert_eq!(machine.step(Event::Failed, Height(17)), Action::Wait(Height(18)));
-    assert_eq!(machine.step(Event::Height, Height(18)), reveal);
+    assert_eq!(machine.step(Event::Claimed, Height(14)), Action::Wait(Height(19)));
+    let reveal = Action::Reveal { window, upload: made, before: Height(24) };
+    assert_eq!(machine.step(Event::Height, Height(19)), reveal);
+    assert_eq!(machine.step(Event::Failed, Height(19)), Action::Wait(Height(20)));
+    assert_eq!(machine.step(Event::Height, Height(20)), reveal);
     let decide = Action::Decide { window, upload: Some(made) };
-    assert_eq!(machine.step(Event::Revealed, Height(18)), decide);
+    assert_eq!(machine.step(Event::Revealed, Height(20)), decide);
 
     // After a restart it is not known whether it was claimed: the key is published all the same.
     let mut machine = Machine::new(clock(1), Rules { reveals: true, ..Rules::default() });
-    assert_eq!(machine.step(Event::State { window, kept: Some(made) }, Height(17)), reveal);
-    assert_eq!(machine.step(Event::Height, Height(20)), decide);
+    assert_eq!(machine.step(Event::State { window, kept: Some(made) }, Height(19)), reveal);
+    assert_eq!(machine.step(Event::Height, Height(24)), decide);
 }
 
 #[test]
@@ -337,24 +347,24 @@ fn who_joins_after_the_claims_closed_only_follows() {
     let mut machine = Machine::new(clock(2), Rules::default());
     let window = Window(0);
     assert_eq!(
-        machine.step(Event::State { window, kept: None }, Height(17)),
+        machine.step(Event::State { window, kept: None }, Height(19)),
         Action::Decide { window, upload: None }
     );
-    let next = machine.step(Event::State { window: Window(1), kept: None }, Height(20));
-    assert_eq!(next, Action::Make { window: Window(1), before: Height(23) });
+    let next = machine.step(Event::State { window: Window(1), kept: None }, Height(24));
+    assert_eq!(next, Action::Make { window: Window(1), before: Height(27) });
 }
 
 #[test]
 fn a_state_that_differs_halts_everything_until_the_resync() {
     let mut machine = Machine::new(clock(2), Rules::default());
     assert_eq!(machine.step(Event::Height, Height(12)), Action::Resync, "nothing is known at first");
-    let _ = machine.step(Event::State { window: Window(0), kept: None }, Height(17));
-    assert_eq!(machine.step(Event::Lost, Height(20)), Action::Resync);
+    let _ = machine.step(Event::State { window: Window(0), kept: None }, Height(19));
+    assert_eq!(machine.step(Event::Lost, Height(24)), Action::Resync);
     for event in [Event::Height, Event::Prepared(object(Window(0), 0)), Event::Uploaded, Event::Failed] {
-        assert_eq!(machine.step(event, Height(20)), Action::Resync);
+        assert_eq!(machine.step(event, Height(24)), Action::Resync);
     }
-    let make = Action::Make { window: Window(1), before: Height(23) };
-    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(20)), make);
+    let make = Action::Make { window: Window(1), before: Height(27) };
+    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(24)), make);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::network::Network;
 use base::{Exit, Height};
 use protocol::run_spec::RunSpec;
 use std::{fs, path::Path, process::Command};
-use testkit::{assert_ends, end, quiet};
+use testkit::{assert_ends, end, quiet, replaced};
 
 /// Runs `launch` for a run that comes with Muster.
 fn launch(network: &Network, run: &str, start_block: &str) -> Command {
@@ -34,6 +34,24 @@ async fn a_runs_file_is_completed_once() {
     let again = end(launch(&network, "tiny.toml", "1000")).await;
     assert_ends(&again, Exit::Usage, "launched.toml");
     assert_eq!(fs::read_to_string(network.path("launched.toml")).unwrap(), text);
+}
+
+/// Checks that offsets for instant finality are refused: with them, all windows of a real chain are null.
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_without_time_for_finality_are_refused_and_right_ones_proposed() {
+    let network = Network::start().await;
+    let tiny = include_str!("../../../deploy/runs/tiny.toml");
+    let old = replaced(&replaced(tiny, "seed = 12", "seed = 5"), "votes_close = 19", "votes_close = 8");
+    let run = network.path("old.toml");
+    fs::write(&run, &old).unwrap();
+    let output = end(launch(&network, run.to_str().unwrap(), "1000")).await;
+    assert_ends(&output, Exit::Usage, "window.seed is 5: it must be at least 12");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = "blocks = 30\nclaims_close = 3\nkeys_close = 8\nseed = 12\nvotes_close = 19\n";
+    assert!(said.contains(lines), "{said}");
+    assert!(!network.path("launched.toml").exists());
+    fs::write(&run, tiny).unwrap();
+    assert_ends(&end(launch(&network, run.to_str().unwrap(), "1000")).await, Exit::Good, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,17 @@
 //! use protocol::clock::{Clock, WindowSpec};
 //!
 //! // The windows of `auditor windows 2..` when block 300 is final: the end is the last complete window.
-//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let spec = WindowSpec {
+//!     blocks: 30,
+//!     count: 8,
+//!     finality_lag: 3,
+//!     publishing: 1,
+//!     screening: 3,
+//!     claims_close: 3,
+//!     keys_close: 8,
+//!     seed: 12,
+//!     votes_close: 19,
+//! };
 //! let clock = Clock::new(Height(100), spec)?;
 //! assert_eq!("2..".parse::<Windows>()?.of(&clock, Height(300))?, 2..5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

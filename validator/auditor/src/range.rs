@@ -112,8 +112,17 @@ mod tests {
     use protocol::clock::WindowSpec;
 
     fn clock() -> Clock {
-        let spec =
-            WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+        let spec = WindowSpec {
+            blocks: 30,
+            count: 8,
+            finality_lag: 3,
+            publishing: 1,
+            screening: 3,
+            claims_close: 3,
+            keys_close: 8,
+            seed: 12,
+            votes_close: 19,
+        };
         Clock::new(Height(100), spec).unwrap()
     }
 
@@ -131,11 +140,11 @@ mod tests {
 
     #[test]
     fn an_open_range_ends_with_the_last_complete_window() {
-        // Window 0 is decided at 138, window 1 at 168, the last one at 348.
-        assert_eq!(of("..", 167), Err(WindowsError::NotYet { first: 0, height: Height(167) }));
-        assert_eq!(of("..", 168), Ok(0..1));
-        assert_eq!(of("0..", 377), Ok(0..7));
-        assert_eq!(of("3..", 378), Ok(3..8));
+        // Window 0 is decided at 149, window 1 at 179, the last one at 359.
+        assert_eq!(of("..", 178), Err(WindowsError::NotYet { first: 0, height: Height(178) }));
+        assert_eq!(of("..", 179), Ok(0..1));
+        assert_eq!(of("0..", 388), Ok(0..7));
+        assert_eq!(of("3..", 389), Ok(3..8));
         assert_eq!(of("3..", 10_000), Ok(3..8));
     }
 

@@ -21,8 +21,17 @@ type Machine = ValidatorMachine<OfWindow>;
 type Action = ValidatorAction<OfWindow>;
 type Event = ValidatorEvent<OfWindow>;
 
-const TINY: WindowSpec =
-    WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+const TINY: WindowSpec = WindowSpec {
+    blocks: 30,
+    count: 8,
+    finality_lag: 3,
+    publishing: 1,
+    screening: 3,
+    claims_close: 3,
+    keys_close: 8,
+    seed: 12,
+    votes_close: 19,
+};
 
 fn rules() -> ValidatorRules {
     ValidatorRules { clock: Clock::new(Height(100), TINY).unwrap(), checkpoint_every: 3 }
@@ -217,24 +226,24 @@ fn run(start: u64, fate: &[Luck]) -> World {
 fn a_run_without_trouble() {
     let world = run(90, &[]);
     let all: Vec<u64> = (0..8).collect();
-    assert_eq!(world.voted, all.iter().map(|w| (*w, 100 + 30 * w + 35)).collect::<Vec<_>>());
+    assert_eq!(world.voted, all.iter().map(|w| (*w, 100 + 30 * w + 42)).collect::<Vec<_>>());
     assert_eq!((&world.measured, &world.logs), (&all, &all));
     assert_eq!(world.published, all.into_iter().collect());
     assert_eq!(world.held_out, (0..9).collect());
     assert_eq!(world.checkpoints, [3, 6, 8]);
-    // The log of window w is closed in block 138 + 30 w; an epoch begins every 50 blocks.
-    assert_eq!(world.weights, [(0, 138), (1, 168), (2, 200), (3, 250), (5, 300), (7, 350)]);
+    // The log of window w is closed in block 149 + 30 w; an epoch begins every 50 blocks.
+    assert_eq!(world.weights, [(0, 149), (1, 179), (2, 209), (3, 250), (5, 300), (7, 359)]);
     assert_eq!(world.resyncs, 0);
 }
 
 #[test]
 fn who_starts_late_catches_up_and_takes_part_from_then_on() {
-    // Block 255 is within window 5; window 4 was decided in block 258.
-    let world = run(255, &[]);
-    assert_eq!(world.voted.first(), Some(&(4, 255)), "a vote is still in time");
+    // Block 265 is within window 5; window 4 is decided in block 269.
+    let world = run(265, &[]);
+    assert_eq!(world.voted.first(), Some(&(4, 265)), "a vote is still in time");
     assert_eq!(world.logs, [4, 5, 6, 7]);
-    let world = run(260, &[]);
-    assert_eq!(world.voted.first(), Some(&(5, 285)));
+    let world = run(270, &[]);
+    assert_eq!(world.voted.first(), Some(&(5, 292)));
     assert_eq!(world.logs, [4, 5, 6, 7], "the last window is measured even though its vote is over");
     let world = run(400, &[]);
     assert!(world.voted.is_empty());

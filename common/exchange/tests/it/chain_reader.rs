@@ -133,8 +133,17 @@ impl Chain {
     /// Returns a run of twelve blocks per window, from block 30 on.
     fn run(&self) -> RunSpec {
         let mut file: RunFile = tiny();
-        file.window =
-            WindowSpec { blocks: 12, count: 3, claims_close: 2, keys_close: 3, seed: 4, votes_close: 6 };
+        file.window = WindowSpec {
+            blocks: 12,
+            count: 3,
+            finality_lag: 0,
+            publishing: 1,
+            screening: 1,
+            claims_close: 2,
+            keys_close: 4,
+            seed: 5,
+            votes_close: 7,
+        };
         file.network.genesis = Some(self.client.genesis());
         file.network.start_block = Some(Height(30));
         file.data.tokenizer = Some(TokenizerHash([1; 32]));

@@ -112,8 +112,17 @@ fn template() -> RunFile {
     run.scoring.unassigned_sequences = 8;
     run.sparse.topk = 16;
     run.acceptance.sealing = false; // The tests of `exchange` cover sealed submissions.
-    run.window =
-        WindowSpec { blocks: 12, count: 10, claims_close: 2, keys_close: 3, seed: 4, votes_close: 6 };
+    run.window = WindowSpec {
+        blocks: 12,
+        count: 10,
+        finality_lag: 0,
+        publishing: 1,
+        screening: 1,
+        claims_close: 2,
+        keys_close: 4,
+        seed: 5,
+        votes_close: 7,
+    };
     run
 }
 

@@ -15,7 +15,17 @@ const RUN: RunId = RunId([7; 8]);
 const STATE: State = State([1; 32]);
 
 fn heights(window: u64) -> Heights {
-    let spec = WindowSpec { blocks: 30, count: 40, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+    let spec = WindowSpec {
+        blocks: 30,
+        count: 40,
+        finality_lag: 3,
+        publishing: 1,
+        screening: 3,
+        claims_close: 3,
+        keys_close: 8,
+        seed: 12,
+        votes_close: 19,
+    };
     Clock::new(Height(100), spec).unwrap().heights(Window(window)).unwrap()
 }
 
@@ -218,7 +228,7 @@ fn what_is_missing_is_named() {
         try_with(Some(&claims), Some(&votes)),
         "window 9: Incentives must be read after block 393, not 403"
     );
-    assert_eq!(try_with(Some(&incentives), None), "window 9: the state after block 408 (Votes) is missing");
+    assert_eq!(try_with(Some(&incentives), None), "window 9: the state after block 419 (Votes) is missing");
     assert_eq!(try_with(Some(&incentives), Some(&votes)), "window 9: the voters of window 1 are not known");
 }
 

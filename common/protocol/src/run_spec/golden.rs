@@ -34,7 +34,7 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "cbe1bcf785c769bb116a009bd1b8090f769bbc3c46c4d81fd0317e2a5af6b875");
+    assert_eq!(tiny().hash().to_string(), "488ea5e1c02e648a615dd3ec6ee77f3ca27b531266530ce07b48eb90773fdabe");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
 }
 
@@ -92,6 +92,7 @@ fn a_wrong_file_names_the_field() {
     let unknown = refuse("hidden = 128", "hiden = 128");
     assert!(unknown.contains("unknown field `hiden`, expected one of `vocab`, `hidden`"), "{unknown}");
     assert!(refuse("topk = 72", "").contains("missing field `topk`"));
+    assert!(refuse("finality_lag = 3", "").contains("missing field `finality_lag`"));
     assert!(refuse("batch = 8", "batch = \"8\"").contains("invalid type: string \"8\", expected u32"));
     assert!(refuse("batch = 8", "batch = -8").contains("invalid value: integer `-8`, expected u32"));
     assert!(refuse("quantizer = \"sign\"", "quantizer = \"3-bit\"").contains("unknown variant `3-bit`"));
@@ -101,8 +102,16 @@ fn a_wrong_file_names_the_field() {
         "name is `Tiny run`: it must be 1 to 64 of a-z, 0-9, `-` and `.`"
     );
     for (from, to, message) in [
-        ("blocks = 30", "blocks = 8", "window.votes_close (8) leaves no block of the window (8) to train in"),
-        ("keys_close = 4", "keys_close = 6", "window.keys_close (6) must come before window.seed (5)"),
+        (
+            "blocks = 30",
+            "blocks = 23",
+            "window.blocks is 23: it must be at least 24 (blocks > votes_close + finality_lag + 1)",
+        ),
+        (
+            "finality_lag = 3",
+            "finality_lag = 4",
+            "window.keys_close is 8: it must be at least 9 (keys_close >= claims_close + finality_lag + 1 + publishing)",
+        ),
         ("vocab = 4096", "vocab = 0", "model.vocab is 0: it must be 1 to 16777216"),
         ("inner_steps = 20", "inner_steps = 0", "train.inner_steps is 0: it must be at least 1"),
         ("peak = 2e-3", "peak = nan", "train.schedule.peak is NaN: it must be more than 0"),
@@ -150,7 +159,7 @@ fn bytes_of_something_else_are_refused() {
         RunSpec::read(&bytes).unwrap_err().to_string()
     };
     assert_eq!(change(0, 0xe2), "the run spec at offset 0 is 226: another kind of object");
-    assert_eq!(change(1, 2), "the run spec at offset 1 is 2: a version that is not known");
+    assert_eq!(change(1, 1), "the run spec at offset 1 is 1: a version that is not known");
     assert!(change(2, 255).starts_with("the run's name at offset 2 is 255"));
     assert!(change(4, b'T').contains("name is `Tiny`"));
     assert!(change(bytes.len() - 1, 1).contains("the reserved bytes"));
@@ -203,9 +212,9 @@ fn the_live_subnet_must_fit() {
          windows or a shorter tempo"
     );
     assert!(problem(|l| l.permits = 0).contains("no vote counts"));
-    // The last window has blocks 1210 to 1239; its votes close at 1248.
-    assert_eq!(problem(|l| l.height = Height(1248)), "");
-    assert_eq!(problem(|l| l.height = Height(1249)), "the run ended with block 1239; the chain is at 1249");
+    // The last window has blocks 1210 to 1239; its votes close at 1259.
+    assert_eq!(problem(|l| l.height = Height(1259)), "");
+    assert_eq!(problem(|l| l.height = Height(1260)), "the run ended with block 1239; the chain is at 1260");
     let other = problem(|l| l.runs.push((RunId([9; 8]), 1)));
     assert_eq!(
         other,

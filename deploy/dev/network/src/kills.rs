@@ -59,8 +59,17 @@ mod tests {
 
     #[test]
     fn kills_lie_within_the_run_and_follow_from_the_seed() {
-        let spec =
-            WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+        let spec = WindowSpec {
+            blocks: 30,
+            count: 8,
+            finality_lag: 3,
+            publishing: 1,
+            screening: 3,
+            claims_close: 3,
+            keys_close: 8,
+            seed: 12,
+            votes_close: 19,
+        };
         let clock = Clock::new(Height(40), spec).unwrap();
         let kills = plan(7, 20, &clock);
         assert_eq!(kills.len(), 20);

@@ -16,7 +16,17 @@
 //! use devnet::pace::{Observation, Pacer, Verdict};
 //! use std::time::Duration;
 //!
-//! let spec = WindowSpec { blocks: 30, count: 8, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+//! let spec = WindowSpec {
+//!     blocks: 30,
+//!     count: 8,
+//!     finality_lag: 3,
+//!     publishing: 1,
+//!     screening: 3,
+//!     claims_close: 3,
+//!     keys_close: 8,
+//!     seed: 12,
+//!     votes_close: 19,
+//! };
 //! let clock = Clock::new(Height(40), spec)?;
 //! let mut pacer = Pacer::new(clock, Duration::from_millis(150), Duration::from_secs(180));
 //! // Claims of window 0 close in the next block, and one miner's claim is missing.

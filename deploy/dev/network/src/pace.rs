@@ -131,7 +131,10 @@ impl Pacer {
         head.0 < self.bounds(stage).free
     }
 
+    /// Returns the bounds of a stage. Nodes act when the block that allows it is final, so the chain is
+    /// not held before the finality lag of the run has passed.
     fn bounds(&self, stage: PaceStage) -> Bounds {
+        let lag = u64::from(self.clock.spec().finality_lag);
         match stage {
             PaceStage::Start => {
                 let start = self.clock.start().0;
@@ -141,11 +144,12 @@ impl Pacer {
                 let deadline = heights.claims_close.0;
                 Bounds { free: (deadline - RESERVE).max(heights.first.0), deadline }
             }),
-            PaceStage::Keys(window) => self
-                .window(window)
-                .map_or(Bounds::NONE, |heights| Bounds { free: 0, deadline: heights.keys_close.0 }),
+            PaceStage::Keys(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
+                free: heights.claims_close.0 + lag,
+                deadline: heights.keys_close.0,
+            }),
             PaceStage::Votes(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
-                free: heights.seed.0,
+                free: heights.seed.0 + lag,
                 deadline: heights.votes_close.0,
             }),
             PaceStage::End => Bounds::NONE,
@@ -176,8 +180,17 @@ mod tests {
     const START: u64 = 40;
 
     fn pacer() -> Pacer {
-        let spec =
-            WindowSpec { blocks: 30, count: 2, claims_close: 3, keys_close: 4, seed: 5, votes_close: 8 };
+        let spec = WindowSpec {
+            blocks: 30,
+            count: 2,
+            finality_lag: 3,
+            publishing: 1,
+            screening: 3,
+            claims_close: 3,
+            keys_close: 8,
+            seed: 12,
+            votes_close: 19,
+        };
         Pacer::new(Clock::new(Height(START), spec).unwrap(), BLOCK, CAP)
     }
 
@@ -198,12 +211,12 @@ mod tests {
         assert_eq!(stage(39), PaceStage::Claims(Window(0)));
         assert_eq!(stage(72), PaceStage::Claims(Window(0)));
         assert_eq!(stage(73), PaceStage::Keys(Window(0)));
-        assert_eq!(stage(74), PaceStage::Votes(Window(0)));
-        assert_eq!(stage(77), PaceStage::Votes(Window(0)));
-        assert_eq!(stage(78), PaceStage::Claims(Window(1)));
+        assert_eq!(stage(78), PaceStage::Votes(Window(0)));
+        assert_eq!(stage(88), PaceStage::Votes(Window(0)));
+        assert_eq!(stage(89), PaceStage::Claims(Window(1)));
         assert_eq!(stage(103), PaceStage::Keys(Window(1)));
-        assert_eq!(stage(104), PaceStage::Votes(Window(1)));
-        assert_eq!(stage(108), PaceStage::End);
+        assert_eq!(stage(108), PaceStage::Votes(Window(1)));
+        assert_eq!(stage(119), PaceStage::End);
     }
 
     #[test]
@@ -235,18 +248,20 @@ mod tests {
 
     #[test]
     fn keys_are_waited_for_before_their_block_is_due() {
-        assert_eq!(verdict(73, 1, 0), Verdict::Wait);
-        assert_eq!(verdict(73, 1, 1), Verdict::Wait, "block 74 is the last one for keys");
-        assert_eq!(verdict(73, 0, 0), Verdict::Seal);
+        assert_eq!(verdict(75, 1, 0), Verdict::Seal, "the close of claims must be final first");
+        assert_eq!(verdict(76, 1, 0), Verdict::Wait);
+        assert_eq!(verdict(77, 1, 0), Verdict::Wait);
+        assert_eq!(verdict(77, 1, 1), Verdict::Wait, "block 78 is the last one for keys");
+        assert_eq!(verdict(77, 0, 0), Verdict::Seal);
     }
 
     #[test]
     fn votes_are_waited_for_once_they_can_be_cast() {
-        assert_eq!(verdict(74, 3, 0), Verdict::Seal, "the seed's block is needed first");
-        assert_eq!(verdict(75, 3, 0), Verdict::Wait);
-        assert_eq!(verdict(75, 3, 1), Verdict::Seal);
-        assert_eq!(verdict(77, 1, 5), Verdict::Wait);
-        assert_eq!(verdict(77, 0, 0), Verdict::Seal);
+        assert_eq!(verdict(84, 3, 0), Verdict::Seal, "the seed's block must be final first");
+        assert_eq!(verdict(85, 3, 0), Verdict::Wait);
+        assert_eq!(verdict(85, 3, 1), Verdict::Seal);
+        assert_eq!(verdict(88, 1, 5), Verdict::Wait);
+        assert_eq!(verdict(88, 0, 0), Verdict::Seal);
     }
 
     #[test]
@@ -257,9 +272,9 @@ mod tests {
         assert_eq!(pacer.held(), Some((PaceStage::Claims(Window(0)), Duration::from_secs(100))));
         assert_eq!(pacer.step(&at(72, 109)), Verdict::Wait);
         assert_eq!(pacer.step(&at(72, 110)), Verdict::Seal);
-        assert_eq!(pacer.step(&at(75, 120)), Verdict::Wait);
-        assert_eq!(pacer.step(&at(75, 129)), Verdict::Wait);
-        assert_eq!(pacer.step(&at(75, 130)), Verdict::Seal);
+        assert_eq!(pacer.step(&at(85, 120)), Verdict::Wait);
+        assert_eq!(pacer.step(&at(85, 129)), Verdict::Wait);
+        assert_eq!(pacer.step(&at(85, 130)), Verdict::Seal);
     }
 
     #[test]

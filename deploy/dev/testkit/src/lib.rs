@@ -322,7 +322,7 @@ fn small_run() -> RunFile {
     (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (8, 8);
     run.window.count = 2;
     // Enough blocks for three votes, each in its own block.
-    (run.window.keys_close, run.window.seed, run.window.votes_close) = (4, 5, 15);
+    run.window.votes_close = 23;
     run
 }
 

@@ -8,6 +8,7 @@ use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
 use exchange::{CommitmentWriter, OwnBucket};
 use protocol::{
     announcement::{self, AddressPolicy, ReadCredentials},
+    clock::WindowSpec,
     model::ModelSpec,
     run_spec::{RunFile, RunSpec},
 };
@@ -47,8 +48,17 @@ pub(crate) fn run_file(windows: u64) -> RunFile {
         ..run.model
     };
     (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 16);
-    run.window.blocks = 14;
-    run.window.count = windows as u32;
+    run.window = WindowSpec {
+        blocks: 14,
+        count: windows as u32,
+        finality_lag: 0,
+        publishing: 1,
+        screening: 1,
+        claims_close: 3,
+        keys_close: 5,
+        seed: 6,
+        votes_close: 8,
+    };
     run.scoring.snapshot_every = 2;
     run.network.start_block = Some(Height(12));
     run.data.tokenizer = Some(Default::default());

@@ -13,11 +13,13 @@ pub(super) fn run_spec() -> Table {
     let window = 2 + 2 + 4 + 32 + 2 + 8;
     rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe2)
-        .row("a later version", |b| b[1] = 2)
+        .row("an earlier version", |b| b[1] = 1)
+        .row("a later version", |b| b[1] = 3)
         .row("a name of 255 characters", |b| b[2] = 255)
         .row("a name that is not UTF-8", |b| b[4] = 0xff)
         .row("a name in capitals", |b| b[4] = b'T')
         .row("windows of no blocks", |b| b[window..window + 4].fill(0))
+        .row("a finality lag of 2^32 - 1", |b| b[window + 8..window + 12].fill(0xff))
         .row("cut off", |b| b.pop())
         .row("a reserved byte", |b| *b.last_mut().unwrap() = 1)
         .row("a trailing byte", |b| b.push(0));
@@ -32,7 +34,11 @@ pub(super) fn run_file() -> Table {
         rows.row(input, |text| *text = text.replacen(from, to, 1));
     };
     replace("a name in capitals", "name = \"tiny\"", "name = \"Tiny\"");
-    replace("windows that leave no time to train", "blocks = 30", "blocks = 8");
+    replace("no time to publish keys", "publishing = 1", "publishing = 0");
+    replace("keys that close before claims are final", "keys_close = 8", "keys_close = 6");
+    replace("a seed before keys are final", "\nseed = 12", "\nseed = 11");
+    replace("votes that close before the seed is final", "votes_close = 19", "votes_close = 15");
+    replace("windows that leave no time to train", "blocks = 30", "blocks = 23");
     replace("no vocabulary", "vocab = 4096", "vocab = 0");
     replace("a vocabulary of 2^32 - 1", "vocab = 4096", "vocab = 4294967295");
     replace("no inner steps", "inner_steps = 20", "inner_steps = 0");
