@@ -115,7 +115,8 @@ pub(crate) fn epoch(input: &EpochInput) -> Expected {
     }
 }
 
-/// Returns the weights that count: those of permitted neurons, for others, set after the other's registration.
+/// Returns the weights that count: those of permitted neurons, for other neurons, set after the other was
+/// registered.
 fn counted_weights(input: &EpochInput, permitted: &[bool]) -> Matrix {
     let owner = input.owner_uid.map(usize::from);
     let mut weights = dense(&input.weights, permitted.len());
