@@ -51,10 +51,10 @@ pub struct FetchedWindow {
 }
 
 /// The reason why a claim has no valid submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct FetchFailure {
     /// The error.
-    pub why: String,
+    pub error: FetchError,
     /// The miner's fault, or `None` if this validator could not download it.
     pub fault: Option<Fault>,
 }
@@ -177,9 +177,7 @@ fn sort_out(
             Ok(submission) => drop(submissions.insert(miner, submission)),
             Err(error) => {
                 let fault = error.fault().filter(|_| !cut_off);
-                drop(
-                    failures.insert(miner, FetchFailure { why: base::ErrorChain(&error).to_string(), fault }),
-                );
+                drop(failures.insert(miner, FetchFailure { error, fault }));
             }
         }
     }

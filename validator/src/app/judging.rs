@@ -35,7 +35,7 @@ impl Validator {
             fetched => fetched?,
         };
         for (miner, failure) in &fetched.failures {
-            tracing::info!(target: WINDOW, %window, miner = %miner.hotkey, why = failure.why, "no valid submission");
+            tracing::info!(target: WINDOW, %window, miner = %miner.hotkey, why = %base::ErrorChain(&failure.error), "no valid submission");
         }
         self.metrics.claims.add(fetched.claims.len() as u64);
         self.metrics.fetch_seconds.observe(fetched.seconds);
@@ -50,8 +50,11 @@ impl Validator {
         window: Window,
         fetched: &FetchedWindow,
     ) -> Result<Event, ValidatorError> {
-        let mut why: BTreeMap<NeuronId, String> =
-            fetched.failures.iter().map(|(miner, failure)| (*miner, failure.why.clone())).collect();
+        let mut why: BTreeMap<NeuronId, String> = fetched
+            .failures
+            .iter()
+            .map(|(miner, failure)| (*miner, base::ErrorChain(&failure.error).to_string()))
+            .collect();
         if self.run.spec.acceptance.screen == Screen::Loss {
             why.extend(self.weak(fetched).await?);
         }

@@ -4,14 +4,29 @@ use super::{Validator, carried::Event};
 use crate::{
     ValidatorError,
     fetched_window::{FetchedWindow, Measured},
+    gauntlet::GauntletError,
 };
 use base::{BlockHash, NeuronId, Window};
 use engine::Batch;
 use node::NodeEvent;
-use protocol::assignment::Assignments;
+use protocol::assignment::{AssignmentError, Assignments};
 use scoring::gauntlet::{Draw, Evaluation};
 use std::{collections::BTreeMap, time::Instant};
 use telemetry::target::{SCORE, WINDOW};
+
+/// The reason why this validator could not evaluate an update. None of these is the miner's fault.
+#[derive(Debug, thiserror::Error)]
+enum NotEvaluated {
+    /// The submission could not be downloaded.
+    #[error("cannot download its submission")]
+    NoSubmission,
+    /// The miner's data is unknown.
+    #[error("cannot draw its data")]
+    Data(#[from] AssignmentError),
+    /// The model could not measure it.
+    #[error("cannot measure its update")]
+    Measure(#[from] GauntletError),
+}
 
 impl Validator {
     /// Measures the loss on held-out data, for logs and events.
@@ -68,8 +83,8 @@ impl Validator {
         while let Some(miner) = turns.next(started.elapsed()) {
             match self.evaluate(fetched, miner, draw.seed, &unassigned).await? {
                 Ok(evaluation) => drop(evaluations.insert(miner, evaluation)),
-                Err(why) => {
-                    tracing::warn!(target: SCORE, miner = %miner.hotkey, why, "not evaluated");
+                Err(error) => {
+                    tracing::warn!(target: SCORE, miner = %miner.hotkey, error = %base::ErrorChain(&error), "not evaluated");
                     turns.put_off(miner);
                 }
             }
@@ -86,25 +101,20 @@ impl Validator {
         miner: NeuronId,
         seed: BlockHash,
         unassigned: &Batch,
-    ) -> Result<Result<Evaluation, String>, ValidatorError> {
+    ) -> Result<Result<Evaluation, NotEvaluated>, ValidatorError> {
         let Some(submission) = fetched.candidate_set.get(&miner) else {
-            return Ok(Err("cannot download its submission".to_owned()));
+            return Ok(Err(NotEvaluated::NoSubmission));
         };
         let trained = submission.header().samples;
         let count = u64::from(self.run.spec.scoring.assigned_sequences);
         let assignments = self.assignments(fetched.heights.window).await?;
         let sequences = match assignments.of(&miner).and_then(|own| own.samples(seed, trained, count)) {
             Ok(sequences) => sequences,
-            Err(error) => return Ok(Err(base::ErrorChain(&error).to_string())),
+            Err(error) => return Ok(Err(error.into())),
         };
         let assigned = self.run.training.batch(&sequences)?;
         let evaluated = self.gauntlet.evaluate(&fetched.candidate_set, miner, assigned, unassigned.clone());
-        Ok(self
-            .node
-            .network
-            .unless_stopped(evaluated)
-            .await?
-            .map_err(|error| base::ErrorChain(&error).to_string()))
+        Ok(self.node.network.unless_stopped(evaluated).await?.map_err(NotEvaluated::from))
     }
 
     /// Computes the assignment of data to miners. The chain reader caches the states of the chain for it.
