@@ -1,14 +1,14 @@
 //! The driver: carries out the actions of [`MinerMachine`], with a node and a strategy.
 
-use crate::{
-    MinerError, MinerMetrics, PreparedUpdate, Strategy, Submissions, Upload,
-    machine::{MinerAction, MinerEvent, MinerMachine, MinerRules},
-};
+use crate::{MinerError, MinerMetrics, PreparedUpdate, Strategy, Submissions, Upload};
 use base::{Exit, Height, Window};
 use bytes::Bytes;
 use codec::submission::Submission;
 use node::{Config, Node, NodeError, NodeEvent};
-use protocol::announcement::{Claim, Record};
+use protocol::{
+    announcement::{Claim, Record},
+    machine::miner::{MinerAction, MinerEvent, MinerMachine, MinerRules},
+};
 use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Instant};
 use telemetry::{Shutdown, target};
 

@@ -1,9 +1,9 @@
 //! Muster's miner: trains on its own data in each window, uploads and claims its update, and applies the
 //! updates that all nodes accept.
 //!
-//! [`machine`] decides what to do next, [`run`] does it with a [`node::Node`], and a [`Strategy`] makes the
-//! updates: [`SparseLoCo`] as the run spec says, others for experiments and attacks. Files hold all data
-//! that must survive a kill ([`Submissions`], [`Feedback`]).
+//! [`protocol::machine::miner`] decides what to do next, [`run`] does it with a [`node::Node`], and a
+//! [`Strategy`] makes the updates: [`SparseLoCo`] as the run spec says, others for experiments and attacks.
+//! Files hold all data that must survive a kill ([`Submissions`], [`Feedback`]).
 //!
 //! It neither judges nor votes. The crate `node` keeps the shared parameters, for miners and validators
 //! alike.
@@ -20,12 +20,11 @@
 //! # }
 //! ```
 //!
-//! Next: [`machine`], then `app.rs`, [`SparseLoCo`], [`work`].
+//! Next: [`protocol::machine::miner`], then `app.rs`, [`SparseLoCo`], [`work`].
 
 mod app;
 mod error;
 mod feedback;
-pub mod machine;
 mod metrics;
 mod sparse_loco;
 mod strategy;

@@ -1,8 +1,9 @@
 //! The strategy of a miner: the part in which an honest miner and an adversary differ.
 
-use crate::{MinerError, Upload, machine::ClaimTime};
+use crate::{MinerError, Upload};
 use base::Window;
 use node::Node;
+use protocol::machine::miner::ClaimTime;
 
 /// A way to make updates. All other parts of a miner are the same for all strategies: [`run`](crate::run).
 pub trait Strategy {

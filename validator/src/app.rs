@@ -10,7 +10,6 @@ use crate::{
     fetched_window::FetchedWindow,
     gauntlet::Gauntlet,
     logs::{Closed, KEPT, Logs},
-    machine::{Past, ValidatorMachine, ValidatorRules},
     metrics::ValidatorMetrics,
     published::{published_logs, standing_vote},
     weights::OnChain,
@@ -22,6 +21,7 @@ use node::{Config, Node, NodeError, NodeEvent, Run, ValidatorConfig};
 use protocol::{
     acceptance::{Agreement, Decision},
     announcement::Vote,
+    machine::validator::{Past, ValidatorMachine, ValidatorRules},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use telemetry::{

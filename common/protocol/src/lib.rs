@@ -5,6 +5,7 @@
 //! * A window: neurons write an [`announcement`] (claim or vote) on chain; [`assignment`] gives
 //!   each miner its data; [`acceptance`] computes the accepted set; [`history`] chains all accepted
 //!   sets.
+//! * Nodes: [`machine`] decides what a miner and a validator do next.
 //! * State: [`progress`] is the position of a node, [`checkpoint`] lets another node take it over.
 //! * Buckets: [`bucket_layout`] names the keys of objects, [`replicas`] selects the validators that
 //!   store copies.
@@ -43,6 +44,7 @@ pub mod clock;
 pub mod dataset;
 pub mod history;
 pub mod init;
+pub mod machine;
 pub mod model;
 pub mod permutation;
 pub mod progress;

@@ -1,13 +1,13 @@
 //! The values of a window that the state machine carries for the driver.
 
-use crate::{
-    fetched_window::{FetchedWindow, Measured},
-    machine::{ValidatorAction, ValidatorEvent, WindowValues},
-};
+use crate::fetched_window::{FetchedWindow, Measured};
 use base::NeuronId;
 use bytes::Bytes;
 use codec::submission::Submission;
-use protocol::acceptance::Decision;
+use protocol::{
+    acceptance::Decision,
+    machine::validator::{ValidatorAction, ValidatorEvent, WindowValues},
+};
 use std::{collections::BTreeSet, fmt, ops::Deref, sync::Arc};
 
 /// The driver's values of a window.

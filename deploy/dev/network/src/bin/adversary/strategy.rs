@@ -7,10 +7,10 @@ use codec::{sparse::Source, submission::Submission};
 use devnet::roster::Kind;
 use miner::{
     MinerError, PreparedUpdate, SparseLoCo, Strategy, Upload,
-    machine::ClaimTime,
     work::{compress_all, train, write},
 };
 use node::Node;
+use protocol::machine::miner::ClaimTime;
 use std::{path::PathBuf, time::Instant};
 
 /// The largest value of a noisy update: about the change of a parameter in a window of training.

@@ -1,8 +1,8 @@
 //! The validator's state machine: decides what a validator does next in the windows of a run.
 //!
 //! [`ValidatorMachine::step`] takes the last event and the latest finalized height, and returns the next
-//! action. The machine reads no clock and does no I/O. The driver (`app.rs`) carries out the action and
-//! reports the result as an event.
+//! action. The machine reads no clock and does no I/O. The driver (`app.rs` of the crate
+//! `validator`) carries out the action and reports the result as an event.
 //!
 //! The actions of a window: fetch the claimed submissions (from `D_w` on), screen them (from `S_w` on),
 //! vote (before `M_w`), measure all of them on the window's parameters, read the decision at `M_w`, close
@@ -16,7 +16,7 @@
 //! ```
 //! use base::{Height, Window};
 //! use protocol::clock::{Clock, WindowSpec};
-//! use validator::machine::{
+//! use protocol::machine::validator::{
 //!     Past, ValidatorAction, ValidatorEvent, ValidatorMachine, ValidatorRules, WindowValues,
 //! };
 //!
@@ -53,8 +53,8 @@ mod messages;
 
 pub use messages::{ValidatorAction, ValidatorEvent, WindowValues};
 
+use crate::clock::{Clock, Heights};
 use base::{Height, Window};
-use protocol::clock::{Clock, Heights};
 
 /// The settings that do not change within a run.
 #[derive(Clone, Copy, Debug)]

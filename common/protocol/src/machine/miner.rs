@@ -1,8 +1,8 @@
 //! The miner's state machine: decides what a miner does next in the windows of a run.
 //!
 //! [`MinerMachine::step`] takes the last event and the latest finalized height, and returns the next
-//! action. The machine reads no clock and does no I/O. The driver (`app.rs`) carries out the action and
-//! reports the result as an event.
+//! action. The machine reads no clock and does no I/O. The driver (`app.rs` of the crate
+//! `miner`) carries out the action and reports the result as an event.
 //!
 //! ```text
 //! State -> Wait* -> Make -> Upload -> Claim -> Wait -> Reveal -> Decide -> State (next window) ... -> Finish
@@ -17,8 +17,8 @@
 #[cfg(test)]
 mod tests;
 
+use crate::clock::{Clock, ClockError, Heights};
 use base::{Height, Window};
-use protocol::clock::{Clock, ClockError, Heights};
 
 /// A miner's place in a run. `U` is an upload; the machine carries it from stage to stage and does not
 /// look at it.

@@ -1,9 +1,9 @@
 //! All that can happen to a miner in a short run, and random histories of longer ones.
 
 use super::*;
+use crate::clock::WindowSpec;
 use base::digest::ObjectHash;
 use proptest::prelude::*;
-use protocol::clock::WindowSpec;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The machine carries the hash of an upload in place of the upload.

@@ -1,8 +1,8 @@
 //! Tests of whole runs, with failures of each kind at random times.
 
 use super::*;
+use crate::clock::WindowSpec;
 use proptest::{collection::vec, prelude::*};
-use protocol::clock::WindowSpec;
 use std::collections::BTreeSet;
 
 /// Each value of a window is the window itself.
