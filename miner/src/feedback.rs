@@ -217,7 +217,7 @@ mod tests {
     use base::{Height, Hotkey, tensor::TensorRole, tensor::TensorSpec};
     use codec::sparse::{Quantizer, SparseSpec};
     use protocol::{
-        acceptance::{Accepted, Decision, NullWindow},
+        acceptance::{Accepted, Decision, Electorate, NullWindow},
         run_spec::RunFile,
     };
 
@@ -252,8 +252,10 @@ mod tests {
             let accepted = if accepted.contains(&window) { Ok(ours) } else { Err(NullWindow::NoVotes) };
             let candidates = Vec::new();
             let turnout = std::collections::BTreeSet::new();
+            let electorate = Electorate::default();
             let window = Window(window);
-            history.push(&Decision { window, accepted, state: None, candidates, turnout }).unwrap();
+            let decision = Decision { window, accepted, state: None, candidates, turnout, electorate };
+            history.push(&decision).unwrap();
         }
         history
     }

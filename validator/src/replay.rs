@@ -11,7 +11,7 @@ use crate::{
     gauntlet::{CandidateSet, Gauntlet, TrialStep},
 };
 use base::{
-    BlockHash, Exit, Hotkey, NeuronId, Window,
+    Exit, Hotkey, NeuronId, Window,
     digest::{ObjectHash, State},
 };
 use bytes::Bytes;
@@ -279,10 +279,9 @@ impl Replay {
         let expected = run.expected(miner, window, log.header.state);
         let validators: BTreeSet<_> = self.state.permitted().into_iter().map(|(id, _)| id).collect();
         // The custodians are among the validators. The order of the attempts does not matter here.
-        let seed = BlockHash::default();
         let fetcher = &self.network.fetcher;
         let fetched =
-            fetcher.accepted(&self.state, seed, &accepted, &expected, &run.layout, &validators).await;
+            fetcher.accepted(&self.state, &accepted, &expected, &run.layout, &[], &validators).await;
         fetched.map_err(|source| ReplayError::Object { window, source: Box::new(source) })
     }
 

@@ -61,6 +61,12 @@ pub enum FlagError {
         /// The finalized block.
         head: base::Height,
     },
+    /// A launch without founders.
+    #[error(
+        "--founder is missing: name the hotkey (SS58) of each validator that will run from the beginning; they count \
+         from the first window on, so that no stranger with stake decides it alone"
+    )]
+    NoFounder,
     /// A time between blocks that is out of range.
     #[error("--block-time is {0}: give the seconds between two blocks, 0.001 to 3600")]
     BlockTime(f64),

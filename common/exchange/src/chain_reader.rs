@@ -1,17 +1,16 @@
 //! Reads the chain block by block, and decides windows from it.
 
 use crate::{BlockState, ExchangeError};
-use base::{BlockHash, Height, Netuid, NeuronId, Window};
+use base::{BlockHash, Height, Netuid, Window};
 use chain::{Block, Client, error::ReadError};
 use protocol::{
     acceptance::{Decision, Evidence, decide},
     assignment::Assignments,
     clock::Heights,
-    history::History,
     run_spec::RunSpec,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -52,14 +51,13 @@ pub struct WindowEvidence {
 }
 
 impl WindowEvidence {
-    /// Returns the evidence for [`decide`]. `turnouts` holds the voters of the last windows.
+    /// Returns the evidence for [`decide`].
     #[must_use]
-    pub fn evidence<'a>(&'a self, turnouts: &'a BTreeMap<Window, BTreeSet<NeuronId>>) -> Evidence<'a> {
+    pub fn evidence(&self) -> Evidence<'_> {
         Evidence {
             incentives: Some(&self.incentives.snapshot),
             claims: Some(&self.claims.snapshot),
             votes: Some(&self.votes.snapshot),
-            turnouts,
         }
     }
 }
@@ -151,20 +149,14 @@ impl ChainReader {
         Ok(WindowEvidence { heights: *heights, incentives, claims, votes })
     }
 
-    /// Decides a window with the result that all nodes get. `history` must reach this window.
+    /// Decides a window with the result that all nodes get.
     ///
     /// # Errors
-    /// The errors of [`Self::at`], or the run has no such window, or the history does not reach it.
-    pub async fn decide(
-        &self,
-        spec: &RunSpec,
-        history: &History,
-        window: Window,
-    ) -> Result<Decision, ExchangeError> {
+    /// The errors of [`Self::at`], or the run has no such window.
+    pub async fn decide(&self, spec: &RunSpec, window: Window) -> Result<Decision, ExchangeError> {
         let heights = spec.clock()?.heights(window)?;
         let evidence = self.evidence(&heights).await?;
-        let evidence = evidence.evidence(history.turnouts());
-        Ok(decide(spec.id(), &spec.acceptance, &heights, &evidence)?)
+        Ok(decide(spec.id(), &spec.acceptance, &heights, &evidence.evidence())?)
     }
 
     /// Returns the assignments of a window: each neuron's share of a dataset with `training_blocks`

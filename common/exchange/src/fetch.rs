@@ -7,14 +7,12 @@ pub use error::FetchError;
 
 use crate::BlockState;
 use base::{
-    BlockHash, Hotkey, NeuronId, Window,
+    Hotkey, NeuronId, Window,
     digest::{ObjectHash, RunHash},
 };
 use bytes::Bytes;
 use codec::submission::{Expected, Sealed, Submission, SubmissionError, SubmissionLayout, TRAILER_BYTES};
-use protocol::{
-    acceptance::Accepted, announcement::Claim, bucket_layout, history::WindowRecord, replicas::custodians,
-};
+use protocol::{acceptance::Accepted, announcement::Claim, bucket_layout, history::WindowRecord};
 use scoring::score_log::{self, ScoreLog};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::{Bucket, Floor, Limits, Storage};
@@ -101,21 +99,22 @@ impl Fetcher {
     }
 
     /// Downloads an accepted object: from its miner's bucket, else from its custodians', else from
-    /// another voter's. `state` is the state at `M_w`. `seed` is the hash of block `D_w`.
+    /// another voter's. `state` is the state at `M_w`. `custodians` are those that the state at `D_w`
+    /// draws: [`BlockState::custodians`].
     ///
     /// # Errors
     /// No source has the object now: [`FetchError::Nowhere`].
     pub async fn accepted(
         &self,
         state: &BlockState,
-        seed: BlockHash,
         accepted: &Accepted,
         expected: &Expected,
         layout: &Arc<SubmissionLayout>,
+        custodians: &[NeuronId],
         voters: &BTreeSet<NeuronId>,
     ) -> Result<Submission<Bytes>, FetchError> {
         let mut failures = Vec::new();
-        for owner in sources(seed, accepted, voters) {
+        for owner in sources(accepted, custodians, voters) {
             match self.object_of(&owner, state, &accepted.object, expected, layout).await {
                 Ok(submission) => return Ok(submission),
                 Err(error) => {
@@ -241,11 +240,13 @@ impl Fetcher {
 }
 
 /// Returns the sources of an accepted object, in the order of use.
-fn sources(seed: BlockHash, accepted: &Accepted, voters: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
+fn sources(accepted: &Accepted, custodians: &[NeuronId], voters: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
     let mut sources = vec![accepted.id];
-    sources.extend(custodians(seed, &accepted.object, voters));
-    let others = voters.iter().filter(|voter| !sources.contains(voter)).copied().collect::<Vec<_>>();
-    sources.extend(others);
+    for other in custodians.iter().chain(voters) {
+        if !sources.contains(other) {
+            sources.push(*other);
+        }
+    }
     sources
 }
 

@@ -17,15 +17,12 @@
 //! #     spec: protocol::run_spec::RunSpec,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! use base::Window;
-//! use protocol::history::History;
 //! use exchange::ChainReader;
 //!
 //! let chain_reader = ChainReader::new(client, spec.network.netuid);
-//! let mut history = History::new(&spec.hash());
-//! let decision = chain_reader.decide(&spec, &history, Window(0)).await?;
+//! let decision = chain_reader.decide(&spec, Window(0)).await?;
 //! let (applied, candidates) = (decision.applied().len(), decision.candidates.len());
 //! println!("window 0: {applied} of {candidates} candidates are applied");
-//! history.push(&decision)?;
 //! # Ok(())
 //! # }
 //! ```

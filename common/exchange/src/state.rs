@@ -1,11 +1,15 @@
 //! The complete state of a subnet after one block.
 
-use base::{BlockHash, Height, Hotkey, NeuronId, Uid, Window, digest::RunId};
+use base::{
+    BlockHash, Height, Hotkey, NeuronId, Uid, Window,
+    digest::{ObjectHash, RunId},
+};
 use chain::{Commitments, Metagraph};
 use protocol::{
-    acceptance::{Accepted, Decision, NeuronState, Snapshot, SnapshotError},
+    acceptance::{AcceptanceSpec, Accepted, Decision, Electorate, NeuronState, Snapshot, SnapshotError},
     announcement::{self, Bucket, Claim, Reading, Vote},
     clock::Heights,
+    replicas,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,6 +112,26 @@ impl BlockState {
         };
         let votes = self.snapshot.votes(run, heights);
         votes.filter(|(.., vote)| had(vote)).map(|(id, ..)| id).collect()
+    }
+
+    /// Computes the electorate for a window, if this is the state at its `D_w` or `M_w`: see
+    /// [`Electorate::new`].
+    #[must_use]
+    pub fn electorate(&self, run: RunId, spec: &AcceptanceSpec, heights: &Heights) -> Electorate {
+        Electorate::new(run, spec, heights, &self.snapshot)
+    }
+
+    /// Draws the custodians of an object of a window, if this is the state at its `D_w`: see
+    /// [`replicas::custodians`].
+    #[must_use]
+    pub fn custodians(
+        &self,
+        run: RunId,
+        spec: &AcceptanceSpec,
+        heights: &Heights,
+        object: &ObjectHash,
+    ) -> Vec<NeuronId> {
+        replicas::custodians(self.hash, object, &self.electorate(run, spec, heights))
     }
 
     /// Returns the neurons that may vote, in the order of hotkeys, each with its stake (65535 for the

@@ -130,7 +130,7 @@ impl Node {
         let window = progress.window();
         let Some(_) = self.decided_heights(window) else { return Ok(Named::Unknown) };
         let reader = &self.network.chain_reader;
-        let decide = async || reader.decide(&run.spec, &progress.history, window).await;
+        let decide = async || reader.decide(&run.spec, window).await;
         match self.network.ask(decide).await {
             Ok(decision) => Ok(compare(decision.state, progress.state())),
             Err(error) if error.is_pruned() => Ok(Named::Unknown),

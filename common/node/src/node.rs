@@ -58,8 +58,7 @@ impl Node {
         let run = self.shared.run();
         let network = &self.network;
         network.wait_for(run.clock.heights(window)?.votes_close).await?;
-        let progress = self.shared.progress();
-        let decide = async || network.chain_reader.decide(&run.spec, &progress.history, window).await;
+        let decide = async || network.chain_reader.decide(&run.spec, window).await;
         let decision = match network.ask(decide).await {
             Err(error) if error.is_pruned() => self.recorded(window).await?,
             decision => decision?,

@@ -8,22 +8,26 @@
 //!
 //! The rules, with "stake" for the `StakeWeight` of hotkeys with a permit at `M_w`:
 //! 1. A *candidate* is a neuron whose claim for this run and window stands at `D_w`. Candidates are
-//!    ordered by their incentive at `D_w - 10`. A hash of the hotkey with the hash of block `D_w`
-//!    orders equals. The first 2 x `gather_peers` stay.
+//!    ordered by their incentive at `D_w - 10`. A hash of the hotkey with the hash of that block
+//!    orders equals. The first 2 x `gather_peers` stay. So the order of the claims that stand is known
+//!    10 blocks before they are closed ([`standing_candidates`]).
 //! 2. A *vote* stands if it is for this run and window, was set after `D_w` and stands at `M_w`. It
 //!    does not count if it names candidates that do not exist, or another state than the one that
 //!    more than half of the stake names.
-//! 3. The window has a *quorum* if the counted stake is more than half of the expected stake, at
-//!    least the run's floor, and of at least two hotkeys where two have stake and permit. The
-//!    expected stake is the present stake of the hotkeys that voted in at least 4 of the last 8
-//!    windows; in the first 8 windows, of all hotkeys with a permit. Without a quorum the window is
-//!    null.
-//! 4. A candidate is *accepted* if more than half of the counted stake has its bit, in order, up to
+//! 3. The *electorate* ([`Electorate`]) are the hotkeys with a permit whose commitment at `M_w` is a
+//!    vote on this window or an earlier one. A member's weight is its stake. It falls linearly to 0
+//!    over `electorate_blocks` with the age of the vote. The run's founders count as if they had voted
+//!    on the window before the first one, until they vote. Other hotkeys with a permit do not count.
+//! 4. The window has a *quorum* if the counted stake is more than half of the electorate's weight, and
+//!    of at least two hotkeys where two members voted in the last seventh of `electorate_blocks`.
+//!    Without a quorum the window is null.
+//! 5. A candidate is *accepted* if more than half of the counted stake has its bit, in order, up to
 //!    `gather_peers`. At most `newcomer_share` of the accepted have no incentive yet, unless no
 //!    candidate has any.
 
 mod candidates;
 mod decision;
+mod electorate;
 mod screen;
 mod snapshot;
 mod spec;
@@ -31,14 +35,10 @@ mod spec;
 mod tests;
 mod votes;
 
-pub use candidates::{Candidate, candidates};
+pub use candidates::{Candidate, candidates, standing_candidates};
 pub use decision::{Accepted, Agreement, CannotDecide, Decision, Evidence, NullWindow, Part, decide};
+pub use electorate::{Electorate, Member};
 pub use screen::{LEAST_SHARE, LossDrop, TooWeak, screen};
 pub use snapshot::{NeuronState, Participant, Snapshot, SnapshotError};
-pub use spec::{AcceptanceError, AcceptanceSpec, Screen};
+pub use spec::{AcceptanceError, AcceptanceSpec, MOST_FOUNDERS, Screen};
 pub use votes::turnout;
-
-/// The number of past windows that decide which hotkeys vote regularly.
-pub const MEMORY: u64 = 8;
-/// The number of these windows in which a hotkey must have voted for its stake to be expected.
-pub const REGULAR: usize = 4;

@@ -90,9 +90,9 @@ pub struct Heights {
     pub first: Height,
     /// The last block of the window.
     pub last: Height,
-    /// The block whose incentives order the candidates (`D_w` - 10).
+    /// The block whose incentives order the candidates (`D_w` - 10). Its hash breaks ties.
     pub incentives: Height,
-    /// The last block in which a claim counts (`D_w`). Its hash breaks ties between candidates.
+    /// The last block in which a claim counts (`D_w`). Its hash draws the custodians.
     pub claims_close: Height,
     /// The block before which keys must be in the buckets (`K_w`).
     pub keys_close: Height,
@@ -122,6 +122,14 @@ pub enum Position {
         /// The block's place after it, from 0.
         offset: u64,
     },
+}
+
+impl Heights {
+    /// Returns the number of blocks of a window.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.last.0 + 1 - self.first.0
+    }
 }
 
 impl Clock {

@@ -9,13 +9,17 @@ mod record;
 
 pub use record::{MOST_RECORD_BYTES, MOST_RECORD_OBJECT_BYTES, MOST_VOTERS, RecordError, WindowRecord};
 
-use crate::acceptance::{Decision, MEMORY};
+use crate::acceptance::Decision;
 use base::{
-    NeuronId, Window,
+    Window,
     digest::{Accumulator, RunHash, State, StateRoot},
     wire::Writer,
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
+
+/// The number of past windows whose records a node keeps. A miner settles its last submissions with
+/// them after a restart, and a validator publishes them.
+pub const KEPT_RECORDS: usize = 8;
 
 /// The part of a run that a node remembers beside the parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +29,6 @@ pub struct History {
     /// The accumulator before the first of the records.
     before: Accumulator,
     records: VecDeque<WindowRecord>,
-    turnouts: BTreeMap<Window, BTreeSet<NeuronId>>,
 }
 
 /// The reason why a window does not belong at the end of a history.
@@ -47,10 +50,7 @@ impl History {
 
     /// Creates a history without records that goes on with window `next`.
     fn since(accumulator: Accumulator, next: Window) -> Self {
-        let before = accumulator;
-        let records = VecDeque::new();
-        let turnouts = BTreeMap::new();
-        Self { next, accumulator, before, records, turnouts }
+        Self { next, accumulator, before: accumulator, records: VecDeque::new() }
     }
 
     /// Creates a history from a known point: `accumulator` is the one before window `next`, and
@@ -89,11 +89,11 @@ impl History {
         self.before
     }
 
-    /// Checks whether the records reach back as far as a decision may need: [`MEMORY`] windows, or
+    /// Checks whether the records reach back as far as a node keeps them: [`KEPT_RECORDS`] windows, or
     /// to the run's first.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.records.len() as u64 == self.next.0.min(MEMORY)
+        self.records.len() as u64 == self.next.0.min(KEPT_RECORDS as u64)
     }
 
     /// Returns the state that a vote on the next window names, given the parameters at its start.
@@ -102,15 +102,9 @@ impl History {
         State::of(&[&root.0, &self.accumulator.0])
     }
 
-    /// Returns the records of the last windows, oldest first: at most [`MEMORY`].
+    /// Returns the records of the last windows, oldest first: at most [`KEPT_RECORDS`].
     pub fn records(&self) -> impl Iterator<Item = &WindowRecord> {
         self.records.iter()
-    }
-
-    /// Returns the voters of the last windows, for [`Evidence`](crate::acceptance::Evidence).
-    #[must_use]
-    pub fn turnouts(&self) -> &BTreeMap<Window, BTreeSet<NeuronId>> {
-        &self.turnouts
     }
 
     /// Appends a decided window.
@@ -134,11 +128,9 @@ impl History {
             return Err(HistoryError { next: self.next, found: record.window });
         };
         self.accumulator = after(self.accumulator, &record);
-        self.turnouts.insert(record.window, record.voters.iter().copied().collect());
         self.records.push_back(record);
-        if self.records.len() as u64 > MEMORY {
+        if self.records.len() > KEPT_RECORDS {
             self.before = self.records.pop_front().map_or(self.before, |oldest| after(self.before, &oldest));
-            self.turnouts.pop_first();
         }
         self.next = next;
         Ok(())
@@ -156,7 +148,7 @@ fn after(accumulator: Accumulator, record: &WindowRecord) -> Accumulator {
 mod tests {
     use super::*;
     use crate::acceptance::Accepted;
-    use base::{Height, Hotkey, digest::ObjectHash};
+    use base::{Height, Hotkey, NeuronId, digest::ObjectHash};
 
     fn id(name: u8) -> NeuronId {
         NeuronId { hotkey: Hotkey([name; 32]), registered: Height(u64::from(name) + 100) }
@@ -199,8 +191,6 @@ mod tests {
         assert_eq!(history.next(), Window(10));
         let windows: Vec<_> = history.records().map(|record| record.window.0).collect();
         assert_eq!(windows, [2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(history.turnouts().keys().map(|window| window.0).collect::<Vec<_>>(), windows);
-        assert!(history.turnouts()[&Window(3)].contains(&id(43)));
         assert!(history.is_complete());
         let records: Vec<_> = history.records().cloned().collect();
         let resumed = History::resume(history.before_records(), Window(2), records.clone());

@@ -6,7 +6,7 @@
 //! ones show in the next state.
 
 use crate::{
-    history::{History, HistoryError, MOST_RECORD_BYTES, WindowRecord},
+    history::{History, HistoryError, KEPT_RECORDS, MOST_RECORD_BYTES, WindowRecord},
     model::MOST_LAYERS,
     run_spec::RunSpec,
 };
@@ -22,11 +22,9 @@ use codec::aggregate::Medians;
 const VERSION: u8 = 1;
 /// Most tensors of a model: nine in each layer, embeddings, the last norm and the output.
 const MOST_TENSORS: usize = 9 * MOST_LAYERS as usize + 3;
-/// Most records of a history.
-const MOST_RECORDS: usize = crate::acceptance::MEMORY as usize;
 /// Most bytes of a [`Progress`].
 pub const MOST_BYTES: usize =
-    2 + 32 + 32 + 32 + 8 + 2 + MOST_RECORDS * MOST_RECORD_BYTES + 1 + 4 + 8 * MOST_TENSORS;
+    2 + 32 + 32 + 32 + 8 + 2 + KEPT_RECORDS * MOST_RECORD_BYTES + 1 + 4 + 8 * MOST_TENSORS;
 
 /// The progress of a node at the start of the window `history.next()`.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +48,8 @@ pub enum ProgressError {
     /// Windows that do not follow one another.
     #[error("the progress is inconsistent")]
     History(#[from] HistoryError),
-    /// A history without some of the records that the next decision may need.
-    #[error("the progress up to window {next} has only {records} of the records that a history remembers")]
+    /// A history without some of the records that a node keeps.
+    #[error("the progress up to window {next} has only {records} of the records that a history keeps")]
     Incomplete {
         /// The window that it goes on with.
         next: Window,
@@ -90,7 +88,7 @@ impl Progress {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let records: Vec<&WindowRecord> = self.history.records().collect();
-        let count = u16::try_from(records.len()).expect("a history remembers eight windows");
+        let count = u16::try_from(records.len()).expect("a history keeps eight records");
         let mut to = Writer::new();
         to.u8(kind::PROGRESS).u8(VERSION).raw(&self.run.0).raw(&self.root.0);
         to.raw(&self.history.before_records().0);
@@ -108,7 +106,7 @@ impl Progress {
     /// The content is not trusted: compare [`Self::state`] with the state that a quorum names.
     ///
     /// # Errors
-    /// The bytes are malformed, or lack records that the next decision needs.
+    /// The bytes are malformed, or lack records that a node keeps.
     pub fn read(bytes: &[u8]) -> Result<Self, ProgressError> {
         let mut from = Reader::new(bytes);
         open(&mut from, "the progress", kind::PROGRESS, VERSION)?;
@@ -127,8 +125,8 @@ fn read_history(from: &mut Reader<'_>, run: &RunHash) -> Result<History, Progres
     let what = "the number of records";
     let offset = from.offset();
     let count = from.u16(what)?;
-    if usize::from(count) > MOST_RECORDS {
-        let expected = "a history remembers eight windows";
+    if usize::from(count) > KEPT_RECORDS {
+        let expected = "a history keeps eight records";
         return Err(WireError::Value { what, offset, found: count.into(), expected }.into());
     }
     let records: Vec<_> = (0..count).map(|_| WindowRecord::read(from)).collect::<Result<_, _>>()?;
@@ -234,7 +232,7 @@ mod tests {
 
         let mut many = bytes.clone();
         many[count] = 9;
-        assert!(refused(&many).contains("a history remembers eight windows"), "{}", refused(&many));
+        assert!(refused(&many).contains("a history keeps eight records"), "{}", refused(&many));
 
         let mut kind = bytes.clone();
         kind[0] = 0xe1;

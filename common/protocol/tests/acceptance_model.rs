@@ -1,9 +1,9 @@
 //! A model test of acceptance on random subnets that misbehave in every way that the design names.
 //!
 //! Several nodes each read the chain for themselves. In every window, each node that decides must
-//! reach the decision of an independent version of the rules, in any order of reading. Each node
-//! that lacks a part of the evidence must say so. Each node must learn whether its history is the
-//! majority's.
+//! reach the decision of an independent version of the rules, in any order of reading and without
+//! any history. Each node that lacks a part of the evidence must say so. Each node must learn whether
+//! its history is the majority's.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 #[path = "acceptance_model/oracle.rs"]
@@ -12,8 +12,8 @@ mod oracle;
 mod world;
 
 use base::{
-    Height, Millionths, Window,
-    digest::{Accumulator, ObjectHash, RunHash, RunId, ScoreLogHead, State, StateRoot},
+    Height, Hotkey, Millionths, Window,
+    digest::{ObjectHash, RunHash, RunId, ScoreLogHead, State, StateRoot},
 };
 use oracle::Oracle;
 use protocol::{
@@ -92,6 +92,7 @@ impl Simulation {
             seed: 6,
             votes_close: 8,
         };
+        let founders = founders(&mut world);
         let random = &mut world.random;
         let spec = AcceptanceSpec {
             gather_peers: random.within(1, 6) as u16,
@@ -99,8 +100,9 @@ impl Simulation {
             screen: Screen::Structure,
             screen_errors: Millionths::ZERO,
             sealing: false,
-            vote_floor: Millionths([0, 100_000, 400_000][random.below(3) as usize]),
+            electorate_blocks: [210, 300, 619][random.below(3) as usize],
             staleness: 0,
+            founders,
         };
         let fork = random.percent(50).then(|| random.below(u64::from(WINDOWS)));
         let validators = vec![Validator { alive: true, forked: false }; world.validators];
@@ -245,19 +247,13 @@ impl Simulation {
         let one = [&incentives, &claims, &votes];
         let other = [&incentives_too, &claims_too, &votes_too];
         let decision = self.check_decisions(&heights, one, other, met);
-        self.check_who_cannot(&heights, one, met);
+        self.check_who_cannot(&heights, one);
         self.go_on(&decision, met);
     }
 
-    fn decide(
-        &self,
-        heights: &Heights,
-        node: &Node,
-        snapshots: [Option<&Snapshot>; 3],
-    ) -> Result<Decision, CannotDecide> {
+    fn decide(&self, heights: &Heights, snapshots: [Option<&Snapshot>; 3]) -> Result<Decision, CannotDecide> {
         let [incentives, claims, votes] = snapshots;
-        let evidence = Evidence { incentives, claims, votes, turnouts: node.history.turnouts() };
-        decide(RUN.id(), &self.spec, heights, &evidence)
+        decide(RUN.id(), &self.spec, heights, &Evidence { incentives, claims, votes })
     }
 
     /// Checks that both nodes decide as the rules say, and learn their standing.
@@ -268,13 +264,16 @@ impl Simulation {
         other: [&Snapshot; 3],
         met: &mut Met,
     ) -> Decision {
-        let decision = self.decide(heights, &self.main, one.map(Some)).unwrap();
-        assert_eq!(self.decide(heights, &self.second, other.map(Some)), Ok(decision.clone()));
+        let decision = self.decide(heights, one.map(Some)).unwrap();
+        assert_eq!(self.decide(heights, other.map(Some)), Ok(decision.clone()));
         let oracle = Oracle { world: &self.world, run: RUN.id(), spec: &self.spec, clock: &self.clock };
         let ruling = oracle.rule(heights.window);
         assert_eq!(decision.candidates.iter().map(|c| c.id).collect::<Vec<_>>(), ruling.candidates);
         assert_eq!(decision.applied(), ruling.accepted);
         assert_eq!(decision.state, ruling.state);
+        let members = decision.electorate.members();
+        let members: Vec<_> = members.map(|(id, member)| (*id, u128::from(member.weight))).collect();
+        assert_eq!(members, ruling.electorate);
         for node in [&self.main, &self.second] {
             let expected = match decision.state {
                 None => Agreement::Unjudged,
@@ -288,38 +287,19 @@ impl Simulation {
     }
 
     /// Checks that a node without a part of the evidence says so, instead of deciding something else.
-    fn check_who_cannot(&mut self, heights: &Heights, snapshots: [&Snapshot; 3], met: &mut Met) {
+    fn check_who_cannot(&self, heights: &Heights, snapshots: [&Snapshot; 3]) {
         let window = heights.window;
         for (place, part) in [Part::Incentives, Part::Claims, Part::Votes].into_iter().enumerate() {
             let mut given = snapshots.map(Some);
             given[place] = None;
             let height = part.height(heights);
             let missing = CannotDecide::Missing { window, part, height };
-            assert_eq!(self.decide(heights, &self.main, given), Err(missing));
+            assert_eq!(self.decide(heights, given), Err(missing));
             let wrong = snapshots[(place + 1) % 3];
             given[place] = Some(wrong);
             let wrong = CannotDecide::WrongBlock { window, part, expected: height, found: wrong.height() };
-            assert_eq!(self.decide(heights, &self.main, given), Err(wrong));
+            assert_eq!(self.decide(heights, given), Err(wrong));
         }
-        let newcomer = self.decide(heights, &Node::new(), snapshots.map(Some));
-        if window.0 >= 8 {
-            assert_eq!(newcomer, Err(CannotDecide::NoTurnout { window, earlier: Window(window.0 - 8) }));
-            *met.entry("joined without records").or_default() += 1;
-            self.check_joiner(heights, snapshots);
-        }
-    }
-
-    /// Checks that a node that takes the last records from another decides the same.
-    fn check_joiner(&self, heights: &Heights, snapshots: [&Snapshot; 3]) {
-        let full = &self.main.history;
-        let records: Vec<_> = full.records().cloned().collect();
-        let first = records[0].window;
-        // The accumulator that it is given does not matter for the decision, only for its standing.
-        let history = History::resume(Accumulator([0xee; 32]), first, records).unwrap();
-        let joiner = Node { history, root: self.main.root };
-        let decision = self.decide(heights, &joiner, snapshots.map(Some));
-        assert_eq!(decision, self.decide(heights, &self.main, snapshots.map(Some)));
-        assert_ne!(joiner.state(), self.main.state(), "a wrong accumulator is noticed by the state");
     }
 
     /// Applies the decision on all nodes.
@@ -354,6 +334,15 @@ impl Simulation {
     }
 }
 
+/// Chooses some of the validators as founders.
+fn founders(world: &mut World) -> Vec<Hotkey> {
+    let validators = world.neurons[..world.validators].iter().map(|neuron| neuron.id.hotkey);
+    let mut founders: Vec<_> = validators.collect();
+    founders.retain(|_| world.random.percent(60));
+    founders.sort_unstable();
+    founders
+}
+
 /// Returns the name of a decision's case.
 fn outcome(decision: &Decision) -> &'static str {
     match &decision.accepted {
@@ -361,7 +350,6 @@ fn outcome(decision: &Decision) -> &'static str {
         Err(NullWindow::NoVotes) => "no votes",
         Err(NullWindow::NoMajorityState { .. }) => "no majority state",
         Err(NullWindow::NoQuorum { .. }) => "no quorum",
-        Err(NullWindow::BelowFloor { .. }) => "below the floor",
         Err(NullWindow::OneVoter { .. }) => "one voter",
         Err(NullWindow::NothingAccepted) => "no candidate accepted",
     }
@@ -385,10 +373,8 @@ fn every_node_decides_the_same_or_knows_that_it_cannot() {
         "no votes",
         "no majority state",
         "no quorum",
-        "below the floor",
         "one voter",
         "no candidate accepted",
-        "joined without records",
         "the first history diverged",
         "the second history diverged",
     ] {

@@ -4,7 +4,7 @@ use crate::network::Network;
 use base::{Exit, Height};
 use protocol::run_spec::RunSpec;
 use std::{fs, path::Path, process::Command};
-use testkit::{assert_ends, end, quiet, replaced};
+use testkit::{assert_ends, development, end, quiet, replaced};
 
 /// Runs `launch` for a run that comes with Muster.
 fn launch(network: &Network, run: &str, start_block: &str) -> Command {
@@ -18,8 +18,14 @@ fn launch(network: &Network, run: &str, start_block: &str) -> Command {
         .arg("--out")
         .arg(network.path("launched.toml"));
     command.args(["--start-block", start_block]);
+    for founder in FOUNDERS {
+        command.args(["--founder", &development(founder).hotkey().to_string()]);
+    }
     command
 }
+
+/// Two validators, and a miner, which holds no permit.
+const FOUNDERS: [&str; 3] = ["Bob", "Alice", "Dave"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runs_file_is_completed_once() {
@@ -31,6 +37,15 @@ async fn a_runs_file_is_completed_once() {
     assert_eq!(spec.network.genesis, network.spec.network.genesis);
     assert_eq!((spec.network.start_block, spec.data), (Height(1000), network.spec.data));
     assert!(String::from_utf8_lossy(&output.stdout).contains(&format!("run tiny ({})", spec.id())));
+    let mut founders = FOUNDERS.map(|name| development(name).hotkey());
+    founders.sort_unstable();
+    assert_eq!(spec.acceptance.founders, founders);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let warned = said.lines().filter(|line| line.contains("holds no permit")).collect::<Vec<_>>();
+    assert!(
+        matches!(warned[..], [line] if line.contains(&development("Dave").hotkey().to_string())),
+        "{said}"
+    );
     let again = end(launch(&network, "tiny.toml", "1000")).await;
     assert_ends(&again, Exit::Usage, "launched.toml");
     assert_eq!(fs::read_to_string(network.path("launched.toml")).unwrap(), text);
@@ -64,6 +79,24 @@ async fn what_cannot_be_launched_is_named() {
     ends("tiny.toml", "0", "start").await;
     ends("covenant-72b.toml", "1000", "covenant-72b").await;
     ends("no-such-run.toml", "1000", "no-such-run.toml").await;
+    let mut twice = launch(&network, "tiny.toml", "1000");
+    twice.args(["--founder", &development("Bob").hotkey().to_string()]);
+    assert_ends(&end(twice).await, Exit::Usage, "twice: list each hotkey once");
     fs::write(network.path("data/manifest"), "nothing").unwrap();
     ends("tiny.toml", "1000", "manifest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_without_founders_is_refused() {
+    let network = Network::start().await;
+    let full = launch(&network, "tiny.toml", "1000");
+    let mut command = Command::new(full.get_program());
+    quiet(&mut command);
+    command.args(full.get_args().take_while(|arg| *arg != "--founder"));
+    assert_ends(
+        &end(command).await,
+        Exit::Usage,
+        "--founder is missing: name the hotkey (SS58) of each validator",
+    );
+    assert!(!network.path("launched.toml").exists());
 }

@@ -34,9 +34,8 @@ use chain::Client;
 use exchange::{BlockState, ChainReader, WindowEvidence};
 use objects::{Objects, Search};
 use protocol::{
-    acceptance::{Decision, MEMORY, REGULAR, decide},
+    acceptance::{Decision, Electorate, decide},
     clock::Heights,
-    history::History,
     run_spec::RunSpecError,
 };
 use resume::Resumption;
@@ -149,7 +148,7 @@ impl Audit<'_> {
         let is_asked = self.asked.contains(&window.0);
         let evidence = self.auditor.read(self.auditor.chain_reader.evidence(&heights).await)?;
         let decided = evidence.and_then(|evidence| {
-            let decision = self.decide(replay.history(), &heights, &evidence)?;
+            let decision = self.decide(&heights, &evidence)?;
             Ok((evidence, decision))
         });
         let (evidence, decision) = match decided {
@@ -161,7 +160,7 @@ impl Audit<'_> {
             }
         };
         let chain = if window.0 + 1 >= self.asked.start {
-            Some(self.chain(&heights, &evidence, replay.history(), &decision).await?)
+            Some(self.chain(&heights, &evidence, &decision).await?)
         } else {
             None
         };
@@ -178,21 +177,9 @@ impl Audit<'_> {
         Ok(())
     }
 
-    fn decide(
-        &self,
-        history: Result<&History, &Unknown>,
-        heights: &Heights,
-        evidence: &WindowEvidence,
-    ) -> Result<Decision, Unknown> {
-        // The first windows are decided without turnouts, so their decision is known without a history.
-        let none = BTreeMap::new();
-        let turnouts = match history {
-            Ok(history) => history.turnouts(),
-            Err(_) if heights.window.0 < MEMORY => &none,
-            Err(why) => return Err(why.clone()),
-        };
-        let spec = &self.auditor.run.spec;
-        Ok(decide(self.auditor.run.id, &spec.acceptance, heights, &evidence.evidence(turnouts))?)
+    fn decide(&self, heights: &Heights, evidence: &WindowEvidence) -> Result<Decision, Unknown> {
+        let run = &self.auditor.run;
+        Ok(decide(run.id, &run.spec.acceptance, heights, &evidence.evidence())?)
     }
 
     /// Reads the chain data that the comparisons need. Returns the reason if some of it cannot be read.
@@ -200,7 +187,6 @@ impl Audit<'_> {
         &self,
         heights: &Heights,
         evidence: &WindowEvidence,
-        history: Result<&History, &Unknown>,
         decision: &Decision,
     ) -> Result<Result<Chain, Unknown>, AuditError> {
         let auditor = self.auditor;
@@ -216,12 +202,10 @@ impl Audit<'_> {
             Err(why) => return Ok(Err(why)),
         };
         let permitted: BTreeSet<NeuronId> = votes.permitted().into_iter().map(|(id, _)| id).collect();
-        let regular = permitted.iter().filter_map(|id| Some((*id, usually_votes(history.ok()?, id)?)));
         let run = &auditor.run;
         Ok(Ok(Chain {
             claims: evidence.claims.claims(run.id, heights.window),
             votes: votes.votes(run.id, heights),
-            regular: regular.collect(),
             permitted,
             uids: uids(votes),
             rules,
@@ -286,8 +270,9 @@ impl Audit<'_> {
             for &validator in chain.permitted.iter().filter(|id| !chain.votes.contains_key(id)) {
                 let log = score_logs.get(&validator).is_some_and(|logs| logs.log(window).is_some());
                 let published = log.then_some("it published a score log of the window");
-                let why = chain.regular.get(&validator).map(String::as_str).or(published);
-                let skipped = why.map(|why| votes::skipped(seen, chain, validator, why));
+                let why = usually_votes(&chain.decision.electorate, &validator);
+                let why = why.or_else(|| published.map(String::from));
+                let skipped = why.map(|why| votes::skipped(seen, chain, validator, &why));
                 self.found.extend(skipped.map(|finding| (window, finding)));
             }
         }
@@ -347,12 +332,14 @@ impl Audit<'_> {
     }
 }
 
-/// Returns the reason to call a validator a regular voter, or `None` if it is not one.
-fn usually_votes(history: &History, id: &NeuronId) -> Option<String> {
-    let turnouts = history.turnouts();
-    let voted = turnouts.values().filter(|turnout| turnout.contains(id)).count();
-    let needed = if turnouts.len() as u64 == MEMORY { REGULAR } else { turnouts.len().div_ceil(2).max(1) };
-    (voted >= needed).then(|| format!("it voted in {voted} of the last {} windows", turnouts.len()))
+/// Returns the reason why a validator should have voted: it is a member of the electorate that voted in
+/// the last day, or a founder that should begin the run. `None` if it is neither.
+fn usually_votes(electorate: &Electorate, id: &NeuronId) -> Option<String> {
+    let member = electorate.get(id).filter(|member| electorate.is_recent(member))?;
+    Some(match member.voted {
+        Some(window) => format!("it voted on window {window}"),
+        None => "it is a founder of the run".to_owned(),
+    })
 }
 
 fn uids(state: &BlockState) -> BTreeMap<NeuronId, Uid> {

@@ -8,7 +8,7 @@ use base::{
 };
 use chain::{Block, Metagraph, Neuron};
 use protocol::{
-    acceptance::{Accepted, Candidate, Decision, NullWindow},
+    acceptance::{Accepted, Candidate, Decision, Electorate, NullWindow},
     announcement::{Bucket, ReadCredentials},
 };
 
@@ -106,6 +106,7 @@ fn report() -> Report {
             state: Some(State([3; 32])),
             candidates: vec![candidate],
             turnout: [id(0), id(1)].into(),
+            electorate: Electorate::default(),
         };
         let root = Some(StateRoot([4; 32]));
         let state = decision.state;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use codec::submission::Submission;
 use exchange::OwnBucketError;
 use node::{Node, NodeError, NodeEvent};
-use protocol::{acceptance::Decision, history::WindowRecord, replicas::custodians};
+use protocol::{acceptance::Decision, history::WindowRecord};
 use std::time::Duration;
 use telemetry::target::{SCORE, WINDOW};
 
@@ -73,19 +73,15 @@ impl Validator {
         if decision.applied().is_empty() || decision.candidates.is_empty() {
             return Ok(());
         }
-        let votes = match network.at(heights.votes_close).await {
+        let claims = match network.at(heights.claims_close).await {
             Err(error) if error.is_pruned() => return Ok(()),
-            votes => votes?,
+            claims => claims?,
         };
-        let seed = network.hash(heights.claims_close).await?;
         for accepted in decision.applied() {
-            let voters = votes.voters_for(self.run.id, &heights, decision, accepted);
+            let spec = &self.run.spec.acceptance;
+            let custodians = claims.custodians(self.run.id, spec, &heights, &accepted.object);
             let object = objects.iter().find(|object| object.hash() == accepted.object);
-            let Some(object) =
-                object.filter(|_| custodians(seed, &accepted.object, &voters).contains(&identity.neuron))
-            else {
-                continue;
-            };
+            let Some(object) = object.filter(|_| custodians.contains(&identity.neuron)) else { continue };
             let (bytes, key) = object.stored();
             if let Some(key) = key {
                 self.put("key in custody", identity.own_bucket.put_key(window, &accepted.object, key))

@@ -87,8 +87,7 @@ impl Miners {
 
     /// Applies what honest miners sent: what the validators accept.
     pub(crate) async fn apply(&mut self, network: &Network, window: u64) {
-        let decision =
-            network.chain_reader.decide(&self.run.spec, &self.history, Window(window)).await.unwrap();
+        let decision = network.chain_reader.decide(&self.run.spec, Window(window)).await.unwrap();
         self.history.push_record(WindowRecord::of(&decision)).unwrap();
         let accepted = std::mem::take(&mut self.accepted);
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");

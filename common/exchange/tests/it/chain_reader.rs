@@ -149,6 +149,8 @@ impl Chain {
         file.data.tokenizer = Some(TokenizerHash([1; 32]));
         file.data.dataset = Some(DatasetHash([2; 32]));
         file.initial.root = Some(StateRoot([3; 32]));
+        file.acceptance.founders = VALIDATORS.map(|name| wallet(name).hotkey()).to_vec();
+        file.acceptance.founders.sort_unstable();
         file.complete().unwrap()
     }
 
@@ -178,16 +180,11 @@ impl Chain {
     }
 
     /// Returns the decision, computed directly with `protocol`.
-    async fn decided(&self, spec: &RunSpec, heights: &Heights, history: &History) -> Decision {
+    async fn decided(&self, spec: &RunSpec, heights: &Heights) -> Decision {
         let incentives = self.snapshot(heights.incentives).await;
         let claims = self.snapshot(heights.claims_close).await;
         let votes = self.snapshot(heights.votes_close).await;
-        let evidence = Evidence {
-            incentives: Some(&incentives),
-            claims: Some(&claims),
-            votes: Some(&votes),
-            turnouts: history.turnouts(),
-        };
+        let evidence = Evidence { incentives: Some(&incentives), claims: Some(&claims), votes: Some(&votes) };
         decide(spec.id(), &spec.acceptance, heights, &evidence).unwrap()
     }
 }
@@ -203,14 +200,13 @@ async fn a_window_is_decided_as_common_decides_it() {
     let chain = Chain::start().await;
     let spec = chain.run();
     let run = spec.id();
-    let mut history = History::new(&spec.hash());
     let heights = spec.clock().unwrap().heights(Window(0)).unwrap();
 
     // Both miners claim. Nothing is decided before the block is final.
     chain.advance_to(Height(heights.first.0 + 2)).await;
     let claims = [0, 1].map(|n| (MINERS[n], Record::Claim(claim_of(run, 0, n as u8 + 1))));
     chain.announce(&claims).await;
-    let error = chain.chain_reader.decide(&spec, &history, Window(0)).await.unwrap_err();
+    let error = chain.chain_reader.decide(&spec, Window(0)).await.unwrap_err();
     assert!(
         matches!(error, ExchangeError::NotFinal { height, .. } if height == heights.votes_close),
         "{error}"
@@ -226,7 +222,7 @@ async fn a_window_is_decided_as_common_decides_it() {
 
     // Two validators find both candidates good. The third finds only the first one good, with another
     // state.
-    let truth = history.state(&spec.initial.root);
+    let truth = History::new(&spec.hash()).state(&spec.initial.root);
     let other = State([9; 32]);
     let votes = [
         (VALIDATORS[0], vote(run, 0, Bits::of([0, 1]), truth)),
@@ -236,8 +232,8 @@ async fn a_window_is_decided_as_common_decides_it() {
     chain.announce(&votes).await;
     chain.advance_to(heights.votes_close).await;
 
-    let decision = chain.chain_reader.decide(&spec, &history, Window(0)).await.unwrap();
-    assert_eq!(decision, chain.decided(&spec, &heights, &history).await);
+    let decision = chain.chain_reader.decide(&spec, Window(0)).await.unwrap();
+    assert_eq!(decision, chain.decided(&spec, &heights).await);
     assert_eq!(decision.state, Some(truth));
     let accepted: BTreeSet<_> = decision.applied().iter().map(|accepted| accepted.id).collect();
     assert_eq!(accepted, ids.into());
@@ -255,13 +251,12 @@ async fn a_window_is_decided_as_common_decides_it() {
     assert!(permitted.iter().all(|&(votes, stake)| votes && stake > 0), "{permitted:?}");
 
     // The next window is decided as well, although no neuron announces anything.
-    history.push(&decision).unwrap();
     let next = spec.clock().unwrap().heights(Window(1)).unwrap();
     chain.advance_to(next.votes_close).await;
-    let null = chain.chain_reader.decide(&spec, &history, Window(1)).await.unwrap();
-    assert_eq!(null, chain.decided(&spec, &next, &history).await);
+    let null = chain.chain_reader.decide(&spec, Window(1)).await.unwrap();
+    assert_eq!(null, chain.decided(&spec, &next).await);
     assert_eq!(null.accepted, Err(NullWindow::NoVotes));
-    let error = chain.chain_reader.decide(&spec, &history, Window(3)).await.unwrap_err();
+    let error = chain.chain_reader.decide(&spec, Window(3)).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Clock(_)) && !error.is_retryable(), "{error}");
     chain.stop().await;
 }
@@ -283,7 +278,7 @@ async fn claims_too_late_and_votes_too_early_do_not_stand() {
     let at = chain.chain_reader.at(heights.votes_close).await.unwrap();
     assert_eq!(at.claims(run, Window(0)).len(), 1, "it stands by then, for nothing");
     assert!(at.votes(run, &heights).is_empty());
-    let decision = chain.chain_reader.decide(&spec, &History::new(&spec.hash()), Window(0)).await.unwrap();
+    let decision = chain.chain_reader.decide(&spec, Window(0)).await.unwrap();
     assert!(decision.candidates.is_empty() && decision.turnout.is_empty(), "{decision:?}");
     chain.stop().await;
 }

@@ -2,14 +2,14 @@
 
 use crate::support::*;
 use base::{
-    BlockHash, Height, NeuronId, Window,
+    Height, NeuronId, Window,
     digest::{ObjectHash, RunHash, State},
 };
 use bucket_server::Fault as Broken;
 use bytes::Bytes;
 use codec::submission::{Expected, Submission};
 use exchange::{FetchError, FetchLimits, Fetcher};
-use protocol::{acceptance::Accepted, announcement::Claim, bucket_layout, replicas::custodians};
+use protocol::{acceptance::Accepted, announcement::Claim, bucket_layout};
 use scoring::gauntlet::Fault;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -218,10 +218,11 @@ async fn accepted(buckets: &Buckets, object: ObjectHash) -> Result<Submission<By
     let accepted = Accepted { id: id(MINER), object };
     let state = buckets.quiet();
     let expected = expected(MINER);
-    buckets.fetcher().accepted(&state, SEED, &accepted, &expected, &layout(), &voters()).await
+    buckets.fetcher().accepted(&state, &accepted, &expected, &layout(), &CUSTODIANS.map(id), &voters()).await
 }
 
-const SEED: BlockHash = BlockHash([4; 32]);
+/// Three of the validators, in the order in which they were drawn.
+const CUSTODIANS: [&str; 3] = ["val-c", "val-a", "val-d"];
 
 fn voters() -> BTreeSet<NeuronId> {
     ["val-a", "val-b", "val-c", "val-d"].map(id).into()
@@ -236,9 +237,8 @@ async fn an_accepted_object_comes_from_any_node_that_has_it() {
     let buckets = Buckets::start().await;
     let bytes = make(MINER, &expected(MINER));
     let object = claimed(&bytes);
-    let custodians: Vec<&str> = custodians(SEED, &object, &voters()).iter().map(name_of).collect();
-    assert_eq!(custodians.len(), 3);
-    let other = voters().iter().map(name_of).find(|name| !custodians.contains(name)).unwrap();
+    let custodians = CUSTODIANS;
+    let other = "val-b";
 
     let error = accepted(&buckets, object).await.unwrap_err();
     let FetchError::Nowhere { object: of, failures } = &error else { panic!("{error}") };
@@ -263,14 +263,13 @@ async fn a_custodian_cannot_slip_in_something_else() {
     let buckets = Buckets::start().await;
     let bytes = make(MINER, &expected(MINER));
     let object = claimed(&bytes);
-    let custodians: Vec<&str> = custodians(SEED, &object, &voters()).iter().map(name_of).collect();
     let forged = make(MINER, &Expected { base: State([6; 32]), ..expected(MINER) });
     let put = async |owner: &str, bytes: &[u8]| {
         let own_bucket = buckets.own_bucket(owner);
         own_bucket.put_submission(Window(3), &object, Bytes::copy_from_slice(bytes)).await.unwrap();
     };
     put(MINER, b"gone").await;
-    put(custodians[0], &forged).await;
-    put(custodians[1], &bytes).await;
+    put(CUSTODIANS[0], &forged).await;
+    put(CUSTODIANS[1], &bytes).await;
     assert_eq!(accepted(&buckets, object).await.unwrap().bytes(), bytes);
 }

@@ -8,7 +8,7 @@ use codec::submission::Submission;
 use exchange::{BlockState, FetchError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use protocol::{
-    acceptance::{Accepted, Decision, NullWindow},
+    acceptance::{Accepted, Decision, Electorate, NullWindow},
     clock::Heights,
     history::WindowRecord,
 };
@@ -124,11 +124,23 @@ impl Download<'_> {
         // Buckets move: the first attempt uses the addresses that the voters used, the next ones the newest.
         let at = if again { network.height() } else { self.heights.votes_close };
         let state = network.at_or_newest(at).await?;
-        let seed = network.hash(self.heights.claims_close).await?;
         let expected = run.expected(accepted.id, self.decision.window, self.shared.state());
+        let custodians = self.custodians(accepted).await?;
         let voters = self.voters(accepted, &state);
-        let fetched = network.fetcher.accepted(&state, seed, accepted, &expected, &run.layout, &voters);
+        let fetched =
+            network.fetcher.accepted(&state, accepted, &expected, &run.layout, &custodians, &voters);
         network.unless_stopped(Box::pin(fetched)).await
+    }
+
+    /// Returns the custodians of an object, or none if the state that draws them is forgotten. They are
+    /// among the voters then.
+    async fn custodians(&self, accepted: &Accepted) -> Result<Vec<NeuronId>, NodeError> {
+        let Self { shared: SharedState { run, .. }, network, heights, .. } = self;
+        match network.at(heights.claims_close).await {
+            Ok(claims) => Ok(claims.custodians(run.id, &run.spec.acceptance, heights, &accepted.object)),
+            Err(error) if error.is_pruned() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the nodes that should have an object: its voters, or all voters of the window if the votes
@@ -156,6 +168,12 @@ fn count(tally: &mut Vec<(WindowRecord, u64)>, record: WindowRecord, stake: u64)
 fn from_record(record: WindowRecord) -> Decision {
     let accepted =
         if record.accepted.is_empty() { Err(NullWindow::NothingAccepted) } else { Ok(record.accepted) };
-    let turnout = record.voters.into_iter().collect();
-    Decision { window: record.window, accepted, state: None, candidates: Vec::new(), turnout }
+    Decision {
+        window: record.window,
+        accepted,
+        state: None,
+        candidates: Vec::new(),
+        turnout: record.voters.into_iter().collect(),
+        electorate: Electorate::default(),
+    }
 }

@@ -1,7 +1,7 @@
 //! A chain, buckets and a run for tests. The test itself acts as one miner and two validators.
 
 use base::{
-    Height, NeuronId, Secret, Window,
+    Height, Hotkey, NeuronId, Secret, Window,
     digest::{ScoreLogHead, State},
 };
 use bucket_server::{BucketConfig, Key, Plan, Rule, Server};
@@ -180,7 +180,8 @@ impl Network {
             ..Options::new([chain.url()])
         };
         let client = Client::connect(options).await.unwrap();
-        let spec = launch(&folder.path().join("data"), &client);
+        let founders = VALIDATORS.map(|name| hotkey(&wallets, name).hotkey());
+        let spec = launch(&folder.path().join("data"), &client, &founders);
         fs::write(folder.path().join("run.toml"), RunFile::from(&spec).to_toml().unwrap()).unwrap();
         let layout = Arc::new(SubmissionLayout::new(&spec.model.tensors(), &spec.sparse).unwrap());
         let values = Flat::new(&spec.model).initial(&spec.initial.seed);
@@ -366,7 +367,7 @@ impl Network {
     /// Applies the decision with the functions of the pure crates alone.
     async fn note(&mut self, objects: &[Submission<Bytes>]) {
         let mut progress = self.truth.last().unwrap().clone();
-        let decision = self.chain_reader.decide(&self.spec, &progress.history, self.window()).await.unwrap();
+        let decision = self.chain_reader.decide(&self.spec, self.window()).await.unwrap();
         assert_eq!(decision.applied().len(), objects.len(), "{:?}", decision.accepted);
         let flat = Flat::new(&self.spec.model);
         if !objects.is_empty() {
@@ -406,7 +407,7 @@ impl Network {
 }
 
 /// Completes the run of this chain and dataset.
-fn launch(data: &Path, client: &Client) -> RunSpec {
+fn launch(data: &Path, client: &Client, founders: &[Hotkey]) -> RunSpec {
     let mut run = template();
     let manifest = dataset(data, run.train.sequence);
     run.network.genesis = Some(client.genesis());
@@ -415,5 +416,7 @@ fn launch(data: &Path, client: &Client) -> RunSpec {
     run.data.dataset = Some(manifest.hash());
     let flat = Flat::new(&run.model);
     run.initial.root = Some(flat.state_root(&flat.initial(&run.initial.seed), 1));
+    run.acceptance.founders = founders.to_vec();
+    run.acceptance.founders.sort_unstable();
     run.complete().unwrap()
 }

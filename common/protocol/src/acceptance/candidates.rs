@@ -27,7 +27,7 @@ impl Candidate {
 }
 
 /// The BLAKE3 `derive_key` context of the order among equals.
-const TIE_CONTEXT: &str = "muster v1 candidate order";
+const TIE_CONTEXT: &str = "muster v2 candidate order";
 
 /// Returns the candidates of a window in order: bit `i` of a vote stands for the candidate at place
 /// `i`.
@@ -41,22 +41,40 @@ pub fn candidates(
     incentives: &Snapshot,
     claims: &Snapshot,
 ) -> Result<Vec<Candidate>, CannotDecide> {
-    Part::Incentives.check(heights, incentives)?;
     Part::Claims.check(heights, claims)?;
-    let mut candidates: Vec<_> = (claims.claims(run, heights.window))
+    standing_candidates(run, spec, heights, incentives, claims)
+}
+
+/// Returns the candidates as they would be if claims were closed now, in order. `now` is any state
+/// from `D_w - 10` on.
+///
+/// All nodes fetch these first while claims may still come in. At `D_w` the list is that of
+/// [`candidates`].
+///
+/// # Errors
+/// The incentives are not of the block that the window needs.
+pub fn standing_candidates(
+    run: RunId,
+    spec: &AcceptanceSpec,
+    heights: &Heights,
+    incentives: &Snapshot,
+    now: &Snapshot,
+) -> Result<Vec<Candidate>, CannotDecide> {
+    Part::Incentives.check(heights, incentives)?;
+    let mut candidates: Vec<_> = (now.claims(run, heights.window))
         .map(|(id, claim)| {
             let incentive = incentives.get(&id).map_or(0, |before| before.neuron.incentive);
             Candidate { id, object: claim.object, incentive }
         })
         .collect();
     let order =
-        |candidate: &Candidate| (u16::MAX - candidate.incentive, tie(claims.hash(), candidate.id.hotkey));
+        |candidate: &Candidate| (u16::MAX - candidate.incentive, tie(incentives.hash(), candidate.id.hotkey));
     candidates.sort_by_cached_key(order);
     candidates.truncate(spec.most_candidates());
     Ok(candidates)
 }
 
-/// Returns the place of a hotkey among equals. It cannot be known before the claims are closed.
+/// Returns the place of a hotkey among equals. `seed` is the hash of block `D_w - 10`.
 fn tie(seed: BlockHash, hotkey: Hotkey) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(TIE_CONTEXT);
     hasher.update(&seed.0).update(hotkey.as_bytes());

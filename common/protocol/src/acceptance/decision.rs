@@ -1,18 +1,18 @@
 //! Decides a window: the accepted set, the reason for a null window, or the missing evidence.
 
 use super::{
-    AcceptanceSpec, MEMORY, Snapshot,
+    AcceptanceSpec, Electorate, Snapshot,
     candidates::{Candidate, candidates},
-    votes::{Ballot, expected_stake, turnout},
+    votes::{Ballot, turnout},
 };
 use crate::clock::Heights;
 use base::{
     Height, NeuronId, Window,
     digest::{ObjectHash, RunId, State},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// The evidence of a node about a window and the windows before it.
+/// The evidence of a node about a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     /// The state at `D_w - 10`.
@@ -21,8 +21,6 @@ pub struct Evidence<'a> {
     pub claims: Option<&'a Snapshot>,
     /// The state at `M_w`.
     pub votes: Option<&'a Snapshot>,
-    /// The voters of the last [`MEMORY`] windows.
-    pub turnouts: &'a BTreeMap<Window, BTreeSet<NeuronId>>,
 }
 
 /// The decision on a window. All nodes that can decide reach the same one.
@@ -36,8 +34,10 @@ pub struct Decision {
     pub state: Option<State>,
     /// All candidates, in order. Bit `i` of a vote stands for the candidate at place `i`.
     pub candidates: Vec<Candidate>,
-    /// The hotkeys that voted.
+    /// The hotkeys that voted, for any state.
     pub turnout: BTreeSet<NeuronId>,
+    /// The electorate at `M_w`. It is empty in a decision that was taken from a record.
+    pub electorate: Electorate,
 }
 
 /// A submission to apply.
@@ -49,8 +49,8 @@ pub struct Accepted {
     pub object: ObjectHash,
 }
 
-/// The reason why a window has no outer step. The window still counts, and its voters are
-/// remembered.
+/// The reason why a window has no outer step. The window still counts, and its voters stay in the
+/// electorate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NullWindow {
     /// No vote stands.
@@ -64,27 +64,23 @@ pub enum NullWindow {
         /// All stake that voted.
         voting: u64,
     },
-    /// Too little of the stake that usually votes has voted.
-    #[error("no quorum: the voting stake {voting} is not more than half of the usual {expected}")]
+    /// The votes have too little of the electorate's weight.
+    #[error(
+        "no quorum: the voting stake {voting} is not more than half of the electorate's weight {electorate}"
+    )]
     NoQuorum {
-        /// The counted stake.
+        /// The counted stake. It is its weight, since these votes have age 0.
         voting: u64,
-        /// The expected stake.
-        expected: u64,
+        /// The weight of the electorate, in stake of age 0, rounded down.
+        electorate: u64,
     },
-    /// Less stake voted than the run's floor.
-    #[error("the voting stake {voting} is below the run's floor: stake {permitted} has permits")]
-    BelowFloor {
-        /// The counted stake.
-        voting: u64,
-        /// The stake of all hotkeys with a permit.
-        permitted: u64,
-    },
-    /// Only one hotkey voted, although others could have voted.
-    #[error("only one hotkey voted, but {holders} hold permits")]
+    /// Only one hotkey voted, although two members of the electorate voted in the last day.
+    #[error(
+        "only one hotkey voted for the majority's state, but {recent} hotkeys of the electorate voted lately"
+    )]
     OneVoter {
-        /// The number of hotkeys with stake and permit.
-        holders: usize,
+        /// The number of members that voted in the last seventh of `electorate_blocks`.
+        recent: usize,
     },
     /// No candidate has enough votes.
     #[error("no candidate is accepted")]
@@ -128,14 +124,6 @@ pub enum CannotDecide {
         expected: Height,
         /// The block that was given.
         found: Height,
-    },
-    /// The voters of an earlier window are not known.
-    #[error("window {window}: the voters of window {earlier} are not known")]
-    NoTurnout {
-        /// The window.
-        window: Window,
-        /// The earlier window.
-        earlier: Window,
     },
 }
 
@@ -201,6 +189,12 @@ impl Decision {
         }
     }
 
+    /// Returns the weight of all hotkeys that voted, in the unit of [`Member::weight`](super::Member).
+    #[must_use]
+    pub fn turnout_weight(&self) -> u128 {
+        self.electorate.weight_of(&self.turnout)
+    }
+
     /// Returns the submissions to apply. In a null window the list is empty.
     #[must_use]
     pub fn applied(&self) -> &[Accepted] {
@@ -222,26 +216,13 @@ pub fn decide(
     let claims = Part::Claims.require(heights, evidence.claims)?;
     let votes = Part::Votes.require(heights, evidence.votes)?;
     let candidates = candidates(run, spec, heights, incentives, claims)?;
-    let expected = if heights.window.0 < MEMORY {
-        expected_stake(votes, None)
-    } else {
-        expected_stake(votes, Some(&last_turnouts(heights.window, evidence.turnouts)?))
-    };
+    let electorate = Electorate::new(run, spec, heights, votes);
     let ballot = Ballot::count(run, heights, votes, candidates.len())
-        .and_then(|ballot| ballot.check_quorum(spec, expected, votes).map(|()| ballot));
+        .and_then(|ballot| ballot.check_quorum(&electorate).map(|()| ballot));
     let state = ballot.as_ref().ok().map(|ballot| ballot.state);
     let accepted = ballot.and_then(|ballot| accept(spec, &candidates, &ballot));
     let turnout = turnout(run, heights, votes);
-    Ok(Decision { window: heights.window, accepted, state, candidates, turnout })
-}
-
-/// Returns the voters of each of the last [`MEMORY`] windows.
-fn last_turnouts(
-    window: Window,
-    turnouts: &BTreeMap<Window, BTreeSet<NeuronId>>,
-) -> Result<Vec<&BTreeSet<NeuronId>>, CannotDecide> {
-    let last = (window.0 - MEMORY..window.0).map(Window);
-    last.map(|earlier| turnouts.get(&earlier).ok_or(CannotDecide::NoTurnout { window, earlier })).collect()
+    Ok(Decision { window: heights.window, accepted, state, candidates, turnout, electorate })
 }
 
 /// Returns the candidates that the votes accept, within the limits of the run.

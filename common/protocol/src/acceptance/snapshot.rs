@@ -118,7 +118,7 @@ impl Snapshot {
         let (window, after) = (heights.window, heights.claims_close);
         self.participants().filter_map(move |participant| {
             let vote = participant.vote(run, window, after)?;
-            Some((participant.neuron.id, participant.voice(), vote))
+            Some((participant.neuron.id, participant.voice().into(), vote))
         })
     }
 }
@@ -144,7 +144,7 @@ impl Participant {
     }
 
     /// Returns the stake with which it may vote: 0 without a permit.
-    pub(super) fn voice(&self) -> u64 {
-        if self.neuron.permit { self.neuron.stake.into() } else { 0 }
+    pub(super) fn voice(&self) -> u16 {
+        if self.neuron.permit { self.neuron.stake } else { 0 }
     }
 }

@@ -4,11 +4,10 @@ use super::{spec::tests::twenty_peers, *};
 use crate::{
     announcement::{Bits, Claim, Possession, Record, Vote},
     clock::{Clock, Heights, WindowSpec},
-    history::History,
 };
 use base::{
     BlockHash, Height, Hotkey, NeuronId, Window,
-    digest::{ObjectHash, RunHash, RunId, ScoreLogHead, State, StateRoot},
+    digest::{ObjectHash, RunId, ScoreLogHead, State},
 };
 
 const RUN: RunId = RunId([7; 8]);
@@ -46,14 +45,14 @@ fn snapshot(height: Height, written: &[Written]) -> Snapshot {
 }
 
 fn claims(heights: &Heights, miners: &[NeuronState]) -> Snapshot {
-    let claim = |miner: &NeuronState| Claim {
-        run: RUN,
-        window: heights.window,
-        object: ObjectHash(miner.id.hotkey.0),
-    };
-    let written: Vec<_> =
-        miners.iter().map(|m| (*m, Some((heights.claims_close, Record::Claim(claim(m)))))).collect();
+    let written: Vec<_> = miners.iter().map(|miner| (*miner, claim(heights, miner))).collect();
     snapshot(heights.claims_close, &written)
+}
+
+fn claim(heights: &Heights, miner: &NeuronState) -> Option<(Height, Record)> {
+    let object = ObjectHash(miner.id.hotkey.0);
+    let claim = Claim { run: RUN, window: heights.window, object };
+    Some((Height(heights.claims_close.0 - 5), Record::Claim(claim)))
 }
 
 fn vote(heights: &Heights, good: Bits, state: State) -> Option<(Height, Record)> {
@@ -64,23 +63,13 @@ fn vote(heights: &Heights, good: Bits, state: State) -> Option<(Height, Record)>
 }
 
 /// Decides a window in which these miners claim, and these neurons have written these records.
-fn decision(
-    window: u64,
-    miners: &[NeuronState],
-    votes: impl Fn(&Heights) -> Vec<Written>,
-    history: &History,
-) -> Decision {
+fn decision(window: u64, miners: &[NeuronState], votes: impl Fn(&Heights) -> Vec<Written>) -> Decision {
     let heights = heights(window);
     let incentives: Vec<_> = miners.iter().map(|miner| (*miner, None)).collect();
     let incentives = snapshot(heights.incentives, &incentives);
     let claims = claims(&heights, miners);
     let votes = snapshot(heights.votes_close, &votes(&heights));
-    let evidence = Evidence {
-        incentives: Some(&incentives),
-        claims: Some(&claims),
-        votes: Some(&votes),
-        turnouts: history.turnouts(),
-    };
+    let evidence = Evidence { incentives: Some(&incentives), claims: Some(&claims), votes: Some(&votes) };
     decide(RUN, &twenty_peers(), &heights, &evidence).unwrap()
 }
 
@@ -90,43 +79,14 @@ fn names(decision: &Decision) -> Vec<u8> {
 }
 
 #[test]
-fn a_holder_of_most_stake_that_dies_stops_the_run_for_five_windows() {
-    let (large, small, other) = (neuron(1, 0, 60_000), neuron(2, 0, 10_000), neuron(3, 0, 5_000));
-    let miner = neuron(50, 100, 0);
-    let mut history = History::new(&RunHash([0; 32]));
-    let mut stepped = Vec::new();
-    for window in 0..24 {
-        let votes = |heights: &Heights| {
-            let good = || vote(heights, Bits(1), STATE);
-            let alive = !(11..20).contains(&heights.window.0);
-            vec![(large, if alive { good() } else { None }), (small, good()), (other, good())]
-        };
-        let decision = decision(window, &[miner], votes, &history);
-        history.push(&decision).unwrap();
-        match &decision.accepted {
-            Ok(accepted) => stepped.push((window, accepted.len())),
-            Err(null) => assert_eq!(
-                null.to_string(),
-                "no quorum: the voting stake 15000 is not more than half of the usual 75000"
-            ),
-        }
-    }
-    // It counts as missing while it voted in 4 of the last 8 windows, 7 to 10. Back in window 20,
-    // it counts at once.
-    let windows: Vec<_> = stepped.iter().map(|(window, _)| *window).collect();
-    assert_eq!(windows, (0..11).chain(16..24).collect::<Vec<_>>());
-}
-
-#[test]
 fn only_votes_for_the_majoritys_state_count() {
     let (a, b, c) = (neuron(1, 0, 30), neuron(2, 0, 30), neuron(3, 0, 50));
     let miners = [neuron(50, 100, 0), neuron(51, 50, 0)];
-    let history = History::new(&RunHash([0; 32]));
     let votes = |heights: &Heights| {
         let fork = vote(heights, Bits(0b10), State([2; 32]));
         vec![(a, vote(heights, Bits(0b01), STATE)), (b, vote(heights, Bits(0b01), STATE)), (c, fork)]
     };
-    let decision = decision(0, &miners, votes, &history);
+    let decision = decision(0, &miners, votes);
     assert_eq!((names(&decision), decision.state), (vec![50], Some(STATE)));
     assert_eq!(decision.turnout.len(), 3, "the minority voted, too");
     assert_eq!(decision.standing(STATE), Agreement::Agrees);
@@ -136,12 +96,11 @@ fn only_votes_for_the_majoritys_state_count() {
 #[test]
 fn half_is_not_more_than_half() {
     let (a, b) = (neuron(1, 0, 30), neuron(2, 0, 30));
-    let history = History::new(&RunHash([0; 32]));
     let decide = |good: Bits, state: State| {
         let votes = move |heights: &Heights| {
             vec![(a, vote(heights, Bits(1), STATE)), (b, vote(heights, good, state))]
         };
-        decision(0, &[neuron(50, 100, 0)], votes, &history).accepted
+        decision(0, &[neuron(50, 100, 0)], votes).accepted
     };
     assert_eq!(decide(Bits(1), STATE).unwrap().len(), 1);
     assert_eq!(decide(Bits(0), STATE), Err(NullWindow::NothingAccepted));
@@ -153,55 +112,22 @@ fn half_is_not_more_than_half() {
 }
 
 #[test]
-fn a_vote_is_not_enough_where_two_hold_permits() {
-    let (a, b, alone) = (neuron(1, 0, 60), neuron(2, 0, 30), neuron(3, 0, 60));
-    let history = History::new(&RunHash([0; 32]));
-    let miner = [neuron(50, 100, 0)];
-    let one = |heights: &Heights| vec![(a, vote(heights, Bits(1), STATE)), (b, None)];
-    let null = decision(0, &miner, one, &history).accepted.unwrap_err();
-    assert_eq!(null.to_string(), "only one hotkey voted, but 2 hold permits");
-    let only = |heights: &Heights| vec![(alone, vote(heights, Bits(1), STATE))];
-    assert_eq!(names(&decision(0, &miner, only, &history)), [50]);
-    let unvoted = decision(0, &miner, |_| vec![(a, None)], &history);
+fn a_window_without_votes_is_null() {
+    let unvoted = decision(0, &[neuron(50, 100, 0)], |_| vec![(neuron(1, 0, 60), None)]);
     assert_eq!((unvoted.accepted, unvoted.state), (Err(NullWindow::NoVotes), None));
-}
-
-#[test]
-fn the_floor_is_enough_and_less_is_not() {
-    let miner = [neuron(50, 100, 0)];
-    let last = |one: u16| {
-        let (silent, a, b) = (neuron(1, 0, 54_000), neuron(2, 0, 3000), neuron(3, 0, one));
-        let votes = |heights: &Heights| {
-            let good = vote(heights, Bits(1), STATE);
-            vec![(silent, None), (a, good), (b, good)]
-        };
-        let mut history = History::new(&RunHash([0; 32]));
-        (0..8).for_each(|window| {
-            let null = decision(window, &miner, votes, &history);
-            assert!(
-                matches!(null.accepted, Err(NullWindow::NoQuorum { .. })),
-                "all with a permit are missed"
-            );
-            history.push(&null).unwrap();
-        });
-        decision(8, &miner, votes, &history).accepted
-    };
-    assert_eq!(last(3000).unwrap().len(), 1, "a tenth of all stake is the floor");
-    let null = last(2999).unwrap_err();
-    assert_eq!(null.to_string(), "the voting stake 5999 is below the run's floor: stake 59999 has permits");
+    assert_eq!(unvoted.electorate.members().len(), 0, "a hotkey with a permit need not run Muster");
 }
 
 #[test]
 fn newcomers_are_limited_once_a_miner_earns() {
     let (a, b) = (neuron(1, 0, 60), neuron(2, 0, 30));
-    let history = History::new(&RunHash([0; 32]));
     let all = |heights: &Heights| {
         let good = vote(heights, Bits(u64::MAX >> 54), STATE);
         vec![(a, good), (b, good)]
     };
     let with = |earning: u8| {
         let miners: Vec<_> = (0..10).map(|name| neuron(50 + name, u16::from(name < earning), 0)).collect();
-        decision(0, &miners, all, &history)
+        decision(0, &miners, all)
     };
     assert_eq!(names(&with(0)).len(), 10, "a new network starts by itself");
     assert_eq!(names(&with(2)), [50, 51]);
@@ -217,9 +143,8 @@ fn what_is_missing_is_named() {
     let miners = [neuron(50, 100, 0)];
     let claims = claims(&heights, &miners);
     let votes = snapshot(heights.votes_close, &[(neuron(1, 0, 9), vote(&heights, Bits(1), STATE))]);
-    let history = History::new(&RunHash([0; 32]));
     let try_with = |incentives, votes| {
-        let evidence = Evidence { incentives, claims: Some(&claims), votes, turnouts: history.turnouts() };
+        let evidence = Evidence { incentives, claims: Some(&claims), votes };
         decide(RUN, &twenty_peers(), &heights, &evidence).unwrap_err().to_string()
     };
     let incentives = snapshot(heights.incentives, &[(miners[0], None)]);
@@ -229,7 +154,44 @@ fn what_is_missing_is_named() {
         "window 9: Incentives must be read after block 393, not 403"
     );
     assert_eq!(try_with(Some(&incentives), None), "window 9: the state after block 419 (Votes) is missing");
-    assert_eq!(try_with(Some(&incentives), Some(&votes)), "window 9: the voters of window 1 are not known");
+}
+
+#[test]
+fn the_order_of_claims_is_known_before_they_are_closed() {
+    let heights = heights(2);
+    let miners: Vec<_> = (0..50).map(|name| neuron(100 + name, u16::from(name % 3), 0)).collect();
+    let unclaimed: Vec<Written> = miners.iter().map(|miner| (*miner, None)).collect();
+    let incentives = snapshot(heights.incentives, &unclaimed);
+    let closed = claims(&heights, &miners);
+    let full = candidates(RUN, &twenty_peers(), &heights, &incentives, &closed).unwrap();
+    assert_eq!(full.len(), 40);
+    // Some blocks before, half of the miners have claimed. Their order is the same.
+    let half: Vec<_> = miners.iter().step_by(2).copied().collect();
+    let written: Vec<Written> = half.iter().map(|miner| (*miner, claim(&heights, miner))).collect();
+    let now = snapshot(Height(heights.claims_close.0 - 4), &written);
+    let standing = standing_candidates(RUN, &twenty_peers(), &heights, &incentives, &now).unwrap();
+    let place = |candidate: &Candidate| full.iter().position(|other| other.id == candidate.id);
+    let places: Vec<_> = standing.iter().filter_map(place).collect();
+    assert!(places.len() >= 15 && places.is_sorted(), "{places:?}");
+    // The hash of block D_w - 10 orders equals, not that of D_w.
+    let mut others = miners.clone();
+    others.iter_mut().for_each(|miner| miner.incentive = 0);
+    let unpaid: Vec<Written> = others.iter().map(|miner| (*miner, None)).collect();
+    let order = |hash: u8, closed: u8| {
+        let at = |height, hash, written: &[Written]| {
+            let records =
+                written.iter().filter_map(|(n, record)| record.map(|(set, r)| (n.id.hotkey, set, r)));
+            Snapshot::new(height, BlockHash([hash; 32]), written.iter().map(|(n, _)| *n), records).unwrap()
+        };
+        let written: Vec<Written> = others.iter().map(|miner| (*miner, claim(&heights, miner))).collect();
+        let before = at(heights.incentives, hash, &unpaid);
+        let closed = at(heights.claims_close, closed, &written);
+        candidates(RUN, &twenty_peers(), &heights, &before, &closed).unwrap()
+    };
+    assert_eq!(order(1, 2), order(1, 3));
+    assert_ne!(order(1, 2), order(2, 2));
+    let wrong = standing_candidates(RUN, &twenty_peers(), &heights, &now, &now).unwrap_err();
+    assert_eq!(wrong.to_string(), "window 2: Incentives must be read after block 183, not 189");
 }
 
 #[test]
@@ -237,13 +199,4 @@ fn a_hotkey_that_is_listed_twice_is_no_snapshot() {
     let twice = [neuron(1, 0, 9), neuron(1, 5, 0)];
     let error = Snapshot::new(Height(7), BlockHash([0; 32]), twice, []).unwrap_err();
     assert_eq!(error.to_string(), format!("block 7: hotkey {} is listed twice", twice[0].id.hotkey));
-}
-
-#[test]
-fn the_state_chains_the_history() {
-    let mut history = History::new(&RunHash([0; 32]));
-    let before = history.state(&StateRoot([3; 32]));
-    let empty = |_: &Heights| vec![(neuron(1, 0, 9), None)];
-    history.push(&decision(0, &[], empty, &history)).unwrap();
-    assert_ne!(history.state(&StateRoot([3; 32])), before, "a null window is a part of the history");
 }

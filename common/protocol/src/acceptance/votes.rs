@@ -1,18 +1,15 @@
 //! Counts the votes on a window, and checks whether they are enough.
 
-use super::{AcceptanceSpec, NullWindow, REGULAR, Snapshot};
+use super::{Electorate, NullWindow, Snapshot};
 use crate::{announcement::Bits, clock::Heights};
 use base::{
-    Millionths, NeuronId,
+    NeuronId,
     digest::{RunId, State},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns all hotkeys that voted on a window, for any state and any candidates. It is a pure
-/// function of the state at `M_w`.
-///
-/// The result is kept for [`MEMORY`](super::MEMORY) windows. It shows which stake is missing when
-/// it does not vote.
+/// function of the state at `M_w`. These nodes may have the window's objects and its record.
 #[must_use]
 pub fn turnout(run: RunId, heights: &Heights, votes: &Snapshot) -> BTreeSet<NeuronId> {
     votes.votes(run, heights).map(|(id, ..)| id).collect()
@@ -71,35 +68,16 @@ impl Ballot {
     ///
     /// # Errors
     /// The error names what is missing.
-    pub(super) fn check_quorum(
-        &self,
-        spec: &AcceptanceSpec,
-        expected: u64,
-        votes: &Snapshot,
-    ) -> Result<(), NullWindow> {
+    pub(super) fn check_quorum(&self, electorate: &Electorate) -> Result<(), NullWindow> {
         let voting = self.stake();
-        if 2 * voting <= expected {
-            return Err(NullWindow::NoQuorum { voting, expected });
+        let all = electorate.weight();
+        if 2 * electorate.full_weight(voting) <= all {
+            return Err(NullWindow::NoQuorum { voting, electorate: electorate.as_stake(all) });
         }
-        let permitted: u64 = votes.participants().map(super::Participant::voice).sum();
-        let share = |stake: u64, of: i64| u128::from(stake) * u128::from(of.unsigned_abs());
-        if share(voting, Millionths::ONE.0) < share(permitted, spec.vote_floor.0) {
-            return Err(NullWindow::BelowFloor { voting, permitted });
-        }
-        let holders = votes.participants().filter(|participant| participant.voice() > 0).count();
-        if self.votes.len() < holders.min(2) {
-            return Err(NullWindow::OneVoter { holders });
+        let recent = electorate.recent();
+        if self.votes.len() < recent.min(2) {
+            return Err(NullWindow::OneVoter { recent });
         }
         Ok(())
     }
-}
-
-/// Returns the stake that is expected to vote: that of all hotkeys with a permit, or of the regular
-/// voters.
-pub(super) fn expected_stake(votes: &Snapshot, turnouts: Option<&[&BTreeSet<NeuronId>]>) -> u64 {
-    let is_regular = |id: &NeuronId| {
-        turnouts.is_none_or(|turnouts| turnouts.iter().filter(|t| t.contains(id)).count() >= REGULAR)
-    };
-    let regular = votes.participants().filter(|participant| is_regular(&participant.neuron.id));
-    regular.map(super::Participant::voice).sum()
 }

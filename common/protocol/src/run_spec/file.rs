@@ -8,7 +8,7 @@ use crate::{
     train::TrainSpec,
 };
 use base::{
-    BlockHash, Height, Netuid,
+    BlockHash, Height, Hotkey, Netuid,
     digest::{DatasetHash, RunSeed, StateRoot, TokenizerHash},
 };
 use codec::sparse::SparseSpec;
@@ -121,6 +121,9 @@ impl RunFile {
             dataset: require(data.dataset, "data.dataset", &mut missing),
         };
         let root = require(self.initial.root, "initial.root", &mut missing);
+        if self.acceptance.founders.is_empty() {
+            missing.push("acceptance.founders");
+        }
         if !missing.is_empty() {
             return Err(RunSpecError::Incomplete { name, missing: missing.join(", ") });
         }
@@ -132,23 +135,30 @@ impl RunFile {
         Ok(spec)
     }
 
-    /// Launches the run, so that it begins with block `start` of a chain, on a dataset.
+    /// Launches the run, so that it begins with block `start` of a chain, on a dataset. The validators
+    /// with the hotkeys `founders`, in any order, begin it.
     ///
     /// This fills in the values that are known only at the launch. One of them is the state root of
     /// the initial parameters, for which all parameters are computed once.
     ///
     /// # Errors
-    /// The run is a plan, or the values do not fit together.
+    /// The run is a plan, or the values do not fit together. The number of founders must be 1 to
+    /// [`MOST_FOUNDERS`](crate::acceptance::MOST_FOUNDERS).
     pub fn launch(
         mut self,
         genesis: BlockHash,
         start: Height,
         tokenizer: TokenizerHash,
         dataset: DatasetHash,
+        founders: &[Hotkey],
     ) -> Result<RunSpec, RunSpecError> {
         if let Some(reason) = self.plan {
             return Err(RunSpecError::Plan { name: self.name, reason });
         }
+        self.acceptance.founders = founders.to_vec();
+        self.acceptance.founders.sort_unstable();
+        self.acceptance.check_founders()?;
+        self.acceptance.check(self.window.blocks)?;
         let layout = ParameterLayout::new(&self.model);
         (self.network.genesis, self.network.start_block) = (Some(genesis), Some(start));
         (self.data.tokenizer, self.data.dataset) = (Some(tokenizer), Some(dataset));
@@ -166,7 +176,7 @@ impl RunFile {
         self.model.check()?;
         self.train.check()?;
         self.sparse.check()?;
-        self.acceptance.check()?;
+        self.acceptance.check(self.window.blocks)?;
         self.scoring.validate()?;
         self.check_together()
     }
@@ -204,7 +214,7 @@ impl From<&RunSpec> for RunFile {
             initial: InitialFile { seed: spec.initial.seed, root: Some(spec.initial.root) },
             train: spec.train,
             sparse: spec.sparse,
-            acceptance: spec.acceptance,
+            acceptance: spec.acceptance.clone(),
             scoring: spec.scoring,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::LEAD;
-use base::Window;
+use base::{Hotkey, Window};
 
 const TINY: &str = include_str!("../../../../deploy/runs/tiny.toml");
 const SHIPPED: [(&str, &str, u64); 5] = [
@@ -21,6 +21,7 @@ fn launched(text: &str) -> RunFile {
     file.data.tokenizer = Some(TokenizerHash([0x22; 32]));
     file.data.dataset = Some(DatasetHash([0x33; 32]));
     file.initial.root = Some(StateRoot([0x44; 32]));
+    file.acceptance.founders = vec![Hotkey([0x55; 32]), Hotkey([0x66; 32])];
     file
 }
 
@@ -34,7 +35,7 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "488ea5e1c02e648a615dd3ec6ee77f3ca27b531266530ce07b48eb90773fdabe");
+    assert_eq!(tiny().hash().to_string(), "70fa11c505d867d84feb0c6f53693994a2878c6399be38d28fabb5313ced093d");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
 }
 
@@ -44,14 +45,16 @@ fn a_launched_run_is_complete() {
         let mut file = RunFile::parse(TINY).unwrap();
         file.initial.seed = RunSeed([seed; 32]);
         let data = (TokenizerHash([2; 32]), DatasetHash([1; 32]));
-        file.launch(BlockHash([3; 32]), Height(26), data.0, data.1).unwrap()
+        let founders = [Hotkey([9; 32]), Hotkey([8; 32])];
+        file.launch(BlockHash([3; 32]), Height(26), data.0, data.1, &founders).unwrap()
     };
     let spec = launch(7);
+    assert_eq!(spec.acceptance.founders, [Hotkey([8; 32]), Hotkey([9; 32])]);
     assert_eq!(spec.network.start_block, Height(26));
     assert_eq!((spec.check(), launch(7).hash()), (Ok(()), spec.hash()));
     assert_ne!(launch(8).initial.root, spec.initial.root);
     let plan = RunFile::parse(SHIPPED[4].1).unwrap();
-    let refused = plan.launch(BlockHash([3; 32]), Height(26), spec.data.tokenizer, spec.data.dataset);
+    let refused = plan.launch(BlockHash([3; 32]), Height(26), spec.data.tokenizer, spec.data.dataset, &[]);
     assert!(matches!(refused, Err(RunSpecError::Plan { .. })), "{refused:?}");
 }
 
@@ -122,6 +125,11 @@ fn a_wrong_file_names_the_field() {
             "acceptance.gather_peers is 40: it must be 1 to 32, since a vote has 64 bits",
         ),
         ("staleness = 0", "staleness = 1", "acceptance.staleness is 1: only 0 is supported"),
+        (
+            "electorate_blocks = 840",
+            "electorate_blocks = 209",
+            "acceptance.electorate_blocks is 209: it must be at least 210 (7 x window.blocks)",
+        ),
         ("power = 1", "power = 9", "scoring.weights.power is 9: it must be 1, 2 or 3"),
         (
             "batch = 8",
@@ -131,6 +139,9 @@ fn a_wrong_file_names_the_field() {
     ] {
         assert_eq!(refuse(from, to), message);
     }
+    let again = tiny().acceptance.founders[0];
+    let twice = format!("staleness = 0\nfounders = [\"{again}\", \"{again}\"]");
+    assert!(refuse("staleness = 0", &twice).contains("twice: list each hotkey once"));
     let sequence = TINY.replace("sequence = 128\n# Largest", "sequence = 256\n# Largest");
     let error = RunFile::parse(&sequence).unwrap_err().to_string();
     assert_eq!(error, "train.sequence is 256: the model takes at most model.sequence, 128");
@@ -142,7 +153,11 @@ fn a_run_that_is_not_complete_or_a_plan_says_so() {
     file.network.start_block = Some(Height(9));
     assert!(file.clone().complete().unwrap_err().to_string().starts_with("the run starts at block 9"));
     file.data.dataset = None;
-    assert_eq!(file.complete().unwrap_err().to_string(), "run `tiny` is not complete: fill in data.dataset");
+    file.acceptance.founders.clear();
+    assert_eq!(
+        file.complete().unwrap_err().to_string(),
+        "run `tiny` is not complete: fill in data.dataset, acceptance.founders"
+    );
     assert_eq!(
         RunSpec::parse(SHIPPED[4].1).unwrap_err().to_string(),
         "run `covenant-72b` is a plan: the engine trains on one device; 72B needs parameters, gradients and optimizer \

@@ -20,6 +20,8 @@ pub(crate) struct Ruling {
     /// Empty in a null window.
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) state: Option<State>,
+    /// The weight of each member, in stake times blocks.
+    pub(crate) electorate: Vec<(NeuronId, u128)>,
 }
 
 pub(crate) struct Oracle<'a> {
@@ -39,8 +41,10 @@ impl Oracle<'_> {
         let heights = self.clock.heights(window).unwrap();
         let candidates = self.candidates(&heights);
         let ids: Vec<_> = candidates.iter().map(|(id, ..)| *id).collect();
-        let Some(counted) = self.quorum(window, &heights, ids.len()) else {
-            return Ruling { candidates: ids, accepted: vec![], state: None };
+        let electorate = self.electorate(&heights);
+        let electorate: Vec<_> = electorate.into_iter().map(|(id, weight, _)| (id, weight)).collect();
+        let Some(counted) = self.quorum(&heights, ids.len()) else {
+            return Ruling { candidates: ids, accepted: vec![], state: None, electorate };
         };
         let total: f64 = counted.iter().map(|voter| voter.stake).sum();
         let mut chosen: Vec<(NeuronId, Claim, u16)> = vec![];
@@ -55,7 +59,7 @@ impl Oracle<'_> {
         let mut accepted: Vec<_> =
             chosen.iter().map(|(id, claim, _)| Accepted { id: *id, object: claim.object }).collect();
         accepted.sort_by_key(|accepted| accepted.id.hotkey.0);
-        Ruling { candidates: ids, accepted, state: Some(counted[0].vote.state) }
+        Ruling { candidates: ids, accepted, state: Some(counted[0].vote.state), electorate }
     }
 
     /// Removes the last newcomer until both limits hold.
@@ -95,8 +99,8 @@ impl Oracle<'_> {
         let mut sorted: Vec<(NeuronId, Claim, u16)> = vec![];
         for candidate in claimed {
             let tie = |id: NeuronId| {
-                let mut hasher = blake3::Hasher::new_derive_key("muster v1 candidate order");
-                hasher.update(&hash(deadline).0).update(&id.hotkey.0);
+                let mut hasher = blake3::Hasher::new_derive_key("muster v2 candidate order");
+                hasher.update(&hash(heights.incentives.0).0).update(&id.hotkey.0);
                 *hasher.finalize().as_bytes()
             };
             let is_behind = |other: &(NeuronId, Claim, u16)| {
@@ -118,18 +122,41 @@ impl Oracle<'_> {
         (in_time && ours && neuron.permit && neuron.stake > 0).then_some(vote)
     }
 
-    fn voted(&self, id: NeuronId, window: u64) -> bool {
-        let heights = self.clock.heights(Window(window)).unwrap();
-        let metagraph = &self.world.metagraphs[&heights.votes_close.0];
-        metagraph.iter().any(|neuron| neuron.id == id && self.vote(neuron, &heights).is_some())
+    /// Returns the members of the electorate in the order of hotkeys: name, weight, age.
+    fn electorate(&self, heights: &Heights) -> Vec<(NeuronId, u128, u64)> {
+        let closes = heights.votes_close.0;
+        let period = u64::from(self.spec.electorate_blocks);
+        let first = self.clock.heights(Window(0)).unwrap();
+        let mut members = vec![];
+        for neuron in &self.world.metagraphs[&closes] {
+            let written = self.last_written(neuron.id.hotkey, closes);
+            let written = written.filter(|written| written.block >= neuron.id.registered.0);
+            let vote = written.and_then(|written| match written.record {
+                Some(Record::Vote(vote)) if vote.run == self.run => Some((written.block, vote.window)),
+                _ => None,
+            });
+            let voted = vote.filter(|(_, window)| *window <= heights.window);
+            let voted = voted.map(|(block, window)| (block, self.clock.heights(window).unwrap()));
+            let mut since = voted
+                .filter(|(block, voted)| *block > voted.claims_close.0)
+                .map(|(_, voted)| voted.votes_close.0);
+            if since.is_none() && self.spec.founders.contains(&neuron.id.hotkey) {
+                since = Some(first.votes_close.0 - u64::from(self.clock.spec().blocks));
+            }
+            let Some(age) = since.map(|since| closes - since) else { continue };
+            if neuron.permit && neuron.stake > 0 && age < period {
+                members.push((neuron.id, u128::from(neuron.stake) * u128::from(period - age), age));
+            }
+        }
+        members.sort_by_key(|(id, ..)| id.hotkey.0);
+        members
     }
 
     /// Returns the votes that count, if they are a quorum.
-    fn quorum(&self, window: Window, heights: &Heights, candidates: usize) -> Option<Vec<Counted>> {
+    fn quorum(&self, heights: &Heights, candidates: usize) -> Option<Vec<Counted>> {
         let metagraph = &self.world.metagraphs[&heights.votes_close.0];
-        let permitted: Vec<_> = metagraph.iter().filter(|neuron| neuron.permit && neuron.stake > 0).collect();
         let mut votes = vec![];
-        for neuron in &permitted {
+        for neuron in metagraph {
             let Some(vote) = self.vote(neuron, heights) else { continue };
             if (candidates..64).all(|bit| vote.good.0 >> bit & 1 == 0) {
                 votes.push(Counted { stake: f64::from(neuron.stake), vote });
@@ -141,16 +168,14 @@ impl Oracle<'_> {
             |state: State| votes.iter().filter(|v| v.vote.state == state).map(|v| v.stake).sum::<f64>();
         let majority = votes.iter().map(|v| v.vote.state).find(|&state| behind(state) > voting / 2.0)?;
         votes.retain(|v| v.vote.state == majority);
-        let counted = sum(&votes);
-        let usual = |id: NeuronId| {
-            window.0 < 8 || (window.0 - 8..window.0).filter(|&earlier| self.voted(id, earlier)).count() >= 4
-        };
-        let present = |keep: &dyn Fn(NeuronId) -> bool| {
-            permitted.iter().filter(|n| keep(n.id)).map(|n| f64::from(n.stake)).sum::<f64>()
-        };
-        let enough = counted > present(&usual) / 2.0;
-        let above_floor = counted * 1e6 >= present(&|_| true) * self.spec.vote_floor.0 as f64;
-        let not_alone = votes.len() >= 2 || permitted.len() < 2;
-        (enough && above_floor && not_alone).then_some(votes)
+        let electorate = self.electorate(heights);
+        let weight: u128 = electorate.iter().map(|(_, weight, _)| weight).sum();
+        let period = f64::from(self.spec.electorate_blocks);
+        // Both products are whole numbers below 2^53.
+        let enough = sum(&votes) * period > weight as f64 / 2.0;
+        let day = u64::from(self.spec.electorate_blocks / 7);
+        let lately = electorate.iter().filter(|(.., age)| *age <= day).count();
+        let not_alone = votes.len() >= 2 || lately < 2;
+        (enough && not_alone).then_some(votes)
     }
 }

@@ -264,6 +264,7 @@ pub(crate) fn launched() -> RunFile {
     file.data.tokenizer = Some(TokenizerHash([0x22; 32]));
     file.data.dataset = Some(DatasetHash([0x33; 32]));
     file.initial.root = Some(StateRoot([0x44; 32]));
+    file.acceptance.founders = vec![Hotkey([0x55; 32]), Hotkey([0x66; 32])];
     file
 }
 

@@ -13,7 +13,7 @@ use crate::{
     wallets::{GeneratedSecret, Keys},
 };
 use anyhow::{Context, bail, ensure};
-use base::BlockHash;
+use base::{BlockHash, Hotkey};
 use bucket_server::{BucketConfig, Server};
 use chain::{Client, Options};
 use data::{Phase, Progress, Report, Warning, Watch};
@@ -47,6 +47,12 @@ pub(crate) fn members(participants: Vec<Participant>, seed: u64) -> Vec<Member> 
         participant,
     };
     participants.into_iter().map(member).collect()
+}
+
+/// Returns the hotkeys of the validators, which begin the run.
+fn founders(members: &[Member]) -> Vec<Hotkey> {
+    let validators = members.iter().filter(|member| member.participant.role == Role::Validator);
+    validators.map(|member| member.keys.hotkey()).collect()
 }
 
 /// A network that is ready to run.
@@ -91,7 +97,9 @@ impl Network {
         let chain = chain.await.context("cannot start the chain")?;
         let buckets = serve(&folder, &members, ([127, 0, 0, 1], 0).into()).await?;
         let start = launch::start(members.len());
-        let spec = file.launch(BlockHash(chain.genesis().0), start, report.tokenizer, report.dataset)?;
+        let genesis = BlockHash(chain.genesis().0);
+        let founders = founders(&members);
+        let spec = file.launch(genesis, start, report.tokenizer, report.dataset, &founders)?;
         let launched = protocol::run_spec::RunFile::from(&spec).to_toml()?;
         fs::write(folder.spec(), launched).context("cannot write the run spec")?;
         let chain_reader = chain_reader(&chain, &spec).await?;

@@ -57,6 +57,8 @@ pub const HANGS: Duration = Duration::from_secs(400);
 pub const START: u32 = 30;
 /// The subnet of the run.
 pub const SUBNET: Netuid = Netuid(3);
+/// The names of the validators, which are the founders of the run.
+pub const VALIDATORS: [&str; 3] = ["Alice", "Bob", "Charlie"];
 /// The interval of polls.
 const LOOK: Duration = Duration::from_millis(10);
 /// The secrets of the buckets, which must not appear in any output.
@@ -71,8 +73,8 @@ pub struct Setup<'a> {
     pub program: PathBuf,
     /// The names of the other nodes' buckets.
     pub others: &'a [&'a str],
-    /// A function that changes the genesis of the chain. Neurons 1 to 3 are validators. Their hotkeys
-    /// are those of [`development`] for Alice, Bob and Charlie.
+    /// A function that changes the genesis of the chain. Neurons 1 to 3 are the [`VALIDATORS`], with the
+    /// hotkeys of [`development`].
     pub genesis: &'a dyn Fn(&mut Genesis),
     /// A function that changes the run.
     pub run: fn(&mut RunFile),
@@ -345,5 +347,7 @@ fn launch(mut file: RunFile, genesis: [u8; 32], data: &Report) -> RunSpec {
     file.data.tokenizer = Some(data.tokenizer);
     file.data.dataset = Some(data.dataset);
     file.initial.root = Some(layout.state_root(&layout.initial(&file.initial.seed), 1));
+    file.acceptance.founders = VALIDATORS.map(|name| development(name).hotkey()).to_vec();
+    file.acceptance.founders.sort_unstable();
     file.complete().unwrap()
 }

@@ -108,12 +108,13 @@ impl Search<'_> {
     /// Downloads an accepted object from any node that stores it.
     async fn replica(&self, accepted: Option<&Accepted>, expected: &Expected) -> Option<Object> {
         let accepted = accepted?;
-        let seed = self.claims.hash;
-        let voters = self.votes.voters_for(self.run.id, self.heights, self.decision, accepted);
+        let (run, spec) = (self.run.id, &self.run.spec.acceptance);
+        let custodians = self.claims.custodians(run, spec, self.heights, &accepted.object);
+        let voters = self.votes.voters_for(run, self.heights, self.decision, accepted);
         for state in self.sources.states(self.votes) {
             let layout = &self.run.layout;
-            let replica =
-                self.sources.fetcher.accepted(state, seed, accepted, expected, layout, &voters).await;
+            let fetcher = &self.sources.fetcher;
+            let replica = fetcher.accepted(state, accepted, expected, layout, &custodians, &voters).await;
             if let Ok(object) = replica {
                 return Some(object);
             }

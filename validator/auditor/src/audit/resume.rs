@@ -81,7 +81,7 @@ impl Audit<'_> {
         let Ok(evidence) = self.auditor.read(self.auditor.chain_reader.evidence(&heights).await)? else {
             return Ok(false);
         };
-        let decision = self.decide(Ok(&progress.history), &heights, &evidence);
+        let decision = self.decide(&heights, &evidence);
         Ok(decision.is_ok_and(|decision| decision.state == Some(progress.state())))
     }
 }

@@ -39,8 +39,6 @@ pub(super) struct Chain {
     pub(super) votes: BTreeMap<NeuronId, Vote>,
     /// The validators that could vote: those with stake and permit at `M_w`.
     pub(super) permitted: BTreeSet<NeuronId>,
-    /// The regular voters among them, each with the reason to call it one.
-    pub(super) regular: BTreeMap<NeuronId, String>,
     /// The uids of all neurons at `M_w`.
     pub(super) uids: BTreeMap<NeuronId, Uid>,
     /// The chain's state at `S_w`. Its block hash seeds the evaluations. Its miners and rules are those

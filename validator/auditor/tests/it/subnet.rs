@@ -63,6 +63,8 @@ pub(crate) fn run_file(windows: u64) -> RunFile {
     run.network.start_block = Some(Height(12));
     run.data.tokenizer = Some(Default::default());
     run.data.dataset = Some(Default::default());
+    run.acceptance.founders = VALIDATORS.map(|name| key_pair(name).hotkey()).to_vec();
+    run.acceptance.founders.sort_unstable();
     run
 }
 
@@ -117,8 +119,13 @@ fn server_key(name: &str, kind: &str) -> ServerKey {
     ServerKey { id: format!("{name}-{kind}-id"), secret: format!("{name}-{kind}-secret") }
 }
 
+/// Returns the hotkey of a development account.
+fn key_pair(name: &str) -> KeyPair {
+    KeyPair::development(&format!("//{name}//hotkey")).unwrap()
+}
+
 pub(crate) fn neuron(client: &Client, run: &RunSpec, url: &str, name: &str, uid: usize) -> Neuron {
-    let key = KeyPair::development(&format!("//{name}//hotkey")).unwrap();
+    let key = key_pair(name);
     let credentials = |kind: &str| {
         let ServerKey { id, secret } = server_key(name, kind);
         ReadCredentials { access_key: Secret::new(id), secret: Secret::new(secret) }

@@ -26,7 +26,6 @@ use protocol::{
     history::WindowRecord,
     model,
     progress::Progress,
-    replicas::custodians,
     run_spec::RunSpec,
 };
 use safetensors::{Dtype, tensor::TensorView};
@@ -266,8 +265,7 @@ impl TestRun {
 
     async fn decide(&self, heights: &Heights) -> Decision {
         self.reach(heights.votes_close).await;
-        let decision =
-            self.chain_reader.decide(&self.run, &self.progress.history, heights.window).await.unwrap();
+        let decision = self.chain_reader.decide(&self.run, heights.window).await.unwrap();
         assert_eq!(decision.accepted.as_ref().unwrap().len(), MINERS.len(), "{decision:?}");
         decision
     }
@@ -327,8 +325,8 @@ impl TestRun {
     async fn store(&self, heights: &Heights, decision: &Decision, objects: &Objects) {
         let evidence = self.chain_reader.evidence(heights).await.unwrap();
         for accepted in decision.applied() {
-            let voters = evidence.votes.voters_for(self.run.id(), heights, decision, accepted);
-            let chosen = custodians(evidence.claims.hash, &accepted.object, &voters);
+            let spec = &self.run.acceptance;
+            let chosen = evidence.claims.custodians(self.run.id(), spec, heights, &accepted.object);
             let bytes = Bytes::copy_from_slice(objects[&accepted.id].bytes());
             for custodian in self.validators.iter().filter(|validator| chosen.contains(&validator.id)) {
                 custodian

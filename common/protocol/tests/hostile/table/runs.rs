@@ -11,15 +11,25 @@ pub(super) fn run_spec() -> Table {
     let reads = |bytes: Vec<u8>| says(RunSpec::read(&bytes));
     let mut rows = Rows::of(objects::run_spec().to_bytes(), &reads);
     let window = 2 + 2 + 4 + 32 + 2 + 8;
+    let bytes = objects::run_spec().to_bytes();
+    let first = bytes.windows(32).position(|bytes| bytes == [0x55; 32]).expect("the first founder");
+    let founders = first - 1;
     rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe2)
-        .row("an earlier version", |b| b[1] = 1)
-        .row("a later version", |b| b[1] = 3)
+        .row("an earlier version", |b| b[1] = 2)
+        .row("a later version", |b| b[1] = 4)
         .row("a name of 255 characters", |b| b[2] = 255)
         .row("a name that is not UTF-8", |b| b[4] = 0xff)
         .row("a name in capitals", |b| b[4] = b'T')
         .row("windows of no blocks", |b| b[window..window + 4].fill(0))
         .row("a finality lag of 2^32 - 1", |b| b[window + 8..window + 12].fill(0xff))
+        .row("65 founders", move |b| b[founders] = 65)
+        .row("no founder", move |b| {
+            b[founders] = 0;
+            b.drain(founders + 1..founders + 65);
+        })
+        .row("a founder twice", move |b| b.copy_within(founders + 1..founders + 33, founders + 33))
+        .row("founders in another order", move |b| b[founders + 1..founders + 33].fill(0x77))
         .row("cut off", |b| b.pop())
         .row("a reserved byte", |b| *b.last_mut().unwrap() = 1)
         .row("a trailing byte", |b| b.push(0));
@@ -45,6 +55,7 @@ pub(super) fn run_file() -> Table {
     replace("a NaN learning rate", "peak = 2e-3", "peak = nan");
     replace("no values sent of a chunk", "topk = 72", "topk = 0");
     replace("more peers than a vote has bits for", "gather_peers = 8", "gather_peers = 40");
+    replace("an electorate of less than 7 windows", "electorate_blocks = 840", "electorate_blocks = 9");
     replace("an unknown staleness", "staleness = 0", "staleness = 1");
     rows.done("Run spec, its file: `RunSpecError` of `RunFile::parse`")
 }

@@ -22,7 +22,6 @@ use base::{Height, Hotkey, Window};
 use protocol::{
     announcement::Record,
     clock::{Clock, Heights},
-    history::History,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,7 +44,6 @@ pub(super) struct Live {
     pub(super) screen: Screen<Stdout>,
     pub(super) children: Children,
     clock: Clock,
-    history: History,
     progress: NodeProgress,
     followers: Vec<(String, Follower)>,
     pacer: Pacer,
@@ -79,7 +77,6 @@ impl Live {
         let mut live = Self {
             record: RunRecord { participants, count: up.windows, ..RunRecord::default() },
             children: Children::new(),
-            history: History::new(&network.spec.hash()),
             progress: NodeProgress::default(),
             followers,
             pacer: Pacer::new(clock, Duration::from_millis(up.block_ms), patience),
@@ -261,8 +258,7 @@ impl Live {
         let window = heights.window;
         let state = self.network.chain_reader.at(heights.votes_close).await?;
         let votes = state.votes(self.network.spec.id(), heights);
-        let decision = self.network.chain_reader.decide(&self.network.spec, &self.history, window).await?;
-        self.history.push(&decision)?;
+        let decision = self.network.chain_reader.decide(&self.network.spec, window).await?;
         let name = |hotkey: &Hotkey| self.record.name_of(hotkey).map(String::from);
         let votes = votes.iter().filter_map(|(id, vote)| Some((name(&id.hotkey)?, vote.state))).collect();
         let accepted = decision

@@ -1,0 +1,131 @@
+//! Tests the draw of custodians: its bytes, its frequencies, and its limits for attackers.
+
+use super::*;
+use base::{Height, Hotkey};
+use std::collections::BTreeMap;
+
+fn id(name: u8) -> NeuronId {
+    NeuronId { hotkey: Hotkey([name; 32]), registered: Height(7) }
+}
+
+/// Creates an electorate of members named 0, 1, 2 and so on.
+fn electorate(weights: &[u64]) -> Electorate {
+    let names = (0..=u8::MAX).map(id);
+    Electorate::of_weights(names.zip(weights.iter().copied()))
+}
+
+fn draw(seed: u8, object: u32, electorate: &Electorate) -> Vec<u8> {
+    let object = ObjectHash(*blake3::hash(&object.to_le_bytes()).as_bytes());
+    let drawn = custodians(BlockHash([seed; 32]), &object, electorate);
+    drawn.iter().map(|voter| voter.hotkey.0[0]).collect()
+}
+
+/// Returns how often each member is the custodian at each place, in this number of draws.
+fn frequencies(electorate: &Electorate, draws: u32) -> BTreeMap<u8, [u32; CUSTODIANS]> {
+    let mut counts = BTreeMap::<u8, [u32; CUSTODIANS]>::new();
+    for object in 0..draws {
+        for (place, name) in draw(1, object, electorate).into_iter().enumerate() {
+            counts.entry(name).or_default()[place] += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn the_draw_is_known() {
+    let even = electorate(&[1000; 10]);
+    let drawn = [draw(1, 1, &even), draw(1, 2, &even), draw(2, 1, &even)];
+    assert_eq!(drawn, [[0, 3, 2], [8, 7, 5], [4, 2, 0]]);
+    let uneven = electorate(&[5, 1_000_000, 70_000, 65_535 * 50_400, 1]);
+    assert_eq!([draw(1, 1, &uneven), draw(1, 2, &uneven)], [[3, 2, 1], [3, 1, 2]]);
+}
+
+#[test]
+fn few_members_are_all_custodians() {
+    for count in 0..=3 {
+        let mut drawn = draw(1, 1, &electorate(&[1, 1_000_000, 3][..count]));
+        drawn.sort_unstable();
+        assert_eq!(drawn, (0..count as u8).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn members_are_drawn_by_weight() {
+    // The mean is 25, so the cap is 50 and limits nothing.
+    let counts = frequencies(&electorate(&[10, 20, 30, 40]), 10_000);
+    let first: Vec<u32> = counts.values().map(|places| places[0]).collect();
+    // The standard deviations are 30, 40, 46 and 49.
+    for (found, expected) in first.iter().zip([1000_u32, 2000, 3000, 4000]) {
+        assert!(found.abs_diff(expected) < 200, "{first:?}");
+    }
+    // The second is drawn from those that are left: for the first member, 0.1 of the draws times the sum
+    // of p / (1 - p) over the other three, which is 0.25 + 0.428571 + 0.666667.
+    assert!(counts[&0][1].abs_diff(1345) < 200, "{counts:?}");
+}
+
+#[test]
+fn a_custodian_is_drawn_once_and_only_members_with_weight_are() {
+    let even = electorate(&[7; 64]);
+    for object in 0..500 {
+        let mut drawn = draw(1, object, &even);
+        drawn.sort_unstable();
+        drawn.dedup();
+        assert_eq!(drawn.len(), CUSTODIANS);
+    }
+}
+
+/// Computes the probability that all three custodians are hostile, for hostile members of one weight
+/// and honest members of another, neither above the cap.
+fn all_hostile(hostile: (u32, f64), honest: (u32, f64)) -> f64 {
+    let held = |drawn: u32| f64::from(hostile.0 - drawn) * hostile.1;
+    let others = f64::from(honest.0) * honest.1;
+    (0..3).map(|drawn| held(drawn) / (held(drawn) + others)).product()
+}
+
+/// Shows the attack A4 at its end: 40 of 64 members are hostile, with a tenth of the stake. When hotkeys
+/// were drawn without regard to stake, all custodians of an object were hostile in 24 % of the draws.
+#[test]
+fn a4_many_hotkeys_with_little_stake_hold_few_objects_alone() {
+    assert!((all_hostile((40, 1.0), (24, 1.0)) - 0.237).abs() < 0.001, "without regard to stake");
+    // 40 x 100 and 24 x 1500: a tenth of the weight. The mean is 625, so the cap 1250 limits the honest:
+    // the hostile have 4000 of 34,000.
+    let weights: Vec<u64> = [100; 40].into_iter().chain([1500; 24]).collect();
+    let expected = all_hostile((40, 100.0), (24, 1250.0));
+    assert!((0.0014..0.0016).contains(&expected), "{expected}");
+    let electorate = electorate(&weights);
+    let draws = 20_000;
+    let hostile = (0..draws).filter(|&object| draw(1, object, &electorate).iter().all(|&name| name < 40));
+    let hostile = hostile.count();
+    // 30 are expected, give or take 5.5.
+    assert!((10..=55).contains(&hostile), "{hostile} of {draws}, expected {}", expected * 20_000.0);
+}
+
+#[test]
+fn a_whale_is_capped() {
+    // Nine tenths of the weight, but the cap is a fifth of it: 180,000 of 900,000 + 9 x 11,111.
+    let mut weights = vec![900_000];
+    weights.extend([11_111; 9]);
+    let counts = frequencies(&electorate(&weights), 4000);
+    let total = 999_999_u64;
+    let cap = 2 * total / 10;
+    let share = cap as f64 / (cap + 99_999) as f64;
+    let first = f64::from(counts[&0][0]) / 4000.0;
+    assert!((first - share).abs() < 0.04, "{first}, expected {share}");
+    assert!((0.66..0.67).contains(&share), "without the cap it is 0.9");
+    // An electorate of equals is not limited.
+    let even = frequencies(&electorate(&[65_535 * 50_400; 10]), 2000);
+    assert!(even.values().all(|places| places[0].abs_diff(200) < 80), "{even:?}");
+}
+
+#[test]
+fn numbers_are_below_their_bound_and_equally_likely() {
+    let mut lots = Lots::new(BlockHash([1; 32]), &ObjectHash([2; 32]));
+    assert_eq!((lots.below(0), lots.below(1)), (0, 0));
+    // Two thirds of the range: without rejection, the lower half of the numbers is twice as likely.
+    let bound = u128::MAX / 3 * 2;
+    let low = (0..3000).filter(|_| lots.below(bound) < bound / 2).count();
+    assert!((1350..1650).contains(&low), "{low}");
+    let mut counts = [0_u32; 7];
+    (0..7000).for_each(|_| counts[lots.below(7) as usize] += 1);
+    assert!(counts.iter().all(|count| count.abs_diff(1000) < 150), "{counts:?}");
+}
