@@ -4,7 +4,7 @@ use crate::{MinerError, MinerMetrics, PreparedUpdate, Strategy, Submissions, Upl
 use base::{Exit, Height, Window};
 use bytes::Bytes;
 use codec::submission::Submission;
-use node::{Config, Node, NodeError, NodeEvent};
+use node::{Config, Node, NodeError, NodeEvent, Prefetching};
 use protocol::{
     announcement::{Claim, Record},
     machine::miner::{MinerAction, MinerEvent, MinerMachine, MinerRules},
@@ -24,6 +24,8 @@ struct Miner<C> {
     /// Windows between two saves of error feedback and optimizer moments.
     save_every: NonZeroU64,
     metrics: Arc<MinerMetrics>,
+    /// The downloads of the window's candidates, until the window is decided.
+    prefetch: Option<Prefetching>,
 }
 
 /// Returns the folder of a miner's own files, in the node's folder.
@@ -82,7 +84,7 @@ async fn mine<C: Strategy>(
     node.observability.registry.add(metrics.clone());
     let rules = MinerRules { claim_time: strategy.claim_time(), reveals: sealed && strategy.reveals() };
     let machine = MinerMachine::new(run.clock, rules);
-    let mut miner = Miner { node, strategy, submissions, save_every, metrics };
+    let mut miner = Miner { node, strategy, submissions, save_every, metrics, prefetch: None };
     let result = miner.follow(machine).await;
     if result.is_ok() || result.as_ref().is_err_and(MinerError::is_shutdown) {
         miner.strategy.save(&miner.node).await?;
@@ -101,6 +103,7 @@ impl<C: Strategy> Miner<C> {
             tracing::debug!(target: target::WINDOW, ?action, %height, "begins");
             event = match action {
                 MinerAction::Wait(height) => self.wait(height).await?,
+                MinerAction::Prefetch { window, until } => self.prefetch(window, until)?,
                 MinerAction::Make { window, before } => self.make(window, before).await?,
                 MinerAction::Upload { window, upload, before } => {
                     self.upload(window, &upload, before).await?
@@ -109,7 +112,9 @@ impl<C: Strategy> Miner<C> {
                 MinerAction::Reveal { window, upload, before } => {
                     self.reveal(window, &upload, before).await?
                 }
-                MinerAction::Decide { window, upload } => self.decide(window, upload.as_ref()).await?,
+                MinerAction::Decide { window, upload, until } => {
+                    self.decide(window, upload.as_ref(), until).await?
+                }
                 MinerAction::Resync => self.resync().await?,
                 MinerAction::Finish => {
                     tracing::info!(target: target::WINDOW, "the run has ended");
@@ -122,6 +127,7 @@ impl<C: Strategy> Miner<C> {
     /// Settles the uploads of decided windows, and finds the upload that was made from the new state before a
     /// restart.
     async fn enter(&mut self) -> Result<MinerEvent<Upload>, MinerError> {
+        self.prefetch = None; // The submissions of another window or state are of no use.
         let accepted = self.strategy.settle(&self.node).await?;
         self.metrics.accepted.add(accepted as u64);
         let window = self.node.shared.window();
@@ -132,6 +138,12 @@ impl<C: Strategy> Miner<C> {
     async fn wait(&self, height: Height) -> Result<MinerEvent<Upload>, MinerError> {
         self.node.network.wait_for(height).await?;
         Ok(MinerEvent::Height)
+    }
+
+    /// Begins to download the candidates' submissions in the background.
+    fn prefetch(&mut self, window: Window, until: Height) -> Result<MinerEvent<Upload>, MinerError> {
+        self.prefetch = Some(self.node.prefetch(window, until)?);
+        Ok(MinerEvent::Prefetching)
     }
 
     async fn make(&mut self, window: Window, before: Height) -> Result<MinerEvent<Upload>, MinerError> {
@@ -264,14 +276,11 @@ impl<C: Strategy> Miner<C> {
         &mut self,
         window: Window,
         upload: Option<&Upload>,
+        until: Height,
     ) -> Result<MinerEvent<Upload>, MinerError> {
         self.tidy(window).await?;
         self.hold(upload);
-        let result = match self.node.decide(window).await {
-            Ok(decision) => self.node.apply(&decision).await.map(drop),
-            Err(error) => Err(error),
-        };
-        match result {
+        match self.try_to_apply(window, until).await {
             Ok(()) => self.enter().await,
             Err(error) if error.is_lost() => {
                 tracing::error!(target: target::WINDOW, %window, error = %base::ErrorChain(&error), "the shared state is lost; training stops until it is known again");
@@ -279,6 +288,22 @@ impl<C: Strategy> Miner<C> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Applies the decision on a window. Accepted objects that the downloads in the background have brought
+    /// are not downloaded again.
+    async fn try_to_apply(&mut self, window: Window, until: Height) -> Result<(), NodeError> {
+        let decision = self.node.decide(window).await?;
+        if let Some(prefetch) = self.prefetch.take() {
+            match prefetch.collect(&self.node.network).await {
+                Ok(arrivals) => self.node.shared.hold_accepted(&decision, &arrivals.submissions),
+                Err(NodeError::Shutdown) => return Err(NodeError::Shutdown),
+                Err(error) => {
+                    tracing::warn!(target: target::WINDOW, %window, error = %base::ErrorChain(&error), "nothing was downloaded in advance");
+                }
+            }
+        }
+        self.node.apply(&decision, until).await.map(drop)
     }
 
     /// Gives the node this miner's own submission, so that it does not download it again.

@@ -1,8 +1,10 @@
 //! The driver: carries out the actions of [`ValidatorMachine`], with a node.
 
+mod background;
 mod carried;
 mod judging;
 mod measuring;
+mod others;
 mod publishing;
 
 use crate::{
@@ -14,10 +16,11 @@ use crate::{
     published::{published_logs, standing_vote},
     weights::OnChain,
 };
+use background::Tasks;
 use base::{Exit, Height, Window};
-use carried::{Action, AppliedWindow, Carried, Event, Values};
+use carried::{Action, Carried, Event, Values};
 use exchange::BlockState;
-use node::{Config, Node, NodeError, NodeEvent, Run, ValidatorConfig};
+use node::{Config, Node, NodeError, NodeEvent, Prefetching, Run, ValidatorConfig};
 use protocol::{
     acceptance::{Agreement, Decision},
     announcement::Vote,
@@ -66,6 +69,10 @@ struct Validator {
     logs: Logs,
     /// Windows whose logs are in the journal and perhaps not in the bucket.
     unpublished: BTreeSet<Window>,
+    /// The downloads of the window's candidates, until they are collected.
+    prefetch: Option<Prefetching>,
+    /// The vote and the uploads that are on their way.
+    tasks: Tasks,
 }
 
 impl Validator {
@@ -76,7 +83,8 @@ impl Validator {
         node.observability.registry.add(metrics.clone());
         let logs = Logs::open(node.shared.folder(), run.hash, node.identity.neuron)?;
         let unpublished = logs.iter().map(|closed| closed.log.header.window).collect();
-        Ok(Self { node, run, settings, gauntlet, metrics, logs, unpublished })
+        let tasks = Tasks::default();
+        Ok(Self { node, run, settings, gauntlet, metrics, logs, unpublished, prefetch: None, tasks })
     }
 
     /// Resumes from the journal, the chain and, if the journal is gone, the bucket.
@@ -136,20 +144,29 @@ impl Validator {
             event = match action {
                 Action::Wait(height) => self.wait(height).await?,
                 Action::HeldOut { window } => self.held_out(window).await?,
-                Action::Fetch { window } => self.fetch(window).await?,
-                Action::Screen { window, fetched } => self.screen(window, &fetched).await?,
-                Action::Vote { window, fetched, good } => self.vote(window, &fetched, &good).await?,
-                Action::Measure { window, fetched } => self.measure(window, &fetched).await?,
+                Action::Prefetch { window, until } => self.prefetch(window, until)?,
+                Action::Collect { window, .. } => self.collect(window).await?,
+                Action::Screen { window, fetched, until } => self.screen(window, &fetched, until).await?,
+                Action::Vote { window, fetched, good } => self.vote(window, &fetched, &good),
+                Action::Custody { window, fetched, good } => {
+                    self.keep_for_others(window, &fetched, good.as_deref()).await?
+                }
+                Action::Measure { window, fetched, until } => self.measure(window, &fetched, until).await?,
                 Action::Decide { window } => self.decide(window).await?,
                 Action::CloseLog { window, fetched, measured } => {
                     self.close_log(window, &fetched, &measured)?
                 }
-                Action::Apply { fetched, decision, .. } => self.apply(fetched.as_deref(), decision).await?,
+                Action::Apply { fetched, decision, until, .. } => {
+                    self.apply(fetched.as_deref(), decision, until).await?
+                }
                 Action::Publish { window, applied } => self.publish(window, applied).await?,
                 Action::Checkpoint { window } => self.checkpoint(window).await?,
                 Action::SetWeights { window } => self.set_weights(window).await?,
                 Action::Resync => self.resync().await?,
-                Action::Finish => return Ok(()),
+                Action::Finish => {
+                    let Self { node, tasks, .. } = self;
+                    return Ok(node.network.unless_stopped(tasks.finish()).await?);
+                }
             };
         }
     }
@@ -168,26 +185,31 @@ impl Validator {
         let decision = Carried::from(decision);
         if is_diverged {
             // The node reports it, and changes nothing.
-            return self.apply(None, decision).await;
+            let until = self.run.clock.objects_wait(&self.run.clock.heights(window)?);
+            return self.apply(None, decision, until).await;
         }
         Ok(Event::Decided(decision))
     }
 
-    /// Makes the outer step. Objects of the decision that this validator has fetched are not downloaded
-    /// again.
+    /// Makes the outer step. Objects of the decision that this validator has are not downloaded again. If its
+    /// own downloads failed it, it excuses all miners in the next window.
     async fn apply(
         &mut self,
         fetched: Option<&FetchedWindow>,
         decision: Carried<Decision>,
+        until: Height,
     ) -> Result<Event, ValidatorError> {
-        for accepted in decision.applied() {
-            let submission = fetched.and_then(|fetched| fetched.candidate_set.get(&accepted.id));
-            if let Some(submission) = submission.filter(|found| found.hash() == accepted.object) {
-                self.node.shared.hold(submission.clone());
-            }
+        let window = decision.window;
+        if let Some(fetched) = fetched {
+            self.node.shared.hold_accepted(&decision, &fetched.submissions);
         }
-        match self.node.apply(&decision).await {
-            Ok(applied) => Ok(Event::Applied(AppliedWindow { decision, objects: applied.objects }.into())),
+        match self.node.apply(&decision, until).await {
+            Ok(applied) if applied.needed_custodians => {
+                tracing::warn!(target: WINDOW, %window, "an accepted object came from custodians: all miners are excused in the next window");
+                self.logs.excuse(Window(window.0.saturating_add(1)))?;
+                Ok(Event::Applied(decision))
+            }
+            Ok(_) => Ok(Event::Applied(decision)),
             Err(error) if error.is_lost() => Ok(Event::Lost),
             Err(error) => Err(error.into()),
         }

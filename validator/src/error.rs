@@ -4,7 +4,7 @@ use crate::gauntlet::GauntletError;
 use base::Exit;
 use engine::{EngineError, ShardError};
 use node::{ConfigError, FileError, NodeError};
-use protocol::{acceptance::CannotDecide, assignment::AssignmentError, clock::ClockError};
+use protocol::{assignment::AssignmentError, clock::ClockError};
 use scoring::score_log::{ReplayError, ScoreLogError};
 
 /// An error that ends a validator. [`exit`](Self::exit) is the exit code of its program.
@@ -22,9 +22,6 @@ pub enum ValidatorError {
     /// The assignment of data to miners cannot be computed.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
-    /// The candidates cannot be determined.
-    #[error(transparent)]
-    Candidates(#[from] CannotDecide),
     /// The run has no such window.
     #[error(transparent)]
     Clock(#[from] ClockError),
@@ -34,9 +31,6 @@ pub enum ValidatorError {
     /// A score log cannot be signed.
     #[error(transparent)]
     Log(Box<ScoreLogError>),
-    /// A thread ended before its work did.
-    #[error("a thread ended before its work did")]
-    Stopped,
 }
 
 impl ValidatorError {

@@ -1,17 +1,17 @@
 //! Measures updates: the losses before and after a small step along each, alone, on the window's own
 //! parameters.
 //!
-//! A [`CandidateSet`] holds the valid submissions of a window. It clips them as the outer step would:
-//! the reference of a tensor is the lower median of all their norms, bounded by the last window's
-//! median. A [`Gauntlet`] applies one update after the other to the model, and restores the model to
-//! the last bit after each. The losses are rated elsewhere, in [`scoring::gauntlet`].
+//! [`TrialSteps`] turns a submission into such a step. It clips each submission to the medians of the last
+//! accepted set, so no other claim of the window has an influence on it. A [`Gauntlet`] applies one step
+//! after the other to the model, and restores the model to the last bit after each. The losses are rated
+//! elsewhere, in [`scoring::gauntlet`].
 
 mod kept_steps;
 
 use base::NeuronId;
 use bytes::Bytes;
 use codec::{
-    aggregate::{AggregateError, Clip, Medians},
+    aggregate::{AggregateError, Medians, clip_alone},
     sparse::{SparseSpec, SparseTensor},
     submission::{Submission, SubmissionError},
 };
@@ -19,32 +19,28 @@ use engine::{Batch, EngineError, Handle, SparseStep, TrialError};
 use kept_steps::KeptSteps;
 use protocol::{acceptance::LossDrop, model::ParameterLayout};
 use scoring::gauntlet::{Evaluation, Losses, ScoringSpec};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Unassigned sequences on which candidates are screened: the first ones of those that the Gauntlet uses.
 pub const SCREENED_SEQUENCES: usize = 16;
 
-/// The valid submissions of a window, with their clip factors.
-///
-/// The screen needs a trial step of each candidate, and so does the evaluation. The set keeps the steps
-/// that the screen made until they are evaluated. It keeps at most as many bytes as the model's
-/// parameters take, about 20 steps where one in 64 values is sent. The evaluation makes the others
-/// again.
-#[derive(Debug)]
-pub struct CandidateSet {
-    entries: BTreeMap<NeuronId, Entry>,
-    step: TrialStep,
-    kept: Mutex<KeptSteps>,
-}
+/// The most bytes of steps that are kept between screen and evaluation: half of the memory that all claims
+/// of a window may take.
+const MOST_KEPT: usize = 1 << 30;
 
+/// The trial steps of a window.
+///
+/// The screen needs a trial step of each candidate, and so does the evaluation. The steps that the screen
+/// made are kept until they are evaluated: at most as many bytes as the model's parameters take, about 20
+/// steps where one in 64 values is sent, and at most 1 GiB. The evaluation makes the others again from the
+/// mapped submissions.
 #[derive(Debug)]
-struct Entry {
-    submission: Submission<Bytes>,
-    /// The clip factor of each tensor.
-    factors: Vec<f32>,
+pub struct TrialSteps {
+    settings: TrialStep,
+    /// The norms that submissions are clipped to, if there was an accepted set.
+    medians: Option<Medians>,
+    layout: ParameterLayout,
+    kept: Mutex<KeptSteps>,
 }
 
 /// The settings of trial steps, the same for all miners of a run.
@@ -60,19 +56,16 @@ pub struct TrialStep {
 #[derive(Debug, thiserror::Error)]
 pub enum GauntletError {
     /// A submission that was checked, and no longer decodes.
-    #[error("the submission of {miner} has changed in memory")]
+    #[error("the submission of {miner} has changed since it was checked")]
     Changed {
         /// The sender.
         miner: NeuronId,
         /// The error.
         source: Box<SubmissionError>,
     },
-    /// Submissions that cannot be clipped.
-    #[error("cannot clip the submissions")]
+    /// A submission that cannot be clipped.
+    #[error("cannot clip the submission")]
     Clip(#[source] Box<AggregateError>),
-    /// A miner that has no submission in the candidate set.
-    #[error("{0} has no submission in this window")]
-    Unknown(NeuronId),
     /// An update that does not fit the model.
     #[error(transparent)]
     TrialStep(#[from] TrialError),
@@ -115,64 +108,44 @@ impl TrialStep {
     }
 }
 
-impl CandidateSet {
-    /// Creates the candidate set of a window. `last` are the medians of the window before.
-    ///
-    /// # Errors
-    /// The submissions cannot be clipped, see [`Clip::of`].
-    pub fn new(
-        submissions: BTreeMap<NeuronId, Submission<Bytes>>,
-        last: Option<&Medians>,
-        step: TrialStep,
-    ) -> Result<Self, GauntletError> {
-        let clip = Clip::of(submissions.values(), last)?;
-        let entries = submissions.into_iter().zip(clip.factors);
-        let entries = entries.map(|((miner, submission), factors)| (miner, Entry { submission, factors }));
-        Ok(Self { entries: entries.collect(), step, kept: Mutex::default() })
-    }
-
-    /// Returns the miners with a submission.
-    pub fn miners(&self) -> impl Iterator<Item = &NeuronId> {
-        self.entries.keys()
-    }
-
-    /// Returns a miner's submission.
+impl TrialSteps {
+    /// Creates the trial steps of a window. `medians` are those of the last accepted set.
     #[must_use]
-    pub fn get(&self, miner: &NeuronId) -> Option<&Submission<Bytes>> {
-        self.entries.get(miner).map(|entry| &entry.submission)
+    pub fn new(settings: TrialStep, medians: Option<Medians>, layout: ParameterLayout) -> Self {
+        Self { settings, medians, layout, kept: Mutex::default() }
     }
 
     /// Decodes a miner's update. Returns the clipped step along it.
     ///
     /// # Errors
-    /// The miner has no submission here, or it does not fit the model.
-    pub fn step(&self, miner: &NeuronId, layout: &ParameterLayout) -> Result<SparseStep, GauntletError> {
-        let entry = self.entries.get(miner).ok_or(GauntletError::Unknown(*miner))?;
-        let tensors = (0..entry.factors.len()).map(|number| entry.submission.tensor(number));
+    /// The submission does not fit the model, or has changed since it was checked.
+    pub fn step(&self, submission: &Submission<Bytes>) -> Result<SparseStep, GauntletError> {
+        let miner = submission.header().neuron;
+        let factors = clip_alone(submission, self.medians.as_ref())?;
+        let tensors = (0..factors.len()).map(|number| submission.tensor(number));
         let tensors: Result<Vec<SparseTensor>, _> = tensors.collect();
-        let tensors =
-            tensors.map_err(|source| GauntletError::Changed { miner: *miner, source: Box::new(source) })?;
-        let clipped = tensors.iter().zip(entry.factors.iter().copied());
-        Ok(SparseStep::along(layout, self.step.edge, clipped, self.step.rate)?)
+        let tensors = tensors.map_err(|source| GauntletError::Changed { miner, source: Box::new(source) })?;
+        let TrialStep { edge, rate } = self.settings;
+        Ok(SparseStep::along(&self.layout, edge, tensors.iter().zip(factors), rate)?)
     }
 
     /// Returns the step along a miner's update: the kept one, or a new one.
     fn step_for(
         &self,
         purpose: Purpose,
-        miner: &NeuronId,
-        layout: &ParameterLayout,
+        submission: &Submission<Bytes>,
     ) -> Result<Arc<SparseStep>, GauntletError> {
-        let kept = self.kept().take(miner);
-        let step = kept.map_or_else(|| self.step(miner, layout).map(Arc::new), Ok)?;
+        let miner = submission.header().neuron;
+        let kept = self.kept().take(&miner);
+        let step = kept.map_or_else(|| self.step(submission).map(Arc::new), Ok)?;
         if matches!(purpose, Purpose::Screen) {
-            self.kept().keep(*miner, &step, layout.len() * size_of::<f32>());
+            self.kept().keep(miner, &step, (self.layout.len() * size_of::<f32>()).min(MOST_KEPT));
         }
         Ok(step)
     }
 
     /// Frees the kept steps: those of miners whose evaluation was skipped.
-    pub fn free_steps(&self) {
+    pub fn free(&self) {
         *self.kept() = KeptSteps::default();
     }
 
@@ -214,14 +187,14 @@ impl Gauntlet {
     /// Returns the losses of some batches after a step along a miner's update, and undoes the step.
     ///
     /// # Errors
-    /// The miner has no submission here, it does not fit the model, or the model cannot compute.
+    /// The submission does not fit the model, or the model cannot compute.
     pub async fn after(
         &self,
-        candidate_set: &Arc<CandidateSet>,
-        miner: NeuronId,
+        steps: &Arc<TrialSteps>,
+        submission: &Submission<Bytes>,
         batches: Vec<Batch>,
     ) -> Result<Vec<f64>, GauntletError> {
-        let losses = self.trial(candidate_set, Purpose::Evaluation, miner, batches).await?;
+        let losses = self.trial(steps, Purpose::Evaluation, submission, batches).await?;
         Ok(losses.iter().map(|losses| mean(losses)).collect())
     }
 
@@ -229,31 +202,30 @@ impl Gauntlet {
     /// undoes the step.
     async fn trial(
         &self,
-        candidate_set: &Arc<CandidateSet>,
+        steps: &Arc<TrialSteps>,
         purpose: Purpose,
-        miner: NeuronId,
+        submission: &Submission<Bytes>,
         batches: Vec<Batch>,
     ) -> Result<Vec<Vec<f64>>, GauntletError> {
-        let candidate_set = Arc::clone(candidate_set);
-        let layout = self.model.layout().clone();
-        let step = tokio::task::spawn_blocking(move || candidate_set.step_for(purpose, &miner, &layout));
+        let (steps, submission) = (Arc::clone(steps), submission.clone());
+        let step = tokio::task::spawn_blocking(move || steps.step_for(purpose, &submission));
         let step = step.await.map_err(|_| GauntletError::Stopped)??;
         Ok(self.model.trial(step, batches).await?)
     }
 
     /// Returns the drop of the losses of a batch by a miner's update, given the losses `before` it. The
-    /// candidate set keeps the step for [`Self::evaluate`], as far as its memory allows.
+    /// step is kept for [`Self::evaluate`], as far as the memory for steps allows.
     ///
     /// # Errors
     /// As [`Self::after`].
     pub async fn loss_drop(
         &self,
-        candidate_set: &Arc<CandidateSet>,
-        miner: NeuronId,
+        steps: &Arc<TrialSteps>,
+        submission: &Submission<Bytes>,
         batch: Batch,
         before: &[f64],
     ) -> Result<LossDrop, GauntletError> {
-        let after = self.trial(candidate_set, Purpose::Screen, miner, vec![batch]).await?;
+        let after = self.trial(steps, Purpose::Screen, submission, vec![batch]).await?;
         Ok(LossDrop::between(before, after.first().ok_or(GauntletError::Stopped)?))
     }
 
@@ -264,13 +236,13 @@ impl Gauntlet {
     /// As [`Self::after`].
     pub async fn evaluate(
         &self,
-        candidate_set: &Arc<CandidateSet>,
-        miner: NeuronId,
+        steps: &Arc<TrialSteps>,
+        submission: &Submission<Bytes>,
         assigned: Batch,
         unassigned: Batch,
     ) -> Result<Evaluation, GauntletError> {
         let before = self.loss(assigned.clone()).await?;
-        match self.after(candidate_set, miner, vec![assigned, unassigned]).await?[..] {
+        match self.after(steps, submission, vec![assigned, unassigned]).await?[..] {
             [after, unassigned_after] => {
                 Ok(Evaluation { assigned: Losses { before, after }, unassigned_after })
             }

@@ -11,7 +11,7 @@ use base::{
 use bytes::Bytes;
 use node::{FileError, replace};
 use scoring::{
-    gauntlet::{EvaluationPriority, Standings},
+    gauntlet::{Availability, EvaluationPriority, Standings},
     score_log::{Expected, ScoreLog},
 };
 use std::{
@@ -27,6 +27,9 @@ pub const KEPT: usize = 8;
 /// The folder's name in the node's folder.
 const FOLDER: &str = "scores";
 
+/// The name of the file with the number of the excused window.
+const EXCUSED: &str = "excused";
+
 /// A log, and its bytes as they are published.
 #[derive(Clone, Debug)]
 pub struct Closed {
@@ -41,6 +44,8 @@ pub struct Closed {
 pub struct Logs {
     folder: PathBuf,
     logs: BTreeMap<Window, Closed>,
+    /// The window in which failures of availability are excused.
+    excused: Option<Window>,
 }
 
 impl Logs {
@@ -63,7 +68,24 @@ impl Logs {
                 }
             }
         }
-        Ok(Self { folder, logs })
+        let excused = read_window(&folder.join(EXCUSED))?;
+        Ok(Self { folder, logs, excused })
+    }
+
+    /// Notes that failures of availability do not count in a window.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn excuse(&mut self, window: Window) -> Result<(), FileError> {
+        replace(&self.folder.join(EXCUSED), |file| file.write_all(window.to_string().as_bytes()))?;
+        self.excused = Some(window);
+        Ok(())
+    }
+
+    /// Returns whether failures of availability count in a window.
+    #[must_use]
+    pub fn availability(&self, window: Window) -> Availability {
+        if self.excused == Some(window) { Availability::Excused } else { Availability::Counts }
     }
 
     /// Returns the newest log.
@@ -91,8 +113,8 @@ impl Logs {
 
     /// Returns the evaluation priority of the miners.
     #[must_use]
-    pub fn turns(&self) -> EvaluationPriority {
-        self.iter().fold(EvaluationPriority::default(), |turns, closed| turns.after(&closed.log.cut()))
+    pub fn priority(&self) -> EvaluationPriority {
+        self.iter().fold(EvaluationPriority::default(), |priority, closed| priority.after(&closed.log.cut()))
     }
 
     /// Stores a log, and deletes the oldest one.
@@ -116,6 +138,17 @@ impl Logs {
 
     fn path(&self, window: Window) -> PathBuf {
         self.folder.join(format!("{window:010}"))
+    }
+}
+
+/// Reads a file with the number of a window. Returns `None` if there is no such file, or it is damaged.
+fn read_window(path: &Path) -> Result<Option<Window>, FileError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.parse().ok()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(None)
+        }
+        Err(error) => Err(file(path)(error)),
     }
 }
 
@@ -205,8 +238,24 @@ mod tests {
         );
         assert_eq!(again.head(), logs.head());
         assert_eq!(again.newest().unwrap().bytes, logs.newest().unwrap().bytes, "the same signature");
-        assert_eq!(again.turns(), logs.turns());
-        assert_ne!(again.turns(), EvaluationPriority::default());
+        assert_eq!(again.priority(), logs.priority());
+        assert_ne!(again.priority(), EvaluationPriority::default());
+    }
+
+    #[test]
+    fn a4_an_excuse_outlives_a_restart_and_covers_one_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Logs::open(folder.path(), RUN, validator()).unwrap();
+        let mut logs = open();
+        assert_eq!(logs.availability(Window(3)), Availability::Counts);
+        logs.excuse(Window(3)).unwrap();
+        for logs in [logs, open()] {
+            assert_eq!(logs.availability(Window(2)), Availability::Counts);
+            assert_eq!(logs.availability(Window(3)), Availability::Excused);
+            assert_eq!(logs.availability(Window(4)), Availability::Counts);
+        }
+        fs::write(folder.path().join("scores/excused"), b"junk").unwrap();
+        assert_eq!(open().availability(Window(3)), Availability::Counts, "a damaged file");
     }
 
     #[test]

@@ -8,12 +8,9 @@
 
 use crate::{
     ValidatorError,
-    gauntlet::{CandidateSet, Gauntlet, TrialStep},
+    gauntlet::{Gauntlet, TrialStep, TrialSteps},
 };
-use base::{
-    Exit, Hotkey, NeuronId, Window,
-    digest::{ObjectHash, State},
-};
+use base::{Exit, Hotkey, NeuronId, Window, digest::State};
 use bytes::Bytes;
 use codec::submission::Submission;
 use engine::Batch;
@@ -226,20 +223,7 @@ impl Replay {
         for (miner, _) in evaluated(log) {
             submissions.insert(miner, self.submission(log, miner).await?);
         }
-        // A miner that was skipped or lost its registration may have had a valid submission, which counts
-        // for clipping. The log does not say so.
-        let mut all = submissions.clone();
-        for (&miner, line) in &log.miners {
-            let is_unknown = matches!(line.outcome, Outcome::Skipped | Outcome::Gone);
-            if is_unknown && line.object != ObjectHash::default() {
-                all.extend(self.submission(log, miner).await.ok().map(|submission| (miner, submission)));
-            }
-        }
-        let is_doubtful = all.len() > submissions.len();
-        match self.measure(log, all).await? {
-            Some(_) if is_doubtful => Ok(self.measure(log, submissions).await?),
-            difference => Ok(difference),
-        }
+        Ok(self.measure(log, submissions).await?)
     }
 
     /// Loads or makes the parameters at the start of a window.
@@ -249,7 +233,9 @@ impl Replay {
         }
         while self.shared.window() < window {
             let decision = self.shared.recorded(&self.network, self.shared.window()).await?;
-            let objects = self.shared.collect(&self.network, &decision).await?;
+            let clock = self.shared.run().clock;
+            let until = clock.objects_wait(&clock.heights(decision.window)?);
+            let objects = self.shared.collect(&self.network, &decision, until).await?.objects;
             self.shared.apply(&decision, Arc::new(objects)).await?;
         }
         Ok(())
@@ -282,6 +268,7 @@ impl Replay {
         let fetcher = &self.network.fetcher;
         let fetched =
             fetcher.accepted(&self.state, &accepted, &expected, &run.layout, &[], &validators).await;
+        let fetched = fetched.map(|fetched| fetched.submission);
         fetched.map_err(|source| ReplayError::Object { window, source: Box::new(source) })
     }
 
@@ -295,8 +282,8 @@ impl Replay {
         let header = &log.header;
         let spec = &run.spec;
         let progress = self.shared.progress();
-        let step = TrialStep::new(&spec.sparse, &spec.scoring);
-        let candidate_set = Arc::new(CandidateSet::new(submissions, progress.medians.as_ref(), step)?);
+        let settings = TrialStep::new(&spec.sparse, &spec.scoring);
+        let steps = Arc::new(TrialSteps::new(settings, progress.medians.clone(), run.flat.clone()));
         let gauntlet = Gauntlet::new(self.shared.model().clone());
         let blocks = run.manifest.training_blocks();
         let assignments = self.network.chain_reader.assignments(spec, header.window, blocks).await?;
@@ -309,9 +296,9 @@ impl Replay {
             return Ok(first);
         }
         for (miner, stated) in evaluated(log) {
-            let trained = candidate_set.get(&miner).map_or(0, |submission| submission.header().samples);
-            let assigned = self.assigned(log, &assignments, miner, trained)?;
-            let replayed = gauntlet.evaluate(&candidate_set, miner, assigned, unassigned.clone()).await?;
+            let Some(submission) = submissions.get(&miner) else { continue };
+            let assigned = self.assigned(log, &assignments, miner, submission.header().samples)?;
+            let replayed = gauntlet.evaluate(&steps, submission, assigned, unassigned.clone()).await?;
             let difference = compare(miner, &stated, &replayed);
             if difference.is_some() {
                 return Ok(difference);

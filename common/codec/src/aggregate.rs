@@ -39,7 +39,7 @@ mod tests;
 mod update;
 
 pub use arithmetic::check_arithmetic;
-pub use clip::{Clip, Medians};
+pub use clip::{Clip, Medians, clip_alone};
 
 #[cfg(doc)]
 use crate::sparse::Aggregation;

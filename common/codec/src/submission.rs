@@ -25,7 +25,9 @@ pub use encode::{EncodeError, encode, encode_sealed};
 pub use error::{BodyError, SubmissionError};
 pub use header::{HEADER_BYTES, Header, KIND, VERSION};
 pub use layout::{GROUP_CHUNKS, GROUP_VALUES, LayoutError, SubmissionLayout, TensorLayout};
-pub use seal::{KEY_BYTES, KEY_SIGNATURE_CONTEXT, KEY_VERSION, KeyError, KeyObject, Seal, SealKey, Sealed};
+pub use seal::{
+    KEY_BYTES, KEY_SIGNATURE_CONTEXT, KEY_VERSION, KeyError, KeyObject, Seal, SealKey, Sealed, Unsealing,
+};
 
 use crate::{
     aggregate::{AggregateError, check_arithmetic},

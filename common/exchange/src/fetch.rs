@@ -2,28 +2,42 @@
 
 mod checkpoint;
 mod error;
+mod incoming;
+mod open;
+mod prefetcher;
+mod sources;
 
 pub use error::FetchError;
+pub use prefetcher::{PrefetchPlan, Prefetched, Prefetcher};
 
 use crate::BlockState;
 use base::{
-    Hotkey, NeuronId, Window,
+    NeuronId, Window,
     digest::{ObjectHash, RunHash},
 };
 use bytes::Bytes;
-use codec::submission::{Expected, Sealed, Submission, SubmissionError, SubmissionLayout, TRAILER_BYTES};
+use codec::submission::{Expected, Sealed, Submission, SubmissionLayout};
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use incoming::{Incoming, IncomingFile};
+use open::{Wanted, unseal};
 use protocol::{acceptance::Accepted, announcement::Claim, bucket_layout, history::WindowRecord};
 use scoring::score_log::{self, ScoreLog};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use storage::{Bucket, Floor, Limits, Storage};
+use sources::{Sought, Source, Undelivered};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+use storage::{Bucket, Floor, Limits, Partial, Storage};
 
 /// The limits for the download of one object. The size limit follows from the kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// Time for one object, with all retries. A file of a checkpoint has additional time: the time
-    /// that its bytes take at the floor.
+    /// Time for one object from one bucket, with all retries. Downloads from several sources, and those of a
+    /// [`Prefetcher`], have no time limit: they leave slow sources.
     pub time: Duration,
-    /// The lowest allowed speed of the bucket.
+    /// The lowest allowed speed of a bucket.
     pub floor: Floor,
 }
 
@@ -33,7 +47,17 @@ pub enum Claimed {
     /// A submission that was never sealed.
     Open(Submission<Bytes>),
     /// A sealed submission that needs its key: [`Fetcher::unseal`].
-    Sealed(Sealed),
+    Sealed(Sealed<Bytes>),
+}
+
+/// An accepted object.
+#[derive(Clone, Debug)]
+pub struct AcceptedObject {
+    /// The submission. Its bytes are a mapped file.
+    pub submission: Submission<Bytes>,
+    /// Whether its miner delivered a part, and was never slow, failing or lying. Otherwise the object came
+    /// from custodians and other voters.
+    pub by_owner: bool,
 }
 
 /// Downloads objects from buckets. Clones share connections.
@@ -41,13 +65,31 @@ pub enum Claimed {
 pub struct Fetcher {
     storage: Storage,
     limits: FetchLimits,
+    incoming: Incoming,
 }
 
 impl Fetcher {
-    /// Creates a fetcher that applies these limits to each object.
+    /// Creates a fetcher that applies these limits to each object. Its files are in the system's folder for
+    /// temporary files, see [`Self::with_folder`].
     #[must_use]
     pub fn new(storage: Storage, limits: FetchLimits) -> Self {
-        Self { storage, limits }
+        let incoming = Incoming::at(&std::env::temp_dir().join("muster-incoming"));
+        Self { storage, limits, incoming }
+    }
+
+    /// Downloads into this folder. Submissions are used from their files, so it needs the space of all that
+    /// are in use at once.
+    #[must_use]
+    pub fn with_folder(self, folder: &Path) -> Self {
+        Self { incoming: Incoming::at(folder), ..self }
+    }
+
+    /// Deletes what a killed process left in the folder of downloads. No other process may use the folder.
+    ///
+    /// # Errors
+    /// The folder cannot be deleted.
+    pub fn clear_folder(&self) -> std::io::Result<()> {
+        self.incoming.clear()
     }
 
     /// Downloads the object that a miner claims from the miner's own bucket. A sealed object is
@@ -85,22 +127,23 @@ impl Fetcher {
     ///
     /// # Errors
     /// The key cannot be downloaded. It may not be published yet.
-    pub async fn key(&self, state: &BlockState, sealed: &Sealed) -> Result<Vec<u8>, FetchError> {
+    pub async fn key(&self, state: &BlockState, sealed: &Sealed<Bytes>) -> Result<Vec<u8>, FetchError> {
         self.key_of(&sealed.header().neuron, state, sealed).await
     }
 
-    /// Opens a sealed submission.
+    /// Opens a sealed submission, into a file that is mapped.
     ///
     /// # Errors
     /// The submission was sealed with another key, or its contents are not a valid submission.
-    pub async fn unseal(&self, sealed: Sealed, key: Vec<u8>) -> Result<Submission<Bytes>, FetchError> {
-        let owner = sealed.header().neuron.hotkey;
-        on_a_thread(owner, move || sealed.unseal(&key).map_err(not_as_expected(owner))).await
+    pub async fn unseal(&self, sealed: Sealed<Bytes>, key: Vec<u8>) -> Result<Submission<Bytes>, FetchError> {
+        let folder = self.incoming.folder("opened")?;
+        unseal(sealed, key, folder.path().join("opened")).await
     }
 
-    /// Downloads an accepted object: from its miner's bucket, else from its custodians', else from
-    /// another voter's. `state` is the state at `M_w`. `custodians` are those that the state at `D_w`
-    /// draws: [`BlockState::custodians`].
+    /// Downloads an accepted object in ranges from all sources at once: its miner, its custodians, then other
+    /// voters. Takes its key from the first source that has it. There is no time limit: a source that is slow
+    /// or fails is left, and the caller ends a download that is of no more use. `state` is the state at
+    /// `M_w`. `custodians` are those that the state at `D_w` draws: [`BlockState::custodians`].
     ///
     /// # Errors
     /// No source has the object now: [`FetchError::Nowhere`].
@@ -112,18 +155,83 @@ impl Fetcher {
         layout: &Arc<SubmissionLayout>,
         custodians: &[NeuronId],
         voters: &BTreeSet<NeuronId>,
-    ) -> Result<Submission<Bytes>, FetchError> {
-        let mut failures = Vec::new();
-        for owner in sources(accepted, custodians, voters) {
-            match self.object_of(&owner, state, &accepted.object, expected, layout).await {
-                Ok(submission) => return Ok(submission),
-                Err(error) => {
-                    tracing::debug!(target: "exchange", object = %accepted.object, %owner, error = %base::ErrorChain(&error), "download failed");
-                    failures.push((owner, error));
-                }
+    ) -> Result<AcceptedObject, FetchError> {
+        let (sources, mut failures) = self.reachable(state, sources(accepted, custodians, voters));
+        let object = accepted.object;
+        let folder = self.incoming.folder("accepted")?;
+        let key = bucket_layout::submission(expected.run.id(), expected.window, &object);
+        let limits = self.unhurried(layout.most_bytes());
+        let sought = Sought { sources: &sources, key: &key, size: None, limits, folder: folder.path() };
+        let wanted = Wanted { object, expected: *expected, layout: Arc::clone(layout) };
+        let hotkey = accepted.id.hotkey;
+        let check = |bytes| {
+            let wanted = wanted.clone();
+            async move { wanted.open(hotkey, bytes).await }.boxed()
+        };
+        let delivered = sought.download(&check).await;
+        let delivered = delivered.map_err(|error| match error {
+            Undelivered::Local(error) => error,
+            Undelivered::Nowhere(more) => {
+                failures.extend(more);
+                FetchError::Nowhere { object, failures: std::mem::take(&mut failures) }
+            }
+        })?;
+        let submission = match delivered.value {
+            Claimed::Open(submission) => submission,
+            Claimed::Sealed(sealed) => {
+                let key = self.key_from_any(&sources, &sealed).await?;
+                unseal(sealed, key, folder.path().join("opened")).await?
+            }
+        };
+        let first_is_owner = sources.first().is_some_and(|source| source.owner == accepted.id);
+        Ok(AcceptedObject { submission, by_owner: first_is_owner && delivered.first_served })
+    }
+
+    /// Returns the sources that announce a usable bucket, and the errors of the others.
+    fn reachable(
+        &self,
+        state: &BlockState,
+        owners: Vec<NeuronId>,
+    ) -> (Vec<Source>, Vec<(NeuronId, FetchError)>) {
+        let (mut sources, mut failures) = (Vec::new(), Vec::new());
+        for owner in owners {
+            match self.bucket(state, &owner) {
+                Ok(bucket) => sources.push(Source { owner, bucket }),
+                Err(error) => failures.push((owner, error)),
             }
         }
-        Err(FetchError::Nowhere { object: accepted.object, failures })
+        (sources, failures)
+    }
+
+    /// Downloads the key of a sealed submission from all sources at once. Returns the first that opens it.
+    async fn key_from_any(&self, sources: &[Source], sealed: &Sealed<Bytes>) -> Result<Vec<u8>, FetchError> {
+        let header = sealed.header();
+        let key = bucket_layout::seal_key(header.run.id(), header.window, &sealed.hash());
+        let time = self.limits.floor.over;
+        let limits = Limits { time, ..self.unhurried(bucket_layout::LARGEST_SEAL_KEY) };
+        let ask = |source: &Source| {
+            let (owner, bucket, key) = (source.owner, source.bucket.clone(), key.clone());
+            async move {
+                let mut bytes = Vec::new();
+                let mut partial = Partial::default();
+                let got = bucket.attempt_into(&key, None, &mut partial, &limits, &mut bytes).await;
+                (owner, got.map(|()| bytes))
+            }
+        };
+        let mut answers: FuturesUnordered<_> = sources.iter().map(ask).collect();
+        let mut failures = Vec::new();
+        while let Some((id, answer)) = answers.next().await {
+            let owner = id.hotkey;
+            let error = match answer {
+                Ok(key) => match sealed.check_key(&key) {
+                    Ok(()) => return Ok(key),
+                    Err(source) => FetchError::Submission { owner, source },
+                },
+                Err(source) => FetchError::Storage { owner, source },
+            };
+            failures.push((id, error));
+        }
+        Err(FetchError::Nowhere { object: sealed.hash(), failures })
     }
 
     /// Downloads a validator's score log of a window: complete, unchanged and signed. Its statements
@@ -191,23 +299,23 @@ impl Fetcher {
         layout: &Arc<SubmissionLayout>,
     ) -> Result<Claimed, FetchError> {
         let key = bucket_layout::submission(expected.run.id(), expected.window, object);
-        let bytes = self.small(state, owner, &key, layout.most_bytes()).await?;
-        let owner = owner.hotkey;
-        let object = *object;
-        let expected = *expected;
-        let layout = Arc::clone(layout);
-        on_a_thread(owner, move || match found(&bytes) {
-            found if found == object => open(bytes, layout, &expected).map_err(not_as_expected(owner)),
-            found => Err(FetchError::Mismatch { owner, claimed: object, found }),
-        })
-        .await
+        let bucket = self.bucket(state, owner)?;
+        let folder = self.incoming.folder("claimed")?;
+        let path = folder.path().join("object");
+        let file = IncomingFile::create(path.clone())?;
+        let mut sink = file.sink(Arc::new(AtomicU64::new(0)));
+        let got = bucket.get_into(&key, None, &self.limits(layout.most_bytes()), &mut sink).await;
+        let got = got.map_err(|source| FetchError::Storage { owner: owner.hotkey, source })?;
+        sink.flush().await.map_err(incoming::local(&path))?;
+        let wanted = Wanted { object: *object, expected: *expected, layout: Arc::clone(layout) };
+        wanted.open(owner.hotkey, file.map(got.bytes)?).await
     }
 
     async fn key_of(
         &self,
         owner: &NeuronId,
         state: &BlockState,
-        sealed: &Sealed,
+        sealed: &Sealed<Bytes>,
     ) -> Result<Vec<u8>, FetchError> {
         let header = sealed.header();
         let key = bucket_layout::seal_key(header.run.id(), header.window, &sealed.hash());
@@ -237,6 +345,11 @@ impl Fetcher {
         let FetchLimits { time, floor } = self.limits;
         Limits { bytes, time, floor }
     }
+
+    /// Returns limits without a time limit, for downloads that a machine of `protocol::downloads` ends.
+    fn unhurried(&self, bytes: u64) -> Limits {
+        Limits { time: sources::UNLIMITED, ..self.limits(bytes) }
+    }
 }
 
 /// Returns the sources of an accepted object, in the order of use.
@@ -248,35 +361,4 @@ fn sources(accepted: &Accepted, custodians: &[NeuronId], voters: &BTreeSet<Neuro
         }
     }
     sources
-}
-
-/// Returns the hash of the bytes found under the name of an object. If it differs from the claimed
-/// hash, the bytes prove nothing else about the miner.
-fn found(bytes: &[u8]) -> ObjectHash {
-    ObjectHash::of(&[&bytes[..bytes.len().saturating_sub(TRAILER_BYTES)]])
-}
-
-/// Opens a claimed object as far as possible without a key.
-fn open(
-    bytes: Vec<u8>,
-    layout: Arc<SubmissionLayout>,
-    expected: &Expected,
-) -> Result<Claimed, SubmissionError> {
-    Ok(if expected.sealed {
-        Claimed::Sealed(Sealed::open(bytes, layout, expected)?)
-    } else {
-        Claimed::Open(Submission::open(bytes.into(), layout, expected)?)
-    })
-}
-
-fn not_as_expected(owner: Hotkey) -> impl FnOnce(SubmissionError) -> FetchError {
-    move |source| FetchError::Submission { owner, source }
-}
-
-/// Hashes, decrypts and checks on a thread for blocking work.
-async fn on_a_thread<T: Send + 'static>(
-    owner: Hotkey,
-    check: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
-) -> Result<T, FetchError> {
-    tokio::task::spawn_blocking(check).await.unwrap_or(Err(FetchError::Stopped { owner }))
 }

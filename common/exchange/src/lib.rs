@@ -34,6 +34,7 @@ mod commitment_writer;
 mod error;
 mod fetch;
 mod key;
+mod mapped;
 mod own_bucket;
 mod parameters;
 mod state;
@@ -41,7 +42,9 @@ mod state;
 pub use chain_reader::{ChainReader, WindowEvidence};
 pub use commitment_writer::{AnnounceError, CommitmentWriter};
 pub use error::ExchangeError;
-pub use fetch::{Claimed, FetchError, FetchLimits, Fetcher};
+pub use fetch::{
+    AcceptedObject, Claimed, FetchError, FetchLimits, Fetcher, PrefetchPlan, Prefetched, Prefetcher,
+};
 pub use key::signing_key;
 pub use own_bucket::{OwnBucket, OwnBucketError};
 pub use parameters::{ParametersError, read_parameters};

@@ -80,7 +80,9 @@ impl Node {
             let window = self.shared.window();
             self.observability.state.not_ready(format!("catching up, at window {window}"));
             let decision = self.decide(window).await?;
-            self.apply(&decision).await?;
+            let clock = self.shared.run().clock;
+            let until = clock.objects_wait(&clock.heights(window)?);
+            self.apply(&decision, until).await?;
             windows += 1;
         }
         self.observability.state.ready();

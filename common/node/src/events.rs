@@ -86,6 +86,13 @@ pub enum NodeEvent {
         /// The window.
         window: Window,
     },
+    /// The submission of a candidate has arrived. If it is sealed, its key may still be missing.
+    Fetched {
+        /// The window.
+        window: Window,
+        /// The miner of the submission.
+        miner: Hotkey,
+    },
     /// A submission was screened.
     Screened {
         /// The window.
@@ -158,6 +165,15 @@ pub enum NodeEvent {
         seconds: f64,
         /// The scores of all miners after it.
         miners: Vec<MinerScore>,
+    },
+    /// The Gauntlet has run. The score log is closed after the decision.
+    Measured {
+        /// The window.
+        window: Window,
+        /// The number of miners that were evaluated.
+        miners: usize,
+        /// The duration.
+        seconds: f64,
     },
     /// The shared model was measured on held-out data, with the parameters at the window's start.
     HeldOut {

@@ -3,7 +3,8 @@
 //!
 //! A [`Config`] comes from a file, the environment and flags. [`Node::open`] checks all of it against the
 //! chain, the data and the bucket. [`Node::start`] gets the shared state (from the journal, a checkpoint,
-//! or the run's beginning) and catches up. Then, window by window, [`Node::decide`] reads the decision
+//! or the run's beginning) and catches up. Then, window by window, [`Node::prefetch`] downloads the
+//! candidates' submissions in the background, [`Node::decide`] reads the decision
 //! and [`Node::apply`] makes the outer step. A node whose state is not the majority's gets an error
 //! ([`NodeError::is_lost`]) and calls [`Node::resync`].
 //!
@@ -24,7 +25,9 @@
 //! node.start().await?;
 //! while node.shared.window() <= node.shared.run().clock.last_window() {
 //!     let decision = node.decide(node.shared.window()).await?; // waits until block M_w is final
-//!     match node.apply(&decision).await {
+//!     let clock = node.shared.run().clock;
+//!     let until = clock.objects_wait(&clock.heights(decision.window)?);
+//!     match node.apply(&decision, until).await {
 //!         Err(error) if error.is_lost() => println!("again from {:?}", node.resync().await?),
 //!         result => println!("state {}", result?.state),
 //!     }
@@ -35,6 +38,7 @@
 //!
 //! Next: [`config`](Config), [`Node`], [`SharedState`], [`Journal`], [`events`].
 
+mod background;
 mod bucket;
 mod catch_up;
 mod config;
@@ -48,11 +52,13 @@ mod network;
 mod node;
 mod observability;
 mod open;
+mod prefetch;
 mod run;
 mod shared_state;
 mod subnet;
 mod tip;
 
+pub use background::Background;
 pub use bucket::BucketError;
 pub use config::{
     BucketConfig, ChainConfig, Config, ConfigError, ConfigFlags, Environment, FetchConfig, NodeConfig,
@@ -67,6 +73,7 @@ pub use metrics::NodeMetrics;
 pub use network::Network;
 pub use node::{Applied, Node};
 pub use observability::Observability;
+pub use prefetch::{Arrivals, Prefetching};
 pub use run::{Run, RunError};
-pub use shared_state::{CheckpointFiles, Offer, SharedState, Transaction};
+pub use shared_state::{CheckpointFiles, Collected, Offer, SharedState, Transaction};
 pub use tip::Tip;

@@ -50,6 +50,7 @@ impl Network {
         let tip = Tip::fixed(chain_reader.finalized().await?, shutdown.clone());
         let floor = Floor { bytes_per_second: config.fetch.floor, over: FLOOR_OVER };
         let fetcher = Fetcher::new(storage, FetchLimits { time: config.fetch.deadline, floor });
+        let fetcher = fetcher.with_folder(&config.node.folder.join("incoming"));
         Ok(Self { chain_reader, tip, fetcher, shutdown })
     }
 

@@ -1,12 +1,13 @@
 //! The node: its four parts, and the steps of a window that miners and validators have in common.
 
-use crate::{Identity, Network, NodeError, NodeEvent, Observability, SharedState, shared_state::Lost};
+use crate::{
+    Collected, Identity, Network, NodeError, NodeEvent, Observability, SharedState, prefetch::Line,
+    shared_state::Lost,
+};
 use base::{
-    Window,
+    Height, Window,
     digest::{State, StateRoot},
 };
-use bytes::Bytes;
-use codec::submission::Submission;
 use protocol::{
     acceptance::{Agreement, Decision},
     history::HistoryError,
@@ -29,6 +30,10 @@ pub struct Node {
     pub shared: SharedState,
     /// Events, metrics and health.
     pub observability: Observability,
+    /// The rate of the own line, as far as it is known.
+    pub(crate) line: Line,
+    /// The download speed below which a peer holds up others, in bytes per second.
+    pub(crate) floor: u64,
 }
 
 /// A completed outer step.
@@ -40,8 +45,8 @@ pub struct Applied {
     pub root: StateRoot,
     /// The state that votes on the next window name.
     pub state: State,
-    /// The applied objects, in the order of hotkeys. Empty in a null window.
-    pub objects: Arc<Vec<Submission<Bytes>>>,
+    /// Whether a miner did not deliver its own accepted object, so that it came from custodians.
+    pub needed_custodians: bool,
 }
 
 impl Node {
@@ -91,12 +96,13 @@ impl Node {
         });
     }
 
-    /// Makes a window's outer step and writes the new state to the journal.
+    /// Makes a window's outer step and writes the new state to the journal. Waits for an accepted object
+    /// until block `until` is final.
     ///
     /// # Errors
     /// The state is not the majority's, or an accepted object cannot be downloaded
     /// ([`NodeError::is_lost`]: nothing was changed); the disk is full; the node is being stopped.
-    pub async fn apply(&mut self, decision: &Decision) -> Result<Applied, NodeError> {
+    pub async fn apply(&mut self, decision: &Decision, until: Height) -> Result<Applied, NodeError> {
         let started = Instant::now();
         let next = self.shared.window();
         let found = decision.window;
@@ -105,18 +111,13 @@ impl Node {
         }
         self.check_agreement(decision)?;
         self.identity.refresh(&self.network).await?;
-        let objects = Arc::new(self.collect(decision).await?);
+        let Collected { objects, needed_custodians } = self.collect(decision, until).await?;
         self.observability.metrics.fetch_seconds.observe(started.elapsed().as_secs_f64());
-        self.shared.apply(decision, Arc::clone(&objects)).await?;
-        Ok(self.report_step(decision, objects, started))
+        self.shared.apply(decision, Arc::new(objects)).await?;
+        Ok(self.report_step(decision, needed_custodians, started))
     }
 
-    fn report_step(
-        &self,
-        decision: &Decision,
-        objects: Arc<Vec<Submission<Bytes>>>,
-        started: Instant,
-    ) -> Applied {
+    fn report_step(&self, decision: &Decision, needed_custodians: bool, started: Instant) -> Applied {
         let progress = self.shared.progress();
         let window = decision.window;
         let (root, state) = (progress.root, progress.state());
@@ -128,7 +129,7 @@ impl Node {
         tracing::info!(target: WINDOW, %window, %state, "applied");
         let seconds = started.elapsed().as_secs_f64();
         self.observability.events.emit(NodeEvent::Applied { window, root, state, seconds });
-        Applied { window, root, state, objects }
+        Applied { window, root, state, needed_custodians }
     }
 
     /// Compares the node's state with the majority's.
@@ -144,8 +145,8 @@ impl Node {
         Err(NodeError::Diverged { window, ours, majority })
     }
 
-    async fn collect(&mut self, decision: &Decision) -> Result<Vec<Submission<Bytes>>, NodeError> {
-        let collected = self.shared.collect(&self.network, decision).await;
+    async fn collect(&mut self, decision: &Decision, until: Height) -> Result<Collected, NodeError> {
+        let collected = self.shared.collect(&self.network, decision, until).await;
         if let Err(NodeError::Unavailable { object, source, .. }) = &collected {
             tracing::error!(target: WINDOW, window = %decision.window, %object, error = %base::ErrorChain(&source), "the window cannot be applied");
             self.observability.state.not_ready("cannot download an accepted object");

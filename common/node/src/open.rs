@@ -2,11 +2,11 @@
 
 use crate::{
     Config, Events, Identity, Journal, Network, Node, NodeError, NodeEvent, Observability, Registration, Run,
-    SharedState, bucket, subnet, tip::Follow,
+    SharedState, bucket, files, prefetch::Line, subnet, tip::Follow,
 };
 use chain::wallet::KeyPair;
 use exchange::{BlockState, CommitmentWriter, OwnBucket, signing_key};
-use protocol::run_spec::LiveProblem;
+use protocol::{downloads::required_rate, run_spec::LiveProblem};
 use std::sync::Arc;
 use storage::Storage;
 use telemetry::{Shutdown, hide};
@@ -42,6 +42,8 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
     let storage = Storage::new(config.bucket.policy);
     observability.registry.add(storage.metrics());
     let mut network = Network::connect(config, &run.spec, storage.clone(), shutdown).await?;
+    // The journal's lock excludes other processes.
+    network.fetcher.clear_folder().map_err(files::at(&config.node.folder))?;
     let state = network.chain_reader.at(network.height()).await?;
     hide_announced(&state);
     let client = network.chain_reader.client();
@@ -58,9 +60,19 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
         shutdown: network.shutdown.clone(),
         patience: config.chain.block_time.saturating_mul(SILENT_BLOCKS),
     });
-    let node = Node { identity, network, shared, observability };
+    let floor = floor(config, shared.run());
+    let node = Node { identity, network, shared, observability, line: Line::default(), floor };
     report(&node, config, &state);
     Ok(node)
+}
+
+/// Returns the download speed below which a candidate's submission cannot arrive between `D_w` and `K_w`, or
+/// the configured one if that is higher.
+fn floor(config: &Config, run: &Run) -> u64 {
+    let spec = run.clock.spec();
+    let blocks = u64::from(spec.keys_close.saturating_sub(spec.claims_close));
+    let required = required_rate(run.layout.most_bytes(), blocks, config.chain.block_time);
+    required.max(config.fetch.floor)
 }
 
 fn report(node: &Node, config: &Config, state: &BlockState) {

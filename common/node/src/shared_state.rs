@@ -13,11 +13,12 @@ mod transaction;
 
 pub use checkpoint::{CheckpointFiles, Offer};
 pub(crate) use doubts::Lost;
+pub use objects::Collected;
 pub use transaction::Transaction;
 
 use crate::{Journal, NodeError, NodeMetrics, Run, journal::Kept};
 use base::{
-    Window,
+    NeuronId, Window,
     digest::{ObjectHash, RunSeed, State},
 };
 use bytes::Bytes;
@@ -93,8 +94,8 @@ impl SharedState {
         self.threads
     }
 
-    /// Returns the folder of the state's files. `state-*`, `events.jsonl`, `lock`, `verified` and
-    /// `checkpoints` in it are taken.
+    /// Returns the folder of the state's files. `state-*`, `events.jsonl`, `lock`, `verified`,
+    /// `checkpoints` and `incoming` in it are taken.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -121,6 +122,20 @@ impl SharedState {
     /// Stores an object, so that [`Self::collect`] does not download it.
     pub fn hold(&mut self, object: Submission<Bytes>) {
         self.held.insert(object.hash(), object);
+    }
+
+    /// Stores those of some submissions that a decision accepts.
+    pub fn hold_accepted(
+        &mut self,
+        decision: &Decision,
+        submissions: &BTreeMap<NeuronId, Submission<Bytes>>,
+    ) {
+        for accepted in decision.applied() {
+            let submission = submissions.get(&accepted.id);
+            if let Some(submission) = submission.filter(|found| found.hash() == accepted.object) {
+                self.hold(submission.clone());
+            }
+        }
     }
 
     /// Reads parameters and progress together, on the model's thread. The function must leave the

@@ -158,6 +158,13 @@ impl Clock {
         &self.spec
     }
 
+    /// Returns the block from which on it is useless to wait for the accepted objects of a window: the next
+    /// window's claims are closed. A later checkpoint is better then.
+    #[must_use]
+    pub fn objects_wait(&self, heights: &Heights) -> Height {
+        Height(heights.claims_close.0 + u64::from(self.spec.blocks))
+    }
+
     /// Returns the last window of the run.
     #[must_use]
     pub fn last_window(&self) -> Window {

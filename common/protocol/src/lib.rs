@@ -42,6 +42,7 @@ pub mod bucket_layout;
 pub mod checkpoint;
 pub mod clock;
 pub mod dataset;
+pub mod downloads;
 pub mod history;
 pub mod init;
 pub mod machine;

@@ -44,10 +44,10 @@ mod spec;
 mod standings;
 
 pub use evaluation::{BaseLossError, Evaluation, Judgement, Losses};
-pub use evaluation_queue::{Draw, EvaluationPriority, EvaluationQueue};
+pub use evaluation_queue::{Draw, EvaluationPriority, EvaluationQueue, Turn};
 pub use fault::{Fault, Penalty};
 pub use spec::{PenaltySpec, ScoringSpec, ScoringSpecError, WeightSpec};
-pub use standings::{Observed, Outcome, RateError, Score, Standing, Standings, ranking};
+pub use standings::{Availability, Observed, Outcome, RateError, Score, Standing, Standings, ranking};
 
 use base::{BlockHash, NeuronId};
 

@@ -14,12 +14,14 @@
 
 mod difference;
 mod error;
+mod findings;
 mod format;
 mod lines;
 mod replay;
 
 pub use difference::{Difference, weights_difference};
 pub use error::{ChainBreak, ReplayError, ScoreLogError};
+pub use findings::{Findings, Registrations};
 pub use lines::MOST_LINES;
 pub use replay::{Replay, Results};
 

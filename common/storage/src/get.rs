@@ -45,6 +45,15 @@ pub struct Fetched {
     pub tag: Option<String>,
 }
 
+/// The part of an object that a sink holds. Empty at first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partial {
+    /// The number of bytes, from the first on.
+    pub bytes: u64,
+    /// The service's entity tag of the content. Only an object with the same tag can be continued.
+    pub tag: Option<String>,
+}
+
 impl Bucket {
     /// Downloads an object into memory.
     ///
@@ -83,6 +92,50 @@ impl Bucket {
         }
         file.finish().await.map_err(local)?;
         Ok(fetched)
+    }
+
+    /// Returns the size of an object, without its bytes. Asks once, without retries.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. [`StorageError::TooLarge`] if it is larger than `limits.bytes`.
+    pub async fn size(&self, key: &str, limits: &Limits) -> Result<u64, StorageError> {
+        let object = self.object(key);
+        let ask = async {
+            let request = self.client.head_object().bucket(&self.name).key(key);
+            let answer = boxed(request.send()).await;
+            answer.map_err(|error| StorageError::from_sdk(&error, &object))
+        };
+        let answer = self.within(key, limits.time, ask).await?;
+        let malformed = || StorageError::Malformed { object: object.clone(), what: "no length".to_owned() };
+        let size =
+            answer.content_length.and_then(|length| u64::try_from(length).ok()).ok_or_else(malformed)?;
+        if size > limits.bytes {
+            return Err(StorageError::TooLarge { object, cap: limits.bytes });
+        }
+        Ok(size)
+    }
+
+    /// Downloads the rest of an object, or of a `range` of it, into `sink`, which holds the `partial` bytes
+    /// already. Makes one attempt, without retries. `partial` grows with the bytes that the sink takes, so
+    /// that a later call continues after a failure.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. [`StorageError::Changed`] if the object is not the one that `partial` is of.
+    pub async fn attempt_into(
+        &self,
+        key: &str,
+        range: Option<Range<u64>>,
+        partial: &mut Partial,
+        limits: &Limits,
+        sink: &mut impl Sink,
+    ) -> Result<(), StorageError> {
+        let mut transfer = Transfer::new(self, key, range, limits);
+        (transfer.received, transfer.tag) = (partial.bytes, partial.tag.clone());
+        self.metrics.gets.add(1.0);
+        let _counted = Counted(self);
+        let done = self.within(key, limits.time, transfer.attempt(sink)).await;
+        *partial = Partial { bytes: transfer.received, tag: transfer.tag };
+        done
     }
 
     /// Downloads an object, or all bytes of a `range` of it, into `sink`. After an error `sink` holds a

@@ -41,7 +41,7 @@ mod sink;
 
 pub use bucket::{Bucket, Storage};
 pub use error::{ObjectName, Outage, StorageError};
-pub use get::{Fetched, Floor, Limits};
+pub use get::{Fetched, Floor, Limits, Partial};
 pub use list::Listed;
 pub use metrics::Metrics;
 pub use put::{Content, MULTIPART_FROM, PART, Put, Stored};

@@ -6,4 +6,5 @@ mod data;
 mod launch;
 mod network;
 mod refusals;
+mod strangers;
 mod windows;

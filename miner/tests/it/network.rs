@@ -1,14 +1,16 @@
 //! A testbed for one miner; the validators are played by the tests.
 
 use base::{
-    Window,
+    NeuronId, Window,
     digest::{ScoreLogHead, State},
 };
 use chain::{Client, Options as ChainOptions};
 use devchain::Genesis;
-use protocol::announcement::{Announcement, Bits, Bucket, Possession, Record, Vote};
+use exchange::{ChainReader, OwnBucket};
+use protocol::announcement::{AddressPolicy, Announcement, Bits, Bucket, Possession, Record, Vote};
 use std::{fs, ops::Deref, process::Command};
-use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
+use storage::Storage;
+use testkit::{HANGS, Running, SUBNET, Setup, Testbed, VALIDATORS, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
 
 /// Everything that a miner needs.
@@ -36,7 +38,8 @@ impl Network {
             genesis.neurons.push(miner);
             change(genesis);
         };
-        let setup = Setup { genesis: &genesis, ..Setup::new("miner", env!("CARGO_BIN_EXE_miner")) };
+        let others = &["stranger", "custodian"];
+        let setup = Setup { genesis: &genesis, others, ..Setup::new("miner", env!("CARGO_BIN_EXE_miner")) };
         let network = Self(Testbed::start(setup).await);
         network.configure(|text| text);
         network
@@ -59,26 +62,43 @@ impl Network {
 
     /// Sends the votes of all three validators: the only candidate is good, and the state is this one.
     pub(crate) async fn vote(&self, window: Window, state: State) {
-        let client =
-            Client::connect(ChainOptions { block_time: HANGS, ..ChainOptions::new([self.chain.url()]) });
-        let client = client.await.unwrap();
-        let votes = ["Alice", "Bob", "Charlie"].map(|name| {
-            let client = client.clone();
-            let run = self.spec.id();
-            async move {
-                let vote = Vote {
-                    run,
-                    window,
-                    good: Bits::of([0]),
-                    state,
-                    score_log: ScoreLogHead([0; 32]),
-                    possession: Possession::default(),
-                };
-                let bucket = Bucket::s3("https://127.0.0.1:1", "local", "nowhere", None).unwrap();
-                let fields = Announcement { bucket, record: Some(Record::Vote(vote)) }.fields().unwrap();
-                client.set_commitment(SUBNET, fields, &development(name)).await.unwrap();
-            }
-        });
-        timeout(HANGS, futures::future::join_all(votes)).await.expect("a vote hangs");
+        let nowhere = Bucket::s3("https://127.0.0.1:1", "local", "nowhere", None).unwrap();
+        self.vote_for(window, Bits::of([0]), state, nowhere).await;
+    }
+
+    /// Sends the votes of all three validators, which announce this bucket.
+    pub(crate) async fn vote_for(&self, window: Window, good: Bits, state: State, bucket: Bucket) {
+        let (score_log, possession) = (ScoreLogHead([0; 32]), Possession::default());
+        let vote = Vote { run: self.spec.id(), window, good, state, score_log, possession };
+        let announcement = Announcement { bucket, record: Some(Record::Vote(vote)) };
+        let sent = VALIDATORS.map(|name| self.announce(name, announcement.clone()));
+        futures::future::join_all(sent).await;
+    }
+
+    async fn client(&self) -> Client {
+        let options = ChainOptions { block_time: HANGS, ..ChainOptions::new([self.chain.url()]) };
+        Client::connect(options).await.unwrap()
+    }
+
+    /// Returns the neuron of a development key.
+    pub(crate) async fn neuron(&self, name: &str) -> NeuronId {
+        let reader = ChainReader::new(self.client().await, SUBNET);
+        let state = reader.at(reader.finalized().await.unwrap()).await.unwrap();
+        state.neuron(&development(name).hotkey()).unwrap().0
+    }
+
+    /// Writes the commitment of a development key.
+    pub(crate) async fn announce(&self, name: &str, announcement: Announcement) {
+        let client = self.client().await;
+        let (fields, key) = (announcement.fields().unwrap(), development(name));
+        let set = client.set_commitment(SUBNET, fields, &key);
+        timeout(HANGS, set).await.expect("a commitment hangs").unwrap();
+    }
+
+    /// Returns the bucket of this name, to write to.
+    pub(crate) fn own_bucket(&self, name: &str) -> OwnBucket {
+        let storage = Storage::new(AddressPolicy::PublicOrLoopback);
+        let bucket = storage.own_bucket(&self.bucket(name), &self.writer(name)).unwrap();
+        OwnBucket::new(bucket, self.spec.hash())
     }
 }

@@ -2,8 +2,6 @@
 
 use crate::fetched_window::{FetchedWindow, Measured};
 use base::NeuronId;
-use bytes::Bytes;
-use codec::submission::Submission;
 use protocol::{
     acceptance::Decision,
     machine::validator::{ValidatorAction, ValidatorEvent, WindowValues},
@@ -19,16 +17,7 @@ impl WindowValues for Values {
     type Good = Carried<BTreeSet<NeuronId>>;
     type Measured = Carried<Measured>;
     type Decision = Carried<Decision>;
-    type Applied = Carried<AppliedWindow>;
-}
-
-/// An applied window.
-#[derive(Debug)]
-pub(super) struct AppliedWindow {
-    /// The decision.
-    pub(super) decision: Carried<Decision>,
-    /// The applied objects, in the order of the decision.
-    pub(super) objects: Arc<Vec<Submission<Bytes>>>,
+    type Applied = Carried<Decision>;
 }
 
 pub(super) type Action = ValidatorAction<Values>;

@@ -1,62 +1,101 @@
-//! The judgement of a window's submissions: fetch, screen, vote, and the score log.
+//! The judgement of a window's submissions: collect, screen, vote, custody, and the score log.
 
-use super::{Validator, carried::Event};
+use super::{
+    Validator,
+    background::{Keeping, Sending},
+    carried::Event,
+};
 use crate::{
     ValidatorError,
-    fetched_window::{FetchedWindow, Measured, fetch_window},
-    gauntlet::SCREENED_SEQUENCES,
+    fetched_window::{FetchedWindow, Measured, RegisteredAt},
+    gauntlet::{SCREENED_SEQUENCES, TrialStep, TrialSteps},
     logs::Closed,
+    published::standing_vote,
     report, weights,
 };
 use base::{Height, NeuronId, Window};
-use node::{Node, NodeEvent};
+use node::{Arrivals, Background, Node, NodeEvent};
 use protocol::{
-    acceptance::{Screen, screen},
-    announcement::{Record, Vote},
+    acceptance::{Candidate, LossDrop, Screen, screen},
+    announcement::Vote,
+    replicas::custodians,
 };
 use scoring::score_log::{Header, ScoreLog};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    sync::Arc,
 };
 use telemetry::target::{SCORE, WINDOW};
 
-/// The pause between two attempts to vote.
-const VOTE_PAUSE: Duration = Duration::from_millis(500);
+/// The candidates that the screen has tried.
+#[derive(Debug, Default)]
+struct Tried {
+    /// The drops of the losses.
+    loss_drops: BTreeMap<NeuronId, LossDrop>,
+    /// The candidates that could not be tried, with the reason.
+    failed: BTreeMap<NeuronId, String>,
+}
 
 impl Validator {
-    /// Fetches and checks all claimed submissions.
-    pub(super) async fn fetch(&self, window: Window) -> Result<Event, ValidatorError> {
-        let fetched = match fetch_window(&self.node, window).await {
+    /// Begins to download the candidates' submissions in the background.
+    pub(super) fn prefetch(&mut self, window: Window, until: Height) -> Result<Event, ValidatorError> {
+        self.prefetch = Some(self.node.prefetch(window, until)?);
+        Ok(Event::Prefetching { until })
+    }
+
+    /// Takes the submissions that have arrived.
+    pub(super) async fn collect(&mut self, window: Window) -> Result<Event, ValidatorError> {
+        let Some(prefetch) = self.prefetch.take() else { return Ok(Event::Missed) };
+        let collected = match prefetch.collect(&self.node.network).await {
             Err(error) if error.is_pruned() => {
                 tracing::warn!(target: WINDOW, %window, error = %base::ErrorChain(&error), "the window can no longer be evaluated");
                 return Ok(Event::Missed);
             }
-            fetched => fetched?,
+            collected => collected?,
         };
-        for (miner, failure) in &fetched.failures {
-            tracing::info!(target: WINDOW, %window, miner = %miner.hotkey, why = %base::ErrorChain(&failure.error), "no valid submission");
+        let fetched = self.fetched(window, collected)?;
+        for (miner, why) in fetched.failures() {
+            tracing::info!(target: WINDOW, %window, miner = %miner.hotkey, why, "no valid submission");
         }
         self.metrics.claims.add(fetched.claims.len() as u64);
         self.metrics.fetch_seconds.observe(fetched.seconds);
-        let (claims, valid) = (fetched.claims.len(), fetched.candidate_set.miners().count());
-        tracing::info!(target: WINDOW, %window, claims, valid, seconds = fetched.seconds, "submissions fetched");
-        Ok(Event::Fetched(fetched.into()))
+        let (claims, candidates) = (fetched.claims.len(), fetched.candidates.len());
+        let (valid, seconds) = (fetched.submissions.len(), fetched.seconds);
+        tracing::info!(target: WINDOW, %window, claims, candidates, valid, seconds, "submissions collected");
+        Ok(Event::Collected(fetched.into()))
     }
 
-    /// Selects the good candidates: valid, and useful on the first of the unassigned sequences.
+    fn fetched(&self, window: Window, collected: Arrivals) -> Result<FetchedWindow, ValidatorError> {
+        let Arrivals { closed, candidates, submissions, outcomes, errors, seconds } = collected;
+        let settings = TrialStep::new(&self.run.spec.sparse, &self.run.spec.scoring);
+        let medians = self.node.shared.progress().medians.clone();
+        let steps = Arc::new(TrialSteps::new(settings, medians, self.run.flat.clone()));
+        let claims = closed.claims(self.run.id, window);
+        let heights = self.run.clock.heights(window)?;
+        Ok(FetchedWindow {
+            heights,
+            closed,
+            candidates,
+            claims,
+            submissions,
+            outcomes,
+            errors,
+            steps,
+            seconds,
+        })
+    }
+
+    /// Selects the good candidates: valid, and useful on the first of the unassigned sequences. Those that
+    /// are not tried when block `until` is final are not selected.
     pub(super) async fn screen(
         &self,
         window: Window,
         fetched: &FetchedWindow,
+        until: Height,
     ) -> Result<Event, ValidatorError> {
-        let mut why: BTreeMap<NeuronId, String> = fetched
-            .failures
-            .iter()
-            .map(|(miner, failure)| (*miner, base::ErrorChain(&failure.error).to_string()))
-            .collect();
+        let mut why: BTreeMap<NeuronId, String> = fetched.failures().collect();
         if self.run.spec.acceptance.screen == Screen::Loss {
-            why.extend(self.weak(fetched).await?);
+            why.extend(self.weak(fetched, until).await?);
         }
         let mut good = BTreeSet::new();
         for miner in fetched.candidates.iter().map(|candidate| candidate.id) {
@@ -72,37 +111,54 @@ impl Validator {
         Ok(Event::Screened(good.into()))
     }
 
-    /// Returns the valid candidates that do not help enough, with the reason.
-    async fn weak(&self, fetched: &FetchedWindow) -> Result<Vec<(NeuronId, String)>, ValidatorError> {
-        let batch = self.unassigned(fetched, Some(SCREENED_SEQUENCES)).await?;
-        let before = self.gauntlet.losses(batch.clone()).await?;
-        let mut loss_drops = BTreeMap::new();
-        let mut weak = Vec::new();
-        for miner in fetched.candidates.iter().map(|candidate| candidate.id) {
-            if fetched.failures.contains_key(&miner) {
-                continue;
-            }
-            let loss_drop = self.gauntlet.loss_drop(&fetched.candidate_set, miner, batch.clone(), &before);
-            match self.node.network.unless_stopped(loss_drop).await? {
-                Ok(loss_drop) => drop(loss_drops.insert(miner, loss_drop)),
-                Err(error) => weak.push((miner, base::ErrorChain(&error).to_string())),
+    /// Returns the valid candidates that do not help enough or were not tried, with the reason.
+    async fn weak(
+        &self,
+        fetched: &FetchedWindow,
+        until: Height,
+    ) -> Result<Vec<(NeuronId, String)>, ValidatorError> {
+        let mut tried = Tried::default();
+        tokio::select! {
+            biased;
+            all = self.try_candidates(fetched, &mut tried) => all?,
+            passed = self.node.network.wait_for(until) => {
+                passed?;
+                let (window, left) = (fetched.heights.window, fetched.submissions.len() - tried.len());
+                tracing::warn!(target: WINDOW, %window, left, "no time to screen the last candidates");
             }
         }
-        let screened = screen(&loss_drops, self.run.spec.acceptance.screen_errors);
-        weak.extend(
-            screened.into_iter().filter_map(|(miner, is_good)| Some((miner, is_good.err()?.to_string()))),
-        );
-        Ok(weak)
+        let untried = fetched.submissions.keys().filter(|miner| !tried.has(miner));
+        let untried =
+            untried.map(|miner| (*miner, "not screened before the deadline of the vote".to_owned()));
+        let untried: Vec<_> = untried.collect();
+        let screened = screen(&tried.loss_drops, self.run.spec.acceptance.screen_errors);
+        let weak = screened.into_iter().filter_map(|(miner, good)| Some((miner, good.err()?.to_string())));
+        Ok(weak.chain(tried.failed).chain(untried).collect())
     }
 
-    /// Sends a vote for the good candidates.
-    pub(super) async fn vote(
-        &self,
+    /// Tries the candidates in their order. The future may be dropped at any time.
+    async fn try_candidates(&self, fetched: &FetchedWindow, tried: &mut Tried) -> Result<(), ValidatorError> {
+        let batch = self.unassigned(fetched, Some(SCREENED_SEQUENCES)).await?;
+        let before = self.gauntlet.losses(batch.clone()).await?;
+        for miner in fetched.candidates.iter().map(|candidate| candidate.id) {
+            let Some(submission) = fetched.submissions.get(&miner) else { continue };
+            let loss_drop = self.gauntlet.loss_drop(&fetched.steps, submission, batch.clone(), &before);
+            match self.node.network.unless_stopped(loss_drop).await? {
+                Ok(loss_drop) => drop(tried.loss_drops.insert(miner, loss_drop)),
+                Err(error) => drop(tried.failed.insert(miner, base::ErrorChain(&error).to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a vote for the good candidates, in the background.
+    pub(super) fn vote(
+        &mut self,
         window: Window,
         fetched: &FetchedWindow,
         good: &BTreeSet<NeuronId>,
-    ) -> Result<Event, ValidatorError> {
-        let Node { identity, shared, observability, .. } = &self.node;
+    ) -> Event {
+        let Node { identity, network, shared, observability, .. } = &self.node;
         let vote = Vote {
             run: self.run.id,
             window,
@@ -111,37 +167,64 @@ impl Validator {
             score_log: self.logs.head(),
             possession: fetched.possession(identity.neuron.hotkey, good),
         };
-        let closes = fetched.heights.votes_close;
-        let Some(block) = self.commit(vote, closes).await? else { return Ok(Event::Voted) };
-        if block > closes {
-            tracing::warn!(target: WINDOW, %window, %block, %closes, "the vote came too late");
-        }
-        self.metrics.votes.increment();
-        let good: Vec<_> = good.iter().map(|miner| miner.hotkey).collect();
-        tracing::info!(target: WINDOW, %window, good = good.len(), %block, "voted");
-        observability.events.emit(NodeEvent::Voted { window, good, block, seconds_fetch: fetched.seconds });
-        Ok(Event::Voted)
+        let sending = Sending {
+            network: network.clone(),
+            writer: identity.commitment_writer.clone(),
+            events: observability.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+            vote,
+            good: good.clone(),
+            closes: fetched.heights.votes_close,
+            seconds_fetch: fetched.seconds,
+        };
+        self.tasks.add(Background::start(move || sending.run()));
+        Event::Voted
     }
 
-    /// Writes a vote to the chain and returns its block. Returns `None` if it failed and another attempt
-    /// is of no use.
-    async fn commit(&self, vote: Vote, closes: Height) -> Result<Option<Height>, ValidatorError> {
-        let window = vote.window;
-        let network = &self.node.network;
-        let writer = &self.node.identity.commitment_writer;
-        loop {
-            match network.unless_stopped(writer.record(Record::Vote(vote))).await? {
-                Ok(block) => return Ok(Some(block)),
-                Err(error) if error.is_retryable() && network.height() < closes => {
-                    tracing::warn!(target: WINDOW, %window, error = %base::ErrorChain(&error), "the vote is not on chain yet");
-                    network.unless_stopped(tokio::time::sleep(VOTE_PAUSE)).await?;
-                }
-                Err(error) => {
-                    tracing::error!(target: WINDOW, %window, error = %base::ErrorChain(&error), "no vote in this window");
-                    return Ok(None);
-                }
-            }
-        }
+    /// Begins to publish the voted submissions of which this validator is a custodian. Without `good`, the
+    /// vote on chain says which.
+    pub(super) async fn keep_for_others(
+        &mut self,
+        window: Window,
+        fetched: &FetchedWindow,
+        good: Option<&BTreeSet<NeuronId>>,
+    ) -> Result<Event, ValidatorError> {
+        let good = match good {
+            Some(good) => good.clone(),
+            None => self.voted(window, fetched).await?,
+        };
+        let ours = self.node.identity.neuron;
+        let closed = &fetched.closed;
+        let electorate = closed.electorate(self.run.id, &self.run.spec.acceptance, &fetched.heights);
+        let is_ours = |candidate: &&Candidate| {
+            good.contains(&candidate.id)
+                && custodians(closed.hash, &candidate.object, &electorate).contains(&ours)
+        };
+        let share = fetched.candidates.iter().filter(is_ours);
+        let submissions: Vec<_> =
+            share.filter_map(|candidate| fetched.submissions.get(&candidate.id).cloned()).collect();
+        tracing::info!(target: WINDOW, %window, objects = submissions.len(), "publishing the own custody");
+        let keeping = Keeping {
+            network: self.node.network.clone(),
+            own_bucket: self.node.identity.own_bucket.clone(),
+            window,
+            submissions,
+            until: self.run.clock.objects_wait(&fetched.heights),
+        };
+        self.tasks.add(Background::start(move || keeping.run()));
+        Ok(Event::Kept)
+    }
+
+    /// Returns the miners that this validator's vote on chain is for.
+    async fn voted(
+        &self,
+        window: Window,
+        fetched: &FetchedWindow,
+    ) -> Result<BTreeSet<NeuronId>, ValidatorError> {
+        let state = self.node.network.newest().await?;
+        let vote = standing_vote(&state, &self.node.identity.neuron.hotkey, self.run.id);
+        let vote = vote.filter(|vote| vote.window == window);
+        Ok(vote.map(|vote| fetched.voted(&vote)).unwrap_or_default())
     }
 
     /// Closes the window's log and writes it to the journal.
@@ -154,7 +237,8 @@ impl Validator {
         let spec = &self.run.spec.scoring;
         let last = self.logs.newest().map(|closed| &closed.log);
         let standings = self.logs.standings();
-        let lines = fetched.lines(measured, last);
+        let findings = fetched.findings(measured, self.logs.availability(window));
+        let lines = findings.lines(last, &RegisteredAt { closed: &fetched.closed, seeded: &measured.seeded });
         let header = Header {
             run: self.run.hash,
             validator: self.node.identity.neuron,
@@ -192,5 +276,15 @@ impl Validator {
         events.emit(NodeEvent::Evaluated { window, seconds, miners });
         events.emit(NodeEvent::Logged { window, head });
         Ok(())
+    }
+}
+
+impl Tried {
+    fn has(&self, miner: &NeuronId) -> bool {
+        self.loss_drops.contains_key(miner) || self.failed.contains_key(miner)
+    }
+
+    fn len(&self) -> usize {
+        self.loss_drops.len() + self.failed.len()
     }
 }

@@ -1,16 +1,18 @@
 //! The measurements of a validator: the loss on held-out data, and the effect of updates on losses.
 
-use super::{Validator, carried::Event};
+use super::{Validator, carried::Event, others::Others};
 use crate::{
     ValidatorError,
     fetched_window::{FetchedWindow, Measured},
     gauntlet::GauntletError,
 };
-use base::{BlockHash, NeuronId, Window};
+use base::{BlockHash, Height, NeuronId, Window};
+use bytes::Bytes;
+use codec::submission::Submission;
 use engine::Batch;
 use node::NodeEvent;
 use protocol::assignment::{AssignmentError, Assignments};
-use scoring::gauntlet::{Draw, Evaluation};
+use scoring::gauntlet::{Draw, Evaluation, Turn};
 use std::{collections::BTreeMap, time::Instant};
 use telemetry::target::{SCORE, WINDOW};
 
@@ -45,17 +47,22 @@ impl Validator {
         Ok(Event::HeldOut)
     }
 
-    /// Runs the Gauntlet within its time budget.
+    /// Runs the Gauntlet within its time budget, at most until block `until` is final.
     pub(super) async fn measure(
         &self,
         window: Window,
         fetched: &FetchedWindow,
+        until: Height,
     ) -> Result<Event, ValidatorError> {
-        match self.try_to_measure(fetched).await {
-            Ok(measured) => {
+        let started = Instant::now();
+        match self.try_to_measure(fetched, until).await {
+            Ok(mut measured) => {
+                measured.seconds = started.elapsed().as_secs_f64();
                 tracing::info!(target: SCORE, %window, evaluated = measured.evaluations.len(), seconds = measured.seconds, "the Gauntlet has run");
                 self.metrics.evaluate_seconds.observe(measured.seconds);
                 self.metrics.evaluations.add(measured.evaluations.len() as u64);
+                let (miners, seconds) = (measured.evaluations.len(), measured.seconds);
+                self.node.observability.events.emit(NodeEvent::Measured { window, miners, seconds });
                 Ok(Event::Measured(measured.into()))
             }
             Err(error) if error.is_pruned() => {
@@ -66,45 +73,86 @@ impl Validator {
         }
     }
 
-    async fn try_to_measure(&self, fetched: &FetchedWindow) -> Result<Measured, ValidatorError> {
-        let started = Instant::now();
+    async fn try_to_measure(
+        &self,
+        fetched: &FetchedWindow,
+        until: Height,
+    ) -> Result<Measured, ValidatorError> {
         let network = &self.node.network;
         let seeded = network.at(fetched.heights.seed).await?;
         let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
         let rules = network.ask(async || Ok(client.at(seeded.hash).hyperparameters(netuid).await?)).await?;
-        let draw =
-            Draw { seed: seeded.hash, height: seeded.height, immunity_period: rules.immunity_period.into() };
-        let owed = fetched.candidate_set.miners().copied().chain(fetched.cut_off()).collect();
-        let mut turns = self.logs.turns().begin(&draw, &owed, self.settings.time_budget);
+        let mut measured = Measured {
+            unassigned_before: 0.0, // Any number, as long as there are no evaluations.
+            evaluations: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            seconds: 0.0,
+            seeded,
+            rules,
+        };
+        tokio::select! {
+            biased;
+            all = self.evaluate_all(fetched, &mut measured) => all?,
+            passed = network.wait_for(until) => {
+                passed?;
+                let window = fetched.heights.window;
+                tracing::warn!(target: SCORE, %window, block = %until, "evaluations end, so that the outer step is made in time");
+            }
+        }
+        fetched.steps.free();
+        Ok(measured)
+    }
 
+    /// Evaluates the miners in their order. The future may be dropped at any time.
+    async fn evaluate_all(
+        &self,
+        fetched: &FetchedWindow,
+        measured: &mut Measured,
+    ) -> Result<(), ValidatorError> {
+        let started = Instant::now();
+        let (seed, height) = (measured.seeded.hash, measured.seeded.height);
+        let draw = Draw { seed, height, immunity_period: measured.rules.immunity_period.into() };
+        let mut queue = self.logs.priority().begin(&draw, &fetched.owed(), self.settings.time_budget);
+        let mut others = Others::new(&self.node, fetched);
         let unassigned = self.unassigned(fetched, None).await?;
-        let unassigned_before = self.gauntlet.loss(unassigned.clone()).await?;
-        let mut evaluations = BTreeMap::new();
-        while let Some(miner) = turns.next(started.elapsed()) {
-            match self.evaluate(fetched, miner, draw.seed, &unassigned).await? {
-                Ok(evaluation) => drop(evaluations.insert(miner, evaluation)),
+        measured.unassigned_before = self.gauntlet.loss(unassigned.clone()).await?;
+        loop {
+            others.fill(queue.upcoming());
+            let miner = match queue.next(started.elapsed(), |miner| others.is_ready(miner)) {
+                Turn::Over => return Ok(()),
+                Turn::Of(miner) => miner,
+                Turn::NotReady if others.wait().await => continue,
+                Turn::NotReady => return Ok(()),
+            };
+            if let Some(error) = others.failure(&miner) {
+                tracing::info!(target: WINDOW, miner = %miner.hotkey, why = %base::ErrorChain(error), "no valid submission");
+                match error.fault() {
+                    Some(fault) => drop(measured.faults.insert(miner, fault)),
+                    None => queue.put_off(miner),
+                }
+                continue;
+            }
+            let submission = others.submission(&miner);
+            match self.evaluate(fetched, submission, miner, seed, &unassigned).await? {
+                Ok(evaluation) => drop(measured.evaluations.insert(miner, evaluation)),
                 Err(error) => {
                     tracing::warn!(target: SCORE, miner = %miner.hotkey, error = %base::ErrorChain(&error), "not evaluated");
-                    turns.put_off(miner);
+                    queue.put_off(miner);
                 }
             }
         }
-        fetched.candidate_set.free_steps();
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Measured { seeded, rules, unassigned_before, evaluations, seconds })
     }
 
     /// Evaluates a miner's update. Returns the reason if this validator cannot do that.
     async fn evaluate(
         &self,
         fetched: &FetchedWindow,
+        submission: Option<Submission<Bytes>>,
         miner: NeuronId,
         seed: BlockHash,
         unassigned: &Batch,
     ) -> Result<Result<Evaluation, NotEvaluated>, ValidatorError> {
-        let Some(submission) = fetched.candidate_set.get(&miner) else {
-            return Ok(Err(NotEvaluated::NoSubmission));
-        };
+        let Some(submission) = submission else { return Ok(Err(NotEvaluated::NoSubmission)) };
         let trained = submission.header().samples;
         let count = u64::from(self.run.spec.scoring.assigned_sequences);
         let assignments = self.assignments(fetched.heights.window).await?;
@@ -113,7 +161,7 @@ impl Validator {
             Err(error) => return Ok(Err(error.into())),
         };
         let assigned = self.run.training.batch(&sequences)?;
-        let evaluated = self.gauntlet.evaluate(&fetched.candidate_set, miner, assigned, unassigned.clone());
+        let evaluated = self.gauntlet.evaluate(&fetched.steps, &submission, assigned, unassigned.clone());
         Ok(self.node.network.unless_stopped(evaluated).await?.map_err(NotEvaluated::from))
     }
 

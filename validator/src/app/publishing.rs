@@ -1,13 +1,11 @@
-//! The publications of a validator: logs, records, objects in its custody, checkpoints, weights.
+//! The publications of a validator after a window: log, record, checkpoint, weights.
 
 use super::{
     Validator,
-    carried::{AppliedWindow, Carried, Event},
+    carried::{Carried, Event},
 };
 use crate::{ValidatorError, weights};
 use base::Window;
-use bytes::Bytes;
-use codec::submission::Submission;
 use exchange::OwnBucketError;
 use node::{Node, NodeError, NodeEvent};
 use protocol::{acceptance::Decision, history::WindowRecord};
@@ -24,7 +22,7 @@ impl Validator {
     pub(super) async fn publish(
         &mut self,
         window: Window,
-        applied: Option<Carried<AppliedWindow>>,
+        applied: Option<Carried<Decision>>,
     ) -> Result<Event, ValidatorError> {
         for of in self.unpublished.clone() {
             let Some(closed) = self.logs.iter().find(|closed| closed.log.header.window == of) else {
@@ -38,12 +36,9 @@ impl Validator {
                 self.unpublished.remove(&of);
             }
         }
-        let record = self.record(window, applied.as_ref().map(|applied| &*applied.decision));
+        let record = self.record(window, applied.as_deref());
         if let Some(record) = &record {
             self.put("record", self.node.identity.own_bucket.put_record(record)).await?;
-        }
-        if let Some(applied) = &applied {
-            self.keep_for_others(&applied.decision, &applied.objects).await?;
         }
         let every = self.settings.checkpoint_every;
         let keep = if every == 0 { KEEP_WINDOWS } else { every.saturating_mul(2) };
@@ -59,38 +54,6 @@ impl Validator {
         let progress = self.node.shared.progress();
         let records = || progress.history.records().find(|record| record.window == window).cloned();
         decision.map(WindowRecord::of).or_else(records)
-    }
-
-    /// Puts the accepted objects of which this validator is a custodian into its bucket.
-    async fn keep_for_others(
-        &self,
-        decision: &Decision,
-        objects: &[Submission<Bytes>],
-    ) -> Result<(), ValidatorError> {
-        let Node { identity, network, .. } = &self.node;
-        let window = decision.window;
-        let heights = self.run.clock.heights(window)?;
-        if decision.applied().is_empty() || decision.candidates.is_empty() {
-            return Ok(());
-        }
-        let claims = match network.at(heights.claims_close).await {
-            Err(error) if error.is_pruned() => return Ok(()),
-            claims => claims?,
-        };
-        for accepted in decision.applied() {
-            let spec = &self.run.spec.acceptance;
-            let custodians = claims.custodians(self.run.id, spec, &heights, &accepted.object);
-            let object = objects.iter().find(|object| object.hash() == accepted.object);
-            let Some(object) = object.filter(|_| custodians.contains(&identity.neuron)) else { continue };
-            let (bytes, key) = object.stored();
-            if let Some(key) = key {
-                self.put("key in custody", identity.own_bucket.put_key(window, &accepted.object, key))
-                    .await?;
-            }
-            let put = identity.own_bucket.put_submission(window, &accepted.object, bytes.into());
-            self.put("object in custody", put).await?;
-        }
-        Ok(())
     }
 
     /// Waits for an upload. Returns whether it succeeded. A failure is logged, and the validator continues.

@@ -94,7 +94,7 @@ async fn bits(model: &Handle) -> Vec<u32> {
 }
 
 /// Returns the submission of a miner that sends these values.
-fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> (NeuronId, Submission<Bytes>) {
+fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> Submission<Bytes> {
     let tensors: Vec<_> = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
     let wire = Arc::new(submission::SubmissionLayout::new(&tensors, &sparse()).unwrap());
     let sent: Vec<_> = (layout.iter().zip(wire.tensors()))
@@ -107,7 +107,7 @@ fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> (NeuronId, 
     let base = State([5; 32]);
     let expected = Expected { run, spec: run, neuron, window, base, least_samples: 64, sealed: false };
     let bytes = encode(&wire, &Header::new(&expected, 64, &wire), &sent, &key).unwrap();
-    (neuron, Submission::open(bytes.into(), wire, &expected).unwrap())
+    Submission::open(bytes.into(), wire, &expected).unwrap()
 }
 
 /// Returns the pseudo-gradient of training on some batches.
@@ -117,16 +117,22 @@ async fn trained(first: u32) -> Vec<f32> {
     model.train(training(), 0, batches).await.unwrap().pseudo_gradient
 }
 
-/// Returns a candidate set of two honest miners, one that goes the other way with a hundredfold step, and one
-/// that sends zeros.
-async fn candidate_set() -> (Arc<CandidateSet>, [NeuronId; 4]) {
+/// Returns submissions of two honest miners, of one that goes the other way with a hundredfold step, and of
+/// one that sends zeros.
+async fn submissions() -> [Submission<Bytes>; 4] {
     let layout = ParameterLayout::new(&MODEL);
     let back = trained(0).await.into_iter().map(|value| value * -100.0).collect();
     let values = [trained(0).await, trained(8).await, back, vec![0.0; layout.len()]];
-    let names: Vec<_> =
-        values.iter().zip(1..).map(|(values, name)| submission(name, &layout, values)).collect();
-    let miners = [names[0].0, names[1].0, names[2].0, names[3].0];
-    (Arc::new(CandidateSet::new(names.into_iter().collect(), None, step()).unwrap()), miners)
+    let mut name = 0;
+    values.map(|values| {
+        name += 1;
+        submission(name, &layout, &values)
+    })
+}
+
+/// Returns trial steps that are not clipped.
+fn steps() -> Arc<TrialSteps> {
+    Arc::new(TrialSteps::new(step(), None, ParameterLayout::new(&MODEL)))
 }
 
 fn step() -> TrialStep {
@@ -145,19 +151,20 @@ fn the_step_is_the_runs() {
 
 #[tokio::test]
 async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
-    let (candidate_set, [honest, _, back, zeros]) = candidate_set().await;
+    let [honest, _, back, zeros] = submissions().await;
+    let steps = steps();
     let model = model().await;
     let before_bits = bits(&model).await;
     let gauntlet = Gauntlet::new(model.clone());
     let (assigned, unassigned) = (batch(0), batch(101));
     let before = gauntlet.loss(unassigned.clone()).await.unwrap();
     let mut evaluate = Vec::new();
-    for miner in [honest, back, zeros] {
-        let evaluation = gauntlet.evaluate(&candidate_set, miner, assigned.clone(), unassigned.clone()).await;
+    for sent in [&honest, &back, &zeros] {
+        let evaluation = gauntlet.evaluate(&steps, sent, assigned.clone(), unassigned.clone()).await;
         evaluate.push(evaluation.unwrap());
         assert_eq!(bits(&model).await, before_bits, "the step is taken back to the last bit");
     }
-    let judge = |evaluation: &Evaluation| evaluation.judge(honest, before).unwrap();
+    let judge = |evaluation: &Evaluation| evaluation.judge(honest.header().neuron, before).unwrap();
     let helps = judge(&evaluate[0]).unwrap();
     assert!(helps.improvement > 0.01, "{helps:?}");
     assert_eq!(judge(&evaluate[1]), Err(scoring::gauntlet::Fault::NoImprovement), "{:?}", evaluate[1]);
@@ -165,94 +172,76 @@ async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
 
     // The same again, to the last bit, on another model.
     let again = Gauntlet::new(self::model().await);
-    let evaluation = again.evaluate(&candidate_set, honest, assigned, unassigned.clone()).await.unwrap();
+    let evaluation = again.evaluate(&steps, &honest, assigned, unassigned.clone()).await.unwrap();
     assert_eq!(evaluation, evaluate[0]);
     assert_eq!(again.loss(unassigned).await.unwrap().to_bits(), before.to_bits());
 }
 
 #[tokio::test]
-async fn updates_are_clipped_to_the_median_of_all_valid_ones() {
-    let (candidate_set, [honest, other, back, zeros]) = candidate_set().await;
-    let norms = |miner: &NeuronId| candidate_set.get(miner).unwrap().norms().unwrap().to_vec();
-    let all = [honest, other, back, zeros].map(|miner| norms(&miner));
-    let tensors = all[0].len();
-    let references = (0..tensors).map(|number| {
-        let mut all = [0, 1, 2, 3].map(|miner: usize| all[miner][number]);
-        all.sort_by(f64::total_cmp);
-        all[1] // The lower median of four.
-    });
-    let references: Vec<f64> = references.collect();
+async fn updates_are_clipped_to_the_last_medians_whatever_others_claim() {
+    let [honest, _, back, _] = submissions().await;
     let layout = ParameterLayout::new(&MODEL);
-    for miner in [honest, back] {
-        let factors = norms(&miner).into_iter().zip(&references);
-        let factors = factors.map(|(norm, reference)| (reference / norm).min(1.0) as f32);
-        let sent = candidate_set.get(&miner).unwrap();
-        let sent: Vec<_> = (0..tensors).map(|number| sent.tensor(number).unwrap()).collect();
-        let factors: Vec<f32> = factors.collect();
-        let expected = SparseStep::along(&layout, 4, sent.iter().zip(factors), 0.5).unwrap();
-        assert_eq!(candidate_set.step(&miner, &layout).unwrap(), expected);
+    let norms = honest.norms().unwrap().to_vec();
+    let medians = Medians(norms.iter().map(|norm| norm / 2.0).collect());
+    let clipped = TrialSteps::new(step(), Some(medians), layout.clone());
+    for sent in [&honest, &back] {
+        let factors = sent.norms().unwrap().iter().zip(&norms);
+        let factors = factors.map(|(norm, median)| (median / 2.0 / norm).min(1.0) as f32);
+        let tensors: Vec<_> = (0..norms.len()).map(|number| sent.tensor(number).unwrap()).collect();
+        let expected = SparseStep::along(&layout, 4, tensors.iter().zip(factors), 0.5).unwrap();
+        assert_eq!(clipped.step(sent).unwrap(), expected);
+        let whole = SparseStep::along(&layout, 4, tensors.iter().zip(vec![1.0; norms.len()]), 0.5).unwrap();
+        assert_eq!(steps().step(sent).unwrap(), whole, "before any accepted set there is no scale");
     }
-
-    // The last window's medians bound the reference.
-    let submissions = [honest, other].map(|miner| (miner, candidate_set.get(&miner).unwrap().clone()));
-    let last = Medians(vec![1e-6; tensors]);
-    let bounded = CandidateSet::new(submissions.into(), Some(&last), step()).unwrap();
-    for (miner, entry) in &bounded.entries {
-        let lengths = norms(miner).into_iter().zip(&entry.factors).map(|(norm, f)| norm * f64::from(*f));
-        assert!(lengths.into_iter().all(|length| length <= 1.1e-6 * (1.0 + 1e-6)));
-    }
+    let other_model = TrialSteps::new(step(), Some(Medians(vec![1.0])), layout);
+    assert!(matches!(other_model.step(&honest), Err(GauntletError::Clip(_))));
 }
 
 #[tokio::test]
 async fn the_evaluation_uses_the_steps_of_the_screen_and_frees_them() {
-    let (candidate_set, [honest, other, ..]) = candidate_set().await;
+    let [honest, other, ..] = submissions().await;
+    let steps = steps();
+    let (honest_name, other_name) = (honest.header().neuron, other.header().neuron);
     let gauntlet = Gauntlet::new(model().await);
     let (assigned, unassigned) = (batch(0), batch(101));
-    let evaluate = || gauntlet.evaluate(&candidate_set, honest, assigned.clone(), unassigned.clone());
+    let evaluate = || gauntlet.evaluate(&steps, &honest, assigned.clone(), unassigned.clone());
     let expected = evaluate().await.unwrap();
     let before = gauntlet.losses(unassigned.clone()).await.unwrap();
     let most = ParameterLayout::new(&MODEL).len() * size_of::<f32>();
     let honest_step = Arc::new(SparseStep::new(&[0], vec![0.0]).unwrap());
-    candidate_set.kept().keep(honest, &honest_step, most);
+    steps.kept().keep(honest_name, &honest_step, most);
     let unchanged = evaluate().await.unwrap();
     assert_eq!(unchanged.assigned.before, unchanged.assigned.after, "the kept step was used");
     assert_eq!(evaluate().await.unwrap(), expected, "it was used once");
 
     // This step takes more bytes than the parameters: half of the values are sent, 12 bytes for each.
-    gauntlet.loss_drop(&candidate_set, other, unassigned.clone(), &before).await.unwrap();
-    assert_eq!(candidate_set.kept().take(&other), None);
-    candidate_set.kept().keep(other, &honest_step, most);
-    gauntlet.loss_drop(&candidate_set, other, unassigned.clone(), &before).await.unwrap();
-    assert_eq!(candidate_set.kept().take(&other), Some(Arc::clone(&honest_step)));
-    candidate_set.kept().keep(other, &honest_step, most);
-    candidate_set.free_steps();
-    assert_eq!(candidate_set.kept().take(&other), None);
-}
-
-#[tokio::test]
-async fn who_sent_nothing_cannot_be_measured() {
-    let gauntlet = Gauntlet::new(model().await);
-    let stranger = NeuronId { hotkey: base::Hotkey([9; 32]), registered: Height(1) };
-    let empty = Arc::new(CandidateSet::new(BTreeMap::new(), None, step()).unwrap());
-    let error = gauntlet.after(&empty, stranger, vec![batch(0)]).await.unwrap_err();
-    assert!(matches!(error, GauntletError::Unknown(miner) if miner == stranger));
+    gauntlet.loss_drop(&steps, &other, unassigned.clone(), &before).await.unwrap();
+    assert_eq!(steps.kept().take(&other_name), None);
+    steps.kept().keep(other_name, &honest_step, most);
+    gauntlet.loss_drop(&steps, &other, unassigned.clone(), &before).await.unwrap();
+    assert_eq!(steps.kept().take(&other_name), Some(Arc::clone(&honest_step)));
+    steps.kept().keep(other_name, &honest_step, most);
+    steps.free();
+    assert_eq!(steps.kept().take(&other_name), None);
 }
 
 #[tokio::test]
 async fn falls_are_those_of_losses_and_only_work_is_good_enough() {
-    let (candidate_set, [honest, other, back, zeros]) = candidate_set().await;
+    let sent = submissions().await;
+    let [honest, other, back, zeros] = [0, 1, 2, 3].map(|place: usize| sent[place].header().neuron);
+    let steps = steps();
     let gauntlet = Gauntlet::new(model().await);
     let batch = batch(101);
     let before = gauntlet.losses(batch.clone()).await.unwrap();
-    let loss_drop = async |miner| {
-        (miner, gauntlet.loss_drop(&candidate_set, miner, batch.clone(), &before).await.unwrap())
-    };
-    let loss_drops =
-        [loss_drop(honest).await, loss_drop(other).await, loss_drop(back).await, loss_drop(zeros).await];
-    let after = gauntlet.after(&candidate_set, honest, vec![batch.clone()]).await.unwrap()[0];
-    assert!((loss_drops[0].1.mean - (mean(&before) - after)).abs() < 1e-12);
-    assert_eq!(loss_drops[3].1, LossDrop { mean: 0.0, error: 0.0 });
-    let screened = screen(&loss_drops.into(), Millionths(2_000_000));
+    let mut loss_drops = std::collections::BTreeMap::new();
+    for sent in &sent {
+        let loss_drop = gauntlet.loss_drop(&steps, sent, batch.clone(), &before).await.unwrap();
+        loss_drops.insert(sent.header().neuron, loss_drop);
+    }
+    let after = gauntlet.after(&steps, &sent[0], vec![batch.clone()]).await.unwrap()[0];
+    assert!((loss_drops[&honest].mean - (mean(&before) - after)).abs() < 1e-12);
+    assert_eq!(loss_drops[&zeros], LossDrop { mean: 0.0, error: 0.0 });
+    let screened = screen(&loss_drops, Millionths(2_000_000));
     assert_eq!((screened[&honest], screened[&other]), (Ok(()), Ok(())));
     assert!(matches!(screened[&back], Err(TooWeak::Chance { loss_drop, .. }) if loss_drop < 0.0));
     assert_eq!(screened[&zeros], Err(TooWeak::Chance { loss_drop: 0.0, least: 0.0 }));

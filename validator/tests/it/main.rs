@@ -6,4 +6,5 @@ mod miners;
 mod network;
 mod refusals;
 mod replay;
+mod strangers;
 mod windows;

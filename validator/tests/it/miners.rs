@@ -70,7 +70,18 @@ impl Miners {
 
     /// Uploads and claims the object of each miner.
     pub(crate) async fn claim(&mut self, network: &Network, window: u64, miners: &[(&str, Kind)]) {
-        let own_bucket = OwnBucket::new(network.own_bucket("miners"), self.run.hash);
+        self.claim_in("miners", network, window, miners).await;
+    }
+
+    /// Uploads the object of each miner to a bucket, and claims it.
+    pub(crate) async fn claim_in(
+        &mut self,
+        bucket: &str,
+        network: &Network,
+        window: u64,
+        miners: &[(&str, Kind)],
+    ) {
+        let own_bucket = OwnBucket::new(network.own_bucket(bucket), self.run.hash);
         for &(name, kind) in miners {
             let key = development(name);
             let (object, bytes, opener) = self.object(network, Window(window), &key, kind).await;
@@ -81,7 +92,17 @@ impl Miners {
                 own_bucket.put_submission(Window(window), &object, bytes).await.unwrap();
             }
             let claim = Claim { run: self.run.id, window: Window(window), object };
-            network.announce(&key, "miners", Record::Claim(claim)).await;
+            network.announce(&key, bucket, Record::Claim(claim)).await;
+        }
+    }
+
+    /// Uploads the objects of honest miners with their keys to a bucket, as a custodian does.
+    pub(crate) async fn store(&self, network: &Network, bucket: &str, window: u64) {
+        let own_bucket = OwnBucket::new(network.own_bucket(bucket), self.run.hash);
+        for submission in &self.accepted {
+            let (bytes, key) = submission.stored();
+            own_bucket.put_key(Window(window), &submission.hash(), key.unwrap()).await.unwrap();
+            own_bucket.put_submission(Window(window), &submission.hash(), bytes.into()).await.unwrap();
         }
     }
 
@@ -89,7 +110,8 @@ impl Miners {
     pub(crate) async fn apply(&mut self, network: &Network, window: u64) {
         let decision = network.chain_reader.decide(&self.run.spec, Window(window)).await.unwrap();
         self.history.push_record(WindowRecord::of(&decision)).unwrap();
-        let accepted = std::mem::take(&mut self.accepted);
+        let mut accepted = std::mem::take(&mut self.accepted);
+        accepted.retain(|sent| decision.applied().iter().any(|applied| applied.object == sent.hash()));
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
         let medians = self.medians.take();
         let step = self.model.run(move |model| model.apply_outer_step(&accepted, medians.as_ref()));

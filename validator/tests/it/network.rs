@@ -5,6 +5,7 @@ use chain::{Client, Options as ChainOptions, wallet::KeyPair};
 use devchain::Genesis;
 use exchange::{BlockState, ChainReader, FetchLimits, Fetcher};
 use protocol::announcement::{AddressPolicy, Announcement, Possession, Record, Vote};
+use serde_json::Value;
 use std::{fs, ops::Deref, process::Output, sync::Arc};
 use storage::{Floor, Storage};
 use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
@@ -41,11 +42,13 @@ impl Network {
             genesis.neurons.extend(miners.iter().map(neuron));
         };
         let testbed = Testbed::start(Setup {
-            others: &["miners", "unused"],
+            others: &["miners", "slow", "unused"],
             genesis: &genesis,
             run: |run| {
                 (run.train.batch, run.train.inner_steps) = (8, 8);
                 (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (32, 32);
+                let others = ["Bob", "Charlie"].map(|name| development(name).hotkey());
+                run.acceptance.founders = [&[HOTKEY_ADDRESS.parse().unwrap()], &others[..]].concat();
             },
             data: |options| {
                 let separator = Some("\n\n".to_owned()); // Documents enough that some are held out.
@@ -80,6 +83,16 @@ impl Network {
         self.testbed.spawn(&["run"])
     }
 
+    /// Waits until the validator has the objects of this many candidates of a window.
+    pub(crate) async fn fetched(&self, window: u64, count: usize) {
+        let of_window = |event: &Value| event["window"] == window;
+        let mut seen = 0;
+        while self.events("fetched").into_iter().filter(of_window).count() < count {
+            seen += 1;
+            self.event("fetched", seen).await;
+        }
+    }
+
     /// Returns the state after the newest block.
     pub(crate) async fn now(&self) -> Arc<BlockState> {
         self.chain_reader.at(self.chain_reader.finalized().await.unwrap()).await.unwrap()
@@ -92,16 +105,26 @@ impl Network {
         timeout(HANGS, set).await.expect("a commitment hangs").unwrap();
     }
 
-    /// Sends the votes of the other validators: the same as the vote of the tested one.
-    pub(crate) async fn vote_alike(&self, window: u64) -> Vote {
+    /// Returns the vote of the tested validator.
+    pub(crate) async fn vote(&self, window: u64) -> Vote {
         let ours: Hotkey = HOTKEY_ADDRESS.parse().unwrap();
         let state = self.now().await;
         let votes = state.votes(self.spec.id(), &self.heights(window));
-        let vote = *votes.iter().find(|(id, _)| id.hotkey == ours).expect("the validator voted").1;
+        *votes.iter().find(|(id, _)| id.hotkey == ours).expect("the validator voted").1
+    }
+
+    /// Sends the votes of the other validators: the same as the vote of the tested one.
+    pub(crate) async fn vote_alike(&self, window: u64) -> Vote {
+        let vote = self.vote(window).await;
+        self.vote_otherwise(vote).await;
+        vote
+    }
+
+    /// Sends the votes of the other validators.
+    pub(crate) async fn vote_otherwise(&self, vote: Vote) {
         let other = Vote { score_log: ScoreLogHead::default(), possession: Possession::default(), ..vote };
         let (bob, charlie) = (development("Bob"), development("Charlie"));
         let record = Record::Vote(other);
         futures::join!(self.announce(&bob, "unused", record), self.announce(&charlie, "unused", record));
-        vote
     }
 }

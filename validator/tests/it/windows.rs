@@ -35,8 +35,17 @@ async fn claims_and_vote(network: &Network, miners: &mut Miners, window: u64, vo
     let heights = network.heights(window);
     network.reach(Height(heights.first.0)).await;
     miners.claim(network, window, &MINERS).await;
+    network.reach(heights.claims_close).await;
+    // Dave, Eve, Ferdie and Iris upload valid objects.
+    network.fetched(window, 4).await;
     network.reach(heights.seed).await;
     network.event("voted", votes).await;
+}
+
+/// Lets the validator measure, the others vote alike, and the window be decided.
+async fn measure_and_decide(network: &Network, miners: &mut Miners, window: u64) {
+    network.event("measured", window as usize + 1).await;
+    decision(network, miners, window).await;
 }
 
 /// Lets the others vote alike, and the window be decided.
@@ -74,7 +83,7 @@ pub(crate) async fn whole_run() -> (Network, Miners) {
     let validator = network.spawn();
     for window in 0..2 {
         claims_and_vote(&network, &mut miners, window, window as usize + 1).await;
-        decision(&network, &mut miners, window).await;
+        measure_and_decide(&network, &mut miners, window).await;
         network.event("applied", window as usize + 1).await;
     }
     // The weights of the last log are set in the next epoch.
@@ -194,7 +203,10 @@ async fn a_validator_that_is_killed_votes_and_logs_once() {
     // After the vote: it votes no second time, measures again, and closes its log.
     let validator = network.spawn();
     network.event("started", 2).await;
-    decision(&network, &mut miners, 0).await;
+    network.fetched(0, 8).await;
+    // Its downloads end as many blocks after K_0 as it began after D_0.
+    network.reach(Height(network.heights(0).seed.0 + 6)).await;
+    measure_and_decide(&network, &mut miners, 0).await;
     network.event("applied", 1).await;
     assert_eq!(network.events("voted").len(), 1);
     assert_eq!(network.events("logged").len(), 1);

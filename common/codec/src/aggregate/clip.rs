@@ -48,8 +48,8 @@ impl Medians {
 
 /// The clipping of some submissions of a window, by the norms of all of them.
 ///
-/// A validator clips the valid submissions that it evaluates, and every node clips the accepted ones in the
-/// outer step. The norms were computed when the submissions were opened, so this takes no decoding.
+/// Every node clips the accepted submissions in the outer step. The norms were computed when the submissions
+/// were opened, so this takes no decoding.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Clip {
     /// The median norm of each tensor.
@@ -95,6 +95,21 @@ impl Clip {
         let factors = norms.into_iter().map(factors).collect();
         Ok(Self { medians: Medians(medians), references, factors })
     }
+}
+
+/// Returns the factor of each tensor of one submission that is clipped alone: to the medians of the last
+/// accepted set. Other miners' claims have no influence on it. Without medians it is not clipped.
+///
+/// # Errors
+/// Fails if the medians are of another model, or if a norm is not the same on all machines.
+pub fn clip_alone<B: AsRef<[u8]>>(
+    submission: &Submission<B>,
+    last: Option<&Medians>,
+) -> Result<Vec<f32>, AggregateError> {
+    let norms = submission.norms()?;
+    let Some(Medians(references)) = last else { return Ok(vec![1.0; norms.len()]) };
+    check_count("medians", references.len(), norms.len())?;
+    Ok(norms.iter().zip(references).map(|(&norm, &reference)| factor(norm, reference)).collect())
 }
 
 /// Returns the median of the norms, the lower one of two, or 0 if there are no norms.

@@ -174,6 +174,14 @@ fn clip_factors_follow_from_the_norms() {
     assert_eq!(bounded.factors, [[0.5], [0.125], [1.0]]);
     let none = Clip::of::<Vec<u8>>([], Some(&last)).unwrap();
     assert_eq!(none, Clip { medians: last, ..Clip::default() });
+    // Alone, each is clipped to the given medians, or not at all.
+    let alone =
+        |medians: Option<&Medians>| submissions.each_ref().map(|sent| clip_alone(sent, medians).unwrap());
+    assert_eq!(alone(Some(&Medians(vec![norms[0]]))), [[1.0], [0.25], [1.0]]);
+    assert_eq!(alone(None), [[1.0], [1.0], [1.0]]);
+    assert_eq!(alone(Some(&Medians(vec![0.0]))), [[1.0], [1.0], [1.0]]);
+    let other_model = clip_alone(&submissions[0], Some(&Medians(vec![1.0, 2.0]))).unwrap_err();
+    assert!(matches!(other_model, AggregateError::Parameters { what: "medians", found: 2, expected: 1 }));
 }
 
 proptest! {

@@ -23,7 +23,7 @@ use chacha20::{
     ChaCha20,
     cipher::{KeyIvInit as _, StreamCipher as _},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// The version of key objects that this program writes and reads.
 pub const KEY_VERSION: u8 = 1;
@@ -130,7 +130,11 @@ impl SealKey {
 
     /// Encrypts or decrypts; the two are the same operation.
     fn apply(&self, bytes: &mut [u8]) {
-        ChaCha20::new(&self.0.into(), &[0; 12].into()).apply_keystream(bytes);
+        self.cipher().apply_keystream(bytes);
+    }
+
+    fn cipher(&self) -> ChaCha20 {
+        ChaCha20::new(&self.0.into(), &[0; 12].into())
     }
 
     /// Encrypts table and body in place. Returns the seal for the header.
@@ -215,25 +219,25 @@ impl KeyObject {
 /// A sealed submission whose key is not known yet. It is the expected one, unchanged and signed.
 /// Its contents are unknown.
 #[derive(Clone, Debug)]
-pub struct Sealed {
-    bytes: Vec<u8>,
+pub struct Sealed<B = Vec<u8>> {
+    bytes: B,
     layout: Arc<SubmissionLayout>,
     header: Header,
     seal: Seal,
     digest: ObjectHash,
 }
 
-impl Sealed {
+impl<B: AsRef<[u8]>> Sealed<B> {
     /// Checks everything that can be checked before the key is known.
     ///
     /// # Errors
     /// Fails as [`Submission::open`] does, or if the submission is not sealed.
     pub fn open(
-        bytes: Vec<u8>,
+        bytes: B,
         layout: Arc<SubmissionLayout>,
         expected: &Expected,
     ) -> Result<Self, SubmissionError> {
-        let (header, digest) = check(&bytes, &layout, expected)?;
+        let (header, digest) = check(bytes.as_ref(), &layout, expected)?;
         let seal = header.seal.ok_or(SubmissionError::Sealing { sealed: false })?;
         Ok(Self { bytes, layout, header, seal, digest })
     }
@@ -250,6 +254,33 @@ impl Sealed {
         self.digest
     }
 
+    /// Checks whether these are the bytes of its [`KeyObject`].
+    ///
+    /// # Errors
+    /// Fails if they are not.
+    pub fn check_key(&self, key: &[u8]) -> Result<(), SubmissionError> {
+        self.opener(key).map(|_| ())
+    }
+
+    /// Begins to decrypt it piece by piece with the bytes of its [`KeyObject`], so that the decrypted object
+    /// needs no memory beside it.
+    ///
+    /// # Errors
+    /// Fails if the bytes are not the key object of this submission.
+    pub fn unsealing(self, key: &[u8]) -> Result<Unsealing<B>, SubmissionError> {
+        let opener = self.opener(key)?;
+        let cipher = opener.key.cipher();
+        Ok(Unsealing { sealed: self, opener, cipher, at: 0 })
+    }
+
+    fn opener(&self, key: &[u8]) -> Result<Opener, SubmissionError> {
+        let key: &[u8; KEY_BYTES] = key.try_into().map_err(|_| KeyError::Length(key.len()))?;
+        let opened = KeyObject::open(key, &self.header, &self.seal, self.digest)?;
+        Ok(Opener { key: opened.key, object: Box::new(*key) })
+    }
+}
+
+impl Sealed<Vec<u8>> {
     /// Decrypts it in place with the bytes of its [`KeyObject`], and checks the rest.
     ///
     /// # Errors
@@ -259,25 +290,84 @@ impl Sealed {
         mut self,
         key: &[u8],
     ) -> Result<Submission<B>, SubmissionError> {
-        let key: &[u8; KEY_BYTES] = key.try_into().map_err(|_| KeyError::Length(key.len()))?;
-        let opened = KeyObject::open(key, &self.header, &self.seal, self.digest)?;
-        let content = content(&mut self.bytes);
-        opened.key.apply(content);
-        let stated = self.seal.plaintext;
-        let found = PlaintextHash::of(&[content]);
-        if stated != found {
-            return Err(SubmissionError::Plaintext { stated, found });
-        }
-        let opener = Opener { key: opened.key, object: Box::new(*key) };
-        let Self { bytes, layout, header, digest, .. } = self;
-        Submission::checked(B::from(bytes), layout, header, digest, Some(opener))
+        let opener = self.opener(key)?;
+        opener.key.apply(content_mut(&mut self.bytes));
+        let Self { bytes, layout, header, seal, digest } = self;
+        finish(B::from(bytes), layout, header, &seal, digest, opener)
     }
 }
 
+/// A sealed submission that is being decrypted. Its key is the right one.
+pub struct Unsealing<B> {
+    sealed: Sealed<B>,
+    opener: Opener,
+    cipher: ChaCha20,
+    /// The number of bytes that were returned.
+    at: usize,
+}
+
+impl<B: AsRef<[u8]>> Unsealing<B> {
+    /// Writes the next bytes of the decrypted object into the buffer, as many as fit. Returns their number,
+    /// which is 0 at the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let bytes = self.sealed.bytes.as_ref();
+        let count = buffer.len().min(bytes.len() - self.at);
+        let range = self.at..self.at + count;
+        let buffer = &mut buffer[..count];
+        buffer.copy_from_slice(&bytes[range.clone()]);
+        let encrypted = content_range(bytes.len());
+        let start = encrypted.start.clamp(range.start, range.end) - range.start;
+        let end = encrypted.end.clamp(range.start, range.end) - range.start;
+        self.cipher.apply_keystream(buffer.get_mut(start..end).unwrap_or_default());
+        self.at = range.end;
+        count
+    }
+
+    /// Checks the decrypted object: all bytes that [`Self::read`] returned.
+    ///
+    /// # Errors
+    /// Fails if the contents are malformed, or do not match the header.
+    pub fn finish<C: AsRef<[u8]>>(self, opened: C) -> Result<Submission<C>, SubmissionError> {
+        let Sealed { layout, header, seal, digest, .. } = self.sealed;
+        finish(opened, layout, header, &seal, digest, self.opener)
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for Unsealing<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsealing")
+            .field("sealed", &self.sealed)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks a decrypted object.
+fn finish<B: AsRef<[u8]>>(
+    bytes: B,
+    layout: Arc<SubmissionLayout>,
+    header: Header,
+    seal: &Seal,
+    digest: ObjectHash,
+    opener: Opener,
+) -> Result<Submission<B>, SubmissionError> {
+    let content = bytes.as_ref().get(content_range(bytes.as_ref().len())).unwrap_or_default();
+    let found = PlaintextHash::of(&[content]);
+    if seal.plaintext != found {
+        return Err(SubmissionError::Plaintext { stated: seal.plaintext, found });
+    }
+    Submission::checked(bytes, layout, header, digest, Some(opener))
+}
+
+/// Returns the range of table and body in an object of `length` bytes. It is empty if the object is too short
+/// to have them.
+fn content_range(length: usize) -> Range<usize> {
+    HEADER_BYTES..length.saturating_sub(TRAILER_BYTES).max(HEADER_BYTES)
+}
+
 /// Returns table and body of an object, or nothing if it is too short to have them.
-fn content(object: &mut [u8]) -> &mut [u8] {
-    let end = object.len().saturating_sub(TRAILER_BYTES).max(HEADER_BYTES);
-    object.get_mut(HEADER_BYTES..end).unwrap_or_default()
+fn content_mut(object: &mut [u8]) -> &mut [u8] {
+    object.get_mut(content_range(object.len())).unwrap_or_default()
 }
 
 /// The key and the key object that opened a submission.
@@ -296,7 +386,7 @@ impl Opener {
     /// Returns the object in its sealed form.
     pub(super) fn seal_again(&self, opened: &[u8]) -> Vec<u8> {
         let mut sealed = opened.to_vec();
-        self.key.apply(content(&mut sealed));
+        self.key.apply(content_mut(&mut sealed));
         sealed
     }
 }

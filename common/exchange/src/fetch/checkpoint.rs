@@ -1,9 +1,15 @@
-//! Downloads checkpoints file by file. Each file is verified, and the folder appears only when it is
-//! complete.
+//! Downloads checkpoints file by file, each from several buckets at once. Each file is verified, and the
+//! folder appears only when it is complete.
 
-use super::{FetchError, Fetcher};
+use super::{
+    FetchError, Fetcher,
+    incoming::local,
+    sources::{Delivered, Sought, Source, Undelivered},
+};
 use crate::BlockState;
-use base::{Hotkey, NeuronId, digest::RunHash};
+use base::{NeuronId, digest::RunHash};
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use protocol::{
     bucket_layout,
     checkpoint::{MANIFEST, Manifest, PROGRESS, Part, Pointer},
@@ -13,10 +19,9 @@ use protocol::{
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
-use storage::{Bucket, Limits};
-use tokio::fs;
+use storage::Partial;
+use tokio::{fs, task::spawn_blocking};
 
 impl Fetcher {
     /// Downloads the pointer to a validator's newest checkpoint. The pointer is true only if the
@@ -42,27 +47,32 @@ impl Fetcher {
     }
 
     /// Downloads the checkpoint of a pointer into a new folder, which appears when all files are
-    /// verified and on the disk. `layout` is the layout of the run's model. A checkpoint that is too
-    /// large for this model is refused before its files are downloaded.
+    /// verified and on the disk. `owners` are the nodes that offer this checkpoint: ranges of each file come
+    /// from all of them at once, and a slow one is left. So the download has no time limit. `layout` is the
+    /// layout of the run's model. A checkpoint that is too large for this model is refused before its files
+    /// are downloaded.
     ///
     /// [`read_parameters`](crate::read_parameters) checks later that the parameters have the state
     /// root of the progress.
     ///
     /// # Errors
-    /// A file cannot be downloaded or differs from the manifest, or the folder exists already or cannot
+    /// No owner delivers a file, a file differs from the manifest, or the folder exists already or cannot
     /// be written.
     pub async fn checkpoint(
         &self,
         state: &BlockState,
-        validator: &NeuronId,
+        owners: &[NeuronId],
         pointer: &Pointer,
         layout: &ParameterLayout,
         into: &Path,
     ) -> Result<(Manifest, Progress), FetchError> {
+        let (sources, failures) = self.reachable(state, owners.to_vec());
+        if sources.is_empty() {
+            return Err(FetchError::NoCheckpoint { file: MANIFEST.to_owned(), failures });
+        }
         let partial = begin(into).await?;
-        let from = Source { owner: validator.hotkey, bucket: self.bucket(state, validator)?, pointer };
-        let fetched = self.checkpoint_into(&from, layout, &partial).await;
-        let done = match fetched {
+        let mut offered = Offered { fetcher: self, sources, pointer, folder: &partial };
+        let done = match offered.download(layout).await {
             Ok(done) => finish(&partial, into).await.map(|()| done),
             Err(error) => Err(error),
         };
@@ -71,72 +81,100 @@ impl Fetcher {
         }
         done
     }
+}
 
-    async fn checkpoint_into(
-        &self,
-        from: &Source<'_>,
-        layout: &ParameterLayout,
-        folder: &Path,
-    ) -> Result<(Manifest, Progress), FetchError> {
-        let owner = from.owner;
-        let (manifest, bytes) = self.manifest(from, layout).await?;
+/// A checkpoint that several nodes offer.
+struct Offered<'a> {
+    fetcher: &'a Fetcher,
+    /// The nodes, without those that delivered a wrong file.
+    sources: Vec<Source>,
+    pointer: &'a Pointer,
+    folder: &'a Path,
+}
+
+impl Offered<'_> {
+    async fn download(&mut self, layout: &ParameterLayout) -> Result<(Manifest, Progress), FetchError> {
+        let (owner, manifest, bytes) = self.manifest(layout).await?;
         for part in &manifest.parts {
-            self.part(from, part, folder).await?;
+            self.part(part).await?;
         }
-        let progress = read_progress(owner, &folder.join(PROGRESS)).await?;
+        let owner = owner.hotkey;
+        let progress = read_progress(owner, &self.folder.join(PROGRESS)).await?;
         manifest.check_progress(&progress).map_err(|source| FetchError::Manifest { owner, source })?;
-        let path = folder.join(MANIFEST);
+        let path = self.folder.join(MANIFEST);
         fs::write(&path, bytes).await.map_err(local(&path))?;
         sync(&path).await?;
         Ok((manifest, progress))
     }
 
-    /// Downloads the manifest that the pointer names. Returns it with its bytes.
-    async fn manifest(
-        &self,
-        from: &Source<'_>,
-        layout: &ParameterLayout,
-    ) -> Result<(Manifest, Vec<u8>), FetchError> {
-        let owner = from.owner;
-        let got = from.bucket.get(&from.key(MANIFEST), &self.limits(bucket_layout::LARGEST_MANIFEST)).await;
-        let (bytes, fetched) = got.map_err(|source| FetchError::Storage { owner, source })?;
-        if *fetched.hash.as_bytes() != from.pointer.manifest {
-            return Err(FetchError::OtherManifest { owner });
+    /// Downloads the manifest that the pointer names, from all sources at once. Returns the first right one
+    /// with its bytes.
+    async fn manifest(&self, layout: &ParameterLayout) -> Result<(NeuronId, Manifest, Vec<u8>), FetchError> {
+        let key = self.key(MANIFEST);
+        let mut limits = self.fetcher.limits(bucket_layout::LARGEST_MANIFEST);
+        limits.floor.bytes_per_second = 0; // The first that arrives ends the others.
+        let ask = |source: &Source| {
+            let (source, key) = (source.clone(), key.clone());
+            async move {
+                let (mut bytes, mut partial) = (Vec::new(), Partial::default());
+                let got = source.bucket.attempt_into(&key, None, &mut partial, &limits, &mut bytes).await;
+                (source.owner, got.map(|()| bytes))
+            }
+        };
+        let mut answers: FuturesUnordered<_> = self.sources.iter().map(ask).collect();
+        let mut failures = Vec::new();
+        while let Some((id, answer)) = answers.next().await {
+            let owner = id.hotkey;
+            let error = match answer {
+                Ok(bytes) if *blake3::hash(&bytes).as_bytes() == self.pointer.manifest => {
+                    let wrong = |source| FetchError::Manifest { owner, source };
+                    let manifest = Manifest::read(&bytes).map_err(wrong)?;
+                    self.pointer.check(&manifest).map_err(wrong)?;
+                    manifest.check_size(layout.len() as u64).map_err(wrong)?;
+                    return Ok((id, manifest, bytes));
+                }
+                Ok(_) => FetchError::OtherManifest { owner },
+                Err(source) => FetchError::Storage { owner, source },
+            };
+            failures.push((id, error));
         }
-        let wrong = |source| FetchError::Manifest { owner, source };
-        let manifest = Manifest::read(&bytes).map_err(wrong)?;
-        from.pointer.check(&manifest).map_err(wrong)?;
-        manifest.check_size(layout.len() as u64).map_err(wrong)?;
-        Ok((manifest, bytes))
+        Err(FetchError::NoCheckpoint { file: MANIFEST.to_owned(), failures })
     }
 
-    async fn part(&self, from: &Source<'_>, part: &Part, folder: &Path) -> Result<(), FetchError> {
-        let limits = self.limits_of_part(part.bytes);
-        let key = from.key(&part.file);
-        let path = folder.join(&part.file);
-        let expected = blake3::Hash::from_bytes(part.blake3);
-        let got = from.bucket.get_file_as(&key, &path, &limits, expected).await;
-        got.map(|_| ()).map_err(|source| FetchError::Storage { owner: from.owner, source })
+    /// Downloads a file. A source that delivers a wrong copy of it is not used again.
+    async fn part(&mut self, part: &Part) -> Result<(), FetchError> {
+        let key = self.key(&part.file);
+        let expected = part.blake3;
+        let file = part.file.clone();
+        let check = move |bytes: Bytes| {
+            let file = file.clone();
+            async move {
+                let found = spawn_blocking(move || blake3::hash(&bytes)).await;
+                let found = found.map_err(|_| FetchError::Ended)?;
+                if *found.as_bytes() == expected { Ok(()) } else { Err(FetchError::WrongFile { file }) }
+            }
+            .boxed()
+        };
+        let sought = Sought {
+            sources: &self.sources,
+            key: &key,
+            size: Some(part.bytes),
+            limits: self.fetcher.unhurried(part.bytes),
+            folder: self.folder,
+        };
+        let Delivered { file, liars, .. } = sought.download(&check).await.map_err(|error| match error {
+            Undelivered::Local(error) => error,
+            Undelivered::Nowhere(failures) => FetchError::NoCheckpoint { file: part.file.clone(), failures },
+        })?;
+        file.keep(&self.folder.join(&part.file)).await?;
+        let mut place = 0;
+        self.sources.retain(|_| {
+            place += 1;
+            !liars.contains(&(place - 1))
+        });
+        Ok(())
     }
 
-    /// Returns the limits for a file. They add the time that the bytes take at the floor, or at 64
-    /// KiB/s if the floor is lower.
-    fn limits_of_part(&self, bytes: u64) -> Limits {
-        let limits = self.limits(bytes);
-        let slowest = limits.floor.bytes_per_second.max(64 << 10);
-        let time = limits.time.saturating_add(Duration::from_secs(bytes / slowest));
-        Limits { time, ..limits }
-    }
-}
-
-/// The source of a checkpoint.
-struct Source<'a> {
-    owner: Hotkey,
-    bucket: Bucket,
-    pointer: &'a Pointer,
-}
-
-impl Source<'_> {
     fn key(&self, file: &str) -> String {
         bucket_layout::checkpoint(self.pointer.run.id(), self.pointer.window, file)
     }
@@ -165,7 +203,7 @@ async fn finish(partial: &Path, into: &Path) -> Result<(), FetchError> {
     fs::rename(partial, into).await.map_err(local(into))
 }
 
-async fn read_progress(owner: Hotkey, path: &Path) -> Result<Progress, FetchError> {
+async fn read_progress(owner: base::Hotkey, path: &Path) -> Result<Progress, FetchError> {
     let bytes = fs::read(path).await.map_err(local(path))?; // The manifest limits its size.
     Progress::read(&bytes).map_err(|source| FetchError::Progress { owner, source })
 }
@@ -174,9 +212,4 @@ async fn read_progress(owner: Hotkey, path: &Path) -> Result<Progress, FetchErro
 async fn sync(path: &Path) -> Result<(), FetchError> {
     let opened = fs::File::open(path).await.map_err(local(path))?;
     opened.sync_all().await.map_err(local(path))
-}
-
-fn local(path: &Path) -> impl Fn(io::Error) -> FetchError {
-    let path = path.to_owned();
-    move |source| FetchError::Local { path: path.clone(), source }
 }

@@ -54,6 +54,20 @@ pub enum FetchError {
         /// The nodes that were asked, in order, each with its error.
         failures: Vec<(NeuronId, FetchError)>,
     },
+    /// A file of a checkpoint that no source provides.
+    #[error("cannot download the file {file} of the checkpoint: {}", list(failures))]
+    NoCheckpoint {
+        /// The file.
+        file: String,
+        /// The nodes that were asked, each with its error.
+        failures: Vec<(NeuronId, FetchError)>,
+    },
+    /// A file of a checkpoint that differs from the manifest's.
+    #[error("the file {file} of the checkpoint has another hash than its manifest names")]
+    WrongFile {
+        /// The file.
+        file: String,
+    },
     /// Bytes that are not the expected score log.
     #[error("cannot use the score log of {owner}")]
     ScoreLog {
@@ -118,6 +132,9 @@ pub enum FetchError {
         /// The cause.
         source: io::Error,
     },
+    /// Downloads that ended because the program is stopping.
+    #[error("the downloads of the window have ended: the program is stopping")]
+    Ended,
     /// A check that ended because the program is stopping.
     #[error("cannot check the object of {owner}: the program is stopping")]
     Stopped {
@@ -162,7 +179,7 @@ impl FetchError {
         match self {
             Self::Storage { source: StorageError::NotFound { .. }, .. } | Self::NoBucket { .. } => true,
             Self::Storage { source, .. } => source.is_retryable(),
-            Self::Nowhere { .. } | Self::OtherManifest { .. } => true,
+            Self::Nowhere { .. } | Self::NoCheckpoint { .. } | Self::OtherManifest { .. } => true,
             _ => false,
         }
     }

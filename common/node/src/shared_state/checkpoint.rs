@@ -30,6 +30,8 @@ pub struct Offer {
     pub owner: NeuronId,
     /// Its stake (65535 for the largest).
     pub stake: u16,
+    /// All validators that offer the same checkpoint, this one first.
+    pub owners: Vec<NeuronId>,
 }
 
 /// A checkpoint's files on this disk. They are deleted when it is dropped.
@@ -71,13 +73,13 @@ impl SharedState {
         });
         let answers: Vec<_> = network.unless_stopped(asked.buffer_unordered(AT_ONCE).collect()).await?;
         let offer = |(owner, stake, answer): (NeuronId, u16, Result<Pointer, FetchError>)| match answer {
-            Ok(pointer) => Some(Offer { pointer, owner, stake }),
+            Ok(pointer) => Some(Offer { pointer, owner, stake, owners: vec![owner] }),
             Err(error) => {
                 tracing::debug!(target: NODE, error = %base::ErrorChain(&error), "no checkpoint");
                 None
             }
         };
-        Ok(answers.into_iter().filter_map(offer).collect())
+        Ok(joined(answers.into_iter().filter_map(offer).collect()))
     }
 
     /// Downloads a checkpoint. Returns `None` if that fails or the checkpoint is not valid.
@@ -90,10 +92,11 @@ impl SharedState {
         state: &BlockState,
         offer: &Offer,
     ) -> Result<Option<CheckpointFiles<Progress>>, NodeError> {
-        let Offer { pointer, owner, .. } = offer;
-        tracing::info!(target: NODE, window = %pointer.window, state = %pointer.state, from = %owner, "downloading a checkpoint");
+        let Offer { pointer, owner, owners, .. } = offer;
+        let sources = owners.len();
+        tracing::info!(target: NODE, window = %pointer.window, state = %pointer.state, from = %owner, sources, "downloading a checkpoint");
         let folder = self.incoming()?;
-        let fetched = network.fetcher.checkpoint(state, owner, pointer, &self.run.flat, &folder);
+        let fetched = network.fetcher.checkpoint(state, owners, pointer, &self.run.flat, &folder);
         match network.unless_stopped(Box::pin(fetched)).await? {
             Ok((_, content)) => Ok(Some(CheckpointFiles { folder, content })),
             Err(FetchError::Local { path, source }) => Err(files::at(&path)(source).into()),
@@ -147,6 +150,16 @@ impl SharedState {
         discard(&folder); // Left by a process that was killed.
         Ok(folder)
     }
+}
+
+/// Names in each offer all validators that offer the same checkpoint.
+fn joined(mut offers: Vec<Offer>) -> Vec<Offer> {
+    let all: Vec<(Pointer, NeuronId)> = offers.iter().map(|offer| (offer.pointer, offer.owner)).collect();
+    for offer in &mut offers {
+        let others = all.iter().filter(|(pointer, owner)| *pointer == offer.pointer && *owner != offer.owner);
+        offer.owners.extend(others.map(|(_, owner)| *owner));
+    }
+    offers
 }
 
 fn load(model: &mut Model, folder: &Path) -> Result<base::digest::StateRoot, EngineError> {

@@ -5,7 +5,7 @@ use crate::{Network, NodeError, network::Pause};
 use base::{Height, NeuronId, Window};
 use bytes::Bytes;
 use codec::submission::Submission;
-use exchange::{BlockState, FetchError};
+use exchange::{AcceptedObject, BlockState, FetchError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use protocol::{
     acceptance::{Accepted, Decision, Electorate, NullWindow},
@@ -19,6 +19,8 @@ use telemetry::target::WINDOW;
 const AT_ONCE: usize = 4;
 /// The least number of attempts for an object, however late it is.
 const LEAST_ATTEMPTS: u32 = 3;
+/// The least number of blocks for one attempt, however late it is.
+const LATE_BLOCKS: u64 = 30;
 
 impl SharedState {
     /// Returns the decision on a window as the validators' records tell it: the applied objects, and the
@@ -54,7 +56,7 @@ impl SharedState {
     }
 
     /// Downloads all accepted objects of a decision on the next window, in its order. Waits for an object
-    /// until the next window's claims are closed.
+    /// until block `until` is final.
     ///
     /// # Errors
     /// An object cannot be downloaded ([`NodeError::Unavailable`]), or the node is being stopped.
@@ -62,15 +64,30 @@ impl SharedState {
         &self,
         network: &Network,
         decision: &Decision,
-    ) -> Result<Vec<Submission<Bytes>>, NodeError> {
+        until: Height,
+    ) -> Result<Collected, NodeError> {
         let heights = self.run.clock.heights(decision.window)?;
-        let download = Download { shared: self, network, decision, heights };
-        stream::iter(decision.applied())
+        let download = Download { shared: self, network, decision, heights, until };
+        let found: Vec<AcceptedObject> = stream::iter(decision.applied())
             .map(|accepted| download.object(accepted))
             .buffered(AT_ONCE)
             .try_collect()
-            .await
+            .await?;
+        let needed_custodians = found.iter().any(|found| !found.by_owner);
+        Ok(Collected {
+            objects: found.into_iter().map(|found| found.submission).collect(),
+            needed_custodians,
+        })
     }
+}
+
+/// The accepted objects of a window.
+#[derive(Clone, Debug)]
+pub struct Collected {
+    /// The objects, in the order of the decision.
+    pub objects: Vec<Submission<Bytes>>,
+    /// Whether a miner did not deliver its own object: it came from custodians or other voters.
+    pub needed_custodians: bool,
 }
 
 /// The download of a window's accepted objects.
@@ -79,13 +96,14 @@ struct Download<'a> {
     network: &'a Network,
     decision: &'a Decision,
     heights: Heights,
+    until: Height,
 }
 
 impl Download<'_> {
-    /// Downloads one accepted object, with retries until the next window's claims are closed.
-    async fn object(&self, accepted: &Accepted) -> Result<Submission<Bytes>, NodeError> {
+    /// Downloads one accepted object, with retries until the last block.
+    async fn object(&self, accepted: &Accepted) -> Result<AcceptedObject, NodeError> {
         if let Some(held) = self.shared.held.get(&accepted.object) {
-            return Ok(held.clone());
+            return Ok(AcceptedObject { submission: held.clone(), by_owner: true });
         }
         let window = self.decision.window;
         let mut attempts = 0;
@@ -97,7 +115,7 @@ impl Download<'_> {
             };
             attempts += 1;
             tracing::warn!(target: WINDOW, %window, object = %accepted.object, error = %base::ErrorChain(&error), "object not available yet");
-            if attempts >= LEAST_ATTEMPTS && self.network.height() >= self.given_up() {
+            if attempts >= LEAST_ATTEMPTS && self.network.height() >= self.until {
                 let object = accepted.object;
                 let source = Box::new(error);
                 return Err(NodeError::Unavailable { window, object, source });
@@ -106,20 +124,11 @@ impl Download<'_> {
         }
     }
 
-    /// Returns the height from which on it is useless to wait for an object: a later checkpoint is better.
-    fn given_up(&self) -> Height {
-        let run = &self.shared.run;
-        let next = Window(self.heights.window.0 + 1);
-        let blocks = u64::from(run.spec.window.blocks);
-        let after_the_last = Height(self.heights.votes_close.0 + blocks);
-        run.clock.heights(next).map_or(after_the_last, |next| next.claims_close)
-    }
-
     async fn attempt(
         &self,
         accepted: &Accepted,
         again: bool,
-    ) -> Result<Result<Submission<Bytes>, FetchError>, NodeError> {
+    ) -> Result<Result<AcceptedObject, FetchError>, NodeError> {
         let (run, network) = (&self.shared.run, self.network);
         // Buckets move: the first attempt uses the addresses that the voters used, the next ones the newest.
         let at = if again { network.height() } else { self.heights.votes_close };
@@ -129,7 +138,20 @@ impl Download<'_> {
         let voters = self.voters(accepted, &state);
         let fetched =
             network.fetcher.accepted(&state, accepted, &expected, &run.layout, &custodians, &voters);
-        network.unless_stopped(Box::pin(fetched)).await
+        let mut fetched = std::pin::pin!(network.unless_stopped(Box::pin(fetched)));
+        let object = accepted.object;
+        // The download itself has no time limit. One that began late has a chance, too.
+        let longest = Height(network.height().0.saturating_add(LATE_BLOCKS)).max(self.until);
+        let given_up = async {
+            if network.wait_for(longest).await.is_err() {
+                std::future::pending::<()>().await; // The chain is not followed: height gives no limit.
+            }
+        };
+        tokio::select! {
+            biased;
+            fetched = &mut fetched => fetched,
+            () = given_up => Ok(Err(FetchError::Nowhere { object, failures: Vec::new() })),
+        }
     }
 
     /// Returns the custodians of an object, or none if the state that draws them is forgotten. They are

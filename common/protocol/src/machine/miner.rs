@@ -5,14 +5,19 @@
 //! `miner`) carries out the action and reports the result as an event.
 //!
 //! ```text
-//! State -> Wait* -> Make -> Upload -> Claim -> Wait -> Reveal -> Decide -> State (next window) ... -> Finish
-//!                     |        |        |                 |        |
-//!                     +--------+--------+-----------------+--------+    too late: decide without it
-//!                                                                  +--> Resync -> State   the state is lost
+//! State -> Prefetch -> Wait* -> Make -> Upload -> Claim -> Wait -> Reveal -> Decide -> State (next window)
+//!                                 |        |        |                 |        |        ... -> Finish
+//!                                 +--------+--------+-----------------+--------+    too late
+//!                                                                              |
+//!                                                          the state is lost   +--> Resync -> State
 //! ```
 //!
-//! The key of a sealed submission is published after the claims are closed, never before. Until then no
-//! other miner can copy the submission.
+//! The key of a sealed submission is published when block `D_w` is final, never before: until then no other
+//! miner can copy the submission and claim it. A claim may be sent at any time before.
+//!
+//! The candidates' submissions are downloaded in the background, from the order of `D_w - 10` on, while the
+//! miner trains. So most accepted objects are there when the window is decided. The wait for the others has
+//! a height, too: the block with which the next window's claims close.
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +35,8 @@ pub struct MinerMachine<U> {
     stage: MinerStage<U>,
     /// The last claimed window. The miner claims nothing else for it.
     claimed: Option<Window>,
+    /// Whether the downloads of the window run, or have ended.
+    prefetching: bool,
 }
 
 /// The settings that do not change within a run.
@@ -82,6 +89,8 @@ pub enum MinerEvent<U> {
     },
     /// The upload is made, and is in the journal.
     Prepared(U),
+    /// The downloads of the window run in the background.
+    Prefetching,
     /// No upload was made: it was too late, or this miner has no data in the window.
     GaveUp,
     /// The upload is in the bucket.
@@ -101,6 +110,14 @@ pub enum MinerEvent<U> {
 pub enum MinerAction<U> {
     /// Wait until this block is final, then report [`MinerEvent::Height`].
     Wait(Height),
+    /// Begin to download the candidates' submissions in the background, as claims stand, until block `until`
+    /// is final. Training has priority.
+    Prefetch {
+        /// The window.
+        window: Window,
+        /// The block with which the download ends.
+        until: Height,
+    },
     /// Train, compress, and write the upload to the journal. Give up when block `before` is final.
     Make {
         /// The window.
@@ -136,12 +153,15 @@ pub enum MinerAction<U> {
         /// The block with which the window is decided.
         before: Height,
     },
-    /// Wait for the decision on the window and apply it.
+    /// Wait for the decision on the window and apply it. Give up on an accepted object that cannot be
+    /// downloaded when block `until` is final: then a later checkpoint is better.
     Decide {
         /// The window.
         window: Window,
         /// This miner's upload for the window, if it made one.
         upload: Option<U>,
+        /// The block from which on it is useless to wait for an object.
+        until: Height,
     },
     /// Get the shared state from other nodes.
     Resync,
@@ -153,7 +173,7 @@ impl<U: Clone> MinerMachine<U> {
     /// Creates a miner that has no shared state yet. Its first event is [`MinerEvent::State`].
     #[must_use]
     pub fn new(clock: Clock, rules: MinerRules) -> Self {
-        Self { clock, rules, window: Window(0), stage: MinerStage::Lost, claimed: None }
+        Self { clock, rules, window: Window(0), stage: MinerStage::Lost, claimed: None, prefetching: false }
     }
 
     /// Returns the current window.
@@ -170,6 +190,7 @@ impl<U: Clone> MinerMachine<U> {
         match (self.stage.clone(), event) {
             (_, MinerEvent::State { window, kept }) => self.enter(window, kept),
             (_, MinerEvent::Lost) => self.stage = MinerStage::Lost,
+            (_, MinerEvent::Prefetching) => self.prefetching = true,
             (MinerStage::Ready, MinerEvent::Prepared(upload)) => self.stage = MinerStage::Prepared(upload),
             (MinerStage::Ready, MinerEvent::GaveUp) => self.stage = MinerStage::Over(None),
             (MinerStage::Prepared(upload), MinerEvent::Uploaded) => {
@@ -194,7 +215,7 @@ impl<U: Clone> MinerMachine<U> {
     }
 
     fn enter(&mut self, window: Window, kept: Option<U>) {
-        self.window = window;
+        (self.window, self.prefetching) = (window, false);
         let is_claimed = self.claimed.is_some_and(|claimed| claimed >= window);
         self.stage = match kept {
             Some(upload) if is_claimed => self.claimed(upload),
@@ -216,6 +237,9 @@ impl<U: Clone> MinerMachine<U> {
         let before = self.before(&heights);
         if matches!(self.stage, MinerStage::Lost) {
             return MinerAction::Resync;
+        }
+        if !self.prefetching && height < heights.keys_close {
+            return MinerAction::Prefetch { window, until: heights.keys_close };
         }
         if height >= before {
             self.stage = self.too_late();
@@ -239,7 +263,9 @@ impl<U: Clone> MinerMachine<U> {
             MinerStage::Claimed(upload) => {
                 MinerAction::Reveal { window, upload, before: heights.votes_close }
             }
-            MinerStage::Over(upload) => MinerAction::Decide { window, upload },
+            MinerStage::Over(upload) => {
+                MinerAction::Decide { window, upload, until: self.clock.objects_wait(&heights) }
+            }
             MinerStage::Lost => MinerAction::Resync,
         }
     }

@@ -4,11 +4,31 @@
 //! action. The machine reads no clock and does no I/O. The driver (`app.rs` of the crate
 //! `validator`) carries out the action and reports the result as an event.
 //!
-//! The actions of a window: fetch the claimed submissions (from `D_w` on), screen them (from `S_w` on),
-//! vote (before `M_w`), measure all of them on the window's parameters, read the decision at `M_w`, close
-//! the score log, make the outer step, publish, and set weights when the chain allows it. The score log
-//! is on the disk before the outer step replaces the window's parameters, so a validator that is killed
-//! at any point resumes where it was.
+//! The actions of a window: prefetch the candidates' submissions in the background, collect what has
+//! arrived (at `K_w`), screen it (from `S_w` on), vote, publish the voted submissions of the own custody,
+//! measure on the window's parameters, read the decision at `M_w`, close the score log, make the outer
+//! step, publish, and set weights when the chain allows it. The score log is on the disk before the outer
+//! step replaces the window's parameters, so a validator that is killed at any point resumes where it was.
+//!
+//! Each action that depends on other nodes or takes long ends at a height, so no stranger holds a validator
+//! up. The heights of a window, with the finality lag of the run spec:
+//!
+//! | action | ends when this block is final | reason |
+//! |---|---|---|
+//! | collect | `K_w` | what is incomplete then is late |
+//! | screen | `M_w - lag - 2`, but not before `S_w + 1` | a vote takes a block or two |
+//! | measure | `D_(w+1) - 10`, but not before `M_w` | the next window's prefetch begins |
+//!
+//! The measurements of the last window have no such end.
+//!
+//! A vote that is submitted when block `h` is final enters block `h + lag + 1` or the next one, since the
+//! best block is `h + lag` then. With `h = M_w - lag - 2` these are `M_w - 1` and `M_w`. The run spec
+//! demands `M_w >= S_w + lag + 1 + screening` with `screening >= 1`. For the smallest spec `h` would be
+//! `S_w`, which leaves no time to screen. There the screen ends when `S_w + 1` is final, and one block is
+//! left for the vote: `S_w + 1 + lag + 1 = M_w`.
+//!
+//! A validator that was started after `D_w` has not seen these heights pass. It downloads for as many
+//! blocks as the others had from `D_w` to `K_w`, as long as that helps its vote or its measurements.
 //!
 //! The stages carry what the window has yielded so far ([`WindowValues`]), so each action comes with its
 //! input.
@@ -43,9 +63,13 @@
 //! let rules = ValidatorRules { clock: Clock::new(Height(100), spec)?, checkpoint_every: 4 };
 //! let mut machine = ValidatorMachine::<Nothing>::resume(rules, Window(0), Past::default());
 //! let window = Window(0);
-//! assert_eq!(machine.step(ValidatorEvent::Height, Height(110)), ValidatorAction::HeldOut { window });
+//! let until = Height(138); // K_0
+//! let prefetch = ValidatorAction::Prefetch { window, until };
+//! assert_eq!(machine.step(ValidatorEvent::Height, Height(110)), prefetch);
+//! let held_out = ValidatorAction::HeldOut { window };
+//! assert_eq!(machine.step(ValidatorEvent::Prefetching { until }, Height(110)), held_out);
 //! assert_eq!(machine.step(ValidatorEvent::HeldOut, Height(110)), ValidatorAction::Wait(Height(133))); // D_0
-//! assert_eq!(machine.step(ValidatorEvent::Height, Height(133)), ValidatorAction::Fetch { window });
+//! assert_eq!(machine.step(ValidatorEvent::Height, Height(133)), ValidatorAction::Collect { window, until });
 //! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 
@@ -55,6 +79,9 @@ pub use messages::{ValidatorAction, ValidatorEvent, WindowValues};
 
 use crate::clock::{Clock, Heights};
 use base::{Height, Window};
+
+/// Blocks that are reserved for a vote: it enters the next block, or the one after it.
+const VOTE_BLOCKS: u64 = 2;
 
 /// The settings that do not change within a run.
 #[derive(Clone, Copy, Debug)]
@@ -96,14 +123,18 @@ enum ValidatorStage<V: WindowValues> {
     Resumed,
     /// The window's parameters are there, and nothing else.
     Begun,
+    /// The downloads run in the background. The held-out loss is not measured yet.
+    Prefetching(Prefetch),
     /// Waits for `D_w`.
-    Claims,
-    /// All claimed submissions are fetched. Waits for `S_w`.
-    Fetched(V::Fetched),
+    Claims(Prefetch),
+    /// The submissions that have arrived are known. Waits for `S_w`.
+    Collected(V::Fetched),
     /// The good submissions are known.
     Screened(V::Fetched, V::Good),
-    /// The vote is on chain, or can never be.
-    Voted(V::Fetched),
+    /// The vote is submitted, or can never be. Its submissions are not published.
+    Voted(V::Fetched, Option<V::Good>),
+    /// The voted submissions are being published.
+    Kept(V::Fetched),
     /// Nothing is left to do before the decision. Waits for `M_w`.
     Deciding(Known<V>),
     /// The decision is known, and names this validator's state.
@@ -112,14 +143,17 @@ enum ValidatorStage<V: WindowValues> {
     Lost,
     /// The next window's parameters are there. Nothing is published yet.
     Applied(V::Applied),
-    /// Log, record and objects are published. The checkpoint is not.
+    /// Log and record are published. The checkpoint is not.
     Published,
 }
+
+/// The downloads of a window: the block with which they end, or `None` without downloads.
+type Prefetch = Option<Height>;
 
 /// The validator's own knowledge of a window, for the time after the decision.
 #[derive(Clone, Debug)]
 enum Known<V: WindowValues> {
-    /// The window was not fetched.
+    /// Nothing was collected.
     Nothing,
     /// The submissions. There is no score log to be made of them.
     Submissions(V::Fetched),
@@ -140,16 +174,22 @@ impl<V: WindowValues> ValidatorStage<V> {
     fn is_undecided(&self) -> bool {
         matches!(
             self,
-            Self::Claims | Self::Fetched(_) | Self::Screened(..) | Self::Voted(_) | Self::Deciding(_)
+            Self::Claims(_)
+                | Self::Collected(_)
+                | Self::Screened(..)
+                | Self::Voted(..)
+                | Self::Kept(_)
+                | Self::Deciding(_)
         )
     }
 
     /// Returns the part of a stage that is of use after the decision.
     fn known(self) -> Known<V> {
         match self {
-            Self::Fetched(fetched) | Self::Screened(fetched, _) | Self::Voted(fetched) => {
-                Known::Submissions(fetched)
-            }
+            Self::Collected(fetched)
+            | Self::Screened(fetched, _)
+            | Self::Voted(fetched, _)
+            | Self::Kept(fetched) => Known::Submissions(fetched),
             Self::Deciding(known) => known,
             _ => Known::Nothing,
         }
@@ -198,15 +238,23 @@ impl<V: WindowValues> ValidatorMachine<V> {
         use ValidatorStage as Stage;
         self.stage = match (self.stage.clone(), event) {
             (Stage::Resumed, Event::Published) => Stage::Begun,
-            (Stage::Resumed | Stage::Begun, Event::HeldOut) => Stage::Claims,
-            (Stage::Claims, Event::Fetched(fetched)) => Stage::Fetched(fetched),
-            (Stage::Fetched(fetched), Event::Screened(good)) => Stage::Screened(fetched, good),
-            (Stage::Screened(fetched, _), Event::Voted) => {
+            (Stage::Resumed | Stage::Begun, Event::Prefetching { until }) => Stage::Prefetching(Some(until)),
+            (Stage::Resumed | Stage::Begun, Event::HeldOut) => Stage::Claims(None),
+            (Stage::Prefetching(prefetch), Event::HeldOut) => Stage::Claims(prefetch),
+            (Stage::Claims(_), Event::Collected(fetched)) => Stage::Collected(fetched),
+            (Stage::Collected(fetched), Event::Screened(good)) => Stage::Screened(fetched, good),
+            (Stage::Screened(fetched, good), Event::Voted) => {
                 self.past.voted = Some(self.window);
-                Stage::Voted(fetched)
+                Stage::Voted(fetched, Some(good))
+            }
+            (stage @ (Stage::Collected(_) | Stage::Voted(..)), Event::Kept) => {
+                match stage.known().fetched() {
+                    Some(fetched) => Stage::Kept(fetched),
+                    None => Stage::Deciding(Known::Nothing),
+                }
             }
             (
-                Stage::Fetched(fetched) | Stage::Screened(fetched, _) | Stage::Voted(fetched),
+                Stage::Collected(fetched) | Stage::Screened(fetched, _) | Stage::Kept(fetched),
                 Event::Measured(measured),
             ) => Stage::Deciding(Known::Losses(fetched, measured)),
             (stage, Event::Missed) if stage.is_undecided() => Stage::Deciding(stage.known()),
@@ -238,46 +286,90 @@ impl<V: WindowValues> ValidatorMachine<V> {
             (Stage::Resumed, _) if window.0 > 0 => {
                 Action::Publish { window: Window(window.0 - 1), applied: None }
             }
-            (Stage::Resumed | Stage::Begun, _) => Action::HeldOut { window },
+            (Stage::Resumed | Stage::Begun, Some(heights)) if self.is_worth_collecting(&heights, height) => {
+                Action::Prefetch { window, until: self.prefetch_ends(&heights, height) }
+            }
+            (Stage::Resumed | Stage::Begun | Stage::Prefetching(_), _) => Action::HeldOut { window },
             (Stage::Lost, _) => Action::Resync,
             (Stage::Applied(applied), _) => Action::Publish { window, applied: Some(applied.clone()) },
             (Stage::Published, _) => Action::Checkpoint { window: following(window) },
-            (_, None) => self.end(height),
-            (Stage::Claims, Some(heights)) => self.claims(&heights, height),
-            (Stage::Fetched(_), Some(heights)) if height < heights.seed => Action::Wait(heights.seed),
-            (Stage::Fetched(fetched), Some(heights)) if self.may_vote(&heights, height) => {
-                Action::Screen { window, fetched: fetched.clone() }
-            }
-            (Stage::Screened(fetched, good), Some(heights)) if self.may_vote(&heights, height) => {
-                Action::Vote { window, fetched: fetched.clone(), good: good.clone() }
-            }
-            (Stage::Fetched(fetched) | Stage::Screened(fetched, _) | Stage::Voted(fetched), Some(_))
-                if self.may_log() =>
-            {
-                Action::Measure { window, fetched: fetched.clone() }
-            }
-            (Stage::Decided(Known::Losses(fetched, measured), _), Some(_)) if self.may_log() => {
+            (Stage::Decided(Known::Losses(fetched, measured), _), _) if self.may_log() => {
                 Action::CloseLog { window, fetched: fetched.clone(), measured: measured.clone() }
             }
-            (Stage::Decided(known, decision), Some(_)) => {
-                Action::Apply { window, fetched: known.clone().fetched(), decision: decision.clone() }
+            (_, None) => self.end(height),
+            (Stage::Decided(known, decision), Some(heights)) => Action::Apply {
+                window,
+                fetched: known.clone().fetched(),
+                decision: decision.clone(),
+                until: self.rules.clock.objects_wait(&heights),
+            },
+            (Stage::Claims(_), Some(heights)) if height < heights.claims_close => {
+                self.weights_or_wait(heights.claims_close, height)
             }
-            // Nothing is left to do before the decision.
-            (_, Some(heights)) => self.decision(&heights, height),
+            (Stage::Claims(Some(until)), Some(_)) => Action::Collect { window, until: *until },
+            (stage, Some(heights)) => self.judge(stage, &heights, height),
         }
     }
 
-    /// Waits for the claims, and sets weights meanwhile.
-    fn claims(&self, heights: &Heights, height: Height) -> ValidatorAction<V> {
-        if height < heights.claims_close {
-            return self.weights_or_wait(heights.claims_close, height);
+    /// Returns the next action between `K_w` and the decision.
+    fn judge(&self, stage: &ValidatorStage<V>, heights: &Heights, height: Height) -> ValidatorAction<V> {
+        use ValidatorAction as Action;
+        use ValidatorStage as Stage;
+        let window = self.window;
+        match stage {
+            Stage::Collected(_) if height < heights.seed => Action::Wait(heights.seed),
+            Stage::Collected(fetched) if self.may_vote(heights, height) => {
+                let until = self.screen_ends(heights).max(height.next());
+                Action::Screen { window, fetched: fetched.clone(), until }
+            }
+            Stage::Screened(fetched, good) if self.may_vote(heights, height) => {
+                Action::Vote { window, fetched: fetched.clone(), good: good.clone() }
+            }
+            // A vote that was sent before a restart: its submissions may not be published.
+            Stage::Collected(fetched) if self.past.voted == Some(window) => {
+                Action::Custody { window, fetched: fetched.clone(), good: None }
+            }
+            Stage::Voted(fetched, good) => {
+                Action::Custody { window, fetched: fetched.clone(), good: good.clone() }
+            }
+            Stage::Collected(fetched) | Stage::Screened(fetched, _) | Stage::Kept(fetched)
+                if self.may_log() =>
+            {
+                Action::Measure { window, fetched: fetched.clone(), until: self.measuring_ends(heights) }
+            }
+            // Nothing is left to do before the decision.
+            _ => self.decision(heights, height),
         }
-        let is_useful = self.may_vote(heights, height) || (self.may_log() && !self.is_past(heights, height));
-        if is_useful {
-            ValidatorAction::Fetch { window: self.window }
-        } else {
-            self.decision(heights, height)
-        }
+    }
+
+    /// Checks whether the submissions of the window are of use for a vote or a score log.
+    fn is_worth_collecting(&self, heights: &Heights, height: Height) -> bool {
+        self.may_vote(heights, height) || (self.may_log() && height < self.measuring_ends(heights))
+    }
+
+    /// Returns the block with which the downloads end: `K_w`. A validator that starts after `D_w` gets as
+    /// many blocks from then on, if its vote or else its measurements have this time.
+    fn prefetch_ends(&self, heights: &Heights, height: Height) -> Height {
+        let (opens, closes) = (heights.claims_close, heights.keys_close);
+        let screen_ends = self.screen_ends(heights);
+        let is_in_time = self.may_vote(heights, height) && height < screen_ends;
+        let latest = if is_in_time { screen_ends } else { self.measuring_ends(heights) };
+        let late = height.0.saturating_sub(opens.0);
+        Height(closes.0 + late).min(latest).max(closes)
+    }
+
+    /// Returns the block with which the screen ends.
+    fn screen_ends(&self, heights: &Heights) -> Height {
+        let lag = u64::from(self.rules.clock.spec().finality_lag);
+        let vote = Height(heights.votes_close.0.saturating_sub(lag + VOTE_BLOCKS));
+        vote.max(heights.seed.next())
+    }
+
+    /// Returns the block with which the measurements end: the one from which on the order of the next
+    /// window's candidates is known, or `M_w` if that is later. No window follows the last one.
+    fn measuring_ends(&self, heights: &Heights) -> Height {
+        let next = self.rules.clock.heights(following(heights.window));
+        next.map_or(Height(u64::MAX), |next| next.incentives.max(heights.votes_close))
     }
 
     fn decision(&self, heights: &Heights, height: Height) -> ValidatorAction<V> {
@@ -318,12 +410,6 @@ impl<V: WindowValues> ValidatorMachine<V> {
     /// Checks whether the window has no log yet. There is never a second one.
     fn may_log(&self) -> bool {
         self.past.logged < Some(self.window)
-    }
-
-    /// Checks whether the next window's claims are closed. A validator that is this late catches up first.
-    fn is_past(&self, heights: &Heights, height: Height) -> bool {
-        let next = self.rules.clock.heights(following(heights.window));
-        next.is_ok_and(|next| height >= next.claims_close)
     }
 
     fn is_checkpoint_due(&self) -> bool {

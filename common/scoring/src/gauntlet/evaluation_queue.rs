@@ -3,7 +3,7 @@
 //!
 //! [`EvaluationPriority`] is a validator's memory between windows, [`EvaluationQueue`] is the
 //! evaluation queue of one window. Time is an input: the caller passes the elapsed time to
-//! [`EvaluationQueue::next`] and gets the next miner to evaluate.
+//! [`EvaluationQueue::next`] and gets the next miner to evaluate, among those whose submissions are there.
 
 use super::drawn;
 use base::{BlockHash, Height, NeuronId};
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// The miners that were cut from past windows and are still priority a turn.
+/// The miners that were cut from past windows, and come first in the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluationPriority {
     /// Number of windows in a row from which each miner was cut.
@@ -37,8 +37,20 @@ pub struct EvaluationQueue {
     queue: VecDeque<NeuronId>,
     put_off: BTreeSet<NeuronId>,
     budget: Duration,
-    last: Duration,
+    /// The time at which the evaluation in progress began.
+    begun: Option<Duration>,
     longest: Duration,
+}
+
+/// The next step of an evaluation queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Evaluate this miner.
+    Of(NeuronId),
+    /// No submission is ready yet.
+    NotReady,
+    /// No more evaluation in this window.
+    Over,
 }
 
 impl EvaluationPriority {
@@ -72,8 +84,8 @@ impl EvaluationPriority {
     pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> EvaluationQueue {
         let queue = self.order(draw, claimants).into();
         let put_off = BTreeSet::new();
-        let zero = Duration::ZERO;
-        EvaluationQueue { priority: self.priority.clone(), queue, put_off, budget, last: zero, longest: zero }
+        let priority = self.priority.clone();
+        EvaluationQueue { priority, queue, put_off, budget, begun: None, longest: Duration::ZERO }
     }
 }
 
@@ -86,17 +98,26 @@ impl Draw {
 }
 
 impl EvaluationQueue {
-    /// Returns the next miner to evaluate, `elapsed` after the beginning.
+    /// Returns the turn, `elapsed` after the beginning: that of the first miner whose submission is ready. No
+    /// miner waits for another one's download.
     ///
-    /// Returns `None` when all miners had their turn, or when one more evaluation, as long as the
-    /// longest so far, would not end in time.
-    pub fn next(&mut self, elapsed: Duration) -> Option<NeuronId> {
-        self.longest = self.longest.max(elapsed.saturating_sub(self.last));
-        self.last = elapsed;
-        if elapsed + self.longest > self.budget {
-            return None;
+    /// The turns are over when all miners had theirs, or when one more evaluation, as long as the longest so
+    /// far, would not end in time.
+    pub fn next(&mut self, elapsed: Duration, is_ready: impl Fn(&NeuronId) -> bool) -> Turn {
+        if let Some(begun) = self.begun.take() {
+            self.longest = self.longest.max(elapsed.saturating_sub(begun));
         }
-        self.queue.pop_front()
+        if self.queue.is_empty() || elapsed + self.longest > self.budget {
+            return Turn::Over;
+        }
+        let ready = self.queue.iter().position(is_ready).and_then(|place| self.queue.remove(place));
+        self.begun = ready.map(|_| elapsed);
+        ready.map_or(Turn::NotReady, Turn::Of)
+    }
+
+    /// Returns the miners that come next, in order, to have their submissions ready.
+    pub fn upcoming(&self) -> impl Iterator<Item = &NeuronId> {
+        self.queue.iter()
     }
 
     /// Records a miner that the validator, by its own fault, could not evaluate. The miner counts as cut.
@@ -108,8 +129,8 @@ impl EvaluationQueue {
     #[must_use]
     pub fn end(self) -> (BTreeSet<NeuronId>, EvaluationPriority) {
         let cut: BTreeSet<_> = self.queue.into_iter().chain(self.put_off).collect();
-        let turns = EvaluationPriority { priority: self.priority }.after(&cut);
-        (cut, turns)
+        let priority = EvaluationPriority { priority: self.priority }.after(&cut);
+        (cut, priority)
     }
 }
 

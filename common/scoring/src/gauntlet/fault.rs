@@ -12,11 +12,11 @@ pub enum Fault {
     /// A rated miner made no claim for the window.
     #[error("no claim was made in time")]
     Absent = 1,
-    /// The claimed object is not in the miner's bucket, or the bucket does not answer.
+    /// The claimed object or its key is not in the miner's bucket by `K_w`, or the bucket does not answer.
     #[error("cannot download the claimed object")]
     Missing = 2,
-    /// The bucket sent the object too slowly.
-    #[error("the object arrived below the minimum byte rate")]
+    /// The object was incomplete at `K_w`, and arrived below the minimum byte rate.
+    #[error("the object was late, and arrived below the minimum byte rate")]
     Slow = 3,
     /// The update was trained from other parameters than the run's.
     #[error("the update was trained from another state")]
@@ -79,6 +79,13 @@ impl Fault {
             | Self::ChangesNothing
             | Self::LossNotFinite => Penalty::All,
         }
+    }
+
+    /// Checks whether it is a failure to make the submission available in time. These are excused where the
+    /// validator's own line may be the cause.
+    #[must_use]
+    pub fn is_unavailable(self) -> bool {
+        matches!(self, Self::Absent | Self::Missing | Self::Slow)
     }
 
     /// Appends its number.

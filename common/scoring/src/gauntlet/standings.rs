@@ -35,10 +35,37 @@ pub enum Outcome {
     Evaluated(Evaluation),
     /// The miner failed by its own fault.
     Failed(Fault),
-    /// The miner was not evaluated: the time budget was spent, or the validator could not evaluate it.
+    /// The miner was not evaluated: the time budget was spent, the validator could not evaluate it, or
+    /// its absence is [excused](Availability::Excused).
     Skipped,
     /// Its registration has ended.
     Gone,
+}
+
+/// Whether failures to make a submission available count in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Availability {
+    /// They are the miners' faults.
+    #[default]
+    Counts,
+    /// They are excused: the validator's own line failed it in the window before, so that it had to get an
+    /// accepted object from custodians.
+    Excused,
+}
+
+impl Outcome {
+    /// Returns the outcome of a miner whose registration stands: of its evaluation, else of its fault.
+    #[must_use]
+    pub fn of(evaluation: Option<Evaluation>, fault: Option<Fault>, availability: Availability) -> Self {
+        match (evaluation, fault) {
+            (Some(evaluation), _) => Self::Evaluated(evaluation),
+            (None, Some(fault)) if availability == Availability::Excused && fault.is_unavailable() => {
+                Self::Skipped
+            }
+            (None, Some(fault)) => Self::Failed(fault),
+            (None, None) => Self::Skipped,
+        }
+    }
 }
 
 /// The observations of one validator in a window.

@@ -76,7 +76,7 @@ pub struct Setup<'a> {
     /// A function that changes the genesis of the chain. Neurons 1 to 3 are the [`VALIDATORS`], with the
     /// hotkeys of [`development`].
     pub genesis: &'a dyn Fn(&mut Genesis),
-    /// A function that changes the run.
+    /// A function that changes the run. The [`VALIDATORS`] are its founders unless it names others.
     pub run: fn(&mut RunFile),
     /// A function that changes the options of the data preparation.
     pub data: fn(Options) -> Options,
@@ -347,7 +347,9 @@ fn launch(mut file: RunFile, genesis: [u8; 32], data: &Report) -> RunSpec {
     file.data.tokenizer = Some(data.tokenizer);
     file.data.dataset = Some(data.dataset);
     file.initial.root = Some(layout.state_root(&layout.initial(&file.initial.seed), 1));
-    file.acceptance.founders = VALIDATORS.map(|name| development(name).hotkey()).to_vec();
+    if file.acceptance.founders.is_empty() {
+        file.acceptance.founders = VALIDATORS.map(|name| development(name).hotkey()).to_vec();
+    }
     file.acceptance.founders.sort_unstable();
     file.complete().unwrap()
 }

@@ -116,7 +116,7 @@ impl Search<'_> {
             let fetcher = &self.sources.fetcher;
             let replica = fetcher.accepted(state, accepted, expected, layout, &custodians, &voters).await;
             if let Ok(object) = replica {
-                return Some(object);
+                return Some(object.submission);
             }
         }
         None

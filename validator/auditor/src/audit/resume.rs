@@ -29,12 +29,12 @@ impl Audit<'_> {
     /// the last one before it, else the earliest one after it. Uses only a checkpoint whose state a
     /// quorum has named in the votes on its window.
     pub(super) async fn resumption(&self, lost: Window) -> Result<Option<Resumption>, AuditError> {
-        for (validator, pointer) in self.checkpoints(lost).await {
+        for (owners, pointer) in self.checkpoints(lost).await {
             let window = pointer.window;
-            self.auditor
-                .progress
-                .say(&format!("downloading the checkpoint of window {window} from {}", validator.hotkey));
-            if let Some(resumption) = self.fetch(&validator, &pointer).await
+            let names: Vec<String> = owners.iter().map(|owner| owner.hotkey.to_string()).collect();
+            let names = names.join(", ");
+            self.auditor.progress.say(&format!("downloading the checkpoint of window {window} from {names}"));
+            if let Some(resumption) = self.fetch(&owners, &pointer).await
                 && self.is_voted(&resumption.progress).await?
             {
                 return Ok(Some(resumption));
@@ -43,16 +43,20 @@ impl Audit<'_> {
         Ok(None)
     }
 
-    /// Returns the newest checkpoints of all validators, best first.
-    async fn checkpoints(&self, lost: Window) -> Vec<(NeuronId, Pointer)> {
+    /// Returns the newest checkpoints of all validators, best first, each with all that offer it.
+    async fn checkpoints(&self, lost: Window) -> Vec<(Vec<NeuronId>, Pointer)> {
         let head = self.sources.head();
         let start = self.asked.start;
-        let mut found = Vec::new();
+        let mut found: Vec<(Vec<NeuronId>, Pointer)> = Vec::new();
         for (validator, _) in head.permitted() {
             let pointer =
                 self.sources.fetcher.checkpoint_pointer(head, &validator, &self.auditor.run.hash).await;
             let useful = |pointer: &Pointer| pointer.window > lost && pointer.window.0 < self.asked.end;
-            found.extend(pointer.ok().filter(useful).map(|pointer| (validator, pointer)));
+            let Some(pointer) = pointer.ok().filter(useful) else { continue };
+            match found.iter_mut().find(|(_, known)| *known == pointer) {
+                Some((owners, _)) => owners.push(validator),
+                None => found.push((vec![validator], pointer)),
+            }
         }
         found.sort_by_key(|(_, pointer)| match pointer.window.0 {
             before if before <= start => (false, start - before),
@@ -61,13 +65,13 @@ impl Audit<'_> {
         found
     }
 
-    /// Downloads a checkpoint from a validator's bucket. Verifies its files and its state root.
-    async fn fetch(&self, validator: &NeuronId, pointer: &Pointer) -> Option<Resumption> {
+    /// Downloads a checkpoint from the buckets that offer it. Verifies its files and its state root.
+    async fn fetch(&self, owners: &[NeuronId], pointer: &Pointer) -> Option<Resumption> {
         let folder = tempfile::tempdir().ok()?;
         let into = folder.path().join("checkpoint");
         let run = &self.auditor.run;
         let head = self.sources.head();
-        let fetched = self.sources.fetcher.checkpoint(head, validator, pointer, &run.flat, &into).await;
+        let fetched = self.sources.fetcher.checkpoint(head, owners, pointer, &run.flat, &into).await;
         let (_, progress) = fetched.ok()?;
         let flat = run.flat.clone();
         let read = tokio::task::spawn_blocking(move || read_parameters(&into, &flat)).await;

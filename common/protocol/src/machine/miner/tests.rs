@@ -117,6 +117,12 @@ impl World {
                 pass(self);
                 Some(Event::Height)
             }
+            Action::Prefetch { window, until } => {
+                assert_eq!(until, clock.heights(window).unwrap().keys_close);
+                assert!(self.height < until.0 && !self.lost);
+                pass(self);
+                Some(Event::Prefetching)
+            }
             Action::Make { window, before } => {
                 self.check_open(clock, window, before);
                 assert!(!self.journal.contains_key(&window.0), "what is in the journal is trained again");
@@ -162,8 +168,9 @@ impl World {
                 good.then(|| self.keys.insert(upload.0));
                 Some(if good { Event::Revealed } else { Event::Failed })
             }
-            Action::Decide { window, upload } => {
+            Action::Decide { window, upload, until } => {
                 let heights = clock.heights(window).unwrap();
+                assert!(until > heights.votes_close, "no time to get the accepted objects");
                 self.check_revealed(clock, window);
                 let made = self.journal.get(&window.0).copied();
                 assert!(
@@ -287,20 +294,36 @@ fn a_late_miner_claims_only_when_it_is_too_late() {
     assert!(seen > 1000, "only {seen} situations were seen");
 }
 
+/// Gives a machine the state of a window, and begins its downloads.
+fn enter(machine: &mut Machine, window: Window, kept: Option<ObjectHash>, height: u64) -> Action {
+    match machine.step(Event::State { window, kept }, Height(height)) {
+        Action::Prefetch { window: found, until } => {
+            assert_eq!((found, until), (window, machine.clock.heights(window).unwrap().keys_close));
+            machine.step(Event::Prefetching, Height(height))
+        }
+        action => action,
+    }
+}
+
+/// Returns the decision on window 0, whose objects are waited for until block 27.
+fn decide(upload: Option<ObjectHash>) -> Action {
+    Action::Decide { window: Window(0), upload, until: Height(27) }
+}
+
 #[test]
 fn a_window_without_trouble() {
     let mut machine = Machine::new(clock(1), Rules::default());
     let window = Window(0);
     let made = object(Window(0), 0);
     let before = Height(19);
-    assert_eq!(machine.step(Event::State { window, kept: None }, Height(7)), Action::Wait(Height(10)));
+    assert_eq!(enter(&mut machine, window, None, 7), Action::Wait(Height(10)));
     assert_eq!(machine.step(Event::Height, Height(10)), Action::Make { window, before });
     let upload = Action::Upload { window, upload: made, before };
     assert_eq!(machine.step(Event::Prepared(made), Height(12)), upload);
     let claim = Action::Claim { window, upload: made, before: Height(24) };
     assert_eq!(machine.step(Event::Uploaded, Height(12)), claim);
-    assert_eq!(machine.step(Event::Claimed, Height(13)), Action::Decide { window, upload: Some(made) });
-    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(24)), Action::Finish);
+    assert_eq!(machine.step(Event::Claimed, Height(13)), decide(Some(made)));
+    assert_eq!(enter(&mut machine, Window(1), None, 24), Action::Finish);
 }
 
 #[test]
@@ -311,13 +334,13 @@ fn what_fails_is_tried_again_at_each_block_until_it_is_too_late() {
     let before = Height(19);
     let kept = Some(made);
     let upload = Action::Upload { window, upload: made, before };
-    assert_eq!(machine.step(Event::State { window, kept }, Height(16)), upload);
+    assert_eq!(enter(&mut machine, window, kept, 16), upload);
     assert_eq!(machine.step(Event::Failed, Height(16)), Action::Wait(Height(17)));
     assert_eq!(machine.step(Event::Height, Height(17)), upload);
     let claim = Action::Claim { window, upload: made, before: Height(24) };
     assert_eq!(machine.step(Event::Uploaded, Height(17)), claim);
     assert_eq!(machine.step(Event::Failed, Height(18)), Action::Wait(Height(19)));
-    assert_eq!(machine.step(Event::Height, Height(19)), Action::Decide { window, upload: kept });
+    assert_eq!(machine.step(Event::Height, Height(19)), decide(kept));
 }
 
 #[test]
@@ -325,7 +348,8 @@ fn a_key_is_published_when_claims_are_closed_and_not_before() {
     let mut machine = Machine::new(clock(1), Rules { reveals: true, ..Rules::default() });
     let window = Window(0);
     let made = object(Window(0), 0);
-    for event in [Event::State { window, kept: None }, Event::Prepared(made), Event::Uploaded] {
+    let _ = enter(&mut machine, window, None, 12);
+    for event in [Event::Prepared(made), Event::Uploaded] {
         let _ = machine.step(event, Height(12));
     }
     assert_eq!(machine.step(Event::Claimed, Height(14)), Action::Wait(Height(19)));
@@ -333,24 +357,20 @@ fn a_key_is_published_when_claims_are_closed_and_not_before() {
     assert_eq!(machine.step(Event::Height, Height(19)), reveal);
     assert_eq!(machine.step(Event::Failed, Height(19)), Action::Wait(Height(20)));
     assert_eq!(machine.step(Event::Height, Height(20)), reveal);
-    let decide = Action::Decide { window, upload: Some(made) };
-    assert_eq!(machine.step(Event::Revealed, Height(20)), decide);
+    assert_eq!(machine.step(Event::Revealed, Height(20)), decide(Some(made)));
 
     // After a restart it is not known whether it was claimed: the key is published all the same.
     let mut machine = Machine::new(clock(1), Rules { reveals: true, ..Rules::default() });
-    assert_eq!(machine.step(Event::State { window, kept: Some(made) }, Height(19)), reveal);
-    assert_eq!(machine.step(Event::Height, Height(24)), decide);
+    assert_eq!(enter(&mut machine, window, Some(made), 19), reveal);
+    assert_eq!(machine.step(Event::Height, Height(24)), decide(Some(made)));
 }
 
 #[test]
 fn who_joins_after_the_claims_closed_only_follows() {
     let mut machine = Machine::new(clock(2), Rules::default());
     let window = Window(0);
-    assert_eq!(
-        machine.step(Event::State { window, kept: None }, Height(19)),
-        Action::Decide { window, upload: None }
-    );
-    let next = machine.step(Event::State { window: Window(1), kept: None }, Height(24));
+    assert_eq!(enter(&mut machine, window, None, 19), decide(None));
+    let next = enter(&mut machine, Window(1), None, 24);
     assert_eq!(next, Action::Make { window: Window(1), before: Height(27) });
 }
 
@@ -358,13 +378,13 @@ fn who_joins_after_the_claims_closed_only_follows() {
 fn a_state_that_differs_halts_everything_until_the_resync() {
     let mut machine = Machine::new(clock(2), Rules::default());
     assert_eq!(machine.step(Event::Height, Height(12)), Action::Resync, "nothing is known at first");
-    let _ = machine.step(Event::State { window: Window(0), kept: None }, Height(19));
+    let _ = enter(&mut machine, Window(0), None, 19);
     assert_eq!(machine.step(Event::Lost, Height(24)), Action::Resync);
     for event in [Event::Height, Event::Prepared(object(Window(0), 0)), Event::Uploaded, Event::Failed] {
         assert_eq!(machine.step(event, Height(24)), Action::Resync);
     }
     let make = Action::Make { window: Window(1), before: Height(27) };
-    assert_eq!(machine.step(Event::State { window: Window(1), kept: None }, Height(24)), make);
+    assert_eq!(enter(&mut machine, Window(1), None, 24), make);
 }
 
 #[test]
@@ -374,6 +394,7 @@ fn a_window_that_was_claimed_is_not_claimed_again_after_a_resync() {
     let made = object(Window(0), 0);
     for event in [
         Event::State { window, kept: None },
+        Event::Prefetching,
         Event::Prepared(made),
         Event::Uploaded,
         Event::Claimed,
@@ -381,10 +402,7 @@ fn a_window_that_was_claimed_is_not_claimed_again_after_a_resync() {
     ] {
         let _ = machine.step(event, Height(11));
     }
-    assert_eq!(
-        machine.step(Event::State { window, kept: None }, Height(12)),
-        Action::Decide { window, upload: None }
-    );
+    assert_eq!(enter(&mut machine, window, None, 12), decide(None));
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 /// The types of the values that a window yields. The machine carries them from stage to stage and does
 /// not look at them. Clones should be cheap.
 pub trait WindowValues: Clone + Debug {
-    /// The claimed submissions.
+    /// The candidates' submissions that have arrived.
     type Fetched: Clone + Debug;
     /// The miners with good submissions.
     type Good: Clone + Debug;
@@ -28,19 +28,33 @@ pub enum ValidatorAction<V: WindowValues> {
         /// The window.
         window: Window,
     },
-    /// Fetch and check all claimed submissions.
-    Fetch {
+    /// Begin to download the candidates' submissions in the background, as claims stand.
+    Prefetch {
         /// The window.
         window: Window,
+        /// The block with which the download ends. Submissions that are incomplete when it is final are
+        /// late, and keys that are absent then are missing.
+        until: Height,
     },
-    /// Try the candidates on a small batch of unassigned data.
+    /// Take the submissions that have arrived: when all downloads have ended, at the latest when block
+    /// `until` is final. A submission that has not arrived holds up nothing.
+    Collect {
+        /// The window.
+        window: Window,
+        /// The block with which the download ends.
+        until: Height,
+    },
+    /// Try the candidates on a small batch of unassigned data, in their order. A candidate that is not
+    /// tried when block `until` is final gets no bit.
     Screen {
         /// The window.
         window: Window,
         /// The submissions.
         fetched: V::Fetched,
+        /// The block with which the screen ends.
+        until: Height,
     },
-    /// Vote for the good submissions.
+    /// Submit a vote for the good submissions. Do not wait until it is in a block.
     Vote {
         /// The window.
         window: Window,
@@ -49,12 +63,24 @@ pub enum ValidatorAction<V: WindowValues> {
         /// The miners to vote for.
         good: V::Good,
     },
-    /// Run the Gauntlet, on the window's own parameters.
+    /// Begin to publish the voted submissions of which this validator is a custodian, in the background.
+    Custody {
+        /// The window.
+        window: Window,
+        /// The submissions.
+        fetched: V::Fetched,
+        /// The miners that the vote names. `None` if the vote was sent before a restart.
+        good: Option<V::Good>,
+    },
+    /// Run the Gauntlet, on the window's own parameters. End it when block `until` is final: the outer step
+    /// must be made in time for the next window.
     Measure {
         /// The window.
         window: Window,
         /// The submissions.
         fetched: V::Fetched,
+        /// The block with which it ends.
+        until: Height,
     },
     /// Read the decision on the window.
     Decide {
@@ -70,7 +96,8 @@ pub enum ValidatorAction<V: WindowValues> {
         /// Their losses.
         measured: V::Measured,
     },
-    /// Make the window's outer step.
+    /// Make the window's outer step. Give up on an accepted object that cannot be downloaded when block
+    /// `until` is final: then a later checkpoint is better.
     Apply {
         /// The window.
         window: Window,
@@ -78,8 +105,10 @@ pub enum ValidatorAction<V: WindowValues> {
         fetched: Option<V::Fetched>,
         /// The decision.
         decision: V::Decision,
+        /// The block from which on it is useless to wait for an object.
+        until: Height,
     },
-    /// Publish the score log, the window's record, and the objects that this validator stores for others.
+    /// Publish the score log and the window's record.
     Publish {
         /// The window.
         window: Window,
@@ -114,14 +143,21 @@ pub enum ValidatorEvent<V: WindowValues> {
     },
     /// The held-out loss was measured.
     HeldOut,
-    /// The claimed submissions are fetched and checked.
-    Fetched(V::Fetched),
+    /// The download in the background has begun.
+    Prefetching {
+        /// The block with which it ends, as the action said.
+        until: Height,
+    },
+    /// The submissions that have arrived are checked.
+    Collected(V::Fetched),
     /// The window can no longer be evaluated: the chain's nodes have forgotten a state that this needs.
     Missed,
     /// The candidates were tried.
     Screened(V::Good),
-    /// The vote is on chain, or can never be.
+    /// The vote is submitted, or can never be.
     Voted,
+    /// The publication of the voted submissions has begun.
+    Kept,
     /// The Gauntlet has run.
     Measured(V::Measured),
     /// The decision is known, and names this validator's state.
@@ -134,7 +170,7 @@ pub enum ValidatorEvent<V: WindowValues> {
     Applied(V::Applied),
     /// The shared state is lost: the stake majority names another one, or the next one cannot be made.
     Lost,
-    /// Log, record and objects are published.
+    /// Log and record are published.
     Published,
     /// The checkpoint is published.
     Checkpointed,

@@ -34,7 +34,11 @@ const TINY: WindowSpec = WindowSpec {
 };
 
 fn rules() -> ValidatorRules {
-    ValidatorRules { clock: Clock::new(Height(100), TINY).unwrap(), checkpoint_every: 3 }
+    rules_of(TINY)
+}
+
+fn rules_of(spec: WindowSpec) -> ValidatorRules {
+    ValidatorRules { clock: Clock::new(Height(100), spec).unwrap(), checkpoint_every: 3 }
 }
 
 /// Blocks between two epochs of the chain of these tests.
@@ -64,6 +68,10 @@ struct World {
     /// Windows up to this one are in the journal's parameters.
     applied: u64,
     voted: Vec<(u64, u64)>,
+    /// Windows whose downloads run, or have ended.
+    prefetched: Option<(u64, Height)>,
+    /// Windows whose voted submissions are published.
+    kept: BTreeSet<u64>,
     measured: Vec<u64>,
     logs: Vec<u64>,
     published: BTreeSet<u64>,
@@ -104,12 +112,20 @@ impl World {
                 self.held_out.insert(window.0);
                 Event::HeldOut
             }
-            Action::Fetch { window } => {
-                assert!(height >= at(window).claims_close.0 && window.0 == self.applied);
-                if luck.fails { Event::Missed } else { Event::Fetched(window) }
+            Action::Prefetch { window, until } => {
+                assert_eq!(window.0, self.applied, "the base of the submissions is the journal's state");
+                assert!(until >= at(window).keys_close, "a submission is late at K_w, not before");
+                self.prefetched = Some((window.0, until));
+                Event::Prefetching { until }
             }
-            Action::Screen { window, fetched } => {
+            Action::Collect { window, until } => {
+                assert_eq!(self.prefetched, Some((window.0, until)));
+                assert!(height >= at(window).claims_close.0 && window.0 == self.applied);
+                if luck.fails { Event::Missed } else { Event::Collected(window) }
+            }
+            Action::Screen { window, fetched, until } => {
                 assert!(height >= at(window).seed.0 && height < at(window).votes_close.0);
+                assert!(until.0 > height, "a screen without time");
                 assert_eq!(fetched, window);
                 Event::Screened(window)
             }
@@ -123,9 +139,15 @@ impl World {
                 self.voted.push((window.0, height));
                 Event::Voted
             }
-            Action::Measure { window, fetched } => {
+            Action::Custody { window, fetched, good } => {
+                assert_eq!((fetched, good.unwrap_or(window)), (window, window));
+                assert!(!self.measured.contains(&window.0) || good.is_none(), "published before it measures");
+                self.kept.insert(window.0);
+                Event::Kept
+            }
+            Action::Measure { window, fetched, until } => {
                 assert_eq!(window.0, self.applied, "on the window's own parameters");
-                assert!(height >= at(window).seed.0);
+                assert!(height >= at(window).seed.0 && until >= at(window).votes_close);
                 assert_eq!(fetched, window);
                 self.measured.push(window.0);
                 Event::Measured(window)
@@ -144,7 +166,8 @@ impl World {
                 self.logs.push(window.0);
                 Event::Logged
             }
-            Action::Apply { window, fetched, decision } => {
+            Action::Apply { window, fetched, decision, until } => {
+                assert!(until > at(window).votes_close, "no time to get the accepted objects");
                 assert_eq!(window.0, self.applied);
                 assert!(height >= at(window).votes_close.0);
                 assert_eq!((fetched.unwrap_or(window), decision), (window, window));
@@ -195,6 +218,16 @@ impl World {
     }
 }
 
+/// Returns the block with which an action ends at the latest, if it has one.
+fn until(action: &Action) -> Option<Height> {
+    match action {
+        Action::Collect { until, .. } | Action::Screen { until, .. } | Action::Measure { until, .. } => {
+            Some(*until)
+        }
+        _ => None,
+    }
+}
+
 /// Runs to the end; fate repeats, with good luck from then on.
 fn run(start: u64, fate: &[Luck]) -> World {
     let mut world = World { height: start, ..World::default() };
@@ -211,8 +244,9 @@ fn run(start: u64, fate: &[Luck]) -> World {
                 event = Event::Height;
             }
             action => {
+                let latest = until(&action).map_or(u64::MAX, |until| until.0.max(world.height));
                 event = world.carry_out(&machine, action, luck);
-                world.height += luck.blocks;
+                world.height = (world.height + luck.blocks).min(latest);
             }
         }
         if luck.killed {
@@ -228,6 +262,7 @@ fn a_run_without_trouble() {
     let all: Vec<u64> = (0..8).collect();
     assert_eq!(world.voted, all.iter().map(|w| (*w, 100 + 30 * w + 42)).collect::<Vec<_>>());
     assert_eq!((&world.measured, &world.logs), (&all, &all));
+    assert_eq!(world.kept, all.iter().copied().collect());
     assert_eq!(world.published, all.into_iter().collect());
     assert_eq!(world.held_out, (0..9).collect());
     assert_eq!(world.checkpoints, [3, 6, 8]);
@@ -253,12 +288,78 @@ fn who_starts_late_catches_up_and_takes_part_from_then_on() {
 #[test]
 fn who_disagrees_makes_no_log_and_resyncs() {
     let fine = Luck { blocks: 0, killed: false, fails: false };
-    // HeldOut, Wait, Fetch, Wait, Screen, Vote, Measure, Wait, Decide.
-    let mut fate = [fine; 9];
-    fate[8].fails = true;
+    // Prefetch, HeldOut, Wait, Collect, Wait, Screen, Vote, Custody, Measure, Wait, Decide.
+    let mut fate = [fine; 11];
+    fate[10].fails = true;
     let world = run(90, &fate);
     assert_eq!((world.resyncs, world.applied), (1, 8));
     assert_eq!(world.logs, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_restart_between_vote_and_custody_publishes_what_the_vote_names() {
+    let fine = Luck { blocks: 0, killed: false, fails: false };
+    // Prefetch, HeldOut, Wait, Collect, Wait, Screen, Vote.
+    let mut fate = [fine; 7];
+    fate[6].killed = true;
+    let world = run(90, &fate);
+    assert_eq!(world.voted.iter().filter(|&&(window, _)| window == 0).count(), 1);
+    assert!(world.kept.contains(&0));
+    assert_eq!(world.logs, (0..8).collect::<Vec<_>>());
+}
+
+/// Runs a machine through a run of a spec, in which each action with a last block takes until that block.
+/// Returns the final heights at which it voted on each window and made its outer step.
+fn at_its_slowest(spec: WindowSpec) -> (Vec<(u64, u64)>, Vec<u64>) {
+    let rules = rules_of(spec);
+    let mut machine = Machine::resume(rules, Window(0), Past::default());
+    let (mut height, mut event) = (Height(100), Event::Height);
+    let (mut voted, mut applied) = (Vec::new(), Vec::new());
+    for _ in 0..1000 {
+        let action = machine.step(event, height);
+        height = until(&action).map_or(height, |until| until.max(height));
+        event = match action {
+            Action::Wait(until) => {
+                height = until;
+                Event::Height
+            }
+            Action::Prefetch { until, .. } => Event::Prefetching { until },
+            Action::HeldOut { .. } => Event::HeldOut,
+            Action::Collect { window, .. } => Event::Collected(window),
+            Action::Screen { window, .. } => Event::Screened(window),
+            Action::Vote { window, .. } => {
+                voted.push((window.0, height.0));
+                Event::Voted
+            }
+            Action::Custody { .. } => Event::Kept,
+            Action::Measure { window, .. } => Event::Measured(window),
+            Action::Decide { window } => Event::Decided(window),
+            Action::CloseLog { .. } => Event::Logged,
+            Action::Apply { window, .. } => {
+                applied.push(height.0);
+                Event::Applied(window)
+            }
+            Action::Publish { .. } => Event::Published,
+            Action::Checkpoint { .. } => Event::Checkpointed,
+            Action::SetWeights { window } => Event::WeightsSettled { window, opens: height },
+            Action::Resync => unreachable!("the state is never lost"),
+            Action::Finish => return (voted, applied),
+        };
+    }
+    panic!("the run does not end: {machine:?}");
+}
+
+#[test]
+fn a1_a_vote_of_the_smallest_spec_lands_at_lag_3() {
+    let spec = WindowSpec { screening: 1, claims_close: 0, keys_close: 0, seed: 0, votes_close: 0, ..TINY };
+    let spec = WindowSpec { blocks: 1, ..spec }.proposed().unwrap();
+    assert_eq!((spec.seed, spec.votes_close), (9, 14));
+    let (voted, _) = at_its_slowest(spec);
+    // The screen of window 0 ends when S_0 + 1 is final. The vote is then in the last block that counts.
+    let first = 100 + u64::from(spec.blocks);
+    assert_eq!(voted[0], (0, first + 10));
+    assert_eq!(voted[0].1 + 3 + 1, first + 14);
+    assert_eq!(voted.len(), 8);
 }
 
 proptest! {
@@ -274,6 +375,32 @@ proptest! {
             prop_assert!(world.measured.contains(window));
         }
         prop_assert!(world.held_out.contains(&8));
+    }
+
+    #[test]
+    fn a1_however_long_others_take_each_vote_is_in_time_and_each_step_before_the_next_claims_close(
+        lag in 0u32..70, publishing in 1u32..20, screening in 1u32..20, claims_close in 0u32..20,
+        more in 0u32..50,
+    ) {
+        let empty = WindowSpec { keys_close: 0, seed: 0, votes_close: 0, claims_close, ..TINY };
+        let spec = WindowSpec { blocks: 1, finality_lag: lag, publishing, screening, ..empty };
+        let mut spec = spec.proposed().unwrap();
+        spec.blocks += more;
+        let clock = rules_of(spec).clock;
+        let (voted, applied) = at_its_slowest(spec);
+        prop_assert_eq!((voted.len(), applied.len()), (8, 8));
+        for (window, height) in voted {
+            let heights = clock.heights(Window(window)).unwrap();
+            prop_assert!(height > heights.seed.0, "there is time to screen");
+            // The best block is `lag` above the final one. The vote enters one of the next two blocks,
+            // or just the next one where the spec leaves no more.
+            let blocks = if screening > 1 { 2 } else { 1 };
+            prop_assert!(height + u64::from(lag) + blocks <= heights.votes_close.0);
+        }
+        for (window, height) in applied.into_iter().enumerate().take(7) {
+            let next = clock.heights(Window(window as u64 + 1)).unwrap();
+            prop_assert!(height < next.claims_close.0);
+        }
     }
 
     #[test]

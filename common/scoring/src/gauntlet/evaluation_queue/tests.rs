@@ -16,14 +16,28 @@ fn claimants(count: u8) -> BTreeSet<NeuronId> {
     (0..count).map(miner).collect()
 }
 
+/// Returns the next miner, where all submissions are ready.
+fn next(queue: &mut EvaluationQueue, elapsed: Duration) -> Option<NeuronId> {
+    match queue.next(elapsed, |_| true) {
+        Turn::Of(miner) => Some(miner),
+        Turn::Over => None,
+        Turn::NotReady => panic!("all are ready"),
+    }
+}
+
 /// Runs evaluations of one second each for `budget` seconds.
-fn run(turns: &EvaluationPriority, seed: u8, count: u8, budget: u32) -> (Vec<NeuronId>, EvaluationPriority) {
-    let mut round = turns.begin(&draw(seed), &claimants(count), SECOND * budget);
+fn run(
+    priority: &EvaluationPriority,
+    seed: u8,
+    count: u8,
+    budget: u32,
+) -> (Vec<NeuronId>, EvaluationPriority) {
+    let mut queue = priority.begin(&draw(seed), &claimants(count), SECOND * budget);
     let mut done = Vec::new();
-    while let Some(miner) = round.next(SECOND * done.len() as u32) {
+    while let Some(miner) = next(&mut queue, SECOND * done.len() as u32) {
         done.push(miner);
     }
-    (done, round.end().1)
+    (done, queue.end().1)
 }
 
 #[test]
@@ -37,9 +51,9 @@ fn newcomers_come_first_and_each_seed_draws_anew() {
 
 #[test]
 fn who_was_cut_comes_first_next_time() {
-    let (first, turns) = run(&EvaluationPriority::default(), 1, 10, 4);
-    let (second, turns) = run(&turns, 2, 10, 4);
-    let (third, _) = run(&turns, 3, 10, 4);
+    let (first, priority) = run(&EvaluationPriority::default(), 1, 10, 4);
+    let (second, priority) = run(&priority, 2, 10, 4);
+    let (third, _) = run(&priority, 3, 10, 4);
     assert_eq!((first.len(), second.len(), third.len()), (4, 4, 4));
     assert!(second.iter().all(|miner| !first.contains(miner)));
     let twice_cut: Vec<_> =
@@ -53,33 +67,45 @@ fn who_was_cut_comes_first_next_time() {
 
 #[test]
 fn no_evaluation_begins_that_would_not_end() {
-    let mut round = EvaluationPriority::default().begin(&draw(1), &claimants(5), SECOND * 10);
-    assert!(round.next(Duration::ZERO).is_some());
-    assert!(round.next(SECOND * 4).is_some());
-    assert_eq!(round.next(SECOND * 7), None, "one took 4 seconds, 3 seconds remain");
-    let (cut, _) = round.end();
+    let mut queue = EvaluationPriority::default().begin(&draw(1), &claimants(5), SECOND * 10);
+    assert!(next(&mut queue, Duration::ZERO).is_some());
+    assert!(next(&mut queue, SECOND * 4).is_some());
+    assert_eq!(next(&mut queue, SECOND * 7), None, "one took 4 seconds, 3 seconds remain");
+    let (cut, _) = queue.end();
     assert_eq!(cut.len(), 3);
 }
 
 #[test]
 fn who_was_put_off_is_cut() {
-    let mut round = EvaluationPriority::default().begin(&draw(1), &claimants(1), SECOND);
-    let miner = round.next(Duration::ZERO).unwrap();
-    round.put_off(miner);
-    assert_eq!(round.next(Duration::ZERO), None, "not twice in one window");
-    assert_eq!(round.end().0, BTreeSet::from([miner]));
+    let mut queue = EvaluationPriority::default().begin(&draw(1), &claimants(1), SECOND);
+    let miner = next(&mut queue, Duration::ZERO).unwrap();
+    queue.put_off(miner);
+    assert_eq!(next(&mut queue, Duration::ZERO), None, "not twice in one window");
+    assert_eq!(queue.end().0, BTreeSet::from([miner]));
+}
+
+#[test]
+fn a1_a_miner_that_is_not_ready_delays_no_other() {
+    let mut queue = EvaluationPriority::default().begin(&draw(1), &claimants(3), SECOND * 100);
+    let order: Vec<_> = queue.upcoming().copied().collect();
+    assert_eq!(queue.next(SECOND, |miner| *miner != order[0]), Turn::Of(order[1]));
+    assert_eq!(queue.next(SECOND * 2, |miner| *miner != order[0]), Turn::Of(order[2]));
+    assert_eq!(queue.next(SECOND * 3, |_| false), Turn::NotReady);
+    // The wait for it counts as no evaluation.
+    assert_eq!(queue.next(SECOND * 98, |_| true), Turn::Of(order[0]));
+    assert_eq!(queue.next(SECOND * 99, |_| true), Turn::Over);
 }
 
 proptest! {
     #[test]
     fn each_miner_has_a_turn_within_enough_windows(count in 1u8..60, budget in 1u32..20) {
-        let mut turns = EvaluationPriority::default();
+        let mut priority = EvaluationPriority::default();
         let mut seen = BTreeSet::new();
         for seed in 0..u32::from(count).div_ceil(budget) {
-            let (done, next) = run(&turns, seed as u8, count, budget);
+            let (done, next) = run(&priority, seed as u8, count, budget);
             prop_assert_eq!(done.len() as u32, budget.min(count.into()));
             seen.extend(done);
-            turns = next;
+            priority = next;
         }
         prop_assert_eq!(seen, claimants(count));
     }

@@ -1,0 +1,184 @@
+//! Buckets of strangers: slow, silent and withholding ones cost their owners, and no other node.
+
+use crate::{
+    miners::{Kind, Miners},
+    network::Network,
+    windows::log,
+};
+use base::{Height, digest::ObjectHash};
+use bucket_server::{Fault as BucketFault, Plan, Rule};
+use protocol::announcement::{Bits, Vote};
+use scoring::{
+    gauntlet::{Fault, Outcome},
+    score_log::ScoreLog,
+};
+use testkit::development;
+
+/// The miners whose bucket is `miners`, and the one whose bucket is `slow`.
+const MINERS: [(&str, Kind); 2] = [("Dave", Kind::Honest), ("Eve", Kind::Honest)];
+const STRANGER: (&str, Kind) = ("Ferdie", Kind::Honest);
+
+async fn network() -> Network {
+    Network::start(&["Dave", "Eve", "Ferdie"]).await
+}
+
+fn inject(network: &Network, rules: Vec<Rule>) {
+    network.buckets.inject(Plan { seed: 0, rules });
+}
+
+/// Returns a rule for all downloads from a bucket.
+fn downloads(bucket: &str, fault: BucketFault) -> Rule {
+    Rule::always("GET", &format!("/{bucket}/"), fault)
+}
+
+/// Lets the claims of a window in, and closes them. Waits until the validator has some of the objects.
+async fn claims(network: &Network, miners: &mut Miners, window: u64, fetched: usize) {
+    let heights = network.heights(window);
+    network.reach(Height(heights.first.0)).await;
+    miners.claim(network, window, &MINERS).await;
+    miners.claim_in("slow", network, window, &[STRANGER]).await;
+    network.reach(heights.claims_close).await;
+    network.fetched(window, fetched).await;
+}
+
+/// Lets the validator vote and measure.
+async fn vote(network: &Network, window: u64) -> Vote {
+    network.reach(network.heights(window).seed).await;
+    network.event("voted", window as usize + 1).await;
+    network.event("measured", window as usize + 1).await;
+    network.vote(window).await
+}
+
+/// Lets the window be decided, and the validator apply it. Returns the accepted miners.
+async fn decide(network: &Network, miners: &mut Miners, window: u64) -> usize {
+    network.reach(network.heights(window).votes_close).await;
+    miners.apply(network, window).await;
+    network.event("applied", window as usize + 1).await;
+    let decided = network.event("decided", window as usize + 1).await;
+    decided["accepted"].as_array().unwrap().len()
+}
+
+/// Returns the log of a window, when it is published.
+async fn published(network: &Network, window: u64) -> ScoreLog {
+    network.event("held_out", window as usize + 2).await; // After the publication of the window before.
+    log(network, window).await
+}
+
+fn outcome(log: &ScoreLog, name: &str) -> Outcome {
+    let hotkey = development(name).hotkey();
+    log.miners.iter().find(|(id, _)| id.hotkey == hotkey).map(|(_, line)| line.outcome).unwrap()
+}
+
+fn is_evaluated(log: &ScoreLog, name: &str) -> bool {
+    matches!(outcome(log, name), Outcome::Evaluated(_))
+}
+
+/// Checks that A1 is mended: such a bucket made every window null, at no cost to its owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a1_a_bucket_that_answers_after_9_s_and_again_9_s_later_costs_only_its_own_place() {
+    let network = network().await;
+    let mut miners = Miners::start(&network).await;
+    let validator = network.spawn();
+    network.event("held_out", 1).await;
+    let pieces = BucketFault::Trickle { bytes: 1000, ms: 9000 };
+    inject(&network, vec![downloads("slow", BucketFault::Delay { ms: 9000 }), downloads("slow", pieces)]);
+    for window in 0..2 {
+        claims(&network, &mut miners, window, 2).await;
+        let voted = vote(&network, window).await;
+        assert_eq!(voted.good.0.count_ones(), 2, "the two others: {}", network.log());
+        network.vote_otherwise(voted).await;
+        assert_eq!(decide(&network, &mut miners, window).await, 2);
+        let log = published(&network, window).await;
+        assert!(is_evaluated(&log, "Dave") && is_evaluated(&log, "Eve"));
+        // The bucket is at fault only if its rate is known: it was open for long enough.
+        let slow = [Outcome::Failed(Fault::Slow), Outcome::Failed(Fault::Missing), Outcome::Skipped];
+        assert!(slow.contains(&outcome(&log, "Ferdie")), "{:?}", outcome(&log, "Ferdie"));
+    }
+    validator.kill();
+}
+
+/// Checks that A4 is mended: a bucket that serves the other validators, and no other node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_an_object_that_only_custodians_serve_is_applied_and_absences_are_excused_after_it() {
+    let network = network().await;
+    let mut miners = Miners::start(&network).await;
+    let validator = network.spawn();
+    network.event("held_out", 1).await;
+    inject(&network, vec![downloads("slow", BucketFault::Status { code: 404 })]);
+
+    // This validator does not get the object. The others do, vote for it, and store it.
+    claims(&network, &mut miners, 0, 2).await;
+    let voted = vote(&network, 0).await;
+    assert_eq!(voted.good.0.count_ones(), 2, "{}", network.log());
+    miners.store(&network, "unused", 0).await;
+    network.vote_otherwise(Vote { good: Bits::of(0..3), ..voted }).await;
+    assert_eq!(decide(&network, &mut miners, 0).await, 3);
+    let first = published(&network, 0).await;
+    assert_eq!(outcome(&first, "Ferdie"), Outcome::Failed(Fault::Missing), "judged before it was known");
+
+    // The own line may have failed: no miner is at fault for an absence in the next window.
+    claims(&network, &mut miners, 1, 2).await;
+    let voted = vote(&network, 1).await;
+    network.vote_otherwise(voted).await;
+    assert_eq!(decide(&network, &mut miners, 1).await, 2);
+    let second = published(&network, 1).await;
+    assert!(is_evaluated(&second, "Dave") && is_evaluated(&second, "Eve"));
+    assert_eq!(outcome(&second, "Ferdie"), Outcome::Skipped);
+    validator.kill();
+}
+
+/// Checks that A10 is mended: a clock that is hours off made all buckets answer 403, and cost all miners
+/// their credit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_no_miner_is_at_fault_where_most_buckets_answer_403() {
+    let network = network().await;
+    let mut miners = Miners::start(&network).await;
+    let validator = network.spawn();
+    network.event("held_out", 1).await;
+    let forbidden = || BucketFault::Status { code: 403 };
+
+    // All of them.
+    inject(&network, vec![downloads("miners", forbidden()), downloads("slow", forbidden())]);
+    claims(&network, &mut miners, 0, 0).await;
+    network.strikes(2).await;
+    let voted = vote(&network, 0).await;
+    assert_eq!(voted.good, Bits(0));
+    network.vote_otherwise(voted).await;
+    assert_eq!(decide(&network, &mut miners, 0).await, 0);
+    let log = published(&network, 0).await;
+    for name in ["Dave", "Eve", "Ferdie"] {
+        assert_eq!(outcome(&log, name), Outcome::Skipped, "{name}");
+        assert_ne!(log.miners.values().next().unwrap().object, ObjectHash::default());
+    }
+
+    // Most of them.
+    inject(&network, vec![downloads("miners", forbidden())]);
+    claims(&network, &mut miners, 1, 1).await;
+    let voted = vote(&network, 1).await;
+    assert_eq!(voted.good.0.count_ones(), 1, "{}", network.log());
+    network.vote_otherwise(voted).await;
+    assert_eq!(decide(&network, &mut miners, 1).await, 1);
+    let log = published(&network, 1).await;
+    assert!(is_evaluated(&log, "Ferdie"));
+    assert_eq!([outcome(&log, "Dave"), outcome(&log, "Eve")], [Outcome::Skipped; 2]);
+    validator.kill();
+}
+
+/// Checks the other side of A10: one bucket that answers 403 is its owner's fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_one_bucket_that_answers_403_is_its_owners_fault() {
+    let network = network().await;
+    let mut miners = Miners::start(&network).await;
+    let validator = network.spawn();
+    network.event("held_out", 1).await;
+    inject(&network, vec![downloads("slow", BucketFault::Status { code: 403 })]);
+    claims(&network, &mut miners, 0, 2).await;
+    network.strikes(1).await;
+    let voted = vote(&network, 0).await;
+    network.vote_otherwise(voted).await;
+    assert_eq!(decide(&network, &mut miners, 0).await, 2);
+    let log = published(&network, 0).await;
+    assert_eq!(outcome(&log, "Ferdie"), Outcome::Failed(Fault::Missing));
+    assert!(is_evaluated(&log, "Dave") && is_evaluated(&log, "Eve"));
+    validator.kill();
+}
