@@ -147,7 +147,7 @@ impl Validator {
                 Action::Prefetch { window, until } => self.prefetch(window, until)?,
                 Action::Collect { window, .. } => self.collect(window).await?,
                 Action::Screen { window, fetched, until } => self.screen(window, &fetched, until).await?,
-                Action::Vote { window, fetched, good } => self.vote(window, &fetched, &good),
+                Action::Vote { window, fetched, good } => self.vote(window, &fetched, &good).await?,
                 Action::Custody { window, fetched, good } => {
                     self.keep_for_others(window, &fetched, good.as_deref()).await?
                 }

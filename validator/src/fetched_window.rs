@@ -2,14 +2,14 @@
 //! findings about each miner.
 
 use crate::gauntlet::TrialSteps;
-use base::{Hotkey, NeuronId, Uid};
+use base::{NeuronId, Uid};
 use bytes::Bytes;
 use chain::Hyperparameters;
 use codec::submission::Submission;
 use exchange::{BlockState, FetchError};
 use protocol::{
     acceptance::Candidate,
-    announcement::{Bits, Claim, Possession, Vote},
+    announcement::{Bits, Claim, Vote},
     clock::Heights,
     downloads::{PeerOutcome, faults, is_cut_off},
 };
@@ -78,13 +78,6 @@ impl FetchedWindow {
     pub fn voted(&self, vote: &Vote) -> BTreeSet<NeuronId> {
         let places = self.candidates.iter().enumerate().filter(|(place, _)| vote.good.has(*place));
         places.map(|(_, candidate)| candidate.id).collect()
-    }
-
-    /// Returns the proof that this validator holds the submissions of these miners.
-    #[must_use]
-    pub fn possession(&self, holder: Hotkey, good: &BTreeSet<NeuronId>) -> Possession {
-        let voted = self.candidates.iter().filter(|candidate| good.contains(&candidate.id));
-        Possession::of(holder, voted.filter_map(|c| self.submissions.get(&c.id)).map(Submission::bytes))
     }
 
     /// Returns the candidates without a valid submission, each with the reason.

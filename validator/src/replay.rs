@@ -160,7 +160,7 @@ pub async fn replay(config: Config, window: Window, of: Option<Hotkey>) -> Resul
     let spec = Run::read_spec(&config.run).map_err(NodeError::from)?;
     let own = config.wallet.hotkey().map_err(NodeError::from)?;
     let storage = Storage::new(config.bucket.policy);
-    let network = Network::connect(&config, &spec, storage, Shutdown::default()).await?;
+    let network = Network::connect(&config, &spec, storage, Shutdown::default(), None).await?;
     let state = network.newest().await?;
     let hotkey = of.unwrap_or_else(|| own.hotkey());
     let (validator, _) = Registration::new(hotkey, &network, &config).find(&state)?;

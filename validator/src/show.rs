@@ -47,7 +47,7 @@ async fn read(config: &Config) -> Result<Weights, ValidatorError> {
     let spec = Run::read_spec(&config.run).map_err(NodeError::from)?;
     let hotkey = config.wallet.hotkey()?;
     let storage = Storage::new(config.bucket.policy);
-    let network = Network::connect(config, &spec, storage, Shutdown::default()).await?;
+    let network = Network::connect(config, &spec, storage, Shutdown::default(), None).await?;
     let state = network.newest().await?;
     let registration = Registration::new(hotkey.hotkey(), &network, config);
     let (validator, uid) = registration.find(&state)?;

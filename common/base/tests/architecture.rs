@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scoring", &["base"]),
     ("protocol", &["base", "codec", "scoring"]),
     ("chain-metadata", &["base", "cli"]),
-    ("chain", &["base", "chain-metadata"]),
+    ("chain", &["base", "chain-metadata", "telemetry"]),
     ("storage", &["base", "protocol", "telemetry"]),
     ("engine", &["base", "codec", "protocol"]),
     ("data", &["base", "protocol"]),
@@ -84,6 +84,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bucket-server", &["base", "cli", "telemetry"]),
     ("codec-bench", &["base", "cli", "codec", "protocol"]),
     ("testkit", &["base", "bucket-server", "chain", "data", "devchain", "protocol"]),
+    ("training-bench", &["base", "cli", "codec", "data", "engine", "protocol"]),
     (
         "devnet",
         &[

@@ -69,7 +69,7 @@ fn register_exit(error: &RegisterError) -> Exit {
 #[must_use]
 pub fn connect_exit(error: &ConnectError) -> Exit {
     match error {
-        ConnectError::Unreachable(_) => Exit::Unreachable,
+        ConnectError::Unreachable(_) | ConnectError::Silent { .. } => Exit::Unreachable,
         ConnectError::Runtime(error) => read_exit(error),
         _ => Exit::Usage,
     }

@@ -8,7 +8,7 @@ use parity_scale_codec::Encode;
 use subxt::{config::substrate::SubstrateHeader, utils::H256};
 
 use crate::{
-    Block, Options,
+    Block, Metrics, Options,
     blocks::Blocks,
     connection::Connection,
     error::{ConnectError, ReadError, RequestError},
@@ -30,6 +30,7 @@ struct Inner {
     runtimes: Runtimes,
     options: Arc<Options>,
     nonces: Nonces,
+    metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Client {
@@ -43,16 +44,28 @@ pub(crate) type Header = SubstrateHeader<H256>;
 
 impl Client {
     /// Connects to the chain: tries each endpoint once, checks the genesis hash and reads the runtime's
-    /// metadata.
+    /// metadata. It takes at most the options' [`silence`](Options::silence).
     ///
     /// Afterwards the client reconnects by itself, for as long as it exists.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         options.check()?;
         let options = Arc::new(options);
-        let (connection, genesis) = Connection::open(options.clone()).await?;
+        let after = options.silence();
+        let connected = tokio::time::timeout(after, Self::connect_now(options)).await;
+        connected.unwrap_or(Err(ConnectError::Silent { after }))
+    }
+
+    async fn connect_now(options: Arc<Options>) -> Result<Self, ConnectError> {
+        let metrics = Arc::new(Metrics::default());
+        let (connection, genesis) = Connection::open(options.clone(), metrics.clone()).await?;
         let runtimes = Runtimes::load(&connection, genesis).await?;
-        let inner = Inner { connection, genesis, runtimes, options, nonces: Nonces::default() };
+        let inner = Inner { connection, genesis, runtimes, options, nonces: Nonces::default(), metrics };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Returns the metrics of this client, so that a registry can include them.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.inner.metrics.clone()
     }
 
     /// Returns the genesis hash. It identifies the chain.
@@ -87,6 +100,20 @@ impl Client {
             .read("chain_getFinalizedHead", |node| async move { node.chain_get_finalized_head().await })
             .await?;
         Ok(BlockHash(head.0))
+    }
+
+    /// Reads the newest best block, which may still give way to another one. Two requests.
+    pub async fn best(&self) -> Result<Block, ReadError> {
+        let header = self.best_header().await?;
+        self.with_time(&header, header_hash(&header)).await
+    }
+
+    pub(crate) async fn best_header(&self) -> Result<Header, ReadError> {
+        let method = "chain_getHeader";
+        let header =
+            self.connection().read(method, |node| async move { node.chain_get_header(None).await }).await?;
+        let reason = || "it has no best block".to_string();
+        header.ok_or_else(|| RequestError::Unintelligible { method, reason: reason() }.into())
     }
 
     /// Reads the hash of the block at this height. One request.

@@ -4,25 +4,16 @@ use base::{
     Height, Hotkey, Netuid,
     commitment::{Commitment, CommitmentError, Fields, MAX_ENCODED},
 };
-use chain_metadata::{api, items::Kind};
-use subxt::utils::{AccountId32, H256};
+use chain_metadata::api;
+use subxt::utils::AccountId32;
 
 use crate::{
     Call, ChainSnapshot, Client, Included, TransactionError,
-    error::{ReadError, RequestError},
-    runtime::explain,
+    error::ReadError,
     storage::{Batch, Slot, Values},
     subnet::epoch_of_fixed_tempo,
     wallet::KeyPair,
 };
-
-/// Keys that one request lists. Nodes allow at most 1000.
-const PAGE: u32 = 1000;
-/// Most commitments that are read from one subnet. A subnet has at most a few hundred neurons, but the chain
-/// also keeps the commitments of replaced neurons.
-const MAX_LISTED: usize = 16 << 10;
-/// Length of the account id at the end of a key, in bytes.
-const ACCOUNT: usize = 32;
 
 /// The commitments of a subnet after a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +93,17 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// Returns whether the chain's node only limits requests, or is overloaded. Nothing was sent then.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Transaction(TransactionError::Unsent(error)) if error.is_busy())
+    }
+
+    /// Returns whether the outcome of the transaction is not known, since the chain cannot be followed.
+    pub fn is_unknown(&self) -> bool {
+        use TransactionError::{Unfollowed, Unknown, Unread};
+        matches!(self, Self::Transaction(Unfollowed { .. } | Unknown { .. } | Unread { .. }))
+    }
+
     /// Returns whether the same commitment may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -112,15 +114,11 @@ impl CommitError {
 }
 
 impl ChainSnapshot<'_> {
-    /// Reads the commitments of all hotkeys of a subnet, including replaced ones. Two requests for up to 999
-    /// commitments.
-    pub async fn commitments(&self, netuid: Netuid) -> Result<Commitments, ReadError> {
-        let prefix = self.commitments_prefix(netuid)?;
-        let hotkeys = self.list_hotkeys(&prefix).await?;
-        self.commitments_of(netuid, &hotkeys).await
-    }
-
-    /// Reads the commitments of these hotkeys. Hotkeys without a commitment are left out. One request.
+    /// Reads the commitments of these hotkeys. Hotkeys without a commitment are left out. One request for up
+    /// to 4095 hotkeys.
+    ///
+    /// The chain also keeps the commitments of all hotkeys that were replaced. Their number has no bound, so
+    /// there is no call that lists them.
     pub async fn commitments_of(&self, netuid: Netuid, hotkeys: &[Hotkey]) -> Result<Commitments, ReadError> {
         let plan = |batch: &mut Batch<'_>| {
             let commitment = |hotkey: &Hotkey| {
@@ -161,59 +159,6 @@ impl ChainSnapshot<'_> {
         let used = values.find(used)?.filter(|used| used.last_epoch == epoch);
         Ok(Space { granted, used: used.map_or(0, |used| used.used_space) })
     }
-
-    fn commitments_prefix(&self, netuid: Netuid) -> Result<Vec<u8>, ReadError> {
-        let runtime = self.client().runtimes().newest();
-        runtime.require(Kind::Storage, "Commitments", "CommitmentOf")?;
-        let address = api::storage().commitments().commitment_of().unvalidated();
-        let entry = runtime.offline.storage().entry(address);
-        entry.and_then(|entry| entry.iter_key((netuid.0,))).map_err(|error| ReadError::Metadata {
-            spec_version: runtime.version.spec,
-            reason: error.to_string(),
-        })
-    }
-
-    /// Lists the hotkeys at the end of all keys with this prefix, page by page.
-    async fn list_hotkeys(&self, prefix: &[u8]) -> Result<Vec<Hotkey>, ReadError> {
-        const METHOD: &str = "state_getKeysPaged";
-        let at = Some(H256(self.block().0));
-        let mut hotkeys = Vec::new();
-        let mut last: Option<Vec<u8>> = None;
-        loop {
-            let start = last.as_deref();
-            let keys = self
-                .client()
-                .connection()
-                .read(METHOD, |node| async move { node.state_get_keys_paged(prefix, PAGE, start, at).await })
-                .await
-                .map_err(|error| explain(error, at))?;
-            for key in &keys {
-                hotkeys.push(hotkey_of(key, prefix, last.as_deref())?);
-                last = Some(key.clone());
-            }
-            if hotkeys.len() > MAX_LISTED {
-                let reason = format!("more than {MAX_LISTED} commitments on one subnet");
-                return Err(RequestError::Unintelligible { method: METHOD, reason }.into());
-            }
-            if keys.len() < PAGE as usize {
-                return Ok(hotkeys);
-            }
-        }
-    }
-}
-
-/// Returns the hotkey at the end of a key. The key must follow the last one: otherwise a node could keep the
-/// client busy without end.
-fn hotkey_of(key: &[u8], prefix: &[u8], last: Option<&[u8]>) -> Result<Hotkey, RequestError> {
-    let in_order = key.starts_with(prefix) && last.is_none_or(|last| last < key);
-    let account = key.split_last_chunk::<ACCOUNT>().map(|(_, account)| *account);
-    match account.filter(|_| in_order) {
-        Some(account) => Ok(Hotkey(account)),
-        None => Err(RequestError::Unintelligible {
-            method: "state_getKeysPaged",
-            reason: format!("key 0x{} does not belong to the list", hex::encode(key)),
-        }),
-    }
 }
 
 impl Client {
@@ -244,16 +189,6 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_must_come_in_order_and_belong_to_the_list() {
-        let key = |account: u8| [&b"prefix"[..], &[account; ACCOUNT]].concat();
-        assert_eq!(hotkey_of(&key(7), b"prefix", None), Ok(Hotkey([7; 32])));
-        assert!(hotkey_of(&key(7), b"prefix", Some(&key(6))).is_ok());
-        assert!(hotkey_of(&key(7), b"prefix", Some(&key(7))).is_err());
-        assert!(hotkey_of(&key(7), b"other", None).is_err());
-        assert!(hotkey_of(b"prefix", b"prefix", None).is_err());
-    }
 
     #[test]
     fn space_never_runs_below_nothing() {

@@ -1,41 +1,35 @@
 //! A connection to the chain that reconnects by itself.
 //!
-//! A separate task, the dialer, keeps a session with one node. If the session breaks, it connects to the next
-//! node. A caller waits for a session and sends its request. If the request is harmless to repeat (all reads
-//! are), it is sent again on the next session.
+//! A separate task, the [`Dialer`], keeps a session with one node. If the session breaks, it connects to the
+//! next node. A caller waits for a session and sends its request. If the request is harmless to repeat (all
+//! reads are), it is sent again: on the next session, or after a pause if the node only limits requests.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use base::BlockHash;
-use jsonrpsee::{
-    core::client::{Error as ClientError, async_client::PingConfig},
-    ws_client::{WsClient, WsClientBuilder},
-};
-use rand::{SeedableRng, rngs::StdRng};
+use jsonrpsee::core::client::Error as ClientError;
 use subxt::{SubstrateConfig, config::RpcConfigFor};
-use subxt_rpcs::{LegacyRpcMethods, RpcClient};
+use subxt_rpcs::LegacyRpcMethods;
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
-    time::{error::Elapsed, timeout},
+    time::{Instant, error::Elapsed, timeout, timeout_at},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
-    Endpoint, Options,
+    Endpoint, Metrics, Options,
     backoff::Backoff,
-    error::{ConnectError, EndpointError, RequestError},
+    contact::Contact,
+    dialer::Dialer,
+    error::{ConnectError, EndpointError, EndpointFault, RequestError},
+    socket::Socket,
 };
 
 /// The JSON-RPC methods of subxt's legacy backend.
 pub(crate) type Methods = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
-/// Largest answer that is accepted, in bytes. Metadata of 16 MB fits, in hex.
-const MAX_RESPONSE: u32 = 36 << 20;
-/// Most unread items of a subscription. Above it, the subscription is closed. The client then subscribes
-/// again and fills the gap.
-const MAX_UNREAD: usize = 1024;
-/// Attempts of one read, each on a new session.
+/// Attempts of one read, each on a new session. Refusals of a busy node do not count.
 const READ_ATTEMPTS: usize = 4;
 /// Capacity of the queue of broken-session reports to the dialer. More reports would add no information.
 const REPORTS: usize = 16;
@@ -45,23 +39,35 @@ const REPORTS: usize = 16;
 pub(crate) struct Session {
     /// The serial number. It rises with each attempt to open a session, from 1.
     pub(crate) serial: u64,
-    endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     pub(crate) methods: Methods,
-    socket: Arc<WsClient>,
+    pub(crate) socket: Arc<Socket>,
 }
 
+/// The state of the connection, as the dialer tells it.
 #[derive(Clone)]
-enum State {
+pub(crate) enum State {
     Up(Session),
     Down(EndpointError),
+}
+
+/// The report that a session is useless.
+pub(crate) struct Report {
+    pub(crate) serial: u64,
+    pub(crate) reason: String,
 }
 
 /// The connection to the chain. Clones share it. It closes when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Connection {
     state: watch::Receiver<State>,
-    broken: mpsc::Sender<u64>,
+    broken: mpsc::Sender<Report>,
     options: Arc<Options>,
+    /// The answers of nodes to requests, refusals among them.
+    pub(crate) answers: Contact,
+    /// The refusals to connect. An endpoint that refuses is not silent.
+    pub(crate) refusals: Contact,
+    metrics: Arc<Metrics>,
     _dialer: Arc<Dialing>,
 }
 
@@ -76,14 +82,27 @@ impl Drop for Dialing {
 
 impl Connection {
     /// Opens the connection: tries each endpoint once. Later losses are repaired without a limit.
-    pub(crate) async fn open(options: Arc<Options>) -> Result<(Self, BlockHash), ConnectError> {
-        let mut dialer = Dialer::new(options.clone())?;
+    pub(crate) async fn open(
+        options: Arc<Options>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, BlockHash), ConnectError> {
+        let refusals = Contact::new();
+        let mut dialer = Dialer::new(options.clone(), metrics.clone(), refusals.clone())?;
         let (session, genesis) = dialer.first_session().await?;
         let (state, state_seen) = watch::channel(State::Up(session.clone()));
         let (broken, reports) = mpsc::channel(REPORTS);
         let task = tokio::spawn(dialer.run(session, genesis, state, reports));
         let dialing = Arc::new(Dialing(task.abort_handle()));
-        Ok((Self { state: state_seen, broken, options, _dialer: dialing }, genesis))
+        let connection = Self {
+            state: state_seen,
+            broken,
+            options,
+            answers: Contact::new(),
+            refusals,
+            metrics,
+            _dialer: dialing,
+        };
+        Ok((connection, genesis))
     }
 
     /// Waits for a live session, at most for the options' `patience`.
@@ -93,11 +112,15 @@ impl Connection {
 
     /// Waits for a live session that is newer than the one with this number.
     pub(crate) async fn session_after(&self, serial: u64) -> Result<Session, RequestError> {
+        self.session_before(serial, Instant::now() + self.options.patience).await
+    }
+
+    async fn session_before(&self, serial: u64, end: Instant) -> Result<Session, RequestError> {
         let mut state = self.state.clone();
         let up = state.wait_for(|state| {
             matches!(state, State::Up(session) if session.serial > serial && session.socket.is_connected())
         });
-        let found = timeout(self.options.patience, up).await.map(|up| up.map(|state| state.clone()));
+        let found = timeout_at(end, up).await.map(|up| up.map(|state| state.clone()));
         match found {
             Ok(Ok(State::Up(session))) => Ok(session),
             _ => Err(self.unreachable()),
@@ -107,36 +130,57 @@ impl Connection {
     fn unreachable(&self) -> RequestError {
         let last = match &*self.state.borrow() {
             State::Down(error) => error.clone(),
-            State::Up(session) => {
-                EndpointError { endpoint: session.endpoint.to_string(), reason: "closing".into() }
-            }
+            State::Up(session) => EndpointError {
+                endpoint: session.endpoint.to_string(),
+                reason: "closing".into(),
+                fault: EndpointFault::Broken,
+            },
         };
         RequestError::Unreachable { waited: self.options.patience, last }
     }
 
     /// Reports to the dialer that this session is useless. The dialer then tries the next endpoint.
-    pub(crate) fn give_up(&self, session: &Session) {
+    pub(crate) fn give_up(&self, session: &Session, reason: impl ToString) {
         // A full queue already holds a report of this session or of a later one.
-        let _ = self.broken.try_send(session.serial);
+        let _ = self.broken.try_send(Report { serial: session.serial, reason: reason.to_string() });
     }
 
-    /// Sends a request that is harmless to repeat, and sends it again after a loss or a timeout.
+    /// Sends a request that is harmless to repeat, and sends it again after a loss, a timeout or a refusal
+    /// that passes. It takes at most the options' `patience`.
     pub(crate) async fn read<T, F, Fut>(&self, method: &'static str, request: F) -> Result<T, RequestError>
     where
         F: Fn(Methods) -> Fut,
         Fut: Future<Output = Result<T, subxt_rpcs::Error>>,
     {
-        let mut failed = 0;
-        let mut last = None;
-        for _ in 0..READ_ATTEMPTS {
-            let session = self.session_after(failed).await?;
-            match self.request(&session, method, request(session.methods.clone())).await {
-                Err(error) if error.is_retryable() => last = Some(error),
+        let end = Instant::now() + self.options.patience;
+        let mut backoff = Backoff::new(self.options.first_pause, self.options.longest_pause);
+        let (mut failed, mut attempts) = (0, 0);
+        loop {
+            let session = self.session_before(failed, end).await?;
+            let left = end.saturating_duration_since(Instant::now());
+            let asked = self.request_within(&session, method, request(session.methods.clone()), left);
+            let error = match asked.await {
+                Err(error) if error.is_retryable() => error,
                 answer => return answer,
+            };
+            if error.is_busy() {
+                let pause = backoff.pause(&mut rand::rng());
+                if Instant::now() + pause >= end {
+                    return Err(error);
+                }
+                warn!(target: "chain", endpoint = %session.endpoint, %error, ?pause, "the node limits requests");
+                tokio::time::sleep(pause).await;
+                // Another endpoint may have room. With one endpoint alone, a new connection only adds
+                // requests.
+                failed = if self.options.endpoints.len() > 1 { session.serial } else { 0 };
+                continue;
+            }
+            attempts += 1;
+            if attempts == READ_ATTEMPTS || Instant::now() >= end {
+                return Err(error);
             }
             failed = session.serial;
         }
-        Err(last.unwrap_or_else(|| self.unreachable()))
     }
 
     /// Sends a request once, on this session.
@@ -146,10 +190,35 @@ impl Connection {
         method: &'static str,
         request: impl Future<Output = Result<T, subxt_rpcs::Error>>,
     ) -> Result<T, RequestError> {
-        let answer = timeout(self.options.request_timeout, request).await;
-        let result = read_answer(answer, session, method, self.options.request_timeout);
-        if result.as_ref().is_err_and(RequestError::is_retryable) {
-            self.give_up(session);
+        self.request_within(session, method, request, self.options.request_timeout).await
+    }
+
+    /// Sends a request once, with a shorter time limit.
+    pub(crate) async fn request_within<T>(
+        &self,
+        session: &Session,
+        method: &'static str,
+        request: impl Future<Output = Result<T, subxt_rpcs::Error>>,
+        limit: Duration,
+    ) -> Result<T, RequestError> {
+        let limit = limit.min(self.options.request_timeout);
+        let answer = timeout(limit, request).await;
+        let result = read_answer(answer, session, method, limit);
+        let is_silence = matches!(
+            &result,
+            Err(RequestError::TimedOut { .. } | RequestError::Lost { .. } | RequestError::Unreachable { .. })
+        );
+        if !is_silence {
+            self.answers.note();
+        }
+        if let Err(error) = &result {
+            let busy = error.is_busy();
+            if busy {
+                self.metrics.busy.increment();
+            }
+            if error.is_retryable() && (!busy || self.options.endpoints.len() > 1) {
+                self.give_up(session, error);
+            }
         }
         result
     }
@@ -193,143 +262,4 @@ fn read_answer<T>(
 /// Removes the quotes of a JSON string. Returns other JSON as it is.
 fn plain_text(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_string())
-}
-
-/// Opens sessions, one at a time, with the endpoints in turn.
-struct Dialer {
-    options: Arc<Options>,
-    /// Attempts to open a session so far.
-    made: u64,
-    /// The endpoint to try next.
-    next: usize,
-}
-
-/// An error of opening a session.
-enum DialError {
-    Endpoint(EndpointError),
-    WrongChain { endpoint: String, expected: BlockHash, found: BlockHash },
-}
-
-impl Dialer {
-    fn new(options: Arc<Options>) -> Result<Self, ConnectError> {
-        if options.endpoints.is_empty() {
-            Err(ConnectError::NoEndpoints)
-        } else {
-            Ok(Self { options, made: 0, next: 0 })
-        }
-    }
-
-    /// Opens the first session: tries each endpoint once.
-    async fn first_session(&mut self) -> Result<(Session, BlockHash), ConnectError> {
-        let mut failures = Vec::new();
-        for _ in 0..self.options.endpoints.len() {
-            match self.dial(self.options.genesis).await {
-                Ok(found) => return Ok(found),
-                Err(DialError::Endpoint(error)) => failures.push(error),
-                Err(DialError::WrongChain { endpoint, expected, found }) => {
-                    return Err(ConnectError::WrongChain { endpoint, expected, found });
-                }
-            }
-        }
-        Err(ConnectError::Unreachable(failures))
-    }
-
-    /// Keeps a session open until all connections are dropped.
-    async fn run(
-        mut self,
-        mut session: Session,
-        genesis: BlockHash,
-        state: watch::Sender<State>,
-        mut reports: mpsc::Receiver<u64>,
-    ) {
-        let mut rng = StdRng::from_os_rng();
-        let mut backoff = Backoff::new(self.options.first_pause, self.options.longest_pause);
-        loop {
-            let held = tokio::time::Instant::now();
-            let reason = session_end(&session, &mut reports).await;
-            warn!(target: "chain", endpoint = %session.endpoint, reason, "connection lost");
-            let last = EndpointError { endpoint: session.endpoint.to_string(), reason };
-            if state.send(State::Down(last)).is_err() {
-                return;
-            }
-            if held.elapsed() > self.options.longest_pause {
-                backoff.reset();
-            }
-            session = loop {
-                tokio::time::sleep(backoff.pause(&mut rng)).await;
-                match self.dial(Some(genesis)).await {
-                    Ok((session, _)) => break session,
-                    Err(error) => {
-                        let error = error.into_endpoint_error();
-                        warn!(target: "chain", endpoint = %error.endpoint, reason = %error.reason, "cannot reconnect");
-                        let _ = state.send(State::Down(error));
-                    }
-                }
-            };
-            info!(target: "chain", endpoint = %session.endpoint, "connected again");
-            if state.send(State::Up(session.clone())).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Opens a session with the next endpoint in turn.
-    async fn dial(&mut self, expected: Option<BlockHash>) -> Result<(Session, BlockHash), DialError> {
-        let endpoint = Endpoint::new(&self.options.endpoints[self.next % self.options.endpoints.len()]);
-        self.next += 1;
-        self.made += 1;
-        let fail =
-            |reason: String| DialError::Endpoint(EndpointError { endpoint: endpoint.to_string(), reason });
-        let attempt = timeout(self.options.connect_timeout, self.shake_hands(endpoint.clone())).await;
-        let (session, found) = attempt.map_err(|_| fail("no answer in time".into()))?.map_err(fail)?;
-        match expected {
-            Some(expected) if expected != found => {
-                Err(DialError::WrongChain { endpoint: endpoint.to_string(), expected, found })
-            }
-            _ => Ok((session, found)),
-        }
-    }
-
-    async fn shake_hands(&self, endpoint: Endpoint) -> Result<(Session, BlockHash), String> {
-        let socket = WsClientBuilder::default()
-            .connection_timeout(self.options.connect_timeout)
-            .request_timeout(self.options.request_timeout)
-            .max_response_size(MAX_RESPONSE)
-            .max_buffer_capacity_per_subscription(MAX_UNREAD)
-            .enable_ws_ping(PingConfig::new())
-            .build(endpoint.secret_url())
-            .await
-            .map_err(|error| error.to_string())?;
-        let socket = Arc::new(socket);
-        let methods = Methods::new(RpcClient::new(socket.clone()));
-        let genesis = methods.genesis_hash().await.map_err(|error| error.to_string())?;
-        Ok((Session { serial: self.made, endpoint, methods, socket }, BlockHash(genesis.0)))
-    }
-}
-
-impl DialError {
-    fn into_endpoint_error(self) -> EndpointError {
-        match self {
-            Self::Endpoint(error) => error,
-            Self::WrongChain { endpoint, expected, found } => EndpointError {
-                endpoint,
-                reason: format!("it is a node of another chain: genesis {found} instead of {expected}"),
-            },
-        }
-    }
-}
-
-/// Waits until the session breaks or is reported as useless. Returns the reason.
-async fn session_end(session: &Session, reports: &mut mpsc::Receiver<u64>) -> String {
-    loop {
-        tokio::select! {
-            reason = session.socket.on_disconnect() => return reason.to_string(),
-            report = reports.recv() => match report {
-                Some(serial) if serial < session.serial => {}
-                Some(_) => return "it does not answer, or stalls".into(),
-                // All connections are dropped: this task is about to be stopped.
-                None => return "closed".into(),
-            },
-        }
-    }
 }

@@ -22,6 +22,12 @@ pub enum ConnectError {
     /// No endpoint answers.
     #[error("no endpoint of the chain can be reached: {}", tried(.0))]
     Unreachable(Vec<EndpointError>),
+    /// The endpoints together took too long.
+    #[error("the chain's endpoints gave no answer within {} s: name others", .after.as_secs_f32())]
+    Silent {
+        /// The time that the client waited.
+        after: Duration,
+    },
     /// An endpoint is a node of another chain.
     #[error("{endpoint} is a node of another chain: its genesis is {found}, not {expected}")]
     WrongChain {
@@ -42,8 +48,17 @@ impl ConnectError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NoEndpoints | Self::Options { .. } | Self::WrongChain { .. } => false,
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::Silent { .. } => true,
             Self::Runtime(error) => error.is_retryable(),
+        }
+    }
+
+    /// Returns whether an endpoint only limits requests, or is overloaded: a later attempt helps.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Unreachable(errors) => errors.iter().any(|error| error.fault == EndpointFault::Busy),
+            Self::Runtime(error) => error.is_busy(),
+            _ => false,
         }
     }
 }
@@ -56,6 +71,20 @@ pub struct EndpointError {
     pub endpoint: String,
     /// The reason, in the words of the layer below.
     pub reason: String,
+    /// The kind of the error.
+    pub fault: EndpointFault,
+}
+
+/// The kind of an endpoint's error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointFault {
+    /// It accepts connections or packets, and answers nothing.
+    Silent,
+    /// It limits requests, or is overloaded: HTTP status 429 or 503, or a JSON-RPC error of this meaning.
+    /// A pause helps.
+    Busy,
+    /// It refuses, breaks the connection, or is a node of another chain.
+    Broken,
 }
 
 fn tried(errors: &[EndpointError]) -> String {
@@ -129,6 +158,15 @@ impl RequestError {
         }
     }
 
+    /// Returns whether the node only limits requests, or is overloaded: the same request helps after a pause.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Refused { code, message, .. } => is_busy(*code, message),
+            Self::Unreachable { last, .. } => last.fault == EndpointFault::Busy,
+            _ => false,
+        }
+    }
+
     /// Returns whether the node, or the block's runtime, does not have the method that was called.
     pub(crate) fn is_absent(&self) -> bool {
         match self {
@@ -147,6 +185,19 @@ impl RequestError {
             _ => false,
         }
     }
+}
+
+/// Returns whether a JSON-RPC error means that the node limits requests, or is overloaded.
+///
+/// There is no common code: nodes and the proxies before them use -32005 (limit exceeded), -32029 (too many
+/// requests), -32009 (server busy), the HTTP status as code, or only a text.
+pub(crate) fn is_busy(code: i32, message: &str) -> bool {
+    const TEXTS: [&str; 4] = ["too many requests", "rate limit", "429", "server is busy"];
+    let says = || {
+        let message = message.to_ascii_lowercase();
+        TEXTS.iter().any(|text| message.contains(text))
+    };
+    matches!(code, 429 | 503 | -32005 | -32009 | -32029) || (!is_about_the_request(code) && says())
 }
 
 /// JSON-RPC: the node does not have the method.
@@ -227,6 +278,11 @@ impl ReadError {
         }
     }
 
+    /// Returns whether the node only limits requests, or is overloaded.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Request(error) if error.is_busy())
+    }
+
     /// Returns whether the node lacks a block that another node may have.
     pub(crate) fn is_of_a_lagging_node(&self) -> bool {
         matches!(self, Self::NoBlockYet(_) | Self::UnknownBlock(_))
@@ -248,6 +304,24 @@ mod tests {
         }
         for code in [-32601, -32602, 1010, 1012, 1014, 4003] {
             assert!(!refused(code, "").is_retryable(), "{code}");
+        }
+    }
+
+    #[test]
+    fn limits_are_known_by_code_or_text() {
+        for (code, message) in [
+            (-32029, ""),
+            (-32005, "limit exceeded"),
+            (429, ""),
+            (503, ""),
+            (-32000, "Too many requests, slow down"),
+            (-32603, "HTTP 429"),
+            (-32000, "Rate limit reached"),
+        ] {
+            assert!(refused(code, message).is_busy(), "{code} {message}");
+        }
+        for (code, message) in [(-32603, "internal error"), (1010, "Custom error: 429"), (4003, "pruned")] {
+            assert!(!refused(code, message).is_busy(), "{code} {message}");
         }
     }
 

@@ -8,7 +8,13 @@
 //! ([`refusal::Refusal`]).
 //!
 //! This crate decides nothing about a training run: other crates choose the contents of commitments and the
-//! weights. It does not create wallets, and it does not follow blocks that are not final.
+//! weights. It does not create wallets. Only finalized blocks are read; of newer ones it tells the height
+//! ([`Heads`]), so that a finality that lags is seen.
+//!
+//! **Silence.** Every wait has a time limit. A node that accepts a connection and goes silent, in any phase,
+//! is left for the next endpoint. If no endpoint gives a sign of life for [`Options::silence`], below 120 s,
+//! streams and calls end with an error. **Limits.** A node that limits requests (HTTP status 429 or 503, or a
+//! JSON-RPC error of this meaning) is asked again after pauses. **Counts.** [`Metrics`] counts each request.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,11 +44,15 @@ mod calls;
 mod client;
 mod commitments;
 mod connection;
+mod contact;
+mod dialer;
 mod endpoint;
 pub mod error;
+mod follower;
 #[cfg(test)]
 mod golden;
 mod metagraph;
+mod metrics;
 mod nonces;
 mod options;
 mod outcome;
@@ -50,18 +60,20 @@ pub mod refusal;
 mod register;
 mod runtime;
 mod snapshot;
+mod socket;
 mod storage;
 mod subnet;
 mod transactions;
 pub mod wallet;
 mod weights;
 
-pub use blocks::{Block, Blocks, BlocksError};
+pub use blocks::{Block, Blocks, BlocksError, Heads};
 pub use calls::{Call, CallError};
 pub use client::Client;
 pub use commitments::{CommitError, Commitments, Space};
 pub use endpoint::Endpoint;
 pub use metagraph::{Metagraph, Neuron, Row};
+pub use metrics::Metrics;
 pub use options::Options;
 pub use outcome::ChainEvent;
 pub use register::{RegisterError, Registration};

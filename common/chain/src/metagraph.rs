@@ -64,6 +64,11 @@ pub struct Metagraph {
 }
 
 impl Metagraph {
+    /// Returns the hotkeys of all neurons, by uid.
+    pub fn hotkeys(&self) -> Vec<Hotkey> {
+        self.neurons.iter().map(|neuron| neuron.hotkey).collect()
+    }
+
     /// Returns the neuron of this hotkey.
     pub fn by_hotkey(&self, hotkey: &Hotkey) -> Option<&Neuron> {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)

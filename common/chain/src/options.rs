@@ -6,6 +6,11 @@ use base::BlockHash;
 
 use crate::error::ConnectError;
 
+/// The longest era of a transaction, in blocks. The chain forgets the hash of its first block after 2400.
+const LONGEST_ERA: u64 = 2048;
+/// The number of silent endpoints, one after the other, after which the client gives up.
+const NEXT_ENDPOINTS: u32 = 3;
+
 /// The endpoints of the chain, and the client's time limits. Only the endpoints have no default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -16,21 +21,21 @@ pub struct Options {
     pub genesis: Option<BlockHash>,
     /// Time between two blocks: 12 s on Bittensor.
     pub block_time: Duration,
-    /// Block times without a finalized block after which the connection counts as stalled. The client then
-    /// tries the next endpoint.
+    /// Block times without a new block after which the connection counts as stalled. The client then tries
+    /// the next endpoint.
     pub stall_blocks: u32,
     /// Time limit for one attempt to connect, including the handshake and the genesis check.
     pub connect_timeout: Duration,
     /// Time limit for a node's answer to one request.
     pub request_timeout: Duration,
-    /// Time that a request waits for a lost connection to come back before it fails.
+    /// Time limit for a read with all its attempts, and for a lost connection to come back.
     pub patience: Duration,
     /// The first pause between two attempts to reconnect; it doubles each time.
     pub first_pause: Duration,
     /// The longest pause between two attempts to reconnect.
     pub longest_pause: Duration,
-    /// Blocks for which a transaction stays valid: 4 to 2048. The chain supports powers of two only; other
-    /// values are rounded up.
+    /// Blocks after the best block in which a transaction stays valid, at least: 4 to 2048. The lag of
+    /// finality is added. The chain supports powers of two only; other values are rounded up.
     pub era: u64,
     /// Time limit for a transaction to be finalized.
     pub transaction_timeout: Duration,
@@ -44,14 +49,14 @@ impl Options {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             genesis: None,
             block_time: Duration::from_secs(12),
-            stall_blocks: 10,
+            stall_blocks: 5,
             connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(20),
             patience: Duration::from_secs(60),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
             era: 64,
-            transaction_timeout: Duration::from_secs(15 * 60),
+            transaction_timeout: Duration::from_secs(60 * 60),
         }
     }
 
@@ -83,17 +88,28 @@ impl Options {
     }
 
     /// Returns the number of blocks for which a transaction stays valid, rounded up to a value that the chain
-    /// supports.
+    /// supports. It counts from the finalized block, which is `lag` blocks behind the best block.
+    ///
+    /// The era cannot begin at the best block: if that block is dropped, the signature is wrong. An era that
+    /// is as long as the lag would be over at once.
     ///
     /// Above 4096 blocks the chain would round the first block too. It remembers 2400 blocks
     /// (`System.BlockHashCount`).
-    pub(crate) fn valid_era(&self) -> u64 {
-        self.era.clamp(4, 2048).next_power_of_two()
+    pub(crate) fn valid_era(&self, lag: u64) -> u64 {
+        self.era.clamp(4, LONGEST_ERA).saturating_add(lag).min(LONGEST_ERA).next_power_of_two()
     }
 
-    /// Returns the time to wait for the next finalized block.
+    /// Returns the time to wait for the next block.
     pub(crate) fn stall_after(&self) -> Duration {
         self.block_time.saturating_mul(self.stall_blocks.max(1))
+    }
+
+    /// Returns the time without any sign of life after which the client gives up: streams of blocks, and
+    /// calls that are followed, end with an error. It follows from the other options: the time until a
+    /// session counts as stalled, one question whether the chain stands still, and the attempts to connect
+    /// to [`NEXT_ENDPOINTS`] endpoints. It is 100 s by default.
+    pub fn silence(&self) -> Duration {
+        self.stall_after().saturating_add(self.connect_timeout.saturating_mul(1 + NEXT_ENDPOINTS))
     }
 }
 
@@ -127,7 +143,43 @@ mod tests {
 
     #[test]
     fn an_era_is_one_that_the_chain_knows() {
-        let valid = |era| Options { era, ..Options::new(["ws://127.0.0.1:9944"]) }.valid_era();
+        let valid = |era| Options { era, ..Options::new(["ws://127.0.0.1:9944"]) }.valid_era(0);
         assert_eq!([0, 4, 5, 64, 100, 2048, u64::MAX].map(valid), [4, 4, 8, 64, 128, 2048, 2048]);
+    }
+
+    #[test]
+    fn an_era_outlives_the_lag_of_finality() {
+        let options = Options::new(["ws://127.0.0.1:9944"]);
+        let lags = [0, 1, 10, 63, 64, 70, 200];
+        assert_eq!(lags.map(|lag| options.valid_era(lag)), [64, 128, 128, 128, 128, 256, 512]);
+        for lag in lags {
+            assert!(options.valid_era(lag) - lag >= options.era, "{lag}");
+        }
+    }
+
+    /// Checks, for each phase in which a node can go silent, the time until the client leaves it or gives up.
+    #[test]
+    fn no_silence_lasts_120_seconds() {
+        const MOST: Duration = Duration::from_secs(120);
+        let options = Options::new(["wss://a", "wss://b", "wss://c"]);
+        let endpoints = u32::try_from(options.endpoints.len()).unwrap();
+        let connects = options.connect_timeout * endpoints;
+        // A stalled session is left after one question, whose limit is that of a connect.
+        let next = options.stall_after() + options.connect_timeout + options.first_pause;
+        let phases = [
+            ("all endpoints are silent at the first connect", connects.min(options.silence())),
+            ("the node is silent after the first connect", options.silence()),
+            ("a read", options.patience),
+            ("the reads before a submission", options.patience),
+            ("a submission, from the last answer on", options.silence()),
+            ("blocks: the next endpoint", next + options.connect_timeout),
+            ("blocks: no endpoint is left", options.silence()),
+        ];
+        for (phase, longest) in phases {
+            assert!(longest < MOST, "{phase}: {longest:?}");
+        }
+        assert!(
+            options.request_timeout < options.patience && next + options.connect_timeout < options.silence()
+        );
     }
 }

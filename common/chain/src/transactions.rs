@@ -1,8 +1,10 @@
 //! Transactions: signs them, sends them and follows them to a finalized block.
 //!
-//! Each transaction is mortal, so its outcome is known when its era ends, at the latest. If the connection
-//! breaks, the transaction is searched for in the blocks since. If it is not there, the same bytes are sent
-//! again. Their nonce lets them take effect only once.
+//! Each transaction is mortal, so its outcome is known when its era ends, at the latest. The era begins at
+//! the finalized block, which no branch drops, and is longer than finality lags. If the connection breaks, or
+//! a block with the transaction is dropped and the pool has lost it, the transaction is searched for in the
+//! blocks since. If it is not there, the same bytes are sent again. Their nonce lets them take effect only
+//! once.
 
 mod search;
 
@@ -19,6 +21,7 @@ use crate::{
     blocks::BlocksError,
     calls::{Call, CallError, Terms},
     connection::Session,
+    contact::all_silent,
     error::{ReadError, RequestError},
     nonces::{InFlight, Turn},
     outcome::{self, ChainEvent},
@@ -169,7 +172,7 @@ impl Client {
     /// account at once. The calls take effect in the order in which they are sent.
     pub async fn submit(&self, call: &Call, key: &KeyPair) -> Result<Included, TransactionError> {
         let turn = self.nonces().turn(key.public()).await;
-        let (signed, nonce) = self.prepare(call, key, &turn).await?;
+        let signed = self.prepare(call, key, &turn).await?;
         let session = self.connection().session().await.map_err(ReadError::from)?;
         let statuses = signed.send(self, &session).await;
         if let Err(SendError::Refused(refusal)) = statuses {
@@ -182,33 +185,40 @@ impl Client {
         {
             return Err(ReadError::from(error.clone()).into());
         }
-        let in_flight = turn.sent(nonce);
-        debug!(target: "chain", hash = %signed.hash, nonce, "transaction sent");
+        let in_flight = turn.sent(signed.nonce);
+        debug!(target: "chain", hash = %signed.hash, nonce = signed.nonce, "transaction sent");
         let patience = self.options().transaction_timeout;
-        let (hash, last) = (signed.hash, signed.last);
-        let followed = timeout(patience, signed.follow(self, statuses.ok(), in_flight)).await;
-        followed.unwrap_or(Err(TransactionError::Unknown { hash, last }))
+        let (hash, last, height) = (signed.hash, signed.last, signed.first);
+        let after = self.options().silence();
+        let contacts = [&self.connection().answers, &self.connection().refusals];
+        tokio::select! {
+            biased;
+            followed = timeout(patience, signed.follow(self, statuses.ok(), in_flight)) => {
+                followed.unwrap_or(Err(TransactionError::Unknown { hash, last }))
+            }
+            () = all_silent(&contacts, after) => {
+                let source = Box::new(BlocksError::Silent { height, after });
+                Err(TransactionError::Unfollowed { hash, last, source })
+            }
+        }
     }
 
-    async fn prepare(
-        &self,
-        call: &Call,
-        key: &KeyPair,
-        turn: &Turn,
-    ) -> Result<(Signed, u64), TransactionError> {
+    async fn prepare(&self, call: &Call, key: &KeyPair, turn: &Turn) -> Result<Signed, TransactionError> {
         let account = &AccountId32(key.public());
         let next_index = self.connection().read("system_accountNextIndex", |node| async move {
             node.system_account_next_index(account).await
         });
         let next_index = async { next_index.await.map_err(ReadError::from) };
         let runtime = self.runtimes().at(self.connection(), None);
-        let (next_index, runtime, head) = tokio::try_join!(next_index, runtime, self.finalized_header())?;
+        let (next_index, runtime, head, best) =
+            tokio::try_join!(next_index, runtime, self.finalized_header(), self.best_header())?;
         let nonce = turn.nonce(next_index);
-        let terms = Terms { nonce, era: self.options().valid_era(), anchor: head };
+        let era = self.options().valid_era(best.number.saturating_sub(head.0.0));
+        let terms = Terms { nonce, era, anchor: head };
         let bytes = call.sign(&runtime, key, terms)?;
         let last = Height(head.0.0.saturating_add(terms.era.saturating_sub(1)));
         let hash = TransactionHash(sp_crypto_hashing::blake2_256(&bytes));
-        Ok((Signed { bytes, hash, first: head.0.next(), last }, nonce))
+        Ok(Signed { bytes, hash, account: key.public(), nonce, first: head.0.next(), last })
     }
 
     async fn finalized_header(&self) -> Result<(Height, BlockHash), ReadError> {
@@ -221,6 +231,8 @@ impl Client {
 struct Signed {
     bytes: Vec<u8>,
     hash: TransactionHash,
+    account: [u8; 32],
+    nonce: u64,
     /// The first block that can hold it.
     first: Height,
     /// The last block that can hold it.
@@ -279,23 +291,43 @@ impl Signed {
     }
 
     async fn watch(&self, client: &Client, mut statuses: Statuses) -> Watched {
+        let mut in_block = false;
         loop {
-            match timeout(client.options().stall_after(), statuses.next()).await {
-                Ok(Some(Ok(TransactionStatus::Finalized(block)))) => {
-                    return Watched::Finalized(BlockHash(block.0));
-                }
-                Ok(Some(Ok(TransactionStatus::Dropped))) => return Watched::Lost("the pool dropped it"),
-                Ok(Some(Ok(TransactionStatus::Invalid))) => {
-                    return Watched::Lost("the pool finds it invalid now");
-                }
-                Ok(Some(Ok(TransactionStatus::Usurped(_)))) => {
-                    return Watched::Lost("another transaction took its nonce");
-                }
-                Ok(Some(Ok(TransactionStatus::FinalityTimeout(_)))) => return Watched::Lost("finality lags"),
-                Ok(Some(Ok(_))) => {}
+            let status = match timeout(client.options().stall_after(), statuses.next()).await {
+                Ok(Some(Ok(status))) => status,
                 Ok(Some(Err(_)) | None) => return Watched::Lost("the connection broke"),
+                // The node tells nothing more until the block is final.
+                Err(_) if in_block && self.waits_for_finality(client).await => continue,
                 Err(_) => return Watched::Lost("the node sends no updates"),
+            };
+            client.connection().answers.note();
+            match status {
+                TransactionStatus::Finalized(block) => return Watched::Finalized(BlockHash(block.0)),
+                TransactionStatus::InBlock(_) => in_block = true,
+                TransactionStatus::Retracted(_) => {
+                    in_block = false;
+                    debug!(target: "chain", hash = %self.hash, "the block with the transaction was dropped");
+                }
+                TransactionStatus::Dropped => return Watched::Lost("the pool dropped it"),
+                TransactionStatus::Invalid => return Watched::Lost("the pool finds it invalid now"),
+                TransactionStatus::Usurped(_) => return Watched::Lost("another transaction took its nonce"),
+                TransactionStatus::FinalityTimeout(_) => return Watched::Lost("finality lags"),
+                _ => {}
             }
+        }
+    }
+
+    /// Checks whether the transaction still counts as sent on the best branch, in a block that is not final
+    /// yet. A dropped block gives its nonce back.
+    async fn waits_for_finality(&self, client: &Client) -> bool {
+        let account = &AccountId32(self.account);
+        let best = client.connection().read("system_accountNextIndex", |node| async move {
+            node.system_account_next_index(account).await
+        });
+        let head = client.finalized_header();
+        match tokio::try_join!(async { best.await.map_err(ReadError::from) }, head) {
+            Ok((next_index, (height, _))) => next_index > self.nonce && height < self.last,
+            Err(_) => false,
         }
     }
 

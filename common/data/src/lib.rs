@@ -22,6 +22,7 @@
 //! Next: [`Options`], then the module `prepare` for the steps, `corpus` for documents, `shards` for
 //! files, `shuffle` for the order of sequences.
 
+pub mod cached;
 mod corpus;
 mod error;
 mod files;

@@ -10,6 +10,7 @@ use crate::{
     start::{Place, check_denormals},
 };
 use protocol::model::{ModelSpec, ParameterLayout};
+use std::ops::Range;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// The compute settings of a node. They change only speed and precision, not the computation itself.
@@ -100,6 +101,14 @@ impl Model {
     /// libtorch could not copy them.
     pub fn parameters(&self) -> Result<Vec<f32>, EngineError> {
         Ok(to_vec(&self.parameters)?)
+    }
+
+    /// Returns a copy of some parameters, by their places in the [`ParameterLayout`].
+    ///
+    /// # Errors
+    /// The places are not all within the layout, or libtorch could not copy them.
+    pub fn values(&self, places: Range<usize>) -> Result<Vec<f32>, EngineError> {
+        Ok(to_vec(&self.parameters.f_narrow(0, int(places.start), int(places.len()))?)?)
     }
 
     /// Lets a function read all parameters, f32 in the order of [`ParameterLayout`]: to hash or to write

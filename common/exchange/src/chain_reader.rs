@@ -120,7 +120,7 @@ impl ChainReader {
         }
     }
 
-    /// Returns the state after a finalized block. It takes five requests, or none if the state is in
+    /// Returns the state after a finalized block. It takes four requests, or none if the state is in
     /// the cache.
     ///
     /// # Errors
@@ -131,8 +131,8 @@ impl ChainReader {
         }
         let hash = self.hash(height).await?;
         let at = self.client.at(hash);
-        let (metagraph, commitments) =
-            futures::try_join!(at.metagraph(self.netuid), at.commitments(self.netuid))?;
+        let metagraph = at.metagraph(self.netuid).await?;
+        let commitments = at.commitments_of(self.netuid, &metagraph.hotkeys()).await?;
         let state = Arc::new(BlockState::new(height, hash, metagraph, &commitments)?);
         self.with_memory(|memory| memory.keep(Arc::clone(&state)));
         Ok(state)

@@ -34,6 +34,16 @@ pub enum AnnounceError {
 }
 
 impl AnnounceError {
+    /// Returns whether the chain's node only limits requests, or is overloaded.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Read(error) => error.is_busy(),
+            Self::Commit(error) => error.is_busy(),
+            Self::Foreign(_) | Self::Fields(_) => false,
+        }
+    }
+
     /// Returns whether a retry may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -55,8 +55,8 @@ pub enum Claimed {
 pub struct AcceptedObject {
     /// The submission. Its bytes are a mapped file.
     pub submission: Submission<Bytes>,
-    /// Whether its miner delivered a part, and was never slow, failing or lying. Otherwise the object came
-    /// from custodians and other voters.
+    /// Whether its miner had it, and was never slow, failing or lying. Otherwise custodians and other voters
+    /// were needed.
     pub by_owner: bool,
 }
 
@@ -93,7 +93,10 @@ impl Fetcher {
     }
 
     /// Downloads the object that a miner claims from the miner's own bucket. A sealed object is
-    /// opened with the key from the same bucket.
+    /// opened with the key from the same bucket. The bytes are mapped files.
+    ///
+    /// This is for claims that no vote waits for, such as those beyond the candidates. A miner can send at
+    /// most one object and its key, within the fetcher's time limit. A [`Prefetcher`] downloads candidates.
     ///
     /// # Errors
     /// The object or its key cannot be downloaded, has another hash than the claim, or is not a valid
@@ -170,7 +173,7 @@ impl Fetcher {
         };
         let delivered = sought.download(&check).await;
         let delivered = delivered.map_err(|error| match error {
-            Undelivered::Local(error) => error,
+            Undelivered::Local(error) => *error,
             Undelivered::Nowhere(more) => {
                 failures.extend(more);
                 FetchError::Nowhere { object, failures: std::mem::take(&mut failures) }

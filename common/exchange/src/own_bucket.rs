@@ -152,7 +152,8 @@ impl OwnBucket {
         match self.bucket.get(&bucket_layout::checkpoint_pointer(self.id()), &limits).await {
             // A pointer that cannot be read protects nothing: other nodes cannot read it either.
             Ok((bytes, _)) => Ok(Pointer::read(&bytes).ok().map(|pointer| pointer.window)),
-            Err(StorageError::NotFound { .. } | StorageError::TooLarge { .. }) => Ok(None),
+            Err(StorageError::TooLarge { .. }) => Ok(None),
+            Err(error) if error.may_be_absent() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

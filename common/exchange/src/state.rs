@@ -6,7 +6,10 @@ use base::{
 };
 use chain::{Commitments, Metagraph};
 use protocol::{
-    acceptance::{AcceptanceSpec, Accepted, Decision, Electorate, NeuronState, Snapshot, SnapshotError},
+    acceptance::{
+        AcceptanceSpec, Accepted, Decision, Electorate, NamedState, NeuronState, Snapshot, SnapshotError,
+        named_states,
+    },
     announcement::{self, Bucket, Claim, Reading, Vote},
     clock::Heights,
     replicas,
@@ -94,6 +97,12 @@ impl BlockState {
     #[must_use]
     pub fn votes(&self, run: RunId, heights: &Heights) -> BTreeMap<NeuronId, Vote> {
         self.snapshot.votes(run, heights).map(|(id, _, vote)| (id, *vote)).collect()
+    }
+
+    /// Returns the states that these votes name, the one with the most stake first.
+    #[must_use]
+    pub fn named_states(&self, run: RunId, heights: &Heights) -> Vec<NamedState> {
+        named_states(run, heights, &self.snapshot)
     }
 
     /// Returns the voters for an accepted object whose votes name the quorum's state. These nodes must

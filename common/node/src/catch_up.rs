@@ -4,24 +4,26 @@
 use crate::{Node, NodeError, NodeEvent, Offer, Source, shared_state::Lost};
 use base::{Window, digest::State};
 use exchange::BlockState;
-use protocol::{checkpoint::Pointer, clock::Heights, progress::Progress};
-use std::{cmp::Reverse, collections::BTreeMap};
+use protocol::{acceptance::Agreement, checkpoint::Pointer};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 use telemetry::target::NODE;
 
-/// The result of a comparison of a state with the votes on its window. The best comes first.
+/// The result of a comparison of a state with the one that a quorum named in the votes on its window. The
+/// best comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Named {
-    /// The votes name the state.
+    /// A quorum named the state.
     This,
-    /// There are no votes on the window yet, or none any more.
+    /// No quorum voted on the window: not yet, not at all, or the chain's nodes have forgotten the votes.
+    /// Votes without a quorum say nothing, or a minority could name what it likes while others are silent.
     Unknown,
-    /// The votes name another state.
+    /// A quorum named another state.
     Other,
 }
 
 impl Node {
-    /// Gets the shared state and catches up with the chain. Takes the journal's state if no vote
-    /// contradicts it, else the newest checkpoint that votes name, else the run's initial parameters.
+    /// Gets the shared state and catches up with the chain. Takes the journal's state if no quorum
+    /// contradicts it, else the newest checkpoint that a quorum names, else the run's initial parameters.
     ///
     /// # Errors
     /// The node is being stopped, the initial parameters are not the run's, or the disk is full.
@@ -56,7 +58,8 @@ impl Node {
             // The node's state is right: only a later one is better.
             Some(Lost::Stuck) => self.take_from_elsewhere(Some(self.shared.window())).await?,
             Some(Lost::Diverged) => {
-                self.shared.forget_kept().await?;
+                self.shared.doubts.agreed = None;
+                self.shared.set_aside(Window(0), self.shared.progress()).await?;
                 self.take_from_elsewhere(None).await?
             }
             // The state is torn: the journal is right.
@@ -110,14 +113,18 @@ impl Node {
         self.observability.events.emit(NodeEvent::State { window, root, state, source });
     }
 
-    /// Loads the journal's newest state that has undamaged parameters and that no vote contradicts.
+    /// Loads the journal's newest state that has undamaged parameters and that no quorum contradicts. States
+    /// that one contradicts are set aside.
     async fn take_from_journal(&mut self) -> Result<bool, NodeError> {
         for kept in self.shared.kept()? {
             let (window, state) = (kept.progress.window(), kept.progress.state());
-            if self.named(&kept.progress).await? == Named::Other {
-                tracing::warn!(target: NODE, %window, %state, "the votes name another state than the journal's");
+            let named = self.named(window, state).await?;
+            if named == Named::Other {
+                tracing::warn!(target: NODE, %window, %state, "a quorum names another state than the journal's");
                 self.shared.doubts.rejected.insert(state);
+                self.shared.set_aside(window, Arc::new(kept.progress)).await?;
             } else if self.shared.load_kept(kept).await? {
+                self.shared.doubts.agreed = (named == Named::This).then_some(window);
                 return Ok(true);
             } else {
                 tracing::warn!(target: NODE, %window, "the journal's parameters are damaged");
@@ -126,24 +133,24 @@ impl Node {
         Ok(false)
     }
 
-    /// Compares a progress with the votes, by the rules of acceptance.
-    async fn named(&self, progress: &Progress) -> Result<Named, NodeError> {
+    /// Compares a state at the start of a window with the one that a quorum named, by the rules of
+    /// acceptance.
+    async fn named(&self, window: Window, state: State) -> Result<Named, NodeError> {
         let run = self.shared.run();
-        let window = progress.window();
-        let Some(_) = self.decided_heights(window) else { return Ok(Named::Unknown) };
+        let heights = run.clock.heights(window);
+        if !heights.is_ok_and(|heights| self.network.height() >= heights.votes_close) {
+            return Ok(Named::Unknown);
+        }
         let reader = &self.network.chain_reader;
-        let decide = async || reader.decide(&run.spec, window).await;
-        match self.network.ask(decide).await {
-            Ok(decision) => Ok(compare(decision.state, progress.state())),
+        match self.network.ask(async || reader.decide(&run.spec, window).await).await {
+            Ok(decision) => Ok(match decision.standing(state) {
+                Agreement::Agrees => Named::This,
+                Agreement::Unjudged => Named::Unknown,
+                Agreement::Diverged { .. } => Named::Other,
+            }),
             Err(error) if error.is_pruned() => Ok(Named::Unknown),
             Err(error) => Err(error),
         }
-    }
-
-    /// Returns the heights of a window, if its votes are closed.
-    fn decided_heights(&self, window: Window) -> Option<Heights> {
-        let heights = self.shared.run().clock.heights(window).ok()?;
-        (self.network.height() >= heights.votes_close).then_some(heights)
     }
 
     /// Loads a checkpoint, or else the initial parameters. With `after`, only a checkpoint of a later
@@ -164,7 +171,7 @@ impl Node {
         Ok(Source::Initial)
     }
 
-    /// Returns the useful offers, the best first: those that votes name, then the newest, then by stake.
+    /// Returns the useful offers, the best first: those that a quorum names, then the newest, then by stake.
     async fn best_offers(&self, state: &BlockState, after: Option<Window>) -> Result<Vec<Offer>, NodeError> {
         let mut offers = self.shared.offers(&self.network, state).await?;
         offers.retain(|offer| self.is_useful(&offer.pointer, after));
@@ -172,7 +179,7 @@ impl Node {
         for Offer { pointer, .. } in &offers {
             let key = (pointer.window, pointer.state);
             if let std::collections::btree_map::Entry::Vacant(entry) = known.entry(key) {
-                entry.insert(self.majority(pointer).await?);
+                entry.insert(self.named(pointer.window, pointer.state).await?);
             }
         }
         let named = |offer: &Offer| known[&(offer.pointer.window, offer.pointer.state)];
@@ -190,49 +197,22 @@ impl Node {
         pointer.window <= latest && is_later && self.shared.doubts.trusts(pointer)
     }
 
-    /// Compares a checkpoint's state with the votes on its window, before its download. The voters of the
-    /// windows before are not known yet, so the quorum is not counted.
-    async fn majority(&self, pointer: &Pointer) -> Result<Named, NodeError> {
-        let Some(heights) = self.decided_heights(pointer.window) else { return Ok(Named::Unknown) };
-        match self.network.at(heights.votes_close).await {
-            Ok(votes) => Ok(compare(self.most_named(&votes, &heights), pointer.state)),
-            Err(error) if error.is_pruned() => Ok(Named::Unknown),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Returns the state that more than half of the voting stake names.
-    fn most_named(&self, votes: &BlockState, heights: &Heights) -> Option<State> {
-        let mut tally = BTreeMap::<State, u64>::new();
-        for (_, stake, vote) in votes.snapshot.votes(self.shared.run().id, heights) {
-            *tally.entry(vote.state).or_default() += stake;
-        }
-        let voting: u64 = tally.values().sum();
-        tally.into_iter().find(|(_, stake)| 2 * stake > voting).map(|(state, _)| state)
-    }
-
     /// Downloads and loads a checkpoint. Returns whether that succeeded.
     async fn take(&mut self, state: &BlockState, offer: &Offer) -> Result<bool, NodeError> {
         let Some(checkpoint) = self.shared.download(&self.network, state, offer).await? else {
             return Ok(false);
         };
         let Offer { pointer, owner, .. } = offer;
-        let is_good =
-            self.named(checkpoint.content()).await? != Named::Other && self.shared.load(checkpoint).await?;
+        let (window, found) = (checkpoint.content().window(), checkpoint.content().state());
+        let named = self.named(window, found).await?;
+        let is_good = named != Named::Other && self.shared.load(checkpoint).await?;
         if is_good {
             self.shared.doubts.taken = Some(pointer.manifest);
+            self.shared.doubts.agreed = (named == Named::This).then_some(window);
         } else {
             tracing::warn!(target: NODE, window = %pointer.window, from = %owner, "the checkpoint is not as its pointer says");
             self.shared.doubts.distrusted.insert(pointer.manifest);
         }
         Ok(is_good)
-    }
-}
-
-fn compare(named: Option<State>, ours: State) -> Named {
-    match named {
-        None => Named::Unknown,
-        Some(named) if named == ours => Named::This,
-        Some(_) => Named::Other,
     }
 }

@@ -139,6 +139,15 @@ impl NodeError {
         matches!(self, Self::Chain(error) if error.is_pruned())
     }
 
+    /// Checks whether the chain's node only limits requests, or is overloaded: the same helps after a pause.
+    pub(crate) fn is_busy(&self) -> bool {
+        match self {
+            Self::Chain(error) => matches!(&**error, ExchangeError::Read(error) if error.is_busy()),
+            Self::Announce(error) => error.is_busy(),
+            _ => false,
+        }
+    }
+
     /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -181,6 +190,7 @@ fn blocks_exit(error: &BlocksError) -> Exit {
     match error {
         BlocksError::Forked { .. } => Exit::Disagreement,
         BlocksError::Read { source, .. } => chain_commands::read_exit(source),
+        BlocksError::Silent { .. } => Exit::Unreachable,
         BlocksError::Stopped { .. } => Exit::Good,
     }
 }
@@ -196,7 +206,7 @@ fn announce_exit(error: &AnnounceError) -> Exit {
     match error {
         AnnounceError::Read(error) => chain_commands::read_exit(error),
         AnnounceError::Foreign(_) | AnnounceError::Fields(_) => Exit::Usage,
-        AnnounceError::Commit(error) if error.is_retryable() => Exit::Unreachable,
+        AnnounceError::Commit(error) if error.is_retryable() || error.is_unknown() => Exit::Unreachable,
         AnnounceError::Commit(_) => Exit::NotPermitted,
     }
 }

@@ -9,6 +9,7 @@ use base::{
     Height, Hotkey, Uid, Window,
     digest::{ObjectHash, ScoreLogHead, State, StateRoot},
 };
+use protocol::acceptance::NamedState;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
@@ -149,6 +150,21 @@ pub enum NodeEvent {
         ours: State,
         /// The majority's state.
         majority: State,
+        /// The last window in which a quorum named the node's state. The states differ after it.
+        agreed: Option<Window>,
+        /// The states that the votes name, the one with the most stake first.
+        named: Vec<NamedState>,
+    },
+    /// Most votes on a window name another state than the node's, but they are no quorum.
+    Contradicted {
+        /// The window.
+        window: Window,
+        /// The node's state at its start.
+        ours: State,
+        /// The last window in which a quorum named the node's state.
+        agreed: Option<Window>,
+        /// The states that the votes name, the one with the most stake first.
+        named: Vec<NamedState>,
     },
     /// The node has got the shared state from elsewhere.
     Resynced {
@@ -338,11 +354,15 @@ mod tests {
 
     #[test]
     fn an_event_is_a_line_of_json() {
-        let event = NodeEvent::Diverged { window: Window(3), ours: State([1; 32]), majority: State([2; 32]) };
+        let (ours, majority) = (State([1; 32]), State([2; 32]));
+        let voters = vec![Hotkey([3; 32])];
+        let named = vec![NamedState { state: majority, stake: 9, voters }];
+        let event = NodeEvent::Diverged { window: Window(3), ours, majority, agreed: Some(Window(2)), named };
         let line = serde_json::to_string(&Entry { time: 5, event }).unwrap();
-        let (ours, majority) = ("01".repeat(32), "02".repeat(32));
-        let expected =
-            format!(r#"{{"time":5,"event":"diverged","window":3,"ours":"{ours}","majority":"{majority}"}}"#);
+        let named = format!(r#"{{"state":"{majority}","stake":9,"voters":["{}"]}}"#, Hotkey([3; 32]));
+        let expected = format!(
+            r#"{{"time":5,"event":"diverged","window":3,"ours":"{ours}","majority":"{majority}","agreed":2,"named":[{named}]}}"#
+        );
         assert_eq!(line, expected);
     }
 

@@ -7,9 +7,13 @@
 //! The parameters are f32, little endian. A file gets its name when all of it is on the disk, so a kill
 //! at any time leaves the earlier states. A file with a damaged beginning is ignored. The reader computes
 //! the state root of the parameters, and so detects damage there. The node then uses the other file, and
-//! after that the network. leaves the earlier states. A file
+//! after that the network.
+//!
+//! States that the majority contradicts are moved to a folder `diverged-WINDOW-STATE` beside the others,
+//! and never read again: they may be the only copy of what the node held, and show where it went another
+//! way. The two newest of these folders stay.
 
-use crate::files::{FileError, at, remove, replace};
+use crate::files::{FileError, at, remove, replace, sync_folder};
 use base::{
     Window,
     digest::{RunHash, StateRoot},
@@ -26,6 +30,10 @@ use std::{
 const PREFIX: &str = "state-";
 /// The number of stored states.
 const KEPT: usize = 2;
+/// The prefix of folders with diverged states. Window and state follow.
+const DIVERGED: &str = "diverged-";
+/// The number of these folders.
+const DIVERGED_KEPT: usize = 2;
 /// The first bytes of a file: its kind, and the version of the format.
 const MAGIC: &[u8; 8] = b"mstrst\0\x01";
 /// The length of the hash, in bytes.
@@ -112,12 +120,42 @@ impl Journal {
         newer.chain(older).try_for_each(|(_, path)| remove(path))
     }
 
-    /// Deletes all states, since they are wrong or of no use.
+    /// Moves the states from window `from` on to the folder of a diverged state, and returns the folder,
+    /// if there are such states. Of earlier folders of this kind, only the one of the latest window stays.
     ///
     /// # Errors
-    /// A file cannot be removed.
-    pub fn clear(&self) -> Result<(), FileError> {
-        self.files()?.iter().try_for_each(|(_, path)| remove(path))
+    /// A file or folder cannot be moved or removed.
+    pub fn set_aside(&self, from: Window, diverged: &Progress) -> Result<Option<PathBuf>, FileError> {
+        let mut states = self.files()?;
+        states.retain(|(window, _)| *window >= from);
+        if states.is_empty() {
+            return Ok(None);
+        }
+        let name = format!("{DIVERGED}{:010}-{}", diverged.window().0, diverged.state());
+        let folder = self.folder.join(&name);
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        for (_, path) in &states {
+            fs::rename(path, folder.join(path.file_name().unwrap_or_default())).map_err(at(path))?;
+        }
+        sync_folder(&folder)?;
+        sync_folder(&self.folder)?;
+        // The names begin with the window's digits, so their order is that of windows.
+        let mut others = self.diverged()?;
+        others.retain(|other| *other != folder);
+        let mut old = others.iter().rev().skip(DIVERGED_KEPT - 1);
+        old.try_for_each(|old| fs::remove_dir_all(old).map_err(at(old)))?;
+        Ok(Some(folder))
+    }
+
+    /// Returns the folders of diverged states, in the order of windows.
+    fn diverged(&self) -> Result<Vec<PathBuf>, FileError> {
+        let is_diverged = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DIVERGED))
+        };
+        let mut folders: Vec<_> = entries(&self.folder)?.iter().map(fs::DirEntry::path).collect();
+        folders.retain(is_diverged);
+        folders.sort();
+        Ok(folders)
     }
 
     fn files(&self) -> Result<Vec<(Window, PathBuf)>, FileError> {
@@ -147,10 +185,12 @@ impl Kept {
     }
 }
 
+fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, FileError> {
+    fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(folder))
+}
+
 fn files(folder: &Path) -> Result<Vec<(Window, PathBuf)>, FileError> {
-    let entries =
-        fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(folder))?;
-    let named = entries.into_iter().filter_map(|entry| {
+    let named = entries(folder)?.into_iter().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         let window = name.strip_prefix(PREFIX)?.parse().ok().map(Window)?;
         Some((window, entry.path()))

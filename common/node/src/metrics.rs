@@ -7,6 +7,10 @@ telemetry::metrics! {
     pub struct NodeMetrics("muster_node") {
         /// The newest finalized block.
         pub height: Gauge,
+        /// The blocks by which the finalized block is behind the best block.
+        pub finality_lag_blocks: Gauge,
+        /// The seconds by which this machine's clock is ahead of its bucket's, or of the chain's.
+        pub clock_difference_seconds: Gauge,
         /// The next window.
         pub window: Gauge,
         /// Windows with an outer step.

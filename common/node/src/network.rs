@@ -7,7 +7,7 @@ use exchange::{BlockState, ChainReader, ExchangeError, FetchLimits, Fetcher};
 use protocol::run_spec::RunSpec;
 use std::{sync::Arc, time::Duration};
 use storage::{Floor, Storage};
-use telemetry::Shutdown;
+use telemetry::{Component, Shutdown};
 use tokio::time::sleep;
 
 /// The time over which a bucket's mean rate must not fall below the floor.
@@ -36,15 +36,19 @@ impl Network {
     /// Connects to the chain of a run. The tip is the newest finalized block and does not move: a
     /// [`Node`](crate::Node) follows the chain, a command that looks once does not.
     ///
+    /// An endpoint that limits requests is asked again after pauses, without a limit. `component` is the
+    /// health of the connection, which tells the reason meanwhile.
+    ///
     /// # Errors
-    /// No endpoint of the chain can be reached, or the chain cannot be read.
+    /// No endpoint of the chain can be reached, the chain cannot be read, or the node is being stopped.
     pub async fn connect(
         config: &Config,
         spec: &RunSpec,
         storage: Storage,
         shutdown: Shutdown,
+        component: Option<&Component>,
     ) -> Result<Self, NodeError> {
-        let client = connect(config, spec.network.genesis).await?;
+        let client = connect(config, spec.network.genesis, component, &shutdown).await?;
         let netuid: Netuid = spec.network.netuid;
         let chain_reader = ChainReader::new(client, netuid);
         let tip = Tip::fixed(chain_reader.finalized().await?, shutdown.clone());
@@ -73,32 +77,62 @@ impl Network {
         self.tip.reached(height).await
     }
 
-    /// Waits for some work, unless the node is stopped first.
+    /// Waits for some work, unless the node is stopped, or loses the chain, first.
     ///
     /// # Errors
-    /// The node is being stopped.
+    /// The node is being stopped, or the chain can no longer be followed.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, NodeError> {
         tokio::select! {
             biased;
             () = self.shutdown.requested() => Err(NodeError::Shutdown),
+            lost = self.tip.lost() => Err(lost),
             done = work => Ok(done),
         }
     }
 
-    /// Asks the chain, and repeats the question as long as a retry may help.
+    /// Asks the chain, and repeats the question as long as a retry may help. A node whose chain is silent for
+    /// too long ends by its [`Tip`]. Before the tip follows the chain, only limits of requests are waited
+    /// for, and blocks that are not final yet.
     ///
     /// # Errors
-    /// A retry does not help, or the node is being stopped.
+    /// A retry does not help, the chain can no longer be followed, or the node is being stopped.
     pub async fn ask<T>(&self, question: impl AsyncFn() -> Result<T, ExchangeError>) -> Result<T, NodeError> {
         let mut pause = Pause::default();
         loop {
             match self.unless_stopped(question()).await? {
-                Err(error) if error.is_retryable() => {
+                Err(error) if self.may_ask_again(&error) => {
                     tracing::warn!(target: telemetry::target::CHAIN, error = %base::ErrorChain(&error), "asking again");
                     self.pause(&mut pause).await?;
                 }
                 answer => return Ok(answer?),
             }
+        }
+    }
+
+    /// Repeats some work on the chain as long as its nodes limit requests.
+    ///
+    /// # Errors
+    /// The work fails for another reason, or the node is being stopped.
+    pub(crate) async fn while_busy<T>(
+        &self,
+        work: impl AsyncFn() -> Result<T, NodeError>,
+    ) -> Result<T, NodeError> {
+        let mut pause = Pause::default();
+        loop {
+            match self.unless_stopped(Box::pin(work())).await? {
+                Err(error) if error.is_busy() => {
+                    tracing::warn!(target: telemetry::target::CHAIN, error = %base::ErrorChain(&error), "asking again");
+                    self.pause(&mut pause).await?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn may_ask_again(&self, error: &ExchangeError) -> bool {
+        match error {
+            ExchangeError::Read(read) if !self.tip.is_followed() => read.is_busy(),
+            error => error.is_retryable(),
         }
     }
 
@@ -140,13 +174,34 @@ impl Network {
     }
 }
 
-async fn connect(config: &Config, genesis: BlockHash) -> Result<Client, NodeError> {
+/// Connects to the chain. Endpoints that limit requests are asked again until the node is stopped.
+async fn connect(
+    config: &Config,
+    genesis: BlockHash,
+    component: Option<&Component>,
+    shutdown: &Shutdown,
+) -> Result<Client, NodeError> {
     let options = Options {
         genesis: Some(genesis),
         block_time: config.chain.block_time,
         ..Options::new(config.chain.endpoints.iter().cloned())
     };
-    Ok(Client::connect(options).await?)
+    let mut pause = Pause::default();
+    loop {
+        let error = match Client::connect(options.clone()).await {
+            Err(error) if error.is_busy() => base::ErrorChain(&error).to_string(),
+            connected => return Ok(connected?),
+        };
+        tracing::warn!(target: telemetry::target::CHAIN, error, "connecting again");
+        if let Some(component) = component {
+            component.not_ready(error);
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => return Err(NodeError::Shutdown),
+            () = sleep(pause.next()) => {}
+        }
+    }
 }
 
 /// A series of pauses, each twice as long as the one before.

@@ -8,9 +8,12 @@ use base::{
     Height, Window,
     digest::{State, StateRoot},
 };
+use engine::Model;
 use protocol::{
-    acceptance::{Agreement, Decision},
+    acceptance::{Agreement, Decision, NamedState},
+    announcement::Possession,
     history::HistoryError,
+    progress::Progress,
 };
 use std::{sync::Arc, time::Instant};
 use telemetry::target::WINDOW;
@@ -85,12 +88,16 @@ impl Node {
 
     fn report_decision(&self, decision: &Decision, seconds_wait: f64) {
         let accepted = decision.applied().len();
-        tracing::info!(target: WINDOW, window = %decision.window, candidates = decision.candidates.len(), accepted, "decided");
+        let electorate = &decision.electorate;
+        let (members, weight) = (electorate.members().len(), electorate.as_stake(electorate.weight()));
+        let turnout = electorate.as_stake(decision.turnout_weight());
+        let null = decision.accepted.as_ref().err().map(ToString::to_string);
+        tracing::info!(target: WINDOW, window = %decision.window, candidates = decision.candidates.len(), accepted, members, weight, turnout, null, "decided");
         self.observability.events.emit(NodeEvent::Decided {
             window: decision.window,
             candidates: decision.candidates.iter().map(|candidate| candidate.id.hotkey).collect(),
             accepted: decision.applied().iter().map(|accepted| accepted.id.hotkey).collect(),
-            null: decision.accepted.as_ref().err().map(ToString::to_string),
+            null,
             state: decision.state,
             seconds_wait,
         });
@@ -109,7 +116,7 @@ impl Node {
         if next != found {
             return Err(HistoryError { next, found }.into());
         }
-        self.check_agreement(decision)?;
+        self.check_agreement(decision).await?;
         self.identity.refresh(&self.network).await?;
         let Collected { objects, needed_custodians } = self.collect(decision, until).await?;
         self.observability.metrics.fetch_seconds.observe(started.elapsed().as_secs_f64());
@@ -133,16 +140,54 @@ impl Node {
     }
 
     /// Compares the node's state with the majority's.
-    fn check_agreement(&mut self, decision: &Decision) -> Result<(), NodeError> {
+    async fn check_agreement(&mut self, decision: &Decision) -> Result<(), NodeError> {
         let window = decision.window;
         let ours = self.shared.state();
-        let Agreement::Diverged { majority } = decision.standing(ours) else { return Ok(()) };
-        tracing::error!(target: WINDOW, %window, %ours, %majority, "this node's state is not the stake majority's");
-        self.observability.events.emit(NodeEvent::Diverged { window, ours, majority });
+        match decision.standing(ours) {
+            Agreement::Agrees => {
+                self.shared.doubts.agreed = Some(window);
+                Ok(())
+            }
+            Agreement::Unjudged => self.report_contradiction(window, ours).await,
+            Agreement::Diverged { majority } => {
+                self.report_divergence(window, ours, majority).await?;
+                self.shared.doubts.diverged(ours);
+                Err(NodeError::Diverged { window, ours, majority })
+            }
+        }
+    }
+
+    async fn report_divergence(&self, window: Window, ours: State, majority: State) -> Result<(), NodeError> {
+        let agreed = self.shared.doubts.agreed;
+        let named = self.named_states(window).await?;
+        tracing::error!(target: WINDOW, %window, %ours, %majority, ?agreed, ?named, "this node's state is not the stake majority's");
+        self.observability.events.emit(NodeEvent::Diverged { window, ours, majority, agreed, named });
         self.observability.metrics.diverged.increment();
         self.observability.state.not_ready("the state is not the stake majority's");
-        self.shared.doubts.diverged(ours);
-        Err(NodeError::Diverged { window, ours, majority })
+        Ok(())
+    }
+
+    /// Reports a null window whose votes name another state. Too few voted to judge the node's state, so
+    /// it stays: the last quorum counts.
+    async fn report_contradiction(&self, window: Window, ours: State) -> Result<(), NodeError> {
+        let named = self.named_states(window).await?;
+        if named.first().is_some_and(|most| most.state != ours) {
+            let agreed = self.shared.doubts.agreed;
+            tracing::warn!(target: WINDOW, %window, %ours, ?agreed, ?named, "the votes of a null window name another state than this node's");
+            self.observability.events.emit(NodeEvent::Contradicted { window, ours, agreed, named });
+        }
+        Ok(())
+    }
+
+    /// Returns the states that the votes on a window name, or none if the votes are forgotten.
+    async fn named_states(&self, window: Window) -> Result<Vec<NamedState>, NodeError> {
+        let run = self.shared.run();
+        let heights = run.clock.heights(window)?;
+        match self.network.at(heights.votes_close).await {
+            Ok(votes) => Ok(votes.named_states(run.id, &heights)),
+            Err(error) if error.is_pruned() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn collect(&mut self, decision: &Decision, until: Height) -> Result<Collected, NodeError> {
@@ -153,6 +198,20 @@ impl Node {
             self.shared.doubts.lost = Some(Lost::Stuck);
         }
         collected
+    }
+
+    /// Computes the possession of the shared parameters, for this node's vote on the next window.
+    ///
+    /// # Errors
+    /// The run has no such window, the state is torn, or the node is being stopped.
+    pub async fn possession(&self) -> Result<Possession, NodeError> {
+        let heights = self.shared.run().clock.heights(self.shared.window())?;
+        let seed = self.network.hash(heights.possession_seed()).await?;
+        let holder = self.identity.neuron.hotkey;
+        let compute = move |model: &mut Model, _: &Progress| {
+            Ok(Possession::of(holder, seed, model.layout(), |places| model.values(places))?)
+        };
+        self.network.unless_stopped(self.shared.read(compute)).await?
     }
 
     /// Saves the state as a checkpoint and publishes it. The local files are deleted afterwards.

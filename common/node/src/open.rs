@@ -2,7 +2,7 @@
 
 use crate::{
     Config, Events, Identity, Journal, Network, Node, NodeError, NodeEvent, Observability, Registration, Run,
-    SharedState, bucket, files, prefetch::Line, subnet, tip::Follow,
+    SharedState, bucket, files, own_clock::OwnClock, prefetch::Line, requests::Requests, subnet, tip::Follow,
 };
 use chain::wallet::KeyPair;
 use exchange::{BlockState, CommitmentWriter, OwnBucket, signing_key};
@@ -41,15 +41,28 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
     let (observability, component) = Observability::open(&config.node, events).await?;
     let storage = Storage::new(config.bucket.policy);
     observability.registry.add(storage.metrics());
-    let mut network = Network::connect(config, &run.spec, storage.clone(), shutdown).await?;
+    let mut network =
+        Network::connect(config, &run.spec, storage.clone(), shutdown, Some(&component)).await?;
     // The journal's lock excludes other processes.
     network.fetcher.clear_folder().map_err(files::at(&config.node.folder))?;
-    let state = network.chain_reader.at(network.height()).await?;
+    observability.registry.add(network.chain_reader.client().metrics());
+    let state = network.at(network.height()).await?;
     hide_announced(&state);
     let client = network.chain_reader.client();
-    subnet::check(&run, &subnet::read(client, &hotkey.hotkey(), &state, &run).await?)?;
+    let live = network.while_busy(async || subnet::read(client, &hotkey.hotkey(), &state, &run).await);
+    subnet::check(&run, &live.await?)?;
     let identity = identify(config, hotkey, &network, &state, (&storage, &run)).await?;
 
+    let own_clock = Arc::new(OwnClock {
+        client: network.chain_reader.client().clone(),
+        bucket: identity.own_bucket.bucket().clone(),
+        block_time: config.chain.block_time,
+        metrics: Arc::clone(&observability.metrics),
+        component: observability.health.component("clock"),
+        running: tokio::sync::Mutex::default(),
+    });
+    tokio::spawn(Arc::clone(&own_clock).check());
+    let requests = Requests::new(run.clock, network.chain_reader.client().metrics(), storage.metrics());
     let metrics = Arc::clone(&observability.metrics);
     let shared = SharedState::start(run, config.node.compute, &config.node.folder).await?;
     let shared = shared.with_journal(journal, metrics);
@@ -59,6 +72,8 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
         component,
         shutdown: network.shutdown.clone(),
         patience: config.chain.block_time.saturating_mul(SILENT_BLOCKS),
+        own_clock,
+        requests,
     });
     let floor = floor(config, shared.run());
     let node = Node { identity, network, shared, observability, line: Line::default(), floor };
@@ -98,7 +113,7 @@ async fn identify(
     let (client, netuid) = (network.chain_reader.client().clone(), network.chain_reader.netuid());
     let announced = config.bucket.announced.clone();
     let commitment_writer = CommitmentWriter::new(client, netuid, hotkey.clone(), announced);
-    commitment_writer.bucket().await?;
+    network.while_busy(async || Ok(commitment_writer.bucket().await?)).await?;
     let own_bucket = OwnBucket::new(bucket, run.hash);
     let key = signing_key(&hotkey);
     Ok(Identity { hotkey, key, neuron, uid, own_bucket, commitment_writer, registration })

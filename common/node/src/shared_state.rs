@@ -32,6 +32,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Instant,
 };
+use telemetry::target::NODE;
 use transaction::Current;
 
 /// A run's parameters and the progress that belongs to them.
@@ -94,8 +95,8 @@ impl SharedState {
         self.threads
     }
 
-    /// Returns the folder of the state's files. `state-*`, `events.jsonl`, `lock`, `verified`,
-    /// `checkpoints` and `incoming` in it are taken.
+    /// Returns the folder of the state's files. `state-*`, `diverged-*`, `events.jsonl`, `lock`,
+    /// `verified`, `checkpoints` and `incoming` in it are taken.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -243,8 +244,12 @@ impl SharedState {
         self.change(load).await
     }
 
-    /// Deletes the states in the journal.
-    pub(crate) async fn forget_kept(&self) -> Result<(), NodeError> {
-        self.change(|transaction| transaction.forget_kept()).await
+    /// Moves the states of the journal from window `from` on to the folder of a diverged state.
+    pub(crate) async fn set_aside(&self, from: Window, diverged: Arc<Progress>) -> Result<(), NodeError> {
+        let folder = self.change(move |transaction| transaction.set_aside(from, &diverged)).await?;
+        if let Some(folder) = folder {
+            tracing::warn!(target: NODE, folder = %folder.display(), "the states that the majority contradicts are kept here, for a comparison");
+        }
+        Ok(())
     }
 }

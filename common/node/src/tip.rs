@@ -1,16 +1,24 @@
 //! The newest finalized block, for all tasks of the process.
 
-use crate::{NodeError, NodeMetrics};
+use crate::{NodeError, NodeMetrics, own_clock::OwnClock, requests::Requests};
 use base::Height;
-use chain::{Block, BlocksError};
+use chain::{Block, BlocksError, Heads};
 use exchange::ChainReader;
 use std::{sync::Arc, time::Duration};
 use telemetry::{Component, Shutdown};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+/// The lag of finality, in blocks, above which no window can be decided in time, and the node sounds an
+/// alarm.
+const ALARM: u64 = 64;
 
 /// The newest finalized block. Clones follow the same chain.
 ///
-/// The chain's client reconnects by itself. The task ends only if the chain contradicts itself.
+/// The chain's client reconnects by itself. The task ends only if the chain contradicts itself, or if no
+/// endpoint gives a sign of life.
 #[derive(Clone, Debug)]
 pub struct Tip {
     newest: watch::Receiver<Result<Height, BlocksError>>,
@@ -25,6 +33,10 @@ pub(crate) struct Follow {
     pub(crate) shutdown: Shutdown,
     /// The time without a block after which the node is not ready.
     pub(crate) patience: Duration,
+    /// The comparison of the own clock, once a window.
+    pub(crate) own_clock: Arc<OwnClock>,
+    /// The log of requests, once a window.
+    pub(crate) requests: Requests,
 }
 
 impl Tip {
@@ -66,45 +78,130 @@ impl Tip {
             },
         }
     }
+
+    /// Waits until the chain can no longer be followed. Returns the reason.
+    pub(crate) async fn lost(&self) -> NodeError {
+        let mut newest = self.newest.clone();
+        let lost = newest.wait_for(Result::is_err).await.map(|newest| newest.clone());
+        match lost {
+            Ok(Err(error)) => error.into(),
+            // A tip that stays at a height is never lost.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Checks whether the tip follows the chain.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.newest.has_changed().is_ok()
+    }
 }
 
 impl Follow {
-    async fn run(self, last: Height, newest: watch::Sender<Result<Height, BlocksError>>) {
+    async fn run(mut self, last: Height, newest: watch::Sender<Result<Height, BlocksError>>) {
         let mut blocks = self.chain_reader.client().blocks_from(last.next());
-        self.note(last);
+        let mut heads = blocks.heads();
+        let mut alarm = Alarm::default();
+        self.note(last, &alarm);
+        let mut due = Instant::now() + self.patience;
+        let shutdown = self.shutdown.clone();
         loop {
-            let next = tokio::select! {
+            tokio::select! {
                 biased;
-                () = self.shutdown.requested() => return,
+                () = shutdown.requested() => return,
                 () = newest.closed() => return,
-                next = timeout(self.patience, blocks.next()) => next,
-            };
-            match next {
-                Ok(Ok(block)) => {
-                    self.saw(&block);
-                    newest.send_modify(|newest| *newest = Ok(block.height));
+                next = blocks.next() => match next {
+                    Ok(block) => {
+                        due = Instant::now() + self.patience;
+                        self.saw(&block, &alarm);
+                        newest.send_modify(|newest| *newest = Ok(block.height));
+                    }
+                    Err(error) => {
+                        tracing::error!(target: telemetry::target::CHAIN, error = %base::ErrorChain(&error), "the chain is lost");
+                        self.component.dead(base::ErrorChain(&error).to_string());
+                        newest.send_modify(|newest| *newest = Err(error));
+                        return;
+                    }
+                },
+                Ok(()) = heads.changed() => {
+                    let now = *heads.borrow_and_update();
+                    self.heard(now, &mut alarm);
                 }
-                Ok(Err(error)) => {
-                    self.component.dead(base::ErrorChain(&error).to_string());
-                    newest.send_modify(|newest| *newest = Err(error));
-                    return;
-                }
-                Err(_) => {
-                    let seconds = self.patience.as_secs();
-                    self.component.not_ready(format!("no finalized block for {seconds} s"));
+                () = sleep_until(due) => {
+                    due = Instant::now() + self.patience;
+                    if alarm.text().is_none() {
+                        let seconds = self.patience.as_secs_f32();
+                        self.component.not_ready(format!("no finalized block for {seconds} s"));
+                    }
                 }
             }
         }
     }
 
-    fn saw(&self, block: &Block) {
+    fn saw(&mut self, block: &Block, alarm: &Alarm) {
         self.chain_reader.saw(block);
-        self.note(block.height);
+        self.note(block.height, alarm);
+        if self.requests.saw(block.height) {
+            tokio::spawn(Arc::clone(&self.own_clock).check());
+        }
     }
 
     #[allow(clippy::cast_precision_loss)] // A height is far below 2^53.
-    fn note(&self, height: Height) {
+    fn note(&self, height: Height, alarm: &Alarm) {
         self.metrics.height.set(height.0 as f64);
-        self.component.ready();
+        match alarm.text() {
+            None => self.component.ready(),
+            Some(text) => self.component.not_ready(text),
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // A lag is far below 2^53.
+    fn heard(&self, heads: Heads, alarm: &mut Alarm) {
+        let Some(lag) = heads.lag() else { return };
+        self.metrics.finality_lag_blocks.set(lag as f64);
+        let before = alarm.text().is_some();
+        *alarm = Alarm::of(lag);
+        match (before, alarm.text()) {
+            (false, Some(text)) => {
+                tracing::error!(target: telemetry::target::CHAIN, lag, "{text}");
+                self.component.not_ready(text);
+            }
+            (true, Some(text)) => self.component.not_ready(text),
+            (true, None) => {
+                tracing::info!(target: telemetry::target::CHAIN, lag, "finality is back");
+                self.component.ready();
+            }
+            (false, None) => {}
+        }
+    }
+}
+
+/// The alarm of a finality that lags too far behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Alarm {
+    /// The lag in blocks, while the alarm sounds.
+    lag: Option<u64>,
+}
+
+impl Alarm {
+    fn of(lag: u64) -> Self {
+        Self { lag: (lag > ALARM).then_some(lag) }
+    }
+
+    fn text(&self) -> Option<String> {
+        let lag = self.lag?;
+        Some(format!(
+            "finality is {lag} blocks behind: windows cannot be decided until it returns; claims still arrive"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alarm_sounds_beyond_64_blocks() {
+        assert!([0, 10, 63, 64].map(Alarm::of).iter().all(|alarm| alarm.text().is_none()));
+        assert!(Alarm::of(70).text().unwrap().starts_with("finality is 70 blocks behind"));
     }
 }

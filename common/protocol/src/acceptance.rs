@@ -19,8 +19,8 @@
 //!    over `electorate_blocks` with the age of the vote. The run's founders count as if they had voted
 //!    on the window before the first one, until they vote. Other hotkeys with a permit do not count.
 //! 4. The window has a *quorum* if the counted stake is more than half of the electorate's weight, and
-//!    of at least two hotkeys where two members voted in the last seventh of `electorate_blocks`.
-//!    Without a quorum the window is null.
+//!    at least two hotkeys voted (for any state) where two members voted in the last seventh of
+//!    `electorate_blocks`. Without a quorum the window is null.
 //! 5. A candidate is *accepted* if more than half of the counted stake has its bit, in order, up to
 //!    `gather_peers`. At most `newcomer_share` of the accepted have no incentive yet, unless no
 //!    candidate has any.
@@ -41,4 +41,4 @@ pub use electorate::{Electorate, Member};
 pub use screen::{LEAST_SHARE, LossDrop, TooWeak, screen};
 pub use snapshot::{NeuronState, Participant, Snapshot, SnapshotError};
 pub use spec::{AcceptanceError, AcceptanceSpec, MOST_FOUNDERS, Screen};
-pub use votes::turnout;
+pub use votes::{NamedState, named_states, turnout};

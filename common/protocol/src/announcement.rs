@@ -29,13 +29,15 @@ mod budget;
 mod endpoint;
 #[cfg(test)]
 mod golden;
+mod possession;
 mod record;
 
 pub use address::{AddressError, AddressPolicy};
 pub use bucket::{Bucket, BucketError, Location, ReadCredentials};
 pub use budget::Budget;
 pub use endpoint::{Endpoint, EndpointError, Host};
-pub use record::{Bits, Claim, MOST_CANDIDATES, Possession, Record, Vote};
+pub use possession::{POSSESSION_LEAVES, Possession};
+pub use record::{Bits, Claim, MOST_CANDIDATES, Record, Vote};
 
 use base::{
     commitment::{CommitmentError, Field, Fields, MAX_RAW},

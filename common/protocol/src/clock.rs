@@ -130,6 +130,17 @@ impl Heights {
     pub fn blocks(&self) -> u64 {
         self.last.0 + 1 - self.first.0
     }
+
+    /// Returns the block whose hash draws the leaves for the possession in votes on this window: `M_w` of
+    /// the window before, when the parameters at this window's start became known. For window 0 it is the
+    /// block that seeds the assignment.
+    #[must_use]
+    pub fn possession_seed(&self) -> Height {
+        match self.window {
+            Window(0) => self.assignment_seed,
+            _ => Height(self.votes_close.0 - self.blocks()),
+        }
+    }
 }
 
 impl Clock {
@@ -280,6 +291,8 @@ mod tests {
         );
         let beyond = ClockError::NoSuchWindow { window: Window(8), last: Window(7) };
         assert_eq!(tiny().heights(Window(8)), Err(beyond));
+        let seeds = [0, 1].map(|window| tiny().heights(Window(window)).unwrap().possession_seed());
+        assert_eq!(seeds, [Height(90), Height(149)]);
         assert_eq!(beyond.to_string(), "window 8 is not in this run, which has windows 0 to 7");
         assert!(tiny().heights(Window(u64::MAX)).is_err());
     }

@@ -22,7 +22,7 @@ pub use line::required_rate;
 pub use outcome::{PeerOutcome, TryFailure, faults, is_cut_off};
 pub use prefetch::{Part, Prefetch, PrefetchCommand, PrefetchEvent, PrefetchRules, SLOTS, TRIES};
 pub use ranges::{
-    LARGEST_RANGE, ObjectCopy, RangeSource, Ranges, RangesCommand, RangesEvent, RangesRules, SMALLEST_RANGE,
+    LARGEST_RANGE, ObjectCopy, Ranges, RangesCommand, RangesEvent, RangesRules, SMALLEST_RANGE,
 };
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Handles of buckets, and the client that opens them.
 
-use crate::{Metrics, ObjectName, Retry, StorageError, guard};
+use crate::{Metrics, ObjectName, Retry, StorageError, clock::ServiceClock, guard};
 use aws_sdk_s3::{
     Client, Config,
     config::{
@@ -37,6 +37,7 @@ pub struct Bucket {
     pub(crate) name: String,
     pub(crate) retry: Retry,
     pub(crate) metrics: Arc<Metrics>,
+    clock: Arc<ServiceClock>,
 }
 
 impl Storage {
@@ -90,11 +91,12 @@ impl Storage {
             .check(self.policy)
             .map_err(|source| StorageError::Endpoint { bucket: name.clone(), source })?;
         let endpoint = endpoint.to_string();
+        let clock = Arc::new(ServiceClock::default());
         // The SDK's retries, stall detection and checksums of answers are off. This crate has its own, which
         // respect the object's limits.
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .http_client(guard::Guarded::new(self.http.clone(), &endpoint))
+            .http_client(guard::Guarded::new(self.http.clone(), &endpoint, &self.metrics, &clock))
             .endpoint_url(endpoint)
             .region(Region::new(announced.region().to_owned()))
             .force_path_style(true)
@@ -113,7 +115,7 @@ impl Storage {
             None => config.allow_no_auth(),
         };
         let client = Client::from_conf(config.build());
-        Ok(Bucket { client, name, retry: self.retry, metrics: Arc::clone(&self.metrics) })
+        Ok(Bucket { client, name, retry: self.retry, metrics: Arc::clone(&self.metrics), clock })
     }
 }
 
@@ -122,6 +124,14 @@ impl Bucket {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the seconds by which this machine's clock is ahead of the service's, from the newest answer
+    /// to this handle. It is negative if the clock is behind, and 1 s too large or small at most, plus the
+    /// time that the answer took. Returns `None` before the first answer with a date.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.clock.ahead()
     }
 
     pub(crate) fn object(&self, key: &str) -> ObjectName {

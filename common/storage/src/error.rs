@@ -10,7 +10,10 @@ use protocol::announcement::{AddressError, EndpointError};
 use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
 use thiserror::Error;
 
-use crate::guard::ElsewhereError;
+use crate::{
+    clock::{DATE, ahead_of},
+    guard::ElsewhereError,
+};
 
 /// The name of an object for messages: `bucket/key`. The key may be empty or a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +49,8 @@ pub enum Outage {
         status: u16,
         /// The error code of the service, such as `SlowDown`. May be empty.
         code: String,
+        /// The pause that the service asks for, in its header `Retry-After`.
+        retry_after: Option<Duration>,
     },
     /// The service ended the answer early.
     #[error("the answer ended early")]
@@ -61,13 +66,23 @@ pub enum StorageError {
         /// The requested object.
         object: ObjectName,
     },
-    /// The service refuses the access key: wrong secret, missing permission, or a wrong local clock.
-    #[error("{object} is forbidden ({code}): check the access key, its permissions and this machine's clock")]
+    /// The service refuses the access key: wrong secret or missing permission. S3 also answers this for an
+    /// absent object if the key may not list the bucket: see [`StorageError::may_be_absent`].
+    #[error("{object} is forbidden ({code}): check the access key and its permissions")]
     Forbidden {
         /// The requested object.
         object: ObjectName,
         /// The error code of the service, such as `SignatureDoesNotMatch`.
         code: String,
+    },
+    /// The service refuses signatures of this machine's time: its clock is off by more than 15 minutes. No
+    /// owner of a bucket can cause or mend that.
+    #[error("{object} is refused: this machine's clock is {}: set it right (with NTP)", off(*.ahead))]
+    Clock {
+        /// The requested object.
+        object: ObjectName,
+        /// The seconds by which this machine's clock is ahead of the service's, if the answer has a date.
+        ahead: Option<i64>,
     },
     /// The object is larger than the cap. No bytes above the cap were stored.
     #[error("{object} is larger than {cap} bytes: it is not the expected object, do not use it")]
@@ -192,7 +207,34 @@ pub enum StorageError {
     },
 }
 
+fn off(ahead: Option<i64>) -> String {
+    match ahead {
+        Some(ahead @ 0..) => format!("{ahead} s ahead of the service's"),
+        Some(behind) => format!("{} s behind the service's", behind.unsigned_abs()),
+        None => "too far from the service's".to_owned(),
+    }
+}
+
 impl StorageError {
+    /// Checks whether the object may not be there yet. A key that may not list a bucket gets the answer 403
+    /// `AccessDenied` from S3 for an absent object, not 404. A wrong secret has other codes.
+    #[must_use]
+    pub fn may_be_absent(&self) -> bool {
+        match self {
+            Self::NotFound { .. } => true,
+            Self::Forbidden { code, .. } => code == "AccessDenied" || code == "403",
+            _ => false,
+        }
+    }
+
+    /// Returns the pause that the service asks for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { source: Outage::Answer { retry_after, .. }, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Checks whether the same operation may succeed later, without a change of configuration.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -213,6 +255,7 @@ impl StorageError {
         match self {
             Self::NotFound { .. } => "not-found",
             Self::Forbidden { .. } => "forbidden",
+            Self::Clock { .. } => "clock",
             Self::TooLarge { .. } => "too-large",
             Self::Changed { .. } => "changed",
             Self::WrongContent { .. } => "wrong-content",
@@ -249,10 +292,18 @@ impl StorageError {
         };
         let code =
             error.as_service_error().and_then(ProvideErrorMetadata::code).map_or_else(String::new, word);
-        Self::from_status(object, response.status().as_u16(), code, error)
+        let headers = response.headers();
+        let answer = Answer {
+            status: response.status().as_u16(),
+            code,
+            retry_after: headers.get("retry-after").and_then(seconds),
+            ahead: headers.get(DATE).and_then(ahead_of),
+        };
+        Self::from_answer(object, answer, error)
     }
 
-    fn from_status(object: ObjectName, status: u16, code: String, error: &(dyn Error + 'static)) -> Self {
+    fn from_answer(object: ObjectName, answer: Answer, error: &(dyn Error + 'static)) -> Self {
+        let Answer { status, code, retry_after, ahead } = answer;
         let transient = [
             "InternalError",
             "SlowDown",
@@ -264,18 +315,34 @@ impl StorageError {
         match status {
             // The status may be a success: CompleteMultipartUpload can report an error in its body.
             _ if transient.contains(&code.as_str()) => {
-                Self::Unavailable { object, source: Outage::Answer { status, code } }
+                Self::Unavailable { object, source: Outage::Answer { status, code, retry_after } }
             }
+            _ if code == "RequestTimeTooSkewed" => Self::Clock { object, ahead },
             404 => Self::NotFound { object },
             401 | 403 => {
                 Self::Forbidden { object, code: if code.is_empty() { status.to_string() } else { code } }
             }
-            408 | 429 | 500.. => Self::Unavailable { object, source: Outage::Answer { status, code } },
+            408 | 429 | 500.. => {
+                Self::Unavailable { object, source: Outage::Answer { status, code, retry_after } }
+            }
             300..400 => Self::Redirected { object, status },
             400..500 => Self::Refused { object, status, code },
             _ => Self::Malformed { object, what: deepest(error) },
         }
     }
+}
+
+/// The parts of an error answer that tell its meaning.
+struct Answer {
+    status: u16,
+    code: String,
+    retry_after: Option<Duration>,
+    ahead: Option<i64>,
+}
+
+/// Reads a `Retry-After` in seconds. Services of buckets do not use its other form, a date.
+fn seconds(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Cleans an untrusted word for a message: ASCII letters and digits only, at most 64.
@@ -311,7 +378,44 @@ mod tests {
 
     fn from(status: u16, code: &str) -> StorageError {
         let object = ObjectName::new("alice", "k");
-        StorageError::from_status(object, status, code.to_owned(), &io::Error::other("parsing failed"))
+        let answer = Answer { status, code: code.to_owned(), retry_after: None, ahead: Some(-7200) };
+        StorageError::from_answer(object, answer, &io::Error::other("parsing failed"))
+    }
+
+    #[test]
+    fn absent_and_forbidden_objects_of_others_are_told_apart_from_wrong_keys() {
+        for (status, code) in [(404, ""), (404, "NoSuchKey"), (403, "AccessDenied"), (403, "")] {
+            assert!(from(status, code).may_be_absent(), "{status} {code}");
+        }
+        for (status, code) in [
+            (403, "SignatureDoesNotMatch"),
+            (403, "InvalidAccessKeyId"),
+            (403, "RequestTimeTooSkewed"),
+            (401, ""),
+            (503, ""),
+        ] {
+            assert!(!from(status, code).may_be_absent(), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_has_its_own_message() {
+        let object = ObjectName::new("alice", "k");
+        let text = |ahead| StorageError::Clock { object: object.clone(), ahead }.to_string();
+        assert_eq!(
+            from(403, "RequestTimeTooSkewed").to_string(),
+            "alice/k is refused: this machine's clock is 7200 s behind the service's: set it right (with NTP)"
+        );
+        assert!(text(Some(1000)).contains("1000 s ahead of the service's"));
+        assert!(text(None).contains("too far from the service's"));
+    }
+
+    #[test]
+    fn pauses_are_read_in_seconds() {
+        assert_eq!(seconds(" 7 "), Some(Duration::from_secs(7)));
+        for text in ["", "-1", "1.5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "99999999999999999999999"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! The SDK's connector asks our resolver for addresses, and connects to the addresses that it returns.
 //! So each new connection uses exactly the address that was checked, and DNS rebinding (a name that
 //! resolves differently the second time) does not work. Proxies from the environment are not used. The
-//! SDK follows no redirects. This module also refuses every request for a host other than the bucket's.
+//! SDK follows no redirects. This module also refuses every request for a host other than the bucket's,
+//! counts requests, and compares the date of each answer with this machine's clock.
 
 use aws_sdk_s3::{
     config::{
@@ -23,8 +24,13 @@ use aws_smithy_runtime_api::client::{
 };
 use http_body_util::Limited;
 use protocol::announcement::AddressPolicy;
-use std::{io, net::IpAddr};
+use std::{io, net::IpAddr, sync::Arc};
 use thiserror::Error;
+
+use crate::{
+    Metrics,
+    clock::{DATE, ServiceClock},
+};
 
 /// The maximum length of an answer that is not an object, in bytes. A page of a list has 1000 keys of
 /// up to 1024 bytes, and XML entities make a key up to six times as long.
@@ -77,11 +83,19 @@ pub(crate) struct Guarded<C> {
     inner: C,
     /// The prefix of every request's URL: `scheme://host[:port]/`.
     origin: String,
+    metrics: Arc<Metrics>,
+    clock: Arc<ServiceClock>,
 }
 
 impl Guarded<SharedHttpClient> {
-    pub(crate) fn new(inner: SharedHttpClient, endpoint: &str) -> Self {
-        Self { inner, origin: format!("{endpoint}/") }
+    pub(crate) fn new(
+        inner: SharedHttpClient,
+        endpoint: &str,
+        metrics: &Arc<Metrics>,
+        clock: &Arc<ServiceClock>,
+    ) -> Self {
+        let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
+        Self { inner, origin: format!("{endpoint}/"), metrics, clock }
     }
 }
 
@@ -92,7 +106,12 @@ impl HttpClient for Guarded<SharedHttpClient> {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Guarded { inner, origin: self.origin.clone() })
+        SharedHttpConnector::new(Guarded {
+            inner,
+            origin: self.origin.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+        })
     }
 }
 
@@ -104,9 +123,19 @@ impl HttpConnector for Guarded<SharedHttpConnector> {
         // The SDK names the operation in the query. Only objects are read piece by piece, with their
         // own size cap.
         let query = request.uri().split_once('?').map_or("", |(_, query)| query);
-        let is_object = request.method() == "GET" && query.split('&').any(|pair| pair == "x-id=GetObject");
+        let operation = query.split('&').find_map(|pair| pair.strip_prefix("x-id="));
+        let is_object = request.method() == "GET" && operation == Some("GetObject");
+        self.metrics.requests.with(operation.unwrap_or(request.method())).increment();
+        let (metrics, clock) = (Arc::clone(&self.metrics), Arc::clone(&self.clock));
         let answer = self.inner.call(request);
-        HttpConnectorFuture::new(async move { Ok(bound(answer.await?, is_object)) })
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await?;
+            clock.note(answer.headers().get(DATE));
+            if matches!(answer.status().as_u16(), 429 | 503) {
+                metrics.busy.increment();
+            }
+            Ok(bound(answer, is_object))
+        })
     }
 }
 

@@ -29,6 +29,7 @@
 //! Next: [`Bucket`] for the operations, [`StorageError`] for the errors.
 
 mod bucket;
+mod clock;
 mod error;
 mod get;
 mod guard;

@@ -15,6 +15,10 @@ telemetry::metrics! {
         pub get_seconds: Histogram,
         /// Duration of successful uploads in seconds, including retries.
         pub put_seconds: Histogram,
+        /// Requests sent to services of buckets, by operation.
+        pub requests: Family<Counter> = Family::new("operation", 16),
+        /// Refusals by services that limit requests or are overloaded (HTTP status 429 and 503).
+        pub busy: Counter,
         /// Retries after transient failures.
         pub retries: Counter,
         /// Operations that failed after all retries, by kind of error.

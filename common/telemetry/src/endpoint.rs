@@ -34,7 +34,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// | path | answer |
 /// |---|---|
 /// | `/metrics` | 200, Prometheus' text format 0.0.4 |
-/// | `/health/live` | 200 if live, 503 otherwise; JSON: `live`, `ready`, `reasons` |
+/// | `/health/live` | 200 if live, 503 otherwise; JSON: `live`, `ready`, `reasons`, perhaps `degraded` |
 /// | `/health/ready` | 200 if ready, 503 otherwise; the same JSON |
 #[derive(Debug)]
 pub struct Endpoint {

@@ -26,6 +26,8 @@ pub struct Health(Arc<Mutex<BTreeMap<&'static str, Condition>>>);
 #[derive(Debug)]
 enum Condition {
     Ready,
+    /// It works, but something needs the operator.
+    Degraded(String),
     NotReady(String),
     Dead(String),
 }
@@ -39,7 +41,7 @@ pub struct Component {
 }
 
 /// The health at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
     /// True if no component is dead.
     pub live: bool,
@@ -47,6 +49,9 @@ pub struct Report {
     pub ready: bool,
     /// The reason of each component that is not ready.
     pub reasons: BTreeMap<&'static str, String>,
+    /// The trouble of each component that is ready, but degraded: it works, and needs the operator.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub degraded: BTreeMap<&'static str, String>,
 }
 
 impl Health {
@@ -61,11 +66,15 @@ impl Health {
     /// Returns the health now.
     #[must_use]
     pub fn report(&self) -> Report {
-        let mut report = Report { live: true, ready: true, reasons: BTreeMap::new() };
+        let mut report = Report { live: true, ..Report::default() };
         for (&name, condition) in self.conditions().iter() {
             let (is_dead, reason) = match condition {
                 Condition::Dead(reason) => (true, reason.clone()),
                 Condition::NotReady(reason) => (false, reason.clone()),
+                Condition::Degraded(trouble) => {
+                    report.degraded.insert(name, trouble.clone());
+                    continue;
+                }
                 Condition::Ready => continue,
             };
             report.live &= !is_dead;
@@ -84,6 +93,11 @@ impl Component {
     /// Marks the component as ready: it does its work.
     pub fn ready(&self) {
         self.set(Condition::Ready);
+    }
+
+    /// Marks the component as degraded: it does its work, but something needs the operator.
+    pub fn degraded(&self, trouble: impl Into<String>) {
+        self.set(Condition::Degraded(trouble.into()));
     }
 
     /// Marks the component as not ready: it waits for something, and will continue by itself.
@@ -119,7 +133,19 @@ mod tests {
 
     #[test]
     fn a_process_without_components_is_ready() {
-        assert_eq!(Health::default().report(), Report { live: true, ready: true, reasons: BTreeMap::new() });
+        assert_eq!(Health::default().report(), Report { live: true, ready: true, ..Report::default() });
+    }
+
+    #[test]
+    fn a_degraded_component_is_ready_and_says_why() {
+        let health = Health::default();
+        let clock = health.component("clock");
+        clock.degraded("40 s ahead");
+        let report = health.report();
+        assert!(report.live && report.ready && report.reasons.is_empty());
+        assert_eq!(report.degraded["clock"], "40 s ahead");
+        clock.ready();
+        assert!(health.report().degraded.is_empty());
     }
 
     #[test]

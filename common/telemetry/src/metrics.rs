@@ -130,6 +130,15 @@ impl<M> Family<M> {
     }
 }
 
+impl Family<Counter> {
+    /// Returns the sum of all members.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        members.values().map(|member| member.get()).sum()
+    }
+}
+
 /// A metric that can be shown to Prometheus under a name.
 pub trait Metric: Send + Sync {
     /// The word after `# TYPE`.
@@ -381,6 +390,7 @@ muster_test_peers_total{peer=\"a\\\"b\\\\c\\nd\"} 1
             peers.with(peer).increment();
         }
         assert_eq!((peers.with(0).get(), peers.with(1).get(), peers.with("other").get()), (1, 1, 98));
+        assert_eq!(peers.total(), 100);
         peers.forget(0);
         assert_eq!(peers.with(0).get(), 98, "two members exist, so the third shares 'other'");
     }

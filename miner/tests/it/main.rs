@@ -6,5 +6,6 @@ mod data;
 mod launch;
 mod network;
 mod refusals;
+mod silence;
 mod strangers;
 mod windows;

@@ -133,7 +133,7 @@ async fn buckets_that_cannot_be_used_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named() {
     let network = Network::start().await;
-    network.release(Height(31));
+    network.release_final(Height(31));
     // The largest file may have 64 KiB: writing more fails as on a full disk, since the signal is ignored.
     let mut command = Command::new("sh");
     quiet(&mut command);

@@ -5,10 +5,16 @@ use base::{Height, Window, digest::State};
 use bucket_server::{Fault, Plan, Rule};
 use protocol::{clock::Heights, history::History};
 use serde_json::Value;
-use testkit::START;
+use testkit::{LAG, START};
 
 fn heights(network: &Network, window: u64) -> Heights {
     network.spec.clock().unwrap().heights(Window(window)).unwrap()
+}
+
+/// Returns a height that leaves room for two transactions before claims close, one after the other is
+/// final: the announcement of the bucket, and the claim.
+fn before_claims_close(heights: &Heights) -> Height {
+    Height(heights.claims_close.0 - 2 * (1 + u64::from(LAG)))
 }
 
 /// Returns the state that the run begins with.
@@ -23,11 +29,11 @@ fn state(event: &Value) -> State {
 /// Lets a window pass: the miner claims, the validators vote, the miner applies. The event of the last.
 async fn pass(network: &Network, window: u64, named: State) -> Value {
     let heights = heights(network, window);
-    network.release(Height(heights.claims_close.0 - 2));
+    network.release(before_claims_close(&heights));
     network.event("claimed", window as usize + 1).await;
     network.reach(heights.claims_close).await;
     network.vote(Window(window), named).await;
-    network.release(heights.votes_close);
+    network.release_final(heights.votes_close);
     network.event("applied", window as usize + 1).await
 }
 
@@ -62,7 +68,7 @@ async fn what_was_made_before_a_kill_is_claimed_after_it() {
     let refuse = Rule::always("PUT", &path, Fault::Status { code: 500 });
     network.buckets.inject(Plan { seed: 0, rules: vec![refuse] });
     let miner = network.spawn();
-    network.release(Height(u64::from(START)));
+    network.release_final(Height(u64::from(START)));
     network.event("compressed", 1).await;
     miner.kill();
     assert!(network.events("uploaded").is_empty());
@@ -76,14 +82,14 @@ async fn what_was_made_before_a_kill_is_claimed_after_it() {
 
     // Killed after the claim: it is neither made nor claimed again, and the window is applied.
     let heights = heights(&network, 1);
-    network.release(Height(heights.claims_close.0 - 2));
+    network.release(before_claims_close(&heights));
     let claimed = network.event("claimed", 2).await;
     miner.kill();
     let miner = network.spawn();
     assert_eq!(network.event("claimed", 3).await["block"], claimed["block"], "claimed in another block");
     network.reach(heights.claims_close).await;
     network.vote(Window(1), state(&first)).await;
-    network.release(heights.votes_close);
+    network.release_final(heights.votes_close);
     network.event("applied", 2).await;
     assert_eq!(miner.ended().await, Some(0));
     assert_eq!(network.events("trained").len(), 2, "trained again");
@@ -98,7 +104,7 @@ async fn an_upload_that_is_refused_is_tried_again_with_the_next_block() {
     network.buckets.inject(Plan { seed: 0, rules: vec![refuse] });
     let miner = network.spawn();
     let heights = heights(&network, 0);
-    network.release(heights.first);
+    network.release_final(heights.first);
     network.event("compressed", 1).await;
     for attempt in 1..=2 {
         network.strikes(attempt).await;
@@ -118,10 +124,10 @@ async fn a_training_that_is_too_late_is_given_up() {
     let network = Network::start().await;
     let heights = heights(&network, 0);
     // The chain is beyond the claims of window 0 before the miner comes.
-    network.reach(heights.claims_close).await;
+    network.reach_final(heights.claims_close).await;
     let miner = network.spawn();
     network.event("state", 1).await;
-    network.release(heights.votes_close);
+    network.release_final(heights.votes_close);
     let applied = network.event("applied", 1).await;
     let decided = network.event("decided", 1).await;
     assert!(decided["null"].is_string(), "no one voted: {decided}");
@@ -139,15 +145,15 @@ async fn a_miner_with_another_state_than_the_majority_trains_no_more() {
     let network = Network::start().await;
     let miner = network.spawn();
     let heights = heights(&network, 0);
-    network.release(Height(heights.claims_close.0 - 2));
+    network.release(before_claims_close(&heights));
     network.event("claimed", 1).await;
     network.reach(heights.claims_close).await;
     network.vote(Window(0), State([7; 32])).await;
-    network.release(heights.votes_close);
+    network.release_final(heights.votes_close);
     let diverged = network.event("diverged", 1).await;
     assert_eq!(diverged["ours"], first_state(&network).to_string());
     assert_eq!(diverged["majority"], State([7; 32]).to_string());
-    network.reach(Height(heights.votes_close.0 + 3)).await;
+    network.reach_final(Height(heights.votes_close.0 + 3)).await;
     miner.ask_to_end();
     assert_eq!(miner.ended().await, Some(0));
     assert_eq!(network.events("trained").len(), 1, "trained on a state that is not the others'");

@@ -50,6 +50,7 @@ use std::{
 };
 use storage::Storage;
 use unknown::Unknown;
+use votes::Possessions;
 
 /// The auditor of a run.
 pub struct Auditor {
@@ -168,7 +169,8 @@ impl Audit<'_> {
         if let Some(chain) = chain {
             let seen = Seen { heights, state, chain };
             if let (true, Ok(chain)) = (is_asked, &seen.chain) {
-                let found = votes::check(&seen, chain, &objects);
+                let possessions = self.possessions(replay, &heights, chain).await?;
+                let found = votes::check(&seen, chain, &objects, &possessions);
                 self.found.extend(found.into_iter().map(|finding| (window, finding)));
             }
             self.seen.insert(window, seen);
@@ -180,6 +182,20 @@ impl Audit<'_> {
     fn decide(&self, heights: &Heights, evidence: &WindowEvidence) -> Result<Decision, Unknown> {
         let run = &self.auditor.run;
         Ok(decide(run.id, &run.spec.acceptance, heights, &evidence.evidence())?)
+    }
+
+    /// Computes the possession that each voter must prove.
+    async fn possessions(
+        &self,
+        replay: &StateReplay<'_>,
+        heights: &Heights,
+        chain: &Chain,
+    ) -> Result<Possessions, AuditError> {
+        let seed = self.auditor.chain_reader.hash(heights.possession_seed()).await;
+        let voters = chain.votes.keys();
+        Ok(self.auditor.read(seed)?.and_then(|seed| {
+            voters.map(|voter| Ok((*voter, replay.possession(voter.hotkey, seed)?))).collect()
+        }))
     }
 
     /// Reads the chain data that the comparisons need. Returns the reason if some of it cannot be read.

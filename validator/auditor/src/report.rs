@@ -1,5 +1,6 @@
 //! The report of an audit: one verdict for each statement of a node, and the exit code.
 
+mod electorate;
 mod text;
 
 use base::{
@@ -27,7 +28,7 @@ pub enum Item {
     VotedState,
     /// The objects that the vote marks as good are claimed and valid.
     Good,
-    /// The vote proves possession of its objects.
+    /// The vote proves possession of the parameters at the window's start.
     Possession,
     /// The score log that the vote names is published.
     Head,
@@ -212,6 +213,7 @@ impl WindowReport {
             "candidates": decision.map(candidates),
             "accepted": decision.map(|decision| decision.applied().iter().map(accepted).collect::<Vec<_>>()),
             "null": decision.and_then(|decision| decision.accepted.as_ref().err()).map(ToString::to_string),
+            "electorate": decision.map(electorate::to_json),
             "root": self.root,
             "state": self.state,
             "findings": self.findings.iter().map(Finding::to_json).collect::<Vec<_>>(),

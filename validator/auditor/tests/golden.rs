@@ -4,12 +4,16 @@
 use auditor::{Finding, Item, Report, Scores, Subject, Verdict, WindowReport};
 use base::{
     BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, UnixMillis, Window,
-    digest::{ObjectHash, RunHash, State, StateRoot},
+    digest::{ObjectHash, RunHash, RunId, State, StateRoot},
 };
 use chain::{Block, Metagraph, Neuron};
 use protocol::{
-    acceptance::{Accepted, Candidate, Decision, Electorate, NullWindow},
-    announcement::{Bucket, ReadCredentials},
+    acceptance::{
+        AcceptanceSpec, Accepted, Candidate, Decision, Electorate, NeuronState, NullWindow, Snapshot,
+    },
+    announcement::{Bucket, ReadCredentials, Record, Vote},
+    clock::Clock,
+    run_spec::RunFile,
 };
 
 #[track_caller]
@@ -84,6 +88,25 @@ fn wide_scores_show_all_but_keys() {
     }
 }
 
+/// Returns the electorate of a window: two voters with equal stake, and a founder that is silent.
+fn electorate(window: u64) -> Electorate {
+    let file = RunFile::parse(include_str!("../../../deploy/runs/tiny.toml")).unwrap();
+    let spec = AcceptanceSpec { founders: vec![id(3).hotkey], ..file.acceptance };
+    let heights = Clock::new(Height(100), file.window).unwrap().heights(Window(window)).unwrap();
+    let state =
+        |name: u8| NeuronState { id: id(name), incentive: 0, stake: 30_000 + u16::from(name), permit: true };
+    let run = RunId([8; 8]);
+    let vote = |name: u8| {
+        let (good, state, score_log, possession) = Default::default();
+        let vote = Vote { run, window: heights.window, good, state, score_log, possession };
+        (id(name).hotkey, heights.votes_close, Record::Vote(vote))
+    };
+    let neurons = [0, 1, 3, 4].map(state);
+    let at = heights.votes_close;
+    let snapshot = Snapshot::new(at, BlockHash([5; 32]), neurons, [0, 1].map(vote)).unwrap();
+    Electorate::new(run, &spec, &heights, &snapshot)
+}
+
 /// Returns a report. All agrees in window 3. Window 4 has a difference and a bucket that cannot be
 /// read. Window 5 is unknown.
 fn report() -> Report {
@@ -106,7 +129,7 @@ fn report() -> Report {
             state: Some(State([3; 32])),
             candidates: vec![candidate],
             turnout: [id(0), id(1)].into(),
-            electorate: Electorate::default(),
+            electorate: electorate(window),
         };
         let root = Some(StateRoot([4; 32]));
         let state = decision.state;

@@ -152,12 +152,12 @@ impl Validator {
     }
 
     /// Sends a vote for the good candidates, in the background.
-    pub(super) fn vote(
+    pub(super) async fn vote(
         &mut self,
         window: Window,
         fetched: &FetchedWindow,
         good: &BTreeSet<NeuronId>,
-    ) -> Event {
+    ) -> Result<Event, ValidatorError> {
         let Node { identity, network, shared, observability, .. } = &self.node;
         let vote = Vote {
             run: self.run.id,
@@ -165,7 +165,7 @@ impl Validator {
             good: fetched.bits(good),
             state: shared.state(),
             score_log: self.logs.head(),
-            possession: fetched.possession(identity.neuron.hotkey, good),
+            possession: self.node.possession().await?,
         };
         let sending = Sending {
             network: network.clone(),
@@ -178,7 +178,7 @@ impl Validator {
             seconds_fetch: fetched.seconds,
         };
         self.tasks.add(Background::start(move || sending.run()));
-        Event::Voted
+        Ok(Event::Voted)
     }
 
     /// Begins to publish the voted submissions of which this validator is a custodian. Without `good`, the

@@ -2,7 +2,7 @@
 
 use crate::network::Network;
 use base::{
-    NeuronId, Window,
+    Hotkey, NeuronId, Window,
     digest::{ObjectHash, RunSeed, State},
 };
 use bytes::Bytes;
@@ -18,10 +18,10 @@ use engine::{Handle, Options, Place};
 use exchange::{OwnBucket, signing_key};
 use node::Run;
 use protocol::{
-    announcement::{Claim, Record},
+    announcement::{Claim, Possession, Record},
     history::{History, WindowRecord},
 };
-use std::sync::Arc;
+use std::{convert::Infallible, ops::Range, sync::Arc};
 use testkit::development;
 
 /// The content of a miner's upload.
@@ -66,6 +66,14 @@ impl Miners {
     pub(crate) async fn state(&self) -> State {
         let root = self.model.run(|model| model.state_root()).await.unwrap();
         self.history.state(&root)
+    }
+
+    /// Returns the possession that a hotkey must prove in its vote on the window.
+    pub(crate) async fn possession(&self, network: &Network, window: u64, holder: Hotkey) -> Possession {
+        let seed = network.chain_reader.hash(network.heights(window).possession_seed()).await.unwrap();
+        let values = self.model.run(|model| model.parameters()).await.unwrap();
+        let read = |places: Range<usize>| Ok::<_, Infallible>(values[places].to_vec());
+        Possession::of(holder, seed, &self.run.flat, read).unwrap()
     }
 
     /// Uploads and claims the object of each miner.

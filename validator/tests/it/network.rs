@@ -93,7 +93,7 @@ impl Network {
         }
     }
 
-    /// Returns the state after the newest block.
+    /// Returns the state after the newest final block.
     pub(crate) async fn now(&self) -> Arc<BlockState> {
         self.chain_reader.at(self.chain_reader.finalized().await.unwrap()).await.unwrap()
     }

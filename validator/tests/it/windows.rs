@@ -38,7 +38,7 @@ async fn claims_and_vote(network: &Network, miners: &mut Miners, window: u64, vo
     network.reach(heights.claims_close).await;
     // Dave, Eve, Ferdie and Iris upload valid objects.
     network.fetched(window, 4).await;
-    network.reach(heights.seed).await;
+    network.reach_final(heights.seed).await;
     network.event("voted", votes).await;
 }
 
@@ -52,8 +52,9 @@ async fn measure_and_decide(network: &Network, miners: &mut Miners, window: u64)
 async fn decision(network: &Network, miners: &mut Miners, window: u64) {
     let vote = network.vote_alike(window).await;
     assert_eq!(vote.state, miners.state().await);
+    assert_eq!(vote.possession, miners.possession(network, window, HOTKEY_ADDRESS.parse().unwrap()).await);
     assert_eq!(vote.good.0.count_ones(), 1, "one miner is honest: {}", network.log());
-    network.reach(network.heights(window).votes_close).await;
+    network.reach_final(network.heights(window).votes_close).await;
     miners.apply(network, window).await;
 }
 

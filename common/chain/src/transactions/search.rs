@@ -1,6 +1,7 @@
 //! Searches the blocks for a transaction, when the node that accepted it sends no more updates.
 
 use base::{BlockHash, Height};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::{SendError, Signed, Statuses, TransactionError, until_answered};
@@ -12,6 +13,9 @@ use crate::{
     refusal::Refusal,
 };
 
+/// Finalized blocks between two attempts to send bytes again that may be in a block already. If that block
+/// is dropped and the pool has lost the transaction, only the next attempt brings it back.
+const AGAIN: u64 = 4;
 /// Finalized blocks that are still searched after a node has refused the transaction's bytes the second time.
 const GRACE: u64 = 8;
 
@@ -53,17 +57,30 @@ impl Search {
             }
         }
         let next = self.next_height(signed);
-        if self.refused.is_none() && self.sent_again != Some(next) {
+        if self.may_send_again(next) {
             self.sent_again = Some(next);
             return Ok(self.send_again(signed, client).await.map_or(Step::NotYet, Step::Sent));
         }
         Ok(self.look(signed, client).await?.map_or(Step::NotYet, Step::Found))
     }
 
+    /// Checks whether the bytes may be sent once more. `next` is the next height to search.
+    fn may_send_again(&self, next: Height) -> bool {
+        match (&self.refused, self.sent_again) {
+            (Some((refusal, _)), _) if !may_be_in_a_block(refusal) => false,
+            (_, None) => true,
+            (None, Some(last)) => last != next,
+            (Some(_), Some(last)) => next.0 >= last.0.saturating_add(AGAIN),
+        }
+    }
+
     async fn send_again(&mut self, signed: &Signed, client: &Client) -> Option<Statuses> {
         let session = client.connection().session().await.ok()?;
         match signed.send(client, &session).await {
-            Ok(statuses) => Some(statuses),
+            Ok(statuses) => {
+                self.refused = None;
+                Some(statuses)
+            }
             Err(SendError::Refused(refusal)) => {
                 debug!(target: "chain", hash = %signed.hash, %refusal, "sent again");
                 self.refused = Some((refusal, self.next_height(signed)));
@@ -75,15 +92,13 @@ impl Search {
                 self.refused = Some((Refusal::OtherPool { code, message }, self.next_height(signed)));
                 None
             }
-            Err(SendError::Request(_)) => {
-                // The request failed again: the next step may send once more.
-                self.sent_again = None;
-                None
-            }
+            // The request failed again: a later step may send once more.
+            Err(SendError::Request(_)) => None,
         }
     }
 
-    /// Waits for the next finalized block, and searches it.
+    /// Waits for the next finalized block, and searches it. If none comes in time, the bytes may be sent
+    /// again.
     async fn look(
         &mut self,
         signed: &Signed,
@@ -103,7 +118,12 @@ impl Search {
             });
         }
         let blocks = self.blocks.get_or_insert_with(|| client.blocks_from(signed.first));
-        let Block { hash, .. } = blocks.next().await.map_err(|source| signed.unfollowed(source))?;
+        let Ok(next) = timeout(client.options().stall_after(), blocks.next()).await else {
+            // Finality stalls. Blocks may be dropped meanwhile, and the transaction with them.
+            self.sent_again = None;
+            return Ok(None);
+        };
+        let Block { hash, .. } = next.map_err(|source| signed.unfollowed(source))?;
         let body = until_answered(|| outcome::body(client, hash)).await;
         let body = body.map_err(|source| signed.unfollowed(BlocksError::Read { height, source }))?;
         Ok(body.position(&signed.bytes).map(|_| hash))

@@ -34,7 +34,7 @@ async fn story(client: &Client, between: impl Fn()) {
     let fields =
         Fields::new(vec![Field::raw(*b"bucket").unwrap(), Field::big_raw([7; 300]).unwrap()]).unwrap();
     let included = client.set_commitment(SUBNET, fields.clone(), &miner).await.unwrap();
-    let commitments = client.at(included.block).commitments(SUBNET).await.unwrap();
+    let commitments = client.at(included.block).commitments_of(SUBNET, &[miner.hotkey()]).await.unwrap();
     let commitment = commitments.of(&miner.hotkey()).unwrap();
     assert_eq!((u64::from(commitment.block), &commitment.fields), (included.height.0, &fields));
     let space = client.at(included.block).commitment_space(SUBNET, &miner.hotkey()).await.unwrap();

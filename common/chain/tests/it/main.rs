@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
+mod finality;
 mod flow;
 mod proxy;
 mod reads;
@@ -9,6 +10,7 @@ mod reconnect;
 mod refusals;
 mod restart;
 mod runtimes;
+mod silence;
 mod support;
 mod transactions;
 mod unwell;

@@ -34,6 +34,7 @@ const METHODS: &[&str] = &[
 /// The client's subscriptions: method to subscribe, name of the messages, method to unsubscribe.
 const SUBSCRIPTIONS: &[(&str, &str, &str)] = &[
     ("chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"),
+    ("chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"),
     ("author_submitAndWatchExtrinsic", "author_extrinsicUpdate", "author_unwatchExtrinsic"),
 ];
 

@@ -1,6 +1,6 @@
 //! Tests of reading: the number of requests, and the errors for missing data.
 
-use base::{BlockHash, Coldkey, Height, Netuid, Rao, Uid, UnixMillis};
+use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid, UnixMillis};
 use chain::{
     Client, Options,
     error::{ConnectError, ReadError},
@@ -37,8 +37,8 @@ async fn other_reads_take_one_request_each() {
     at.commitment_space(SUBNET, &validator("Alice").hotkey()).await.unwrap();
     at.next_epoch(SUBNET).await.unwrap();
     assert_eq!(proxy.seen(), [["state_queryStorageAt"; 6].as_slice(), &["state_call"]].concat());
-    at.commitments(SUBNET).await.unwrap();
-    assert_eq!(proxy.seen(), ["state_getKeysPaged", "state_queryStorageAt"]);
+    at.commitments_of(SUBNET, &[validator("Alice").hotkey()]).await.unwrap();
+    assert_eq!(proxy.seen(), ["state_queryStorageAt"]);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ fn commitment_key(account: [u8; 32]) -> Vec<u8> {
 async fn commitments_of_other_software_do_not_hinder_reading() {
     let chain = start_paced(Genesis::default()).await;
     let client = connect(&chain).await;
-    // 1500 hotkeys (two pages) have a commitment. All are empty except one, which is of an unknown kind.
+    // 5000 hotkeys (two requests) have a commitment. All are empty except one, which is of an unknown kind.
     let empty = [&[0u8; 12][..], &[0]].concat();
     let unknown = [&[0u8; 12][..], &[4, 200]].concat();
     let account = |number: u16| -> [u8; 32] {
@@ -139,11 +139,13 @@ async fn commitments_of_other_software_do_not_hinder_reading() {
         let value = if number == 42 { unknown.clone() } else { empty.clone() };
         StorageWrite { key: commitment_key(account(number)), value: Some(value) }
     };
-    chain.handle().set_storage((0..1500).map(write).collect()).await.unwrap();
+    let all = 0..5000;
+    chain.handle().set_storage(all.clone().map(write).collect()).await.unwrap();
     chain.handle().new_block(1).await.unwrap();
     let head = client.finalized_hash().await.unwrap();
-    let commitments = client.at(head).commitments(SUBNET).await.unwrap();
-    assert_eq!(commitments.valid.len(), 1499);
+    let hotkeys: Vec<_> = all.map(|number| Hotkey(account(number))).collect();
+    let commitments = client.at(head).commitments_of(SUBNET, &hotkeys).await.unwrap();
+    assert_eq!(commitments.valid.len(), 4999);
     assert!(commitments.valid.is_sorted_by_key(|(hotkey, _)| *hotkey));
     let [(hotkey, error)] = &commitments.malformed[..] else { panic!("{:?}", commitments.malformed) };
     assert_eq!((hotkey.0, error.to_string().contains("malformed")), (account(42), true));

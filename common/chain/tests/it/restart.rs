@@ -86,8 +86,9 @@ async fn a_chain_killed_while_it_seals_is_picked_up() {
                 last = block;
             }
             assert_eq!(last.hash, included.block);
-            let commitments = client.at(last.hash).commitments(SUBNET).await.unwrap();
-            assert_eq!(commitments.of(&validator("Alice").hotkey()).unwrap().fields, fields);
+            let alice = validator("Alice").hotkey();
+            let commitments = client.at(last.hash).commitments_of(SUBNET, &[alice]).await.unwrap();
+            assert_eq!(commitments.of(&alice).unwrap().fields, fields);
         }
     })
     .await;

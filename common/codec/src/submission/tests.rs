@@ -502,6 +502,39 @@ fn every_flipped_bit_of_a_sealed_submission_or_its_key_is_noticed() {
     }
 }
 
+/// Decrypts in pieces of this size.
+fn unseal_in_pieces(
+    bytes: &[u8],
+    opener: &[u8],
+    layout: &Arc<SubmissionLayout>,
+    piece: usize,
+) -> Result<Submission<Vec<u8>>, SubmissionError> {
+    let expected = Expected { sealed: true, ..expected() };
+    let mut unsealing = Sealed::open(bytes, Arc::clone(layout), &expected)?.unsealing(opener)?;
+    let (mut opened, mut buffer) = (Vec::new(), vec![0; piece]);
+    loop {
+        match unsealing.read(&mut buffer) {
+            0 => return unsealing.finish(opened),
+            count => opened.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+#[test]
+fn pieces_are_decrypted_as_the_whole_is() {
+    let layout = small(Quantizer::SignCentroid);
+    let (bytes, opener) = sealed(&layout, 1);
+    let opener = opener.sign(&key(7));
+    let whole = unseal(&bytes, &opener, &layout).unwrap();
+    for piece in [1, 63, 64, 65, 287, 288, 289, 1000, bytes.len(), bytes.len() + 1] {
+        let opened = unseal_in_pieces(&bytes, &opener, &layout, piece).unwrap();
+        assert_eq!(opened.bytes(), whole.bytes(), "{piece}");
+        assert_eq!(opened.stored(), (bytes.clone(), Some(&opener)), "{piece}");
+    }
+    let other = sealed(&layout, 2).1.sign(&key(7));
+    assert!(unseal_in_pieces(&bytes, &other, &layout, 64).is_err(), "the key of another submission");
+}
+
 #[test]
 fn keys_of_something_else_are_refused_by_name() {
     let layout = small(Quantizer::SignCentroid);

@@ -68,7 +68,7 @@ impl Fetcher {
     ) -> Result<(Manifest, Progress), FetchError> {
         let (sources, failures) = self.reachable(state, owners.to_vec());
         if sources.is_empty() {
-            return Err(FetchError::NoCheckpoint { file: MANIFEST.to_owned(), failures });
+            return Err(undelivered(MANIFEST, failures));
         }
         let partial = begin(into).await?;
         let mut offered = Offered { fetcher: self, sources, pointer, folder: &partial };
@@ -138,7 +138,7 @@ impl Offered<'_> {
             };
             failures.push((id, error));
         }
-        Err(FetchError::NoCheckpoint { file: MANIFEST.to_owned(), failures })
+        Err(undelivered(MANIFEST, failures))
     }
 
     /// Downloads a file. A source that delivers a wrong copy of it is not used again.
@@ -163,8 +163,8 @@ impl Offered<'_> {
             folder: self.folder,
         };
         let Delivered { file, liars, .. } = sought.download(&check).await.map_err(|error| match error {
-            Undelivered::Local(error) => error,
-            Undelivered::Nowhere(failures) => FetchError::NoCheckpoint { file: part.file.clone(), failures },
+            Undelivered::Local(error) => *error,
+            Undelivered::Nowhere(failures) => undelivered(&part.file, failures),
         })?;
         file.keep(&self.folder.join(&part.file)).await?;
         let mut place = 0;
@@ -177,6 +177,17 @@ impl Offered<'_> {
 
     fn key(&self, file: &str) -> String {
         bucket_layout::checkpoint(self.pointer.run.id(), self.pointer.window, file)
+    }
+}
+
+/// Returns the error of a file that no source delivers: that of the source, if there is only one.
+fn undelivered(file: &str, mut failures: Vec<(NeuronId, FetchError)>) -> FetchError {
+    match failures.pop() {
+        Some((_, error)) if failures.is_empty() => error,
+        last => {
+            failures.extend(last);
+            FetchError::NoCheckpoint { file: file.to_owned(), failures }
+        }
     }
 }
 

@@ -177,8 +177,8 @@ impl FetchError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Storage { source: StorageError::NotFound { .. }, .. } | Self::NoBucket { .. } => true,
-            Self::Storage { source, .. } => source.is_retryable(),
+            Self::NoBucket { .. } => true,
+            Self::Storage { source, .. } => source.may_be_absent() || source.is_retryable(),
             Self::Nowhere { .. } | Self::NoCheckpoint { .. } | Self::OtherManifest { .. } => true,
             _ => false,
         }
@@ -187,7 +187,7 @@ impl FetchError {
 
 fn storage_fault(error: &StorageError) -> Option<Fault> {
     match error {
-        StorageError::Local { .. } | StorageError::Exists { .. } => None,
+        StorageError::Local { .. } | StorageError::Exists { .. } | StorageError::Clock { .. } => None,
         StorageError::TooLarge { .. } => Some(Fault::TooLarge),
         StorageError::Slow { .. } | StorageError::Expired { .. } => Some(Fault::Slow),
         StorageError::WrongContent { .. } => Some(Fault::Mismatch),

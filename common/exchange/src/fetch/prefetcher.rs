@@ -49,6 +49,7 @@ pub struct Prefetcher {
     outbox: mpsc::Sender<Message>,
     arrived: watch::Receiver<BTreeSet<NeuronId>>,
     task: JoinHandle<Prefetched>,
+    valid: watch::Receiver<usize>,
 }
 
 /// The results of a window's prefetch.
@@ -80,6 +81,7 @@ impl Prefetcher {
         let folder = fetcher.incoming.folder(&format!("window-{}", plan.expected.window))?;
         let (outbox, inbox) = mpsc::channel(INBOX);
         let (arrivals, arrived) = watch::channel(BTreeSet::new());
+        let (valid, receiver) = watch::channel(0);
         let driver = Driver {
             fetcher: fetcher.clone(),
             folder,
@@ -96,8 +98,15 @@ impl Prefetcher {
             keys: BTreeMap::new(),
             done: Prefetched::default(),
             arrivals,
+            valid,
         };
-        Ok(Self { outbox, arrived, task: tokio::spawn(driver.run(inbox)) })
+        Ok(Self { outbox, arrived, valid: receiver, task: tokio::spawn(driver.run(inbox)) })
+    }
+
+    /// Returns the number of submissions that are valid by now.
+    #[must_use]
+    pub fn valid(&self) -> watch::Receiver<usize> {
+        self.valid.clone()
     }
 
     /// Sets the candidates as claims stand in a state, in order. The buckets are those of the state. Call
@@ -112,8 +121,8 @@ impl Prefetcher {
         let _ = self.outbox.send(Message::Height(height)).await; // As in `update`.
     }
 
-    /// Returns the candidates whose objects have arrived, and are valid as far as that is known without their
-    /// keys, now and later.
+    /// Returns the candidates whose objects have arrived, now and later. As far as that can be told without
+    /// their keys, the objects are valid.
     #[must_use]
     pub fn arrived(&self) -> watch::Receiver<BTreeSet<NeuronId>> {
         self.arrived.clone()
@@ -162,6 +171,8 @@ struct Driver {
     done: Prefetched,
     /// The candidates whose objects have arrived.
     arrivals: watch::Sender<BTreeSet<NeuronId>>,
+    /// The number of valid submissions.
+    valid: watch::Sender<usize>,
 }
 
 impl Driver {
@@ -183,6 +194,7 @@ impl Driver {
     }
 
     fn receive(&mut self, message: Message) {
+        self.report_received(); // The message may end tries: what they received counts.
         match message {
             Message::Height(height) => self.step(PrefetchEvent::Height(height)),
             Message::Order(state, order) => {
@@ -208,11 +220,15 @@ impl Driver {
     }
 
     fn tick(&mut self) {
+        self.report_received();
+        self.step(PrefetchEvent::Tick);
+    }
+
+    fn report_received(&mut self) {
         let received: Vec<_> = self.open.iter_mut().map(|(id, open)| (*id, open.take_received())).collect();
         for (id, bytes) in received {
             self.received(id, bytes);
         }
-        self.step(PrefetchEvent::Tick);
     }
 
     fn received(&mut self, id: TryId, bytes: u64) {
@@ -239,7 +255,7 @@ impl Driver {
     fn start(&mut self, id: TryId, peer: NeuronId, object: ObjectHash, part: Part, most: u64) {
         let begun = self.begin(id, peer, object, part, most);
         if let Err((failure, error)) = begun {
-            self.done.errors.insert(peer, error);
+            self.done.errors.insert(peer, *error);
             self.step(PrefetchEvent::Done { id, result: Err(failure) });
         }
     }
@@ -252,8 +268,8 @@ impl Driver {
         object: ObjectHash,
         part: Part,
         most: u64,
-    ) -> Result<(), (TryFailure, FetchError)> {
-        let absent = |error| (TryFailure::Absent, error);
+    ) -> Result<(), (TryFailure, Box<FetchError>)> {
+        let absent = |error| (TryFailure::Absent, Box::new(error));
         let state = self.state.clone().ok_or(absent(FetchError::NoBucket { owner: peer.hotkey }))?;
         let bucket = self.fetcher.bucket(&state, &peer).map_err(absent)?;
         let (run, window) = (self.plan.expected.run.id(), self.plan.expected.window);
@@ -269,7 +285,7 @@ impl Driver {
             Part::Object => {
                 let paused = self.paused.remove(&(peer, object)).map(Ok);
                 let download = paused.unwrap_or_else(|| Download::create(self.folder.path(), id));
-                let download = download.map_err(|error| (TryFailure::Own, error))?;
+                let download = download.map_err(|error| (TryFailure::Own, Box::new(error)))?;
                 attempt.spawn_object(id, download, &mut self.tries)
             }
         };
@@ -290,7 +306,7 @@ impl Driver {
             }
             Err((reason, error)) => {
                 tracing::debug!(target: "exchange", %peer, %object, error = %base::ErrorChain(&error), "a try ended");
-                self.done.errors.insert(peer, error);
+                self.done.errors.insert(peer, *error);
                 self.paused.extend(download.map(|download| ((peer, object), download)));
                 self.step(match reason {
                     Reason::Failed(failure) => PrefetchEvent::Done { id, result: Err(failure) },
@@ -340,6 +356,7 @@ impl Driver {
             Checked::Claimed(Ok(Claimed::Open(submission))) | Checked::Opened(Ok(submission)) => {
                 self.done.submissions.insert(peer, submission);
                 self.arrivals.send_if_modified(|arrived| arrived.insert(peer));
+                self.valid.send_replace(self.done.submissions.len());
                 return;
             }
             Checked::Claimed(Err(error)) | Checked::Opened(Err(error)) => error,

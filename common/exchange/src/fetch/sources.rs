@@ -8,7 +8,13 @@ use base::NeuronId;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use protocol::downloads::{ObjectCopy, Ranges, RangesCommand, RangesEvent, RangesRules, TICK, TryId};
-use std::{collections::BTreeMap, io, ops::Range, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    io,
+    ops::Range,
+    path::Path,
+    time::Duration,
+};
 use storage::{Bucket, Limits, Partial, Sink, StorageError};
 use tokio::{
     sync::mpsc,
@@ -51,7 +57,7 @@ pub(crate) struct Delivered<T> {
     pub(crate) value: T,
     /// The file with the bytes.
     pub(crate) file: IncomingFile,
-    /// Whether the first source delivered a part, and was never slow, failing or lying.
+    /// Whether the first source has the object, and was never slow, failing or lying.
     pub(crate) first_served: bool,
     /// The sources that delivered other bytes.
     pub(crate) liars: Vec<usize>,
@@ -108,7 +114,13 @@ pub(crate) enum Undelivered {
     /// The sources that were used, each with its last error.
     Nowhere(Vec<(NeuronId, FetchError)>),
     /// This node cannot write a file.
-    Local(FetchError),
+    Local(Box<FetchError>),
+}
+
+impl Undelivered {
+    fn local(error: FetchError) -> Self {
+        Self::Local(Box::new(error))
+    }
 }
 
 struct Driver<'a> {
@@ -160,10 +172,9 @@ impl Driver<'_> {
             RangesCommand::AskSize { source } => self.ask_size(source),
             RangesCommand::Fetch { id, source, copy, range } => {
                 let folder = self.sought.folder;
-                if !self.copies.contains_key(&copy) {
-                    let file =
-                        IncomingFile::create(folder.join(name_of(copy))).map_err(Undelivered::Local)?;
-                    self.copies.insert(copy, file);
+                if let Entry::Vacant(vacant) = self.copies.entry(copy) {
+                    let file = IncomingFile::create(folder.join(name_of(copy)));
+                    vacant.insert(file.map_err(Undelivered::local)?);
                 }
                 let at = range.start;
                 let task = self.fetch(id, source, range);
@@ -227,7 +238,7 @@ impl Driver<'_> {
                 let Some(open) = self.open.get_mut(&id) else { return Ok(RangesEvent::Tick) };
                 let count = bytes.len() as u64;
                 let file = &self.copies[&open.copy];
-                file.write_at(open.at, bytes).await.map_err(Undelivered::Local)?;
+                file.write_at(open.at, bytes).await.map_err(Undelivered::local)?;
                 open.at += count;
                 RangesEvent::Received { id, bytes: count }
             }
@@ -259,13 +270,13 @@ impl Driver<'_> {
     ) -> Result<Option<T>, Undelivered> {
         if !self.copies.contains_key(&copy) {
             let file = IncomingFile::create(self.sought.folder.join(name_of(copy)));
-            self.copies.insert(copy, file.map_err(Undelivered::Local)?); // An empty object.
+            self.copies.insert(copy, file.map_err(Undelivered::local)?); // An empty object.
         }
-        let mapped = self.copies[&copy].map(bytes).map_err(Undelivered::Local)?;
+        let mapped = self.copies[&copy].map(bytes).map_err(Undelivered::local)?;
         match check(mapped).await {
             Ok(value) => Ok(Some(value)),
-            Err(error @ (FetchError::Local { .. } | FetchError::Stopped { .. })) => {
-                Err(Undelivered::Local(error))
+            Err(error @ (FetchError::Local { .. } | FetchError::Stopped { .. } | FetchError::Ended)) => {
+                Err(Undelivered::local(error))
             }
             Err(error) => {
                 tracing::warn!(target: "exchange", key = self.sought.key, ?copy, error = %base::ErrorChain(&error), "a source delivered other bytes");
@@ -281,7 +292,7 @@ impl Driver<'_> {
     fn deliver<T>(mut self, copy: ObjectCopy, value: T) -> Result<Delivered<T>, Undelivered> {
         let Some(file) = self.copies.remove(&copy) else {
             let missing = io::Error::other("the copy is missing");
-            return Err(Undelivered::Local(local(self.sought.folder)(missing)));
+            return Err(Undelivered::local(local(self.sought.folder)(missing)));
         };
         let liars = self.plan.liars().collect();
         Ok(Delivered { value, file, first_served: self.plan.has_served(0), liars })

@@ -164,7 +164,7 @@ impl Chain {
         let hash = self.client.block_hash(height).await.unwrap();
         let at = self.client.at(hash);
         let metagraph = at.metagraph(SUBNET).await.unwrap();
-        let commitments = at.commitments(SUBNET).await.unwrap();
+        let commitments = at.commitments_of(SUBNET, &metagraph.hotkeys()).await.unwrap();
         let neurons = metagraph.neurons.iter().map(|neuron| NeuronState {
             id: NeuronId { hotkey: neuron.hotkey, registered: neuron.registered },
             incentive: neuron.incentive,

@@ -218,7 +218,11 @@ async fn accepted(buckets: &Buckets, object: ObjectHash) -> Result<Submission<By
     let accepted = Accepted { id: id(MINER), object };
     let state = buckets.quiet();
     let expected = expected(MINER);
-    buckets.fetcher().accepted(&state, &accepted, &expected, &layout(), &CUSTODIANS.map(id), &voters()).await
+    let layout = layout();
+    let custodians = CUSTODIANS.map(id);
+    let found =
+        buckets.fetcher().accepted(&state, &accepted, &expected, &layout, &custodians, &voters()).await?;
+    Ok(found.submission)
 }
 
 /// Three of the validators, in the order in which they were drawn.

@@ -2,6 +2,7 @@
 //! injected faults.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
+mod attacks;
 mod chain_reader;
 mod checkpoint;
 mod commitment_writer;

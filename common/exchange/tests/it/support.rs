@@ -30,7 +30,10 @@ pub(crate) const RUN: RunHash = RunHash([9; 32]);
 pub(crate) const SUBNET: Netuid = Netuid(3);
 
 /// All owners of a bucket.
-pub(crate) const NAMES: [&str; 6] = ["miner-0", "miner-1", "val-a", "val-b", "val-c", "val-d"];
+pub(crate) const NAMES: [&str; 14] = [
+    "miner-0", "miner-1", "miner-2", "miner-3", "miner-4", "miner-5", "miner-6", "miner-7", "miner-8",
+    "miner-9", "val-a", "val-b", "val-c", "val-d",
+];
 
 pub(crate) fn wallet(name: &str) -> KeyPair {
     KeyPair::development(&format!("//{name}")).unwrap()
@@ -135,7 +138,8 @@ impl Buckets {
         };
         let config = Config::local(&folder.path().join("data"), NAMES.iter().map(bucket).collect());
         let server = Server::start(config).await.unwrap();
-        let retry = Retry { attempts: 2, base: Duration::ZERO, most: Duration::ZERO };
+        let retry =
+            Retry { attempts: 2, base: Duration::ZERO, most: Duration::ZERO, most_asked: Duration::ZERO };
         let storage = Storage::new(AddressPolicy::PublicOrLoopback).with_retry(retry);
         Self { server, storage, _folder: folder }
     }

@@ -1,6 +1,6 @@
 //! Attacks that stopped or misled whole networks, one test for each weakness of Templar that an
 //! object can carry. Each object takes the usual path through a bucket and the fetcher. The state of
-//! the honest nodes must stay the same as without the object.
+//! the honest nodes must stay the same as without the object. Slow buckets (w6) are in `attacks.rs`.
 
 use crate::support::*;
 use base::{
@@ -9,7 +9,6 @@ use base::{
     signature::SigningKey,
     state_root::{TensorHash, root},
 };
-use bucket_server::Fault as Broken;
 use bytes::Bytes;
 use codec::{
     aggregate::outer_step,
@@ -18,11 +17,9 @@ use codec::{
         encode_sealed,
     },
 };
-use exchange::{FetchError, FetchLimits, Fetcher, signing_key};
+use exchange::{FetchError, Fetcher, signing_key};
 use protocol::{announcement::Claim, bucket_layout};
 use scoring::gauntlet::Fault;
-use std::time::Duration;
-use storage::Floor;
 
 const HONEST: &str = "miner-0";
 const HOSTILE: &str = "miner-1";
@@ -146,24 +143,6 @@ async fn w5_sizes_are_known_before_anything_is_downloaded() {
         base::ErrorChain(&error).to_string().contains("has the shape [4294967295, 4294967295]"),
         "{error}"
     );
-}
-
-/// Checks a bucket that sends its bytes one by one.
-#[tokio::test]
-async fn w6_a_slow_bucket_does_not_keep_others_waiting() {
-    let buckets = Buckets::start().await;
-    let fine = make(HONEST, &expected(HONEST));
-    put(&buckets, HONEST, &claimed(&fine), &fine).await;
-    let alone = state_after(&[fetch(&buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await.unwrap()]);
-    let slow = make(HOSTILE, &expected(HOSTILE));
-    put(&buckets, HOSTILE, &claimed(&slow), &slow).await;
-    buckets.inject(HOSTILE, Broken::Trickle { bytes: 1, ms: 20 });
-    let floor = Floor { bytes_per_second: 1 << 30, over: Duration::from_millis(50) };
-    let strict = Fetcher::new(buckets.storage.clone(), FetchLimits { floor, ..LIMITS });
-    let error = fetch(&buckets, &strict, HOSTILE, claimed(&slow)).await.unwrap_err();
-    assert_eq!(error.fault(), Some(Fault::Slow), "{error}");
-    let honest = fetch(&buckets, &buckets.fetcher(), HONEST, claimed(&fine)).await.unwrap();
-    assert_eq!(state_after(&[honest]), alone, "what has come is kept");
 }
 
 /// Checks another object for each reader, and a replay of an old object.

@@ -65,8 +65,34 @@ fn the_last_two_states_are_kept() {
     let (progress, values) = state(7);
     journal.keep(&progress, &values).unwrap();
     assert_eq!((taken(&journal), names(folder.path())), (Some((7, values)), vec!["7".to_owned()]));
-    journal.clear().unwrap();
-    assert_eq!((taken(&journal), names(folder.path()).len()), (None, 0));
+}
+
+#[test]
+fn diverged_states_are_set_aside_and_the_two_newest_folders_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).unwrap();
+    let aside = |window: u64, from: u64| {
+        for window in [window - 1, window] {
+            let (progress, values) = state(window);
+            journal.keep(&progress, &values).unwrap();
+        }
+        journal.set_aside(Window(from), &state(window).0).unwrap().unwrap()
+    };
+    // Only the newer of two states is wrong.
+    let first = aside(4, 4);
+    assert_eq!(first, folder.path().join(format!("diverged-0000000004-{}", state(4).0.state())));
+    assert_eq!((names(&first), taken(&journal)), (vec!["4".to_owned()], Some((3, state(3).1))));
+    assert!(fs::read(first.join("state-0000000004")).unwrap().ends_with(cast_slice(&state(4).1)));
+    let second = aside(6, 0);
+    assert_eq!((names(&second), taken(&journal)), (vec!["5".to_owned(), "6".to_owned()], None));
+    // The new folder stays, also if it is of an earlier window, and of the others the newest.
+    let third = aside(3, 0);
+    assert_eq!(journal.diverged().unwrap(), [third.clone(), second.clone()]);
+    let again = aside(3, 0);
+    assert_eq!((again, journal.diverged().unwrap()), (third.clone(), vec![third, second.clone()]));
+    let fourth = aside(9, 0);
+    assert_eq!(journal.diverged().unwrap(), [second, fourth]);
+    assert_eq!(journal.set_aside(Window(0), &state(9).0).unwrap(), None, "there is nothing to move");
 }
 
 #[test]

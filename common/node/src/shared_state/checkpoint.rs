@@ -152,7 +152,7 @@ impl SharedState {
     }
 }
 
-/// Names in each offer all validators that offer the same checkpoint.
+/// Adds to each offer all validators that offer the same checkpoint.
 fn joined(mut offers: Vec<Offer>) -> Vec<Offer> {
     let all: Vec<(Pointer, NeuronId)> = offers.iter().map(|offer| (offer.pointer, offer.owner)).collect();
     for offer in &mut offers {

@@ -1,6 +1,6 @@
 //! The states and checkpoints that a node no longer trusts.
 
-use base::digest::State;
+use base::{Window, digest::State};
 use protocol::checkpoint::Pointer;
 use std::collections::BTreeSet;
 
@@ -25,6 +25,8 @@ pub(crate) struct Doubts {
     pub(crate) distrusted: BTreeSet<[u8; 32]>,
     /// The reason to get the state from elsewhere, if there is one.
     pub(crate) lost: Option<Lost>,
+    /// The last window in which a quorum named the node's state.
+    pub(crate) agreed: Option<Window>,
 }
 
 impl Doubts {

@@ -1,9 +1,11 @@
 //! Changes of parameters and progress that happen together.
 
 use crate::{Journal, NodeError, NodeMetrics};
+use base::Window;
 use engine::Model;
 use protocol::progress::Progress;
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -94,11 +96,11 @@ impl<'a> Transaction<'a> {
         self.set(Arc::new(progress));
     }
 
-    /// Deletes the states in the journal, and leaves the state in memory.
-    pub(super) fn forget_kept(self) -> Result<(), NodeError> {
+    /// Sets states of the journal aside, see [`Journal::set_aside`], and leaves the state in memory.
+    pub(super) fn set_aside(self, from: Window, diverged: &Progress) -> Result<Option<PathBuf>, NodeError> {
         match self.journal {
-            Some(journal) => Ok(journal.clear()?),
-            None => Ok(()),
+            Some(journal) => Ok(journal.set_aside(from, diverged)?),
+            None => Ok(None),
         }
     }
 

@@ -4,4 +4,5 @@
 
 mod checks;
 mod network;
+mod quiet;
 mod state;

@@ -36,7 +36,7 @@ use storage::{Retry, Storage};
 use telemetry::Shutdown;
 
 /// The time after which a test counts as hanging. Nothing should take this long.
-const HANGS: Duration = Duration::from_secs(400);
+pub(crate) const HANGS: Duration = Duration::from_secs(400);
 const TAO: u64 = base::RAO_PER_TAO;
 /// The miner that claims.
 pub(crate) const MINER: &str = "miner-0";
@@ -204,7 +204,8 @@ impl Network {
     }
 
     pub(crate) fn own_bucket(&self, name: &str) -> OwnBucket {
-        let retry = Retry { attempts: 2, base: Duration::ZERO, most: Duration::ZERO };
+        let retry =
+            Retry { attempts: 2, base: Duration::ZERO, most: Duration::ZERO, most_asked: Duration::ZERO };
         let storage = Storage::new(AddressPolicy::PublicOrLoopback).with_retry(retry);
         let bucket = storage.own_bucket(&self.announced(name), &credentials(name, "writes")).unwrap();
         OwnBucket::new(bucket, self.spec.hash())
@@ -349,6 +350,16 @@ impl Network {
 
     /// Plays a window in which the miner claims `object` and the validators name `state`.
     pub(crate) async fn vote(&mut self, object: Option<base::digest::ObjectHash>, state: State) {
+        self.vote_by(&VALIDATORS, object, state).await;
+    }
+
+    /// Plays a window without claims, in which too few validators vote.
+    pub(crate) async fn null(&mut self, voters: &[&str], state: State) {
+        self.vote_by(voters, None, state).await;
+        self.note(&[]).await;
+    }
+
+    async fn vote_by(&mut self, voters: &[&str], object: Option<base::digest::ObjectHash>, state: State) {
         let (window, run) = (self.window(), self.spec.id());
         let heights = self.spec.clock().unwrap().heights(window).unwrap();
         self.advance_to(heights.first).await;
@@ -360,7 +371,7 @@ impl Network {
         let score_log = ScoreLogHead::default();
         let possession = Possession::default();
         let vote = Record::Vote(Vote { run, window, good, state, score_log, possession });
-        self.announce(&VALIDATORS.map(|name| (name, vote))).await;
+        self.announce(&voters.iter().map(|name| (*name, vote)).collect::<Vec<_>>()).await;
         self.advance_to(heights.votes_close).await;
     }
 
@@ -384,6 +395,18 @@ impl Network {
     pub(crate) async fn skip(&mut self) {
         let heights = self.spec.clock().unwrap().heights(self.window()).unwrap();
         self.advance_to(heights.votes_close).await;
+        self.note(&[]).await;
+    }
+
+    /// Plays a window without claims and votes, block by block, as a chain does: the node sees each block
+    /// before the next one.
+    pub(crate) async fn skip_slowly(&mut self, node: &Node) {
+        let heights = self.spec.clock().unwrap().heights(self.window()).unwrap();
+        let head = self.height().await;
+        for height in head.0 + 1..=heights.votes_close.0 {
+            self.chain.handle().new_block(1).await.unwrap();
+            node.network.wait_for(Height(height)).await.unwrap();
+        }
         self.note(&[]).await;
     }
 

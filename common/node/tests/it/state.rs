@@ -183,19 +183,114 @@ async fn a_state_that_is_not_the_majoritys_is_told_and_left() {
     assert_eq!(parameters_root(&node).await, network.truth[2].root);
     assert!(node.observability.health.report().ready, "{:?}", node.observability.health.report());
     let happened = events_of(&node);
-    assert!(happened.contains(&NodeEvent::Diverged { window: Window(1), ours, majority }));
+    let diverged = happened.iter().find_map(|event| match event {
+        NodeEvent::Diverged { window: Window(1), ours: found, majority: theirs, agreed, named } => {
+            Some((*found, *theirs, *agreed, named.clone()))
+        }
+        _ => None,
+    });
+    let (found, theirs, agreed, named) = diverged.unwrap();
+    assert_eq!((found, theirs, agreed), (ours, majority, Some(Window(0))));
+    assert_eq!((named.len(), named[0].state, named[0].voters.len()), (1, majority, VALIDATORS.len()));
     assert!(happened.contains(&NodeEvent::Resynced { window: Window(0), source: Source::Initial }));
 
     // A node that starts with a wrong state in its journal finds out at once.
     drop(node);
     let journal = Journal::open(&folder).unwrap();
-    journal.clear().unwrap();
     journal.keep(&progress, &wrong).unwrap();
     drop(journal);
     let mut node = network.miner(MINER).await;
     assert_eq!(node.start().await.unwrap(), Source::Initial);
     assert_true(&node, &network);
     network.chain.shutdown().await;
+}
+
+/// Shows the end of the attack A2: a node that calls itself diverged, rightly or not, must not delete the
+/// only copy of what it held.
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_a_diverged_node_keeps_its_journal() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(MINER).await;
+    node.start().await.unwrap();
+    network.play(&[MINER]).await;
+    follow(&mut node).await.unwrap();
+    flip_bit(&node).await;
+    let file = "state-0000000001";
+    let folder = node.shared.folder().to_owned();
+    let kept = std::fs::read(folder.join(file)).unwrap();
+    let aside = folder.join(format!("diverged-0000000001-{}", node.shared.state()));
+    network.play(&[MINER]).await;
+    assert!(follow(&mut node).await.is_err());
+    node.resync().await.unwrap();
+    assert_true(&node, &network);
+    assert!(std::fs::read(aside.join(file)).unwrap() == kept, "the journal's file is there, byte for byte");
+
+    // The same holds for a state that a restarted node finds to be wrong.
+    flip_bit(&node).await;
+    let file = "state-0000000002";
+    let kept = std::fs::read(folder.join(file)).unwrap();
+    let later = folder.join(format!("diverged-0000000002-{}", node.shared.state()));
+    network.play(&[MINER]).await;
+    drop(node);
+    let mut node = network.miner(MINER).await;
+    node.start().await.unwrap();
+    assert_true(&node, &network);
+    assert!(std::fs::read(later.join(file)).unwrap() == kept);
+    assert!(aside.is_dir());
+    network.chain.shutdown().await;
+}
+
+/// Checks that votes without a quorum make no node diverge, and are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minority_in_a_null_window_is_told_and_not_followed() {
+    let mut network = Network::start().await;
+    let mut node = network.miner(MINER).await;
+    node.start().await.unwrap();
+    network.play(&[MINER]).await;
+    follow(&mut node).await.unwrap();
+    let other = State([0xbb; 32]);
+    network.null(&VALIDATORS[..1], other).await;
+    follow(&mut node).await.unwrap();
+    assert_true(&node, &network);
+    assert!(node.observability.health.report().ready);
+    let told = events_of(&node).into_iter().find_map(|event| match event {
+        NodeEvent::Contradicted { window: Window(1), agreed, named, .. } => Some((agreed, named)),
+        _ => None,
+    });
+    let (agreed, named) = told.unwrap();
+    assert_eq!((agreed, named.len(), named[0].state), (Some(Window(0)), 1, other));
+    assert_eq!(named[0].voters, [network.hotkey(VALIDATORS[0]).hotkey()]);
+    network.chain.shutdown().await;
+}
+
+/// Checks that a joiner holds a checkpoint against windows with a quorum only: a newer one that a minority
+/// names is worth less than an older one that a quorum named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_a_joiner_prefers_the_checkpoint_that_a_quorum_named() {
+    let mut network = Network::start().await;
+    let [mut hostile, mut honest] = [open_validator(&network, 0).await, open_validator(&network, 1).await];
+    network.play(&[MINER]).await;
+    for node in [&mut hostile, &mut honest] {
+        follow(node).await.unwrap();
+    }
+    honest.save_checkpoint().await.unwrap();
+    network.play(&[MINER]).await; // The quorum of window 1 names the state of the checkpoint.
+    follow(&mut hostile).await.unwrap();
+    flip_bit(&hostile).await;
+    hostile.save_checkpoint().await.unwrap();
+    network.null(&VALIDATORS[..1], hostile.shared.state()).await;
+    let mut joiner = network.miner(JOINER).await;
+    assert_eq!(joiner.start().await.unwrap(), Source::Checkpoint);
+    assert_true(&joiner, &network);
+    network.chain.shutdown().await;
+}
+
+/// Opens the node of a validator, and starts it.
+async fn open_validator(network: &Network, number: usize) -> Node {
+    let config = network.config(VALIDATORS[number], NodeRole::Validator, &[]);
+    let mut node = network.open(config).await.unwrap();
+    node.start().await.unwrap();
+    node
 }
 
 #[tokio::test(flavor = "multi_thread")]

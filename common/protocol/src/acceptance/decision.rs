@@ -75,9 +75,7 @@ pub enum NullWindow {
         electorate: u64,
     },
     /// Only one hotkey voted, although two members of the electorate voted in the last day.
-    #[error(
-        "only one hotkey voted for the majority's state, but {recent} hotkeys of the electorate voted lately"
-    )]
+    #[error("only one hotkey voted, but {recent} hotkeys of the electorate have voted lately")]
     OneVoter {
         /// The number of members that voted in the last seventh of `electorate_blocks`.
         recent: usize,
@@ -217,11 +215,11 @@ pub fn decide(
     let votes = Part::Votes.require(heights, evidence.votes)?;
     let candidates = candidates(run, spec, heights, incentives, claims)?;
     let electorate = Electorate::new(run, spec, heights, votes);
+    let turnout = turnout(run, heights, votes);
     let ballot = Ballot::count(run, heights, votes, candidates.len())
-        .and_then(|ballot| ballot.check_quorum(&electorate).map(|()| ballot));
+        .and_then(|ballot| ballot.check_quorum(&electorate, turnout.len()).map(|()| ballot));
     let state = ballot.as_ref().ok().map(|ballot| ballot.state);
     let accepted = ballot.and_then(|ballot| accept(spec, &candidates, &ballot));
-    let turnout = turnout(run, heights, votes);
     Ok(Decision { window: heights.window, accepted, state, candidates, turnout, electorate })
 }
 

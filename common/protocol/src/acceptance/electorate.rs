@@ -10,7 +10,7 @@ use base::{Height, NeuronId, Window, digest::RunId};
 use std::collections::BTreeMap;
 
 /// The number of days in [`AcceptanceSpec::electorate_blocks`], which is a week in the shipped runs.
-/// A window needs two voters if two members voted in the last of them.
+/// A window needs two voters if two members voted in the last of these days.
 const DAYS: u64 = 7;
 
 /// The hotkeys that count in a run, with their weights, at one block.

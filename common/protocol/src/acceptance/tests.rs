@@ -1,5 +1,7 @@
 //! Tests single windows. `tests/acceptance_model.rs` tests the rules as a whole on random subnets.
 
+mod electorate;
+
 use super::{spec::tests::twenty_peers, *};
 use crate::{
     announcement::{Bits, Claim, Possession, Record, Vote},
@@ -16,7 +18,7 @@ const STATE: State = State([1; 32]);
 fn heights(window: u64) -> Heights {
     let spec = WindowSpec {
         blocks: 30,
-        count: 40,
+        count: 400,
         finality_lag: 3,
         publishing: 1,
         screening: 3,
@@ -91,6 +93,10 @@ fn only_votes_for_the_majoritys_state_count() {
     assert_eq!(decision.turnout.len(), 3, "the minority voted, too");
     assert_eq!(decision.standing(STATE), Agreement::Agrees);
     assert_eq!(decision.standing(State([2; 32])), Agreement::Diverged { majority: STATE });
+    let heights = heights(0);
+    let named = named_states(RUN, &heights, &snapshot(heights.votes_close, &votes(&heights)));
+    let named: Vec<_> = named.iter().map(|named| (named.state, named.stake, named.voters.len())).collect();
+    assert_eq!(named, [(STATE, 60, 2), (State([2; 32]), 50, 1)]);
 }
 
 #[test]

@@ -3,16 +3,46 @@
 use super::{Electorate, NullWindow, Snapshot};
 use crate::{announcement::Bits, clock::Heights};
 use base::{
-    NeuronId,
+    Hotkey, NeuronId,
     digest::{RunId, State},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns all hotkeys that voted on a window, for any state and any candidates. It is a pure
-/// function of the state at `M_w`. These nodes may have the window's objects and its record.
+/// function of the state at `M_w`.
+///
+/// These nodes may have the window's objects and its record.
 #[must_use]
 pub fn turnout(run: RunId, heights: &Heights, votes: &Snapshot) -> BTreeSet<NeuronId> {
     votes.votes(run, heights).map(|(id, ..)| id).collect()
+}
+
+/// A state that votes on a window name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedState {
+    /// The state at the window's start.
+    pub state: State,
+    /// The stake of its voters.
+    pub stake: u64,
+    /// The hotkeys of its voters, in order.
+    pub voters: Vec<Hotkey>,
+}
+
+/// Returns the states that the votes on a window name, the one with the most stake first. It is a pure
+/// function of the state at `M_w`. Only [`decide`](super::decide) tells whether the first one has a quorum.
+#[must_use]
+pub fn named_states(run: RunId, heights: &Heights, votes: &Snapshot) -> Vec<NamedState> {
+    let mut named = BTreeMap::<State, (u64, Vec<Hotkey>)>::new();
+    for (id, stake, vote) in votes.votes(run, heights) {
+        let (sum, voters) = named.entry(vote.state).or_default();
+        *sum += stake;
+        voters.push(id.hotkey);
+    }
+    let mut named: Vec<_> =
+        named.into_iter().map(|(state, (stake, voters))| NamedState { state, stake, voters }).collect();
+    named.sort_by_key(|named| std::cmp::Reverse(named.stake));
+    named
 }
 
 /// The votes that count. All of them name the same state.
@@ -64,18 +94,18 @@ impl Ballot {
         2 * good > self.stake()
     }
 
-    /// Checks whether the votes are enough for an outer step.
+    /// Checks whether the votes are enough for an outer step. `voters` hotkeys voted, for any state.
     ///
     /// # Errors
     /// The error names what is missing.
-    pub(super) fn check_quorum(&self, electorate: &Electorate) -> Result<(), NullWindow> {
+    pub(super) fn check_quorum(&self, electorate: &Electorate, voters: usize) -> Result<(), NullWindow> {
         let voting = self.stake();
         let all = electorate.weight();
         if 2 * electorate.full_weight(voting) <= all {
             return Err(NullWindow::NoQuorum { voting, electorate: electorate.as_stake(all) });
         }
         let recent = electorate.recent();
-        if self.votes.len() < recent.min(2) {
+        if voters < recent.min(2) {
             return Err(NullWindow::OneVoter { recent });
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Claims and votes: the on-chain records of a neuron about a window.
 
-use super::{FieldError, VERSION, kind, open};
+use super::{FieldError, Possession, VERSION, kind, open};
 use base::{
-    Hotkey, Window,
+    Window,
     digest::{ObjectHash, RunId, ScoreLogHead, State},
     wire::{Reader, WireError, Writer},
 };
@@ -45,7 +45,7 @@ pub struct Vote {
     pub state: State,
     /// The head of the validator's last score log.
     pub score_log: ScoreLogHead,
-    /// The proof that the validator held the submissions that it voted for.
+    /// The proof that the validator held the parameters at the window's start.
     pub possession: Possession,
 }
 
@@ -82,35 +82,6 @@ impl Bits {
 impl fmt::Debug for Bits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries((0..MOST_CANDIDATES).filter(|&candidate| self.has(candidate))).finish()
-    }
-}
-
-/// A hash of all submissions that a validator voted for, keyed by its hotkey.
-///
-/// A validator that copies another's bits without downloading the submissions cannot compute it.
-/// Another validator's hash is useless because of the key. Auditors recompute it.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Possession(pub [u8; 32]);
-
-impl Possession {
-    /// The BLAKE3 `derive_key` context of the key.
-    const CONTEXT: &'static str = "muster v1 possession";
-
-    /// Hashes the submissions that were voted for, in the order of candidates.
-    #[must_use]
-    pub fn of<'a>(hotkey: Hotkey, voted: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let key = blake3::derive_key(Self::CONTEXT, hotkey.as_bytes());
-        let mut hasher = blake3::Hasher::new_keyed(&key);
-        for object in voted {
-            hasher.update(&(object.len() as u64).to_le_bytes()).update(object);
-        }
-        Self(*hasher.finalize().as_bytes())
-    }
-}
-
-impl fmt::Debug for Possession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Possession({})", hex::encode(self.0))
     }
 }
 
@@ -190,15 +161,5 @@ mod tests {
         assert!(bits.is_within(64) && !bits.is_within(63));
         assert!(Bits::of([4]).is_within(5) && !Bits::of([4]).is_within(4));
         assert!(Bits(0).is_within(0) && Bits(u64::MAX).is_within(64));
-    }
-
-    #[test]
-    fn possession_depends_on_holder_order_and_boundaries() {
-        let (a, b) = (Hotkey([1; 32]), Hotkey([2; 32]));
-        let of = |hotkey, objects: &[&'static [u8]]| Possession::of(hotkey, objects.iter().copied());
-        assert_eq!(of(a, &[b"xy", b"z"]), of(a, &[b"xy", b"z"]));
-        assert_ne!(of(a, &[b"xy", b"z"]), of(b, &[b"xy", b"z"]));
-        assert_ne!(of(a, &[b"xy", b"z"]), of(a, &[b"z", b"xy"]));
-        assert_ne!(of(a, &[b"xy", b"z"]), of(a, &[b"x", b"yz"]));
     }
 }

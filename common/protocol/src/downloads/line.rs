@@ -8,10 +8,10 @@ const MOST_SLOTS: usize = 128;
 
 /// The own line, as far as the downloads of a window show it.
 ///
-/// Its rate is the largest total rate over 3 s, in this window and in earlier ones. It is full while the total
-/// rate is at least 0.8 of that. Other nodes can raise the largest rate only if they send faster, and never
-/// lower it. So they can make the line look full only while they really send this many bytes, and each of them
-/// has a budget of bytes.
+/// Its rate is the largest total rate over 3 s, in this window and in earlier ones. It is full while the
+/// total rate is at least 0.8 of that. Other nodes can raise the largest rate only if they send faster, and
+/// never lower it. So they can make the line look full only while they really send this many bytes, and
+/// each of them has a budget of bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     /// The largest rate of earlier windows, or the setting; 0 if neither is known.

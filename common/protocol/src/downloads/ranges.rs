@@ -17,8 +17,8 @@
 //! let mut ranges = Ranges::new(RangesRules { sources: 2, floor: 1000, most_bytes: 10_000_000 });
 //! let at = Duration::from_secs;
 //! assert_eq!(ranges.step(at(0), RangesEvent::Tick).len(), 2, "both sources are asked for the size");
-//! let commands = ranges.step(at(0), RangesEvent::Size { source: 1, bytes: Some(5000) });
-//! let [RangesCommand::Fetch { id, source: 1, .. }] = commands[..] else { panic!("a small object is one range") };
+//! let commands = ranges.step(at(0), RangesEvent::Size { source: 0, bytes: Some(5000) });
+//! let [RangesCommand::Fetch { id, source: 0, .. }] = commands[..] else { panic!("it is one range") };
 //! let _ = ranges.step(at(1), RangesEvent::Received { id, bytes: 5000 });
 //! let commands = ranges.step(at(1), RangesEvent::Done { id, is_whole: true });
 //! assert_eq!(commands, [RangesCommand::Verify { copy: ObjectCopy::Joint, bytes: 5000 }]);
@@ -28,11 +28,13 @@
 
 mod alone;
 mod joint;
+mod source;
 #[cfg(test)]
 mod tests;
 
-use super::{INTERVAL, TryId, back_off, meter::Meter};
+use super::{INTERVAL, TryId};
 use joint::Joint;
+use source::RangeSource;
 use std::{ops::Range, time::Duration};
 
 /// The most bytes of a range of a joint copy. A source just above the floor holds up little.
@@ -41,8 +43,9 @@ pub const LARGEST_RANGE: u64 = 4 << 20;
 pub const SMALLEST_RANGE: u64 = 64 << 10;
 /// The most sources that send ranges of a joint copy at once.
 pub(super) const AT_ONCE: usize = 4;
-/// The failures in a row, without a byte between, after which a source is not asked again.
-const MOST_FAILURES: u32 = 3;
+/// The time after which an idle source takes over a range that another one still works at, and for which the
+/// first source may be late with its size.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The rules of a download from several sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,78 +135,6 @@ pub enum RangesCommand {
     },
 }
 
-/// What is known of a source.
-#[derive(Clone, Debug, Default)]
-pub struct RangeSource {
-    /// The size that it announces.
-    size: Option<u64>,
-    /// The time at which it was asked for the size.
-    asked: Option<Duration>,
-    /// The number of times that it was left because it was slow.
-    left: u32,
-    /// The failures since its last byte.
-    failures: u32,
-    /// The answers without the object.
-    absences: u32,
-    has_failed: bool,
-    is_liar: bool,
-    /// Whether it did not have the object when it was asked last.
-    is_absent: bool,
-    not_before: Duration,
-    /// The bytes that it delivered.
-    bytes: u64,
-    /// The time since when it works without a pause.
-    busy_since: Option<Duration>,
-    meter: Meter,
-}
-
-impl RangeSource {
-    /// Checks whether the source may still deliver the object.
-    fn is_usable(&self) -> bool {
-        !self.is_liar && self.failures < MOST_FAILURES
-    }
-
-    /// Checks whether the source has worked long enough for a rate, and is below the floor. The floor halves
-    /// each time that the source is left: if the own line is slow, sources do not change for ever.
-    fn is_slow(&self, now: Duration, floor: u64) -> bool {
-        let is_old = self.busy_since.is_some_and(|since| now.saturating_sub(since) >= INTERVAL);
-        is_old && self.meter.rate(now) < floor >> self.left.min(63)
-    }
-
-    /// Checks whether the source is in use: it has a size or may still give one, and was never left.
-    fn is_well(&self, now: Duration) -> bool {
-        let answers =
-            self.size.is_some() || self.asked.is_some_and(|asked| now.saturating_sub(asked) < INTERVAL);
-        self.is_usable() && answers && self.left == 0 && !self.has_failed
-    }
-
-    /// Leaves the source because it is slow. It may come back after a pause.
-    fn leave(&mut self, now: Duration) {
-        self.left += 1;
-        self.busy_since = None;
-        self.not_before = now + back_off(self.left);
-    }
-
-    fn fail(&mut self, now: Duration) {
-        self.failures += 1;
-        self.has_failed = true;
-        self.busy_since = None;
-        self.not_before = now + back_off(self.failures);
-    }
-
-    /// Notes that the source does not have the object. It may have it later.
-    fn miss(&mut self, now: Duration) {
-        (self.asked, self.is_absent, self.has_failed) = (None, true, true);
-        self.absences += 1;
-        self.not_before = now + back_off(self.absences);
-    }
-
-    /// Checks whether the source delivered well: never left, never failed, never lied.
-    fn has_served(&self) -> bool {
-        self.bytes > 0 && self.left == 0 && !self.has_failed && !self.is_liar
-    }
-}
-
 /// An open try.
 #[derive(Clone, Copy, Debug)]
 struct Try {
@@ -280,12 +211,24 @@ impl Ranges {
             RangesEvent::Done { id, is_whole } => self.finish_try(id, is_whole),
             RangesEvent::Verified { copy, is_right } => self.verified(copy, is_right),
         }
-        match &self.stage {
-            Stage::Joint(_) => self.advance_joint(),
-            Stage::Alone(_) => self.advance_alone(),
-            Stage::Done(_) => {}
+        if let Stage::Joint(_) = self.stage {
+            self.advance_joint();
+        }
+        if let Stage::Alone(_) = self.stage {
+            self.advance_alone();
         }
         std::mem::take(&mut self.commands)
+    }
+
+    /// Returns the time at which the machine needs [`RangesEvent::Tick`] if nothing happens before.
+    #[must_use]
+    pub fn wakes_at(&self) -> Option<Duration> {
+        if self.done().is_some() {
+            return None;
+        }
+        let usable = self.sources.iter().filter(|source| source.is_usable());
+        let paused = usable.map(|source| source.not_before).filter(|until| *until > self.now).min();
+        Some(paused.unwrap_or(Duration::MAX).min(self.now + PATIENCE))
     }
 
     /// Returns the end of the download: the copy that is the object, or no source.
@@ -294,7 +237,7 @@ impl Ranges {
         if let Stage::Done(done) = self.stage { Some(done) } else { None }
     }
 
-    /// Checks whether a source delivered a part, and was never slow, failing or lying.
+    /// Checks whether a source has the object, and was never slow, failing or lying.
     #[must_use]
     pub fn has_served(&self, source: usize) -> bool {
         self.sources.get(source).is_some_and(RangeSource::has_served)
@@ -313,19 +256,12 @@ impl Ranges {
             Some(bytes) => (known.size, known.is_absent) = (Some(bytes), false),
             None => known.miss(now),
         }
-        let Some(bytes) = bytes.filter(|&bytes| bytes <= most) else { return };
-        match &self.stage {
-            Stage::Joint(None) => self.begin_joint(bytes),
-            Stage::Joint(Some(joint)) if joint.size() != bytes => self.begin_alone(),
-            _ => {}
-        }
     }
 
     fn receive(&mut self, id: TryId, bytes: u64) {
         let Some(open) = self.tries.get_mut(&id) else { return };
         open.at += bytes;
         let source = &mut self.sources[open.source];
-        source.bytes += bytes;
         source.failures = 0;
         source.meter.add(self.now, bytes);
         let open = *open;

@@ -102,7 +102,7 @@ fn a4_many_hotkeys_with_little_stake_hold_few_objects_alone() {
 
 #[test]
 fn a_whale_is_capped() {
-    // Nine tenths of the weight, but the cap is a fifth of it: 180,000 of 900,000 + 9 x 11,111.
+    // Nine tenths of the weight, but the cap is a fifth of it: 199,999 of 199,999 + 9 x 11,111.
     let mut weights = vec![900_000];
     weights.extend([11_111; 9]);
     let counts = frequencies(&electorate(&weights), 4000);

@@ -162,6 +162,7 @@ impl Oracle<'_> {
                 votes.push(Counted { stake: f64::from(neuron.stake), vote });
             }
         }
+        let voters = metagraph.iter().filter(|neuron| self.vote(neuron, heights).is_some()).count();
         let sum = |votes: &[Counted]| votes.iter().map(|v| v.stake).sum::<f64>();
         let voting = sum(&votes);
         let behind =
@@ -175,7 +176,7 @@ impl Oracle<'_> {
         let enough = sum(&votes) * period > weight as f64 / 2.0;
         let day = u64::from(self.spec.electorate_blocks / 7);
         let lately = electorate.iter().filter(|(.., age)| *age <= day).count();
-        let not_alone = votes.len() >= 2 || lately < 2;
+        let not_alone = voters >= 2 || lately < 2;
         (enough && not_alone).then_some(votes)
     }
 }

@@ -4,7 +4,7 @@ use crate::support::{LIMITS, LONG, Network, PUT, announced, key, noise};
 use bucket_server::{Fault, Plan, Rule};
 use bytes::Bytes;
 use std::time::Duration;
-use storage::{Content, Floor, Limits, MULTIPART_FROM, Put, Retry, StorageError};
+use storage::{Content, Floor, Limits, MULTIPART_FROM, Partial, Put, Retry, StorageError};
 
 const SIZE: usize = 1 << 20;
 
@@ -40,6 +40,81 @@ async fn lasting_failures_are_unavailable() {
 }
 
 #[tokio::test]
+async fn a_service_that_limits_requests_is_asked_again_after_the_pause_that_it_names() {
+    let (network, bytes) = with_object().await;
+    for code in [429, 503] {
+        network.inject("GET", Fault::Busy { code, seconds: 0 }, 2);
+        assert!(network.reader.get("k", &LIMITS).await.unwrap().0 == bytes, "{code}");
+    }
+    let metrics = network.storage.metrics();
+    assert_eq!((metrics.retries.get(), metrics.busy.get()), (4, 4));
+    // A longer pause than asked for is not waited for: the time limit ends the download.
+    let patient = Retry { attempts: 3, base: Duration::ZERO, most: Duration::ZERO, most_asked: LONG };
+    let at = announced(network.server.address(), Some(key("reads")));
+    let reader = network.storage.clone().with_retry(patient).bucket(&at).unwrap();
+    network.inject("GET", Fault::Busy { code: 503, seconds: 300 }, 1);
+    let limits = Limits { time: Duration::from_millis(300), ..LIMITS };
+    let error = reader.get("k", &limits).await.map(|(_, fetched)| fetched).unwrap_err();
+    assert!(matches!(error, StorageError::Expired { .. }), "{error}");
+    assert_eq!(network.server.strikes(), [1], "the pause was not cut short");
+}
+
+#[tokio::test]
+async fn each_request_is_counted_by_its_operation() {
+    let network = Network::start().await;
+    let metrics = network.storage.metrics();
+    network.put("k", b"bytes").await;
+    network.inject("GET", Fault::Status { code: 500 }, 1);
+    network.reader.get("k", &LIMITS).await.unwrap();
+    network.reader.list("", None, 10, LONG).await.unwrap();
+    network.owner.delete("k", LONG).await.unwrap();
+    let counts = ["PutObject", "GetObject", "DeleteObject"].map(|name| metrics.requests.with(name).get());
+    assert_eq!(counts, [1, 2, 1]);
+    assert_eq!(metrics.requests.total(), 5);
+}
+
+/// Checks the answer of S3 for an absent object to a key that may not list: 403.
+#[tokio::test]
+async fn an_absent_object_of_a_bucket_that_the_reader_may_not_list_may_be_absent() {
+    let (network, bytes) = with_object().await;
+    let absent = async || network.reader.get("later", &LIMITS).await.map(|(_, fetched)| fetched).unwrap_err();
+    assert!(matches!(absent().await, StorageError::NotFound { .. }));
+    network.server.let_readers_list(false);
+    let error = absent().await;
+    assert!(matches!(error, StorageError::Forbidden { .. }) && error.may_be_absent(), "{error}");
+    assert!(network.reader.get("k", &LIMITS).await.unwrap().0 == bytes, "objects that exist are read");
+    assert!(matches!(network.reader.list("", None, 10, LONG).await, Err(StorageError::Forbidden { .. })));
+    let owned = network.owner.get("later", &LIMITS).await.map(|(_, fetched)| fetched).unwrap_err();
+    assert!(matches!(owned, StorageError::NotFound { .. }), "{owned}");
+    network.put("later", b"now").await;
+    assert_eq!(network.reader.get("later", &LIMITS).await.unwrap().0, b"now");
+}
+
+/// Seconds that two reads of a clock may differ on a busy machine.
+const BUSY: i64 = 120;
+
+#[tokio::test]
+async fn a10_a_clock_that_is_off_by_hours_is_this_machines_trouble() {
+    let (network, bytes) = with_object().await;
+    assert!(network.owner.clock_ahead().unwrap().abs() < BUSY);
+    assert_eq!(network.reader.clock_ahead(), None, "this handle had no answer yet");
+    for shift in [7200, -7200, 1000, -1000] {
+        network.server.shift_clock(shift);
+        let error = network.reader.get("k", &LIMITS).await.map(|(_, fetched)| fetched).unwrap_err();
+        let StorageError::Clock { ahead: Some(ahead), .. } = error else { panic!("{shift}: {error}") };
+        assert!((ahead + shift).abs() < BUSY, "{shift}: {ahead}");
+        assert_eq!(network.reader.clock_ahead(), Some(ahead));
+        assert!(!error.may_be_absent() && !error.is_retryable());
+    }
+    // A new handle: the SDK adapts its signatures to the clock of the last refusal.
+    network.server.shift_clock(60);
+    let at = announced(network.server.address(), Some(key("reads")));
+    let reader = network.storage.bucket(&at).unwrap();
+    assert!(reader.get("k", &LIMITS).await.unwrap().0 == bytes, "S3 allows 15 minutes");
+    assert!((reader.clock_ahead().unwrap() + 60).abs() < BUSY);
+}
+
+#[tokio::test]
 async fn broken_reads_go_on_where_they_were() {
     let (network, bytes) = with_object().await;
     network.inject("GET", Fault::Truncate { after: 300_000 }, 2);
@@ -59,6 +134,35 @@ async fn broken_reads_go_on_where_they_were() {
 }
 
 #[tokio::test]
+async fn attempts_continue_where_the_last_one_broke_off() {
+    let (network, bytes) = with_object().await;
+    assert_eq!(network.reader.size("k", &LIMITS).await.unwrap(), SIZE as u64);
+    network.inject("GET", Fault::Truncate { after: 300_000 }, 2);
+    let (mut partial, mut back) = (Partial::default(), Vec::new());
+    for broken in 1..3 {
+        let error =
+            network.reader.attempt_into("k", None, &mut partial, &LIMITS, &mut back).await.unwrap_err();
+        assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+        assert_eq!((partial.bytes, back.len()), (broken * 300_000, broken as usize * 300_000));
+    }
+    network.reader.attempt_into("k", None, &mut partial, &LIMITS, &mut back).await.unwrap();
+    assert!(back == bytes, "no byte is lost or repeated");
+    assert_eq!(network.storage.metrics().retries.get(), 0, "an attempt does not retry");
+
+    let (mut partial, mut range) = (Partial::default(), Vec::new());
+    network.reader.attempt_into("k", Some(500..900), &mut partial, &LIMITS, &mut range).await.unwrap();
+    assert_eq!((&range[..], partial.bytes), (&bytes[500..900], 400));
+    let mut partial = Partial { bytes: 10, tag: Some("\"another\"".to_owned()) };
+    let error = network.reader.attempt_into("k", None, &mut partial, &LIMITS, &mut range).await.unwrap_err();
+    assert!(matches!(error, StorageError::Changed { .. }), "{error}");
+    let small = Limits { bytes: SIZE as u64 - 1, ..LIMITS };
+    let error = network.reader.size("k", &small).await.unwrap_err();
+    assert!(matches!(error, StorageError::TooLarge { .. }), "{error}");
+    let error = network.reader.size("absent", &LIMITS).await.unwrap_err();
+    assert!(matches!(error, StorageError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn an_object_that_is_swapped_under_a_reader_has_changed() {
     let (network, _) = with_object().await;
     let rules =
@@ -66,7 +170,8 @@ async fn an_object_that_is_swapped_under_a_reader_has_changed() {
     network.server.inject(Plan { seed: 0, rules: rules.into() });
     // After a break before the first byte, the reader has no entity tag to compare. It needs enough
     // attempts to get one.
-    let retry = Retry { attempts: 1000, base: Duration::ZERO, most: Duration::ZERO };
+    let retry =
+        Retry { attempts: 1000, base: Duration::ZERO, most: Duration::ZERO, most_asked: Duration::ZERO };
     let at = announced(network.server.address(), Some(key("reads")));
     let reader = network.storage.clone().with_retry(retry).bucket(&at).unwrap();
     let error = reader.get("k", &LIMITS).await.map(|(_, fetched)| fetched).unwrap_err();
@@ -200,7 +305,8 @@ async fn everything_arrives_through_a_bad_network() {
     let put = Rule { method: None, share: 0.25, ..Rule::always("", "/", Fault::Reset) };
     let faults = [Fault::Truncate { after: 20_000 }, Fault::Status { code: 500 }];
     network.server.inject(Plan { seed: 11, rules: faults.map(share).into_iter().chain([put]).collect() });
-    let retry = Retry { attempts: 40, base: Duration::ZERO, most: Duration::ZERO };
+    let retry =
+        Retry { attempts: 40, base: Duration::ZERO, most: Duration::ZERO, most_asked: Duration::ZERO };
     let patient = network.storage.clone().with_retry(retry);
     let at = announced(network.server.address(), None);
     let bucket = patient.own_bucket(&at, &key("writes")).unwrap();

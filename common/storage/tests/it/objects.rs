@@ -101,7 +101,7 @@ async fn each_key_does_only_what_it_may() {
     let put = network.reader.put("k", Content::Bytes(Bytes::from_static(b"x")), &PUT).await.unwrap_err();
     assert_eq!(
         put.to_string(),
-        "alice/k is forbidden (AccessDenied): check the access key, its permissions and this machine's clock"
+        "alice/k is forbidden (AccessDenied): check the access key and its permissions"
     );
     assert!(matches!(network.reader.delete("k", LONG).await, Err(StorageError::Forbidden { .. })));
 

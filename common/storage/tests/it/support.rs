@@ -36,7 +36,7 @@ pub(crate) fn announced(address: SocketAddr, key: Option<ReadCredentials>) -> an
 
 /// Creates a client that retries without pauses, so that tests do not wait.
 pub(crate) fn storage() -> Storage {
-    let retry = Retry { attempts: 3, base: Duration::ZERO, most: Duration::ZERO };
+    let retry = Retry { attempts: 3, base: Duration::ZERO, most: Duration::ZERO, most_asked: Duration::ZERO };
     Storage::new(AddressPolicy::PublicOrLoopback).with_retry(retry)
 }
 

@@ -78,6 +78,13 @@ pub enum Fault {
         /// An HTTP status from 400 to 599.
         code: u16,
     },
+    /// A refusal of a service that limits requests, without serving the request.
+    Busy {
+        /// The HTTP status: 429 or 503.
+        code: u16,
+        /// The pause that the service asks for (`Retry-After`), in seconds.
+        seconds: u64,
+    },
     /// A redirect (307), without serving the request.
     Redirect {
         /// The target of the redirect.

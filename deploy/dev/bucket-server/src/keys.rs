@@ -9,7 +9,14 @@ use s3s::{
     s3_error,
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 use thiserror::Error;
 
 /// A bucket and its two keys.
@@ -81,7 +88,11 @@ impl fmt::Debug for SecretText {
 /// All keys by id. Tells `s3s` the secret of a key, and whether the signer of a request has access.
 /// Clones share one table.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys(Arc<BTreeMap<String, Grant>>);
+pub(crate) struct Keys {
+    grants: Arc<BTreeMap<String, Grant>>,
+    /// Whether read keys may not list.
+    hidden: Arc<AtomicBool>,
+}
 
 impl Keys {
     pub(crate) fn new(buckets: &[BucketConfig]) -> Result<Self, KeysError> {
@@ -107,18 +118,30 @@ impl Keys {
                 }
             }
         }
-        Ok(Self(Arc::new(grants)))
+        Ok(Self { grants: Arc::new(grants), hidden: Arc::default() })
+    }
+
+    /// Sets whether read keys may list their buckets.
+    pub(crate) fn let_readers_list(&self, may: bool) {
+        self.hidden.store(!may, Relaxed);
+    }
+
+    /// Checks whether this key may list its bucket.
+    pub(crate) fn lists(&self, id: &str) -> bool {
+        self.grants.get(id).is_some_and(|grant| grant.writes || !self.hidden.load(Relaxed))
     }
 
     fn may(&self, id: &str, operation: &str, bucket: Option<&str>) -> bool {
-        self.0.get(id).is_some_and(|grant| {
+        self.grants.get(id).is_some_and(|grant| {
             Some(grant.bucket.as_str()) == bucket
+                && (operation != LIST || self.lists(id))
                 && (READS.contains(&operation) || (grant.writes && WRITES.contains(&operation)))
         })
     }
 }
 
-const READS: [&str; 4] = ["GetObject", "HeadObject", "HeadBucket", "ListObjectsV2"];
+const LIST: &str = "ListObjectsV2";
+const READS: [&str; 4] = ["GetObject", "HeadObject", "HeadBucket", LIST];
 const WRITES: [&str; 8] = [
     "PutObject",
     "DeleteObject",
@@ -133,7 +156,8 @@ const WRITES: [&str; 8] = [
 #[async_trait::async_trait]
 impl S3Auth for Keys {
     async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
-        let grant = self.0.get(id).ok_or_else(|| s3_error!(InvalidAccessKeyId, "no such access key id"))?;
+        let grant =
+            self.grants.get(id).ok_or_else(|| s3_error!(InvalidAccessKeyId, "no such access key id"))?;
         Ok(grant.secret.0.as_str().into())
     }
 }
@@ -176,6 +200,11 @@ mod tests {
         assert!(!keys.may("alice-write-id", "PutObject", Some("bob")));
         assert!(!keys.may("alice-write-id", "ListBuckets", None));
         assert!(!keys.may("mallory-id", "GetObject", Some("alice")));
+        assert!(keys.may("alice-read-id", LIST, Some("alice")));
+        keys.let_readers_list(false);
+        assert!(!keys.may("alice-read-id", LIST, Some("alice")));
+        assert!(keys.may("alice-write-id", LIST, Some("alice")));
+        assert!(keys.may("alice-read-id", "GetObject", Some("alice")));
     }
 
     #[test]

@@ -23,6 +23,7 @@
 //!
 //! Next: [`Fault`] for the faults, and the program `bucket-server` for the command line.
 
+mod clock;
 mod faults;
 mod keys;
 mod names;

@@ -1,6 +1,9 @@
 //! The S3 operations on the store.
 
-use crate::store::{Condition, Object, Staged, Store, StoreError};
+use crate::{
+    keys::Keys,
+    store::{Condition, Object, Staged, Store, StoreError},
+};
 use futures::StreamExt as _;
 use s3s::{
     S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
@@ -31,7 +34,21 @@ const PIECE: usize = 128 << 10;
 
 /// The S3 service of a [`Store`].
 #[derive(Clone, Debug)]
-pub(crate) struct Service(pub(crate) Arc<Store>);
+pub(crate) struct Service {
+    pub(crate) store: Arc<Store>,
+    pub(crate) keys: Keys,
+}
+
+impl Service {
+    /// Converts the error of a read. A key that may not list learns of no object that it is absent.
+    fn unread<T>(&self, error: StoreError, request: &S3Request<T>) -> S3Error {
+        let lists = request.credentials.as_ref().is_some_and(|signer| self.keys.lists(&signer.access_key));
+        match error {
+            StoreError::NoObject if !lists => s3_error!(AccessDenied, "this key may not list the bucket"),
+            error => error.into(),
+        }
+    }
+}
 
 impl From<StoreError> for S3Error {
     fn from(error: StoreError) -> Self {
@@ -140,7 +157,7 @@ impl S3 for Service {
         &self,
         request: S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
-        self.0.check_bucket(&request.input.bucket)?;
+        self.store.check_bucket(&request.input.bucket)?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
@@ -149,20 +166,21 @@ impl S3 for Service {
         mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let body = request.input.body.take();
-        let staged = receive(self.0.stage(&request.input.bucket, &request.input.key)?, body).await?;
+        let staged = receive(self.store.stage(&request.input.bucket, &request.input.key)?, body).await?;
         staged.check(promised(&request, request.input.checksum_crc32.as_ref())?)?;
         let crc32 = base64::encode4(staged.crc32());
         let input = &request.input;
         let condition = condition(input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        let object = self.0.commit(&input.bucket, &input.key, staged, &condition)?;
+        let object = self.store.commit(&input.bucket, &input.key, staged, &condition)?;
         let output =
             PutObjectOutput { e_tag: tag(&object), checksum_crc32: Some(crc32), ..Default::default() };
         Ok(S3Response::new(output))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let found = self.store.get(&request.input.bucket, &request.input.key);
+        let (object, file) = found.map_err(|error| self.unread(error, &request))?;
         let input = request.input;
-        let (object, file) = self.0.get(&input.bucket, &input.key)?;
         check_read(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let range = input.range.map_or(Ok(0..object.size), |range| range.check(object.size))?;
         let content_range = input
@@ -184,8 +202,9 @@ impl S3 for Service {
         &self,
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let found = self.store.head(&request.input.bucket, &request.input.key);
+        let object = found.map_err(|error| self.unread(error, &request))?;
         let input = request.input;
-        let object = self.0.head(&input.bucket, &input.key)?;
         check_read(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let output = HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -205,7 +224,7 @@ impl S3 for Service {
         let most = input.max_keys.map_or(PAGE, |most| usize::try_from(most).unwrap_or(0).min(PAGE));
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = input.continuation_token.clone().or_else(|| input.start_after.clone());
-        let page = Page::read(&self.0, &input.bucket, &prefix, input.delimiter.as_deref(), after, most)?;
+        let page = Page::read(&self.store, &input.bucket, &prefix, input.delimiter.as_deref(), after, most)?;
         let listed = |(key, object): (String, Object)| Listed {
             e_tag: tag(&object),
             last_modified: Some(Timestamp::from(object.modified)),
@@ -236,7 +255,7 @@ impl S3 for Service {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        self.0.delete(&request.input.bucket, &request.input.key)?;
+        self.store.delete(&request.input.bucket, &request.input.key)?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
@@ -247,7 +266,7 @@ impl S3 for Service {
         let input = request.input;
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in input.delete.objects {
-            match self.0.delete(&input.bucket, &object.key) {
+            match self.store.delete(&input.bucket, &object.key) {
                 Ok(()) => deleted.push(DeletedObject { key: Some(object.key), ..Default::default() }),
                 Err(error) => {
                     let error = S3Error::from(error);
@@ -269,7 +288,7 @@ impl S3 for Service {
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = request.input;
-        let id = self.0.begin_upload(&input.bucket, &input.key, input.checksum_algorithm.is_some())?;
+        let id = self.store.begin_upload(&input.bucket, &input.key, input.checksum_algorithm.is_some())?;
         let output = CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -285,12 +304,12 @@ impl S3 for Service {
         mut request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let body = request.input.body.take();
-        let staged = receive(self.0.stage(&request.input.bucket, &request.input.key)?, body).await?;
+        let staged = receive(self.store.stage(&request.input.bucket, &request.input.key)?, body).await?;
         staged.check(promised(&request, request.input.checksum_crc32.as_ref())?)?;
         let input = request.input;
         let crc32 = base64::encode4(staged.crc32());
         let tag =
-            self.0.add_part(&input.bucket, (&input.key, &input.upload_id), input.part_number, staged)?;
+            self.store.add_part(&input.bucket, (&input.key, &input.upload_id), input.part_number, staged)?;
         let e_tag = Some(ETag::Strong(tag));
         Ok(S3Response::new(UploadPartOutput { e_tag, checksum_crc32: Some(crc32), ..Default::default() }))
     }
@@ -303,7 +322,7 @@ impl S3 for Service {
         let condition = condition(input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let names = parts.into_iter().map(part_name).collect::<S3Result<Vec<_>>>()?;
-        let store = Arc::clone(&self.0);
+        let store = Arc::clone(&self.store);
         let bucket = input.bucket.clone();
         let key = input.key.clone();
         let join = move || store.complete_upload(&bucket, (&key, &input.upload_id), &names, &condition);
@@ -322,7 +341,7 @@ impl S3 for Service {
         request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let input = request.input;
-        self.0.abort_upload(&input.bucket, &input.key, &input.upload_id)?;
+        self.store.abort_upload(&input.bucket, &input.key, &input.upload_id)?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 
@@ -332,7 +351,8 @@ impl S3 for Service {
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         let input = request.input;
         let prefix = input.prefix.clone().unwrap_or_default();
-        let uploads = self.0.uploads(&input.bucket)?.into_iter().filter(|(key, ..)| key.starts_with(&prefix));
+        let uploads =
+            self.store.uploads(&input.bucket)?.into_iter().filter(|(key, ..)| key.starts_with(&prefix));
         let uploads = uploads.take(PAGE).map(|(key, id, started)| MultipartUpload {
             key: Some(key),
             upload_id: Some(id),

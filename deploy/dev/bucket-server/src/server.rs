@@ -1,6 +1,7 @@
 //! The server: its configuration, start, connections and shutdown.
 
 use crate::{
+    clock::{Clock, too_skewed},
     faults::{Faults, Plan},
     keys::{BucketConfig, Keys, KeysError},
     s3::Service,
@@ -97,6 +98,8 @@ telemetry::metrics! {
 pub struct Server {
     address: SocketAddr,
     faults: Faults,
+    clock: Clock,
+    keys: Keys,
     metrics: Arc<Metrics>,
     end: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -120,18 +123,20 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(store);
         faults.set(config.faults);
-        let mut service = S3ServiceBuilder::new(Service(Arc::clone(&store)));
+        let clock = Clock::default();
+        let mut service = S3ServiceBuilder::new(Service { store: Arc::clone(&store), keys: keys.clone() });
         service.set_auth(keys.clone());
-        service.set_access(keys);
+        service.set_access(keys.clone());
         let handler = Handler {
             service: service.build(),
             store,
             faults: faults.clone(),
+            clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         };
         let (end, ended) = oneshot::channel();
         let task = tokio::spawn(serve(listener, handler, ended));
-        Ok(Self { address, faults, metrics, end: Some(end), task })
+        Ok(Self { address, faults, clock, keys, metrics, end: Some(end), task })
     }
 
     /// Returns the address that the server listens on.
@@ -144,6 +149,18 @@ impl Server {
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// Sets the seconds by which the server's clock is ahead of the machine's. All clients then seem to be
+    /// behind by as much. Signatures more than 15 minutes off are refused, as by S3.
+    pub fn shift_clock(&self, seconds: i64) {
+        self.clock.shift(seconds);
+    }
+
+    /// Sets whether read keys may list their buckets. Without this right they get the answer 403
+    /// `AccessDenied` for absent objects, as from S3, and not 404.
+    pub fn let_readers_list(&self, may: bool) {
+        self.keys.let_readers_list(may);
     }
 
     /// Replaces the plan of faults. The counts of all rules restart at 0.
@@ -178,12 +195,20 @@ struct Handler {
     service: S3Service,
     store: Arc<Store>,
     faults: Faults,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl Handler {
     async fn answer(&self, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
-        let answer = self.faults.serve(&self.service, &self.store, request.map(Body::from)).await;
+        let mut answer = if self.clock.refuses(request.headers()) {
+            Ok(too_skewed())
+        } else {
+            self.faults.serve(&self.service, &self.store, request.map(Body::from)).await
+        };
+        if let Ok(response) = &mut answer {
+            self.clock.date(response);
+        }
         match &answer {
             Ok(response) => self.metrics.requests.with(response.status().as_u16()).increment(),
             Err(_) => self.metrics.closed.increment(),

@@ -126,6 +126,11 @@ impl Tracker {
         depth.min(best.saturating_sub(finalized))
     }
 
+    /// Sets the lag of the next advances.
+    pub(crate) fn set_lag(&mut self, lag: u32) {
+        self.settings.lag = lag;
+    }
+
     /// Stops finality while the next `blocks` blocks after `best` are sealed. 0 ends a stall that was
     /// asked for.
     pub(crate) fn stall(&mut self, best: u32, blocks: u32) {

@@ -115,6 +115,13 @@ impl Handle {
         self.ask(|reply| Message::StallFinality { blocks, reply }).await
     }
 
+    /// Sets the smallest number of blocks between the finalized and the best block, from the next block
+    /// on. Finality never goes back: with a larger lag it stands still until the best block is far enough
+    /// ahead. Returns the finalized height.
+    pub async fn lag_finality(&self, blocks: u32) -> Result<u32, ControlError> {
+        self.ask(|reply| Message::LagFinality { blocks, reply }).await
+    }
+
     /// Drops the newest blocks, up to `count` of them and none that is final, for another branch.
     ///
     /// The branch has as many blocks without transactions, with the same timestamps and raw storage

@@ -34,6 +34,7 @@
 //! * `finality`: the rules for final and for dropped blocks.
 //! * `log`: the file on disk.
 //! * `pool`: the waiting transactions.
+//! * [`Proxy`]: a proxy before a node, which goes silent on command.
 
 mod chain;
 mod clock;
@@ -46,6 +47,7 @@ mod heads;
 mod log;
 mod node;
 mod pool;
+mod proxy;
 mod rpc;
 mod seal;
 mod server;
@@ -64,6 +66,7 @@ pub use self::{
     log::{Height, LogError, RuntimeId, StorageWrite, Sync, TornTail},
     node::NodeStatus,
     pool::{Limits as PoolLimits, Refusal, Status},
+    proxy::{Proxy, ProxyFault},
     seal::SealError,
     server::Limits as RpcLimits,
     state::CallError,

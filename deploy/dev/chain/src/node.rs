@@ -118,6 +118,7 @@ impl Node {
             Message::Seal(job, reply) => self.jobs.push_back((job, reply)),
             Message::Hold { held, reply } => reply.give(self.hold(held)),
             Message::StallFinality { blocks, reply } => reply.give(self.stall_finality(blocks)),
+            Message::LagFinality { blocks, reply } => reply.give(self.lag_finality(blocks)),
             Message::Write { writes, reply } => reply.give(self.write(writes)),
             Message::Snapshot { path, reply } => reply.give(self.chain.snapshot(&path)),
         }
@@ -157,6 +158,11 @@ impl Node {
         let store = self.chain.store();
         self.finality.stall(store.best().header.number, blocks);
         store.finalized().header.number
+    }
+
+    fn lag_finality(&mut self, blocks: u32) -> u32 {
+        self.finality.set_lag(blocks);
+        self.chain.store().finalized().header.number
     }
 
     fn write(&mut self, writes: Vec<StorageWrite>) -> u32 {

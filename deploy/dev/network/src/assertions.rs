@@ -2,10 +2,14 @@
 //! assertion that fails names the culprits.
 
 mod agreement;
+mod deadlines;
 mod learning;
 mod payment;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use deadlines::lost;
+pub use deadlines::{Act, Lost};
 
 use crate::run_record::RunRecord;
 use serde::Serialize;
@@ -23,7 +27,7 @@ pub struct Assertion {
 
 impl Assertion {
     /// Creates a result that holds if there are no complaints.
-    fn of(name: &'static str, good: String, complaints: &[String]) -> Self {
+    pub(crate) fn of(name: &'static str, good: String, complaints: &[String]) -> Self {
         let ok = complaints.is_empty();
         Self { name, ok, detail: if ok { good } else { complaints.join("; ") } }
     }
@@ -38,15 +42,18 @@ impl Assertion {
 /// Checks all assertions on a run that has ended.
 #[must_use]
 pub fn check(record: &RunRecord) -> Vec<Assertion> {
-    vec![
+    let mut all = vec![
         learning::loss(record),
         agreement::states(record),
+        deadlines::deadlines(record),
         payment::weights(record),
         payment::incentives(record),
         agreement::audit(record),
         secrets(record),
         processes(record),
-    ]
+    ];
+    all.extend(record.faults.iter().map(|fault| fault.assertion(record)));
+    all
 }
 
 /// Checks that no log contains a key or secret.

@@ -82,11 +82,13 @@ impl AuditedWindow {
         };
         let audited = self.accepted.as_ref().map(names);
         let applied = outcome.accepted.clone()?.unwrap_or_default();
-        if self.state != outcome.state {
-            return Some(format!(
-                "window {}: the auditor computed another state than the quorum voted for",
-                self.window
-            ));
+        let others = match outcome.state {
+            Some(_) => "the quorum voted for",
+            None => "the nodes had",
+        };
+        let held = outcome.state.or_else(|| record.held(self.window));
+        if held.is_some() && self.state != held {
+            return Some(format!("window {}: the auditor computed another state than {others}", self.window));
         }
         (audited.as_ref() != Some(&applied)).then(|| {
             format!("window {}: the auditor computed another accepted set than the nodes", self.window)
@@ -95,8 +97,13 @@ impl AuditedWindow {
 }
 
 impl Finding {
+    /// Returns whether the auditor misses a vote of a validator that usually votes.
+    fn is_missing_vote(&self) -> bool {
+        self.item == "vote" && self.stated.as_deref() == Some("no vote")
+    }
+
     fn complaint(&self, record: &RunRecord, window: Window) -> Option<String> {
-        if self.verdict == "agree" {
+        if self.verdict == "agree" || (self.is_missing_vote() && record.excused.contains(&window)) {
             return None;
         }
         let name = self.hotkey.as_ref().and_then(|hotkey| record.name_of(hotkey)).unwrap_or(&self.subject);
@@ -119,7 +126,7 @@ fn short(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::roster::{Participant, Role};
-    use base::Uid;
+    use base::{Uid, digest::StateRoot};
 
     const HOTKEY: Hotkey = Hotkey([5; 32]);
 
@@ -166,6 +173,33 @@ mod tests {
             r#"{"subject": "network", "item": "state", "verdict": "unknown", "why": "an object is gone"}"#;
         let found = answer(1, unknown).outcome(&record()).differences;
         assert_eq!(found, ["window 0: network's state differs (an object is gone)"]);
+    }
+
+    #[test]
+    fn a_missing_vote_is_a_difference_unless_the_window_is_excused() {
+        let missing = format!(
+            r#"{{"subject": "validator", "uid": 2, "hotkey": "{HOTKEY}", "item": "vote", "verdict": "differ",
+                "what": "the vote is missing", "stated": "no vote", "computed": "a vote"}}"#
+        );
+        let mut record = record();
+        let found = answer(1, &missing).outcome(&record).differences;
+        assert!(found[0].starts_with("window 0: validator-1's vote differs"), "{found:?}");
+        record.excused.insert(Window(0));
+        assert!(answer(1, &missing).outcome(&record).differences.is_empty());
+        let wrong = missing.replace("no vote", "another vote");
+        assert_eq!(answer(1, &wrong).outcome(&record).differences.len(), 1);
+    }
+
+    #[test]
+    fn without_a_quorum_the_auditor_is_compared_with_the_nodes() {
+        let mut record = record();
+        record.window(Window(0)).state = None;
+        assert!(answer(2, "").outcome(&record).differences.is_empty(), "no state is recorded");
+        let reported = [("validator-1".to_owned(), (State([1; 32]), StateRoot([0; 32])))];
+        record.states.insert(Window(0), reported.into());
+        assert!(answer(1, "").outcome(&record).differences.is_empty());
+        let found = answer(2, "").outcome(&record).differences;
+        assert_eq!(found, ["window 0: the auditor computed another state than the nodes had"]);
     }
 
     #[test]

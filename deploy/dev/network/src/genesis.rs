@@ -9,10 +9,6 @@ use devchain_runtime::genesis::{Balance, Genesis, KeyError, Neuron, Subnet};
 /// One TAO (or alpha) in rao.
 const TAO: u64 = 1_000_000_000;
 
-/// The number of blocks between epochs: two windows of the run spec `tiny`, so that the weights of a
-/// window soon become incentive.
-pub(crate) const TEMPO: u16 = 60;
-
 /// The minimum stake of a hotkey that votes or sets weights, in rao. All miners together earn half of
 /// [`EMISSION`] per block, and it is added to their stakes. No run is long enough for a miner to reach
 /// this threshold.
@@ -24,13 +20,20 @@ const EMISSION: u64 = TAO;
 /// The minimum number of blocks between two `set_weights` calls of one validator.
 const WEIGHTS_RATE_LIMIT: u64 = 10;
 
+/// Returns the number of blocks between epochs for a run with windows of `blocks` blocks: two windows, so
+/// that the weights of a window soon become incentive.
+pub(crate) fn tempo(blocks: u32) -> u16 {
+    u16::try_from(blocks.saturating_mul(2)).unwrap_or(u16::MAX)
+}
+
 /// Creates the genesis of a chain with subnet `netuid`, on which all participants are registered.
-/// `keys` has the same order as `participants`.
+/// Epochs are `tempo` blocks apart. `keys` has the same order as `participants`.
 ///
 /// # Errors
 /// Never: addresses derived from keys are valid.
 pub(crate) fn genesis(
     netuid: u16,
+    tempo: u16,
     participants: &[Participant],
     keys: &[&Keys],
 ) -> Result<Genesis, KeyError> {
@@ -47,7 +50,7 @@ pub(crate) fn genesis(
         netuid,
         owner: owner.as_ref().map_or(defaults.owner, |owner| owner.coldkey.clone()),
         owner_hotkey: owner.map_or(defaults.owner_hotkey, |owner| owner.hotkey),
-        tempo: TEMPO,
+        tempo,
         weights_set_rate_limit: WEIGHTS_RATE_LIMIT,
         max_allowed_validators: validators as u16,
         emission_per_block: EMISSION,

@@ -1,9 +1,16 @@
 //! Injects faults from outside the nodes: it changes files in the buckets' folder, and signs
 //! transactions with the keys of a dishonest owner.
 
-use crate::{faults::Fault, network::Network, pool, roster::Role, run_record::RunRecord, wallets::signer};
+use crate::{
+    faults::Fault,
+    network::Network,
+    pool,
+    roster::{Participant, Role},
+    run_record::RunRecord,
+    wallets::signer,
+};
 use anyhow::{Context, ensure};
-use base::{Height, Hotkey, Window, digest::State};
+use base::{Height, Hotkey, Uid, Window, digest::State};
 use chain::wallet::KeyPair;
 use protocol::{
     announcement::{Announcement, Record, Vote},
@@ -77,7 +84,7 @@ pub(crate) async fn after_run(
         Fault::FlipBit => flip_submission(network, record).await.map(Some),
         Fault::EditLog => edit_log(network, record).map(Some),
         Fault::WrongWeights => wrong_weights(network, record).await.map(Some),
-        Fault::SkipVote | Fault::WrongState => Ok(None),
+        Fault::SkipVote | Fault::WrongState | Fault::LaggingFinality => Ok(None),
     }
 }
 
@@ -129,16 +136,27 @@ async fn wrong_weights(network: &Network, record: &RunRecord) -> anyhow::Result<
     while Height(chain.status().await?.node.height.into()).next() < next {
         chain.fast_forward(1).await?;
     }
-    let owner = record.participants.first().context("internal: the network has no participants")?.0.uid;
-    let set = tokio::spawn(async move { client.set_weights(netuid, &[(owner, u16::MAX)], 0, &key).await });
-    while !set.is_finished() {
-        if chain.status().await?.node.ready > 0 {
-            chain.fast_forward(1).await?;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    network.make_final(Height(chain.status().await?.node.height.into())).await?;
+    let target = wrong_target(network, record, &name).await?;
+    let set = tokio::spawn(async move { client.set_weights(netuid, &[(target, u16::MAX)], 0, &key).await });
+    network.seal_until(|| set.is_finished()).await?;
     set.await?.with_context(|| format!("cannot set the weights of {name}"))?;
-    Ok(format!("fault: {name} sets all its weight on uid {owner}"))
+    Ok(format!("fault: {name} sets all its weight on uid {target}"))
+}
+
+/// Returns a uid that has not all the weight of a validator: the owner, or a miner where the validator
+/// burns weight on the owner.
+async fn wrong_target(network: &Network, record: &RunRecord, validator: &str) -> anyhow::Result<Uid> {
+    let uid_of = |test: &dyn Fn(&Participant) -> bool| {
+        record.participants.iter().map(|(participant, _)| participant).find(|p| test(p)).map(|p| p.uid)
+    };
+    let voter = uid_of(&|p| p.name == validator).context("internal: the validator has no uid")?;
+    let owner = uid_of(&|p| p.role == Role::Owner).context("internal: the network has no owner")?;
+    let client = network.chain_reader.client();
+    let newest = client.at(client.finalized().await?.hash);
+    let rows = newest.weights(network.chain_reader.netuid(), &[voter]).await?;
+    let burns = rows.iter().flatten().any(|(uid, weight)| *uid == owner && *weight > 0);
+    if burns { uid_of(&|p| p.role.mines()).context("there is no miner") } else { Ok(owner) }
 }
 
 /// Returns the name and the hotkey of the validator with the least stake. The others have a majority of

@@ -30,7 +30,8 @@
 //! let clock = Clock::new(Height(40), spec)?;
 //! let mut pacer = Pacer::new(clock, Duration::from_millis(150), Duration::from_secs(180));
 //! // Claims of window 0 close in the next block, and one miner's claim is missing.
-//! let observation = Observation { head: Height(72), now: Duration::from_secs(9), missing: 1, waiting: 0 };
+//! let (head, finalized, now) = (Height(72), Height(69), Duration::from_secs(9));
+//! let observation = Observation { head, finalized, now, missing: 1, waiting: 0, settling: false };
 //! assert_eq!(pacer.step(&observation), Verdict::Wait);
 //! assert_eq!(pacer.step(&Observation { missing: 0, ..observation }), Verdict::Seal);
 //! # Ok::<(), protocol::clock::ClockError>(())
@@ -44,7 +45,6 @@ mod audit;
 mod awaited;
 mod children;
 mod config;
-mod corpus;
 pub mod faults;
 mod folder;
 mod follow;

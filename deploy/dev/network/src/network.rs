@@ -3,9 +3,9 @@
 use crate::{
     children::Program,
     config::{self, Places},
-    corpus,
+    faults::Fault,
     folder::{self, Folder, make},
-    genesis::genesis,
+    genesis::{self, genesis},
     launch,
     options::Up,
     roster::{Participant, Role, roster},
@@ -13,11 +13,11 @@ use crate::{
     wallets::{GeneratedSecret, Keys},
 };
 use anyhow::{Context, bail, ensure};
-use base::{BlockHash, Hotkey};
+use base::{BlockHash, Height, Hotkey};
 use bucket_server::{BucketConfig, Server};
 use chain::{Client, Options};
-use data::{Phase, Progress, Report, Warning, Watch};
-use devchain::{Clock, Devchain, Pace};
+use data::{Phase, Progress, Report, Warning, Watch, cached};
+use devchain::{Clock, Devchain, Finality, Pace};
 use exchange::ChainReader;
 use protocol::run_spec::RunSpec;
 use std::{
@@ -31,6 +31,12 @@ use std::{
 
 /// The block time that the chain clients expect. It is long because blocks are held for minutes.
 const BLOCK_TIME: Duration = Duration::from_secs(60);
+
+/// The maximum distance of the final from the best block after a run.
+const MOST_BEHIND: u64 = 200;
+
+/// The interval of polls.
+const POLL: Duration = Duration::from_millis(5);
 
 /// A participant with its keys and its bucket.
 pub(crate) struct Member {
@@ -72,14 +78,19 @@ impl Network {
         folder: Folder,
         screen: &mut Screen<std::io::Stdout>,
     ) -> anyhow::Result<Self> {
-        let file = launch::template(up.spec.as_deref(), up.windows, up.seed)?;
+        let file = launch::template(up)?;
+        let lag = file.window.finality_lag;
+        ensure!(
+            lag > 0 || !up.fault.contains(&Fault::LaggingFinality),
+            "--fault lagging-finality needs a --finality-lag of at least 1: where each block is final at once, none is dropped"
+        );
         new_folder(folder.path())?;
         let members = members(roster(up), up.seed);
         for Member { participant, keys, .. } in &members {
             keys.write(&folder.wallets(), participant)?;
         }
         let texts = fs::canonicalize(&up.data).with_context(|| format!("--data {}", up.data.display()))?;
-        let options = corpus::options(&texts, &folder::cache()?, &file, up.seed)?;
+        let options = cached::options(&texts, &folder::cache()?, &file, up.seed)?;
         let data = options.out.clone();
         screen.say(&format!("data: {}", texts.display()));
         let report = prepare(options, screen).await?;
@@ -87,16 +98,18 @@ impl Network {
 
         let (participants, keys): (Vec<_>, Vec<_>) =
             members.iter().map(|m| (m.participant.clone(), &m.keys)).unzip();
-        let genesis = genesis(file.network.netuid.0, &participants, &keys)?;
+        let tempo = genesis::tempo(file.window.blocks);
+        let genesis = genesis(file.network.netuid.0, tempo, &participants, &keys)?;
         let chain = Devchain::start(devchain::Config {
-            block_time_ms: up.block_ms,
+            block_time_ms: up.block_time().as_millis() as u64,
             log: Some(folder.chain_log()),
+            finality: Finality { lag, ..Finality::default() },
             genesis: Some(genesis),
             ..quiet_chain()
         });
         let chain = chain.await.context("cannot start the chain")?;
         let buckets = serve(&folder, &members, ([127, 0, 0, 1], 0).into()).await?;
-        let start = launch::start(members.len());
+        let start = launch::start(members.len(), lag);
         let genesis = BlockHash(chain.genesis().0);
         let founders = founders(&members);
         let spec = file.launch(genesis, start, report.tokenizer, report.dataset, &founders)?;
@@ -145,6 +158,37 @@ impl Network {
     /// Returns the program of an auditor that recomputes all windows and writes its answer to a file.
     pub(crate) fn auditor(&self, answer: &Path) -> anyhow::Result<Program> {
         auditor(&self.folder, &self.chain, &self.spec, answer)
+    }
+
+    /// Seals blocks until the block at this height is final.
+    ///
+    /// # Errors
+    /// Finality stands still, or the chain fails.
+    pub(crate) async fn make_final(&self, height: Height) -> anyhow::Result<()> {
+        let chain = self.chain.handle();
+        let mut status = chain.status().await?.node;
+        let last = height.0 + MOST_BEHIND;
+        while u64::from(status.finalized) < height.0 {
+            ensure!(
+                u64::from(status.height) < last,
+                "block {height} is not final, though {} is the best",
+                status.height
+            );
+            status = chain.fast_forward(1).await?;
+        }
+        Ok(())
+    }
+
+    /// Seals blocks for the transactions in the pool until `is_done`, and those that make them final.
+    pub(crate) async fn seal_until(&self, is_done: impl Fn() -> bool) -> anyhow::Result<()> {
+        while !is_done() {
+            if self.chain.handle().status().await?.node.ready > 0 {
+                let sealed = self.chain.handle().fast_forward(1).await?;
+                self.make_final(Height(sealed.height.into())).await?;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// Returns all secrets of this network. None of them may appear in a log.
@@ -233,7 +277,7 @@ fn new_folder(path: &Path) -> anyhow::Result<()> {
 async fn prepare(options: data::Options, screen: &mut Screen<std::io::Stdout>) -> anyhow::Result<Report> {
     let (sender, receiver) = mpsc::channel();
     let work = tokio::task::spawn_blocking(move || {
-        corpus::prepare(&options, &mut ProgressSender { sender, phase: None })
+        cached::prepare(&options, &mut ProgressSender { sender, phase: None })
     });
     while !work.is_finished() {
         receiver.try_iter().for_each(|line| screen.say(&line));

@@ -1,11 +1,21 @@
 //! The command line options of `devnet up` and `devnet replay`.
 
 use crate::{faults::Fault, roster::Kind};
-use clap::Args;
-use std::{path::PathBuf, str::FromStr};
+use clap::{Args, ValueEnum as _};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// The maximum number of nodes: each has a process and a bucket on this one machine.
 pub const MOST_NODES: usize = 64;
+
+/// The maximum of `--finality-lag`. Transactions live for 64 blocks, and must become final before.
+const MOST_LAG: i64 = 50;
+
+/// The default time between two blocks. Nodes that act at once follow blocks at this pace.
+const PACED_BLOCK: Duration = Duration::from_millis(100);
+
+/// The default time between two blocks with `--real-time`. On two cores, with the default numbers of nodes,
+/// the slowest act of a `tiny` run needs at most two thirds of its time with it.
+const REAL_TIME_BLOCK: Duration = Duration::from_millis(1300);
 
 /// A whole network on one machine.
 #[derive(Debug, clap::Parser)]
@@ -65,15 +75,24 @@ pub struct Up {
     /// Kill a random process (`kill -9`) at a random instant this many times, and start it again at once.
     #[arg(long, value_name = "N", default_value = "0")]
     pub kill: u32,
-    /// Inject a fault, as a dishonest owner could. An assertion must then fail. May be given several times.
+    /// Inject a fault. After the act of a dishonest owner an assertion must fail; a fault of the network
+    /// must not harm the run. May be given several times.
     #[arg(long, value_name = "KIND", value_enum)]
     pub fault: Vec<Fault>,
     /// Derive keys, initial parameters and all random choices from this number.
     #[arg(long, value_name = "N", default_value = "42")]
     pub seed: u64,
-    /// Seal a block every MS milliseconds while the chain waits for no node.
-    #[arg(long, value_name = "MS", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    pub block_ms: u64,
+    /// Seal a block every MS milliseconds while the chain waits for no node. Default: 100, or 1300 with
+    /// `--real-time`.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub block_ms: Option<u64>,
+    /// Hold no block for a node: a node that is late misses the deadline, as on a real chain.
+    #[arg(long)]
+    pub real_time: bool,
+    /// Make blocks final N blocks late, and make the run for this lag. Default: the lag that the run spec
+    /// names.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MOST_LAG))]
+    pub finality_lag: Option<u32>,
     /// Hold blocks for at most this many seconds for a node that does not act.
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub patience: u64,
@@ -115,6 +134,16 @@ pub enum OptionsError {
         /// The last window of the run.
         last: u32,
     },
+    /// A run that is too short for a fault.
+    #[error("--fault {fault} needs --windows {least} or more, not {windows}")]
+    TooShort {
+        /// The name of the fault.
+        fault: String,
+        /// The smallest number of windows.
+        least: u32,
+        /// The number of windows of the run.
+        windows: u32,
+    },
 }
 
 impl FromStr for Band {
@@ -130,15 +159,28 @@ impl FromStr for Band {
 }
 
 impl Up {
+    /// Returns the time between two blocks while the chain waits for no node.
+    #[must_use]
+    pub fn block_time(&self) -> Duration {
+        let default = if self.real_time { REAL_TIME_BLOCK } else { PACED_BLOCK };
+        self.block_ms.map_or(default, Duration::from_millis)
+    }
+
     /// Checks whether the options can be combined, before any file is written.
     ///
     /// # Errors
-    /// Too many nodes, or a joiner that would never start.
+    /// Too many nodes, a joiner that would never start, or a fault for which the run is too short.
     pub fn check(&self) -> Result<(), OptionsError> {
         let adversaries: usize = self.adversary.iter().map(|band| usize::from(band.count)).sum();
         let nodes = usize::from(self.miners) + usize::from(self.validators) + adversaries;
         if nodes > MOST_NODES {
             return Err(OptionsError::TooMany(nodes));
+        }
+        if let Some(fault) = self.fault.iter().find(|fault| fault.least_windows() > self.windows) {
+            let (least, windows) = (fault.least_windows(), self.windows);
+            let fault =
+                fault.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+            return Err(OptionsError::TooShort { fault, least, windows });
         }
         match self.join_at {
             Some(join_at) if join_at >= u64::from(self.windows) => {
@@ -177,10 +219,20 @@ mod tests {
     }
 
     #[test]
+    fn blocks_are_longer_in_real_time() {
+        assert_eq!(parse("").block_time(), PACED_BLOCK);
+        assert_eq!(parse("--real-time").block_time(), REAL_TIME_BLOCK);
+        assert_eq!(parse("--real-time --block-ms 700").block_time(), Duration::from_millis(700));
+    }
+
+    #[test]
     fn options_that_cannot_be_combined_are_refused() {
         assert_eq!(parse("").check(), Ok(()));
         let error = parse("--windows 4 --join-at 4").check().unwrap_err();
         assert_eq!(error.to_string(), "--join-at 4 is not one of the windows 0 to 3");
+        let error = parse("--windows 5 --fault lagging-finality").check().unwrap_err();
+        assert_eq!(error.to_string(), "--fault lagging-finality needs --windows 6 or more, not 5");
+        assert_eq!(parse("--windows 6 --fault lagging-finality").check(), Ok(()));
         let crowd = parse("--miners 32 --adversary noise=32").check();
         assert_eq!(crowd, Err(OptionsError::TooMany(67)));
     }

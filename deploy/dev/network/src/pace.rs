@@ -2,8 +2,12 @@
 //!
 //! Blocks come at the block time while the chain waits for no node. Before a deadline of the protocol
 //! the chain is held until all nodes that should act by then have acted, or until a cap has passed.
-//! Other transactions in the pool (weights, announcements) are sealed meanwhile, up to the block before
-//! the deadline. So no node waits for the chain while the chain waits for this node.
+//! Nodes act when the block that allows it is final, so the chain is not held before that. Other
+//! transactions in the pool (weights, announcements) are sealed meanwhile, up to the block before the
+//! deadline, and so are the blocks that make them final: a node goes on when its transaction is final.
+//! So no node waits for the chain while the chain waits for this node.
+//!
+//! In real time nothing is held: a node that is late misses the deadline, as on a real chain.
 
 use base::{Height, Window};
 use protocol::clock::{Clock, Heights};
@@ -33,12 +37,16 @@ pub enum PaceStage {
 pub struct Observation {
     /// The newest block.
     pub head: Height,
+    /// The newest final block.
+    pub finalized: Height,
     /// The time since a fixed moment.
     pub now: Duration,
     /// The number of nodes that have yet to act in the [`PaceStage`] of this head.
     pub missing: usize,
     /// The number of transactions in the pool, without those that the stage waits for.
     pub waiting: usize,
+    /// Whether a transaction is in a block that is not final yet.
+    pub settling: bool,
 }
 
 /// The decision of a step.
@@ -53,8 +61,10 @@ pub enum Verdict {
 /// The heights between which a stage holds the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bounds {
-    /// The height below which the chain is not held.
+    /// The newest block below which the chain is not held.
     free: u64,
+    /// The block that must be final before the chain is held: the nodes can act then.
+    ready: u64,
     /// The block that is sealed only when no node is missing, or after the cap.
     deadline: u64,
 }
@@ -76,6 +86,12 @@ impl Pacer {
     #[must_use]
     pub fn new(clock: Clock, block: Duration, cap: Duration) -> Self {
         Self { clock, block, cap, sealed: None, held: None }
+    }
+
+    /// Creates a pacer that holds nothing: a block comes at each block time.
+    #[must_use]
+    pub fn real_time(clock: Clock, block: Duration) -> Self {
+        Self::new(clock, block, Duration::ZERO)
     }
 
     /// Returns the stage when `head` is the newest block.
@@ -102,15 +118,22 @@ impl Pacer {
             Some((held, since)) if held == stage => since,
             _ => observation.now,
         };
-        self.held =
-            (observation.missing > 0 && !self.is_free(stage, observation.head)).then_some((stage, since));
-        let too_early = self.sealed.is_some_and(|last| observation.now.saturating_sub(last) < self.block);
-        if !too_early && self.may_seal(stage, observation, observation.now.saturating_sub(since)) {
-            self.sealed = Some(observation.now);
-            Verdict::Seal
-        } else {
-            Verdict::Wait
+        self.held = (observation.missing > 0 && !self.is_free(stage, observation)).then_some((stage, since));
+        if observation.now < self.due(observation.now) {
+            return Verdict::Wait;
         }
+        if !self.may_seal(stage, observation, observation.now.saturating_sub(since)) {
+            return Verdict::Wait;
+        }
+        self.sealed = Some(self.due(observation.now));
+        Verdict::Seal
+    }
+
+    /// Returns the time at which the next block is due. A block that was late by less than a block time
+    /// does not shift those after it.
+    fn due(&self, now: Duration) -> Duration {
+        let due = self.sealed.map_or(now, |last| last + self.block);
+        if now.saturating_sub(due) < self.block { due } else { now }
     }
 
     /// Returns the stage that the chain is held for now, and the start of the hold.
@@ -121,38 +144,44 @@ impl Pacer {
 
     fn may_seal(&self, stage: PaceStage, observation: &Observation, held: Duration) -> bool {
         let next = observation.head.0 + 1;
+        let has_transaction = observation.waiting > 0 || observation.settling;
         observation.missing == 0
-            || self.is_free(stage, observation.head)
+            || self.is_free(stage, observation)
             || held >= self.cap
-            || (observation.waiting > 0 && next < self.bounds(stage).deadline)
+            || (has_transaction && next < self.bounds(stage).deadline)
     }
 
-    fn is_free(&self, stage: PaceStage, head: Height) -> bool {
-        head.0 < self.bounds(stage).free
+    fn is_free(&self, stage: PaceStage, observation: &Observation) -> bool {
+        let bounds = self.bounds(stage);
+        observation.head.0 < bounds.free || observation.finalized.0 < bounds.ready
     }
 
-    /// Returns the bounds of a stage. Nodes act when the block that allows it is final, so the chain is
-    /// not held before the finality lag of the run has passed.
+    /// Returns the bounds of a stage.
     fn bounds(&self, stage: PaceStage) -> Bounds {
-        let lag = u64::from(self.clock.spec().finality_lag);
+        let of = |window, bounds: fn(&Self, &Heights) -> Bounds| {
+            self.window(window).map_or(Bounds::NONE, |heights| bounds(self, &heights))
+        };
         match stage {
-            PaceStage::Start => {
-                let start = self.clock.start().0;
-                Bounds { free: 1, deadline: start - 1 }
-            }
-            PaceStage::Claims(window) => self.window(window).map_or(Bounds::NONE, |heights| {
+            PaceStage::Start => Bounds { free: 1, ready: 0, deadline: self.clock.start().0 - 1 },
+            PaceStage::Claims(window) => of(window, |pacer, heights| {
                 let deadline = heights.claims_close.0;
-                Bounds { free: (deadline - RESERVE).max(heights.first.0), deadline }
+                let free = (deadline - RESERVE).max(heights.first.0);
+                Bounds { free, ready: opens(&pacer.clock, heights).0, deadline }
             }),
-            PaceStage::Keys(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
-                free: heights.claims_close.0 + lag,
+            PaceStage::Keys(window) => of(window, |_, heights| Bounds {
+                free: 0,
+                ready: heights.claims_close.0,
                 deadline: heights.keys_close.0,
             }),
-            PaceStage::Votes(window) => self.window(window).map_or(Bounds::NONE, |heights| Bounds {
-                free: heights.seed.0 + lag,
+            PaceStage::Votes(window) => of(window, |_, heights| Bounds {
+                free: 0,
+                ready: heights.seed.0,
                 deadline: heights.votes_close.0,
             }),
-            PaceStage::End => Bounds::NONE,
+            PaceStage::End => of(self.clock.last_window(), |_, heights| Bounds {
+                ready: heights.votes_close.0,
+                ..Bounds::NONE
+            }),
         }
     }
 
@@ -165,9 +194,16 @@ impl Pacer {
     }
 }
 
+/// Returns the block that must be final before miners can train in a window: the last one for votes on
+/// the window before, or the first one of the run.
+pub(crate) fn opens(clock: &Clock, heights: &Heights) -> Height {
+    let before = heights.window.0.checked_sub(1).and_then(|before| clock.heights(Window(before)).ok());
+    before.map_or(heights.first, |before| before.votes_close)
+}
+
 impl Bounds {
     /// No deadline: transactions in the pool are always sealed.
-    const NONE: Self = Self { free: 0, deadline: u64::MAX };
+    const NONE: Self = Self { free: 0, ready: 0, deadline: u64::MAX };
 }
 
 #[cfg(test)]
@@ -194,8 +230,10 @@ mod tests {
         Pacer::new(Clock::new(Height(START), spec).unwrap(), BLOCK, CAP)
     }
 
+    /// Returns an observation with finality at the lag of the run.
     fn observation(head: u64, missing: usize, waiting: usize) -> Observation {
-        Observation { head: Height(head), now: Duration::from_secs(100), missing, waiting }
+        let (finalized, now) = (Height(head.saturating_sub(3)), Duration::from_secs(100));
+        Observation { head: Height(head), finalized, now, missing, waiting, settling: false }
     }
 
     /// Returns the first verdict of a new pacer.
@@ -226,6 +264,59 @@ mod tests {
         assert_eq!(pacer.step(&at(1000)), Verdict::Seal);
         assert_eq!(pacer.step(&at(1099)), Verdict::Wait);
         assert_eq!(pacer.step(&at(1100)), Verdict::Seal);
+        assert_eq!(pacer.step(&at(1240)), Verdict::Seal);
+        assert_eq!(pacer.step(&at(1299)), Verdict::Wait);
+        assert_eq!(pacer.step(&at(1300)), Verdict::Seal, "a late block does not shift the next");
+        assert_eq!(pacer.step(&at(5000)), Verdict::Seal);
+        assert_eq!(pacer.step(&at(5099)), Verdict::Wait, "blocks do not catch up after a long pause");
+    }
+
+    #[test]
+    fn nothing_is_held_in_real_time() {
+        let clock = pacer().clock;
+        for head in [1, 39, 63, 72, 77, 88, 500] {
+            let mut pacer = Pacer::real_time(clock, BLOCK);
+            assert_eq!(pacer.step(&observation(head, 6, 0)), Verdict::Seal, "{head}");
+            assert_eq!(pacer.step(&observation(head, 6, 9)), Verdict::Wait, "the block time holds");
+        }
+    }
+
+    #[test]
+    fn the_chain_is_held_only_when_nodes_can_act() {
+        // Finality stands still or lags by more than the run expects.
+        let at = |head, finalized| Observation { finalized: Height(finalized), ..observation(head, 1, 0) };
+        for (head, last_useless) in [(72, 39), (77, 72), (88, 81), (500, 118), (102, 88)] {
+            assert_eq!(pacer().step(&at(head, last_useless)), Verdict::Seal, "{head}");
+            assert_eq!(pacer().step(&at(head, last_useless + 1)), Verdict::Wait, "{head}");
+        }
+    }
+
+    #[test]
+    fn transactions_become_final_while_the_chain_is_held() {
+        for head in [1, 63, 76, 85, 500] {
+            let settling = Observation { settling: true, ..observation(head, 1, 0) };
+            assert_eq!(pacer().step(&settling), Verdict::Seal, "{head}");
+            let held = Observation { settling: false, ..settling };
+            assert_eq!(pacer().step(&held), Verdict::Wait, "{head}");
+        }
+        let settling = Observation { settling: true, ..observation(72, 1, 0) };
+        assert_eq!(pacer().step(&settling), Verdict::Wait, "the last block for claims is held");
+    }
+
+    #[test]
+    fn a_long_lag_delays_the_hold_for_claims() {
+        let spec = WindowSpec { finality_lag: 10, ..*pacer().clock.spec() }.proposed().unwrap();
+        let clock = Clock::new(Height(START), spec).unwrap();
+        let (first, second) = (clock.heights(Window(0)).unwrap(), clock.heights(Window(1)).unwrap());
+        let lagging = |head: u64| {
+            let finalized = Height(head - 10);
+            Pacer::new(clock, BLOCK, CAP).step(&Observation { finalized, ..observation(head, 1, 0) })
+        };
+        let reserve = second.claims_close.0 - RESERVE;
+        assert!(reserve < first.votes_close.0 + 10);
+        assert_eq!(lagging(reserve), Verdict::Seal, "the parameters are not known yet");
+        assert_eq!(lagging(first.votes_close.0 + 9), Verdict::Seal);
+        assert_eq!(lagging(first.votes_close.0 + 10), Verdict::Wait);
     }
 
     #[test]

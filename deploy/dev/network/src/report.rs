@@ -1,7 +1,7 @@
 //! The report of a run, as JSON.
 
 use crate::{
-    assertions::Assertion,
+    assertions::{self, Assertion, Lost},
     run_record::{RunRecord, Seconds, WindowOutcome, median},
 };
 use base::{Hotkey, Window};
@@ -44,6 +44,9 @@ pub struct WindowReport {
     pub submission_bytes: u64,
     /// The times of the steps: medians over the honest nodes that do the step.
     pub seconds: SecondsReport,
+    /// The claims and votes of honest nodes that do not count, each with the time that the node needed
+    /// and had.
+    pub lost: Vec<Lost>,
 }
 
 /// The times of the steps of a window, in seconds.
@@ -112,6 +115,7 @@ fn window_report(record: &RunRecord, window: Window) -> WindowReport {
         train_tokens: outcome.tokens.values().sum(),
         submission_bytes: bytes.get(bytes.len().saturating_sub(1) / 2).copied().unwrap_or(0),
         seconds: seconds(record, outcome),
+        lost: assertions::lost(record, window),
     }
 }
 
@@ -149,7 +153,10 @@ fn miners(record: &RunRecord) -> Vec<MinerReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::roster::{Participant, Role};
+    use crate::{
+        roster::{Participant, Role},
+        run_record::ActTimes,
+    };
     use base::Uid;
 
     #[test]
@@ -170,6 +177,8 @@ mod tests {
             "validator-0".into(),
             Seconds { evaluate: Some(3.0), outer: Some(9.0), ..Seconds::default() },
         );
+        let sent = [("validator-0".to_owned(), 105.0)].into();
+        record.window(Window(0)).vote_times = ActTimes { opened: Some(100.0), closed: Some(104.0), sent };
         record.window(Window(1)).heldout.insert("validator-0".into(), 7.5);
         record.end.incentives.insert("miner-0".into(), 1.0);
         let report = Report::new(&record, Vec::new(), [("devnet".to_owned(), 1)].into());
@@ -178,6 +187,7 @@ mod tests {
             "window": 0, "claimed": 1, "accepted": 1, "state": null, "heldout_loss": 7.5, "train_tokens": 20_480,
             "submission_bytes": 30_000,
             "seconds": {"train": 2.0, "compress": null, "upload": null, "wait": null, "outer": null, "evaluate": 3.0},
+            "lost": [{"node": "validator-0", "act": "vote", "needed_seconds": 5.0, "had_seconds": 4.0}],
         });
         assert_eq!(json["windows"], serde_json::json!([window]));
         let miner = serde_json::json!({

@@ -2,12 +2,15 @@
 //! [`assertions`](crate::assertions), [`report`](crate::report) and [`view`](crate::view) are computed
 //! from it. This module does no I/O.
 
-use crate::roster::Participant;
+use crate::{faults::NetworkFault, roster::Participant};
 use base::{
     Hotkey, Window,
     digest::{State, StateRoot},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// The record of a run.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,13 @@ pub struct RunRecord {
     pub deaths: Vec<String>,
     /// The number of times that a process was killed on purpose.
     pub kills: u32,
+    /// The faults of the network, each with its progress.
+    pub faults: Vec<NetworkFault>,
+    /// The windows in which a missing vote does not mean a dishonest validator: a fault of the network
+    /// struck them, or the run was in real time.
+    pub excused: BTreeSet<Window>,
+    /// The block time of a run in real time. `None` if the chain waits for the nodes.
+    pub real_time: Option<Duration>,
 }
 
 /// The outcome of a window.
@@ -55,6 +65,41 @@ pub struct WindowOutcome {
     pub seconds: BTreeMap<String, Seconds>,
     /// Each validator's ratings of the miners: validator name, then miner name.
     pub ratings: BTreeMap<String, BTreeMap<String, Rating>>,
+    /// The time for claims.
+    pub claim_times: ActTimes,
+    /// The time for votes.
+    pub vote_times: ActTimes,
+}
+
+/// The time in which the nodes could do an act of a window, and when they did. In seconds since the
+/// network was started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ActTimes {
+    /// The first time at which nodes could begin to work on it: the block that they need is final.
+    pub opened: Option<f64>,
+    /// The time at which the last block in which it counts was sealed.
+    pub closed: Option<f64>,
+    /// The time at which each node's transaction was first seen, by name.
+    pub sent: BTreeMap<String, f64>,
+}
+
+impl ActTimes {
+    /// Records that a node's transaction is seen. Only the first time counts.
+    pub(crate) fn note_sent(&mut self, name: String, now: f64) {
+        self.sent.entry(name).or_insert(now);
+    }
+
+    /// Returns the seconds that a node needed until it sent its transaction. `None` if it sent none.
+    #[must_use]
+    pub fn needed(&self, name: &str) -> Option<f64> {
+        Some((self.sent.get(name)? - self.opened?).max(0.0))
+    }
+
+    /// Returns the seconds that all nodes had.
+    #[must_use]
+    pub fn had(&self) -> Option<f64> {
+        Some(self.closed? - self.opened?)
+    }
 }
 
 /// The time that a node took for each step of a window, in seconds. A step that it does not do is `None`.
@@ -121,6 +166,29 @@ impl RunRecord {
     /// Returns the outcome of a window, for changes. Creates an empty one if needed.
     pub fn window(&mut self, window: Window) -> &mut WindowOutcome {
         self.windows.entry(window).or_default()
+    }
+
+    /// Changes the outcome of a window. Transactions may name any window: those that the run does not
+    /// have are left out.
+    pub(crate) fn window_of_run(&mut self, window: Window, change: impl FnOnce(&mut WindowOutcome)) {
+        if window < self.after_last() {
+            change(self.window(window));
+        }
+    }
+
+    /// Returns the state at a window's start that most nodes reported. `None` if no node did.
+    #[must_use]
+    pub fn held(&self, window: Window) -> Option<State> {
+        let mut holders_of: BTreeMap<State, usize> = BTreeMap::new();
+        let reported = self.states.get(&window)?;
+        reported.values().for_each(|(state, _)| *holders_of.entry(*state).or_default() += 1);
+        holders_of.iter().max_by_key(|(_, nodes)| **nodes).map(|(state, _)| *state)
+    }
+
+    /// Returns whether a fault of the network may cost claims and votes in a window.
+    #[must_use]
+    pub fn is_struck(&self, window: Window) -> bool {
+        self.faults.iter().any(|fault| fault.struck().contains(&window))
     }
 
     /// Returns the times of a node in a window, for changes. Creates empty ones if needed.

@@ -47,6 +47,8 @@ pub(crate) struct SavedWindow {
     window: Window,
     state: Option<State>,
     accepted: Option<BTreeSet<String>>,
+    /// Whether a missing vote does not mean a dishonest validator.
+    excused: bool,
 }
 
 impl SavedRun {
@@ -60,7 +62,8 @@ impl SavedRun {
         });
         let windows = record.run().filter_map(|window| {
             let outcome = record.windows.get(&window)?;
-            Some(SavedWindow { window, state: outcome.state, accepted: outcome.accepted.clone()? })
+            let (state, accepted) = (outcome.state, outcome.accepted.clone()?);
+            Some(SavedWindow { window, state, accepted, excused: record.excused.contains(&window) })
         });
         Self {
             seed,
@@ -109,7 +112,8 @@ impl SavedRun {
         let participants =
             members.iter().map(|member| (member.participant.clone(), member.keys.hotkey())).collect();
         let mut record = RunRecord { participants, count: self.count, ..RunRecord::default() };
-        for SavedWindow { window, state, accepted } in &self.windows {
+        for SavedWindow { window, state, accepted, excused } in &self.windows {
+            record.excused.extend(excused.then_some(*window));
             let outcome = record.window(*window);
             (outcome.state, outcome.accepted) = (*state, Some(accepted.clone()));
         }
@@ -138,6 +142,7 @@ mod tests {
         record.window(Window(0)).state = Some(State([1; 32]));
         record.window(Window(0)).accepted = Some(Some(["late-0".to_owned()].into()));
         record.window(Window(1)).accepted = Some(None);
+        record.excused.insert(Window(1));
         record
             .states
             .entry(Window(1))
@@ -152,5 +157,6 @@ mod tests {
         assert_eq!(read.participants().unwrap(), participants);
         let again = read.record(&members);
         assert_eq!((again.participants, again.windows), (record.participants, record.windows));
+        assert_eq!(again.excused, record.excused);
     }
 }

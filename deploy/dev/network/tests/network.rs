@@ -161,7 +161,7 @@ fn assertion<'a>(report: &'a Value, name: &str) -> (bool, &'a str) {
 /// Checks all assertions except `incentives`, which needs a model large enough to remember its training
 /// data.
 fn assert_sound(report: &Value) {
-    for name in ["loss", "states", "weights", "audit", "secrets", "processes"] {
+    for name in ["loss", "states", "deadlines", "weights", "audit", "secrets", "processes"] {
         let (ok, detail) = assertion(report, name);
         assert!(ok, "{name}: {detail}");
     }
@@ -188,6 +188,58 @@ fn a_network_with_adversaries_a_joiner_and_kills_is_sound_and_can_be_replayed() 
         "{}",
         said(&replayed)
     );
+}
+
+#[test]
+fn a_network_is_sound_at_each_finality_lag() {
+    for lag in ["0", "2", "3", "10"] {
+        let network = Network::new();
+        let (code, report) = network.run(&["--windows", "2", "--finality-lag", lag]);
+        assert_sound(&report);
+        assert_eq!(code, Some(0), "lag {lag}");
+        let run = fs::read_to_string(network.run_folder().join("run.toml")).unwrap();
+        assert!(run.contains(&format!("finality_lag = {lag}\n")), "{run}");
+    }
+}
+
+#[test]
+fn finality_that_lags_and_stalls_costs_only_the_windows_that_it_strikes() {
+    let network = Network::new();
+    let (code, report) = network.run(&["--windows", "6", "--fault", "lagging-finality"]);
+    assert_sound(&report);
+    let (ok, detail) = assertion(&report, "lagging-finality");
+    assert!(ok, "{detail}");
+    assert_eq!(code, Some(0));
+    assert_eq!(report["windows"][1]["accepted"], 0, "the votes on window 1 came too late");
+    assert_eq!(report["windows"][1]["lost"].as_array().unwrap().len(), 3);
+    let replayed = network.replay();
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+}
+
+#[test]
+fn a_run_in_real_time_that_is_too_fast_names_the_late_nodes_and_a_remedy() {
+    let network = Network::new();
+    // A window of 30 short blocks, with training that takes many times as long.
+    let mut spec = include_str!("small.toml").to_owned();
+    for (small, large) in [
+        ("inner_steps = 16", "inner_steps = 50"),
+        ("hidden = 32", "hidden = 128"),
+        ("head_dim = 16", "head_dim = 64"),
+        ("ffn = 64", "ffn = 512"),
+    ] {
+        assert!(spec.contains(small), "{small}");
+        spec = spec.replace(small, large);
+    }
+    let file = network.folder.path().join("run.toml");
+    fs::write(&file, spec).unwrap();
+    let command = network.command_with(&file, "1", &["--windows", "1", "--real-time", "--assert"]);
+    let (code, report) = network.finish(command);
+    assert_eq!(code, Some(1), "late nodes do not disagree: {report:#}");
+    let (ok, detail) = assertion(&report, "deadlines");
+    assert!(!ok && detail.contains("window 0: the claim of miner-0"), "{detail}");
+    assert!(detail.contains("this machine is too slow for blocks of 1 ms: give longer ones (--block-ms "));
+    let lost = report["windows"][0]["lost"].as_array().unwrap();
+    assert!(lost.iter().all(|lost| lost["had_seconds"].is_number()), "{lost:?}");
 }
 
 /// Runs three miners and two that try to copy them, with or without sealing. Returns the maximum number
@@ -249,7 +301,7 @@ fn an_edited_log_turns_the_run_red() {
 
 #[test]
 fn a_skipped_vote_turns_the_run_red() {
-    turns_red("skip-vote", &[("states", "window 1: validator-2 has no vote on chain")]);
+    turns_red("skip-vote", &[("deadlines", "window 1: the vote of validator-2 does not count")]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! It has a development chain that seals blocks only when the test allows it, a bucket server, a small
 //! run with its data, and the wallet and configuration of the program. The program runs as a child
-//! process. The test plays all other nodes.
+//! process. The test plays all other nodes. Finality lags as the run expects, so a node sees a block only
+//! when the chain is [`LAG`] blocks ahead of it.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -11,7 +12,7 @@
 //! let testbed = Testbed::start(Setup::new("miner", "target/debug/miner")).await;
 //! std::fs::write(testbed.path("miner.toml"), testbed.configuration()).unwrap();
 //! let miner = testbed.spawn(&["run"]);
-//! testbed.reach(testbed.heights(0).claims_close).await;
+//! testbed.reach_final(testbed.heights(0).claims_close).await;
 //! testbed.event("started", 1).await;
 //! miner.kill();
 //! # }
@@ -23,11 +24,11 @@ pub mod wallet;
 
 pub use process::{Running, assert_ends, end, quiet, replaced};
 
-use base::{BlockHash, Height, Netuid, Secret, Window};
+use base::{BlockHash, Height, Hotkey, Netuid, Secret, Window};
 use bucket_server::{BucketConfig, Key, Server};
 use chain::wallet::KeyPair;
 use data::{Format, Options, Quiet, Report, TokenizerChoice, prepare};
-use devchain::{Config, Devchain, Genesis, Handle, Pace};
+use devchain::{Config, Devchain, Finality, Genesis, Handle, Pace};
 use protocol::{
     announcement::{Bucket, ReadCredentials},
     clock::Heights,
@@ -47,6 +48,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -55,6 +57,8 @@ use tokio::{
 pub const HANGS: Duration = Duration::from_secs(400);
 /// The first block of the run.
 pub const START: u32 = 30;
+/// The finality lag of the chain and of the run, in blocks.
+pub const LAG: u32 = 3;
 /// The subnet of the run.
 pub const SUBNET: Netuid = Netuid(3);
 /// The names of the validators, which are the founders of the run.
@@ -73,10 +77,10 @@ pub struct Setup<'a> {
     pub program: PathBuf,
     /// The names of the other nodes' buckets.
     pub others: &'a [&'a str],
-    /// A function that changes the genesis of the chain. Neurons 1 to 3 are the [`VALIDATORS`], with the
-    /// hotkeys of [`development`].
+    /// A function that changes the genesis of the chain. Neurons 1 to 3 are validators, and the founders
+    /// of the run. Their hotkeys are those of [`development`] for Alice, Bob and Charlie.
     pub genesis: &'a dyn Fn(&mut Genesis),
-    /// A function that changes the run. The [`VALIDATORS`] are its founders unless it names others.
+    /// A function that changes the run. Neurons 1 to 3 are its founders unless it names others.
     pub run: fn(&mut RunFile),
     /// A function that changes the options of the data preparation.
     pub data: fn(Options) -> Options,
@@ -116,9 +120,11 @@ impl Testbed {
         genesis.subnet.tempo = 60;
         genesis.subnet.max_allowed_validators = 4;
         (setup.genesis)(&mut genesis);
+        let founders = founders(&genesis);
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             pace: Pace::Outside,
+            finality: Finality { lag: LAG, ..Finality::default() },
             block_time_ms: 100,
             genesis: Some(genesis),
             ..Config::default()
@@ -129,7 +135,7 @@ impl Testbed {
         let mut run = small_run();
         (setup.run)(&mut run);
         let report = dataset(&folder.path().join("data"), &run, setup.data);
-        let spec = launch(run, chain.genesis().0, &report);
+        let spec = launch(run, chain.genesis().0, &report, founders);
         fs::write(folder.path().join("run.toml"), RunFile::from(&spec).to_toml().unwrap()).unwrap();
         let limit = Arc::new(AtomicU32::new(START - 1));
         let pump = tokio::spawn(pump(chain.handle(), Arc::clone(&limit)));
@@ -142,18 +148,28 @@ impl Testbed {
         self.spec.clock().unwrap().heights(Window(window)).unwrap()
     }
 
-    /// Allows the chain to seal blocks up to this height without a transaction.
+    /// Allows the chain to seal blocks up to this height without a transaction. The newest [`LAG`] of them
+    /// are not final.
     pub fn release(&self, height: Height) {
         self.limit.store(u32::try_from(height.0).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Allows the chain to seal blocks until the block at this height is final.
+    pub fn release_final(&self, height: Height) {
+        self.release(Height(height.0 + u64::from(LAG)));
     }
 
     /// Allows the chain to seal blocks up to this height, and waits for that block. Transactions that
     /// are sent afterwards are in a later block.
     pub async fn reach(&self, height: Height) {
         self.release(height);
-        let mut blocks = self.chain.handle().heights();
-        let reached = blocks.wait_for(|newest| u64::from(*newest) >= height.0);
-        timeout(HANGS, reached).await.expect("the chain stands still").unwrap();
+        wait_for(self.chain.handle().heights(), height).await;
+    }
+
+    /// Allows the chain to seal blocks until the block at this height is final, and waits for that.
+    pub async fn reach_final(&self, height: Height) {
+        self.release_final(height);
+        wait_for(self.chain.handle().finalized_heights(), height).await;
     }
 
     /// Returns the path of a file in the folder.
@@ -285,11 +301,22 @@ fn credentials(key: &Key) -> ReadCredentials {
     ReadCredentials { access_key: Secret::new(&*key.id), secret: Secret::new(&*key.secret) }
 }
 
-/// Seals a block for each transaction, and up to the limit.
+/// Waits until the chain has reached a height.
+async fn wait_for(mut heights: watch::Receiver<u32>, height: Height) {
+    let reached = heights.wait_for(|newest| u64::from(*newest) >= height.0);
+    timeout(HANGS, reached).await.expect("the chain stands still").unwrap();
+}
+
+/// Seals a block for the transactions that wait, the blocks after it that make them final, and blocks up
+/// to the limit.
 async fn pump(handle: Handle, limit: Arc<AtomicU32>) {
+    let mut settled = 0;
     loop {
         let status = handle.status().await.unwrap().node;
-        if status.ready > 0 || status.height < limit.load(Ordering::SeqCst) {
+        if status.ready > 0 {
+            settled = status.height + 1 + LAG;
+        }
+        if status.height < settled.max(limit.load(Ordering::SeqCst)) {
             handle.new_block(1).await.unwrap();
         } else {
             sleep(LOOK).await;
@@ -323,8 +350,9 @@ fn small_run() -> RunFile {
     (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
     (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (8, 8);
     run.window.count = 2;
-    // Enough blocks for three votes, each in its own block.
-    run.window.votes_close = 23;
+    // Enough blocks for six claims and three votes, even if each is final before the next one is sent.
+    (run.window.blocks, run.window.votes_close) = (80, 36);
+    run.window.finality_lag = LAG;
     run
 }
 
@@ -340,7 +368,15 @@ fn dataset(out: &Path, run: &RunFile, change: fn(Options) -> Options) -> Report 
     prepare(&change(options), &mut Quiet).unwrap()
 }
 
-fn launch(mut file: RunFile, genesis: [u8; 32], data: &Report) -> RunSpec {
+/// Returns the hotkeys of neurons 1 to 3, sorted.
+fn founders(genesis: &Genesis) -> Vec<Hotkey> {
+    let validators = genesis.neurons[1..4].iter();
+    let mut founders: Vec<_> = validators.map(|neuron| Hotkey(*neuron.hotkey.account().as_ref())).collect();
+    founders.sort_unstable();
+    founders
+}
+
+fn launch(mut file: RunFile, genesis: [u8; 32], data: &Report, founders: Vec<Hotkey>) -> RunSpec {
     let layout = ParameterLayout::new(&file.model);
     file.network.genesis = Some(BlockHash(genesis));
     file.network.start_block = Some(Height(START.into()));
@@ -348,7 +384,7 @@ fn launch(mut file: RunFile, genesis: [u8; 32], data: &Report) -> RunSpec {
     file.data.dataset = Some(data.dataset);
     file.initial.root = Some(layout.state_root(&layout.initial(&file.initial.seed), 1));
     if file.acceptance.founders.is_empty() {
-        file.acceptance.founders = VALIDATORS.map(|name| development(name).hotkey()).to_vec();
+        file.acceptance.founders = founders;
     }
     file.acceptance.founders.sort_unstable();
     file.complete().unwrap()

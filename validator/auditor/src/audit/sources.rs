@@ -3,7 +3,7 @@
 use base::NeuronId;
 use exchange::{BlockState, FetchError, FetchLimits, Fetcher};
 use std::{sync::Arc, time::Duration};
-use storage::{Floor, Storage, StorageError};
+use storage::{Floor, Storage};
 
 /// The limits for the download of one object.
 const LIMITS: FetchLimits = FetchLimits {
@@ -42,7 +42,8 @@ impl Sources {
     }
 }
 
-/// Checks whether a bucket has answered that the object does not exist. Other errors leave that open.
+/// Checks whether a bucket has answered that the object does not exist, or 403 as S3 does for absent objects
+/// of a bucket that the reader may not list. Other errors leave that open.
 pub(super) fn is_absent(error: &FetchError) -> bool {
-    matches!(error, FetchError::Storage { source: StorageError::NotFound { .. }, .. })
+    matches!(error, FetchError::Storage { source, .. } if source.may_be_absent())
 }

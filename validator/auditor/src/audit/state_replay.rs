@@ -6,12 +6,12 @@ use super::{
     unknown::{StepError, Unknown},
 };
 use base::{
-    Window,
+    BlockHash, Hotkey, Window,
     digest::{State, StateRoot},
 };
 use codec::aggregate::{Medians, outer_step};
-use protocol::{acceptance::Decision, history::History, progress::Progress};
-use std::sync::Arc;
+use protocol::{acceptance::Decision, announcement::Possession, history::History, progress::Progress};
+use std::{ops::Range, sync::Arc};
 
 /// The position of a replay: history and parameters at the start of a window.
 pub(super) struct StateReplay<'a> {
@@ -57,6 +57,14 @@ impl<'a> StateReplay<'a> {
     pub(super) fn state(&self) -> Result<(StateRoot, State), Unknown> {
         let root = self.parameters.as_ref().map_err(Unknown::clone)?.root;
         Ok((root, self.history().map_err(Unknown::clone)?.state(&root)))
+    }
+
+    /// Computes the possession of the parameters at the window's start for a holder, or returns the reason
+    /// why they are unknown. `seed` is the hash that draws the leaves.
+    pub(super) fn possession(&self, holder: Hotkey, seed: BlockHash) -> Result<Possession, Unknown> {
+        let values = &self.parameters.as_ref().map_err(Unknown::clone)?.values;
+        let read = |places: Range<usize>| Ok(values[places].to_vec());
+        Possession::of(holder, seed, &self.run.flat, read)
     }
 
     /// Checks whether both history and parameters are known.

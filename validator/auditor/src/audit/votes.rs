@@ -11,9 +11,18 @@ use protocol::{
     acceptance::Candidate,
     announcement::{Bits, Possession, Vote},
 };
+use std::collections::BTreeMap;
+
+/// The possession that each voter must prove, or the reason why it cannot be computed.
+pub(super) type Possessions = Result<BTreeMap<NeuronId, Possession>, Unknown>;
 
 /// Checks the majority's state, the miners' objects and all votes of a window.
-pub(super) fn check(seen: &Seen, chain: &Chain, objects: &Objects) -> Vec<Finding> {
+pub(super) fn check(
+    seen: &Seen,
+    chain: &Chain,
+    objects: &Objects,
+    possessions: &Possessions,
+) -> Vec<Finding> {
     let state = seen.state.as_ref().map(|(_, state)| *state);
     let mut findings = Vec::new();
     if let Some(majority) = chain.decision.state {
@@ -32,7 +41,7 @@ pub(super) fn check(seen: &Seen, chain: &Chain, objects: &Objects) -> Vec<Findin
             (Item::Vote, Verdict::Agree),
             (Item::VotedState, named(state, "the state that the vote names", vote.state)),
             (Item::Good, ballot.good()),
-            (Item::Possession, ballot.possession()),
+            (Item::Possession, ballot.possession(state, possessions)),
         ];
         let subject = Subject::Validator(*voter, chain.uid(voter));
         findings.extend(verdicts.map(|(item, verdict)| Finding { subject, item, verdict }));
@@ -103,15 +112,17 @@ impl Ballot<'_> {
         unread.unwrap_or(Verdict::Agree)
     }
 
-    /// Checks whether the voter held the objects that its vote marks as good.
-    fn possession(&self) -> Verdict {
-        let voted: Result<Vec<&[u8]>, Missing> =
-            self.voted().map(|candidate| Ok(self.found(candidate)?.bytes())).collect();
-        let computed = match voted {
-            Ok(voted) => Possession::of(self.voter.hotkey, voted),
-            Err(missing) => return Verdict::unread(&missing),
+    /// Checks whether the voter held the parameters at the window's start. Those of a voter with another
+    /// state are not known.
+    fn possession(&self, state: Result<State, &Unknown>, possessions: &Possessions) -> Verdict {
+        let computed = match possessions {
+            Ok(possessions) => possessions.get(self.voter).copied().unwrap_or_default(),
+            Err(why) => return Verdict::unread(why),
         };
+        if computed != self.vote.possession && state.is_ok_and(|state| state != self.vote.state) {
+            return Verdict::unknown("the vote names another state, whose parameters are not known");
+        }
         let hex = |possession: Possession| format!("{possession:?}");
-        Verdict::same("the possession of the voted objects", hex(self.vote.possession), hex(computed))
+        Verdict::same("the possession of the parameters", hex(self.vote.possession), hex(computed))
     }
 }

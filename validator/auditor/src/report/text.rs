@@ -1,6 +1,7 @@
-//! Formats a report as text: a table of windows, a table of validators, and every difference in full.
+//! Formats a report as text: tables of windows, of the electorate and of validators, the reasons for null
+//! windows, and every difference in full.
 
-use super::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
+use super::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport, electorate::turnout};
 use crate::table::{Side, Table, short};
 use base::Uid;
 
@@ -24,15 +25,15 @@ impl Report {
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("run {} ({})", self.name, self.run.id()), String::new()];
         lines.extend(self.windows_table().lines());
-        let validators = self.validators_table();
-        if let Some(validators) = validators {
+        for table in [self.electorate_table(), self.validators_table()].into_iter().flatten() {
             lines.push(String::new());
-            lines.extend(validators.lines());
+            lines.extend(table.lines());
         }
-        let mut details = self.details();
-        if !details.is_empty() {
-            lines.push(String::new());
-            lines.append(&mut details);
+        for mut part in [self.null_windows(), self.details()] {
+            if !part.is_empty() {
+                lines.push(String::new());
+                lines.append(&mut part);
+            }
         }
         lines.extend([String::new(), self.summary()]);
         lines.join("\n")
@@ -56,6 +57,8 @@ impl Report {
             }
         };
         table.column("accepted", Side::Right, windows().map(accepted));
+        let voted = |report: &WindowReport| report.decision.as_ref().map_or_else(unknown, turnout);
+        table.column("turnout", Side::Right, windows().map(voted));
         table.column("objects", Side::Left, windows().map(|report| report.cell(None, Item::Object)));
         table.column("majority", Side::Left, windows().map(|report| report.cell(None, Item::State)));
         let state = |report: &WindowReport| report.state.map_or_else(unknown, short);

@@ -3,7 +3,7 @@
 use base::{Height, NeuronId, Secret, Uid};
 use bucket_server::{BucketConfig, Config as ServerConfig, Key as ServerKey, Server};
 use chain::{Client, Options, wallet::KeyPair};
-use devchain::{Config, Devchain, Genesis, Pace};
+use devchain::{Config, Devchain, Finality, Genesis, Pace};
 use devchain_runtime::genesis::{Key, Neuron as GenesisNeuron};
 use exchange::{CommitmentWriter, OwnBucket};
 use protocol::{
@@ -18,6 +18,9 @@ use storage::{Floor, Storage};
 /// The time limit for anything that may hang.
 pub(crate) const HANGS: Duration = Duration::from_secs(480);
 pub(crate) const FLOOR: Floor = Floor { bytes_per_second: 0, over: HANGS };
+
+/// The finality lag of the chain and of the run, in blocks.
+pub(crate) const LAG: u32 = 3;
 
 /// The validators, the largest stake first; the first two are a majority.
 pub(crate) const VALIDATORS: [&str; 3] = ["Alice", "Bob", "Charlie"];
@@ -48,17 +51,19 @@ pub(crate) fn run_file(windows: u64) -> RunFile {
         ..run.model
     };
     (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 16);
-    run.window = WindowSpec {
-        blocks: 14,
+    // The shortest windows for this lag: with 1, all deadlines move to the first block that they may have.
+    let shortest = WindowSpec {
+        blocks: 1,
         count: windows as u32,
-        finality_lag: 0,
+        finality_lag: LAG,
         publishing: 1,
         screening: 1,
         claims_close: 3,
-        keys_close: 5,
-        seed: 6,
-        votes_close: 8,
+        keys_close: 1,
+        seed: 1,
+        votes_close: 1,
     };
+    run.window = shortest.proposed().unwrap();
     run.scoring.snapshot_every = 2;
     run.network.start_block = Some(Height(12));
     run.data.tokenizer = Some(Default::default());
@@ -83,6 +88,7 @@ pub(crate) async fn start_chain() -> Devchain {
         listen,
         block_time_ms: 20,
         pace: Pace::Outside,
+        finality: Finality { lag: LAG, ..Finality::default() },
         genesis: Some(genesis),
         ..Config::default()
     };

@@ -34,7 +34,10 @@ use scoring::{
     score_log::{Header as LogHeader, MinerLine, ScoreLog},
     weights::{Subnet, Weights},
 };
-use std::{collections::BTreeMap, future::Future, ops::Range, path::PathBuf, process::Output, sync::Arc};
+use std::{
+    collections::BTreeMap, convert::Infallible, future::Future, ops::Range, path::PathBuf, process::Output,
+    sync::Arc,
+};
 use storage::{Content, Limits, Put};
 use tempfile::TempDir;
 
@@ -101,7 +104,7 @@ impl TestRun {
             }
             // Adds the length of a window, so that the last window is complete.
             let last = test_run.heights(Window(WINDOWS - 1)).votes_close;
-            test_run.reach(Height(last.0 + u64::from(test_run.run.window.blocks))).await;
+            test_run.reach_final(Height(last.0 + u64::from(test_run.run.window.blocks))).await;
             test_run
         })
         .await
@@ -156,7 +159,7 @@ impl TestRun {
             self.save_checkpoint().await;
         }
         let objects = self.train(&heights).await;
-        self.vote(&heights, &objects).await;
+        self.vote(&heights).await;
         let decision = self.decide(&heights).await;
         self.judge(&heights, &objects).await;
         self.store(&heights, &decision, &objects).await;
@@ -230,15 +233,20 @@ impl TestRun {
     }
 
     /// Sends a vote for each validator, with the configured faults.
-    async fn vote(&self, heights: &Heights, objects: &Objects) {
-        self.reach(heights.seed).await;
+    async fn vote(&self, heights: &Heights) {
+        self.reach_final(heights.seed).await;
         let claims = self.chain_reader.at(heights.claims_close).await.unwrap();
         let incentives = self.chain_reader.at(heights.incentives).await.unwrap();
         let spec = &self.run.acceptance;
         let incentives = &incentives.snapshot;
         let claims = &claims.snapshot;
         let candidates = candidates(self.run.id(), spec, heights, incentives, claims).unwrap();
-        let bytes = || candidates.iter().map(|candidate| objects[&candidate.id].bytes());
+        let drawn = self.chain_reader.hash(heights.possession_seed()).await.unwrap();
+        let flat = model::ParameterLayout::new(&self.run.model);
+        let possession = |holder: &Neuron| {
+            let read = |places: Range<usize>| Ok::<_, Infallible>(self.parameters[places].to_vec());
+            Possession::of(holder.id.hotkey, drawn, &flat, read).unwrap()
+        };
         let is = |planned: Option<u64>| planned == Some(heights.window.0);
         let mut votes = Vec::new();
         for (number, (validator, judge)) in self.validators.iter().zip(&self.judges).enumerate() {
@@ -255,7 +263,7 @@ impl TestRun {
                 good: Bits::of(0..candidates.len() + more),
                 state: if wrong { State([7; 32]) } else { self.progress.state() },
                 score_log: judge.head,
-                possession: Possession::of(holder.id.hotkey, bytes()),
+                possession: possession(holder),
             };
             votes.push(validator.commitment_writer.record(Record::Vote(vote)));
         }
@@ -264,7 +272,7 @@ impl TestRun {
     }
 
     async fn decide(&self, heights: &Heights) -> Decision {
-        self.reach(heights.votes_close).await;
+        self.reach_final(heights.votes_close).await;
         let decision = self.chain_reader.decide(&self.run, heights.window).await.unwrap();
         assert_eq!(decision.accepted.as_ref().unwrap().len(), MINERS.len(), "{decision:?}");
         decision
@@ -380,13 +388,18 @@ impl TestRun {
         }
     }
 
-    /// Creates one block when this number of transactions is ready.
+    /// Creates blocks until the one at this height is final.
+    async fn reach_final(&self, height: Height) {
+        self.reach(Height(height.0 + u64::from(subnet::LAG))).await;
+    }
+
+    /// Creates one block when this number of transactions is ready, and those that make it final.
     async fn sealing<T>(&self, transactions: usize, sending: impl Future<Output = T>) -> T {
         let seal = async {
             while self.handle().status().await.unwrap().node.ready < transactions {
                 tokio::task::yield_now().await;
             }
-            self.handle().new_block(1).await.unwrap();
+            self.handle().new_block(1 + subnet::LAG).await.unwrap();
         };
         tokio::join!(sending, seal).0
     }

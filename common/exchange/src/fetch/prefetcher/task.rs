@@ -93,7 +93,7 @@ pub(super) enum Reason {
 pub(super) struct Ended {
     pub(super) peer: NeuronId,
     pub(super) object: ObjectHash,
-    pub(super) result: Result<Arrived, (Reason, FetchError)>,
+    pub(super) result: Result<Arrived, (Reason, Box<FetchError>)>,
     /// The incomplete file, for the next try.
     pub(super) download: Option<Download>,
 }
@@ -145,12 +145,12 @@ impl Try {
         OpenTry { received, reported: 0, task }
     }
 
-    async fn object(&self, download: &mut Download) -> Result<Arrived, (Reason, FetchError)> {
+    async fn object(&self, download: &mut Download) -> Result<Arrived, (Reason, Box<FetchError>)> {
         let limits = Limits {
             bytes: self.limits.bytes.min(download.partial.bytes.saturating_add(self.most)),
             ..self.limits
         };
-        let own = |error| (Reason::Failed(TryFailure::Own), error);
+        let own = |error| (Reason::Failed(TryFailure::Own), Box::new(error));
         let Download { sink, partial, .. } = &mut *download;
         let got = self.bucket.attempt_into(&self.key, None, partial, &limits, sink).await;
         match got {
@@ -165,12 +165,9 @@ impl Try {
         }
     }
 
-    fn failed(&self, error: StorageError, most: u64) -> (Reason, FetchError) {
+    fn failed(&self, error: StorageError, most: u64) -> (Reason, Box<FetchError>) {
         let reason = match &error {
             StorageError::NotFound { .. } => Reason::Failed(TryFailure::Absent),
-            StorageError::Forbidden { code, .. } if code == "RequestTimeTooSkewed" => {
-                Reason::Failed(TryFailure::Own)
-            }
             StorageError::Forbidden { .. } => Reason::Failed(TryFailure::Absent),
             StorageError::TooLarge { .. } if most < self.limits.bytes => Reason::Failed(TryFailure::Budget),
             StorageError::TooLarge { .. } => Reason::Invalid(Fault::TooLarge),
@@ -178,10 +175,10 @@ impl Try {
             | StorageError::Slow { .. }
             | StorageError::Expired { .. }
             | StorageError::Changed { .. } => Reason::Failed(TryFailure::Broken),
-            StorageError::Local { .. } => Reason::Failed(TryFailure::Own),
+            StorageError::Local { .. } | StorageError::Clock { .. } => Reason::Failed(TryFailure::Own),
             _ => Reason::Failed(TryFailure::Refused),
         };
         let owner = self.peer.hotkey;
-        (reason, FetchError::Storage { owner, source: error })
+        (reason, Box::new(FetchError::Storage { owner, source: error }))
     }
 }

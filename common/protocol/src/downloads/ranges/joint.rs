@@ -1,12 +1,9 @@
 //! The joint copy: disjoint ranges from the first sources at once.
 
 use super::{
-    AT_ONCE, INTERVAL, LARGEST_RANGE, ObjectCopy, RangeSource, Ranges, RangesCommand, SMALLEST_RANGE, Stage,
+    AT_ONCE, INTERVAL, LARGEST_RANGE, ObjectCopy, PATIENCE, RangeSource, Ranges, RangesCommand,
+    SMALLEST_RANGE, Stage,
 };
-use std::time::Duration;
-
-/// The time after which an idle source takes over a range that another one still works at.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A copy that is made of pieces.
 #[derive(Clone, Debug)]
@@ -24,10 +21,6 @@ impl Joint {
         let piece_bytes = even.clamp(SMALLEST_RANGE, LARGEST_RANGE);
         let starts = (0..size.div_ceil(piece_bytes)).map(|piece| piece * piece_bytes);
         Self { size, piece_bytes, reached: starts.collect(), is_verifying: false }
-    }
-
-    pub(super) fn size(&self) -> u64 {
-        self.size
     }
 
     /// Returns the end of a piece.
@@ -60,6 +53,8 @@ impl Ranges {
         }
         self.leave_slow_sources();
         self.ask_sizes(AT_ONCE);
+        self.settle_size();
+        self.note_overtaken();
         let Stage::Joint(Some(joint)) = &mut self.stage else { return };
         if (0..joint.reached.len()).all(|piece| joint.left(piece) == 0) {
             let bytes = joint.size;
@@ -72,6 +67,41 @@ impl Ranges {
         let joint = joint.clone();
         self.stop_where(|open| joint.left(open.piece) == 0);
         self.share_out(&joint);
+    }
+
+    /// Begins the copy with the first size in the order of sources. Waits a moment for that of the first
+    /// source. If sources disagree, each makes its own copy.
+    fn settle_size(&mut self) {
+        let known: Vec<u64> = self
+            .sources
+            .iter()
+            .filter(|source| source.is_usable())
+            .filter_map(|source| source.size)
+            .collect();
+        let Some(&size) = known.first() else { return };
+        if let Stage::Joint(None) = self.stage {
+            let first = &self.sources[0];
+            let has_answered = first.size.is_some() || first.has_failed || first.is_liar;
+            let is_late = first.asked.is_some_and(|asked| self.now.saturating_sub(asked) >= PATIENCE);
+            if has_answered || is_late {
+                self.begin_joint(size);
+            }
+        }
+        if let Stage::Joint(Some(joint)) = &self.stage
+            && known.iter().any(|known| *known != joint.size)
+        {
+            self.begin_alone();
+        }
+    }
+
+    /// Notes the sources below the floor whose range another source has completed.
+    fn note_overtaken(&mut self) {
+        let Stage::Joint(Some(joint)) = &self.stage else { return };
+        for open in self.tries.values().filter(|open| joint.left(open.piece) == 0) {
+            let source = &mut self.sources[open.source];
+            let is_below = source.is_below(self.now, self.rules.floor);
+            source.is_overtaken |= is_below && open.at < joint.end(open.piece);
+        }
     }
 
     /// Leaves sources that are below the floor, if there are others.

@@ -244,6 +244,7 @@ fn sizes_beyond_the_most_are_refused_and_small_objects_are_one_range() {
     let commands = plan.step(Duration::ZERO, RangesEvent::Size { source: 1, bytes: Some(1000) });
     let [RangesCommand::Fetch { source: 1, range, .. }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*range, 0..1000);
+    assert_eq!(plan.wakes_at(), Some(PATIENCE));
     let mut empty = Ranges::of_size(rules, 0);
     let commands = empty.step(Duration::ZERO, RangesEvent::Tick);
     assert_eq!(commands, [RangesCommand::Verify { copy: ObjectCopy::Joint, bytes: 0 }]);

@@ -8,7 +8,7 @@ use http_body_util::StreamBody;
 use hyper::{
     StatusCode,
     body::Frame,
-    header::{CONTENT_LENGTH, HeaderValue, LOCATION},
+    header::{CONTENT_LENGTH, HeaderValue, LOCATION, RETRY_AFTER},
 };
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, StdError, service::S3Service};
 use std::{
@@ -61,6 +61,7 @@ impl Faults {
             match fault {
                 Fault::Delay { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
                 Fault::Status { code } => return Ok(refusal(*code)),
+                Fault::Busy { code, seconds } => return Ok(busy(*code, *seconds)),
                 Fault::Redirect { to } => return redirect(to),
                 Fault::Reset => return Err(closed()),
                 _ => {}
@@ -80,9 +81,11 @@ impl Faults {
                     swap(store, &path).map_err(|e| HttpError::new(Box::new(e)))?;
                     response
                 }
-                Fault::Delay { .. } | Fault::Status { .. } | Fault::Redirect { .. } | Fault::Reset => {
-                    response
-                }
+                Fault::Delay { .. }
+                | Fault::Status { .. }
+                | Fault::Busy { .. }
+                | Fault::Redirect { .. }
+                | Fault::Reset => response,
             };
         }
         Ok(response)
@@ -118,6 +121,12 @@ fn closed() -> HttpError {
 fn refusal(code: u16) -> HttpResponse {
     let mut response = HttpResponse::new(Body::from(Bytes::from_static(b"<html>fault</html>")));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
+fn busy(code: u16, seconds: u64) -> HttpResponse {
+    let mut response = refusal(code);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 

@@ -46,6 +46,8 @@ pub(crate) enum Message {
     Hold { held: bool, reply: Reply<u32> },
     /// Stop finality for a number of blocks, 0 to end a stall; answers with the finalized height.
     StallFinality { blocks: u32, reply: Reply<u32> },
+    /// Set the lag of finality; answers with the finalized height.
+    LagFinality { blocks: u32, reply: Reply<u32> },
     /// Write raw storage at the start of the next block; answers with that block's height.
     Write { writes: Vec<StorageWrite>, reply: Reply<u32> },
     /// Write a log of the chain that another devchain can start from.

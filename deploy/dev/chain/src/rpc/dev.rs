@@ -6,6 +6,7 @@
 //! | `dev_fastForward` | number of blocks | status |
 //! | `dev_hold`, `dev_release` | none | height |
 //! | `dev_stallFinality` | number of blocks; 0 ends a stall | finalized height |
+//! | `dev_lagFinality` | number of blocks | finalized height |
 //! | `dev_dropBlocks` | largest number of blocks to drop, default 1 | status |
 //! | `dev_setStorage` | list of `[key, value or null]`, hexadecimal | height at which it is written |
 //! | `dev_snapshot` | path of a new file on the chain's machine | null |
@@ -43,6 +44,9 @@ pub(super) trait DevApi {
 
     #[method(name = "dev_stallFinality")]
     async fn stall_finality(&self, blocks: u32) -> Result<u32>;
+
+    #[method(name = "dev_lagFinality")]
+    async fn lag_finality(&self, blocks: u32) -> Result<u32>;
 
     #[method(name = "dev_dropBlocks")]
     async fn drop_blocks(&self, count: Option<u32>) -> Result<NodeStatus>;
@@ -82,6 +86,10 @@ impl DevApiServer for Dev {
 
     async fn stall_finality(&self, blocks: u32) -> Result<u32> {
         Ok(self.0.stall_finality(blocks).await?)
+    }
+
+    async fn lag_finality(&self, blocks: u32) -> Result<u32> {
+        Ok(self.0.lag_finality(blocks).await?)
     }
 
     async fn drop_blocks(&self, count: Option<u32>) -> Result<NodeStatus> {

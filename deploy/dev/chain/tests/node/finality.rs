@@ -104,6 +104,19 @@ async fn a_stall_ends_with_a_jump_and_no_finalized_head_is_left_out() {
 }
 
 #[tokio::test]
+async fn the_lag_changes_on_demand_and_finality_never_goes_back() {
+    let (chain, client) = chain(lagging(2)).await;
+    chain.handle().new_block(5).await.unwrap();
+    assert_eq!(ask::<u32>(&client, "dev_lagFinality", rpc_params![4]).await, 3);
+    for (best, expected) in [(6, 3), (7, 3), (8, 4), (9, 5)] {
+        let status = chain.handle().new_block(1).await.unwrap();
+        assert_eq!((status.height, status.finalized), (best, expected));
+    }
+    assert_eq!(chain.handle().lag_finality(0).await.unwrap(), 5);
+    assert_eq!(chain.handle().new_block(1).await.unwrap().finalized, 10);
+}
+
+#[tokio::test]
 async fn finalized_heads_are_one_chain_in_order_whatever_happens() {
     let (chain, client) = chain(Config { finality: stormy(), ..paced() }).await;
     let mut heads = heads(&client, "FinalizedHeads").await;

@@ -3,13 +3,14 @@
 use super::Assertion;
 use crate::{
     roster::{Participant, Role},
-    run_record::RunRecord,
+    run_record::{RunRecord, WindowOutcome},
 };
 use base::{Window, digest::State};
 use std::collections::BTreeMap;
 
-/// Checks that in each window all nodes have the state that a quorum voted for, and that every
-/// validator voted for it.
+/// Checks that in each window all nodes have the state that a quorum voted for, and that every vote names
+/// it. Where votes are lost and no quorum came about, all nodes must have the same state nevertheless:
+/// `deadlines` names the lost votes.
 pub(super) fn states(record: &RunRecord) -> Assertion {
     let mut complaints: Vec<String> = record.run().flat_map(|window| in_window(record, window)).collect();
     complaints.extend(at_end(record));
@@ -24,21 +25,28 @@ pub(super) fn states(record: &RunRecord) -> Assertion {
 fn in_window(record: &RunRecord, window: Window) -> Vec<String> {
     let none = Default::default();
     let outcome = record.windows.get(&window).unwrap_or(&none);
-    let mut complaints = match outcome.state {
+    let mut complaints = match outcome.state.or_else(|| record.held(window)) {
+        None => vec![format!("window {window}: no node has reported its state")],
+        Some(_) if outcome.state.is_none() && have_all_voted(record, outcome) => {
+            vec![format!("window {window}: no state was named by a quorum")]
+        }
         Some(majority) => differing(record, window, majority),
-        None => vec![format!("window {window}: no state was named by a quorum")],
     };
-    let validators = record.names(|participant| participant.role == Role::Validator);
-    complaints.extend(validators.filter_map(|name| match (outcome.votes.get(name), outcome.state) {
-        (None, _) => Some(format!("window {window}: {name} has no vote on chain")),
-        (Some(voted), Some(majority)) if *voted != majority => Some(format!(
+    complaints.extend(outcome.votes.iter().filter_map(|(name, voted)| {
+        let majority = outcome.state.filter(|majority| majority != voted)?;
+        Some(format!(
             "window {window}: {name} voted for state {}, the quorum for {}",
             short(voted),
             short(&majority)
-        )),
-        _ => None,
+        ))
     }));
     complaints
+}
+
+fn have_all_voted(record: &RunRecord, outcome: &WindowOutcome) -> bool {
+    record
+        .names(|participant| participant.role == Role::Validator)
+        .all(|name| outcome.votes.contains_key(name))
 }
 
 /// Returns a complaint for each node that reported another state than the majority's.
@@ -48,7 +56,7 @@ fn differing(record: &RunRecord, window: Window, majority: State) -> Vec<String>
         .filter(|(_, (state, _))| *state != majority)
         .map(|(name, (state, _))| {
             format!(
-                "window {window}: {name} has state {}, the quorum voted for {}",
+                "window {window}: {name} has state {}, the others have {}",
                 short(state),
                 short(&majority)
             )
@@ -61,9 +69,7 @@ fn differing(record: &RunRecord, window: Window, majority: State) -> Vec<String>
 fn at_end(record: &RunRecord) -> Vec<String> {
     let none = BTreeMap::new();
     let reported = record.states.get(&record.after_last()).unwrap_or(&none);
-    let mut holders_of: BTreeMap<State, usize> = BTreeMap::new();
-    reported.values().for_each(|(state, _)| *holders_of.entry(*state).or_default() += 1);
-    let common = holders_of.iter().max_by_key(|(_, nodes)| **nodes).map(|(state, _)| *state);
+    let common = record.held(record.after_last());
     let holds = |participant: &Participant| participant.role.is_honest();
     record
         .names(holds)

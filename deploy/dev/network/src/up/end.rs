@@ -50,16 +50,16 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
 
 /// Fast-forwards the chain past the next epoch, and reads the weights and incentives after it.
 async fn last_epoch(live: &mut Live) -> anyhow::Result<()> {
-    let (chain, chain_reader) = (live.network.chain.handle(), &live.network.chain_reader);
-    let head = chain_reader.client().finalized().await?;
-    let next =
-        chain_reader.client().at(head.hash).next_epoch(chain_reader.netuid()).await?.unwrap_or(head.height);
-    let blocks = u32::try_from(next.0.saturating_sub(head.height.0)).unwrap_or(u32::MAX);
-    if blocks > 0 {
-        chain.fast_forward(blocks).await?;
-    }
-    let after = Height(chain.fast_forward(1).await?.height.into());
-    live.record.end = payouts::read(chain_reader, &live.record, after).await?;
+    let network = &live.network;
+    let chain_reader = &network.chain_reader;
+    // All weights that the nodes have set become final first: the next epoch must count them.
+    let best = Height(network.chain.handle().status().await?.node.height.into());
+    network.make_final(best).await?;
+    let newest = chain_reader.client().finalized().await?;
+    let next = chain_reader.client().at(newest.hash).next_epoch(chain_reader.netuid()).await?;
+    let next = next.unwrap_or(newest.height);
+    network.make_final(next.next()).await?;
+    live.record.end = payouts::read(chain_reader, &live.record, next.next()).await?;
     live.record.end.epoch = next.0;
     Ok(())
 }

@@ -1,16 +1,17 @@
 //! Drives a running network in steps. Each step observes the network and performs the actions that are due.
 
+mod blocks;
+
 use crate::{
     awaited::NetworkSnapshot,
     children::{Children, Ended},
-    faults::Fault,
+    faults::{Fault, NetworkFault},
     follow::{Follower, NodeProgress},
-    inject,
+    genesis, inject,
     kills::{self, Kill},
     network::Network,
     options::Up,
     pace::{Observation, PaceStage, Pacer, Verdict},
-    payouts,
     pool::{self, Waiting},
     replay::last_line,
     roster::Role,
@@ -19,10 +20,7 @@ use crate::{
 };
 use anyhow::Context;
 use base::{Height, Hotkey, Window};
-use protocol::{
-    announcement::Record,
-    clock::{Clock, Heights},
-};
+use protocol::{announcement::Record, clock::Clock};
 use std::{
     collections::{BTreeMap, VecDeque},
     io::Stdout,
@@ -34,8 +32,6 @@ use telemetry::Shutdown;
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// The minimum time between two drawings of the table.
 const DRAW_PAUSE: Duration = Duration::from_millis(250);
-/// The number of blocks between two reads of weights and incentives.
-const PAY_EVERY: u64 = 20;
 
 /// A running network.
 pub(super) struct Live {
@@ -47,13 +43,21 @@ pub(super) struct Live {
     progress: NodeProgress,
     followers: Vec<(String, Follower)>,
     pacer: Pacer,
+    /// The best block.
     head: Height,
+    /// The newest final block. What the record holds comes from final blocks.
+    finalized: Height,
+    /// The newest block with a transaction.
+    transacted: Height,
+    /// The time at which the best block was sealed.
     sealed: Instant,
+    /// The claims and votes that stand in the best block.
     standing: BTreeMap<Hotkey, Record>,
     kills: VecDeque<Kill>,
     faults: Vec<Fault>,
     join_at: Option<Height>,
-    patience: Duration,
+    /// The maximum time from the end of the run to the last weights.
+    last_patience: Duration,
     started: Instant,
     ended: Option<Instant>,
     status: LiveStatus,
@@ -66,7 +70,6 @@ impl Live {
     /// Starts all participants except the joiner.
     pub(super) fn start(network: Network, up: &Up, screen: Screen<Stdout>) -> anyhow::Result<Self> {
         let clock = network.spec.clock()?;
-        let participants = network.members.iter().map(|m| (m.participant.clone(), m.keys.hotkey())).collect();
         let followers = network
             .members
             .iter()
@@ -74,19 +77,28 @@ impl Live {
             .collect();
         let patience = Duration::from_secs(up.patience);
         let join_at = up.join_at.map(|window| clock.heights(Window(window))).transpose()?;
+        let block_time = up.block_time();
+        let pacer = if up.real_time {
+            Pacer::real_time(clock, block_time)
+        } else {
+            Pacer::new(clock, block_time, patience)
+        };
+        let tempo = genesis::tempo(network.spec.window.blocks);
         let mut live = Self {
-            record: RunRecord { participants, count: up.windows, ..RunRecord::default() },
+            record: empty_record(&network, up, &clock)?,
             children: Children::new(),
             progress: NodeProgress::default(),
             followers,
-            pacer: Pacer::new(clock, Duration::from_millis(up.block_ms), patience),
+            pacer,
             head: Height(0),
+            finalized: Height(0),
+            transacted: Height(0),
             sealed: Instant::now(),
             standing: BTreeMap::new(),
             kills: kills::plan(up.seed, up.kill, &clock).into(),
             faults: up.fault.clone(),
             join_at: join_at.map(|heights| heights.first),
-            patience,
+            last_patience: patience + block_time * u32::from(tempo),
             started: Instant::now(),
             ended: None,
             status: LiveStatus {
@@ -180,6 +192,9 @@ impl Live {
     /// Seals a block if one is due.
     async fn pace(&mut self) -> anyhow::Result<()> {
         let pool = self.pool().await?;
+        pool.iter().filter_map(|w| Some((w.signer, w.record?))).for_each(|(signer, record)| {
+            self.note_sent(&signer, &record);
+        });
         let stage = self.pacer.stage(self.head);
         let running = self.children.running();
         let snapshot = NetworkSnapshot {
@@ -193,12 +208,17 @@ impl Live {
         };
         let (missing, waiting) = (snapshot.missing(stage), snapshot.waiting(stage));
         self.status.activity = activity(stage, &missing);
-        let observation =
-            Observation { head: self.head, now: self.started.elapsed(), missing: missing.len(), waiting };
+        let observation = Observation {
+            head: self.head,
+            finalized: self.finalized,
+            now: self.started.elapsed(),
+            missing: missing.len(),
+            waiting,
+            settling: self.transacted > self.finalized,
+        };
         if self.pacer.step(&observation) == Verdict::Seal {
             self.inject(stage, &pool).await?;
-            let sealed = self.network.chain.handle().new_block(1).await?;
-            self.after_block(Height(sealed.height.into())).await?;
+            self.seal().await?;
         }
         Ok(())
     }
@@ -227,58 +247,6 @@ impl Live {
             let line = inject::replace_vote(&self.network, &self.record, fault, vote).await?;
             self.screen.say(&line);
         }
-        Ok(())
-    }
-
-    async fn after_block(&mut self, head: Height) -> anyhow::Result<()> {
-        (self.head, self.sealed) = (head, Instant::now());
-        let state = self.network.chain_reader.at(head).await?;
-        let participants = state.snapshot.participants();
-        self.standing = participants.filter_map(|p| Some((p.neuron.id.hotkey, p.record?.1))).collect();
-        for window in self.record.run() {
-            let heights = self.clock.heights(window)?;
-            if head == heights.claims_close {
-                let claims = state.claims(self.network.spec.id(), window);
-                let names =
-                    claims.keys().filter_map(|id| self.record.name_of(&id.hotkey)).map(Into::into).collect();
-                self.record.window(window).claimed = names;
-            }
-            if head == heights.votes_close {
-                self.decided(&heights).await?;
-            }
-        }
-        if head.0.is_multiple_of(PAY_EVERY) {
-            self.read_payouts().await?;
-        }
-        Ok(())
-    }
-
-    /// Records the votes, the accepted set and the state of a window when votes close.
-    async fn decided(&mut self, heights: &Heights) -> anyhow::Result<()> {
-        let window = heights.window;
-        let state = self.network.chain_reader.at(heights.votes_close).await?;
-        let votes = state.votes(self.network.spec.id(), heights);
-        let decision = self.network.chain_reader.decide(&self.network.spec, window).await?;
-        let name = |hotkey: &Hotkey| self.record.name_of(hotkey).map(String::from);
-        let votes = votes.iter().filter_map(|(id, vote)| Some((name(&id.hotkey)?, vote.state))).collect();
-        let accepted = decision
-            .accepted
-            .as_ref()
-            .ok()
-            .map(|accepted| accepted.iter().filter_map(|accepted| name(&accepted.id.hotkey)).collect());
-        let outcome = self.record.window(window);
-        (outcome.votes, outcome.accepted, outcome.state) = (votes, Some(accepted), decision.state);
-        if let Err(null) = &decision.accepted {
-            self.screen.say(&format!("window {window}: no submission is applied: {null}"));
-        }
-        Ok(())
-    }
-
-    /// Reads the current weights and incentives for the table.
-    async fn read_payouts(&mut self) -> anyhow::Result<()> {
-        let payouts = payouts::read(&self.network.chain_reader, &self.record, self.head).await?;
-        self.status.incentives = payouts.incentives.into_iter().collect();
-        self.status.weights = payouts.weights.into_iter().collect();
         Ok(())
     }
 
@@ -330,7 +298,7 @@ impl Live {
                 None => false,
             }
         };
-        !running.iter().any(|name| at_work(&name)) || since.elapsed() > self.patience
+        !running.iter().any(|name| at_work(&name)) || since.elapsed() > self.last_patience
     }
 
     /// Prints a line for the next window once its outcome and losses are known. On a terminal the table
@@ -362,9 +330,21 @@ impl Live {
 
     pub(super) fn draw(&mut self) {
         self.drawn = Instant::now();
-        (self.status.head, self.status.elapsed) = (self.head, self.started.elapsed());
+        (self.status.head, self.status.finalized) = (self.head, self.finalized);
+        self.status.elapsed = self.started.elapsed();
         self.screen.draw(&table(&self.record, &self.status));
     }
+}
+
+/// Creates the record of a run that has not begun.
+fn empty_record(network: &Network, up: &Up, clock: &Clock) -> anyhow::Result<RunRecord> {
+    let participants = network.members.iter().map(|m| (m.participant.clone(), m.keys.hotkey())).collect();
+    let faults = up.fault.iter().map(|fault| NetworkFault::new(*fault, clock));
+    let faults = faults.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let real_time = up.real_time.then(|| up.block_time());
+    let mut record = RunRecord { participants, count: up.windows, faults, real_time, ..RunRecord::default() };
+    record.excused = record.run().filter(|window| up.real_time || record.is_struck(*window)).collect();
+    Ok(record)
 }
 
 /// Describes the current activity in a few words.

@@ -13,8 +13,10 @@ const BAR: usize = 20;
 /// The present status of a running network, beyond its [`RunRecord`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveStatus {
-    /// The newest block.
+    /// The best block.
     pub head: Height,
+    /// The newest final block. The table shows what was known there.
+    pub finalized: Height,
     /// The time since the start of the network.
     pub elapsed: Duration,
     /// The current activity, in a few words: the stage, and the nodes that the chain waits for.
@@ -68,10 +70,11 @@ fn heading(record: &RunRecord, status: &LiveStatus) -> String {
     let title = style(status, BOLD, "muster devnet");
     let windows = record.count;
     format!(
-        "{title}  {}:{:02}  block {}  {windows} windows  {}",
+        "{title}  {}:{:02}  block {} ({} final)  {windows} windows  {}",
         seconds / 60,
         seconds % 60,
         status.head,
+        status.finalized,
         status.activity
     )
 }
@@ -189,6 +192,7 @@ mod tests {
     fn the_table_has_this_layout() {
         let status = LiveStatus {
             head: Height(140),
+            finalized: Height(137),
             elapsed: Duration::from_secs(75),
             activity: "waiting for 1 claim of window 1".into(),
             weights: vec![("miner-0".into(), 1.0)],
@@ -196,7 +200,7 @@ mod tests {
             styled: false,
         };
         let expected = "\
-muster devnet  1:15  block 140  3 windows  waiting for 1 claim of window 1
+muster devnet  1:15  block 140 (137 final)  3 windows  waiting for 1 claim of window 1
 
 window   held-out loss                claims votes accepted  state
      0    6.000 ███████████████         2/2   1/1         1  abababababab

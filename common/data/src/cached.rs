@@ -1,7 +1,7 @@
-//! Prepares the dataset of a run from text. A dataset is kept in the user's cache, so each combination
-//! of text, shape and seed is prepared once.
+//! Prepares the dataset of a run from text, for development. A dataset is kept in a cache, so each
+//! combination of text, shape and seed is prepared once.
 
-use data::{InputError, Options, OutputError, PrepareError, Report, TokenizerChoice, Watch};
+use crate::{InputError, Options, OutputError, PrepareError, Report, TokenizerChoice, Watch};
 use protocol::run_spec::RunFile;
 use std::{
     fs, io,
@@ -17,15 +17,18 @@ const SAMPLE: u64 = 8 << 20;
 
 /// A training text that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("--data: cannot read {}", .path.display())]
-pub(crate) struct TextError {
+#[error("cannot read the text {}", .path.display())]
+pub struct TextError {
     path: PathBuf,
     source: io::Error,
 }
 
 /// Returns the options that turn the text at `texts` into the dataset of a run, in a folder below `cache`.
 /// The folder is named by the hash of the text, the shape and the seed.
-pub(crate) fn options(texts: &Path, cache: &Path, file: &RunFile, seed: u64) -> Result<Options, TextError> {
+///
+/// # Errors
+/// The text cannot be read.
+pub fn options(texts: &Path, cache: &Path, file: &RunFile, seed: u64) -> Result<Options, TextError> {
     let shape = (file.model.vocab, file.train.sequence);
     let content = content(texts).map_err(|source| TextError { path: texts.to_owned(), source })?;
     let name = hash(&[&format!("{shape:?} {seed} {HELD_OUT} {SAMPLE} {SEPARATOR}").into_bytes(), &content]);
@@ -41,11 +44,14 @@ pub(crate) fn options(texts: &Path, cache: &Path, file: &RunFile, seed: u64) -> 
 }
 
 /// Prepares the dataset, or finds it complete. An unfinished dataset that cannot be continued is
-/// prepared from the start: its folder belongs to devnet and is named by the text.
-pub(crate) fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
-    match data::prepare(options, watch) {
+/// prepared from the start: its folder belongs to the cache and is named by the text.
+///
+/// # Errors
+/// The dataset cannot be prepared.
+pub fn prepare(options: &Options, watch: &mut dyn Watch) -> Result<Report, PrepareError> {
+    match crate::prepare(options, watch) {
         Err(error) if cannot_resume(&error) => {
-            data::prepare(&Options { restart: true, ..options.clone() }, watch)
+            crate::prepare(&Options { restart: true, ..options.clone() }, watch)
         }
         result => result,
     }
@@ -93,7 +99,8 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::TINY;
+
+    const TINY: &str = include_str!("../../../deploy/runs/tiny.toml");
 
     #[test]
     fn each_text_has_its_own_folder() {
@@ -112,10 +119,10 @@ mod tests {
     fn an_unfinished_dataset_that_cannot_be_continued_is_prepared_from_the_start() {
         struct Stop;
         impl Watch for Stop {
-            fn progress(&mut self, _: &data::Progress) -> std::ops::ControlFlow<()> {
+            fn progress(&mut self, _: &crate::Progress) -> std::ops::ControlFlow<()> {
                 std::ops::ControlFlow::Break(())
             }
-            fn warning(&mut self, _: &data::Warning) {}
+            fn warning(&mut self, _: &crate::Warning) {}
         }
         let (texts, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut file = RunFile::parse(TINY).unwrap();
@@ -131,15 +138,15 @@ mod tests {
         // The same text with a later modification time.
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
         fs::File::options().write(true).open(&text).unwrap().set_modified(later).unwrap();
-        let refused = data::prepare(&options, &mut data::Quiet).unwrap_err();
+        let refused = crate::prepare(&options, &mut crate::Quiet).unwrap_err();
         assert!(cannot_resume(&refused), "{refused}");
-        assert!(prepare(&options, &mut data::Quiet).is_ok());
+        assert!(prepare(&options, &mut crate::Quiet).is_ok());
     }
 
     #[test]
     fn a_missing_text_is_named() {
         let file = RunFile::parse(TINY).unwrap();
         let error = options(Path::new("/no/such/text"), Path::new("cache"), &file, 1).unwrap_err();
-        assert!(error.to_string().starts_with("--data: cannot read /no/such/text"), "{error}");
+        assert!(error.to_string().starts_with("cannot read the text /no/such/text"), "{error}");
     }
 }

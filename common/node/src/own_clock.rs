@@ -1,0 +1,116 @@
+//! The comparison of this machine's clock with those of its bucket and of the chain.
+//!
+//! Buckets refuse signatures that are more than 15 minutes off. A node with a wrong clock then reads and
+//! writes nothing, and no other node is at fault.
+
+use crate::NodeMetrics;
+use base::UnixMillis;
+use chain::Client;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use storage::Bucket;
+use telemetry::{Component, target::NODE};
+use tokio::sync::Mutex;
+
+/// The largest difference that is not worth a warning, in seconds.
+const TOLERATED: i64 = 30;
+/// The difference from which buckets refuse signatures, in seconds.
+pub(crate) const REFUSED: i64 = 900;
+/// The number of block times that the best block may be old. Now and then, a block is left out.
+const BLOCKS: u32 = 3;
+
+/// Compares the clock of this machine, at the start and once a window.
+#[derive(Debug)]
+pub(crate) struct OwnClock {
+    pub(crate) client: Client,
+    /// A handle of the own bucket. Each answer to it has a date.
+    pub(crate) bucket: Bucket,
+    pub(crate) block_time: Duration,
+    pub(crate) metrics: Arc<NodeMetrics>,
+    pub(crate) component: Component,
+    /// Taken during a comparison: one at a time is enough.
+    pub(crate) running: Mutex<()>,
+}
+
+impl OwnClock {
+    /// Compares the clock, and says what it finds. It takes two requests to the chain.
+    pub(crate) async fn check(self: Arc<Self>) {
+        let Ok(_running) = self.running.try_lock() else { return };
+        let chain = match self.client.best().await {
+            Ok(block) => ahead_of_chain(now(), block.time, self.block_time),
+            Err(error) => {
+                tracing::debug!(target: NODE, error = %base::ErrorChain(&error), "the chain's time is not known");
+                None
+            }
+        };
+        self.report(self.bucket.clock_ahead(), chain);
+    }
+
+    #[allow(clippy::cast_precision_loss)] // Seconds are far below 2^53.
+    fn report(&self, bucket: Option<i64>, chain: Option<i64>) {
+        let Some(ahead) = judge(bucket, chain) else { return self.component.ready() };
+        self.metrics.clock_difference_seconds.set(ahead as f64);
+        if ahead.abs() <= TOLERATED {
+            return self.component.ready();
+        }
+        let text = format!("this machine's clock is {}: set it right (with NTP)", off(ahead));
+        tracing::warn!(target: NODE, seconds = ahead, ?bucket, ?chain, "{text}");
+        self.component.degraded(text);
+    }
+}
+
+/// Returns the seconds by which this machine's clock is ahead. The bucket's date is exact. The chain's time
+/// only counts without it: a chain that stands still also looks as if this clock were ahead.
+fn judge(bucket: Option<i64>, chain: Option<i64>) -> Option<i64> {
+    bucket.or(chain)
+}
+
+/// Returns the seconds by which this machine's clock is ahead of the time that the best block allows. The
+/// block carries the time at which its author began it, so it is up to a few block times old. The genesis
+/// block has no time.
+fn ahead_of_chain(now: UnixMillis, block: UnixMillis, block_time: Duration) -> Option<i64> {
+    if block.0 == 0 {
+        return None;
+    }
+    let age = i64::try_from(now.0).ok()?.saturating_sub(i64::try_from(block.0).ok()?) / 1000;
+    let usual = i64::try_from(block_time.saturating_mul(BLOCKS).as_secs()).ok()?;
+    Some(if age <= usual { age.min(0) } else { age - usual })
+}
+
+fn now() -> UnixMillis {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Returns a difference in words.
+pub(crate) fn off(ahead: i64) -> String {
+    let word = if ahead < 0 { "behind" } else { "ahead" };
+    format!("{} s {word}", ahead.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_of_a_block_is_no_difference() {
+        let at = |own_seconds: u64| {
+            let block = UnixMillis(1_000_000_000);
+            ahead_of_chain(UnixMillis(own_seconds * 1000), block, Duration::from_secs(12)).unwrap()
+        };
+        assert_eq!([1_000_000, 1_000_012, 1_000_036].map(at), [0, 0, 0], "up to three block times");
+        assert_eq!([999_990, 992_800].map(at), [-10, -7200], "a block from the future");
+        assert_eq!([1_000_076, 1_007_236].map(at), [40, 7200]);
+        assert_eq!(ahead_of_chain(UnixMillis(1), UnixMillis(0), Duration::from_secs(12)), None, "genesis");
+    }
+
+    #[test]
+    fn a_chain_that_stands_still_does_not_move_this_clock() {
+        assert_eq!(judge(Some(0), Some(3600)), Some(0));
+        assert_eq!(judge(None, Some(3600)), Some(3600));
+        assert_eq!(judge(Some(-7200), None), Some(-7200));
+        assert_eq!(judge(None, None), None);
+    }
+}

@@ -1,0 +1,154 @@
+//! The training of a run by several miners, without a chain and without buckets. All miners are accepted in
+//! all windows.
+//!
+//! `theta_j` are the parameters after the accepted sets of windows 0 to j-1 are applied. With staleness 0,
+//! window w trains from `theta_w`. With staleness 1, its set is exchanged while window w+1 trains, and is
+//! applied at the end of that window. So window w trains from `theta_{w-1}`, and windows 0 and 1 both train
+//! from `theta_0`.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    dataset::Dataset,
+    miner::{Miner, Update},
+};
+use anyhow::{Context as _, Result, ensure};
+use base::{
+    Window,
+    digest::{RunHash, StateRoot},
+};
+use codec::{
+    aggregate::Medians,
+    submission::{Expected, Submission, SubmissionLayout},
+};
+use protocol::run_spec::RunFile;
+use std::{collections::VecDeque, sync::Arc};
+
+/// A run in training.
+pub(crate) struct Training<'a> {
+    run: &'a RunFile,
+    dataset: &'a Dataset,
+    seed: u64,
+    hash: RunHash,
+    layout: Arc<SubmissionLayout>,
+    miners: Vec<Miner>,
+    /// The median norms of the last accepted set, which clipping needs.
+    medians: Option<Medians>,
+    /// The sets in exchange, oldest first. A set has one update per miner, in the order of the miners.
+    exchanged: VecDeque<Vec<Update>>,
+    measured: Measured,
+}
+
+/// The results of a training.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Measured {
+    /// The held-out loss of `theta_0`, `theta_1` and so on, in nats per token.
+    pub(crate) losses: Vec<f64>,
+    /// The state roots of the same parameters.
+    pub(crate) roots: Vec<StateRoot>,
+    /// The bytes of all submissions.
+    pub(crate) bytes: u64,
+}
+
+impl<'a> Training<'a> {
+    /// Creates a training with the initial parameters, keys and data of a repetition.
+    pub(crate) fn new(run: &'a RunFile, dataset: &'a Dataset, seed: u64, miners: u32) -> Result<Self> {
+        let miners = (0..miners).map(|number| Miner::new(run, seed, number)).collect::<Result<Vec<_>>>()?;
+        ensure!(!miners.is_empty(), "a training needs at least one miner");
+        let mut training = Self {
+            run,
+            dataset,
+            seed,
+            // Only a run on a chain has a complete spec with a hash.
+            hash: RunHash::of(&[run.name.as_bytes()]),
+            layout: Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse)?),
+            miners,
+            medians: None,
+            exchanged: VecDeque::new(),
+            measured: Measured::default(),
+        };
+        let root = training.miners[0].model.state_root()?;
+        training.note(root)?;
+        Ok(training)
+    }
+
+    /// Trains through some windows, and applies all of their sets.
+    pub(crate) fn run(mut self, windows: u64) -> Result<Measured> {
+        (0..windows).map(Window).try_for_each(|window| self.advance(window))?;
+        self.apply_all_but(0)?;
+        Ok(self.measured)
+    }
+
+    /// Trains through a window, and applies the sets whose exchange ends with it.
+    fn advance(&mut self, window: Window) -> Result<()> {
+        let staleness = usize::from(self.run.acceptance.staleness);
+        let trained = self.train(window)?;
+        // The exchange of the oldest set ends with the training of this window. Its values are settled
+        // before this window is compressed, since its decision is then known.
+        self.apply_all_but(staleness.saturating_sub(1))?;
+        self.compress(&trained)?;
+        self.apply_all_but(staleness)
+    }
+
+    /// Trains all miners through a window. Returns their pseudo-gradients, and the requirements on their
+    /// submissions: these name the parameters that the window was trained from.
+    fn train(&mut self, window: Window) -> Result<Vec<(Vec<f32>, Expected)>> {
+        let train = &self.run.train;
+        let neurons = self.miners.iter().map(|miner| miner.neuron);
+        let assignments = self.dataset.assign(&self.hash, self.seed, window, neurons, train)?;
+        let from = self.measured.roots.last().context("the initial parameters are not measured")?;
+        let mut trained = Vec::with_capacity(self.miners.len());
+        for miner in &mut self.miners {
+            let expected = miner.expected(&self.hash, window, from, train);
+            let batches = self.dataset.batches(&assignments, &miner.neuron, train)?;
+            trained.push((miner.train(train, window, batches)?, expected));
+        }
+        Ok(trained)
+    }
+
+    /// Compresses the pseudo-gradients of all miners. The exchange of the set begins.
+    fn compress(&mut self, trained: &[(Vec<f32>, Expected)]) -> Result<()> {
+        let miners = self.miners.iter_mut().zip(trained);
+        let updates = miners.map(|(miner, (delta, expected))| miner.compress(delta, &self.layout, expected));
+        let set = updates.collect::<Result<Vec<_>>>()?;
+        self.measured.bytes += set.iter().map(|update| update.submission.bytes().len() as u64).sum::<u64>();
+        self.exchanged.push_back(set);
+        Ok(())
+    }
+
+    /// Applies the oldest sets until `count` are left.
+    fn apply_all_but(&mut self, count: usize) -> Result<()> {
+        while self.exchanged.len() > count {
+            let Some(set) = self.exchanged.pop_front() else { break };
+            self.apply(set)?;
+        }
+        Ok(())
+    }
+
+    /// Applies a set on all miners, which must then have the same parameters.
+    fn apply(&mut self, set: Vec<Update>) -> Result<()> {
+        let (sent, accepted): (Vec<_>, Vec<Submission<_>>) =
+            set.into_iter().map(|update| (update.sent, update.submission)).unzip();
+        let mut results = Vec::with_capacity(sent.len());
+        for (miner, sent) in self.miners.iter_mut().zip(&sent) {
+            results.push(miner.model.apply_outer_step(&accepted, self.medians.as_ref())?);
+            miner.settle(sent, &self.layout);
+        }
+        let (medians, root) = results.swap_remove(0);
+        ensure!(results.iter().all(|(_, other)| *other == root), "the states of the miners differ");
+        self.medians = Some(medians);
+        self.note(root)
+    }
+
+    /// Notes the loss and the root of the current parameters.
+    fn note(&mut self, root: StateRoot) -> Result<()> {
+        let loss = self.miners[0].model.loss(&self.dataset.held_out)?;
+        let window = self.measured.losses.len();
+        let staleness = self.run.acceptance.staleness;
+        tracing::info!(target: "train", seed = self.seed, staleness, window, loss, "measured");
+        self.measured.losses.push(loss);
+        self.measured.roots.push(root);
+        Ok(())
+    }
+}

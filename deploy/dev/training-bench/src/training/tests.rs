@@ -1,0 +1,180 @@
+//! Compares trainings with a plain loop.
+
+use super::*;
+use crate::{TINY, seeds::seed_of};
+use base::signature::SigningKey;
+use codec::{
+    feedback,
+    sparse::{SparseTensor, compress},
+    submission::{Header, encode},
+};
+use protocol::model::ModelSpec;
+use std::fs;
+
+const WINDOWS: u64 = 3;
+const MINERS: u32 = 2;
+const SEED: u64 = 5;
+
+/// Returns the tiny run with a small model, short sequences and a staleness.
+fn small(staleness: u8) -> RunFile {
+    let mut run = RunFile::parse(TINY).unwrap();
+    run.model = ModelSpec {
+        vocab: 300,
+        hidden: 64,
+        layers: 1,
+        heads: 2,
+        kv_heads: 2,
+        head_dim: 32,
+        ffn: 64,
+        sequence: 16,
+        ..run.model
+    };
+    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    run.acceptance.staleness = staleness;
+    run
+}
+
+/// Prepares a dataset from a text of some scenes, and passes it to a test.
+fn with_dataset(test: impl FnOnce(&Dataset)) {
+    let scene = |number: u32| {
+        let line = |line: u32| format!("line {} of the play, to speaker {}. ", line * number, number % 7);
+        format!("\n\n### scene {number}\n{}", (0..40).map(line).collect::<String>())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("plays.txt");
+    fs::write(&text, (1..150).map(scene).collect::<String>()).unwrap();
+    test(&Dataset::open(&text, &folder.path().join("cache"), &small(0)).unwrap());
+}
+
+fn train(dataset: &Dataset, staleness: u8, seed: u64) -> Measured {
+    Training::new(&small(staleness), dataset, seed, MINERS).unwrap().run(WINDOWS).unwrap()
+}
+
+/// A miner of the plain loop: the model and its moments, the key, and the error feedback.
+struct PlainMiner {
+    miner: Miner,
+    key: SigningKey,
+    error: Vec<f32>,
+}
+
+impl PlainMiner {
+    fn new(number: u32) -> Self {
+        let miner = Miner::new(&small(0), SEED, number).unwrap();
+        let key = SigningKey::from_seed(&seed_of(SEED, &[b"miner", &number.to_le_bytes()]).0);
+        let error = vec![0.0; miner.model.layout().len()];
+        Self { miner, key, error }
+    }
+
+    /// Subtracts the last set's values, adds the pseudo-gradient, and selects what to send.
+    fn compress(
+        &mut self,
+        last: Option<&Vec<SparseTensor>>,
+        delta: &[f32],
+        layout: &SubmissionLayout,
+    ) -> Vec<SparseTensor> {
+        let places: Vec<_> = self.miner.model.layout().iter().map(|(_, place)| place).collect();
+        let tensors = || layout.tensors().iter().zip(places.iter().cloned());
+        for (sent, (tensor, place)) in last.into_iter().flatten().zip(tensors()) {
+            feedback::settle(&mut self.error[place], tensor.geometry(), sent);
+        }
+        feedback::accumulate(&mut self.error, delta, layout.spec().beta);
+        let compress = |(tensor, place): (&codec::submission::TensorLayout, std::ops::Range<usize>)| {
+            compress(&self.error[place], tensor.geometry(), layout.spec()).unwrap()
+        };
+        tensors().map(compress).collect()
+    }
+}
+
+/// Trains without a queue: keeps all parameters, and looks up those that a window trains from. Returns
+/// the roots of `theta_0`, `theta_1` and so on.
+fn plain_loop(dataset: &Dataset, staleness: u64) -> Vec<StateRoot> {
+    let run = small(0);
+    let hash = RunHash::of(&[run.name.as_bytes()]);
+    let layout = Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse).unwrap());
+    let mut miners: Vec<_> = (0..MINERS).map(PlainMiner::new).collect();
+    let mut thetas = vec![miners[0].miner.model.parameters().unwrap()];
+    let mut roots = vec![miners[0].miner.model.state_root().unwrap()];
+    let mut last: Vec<Option<Vec<SparseTensor>>> = vec![None; miners.len()];
+    let mut medians = None;
+    for number in 0..WINDOWS {
+        let window = Window(number);
+        let from = usize::try_from(number.saturating_sub(staleness)).unwrap();
+        let neurons = miners.iter().map(|plain| plain.miner.neuron);
+        let assigned = dataset.assign(&hash, SEED, window, neurons, &run.train).unwrap();
+        let mut accepted = Vec::new();
+        for (plain, last) in miners.iter_mut().zip(&mut last) {
+            plain.miner.model.set_parameters(&thetas[from]).unwrap();
+            let batches = dataset.batches(&assigned, &plain.miner.neuron, &run.train).unwrap();
+            let delta = plain.miner.train(&run.train, window, batches).unwrap();
+            let sent = plain.compress(last.as_ref(), &delta, &layout);
+            let expected = plain.miner.expected(&hash, window, &roots[from], &run.train);
+            let header = Header::new(&expected, run.train.samples(), &layout);
+            let bytes = encode(&layout, &header, &sent, &plain.key).unwrap();
+            accepted.push(Submission::open(bytes, Arc::clone(&layout), &expected).unwrap());
+            *last = Some(sent);
+        }
+        let model = &mut miners[0].miner.model;
+        model.set_parameters(thetas.last().unwrap()).unwrap();
+        let (norms, root) = model.apply_outer_step(&accepted, medians.as_ref()).unwrap();
+        medians = Some(norms);
+        thetas.push(model.parameters().unwrap());
+        roots.push(root);
+    }
+    roots
+}
+
+#[test]
+fn each_staleness_equals_a_plain_loop_bit_for_bit() {
+    with_dataset(|dataset| {
+        let roots = [0, 1].map(|staleness| {
+            let found = train(dataset, staleness, SEED).roots;
+            assert_eq!(found, plain_loop(dataset, staleness.into()), "staleness {staleness}");
+            found
+        });
+        assert_eq!(roots[0][..2], roots[1][..2], "the first window does not depend on the staleness");
+        assert_ne!(roots[0][2], roots[1][2], "the second window trains from other parameters");
+    });
+}
+
+#[test]
+fn with_staleness_1_the_first_two_windows_train_from_the_same_parameters() {
+    with_dataset(|dataset| {
+        let starts = |staleness| {
+            let run = small(staleness);
+            let mut training = Training::new(&run, dataset, SEED, MINERS).unwrap();
+            [0, 1, 2].map(|window| {
+                let start = training.miners[0].model.state_root().unwrap();
+                training.advance(Window(window)).unwrap();
+                start
+            })
+        };
+        let [first, second, third] = starts(1);
+        assert_eq!(first, second);
+        assert_ne!(second, third);
+        let [first, second, third] = starts(0);
+        assert!(first != second && second != third);
+    });
+}
+
+#[test]
+fn a_seed_gives_the_same_numbers_twice() {
+    with_dataset(|dataset| {
+        let measured = train(dataset, 1, SEED);
+        assert_eq!(measured.losses.len() as u64, WINDOWS + 1);
+        assert!(measured.losses.iter().all(|loss| loss.is_finite()) && measured.bytes > 0);
+        assert_eq!(measured, train(dataset, 1, SEED));
+        assert_ne!(measured.roots[0], train(dataset, 1, SEED + 1).roots[0]);
+    });
+}
+
+#[test]
+fn a_training_learns_and_has_one_set_per_window() {
+    with_dataset(|dataset| {
+        for staleness in [0, 1] {
+            let measured = train(dataset, staleness, SEED);
+            let (first, last) = (measured.losses[0], measured.losses[3]);
+            assert!(last < first, "staleness {staleness}: {last} is not below {first}");
+        }
+        assert!(Training::new(&small(0), dataset, SEED, 0).is_err(), "a training without miners");
+    });
+}
