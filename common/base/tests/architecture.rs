@@ -83,6 +83,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("devchain", &["base", "cli", "devchain-runtime", "telemetry"]),
     ("bucket-server", &["base", "cli", "telemetry"]),
     ("codec-bench", &["base", "cli", "codec", "protocol"]),
+    ("sim", &["base", "cli", "codec", "protocol", "scoring"]),
     ("testkit", &["base", "bucket-server", "chain", "data", "devchain", "protocol"]),
     ("training-bench", &["base", "cli", "codec", "data", "engine", "protocol"]),
     (

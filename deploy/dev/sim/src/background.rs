@@ -1,0 +1,154 @@
+//! The work of a validator in the background: its vote, and the objects in its custody.
+
+use crate::{
+    chain::TxId,
+    node::Input,
+    prefetch::Collected,
+    store::ObjectId,
+    transfers::{End, Part, Tag},
+    validator::Event,
+    world::World,
+};
+use base::{Height, Window};
+use protocol::announcement::{Bits, Record, Vote};
+
+/// The pause between two attempts to upload an object in custody, in milliseconds.
+const PAUSE: u64 = 500;
+
+/// The work of a validator in the background.
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    /// The vote on its way to the chain.
+    sending: Option<Sending>,
+    /// The objects and keys that are still to be put into the own bucket, the next one at the end.
+    custody: Vec<(ObjectId, Part)>,
+    /// The block from which on no node waits for them.
+    until: Height,
+    /// The pause after a failed upload.
+    pause: Option<u32>,
+}
+
+/// A vote on its way to the chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending {
+    pub(crate) vote: Vote,
+    pub(crate) tx: Option<TxId>,
+    pub(crate) closes: Height,
+}
+
+impl World {
+    fn work_of(&mut self, n: usize) -> Option<&mut Background> {
+        Some(&mut self.validator(n)?.background)
+    }
+
+    /// Sends a vote, or waits for the next block if the chain cannot be reached.
+    pub(crate) fn send(&mut self, n: usize, sending: Sending) {
+        let tx = self.submit(n, Record::Vote(sending.vote));
+        if tx.is_none() {
+            let next = self.view(n).next();
+            self.wait_for(n, next);
+        }
+        if let Some(background) = self.work_of(n) {
+            background.sending = Some(Sending { tx, ..sending });
+        }
+    }
+
+    /// Goes on with the work in the background: the vote, and the objects in custody.
+    pub(crate) fn background(&mut self, n: usize, input: Input) {
+        let height = self.view(n);
+        let Some(background) = self.work_of(n) else { return };
+        match (background.sending, input) {
+            (Some(sending), Input::Tx(id, block)) if sending.tx == Some(id) => {
+                background.sending = None;
+                if block.is_none() && height < sending.closes {
+                    self.send(n, sending);
+                }
+            }
+            (Some(sending), Input::Wake) if sending.tx.is_none() => {
+                background.sending = None;
+                if height < sending.closes {
+                    self.send(n, sending);
+                }
+            }
+            (_, Input::Transfer(Tag::Custody, end, _)) => self.custody_ended(n, end, height),
+            (_, Input::Timer(token)) if background.pause == Some(token) => {
+                background.pause = None;
+                self.next_custody(n);
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins to publish the voted objects of which it is a custodian.
+    pub(crate) fn begin_custody(
+        &mut self,
+        n: usize,
+        window: Window,
+        fetched: &Collected,
+        good: Option<Bits>,
+    ) -> Event {
+        let voted = match self.chain.records[n] {
+            Some((_, Record::Vote(vote))) if vote.window == window => vote.good,
+            _ => Bits::default(),
+        };
+        let good = good.unwrap_or(voted);
+        let Some(heights) = self.setup.heights(window) else { return Event::Kept };
+        let mut custody = Vec::new();
+        for (place, candidate) in fetched.candidates.iter().enumerate() {
+            if !good.has(place)
+                || !fetched.has_arrived(candidate)
+                || !self.custodians(&heights, &candidate.object).contains(&(n as u32))
+            {
+                continue;
+            }
+            // The key first: the list is taken from its end.
+            custody.extend(
+                self.objects
+                    .find(&candidate.object)
+                    .into_iter()
+                    .flat_map(|object| [(object, Part::Object), (object, Part::Key)]),
+            );
+        }
+        custody.reverse();
+        custody.chunks_mut(2).for_each(<[_]>::reverse);
+        let until = self.setup.clock.objects_wait(&heights);
+        let Some(background) = self.work_of(n) else { return Event::Kept };
+        let is_idle = background.custody.is_empty();
+        custody.append(&mut background.custody);
+        (background.custody, background.until) = (custody, until);
+        if is_idle {
+            self.next_custody(n);
+        }
+        Event::Kept
+    }
+
+    fn next_custody(&mut self, n: usize) {
+        let bytes = self.setup.profile.object_bytes;
+        if let Some((object, part)) =
+            self.work_of(n).and_then(|background| background.custody.last().copied())
+        {
+            self.put(n, Tag::Custody, Some((object, part)), bytes);
+        }
+    }
+
+    fn custody_ended(&mut self, n: usize, end: End, height: Height) {
+        let Some(background) = self.work_of(n) else { return };
+        if end == End::Done {
+            background.custody.pop();
+            self.next_custody(n);
+        } else if height >= background.until {
+            background.custody.clear();
+        } else {
+            let token = self.timer(n, PAUSE);
+            if let Some(background) = self.work_of(n) {
+                background.pause = Some(token);
+            }
+        }
+    }
+
+    /// Looks whether the work in the background has ended.
+    pub(crate) fn published(&mut self, n: usize) -> Option<Event> {
+        let background = self.work_of(n)?;
+        (background.custody.is_empty() && background.sending.is_none()).then_some(Event::Published)
+    }
+}

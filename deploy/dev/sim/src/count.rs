@@ -1,0 +1,172 @@
+//! Counts the votes of a window again, from the records of the model alone.
+
+use crate::{setup::place, store::ObjectId, world::World};
+use base::digest::State;
+use protocol::{
+    acceptance::{Candidate, Decision},
+    announcement::{Record, Vote},
+    clock::Heights,
+};
+use std::collections::BTreeMap;
+
+/// The windows after an accepted object that only its voters have, in which nodes may be behind.
+const UNSERVED: u64 = 6;
+
+/// The result of the independent count of a window's votes.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) has_quorum: bool,
+    pub(crate) state: Option<State>,
+    /// The miners whose objects more than half of the counted stake voted for.
+    pub(crate) approved: BTreeMap<u32, ObjectId>,
+    /// Whether chain and electorate were well, so that the window had to succeed.
+    pub(crate) is_well: bool,
+}
+
+impl Verdict {
+    /// Returns the least number of updates that a decision must accept: all approved ones for which there is
+    /// room, where the share of newcomers is no limit.
+    pub(crate) fn least_accepted(&self, world: &World, decided: &Decision) -> usize {
+        let is_approved = |candidate: &&Candidate| self.approved.contains_key(&place(&candidate.id));
+        let proven =
+            decided.candidates.iter().filter(is_approved).filter(|candidate| candidate.incentive > 0).count();
+        let is_limited = decided.candidates.iter().any(|candidate| candidate.incentive > 0);
+        let least = if is_limited { proven } else { self.approved.len() };
+        least.min(world.setup.profile.acceptance.gather_peers.into())
+    }
+}
+
+/// The members of the electorate with their weights.
+pub(crate) struct Members {
+    pub(crate) total: u128,
+    pub(crate) well: u128,
+    pub(crate) hostile: u128,
+    pub(crate) recent: usize,
+    pub(crate) well_count: usize,
+}
+
+impl World {
+    /// Returns the electorate at this block, the latest final one.
+    pub(crate) fn members(&self, heights: &Heights, since: u64) -> Members {
+        let blocks = u64::from(self.setup.profile.window.blocks);
+        let period = self.setup.electorate_blocks();
+        let mut members = Members { total: 0, well: 0, hostile: 0, recent: 0, well_count: 0 };
+        for n in 0..self.nodes.len() {
+            let neuron = &self.chain.neurons[n];
+            let age = match self.standing_vote(n, heights) {
+                Some(voted) => (heights.window.0 - voted) * blocks,
+                None if self.setup.is_founder(n) => (heights.window.0 + 1) * blocks,
+                None => continue,
+            };
+            if !neuron.permit || neuron.stake == 0 || age >= period {
+                continue;
+            }
+            let weight = u128::from(neuron.stake) * u128::from(period - age);
+            members.total += weight;
+            members.recent += usize::from(age <= period / 7);
+            if self.is_well(n, since) {
+                members.well += weight;
+                members.well_count += 1;
+            }
+            if !self.nodes[n].is_honest {
+                members.hostile += weight;
+            }
+        }
+        members
+    }
+
+    /// Returns the window of a node's standing vote, if it was set after the claims of that window closed.
+    fn standing_vote(&self, n: usize, heights: &Heights) -> Option<u64> {
+        let Some((set, Record::Vote(vote))) = &self.chain.records[n] else { return None };
+        let closed = self.setup.heights(vote.window)?.claims_close;
+        (vote.window <= heights.window && *set > closed).then_some(vote.window.0)
+    }
+
+    /// Returns the votes on a window that can count: node, stake, vote.
+    fn votes(&self, heights: &Heights, candidates: usize) -> Vec<(usize, u128, Vote)> {
+        let vote = |n: usize| match self.chain.records[n] {
+            Some((set, Record::Vote(vote)))
+                if vote.window == heights.window && set > heights.claims_close =>
+            {
+                Some(vote)
+            }
+            _ => None,
+        };
+        let votes = (0..self.nodes.len()).filter_map(|n| Some((n, vote(n)?)));
+        let votes = votes.filter(|(n, _)| self.chain.neurons[*n].permit && self.chain.neurons[*n].stake > 0);
+        let votes = votes.filter(|(_, vote)| candidates >= 64 || vote.good.0 >> candidates == 0);
+        votes.map(|(n, vote)| (n, u128::from(self.chain.neurons[n].stake), vote)).collect()
+    }
+
+    pub(crate) fn count(&self, heights: &Heights, members: &Members, candidates: &[u32]) -> Verdict {
+        let votes = self.votes(heights, candidates.len());
+        let voting: u128 = votes.iter().map(|(_, stake, _)| stake).sum();
+        let mut verdict = Verdict::default();
+        let mut states: Vec<State> = votes.iter().map(|(.., vote)| vote.state).collect();
+        states.sort_unstable();
+        states.dedup();
+        for state in states {
+            let counted: Vec<_> = votes.iter().filter(|(.., vote)| vote.state == state).collect();
+            let stake: u128 = counted.iter().map(|(_, stake, _)| stake).sum();
+            if 2 * stake <= voting {
+                continue;
+            }
+            let weight = stake * u128::from(self.setup.electorate_blocks());
+            let enough = counted.len() >= members.recent.min(2);
+            if 2 * weight > members.total && enough {
+                (verdict.has_quorum, verdict.state) = (true, Some(state));
+                for (bit, miner) in candidates.iter().enumerate() {
+                    let good: u128 = counted
+                        .iter()
+                        .filter(|(.., vote)| vote.good.has(bit))
+                        .map(|(_, stake, _)| stake)
+                        .sum();
+                    let object =
+                        self.checks.claims.get(&heights.window.0).and_then(|claims| claims.get(miner));
+                    if let Some(object) = object.filter(|_| 2 * good > stake) {
+                        verdict.approved.insert(*miner, *object);
+                    }
+                }
+            }
+        }
+        verdict
+    }
+
+    /// Checks that no key counts that was published when the seed was known.
+    pub(crate) fn check_keys(&mut self, window: u64, verdict: &Verdict) {
+        let Some(seeded) = self.checks.seeded.get(&window).copied() else { return };
+        for (miner, object) in &verdict.approved {
+            let key = self.objects.copy(*object, *miner as usize).and_then(|copy| copy.key);
+            if key.is_some_and(|key| key >= seeded) {
+                self.violate(
+                    "seed",
+                    format!("an update of miner {miner} is approved, who knew the seed of window {window}"),
+                );
+            }
+        }
+    }
+
+    /// Notes accepted objects that no other node can get: the miner is hostile, and no custodian that is up
+    /// voted for them. The nodes that lack them wait for a checkpoint.
+    pub(crate) fn note_unserved(&mut self, heights: &Heights, verdict: &Verdict) {
+        for (miner, object) in &verdict.approved {
+            let hash = self.objects.get(*object).hash;
+            let candidates = self.candidates(heights);
+            let custodians = self.custodians(heights, &hash);
+            let bit = candidates.iter().position(|candidate| candidate.object == hash);
+            let serves = |n: &u32| {
+                let node = &self.nodes[*n as usize];
+                let vote = self.chain.records[*n as usize].as_ref().map(|(_, record)| record);
+                let has_bit = matches!(vote, Some(Record::Vote(vote))
+                    if vote.window == heights.window && bit.is_some_and(|bit| vote.good.has(bit)));
+                node.is_honest && node.is_up && has_bit
+            };
+            if !self.nodes[*miner as usize].is_honest && !custodians.iter().any(serves) {
+                self.checks.unserved += 1;
+                let until = self.now + UNSERVED * self.setup.profile.window_time();
+                self.checks.chain_trouble(until);
+                self.story.tell(self.now, || format!("no custodian has the object of miner {miner}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The description of a history: everything that follows from the command line and the seed.
+
+use crate::{
+    faults::{self, Fault, Group, Kind},
+    profile::ProfileName,
+    random::Random,
+};
+use std::{fmt, str::FromStr};
+
+/// The description of a history. One description gives one history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// The seed of all random numbers.
+    pub seed: u64,
+    /// The number of windows.
+    pub windows: u32,
+    /// The number of validators, at least 1.
+    pub validators: u32,
+    /// The number of miners, at least 1.
+    pub miners: u32,
+    /// The run.
+    pub profile: ProfileName,
+    /// The line of a miner.
+    pub link: Link,
+    /// The faults.
+    pub faults: Vec<Fault>,
+}
+
+/// The line of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Megabits per second to buckets.
+    pub up: u32,
+    /// Megabits per second from buckets.
+    pub down: u32,
+    /// The time until an answer begins, in milliseconds.
+    pub latency: u32,
+    /// The share of packets that are lost and sent again, in thousandths.
+    pub loss: u32,
+}
+
+/// The most miners of a drawn 72B network. With more, the run file leaves too little time from `D_w` to
+/// `K_w` for a validator's line.
+const MOST_72B_MINERS: u64 = 8;
+
+/// The least rate of a validator's line in megabits per second, up and down.
+pub(crate) const VALIDATOR_LINE: u32 = 1000;
+
+impl Link {
+    /// The line that the run files are made for.
+    pub const USUAL: Self = Self { up: 110, down: 500, latency: 40, loss: 1 };
+
+    /// Returns the rates up and down in bytes per second, without the bytes that are sent again.
+    pub(crate) fn rates(&self) -> (u64, u64) {
+        let bytes = |megabits: u32| u64::from(megabits) * 125 * u64::from(1000 - self.loss.min(999));
+        (bytes(self.up), bytes(self.down))
+    }
+}
+
+/// The reason why a text is not a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a line: write it like 110/500mbit,40ms,0.1%: rates up and down, latency, loss")]
+pub struct ParseLinkError(String);
+
+impl FromStr for Link {
+    type Err = ParseLinkError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_link(text).ok_or_else(|| ParseLinkError(text.to_owned()))
+    }
+}
+
+fn parse_link(text: &str) -> Option<Link> {
+    let mut parts = text.split(',');
+    let (up, down) = parts.next()?.strip_suffix("mbit")?.split_once('/')?;
+    let (up, down) = (up.parse().ok()?, down.parse().ok()?);
+    let latency = parts.next().map_or(Some(0), |part| part.strip_suffix("ms")?.parse().ok())?;
+    let percent = parts.next().map_or(Some("0"), |part| part.strip_suffix('%'))?;
+    let (whole, tenths) = percent.split_once('.').unwrap_or((percent, "0"));
+    let loss = whole.parse::<u32>().ok()?.checked_mul(10)?.checked_add(tenths.parse().ok()?)?;
+    let fits = up > 0 && down > 0 && up <= 1_000_000 && down <= 1_000_000 && tenths.len() == 1;
+    (fits && latency <= 60_000 && loss < 1000 && parts.next().is_none()).then_some(Link {
+        up,
+        down,
+        latency,
+        loss,
+    })
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { up, down, latency, loss } = self;
+        write!(f, "{up}/{down}mbit,{latency}ms,{}.{}%", loss / 10, loss % 10)
+    }
+}
+
+impl Scenario {
+    /// Draws the description that belongs to a seed: mostly small networks of the tiny run.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::new(seed, 1);
+        let (validators, miners, windows) = match random.below(100) {
+            0..60 => (random.within(2, 5), random.within(1, 6), random.within(8, 24)),
+            60..90 => (random.within(3, 9), random.within(4, 14), random.within(8, 20)),
+            90..98 => (random.within(6, 20), random.within(8, 40), random.within(6, 12)),
+            _ => (random.within(20, 64), random.within(40, 256), 4),
+        };
+        let small = |number: u64| u32::try_from(number).unwrap_or(1);
+        let profile = match random.below(100) {
+            0..60 => ProfileName::Tiny,
+            60..76 => ProfileName::M150,
+            76..88 => ProfileName::B1,
+            88..99 => ProfileName::B8,
+            _ => ProfileName::B72,
+        };
+        Self {
+            seed,
+            windows: small(windows),
+            validators: small(validators),
+            miners: small(if profile == ProfileName::B72 { miners.min(MOST_72B_MINERS) } else { miners }),
+            profile,
+            link: Link::USUAL,
+            faults: faults::draw(&mut random),
+        }
+    }
+
+    /// Returns the share of a fault in thousandths: 0 without it.
+    pub(crate) fn share(&self, kind: Kind) -> u64 {
+        self.faults.iter().find(|fault| fault.kind == kind).map_or(0, |fault| fault.share.into())
+    }
+
+    /// Returns the faults of a group.
+    pub(crate) fn of_group(&self, group: Group) -> impl Iterator<Item = Fault> {
+        self.faults.iter().copied().filter(move |fault| fault.kind.group() == group)
+    }
+}
+
+/// Prints the flags that give the same history.
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, windows, validators, miners, profile, link, faults } = self;
+        write!(f, "--seed {seed} --windows {windows} --validators {validators} --miners {miners}")?;
+        write!(f, " --profile {} --link {link}", profile.name())?;
+        if faults.is_empty() {
+            return f.write_str(" --fault none");
+        }
+        faults.iter().try_for_each(|fault| write!(f, " --fault {fault}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read_and_printed() {
+        assert_eq!("110/500mbit,40ms,0.1%".parse(), Ok(Link::USUAL));
+        assert_eq!(Link::USUAL.to_string(), "110/500mbit,40ms,0.1%");
+        assert_eq!("1/2mbit".parse(), Ok(Link { up: 1, down: 2, latency: 0, loss: 0 }));
+        for wrong in ["", "1mbit", "0/1mbit", "1/2mbit,4", "1/2mbit,4ms,100%", "1/2mbit,4ms,0.01%"] {
+            assert!(wrong.parse::<Link>().is_err(), "{wrong}");
+        }
+        let (up, down) = Link::USUAL.rates();
+        assert_eq!((up, down), (13_736_250, 62_437_500));
+    }
+
+    #[test]
+    fn a_seed_has_one_description() {
+        assert_eq!(Scenario::draw(5), Scenario::draw(5));
+        assert!((0..100).any(|seed| !Scenario::draw(seed).faults.is_empty()));
+    }
+}

@@ -1,0 +1,84 @@
+//! Runs a fixed mix of histories, and checks the simulator itself.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
+
+use sim::{Fault, Link, ProfileName, Profiles, Scenario, Totals, minimal, run_all, simulate};
+use std::{path::Path, process::Command};
+
+fn run(seeds: std::ops::Range<u64>, scenario: impl Fn(u64) -> Scenario + Sync) -> Totals {
+    let profiles = Profiles::read().unwrap();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    run_all(seeds, cores, &profiles, scenario).unwrap()
+}
+
+/// Returns a network of three validators and four miners of the tiny run.
+fn small(seed: u64, windows: u32, faults: &[&str]) -> Scenario {
+    let faults: Vec<Fault> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+    let (profile, link) = (ProfileName::Tiny, Link::USUAL);
+    Scenario { seed, windows, validators: 3, miners: 4, profile, link, faults }
+}
+
+/// Expects that no invariant is broken.
+fn expect_none(totals: &Totals) {
+    if let Some(first) = &totals.first {
+        panic!("{totals}\n{}", minimal(first, &Profiles::read().unwrap()).unwrap());
+    }
+}
+
+/// Networks, runs and faults as the seeds choose: most have up to nine validators and fourteen miners, two of
+/// a hundred up to 64 validators and 256 miners.
+#[test]
+fn a_mix_of_networks_and_faults() {
+    let totals = run(0..7_000, Scenario::draw);
+    expect_none(&totals);
+    assert!(totals.windows >= 100_000, "{totals}");
+}
+
+#[test]
+fn a_history_depends_on_its_scenario_alone() {
+    let profiles = Profiles::read().unwrap();
+    for seed in [3, 50, 77] {
+        let scenario = Scenario::draw(seed);
+        let first = simulate(&scenario, &profiles, false).unwrap();
+        assert_eq!(simulate(&scenario, &profiles, false).unwrap(), first);
+    }
+}
+
+#[test]
+fn a_network_without_trouble_loses_no_window() {
+    let totals = run(0..20, |seed| small(seed, 20, &[]));
+    expect_none(&totals);
+    assert_eq!((totals.windows, totals.good_windows), (400, 400));
+}
+
+#[test]
+fn kills_once_in_three_windows_cost_few_windows() {
+    let totals = run(0..100, |seed| small(seed, 30, &["kill=0.333"]));
+    expect_none(&totals);
+    assert!(totals.goodput() >= 0.88, "{totals}");
+}
+
+#[test]
+fn one_hostile_miner_costs_no_window() {
+    for fault in ["slow=0.25", "stalling=0.25", "trickling=0.25", "breaking=0.25", "withholding=0.25"] {
+        let totals = run(0..20, |seed| small(seed, 20, &[fault]));
+        expect_none(&totals);
+        assert_eq!(totals.good_windows, totals.windows, "{fault}: {totals}");
+    }
+}
+
+#[test]
+fn every_mutation_applies() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut patches: Vec<_> =
+        folder.join("mutations").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    patches.sort();
+    assert!(patches.len() >= 20, "{} mutations", patches.len());
+    for patch in patches {
+        let text = std::fs::read_to_string(&patch).unwrap();
+        assert!(text.starts_with("Breaks: ") && text.contains("\nRun: --"), "{}", patch.display());
+        let mut git = Command::new("git");
+        git.args(["apply", "--check"]).arg(&patch).current_dir(folder.join("../../.."));
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
