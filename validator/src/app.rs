@@ -2,6 +2,7 @@
 
 mod background;
 mod carried;
+mod checkpoints;
 mod judging;
 mod measuring;
 mod others;
@@ -19,6 +20,7 @@ use crate::{
 use background::Tasks;
 use base::{Exit, Height, Window};
 use carried::{Action, Carried, Event, Values};
+use checkpoints::Checkpoints;
 use exchange::BlockState;
 use node::{Config, Node, NodeError, NodeEvent, Prefetching, Run, ValidatorConfig};
 use protocol::{
@@ -73,6 +75,8 @@ struct Validator {
     prefetch: Option<Prefetching>,
     /// The vote and the uploads that are on their way.
     tasks: Tasks,
+    /// The checkpoints that are on their way.
+    checkpoints: Checkpoints,
 }
 
 impl Validator {
@@ -83,8 +87,18 @@ impl Validator {
         node.observability.registry.add(metrics.clone());
         let logs = Logs::open(node.shared.folder(), run.hash, node.identity.neuron)?;
         let unpublished = logs.iter().map(|closed| closed.log.header.window).collect();
-        let tasks = Tasks::default();
-        Ok(Self { node, run, settings, gauntlet, metrics, logs, unpublished, prefetch: None, tasks })
+        Ok(Self {
+            node,
+            run,
+            settings,
+            gauntlet,
+            metrics,
+            logs,
+            unpublished,
+            prefetch: None,
+            tasks: Tasks::default(),
+            checkpoints: Checkpoints::default(),
+        })
     }
 
     /// Resumes from the journal, the chain and, if the journal is gone, the bucket.
@@ -139,6 +153,7 @@ impl Validator {
         let mut event = Event::Height;
         loop {
             tracing::debug!(target: WINDOW, ?event, "next");
+            self.checkpoints.proceed();
             let action = machine.step(event, self.node.network.height());
             tracing::debug!(target: WINDOW, ?action, "begins");
             event = match action {
@@ -163,12 +178,16 @@ impl Validator {
                 Action::Checkpoint { window } => self.checkpoint(window).await?,
                 Action::SetWeights { window } => self.set_weights(window).await?,
                 Action::Resync => self.resync().await?,
-                Action::Finish => {
-                    let Self { node, tasks, .. } = self;
-                    return Ok(node.network.unless_stopped(tasks.finish()).await?);
-                }
+                Action::Finish => return self.finish().await,
             };
         }
+    }
+
+    /// Waits for the work in the background.
+    async fn finish(&mut self) -> Result<(), ValidatorError> {
+        let Self { node, tasks, checkpoints, .. } = self;
+        node.network.unless_stopped(tasks.finish()).await?;
+        Ok(node.network.unless_stopped(checkpoints.finish()).await?)
     }
 
     async fn wait(&self, height: Height) -> Result<Event, ValidatorError> {
@@ -201,11 +220,12 @@ impl Validator {
     ) -> Result<Event, ValidatorError> {
         let window = decision.window;
         if let Some(fetched) = fetched {
+            self.keep_accepted(fetched, &decision).await?;
             self.node.shared.hold_accepted(&decision, &fetched.submissions);
         }
         match self.node.apply(&decision, until).await {
             Ok(applied) if applied.needed_custodians => {
-                tracing::warn!(target: WINDOW, %window, "an accepted object came from custodians: all miners are excused in the next window");
+                tracing::warn!(target: WINDOW, %window, "an accepted object came from other validators: all miners are excused in the next window");
                 self.logs.excuse(Window(window.0.saturating_add(1)))?;
                 Ok(Event::Applied(decision))
             }

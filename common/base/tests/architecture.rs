@@ -116,7 +116,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["bucket-server", "data", "storage"]),
     ("node", &["bucket-server", "devchain"]),
     ("exchange", &["bucket-server", "devchain"]),
-    ("miner", &["bucket-server", "chain", "devchain", "testkit"]),
+    ("miner", &["bucket-server", "chain", "devchain", "storage", "testkit"]),
     ("validator", &["bucket-server", "data", "devchain", "testkit"]),
     ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
 ];

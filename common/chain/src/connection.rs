@@ -168,7 +168,7 @@ impl Connection {
                 if Instant::now() + pause >= end {
                     return Err(error);
                 }
-                warn!(target: "chain", endpoint = %session.endpoint, %error, ?pause, "the node limits requests");
+                warn!(target: "chain", endpoint = %session.endpoint, error = %base::ErrorChain(&error), ?pause, "the node limits requests");
                 tokio::time::sleep(pause).await;
                 // Another endpoint may have room. With one endpoint alone, a new connection only adds
                 // requests.

@@ -55,7 +55,7 @@ pub enum Claimed {
 pub struct AcceptedObject {
     /// The submission. Its bytes are a mapped file.
     pub submission: Submission<Bytes>,
-    /// Whether its miner had it, and was never slow, failing or lying. Otherwise custodians and other voters
+    /// Whether its miner had it, and was never slow, failing or lying. Otherwise its keepers and other voters
     /// were needed.
     pub by_owner: bool,
 }
@@ -143,10 +143,10 @@ impl Fetcher {
         unseal(sealed, key, folder.path().join("opened")).await
     }
 
-    /// Downloads an accepted object in ranges from all sources at once: its miner, its custodians, then other
+    /// Downloads an accepted object in ranges from all sources at once: its miner, its keepers, then other
     /// voters. Takes its key from the first source that has it. There is no time limit: a source that is slow
     /// or fails is left, and the caller ends a download that is of no more use. `state` is the state at
-    /// `M_w`. `custodians` are those that the state at `D_w` draws: [`BlockState::custodians`].
+    /// `M_w`. `keepers` are those of [`BlockState::keepers`].
     ///
     /// # Errors
     /// No source has the object now: [`FetchError::Nowhere`].
@@ -156,10 +156,10 @@ impl Fetcher {
         accepted: &Accepted,
         expected: &Expected,
         layout: &Arc<SubmissionLayout>,
-        custodians: &[NeuronId],
+        keepers: &[NeuronId],
         voters: &BTreeSet<NeuronId>,
     ) -> Result<AcceptedObject, FetchError> {
-        let (sources, mut failures) = self.reachable(state, sources(accepted, custodians, voters));
+        let (sources, mut failures) = self.reachable(state, sources(accepted, keepers, voters));
         let object = accepted.object;
         let folder = self.incoming.folder("accepted")?;
         let key = bucket_layout::submission(expected.run.id(), expected.window, &object);
@@ -356,9 +356,9 @@ impl Fetcher {
 }
 
 /// Returns the sources of an accepted object, in the order of use.
-fn sources(accepted: &Accepted, custodians: &[NeuronId], voters: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
+fn sources(accepted: &Accepted, keepers: &[NeuronId], voters: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
     let mut sources = vec![accepted.id];
-    for other in custodians.iter().chain(voters) {
+    for other in keepers.iter().chain(voters) {
         if !sources.contains(other) {
             sources.push(*other);
         }

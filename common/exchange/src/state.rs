@@ -130,17 +130,18 @@ impl BlockState {
         Electorate::new(run, spec, heights, &self.snapshot)
     }
 
-    /// Draws the custodians of an object of a window, if this is the state at its `D_w`: see
-    /// [`replicas::custodians`].
+    /// Selects the keepers of an accepted object of a window, if this is the state at its `D_w`. `voters` are
+    /// those that the state at `M_w` gives: [`Self::voters_for`]. See [`replicas::keepers`].
     #[must_use]
-    pub fn custodians(
+    pub fn keepers(
         &self,
         run: RunId,
         spec: &AcceptanceSpec,
         heights: &Heights,
         object: &ObjectHash,
+        voters: &BTreeSet<NeuronId>,
     ) -> Vec<NeuronId> {
-        replicas::custodians(self.hash, object, &self.electorate(run, spec, heights))
+        replicas::keepers(self.hash, object, &self.electorate(run, spec, heights), voters)
     }
 
     /// Returns the neurons that may vote, in the order of hotkeys, each with its stake (65535 for the

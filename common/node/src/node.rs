@@ -213,17 +213,4 @@ impl Node {
         };
         self.network.unless_stopped(self.shared.read(compute)).await?
     }
-
-    /// Saves the state as a checkpoint and publishes it. The local files are deleted afterwards.
-    ///
-    /// # Errors
-    /// It cannot be saved, or the bucket does not accept it.
-    pub async fn save_checkpoint(&self) -> Result<(), NodeError> {
-        let saved = self.shared.save().await?;
-        let manifest = saved.content();
-        let publish = self.identity.own_bucket.put_checkpoint(saved.folder(), manifest);
-        self.network.unless_stopped(publish).await??;
-        self.observability.events.emit(NodeEvent::Checkpoint { window: manifest.window });
-        Ok(())
-    }
 }

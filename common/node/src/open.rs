@@ -66,6 +66,7 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
     let metrics = Arc::clone(&observability.metrics);
     let shared = SharedState::start(run, config.node.compute, &config.node.folder).await?;
     let shared = shared.with_journal(journal, metrics);
+    shared.discard_checkpoints();
     network.follow(Follow {
         chain_reader: network.chain_reader.clone(),
         metrics: Arc::clone(&observability.metrics),

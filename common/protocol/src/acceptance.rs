@@ -19,8 +19,9 @@
 //!    over `electorate_blocks` with the age of the vote. The run's founders count as if they had voted
 //!    on the window before the first one, until they vote. Other hotkeys with a permit do not count.
 //! 4. The window has a *quorum* if the counted stake is more than half of the electorate's weight, and
-//!    at least two hotkeys voted (for any state) where two members voted in the last seventh of
-//!    `electorate_blocks`. Without a quorum the window is null.
+//!    at least two hotkeys voted (for any state) where others than one have a part: the members that
+//!    voted in the last seventh of `electorate_blocks`, without the largest of them, have at least a
+//!    tenth of all weight. Without a quorum the window is null.
 //! 5. A candidate is *accepted* if more than half of the counted stake has its bit, in order, up to
 //!    `gather_peers`. At most `newcomer_share` of the accepted have no incentive yet, unless no
 //!    candidate has any.

@@ -1,7 +1,7 @@
 //! The keys and size limits of the objects in buckets.
 //!
 //! ```text
-//! {run id}/submission/{window}/{object hash}   a submission, in the buckets of its miner and its custodians
+//! {run id}/submission/{window}/{object hash}   a submission, in the buckets of its miner and its keepers
 //! {run id}/key/{window}/{object hash}          the key of a sealed submission, beside the submission
 //! {run id}/scores/{window}                     a validator's score log
 //! {run id}/record/{window}                     the decision on a window, stored by validators
@@ -33,7 +33,7 @@ pub const LARGEST_POINTER: u64 = checkpoint::POINTER_BYTES as u64;
 /// limits a submission.
 pub const LARGEST_MANIFEST: u64 = checkpoint::MOST_MANIFEST_BYTES as u64;
 
-/// Returns the key of a submission, in its miner's bucket and in those of its custodians.
+/// Returns the key of a submission, in the buckets of its miner, custodians and keepers.
 #[must_use]
 pub fn submission(run: RunId, window: Window, object: &ObjectHash) -> String {
     format!("{}{object}", submissions_of(run, window))

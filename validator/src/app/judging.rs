@@ -16,9 +16,9 @@ use crate::{
 use base::{Height, NeuronId, Window};
 use node::{Arrivals, Background, Node, NodeEvent};
 use protocol::{
-    acceptance::{Candidate, LossDrop, Screen, screen},
+    acceptance::{Accepted, Candidate, Decision, LossDrop, Screen, screen},
     announcement::Vote,
-    replicas::custodians,
+    replicas::{custodians, keepers},
 };
 use scoring::score_log::{Header, ScoreLog};
 use std::{
@@ -201,8 +201,43 @@ impl Validator {
                 && custodians(closed.hash, &candidate.object, &electorate).contains(&ours)
         };
         let share = fetched.candidates.iter().filter(is_ours);
+        self.keep(fetched, share.map(|candidate| &candidate.id));
+        Ok(Event::Kept)
+    }
+
+    /// Begins to publish the accepted submissions that this validator keeps although it is no custodian of
+    /// them: too few of their custodians voted for them.
+    pub(super) async fn keep_accepted(
+        &mut self,
+        fetched: &FetchedWindow,
+        decision: &Decision,
+    ) -> Result<(), ValidatorError> {
+        let heights = &fetched.heights;
+        let votes = match self.node.network.at(heights.votes_close).await {
+            Err(error) if error.is_pruned() => return Ok(()), // No other node waits for these objects.
+            votes => votes?,
+        };
+        let (run, closed) = (self.run.id, &fetched.closed);
+        let ours = self.node.identity.neuron;
+        let electorate = closed.electorate(run, &self.run.spec.acceptance, heights);
+        let is_ours = |accepted: &&Accepted| {
+            let object = &accepted.object;
+            let voters = votes.voters_for(run, heights, decision, accepted);
+            keepers(closed.hash, object, &electorate, &voters).contains(&ours)
+                && !custodians(closed.hash, object, &electorate).contains(&ours)
+        };
+        let share: Vec<_> = decision.applied().iter().filter(is_ours).map(|accepted| accepted.id).collect();
+        if !share.is_empty() {
+            self.keep(fetched, &share);
+        }
+        Ok(())
+    }
+
+    /// Begins to publish the submissions of these miners.
+    fn keep<'a>(&mut self, fetched: &FetchedWindow, miners: impl IntoIterator<Item = &'a NeuronId>) {
+        let window = fetched.heights.window;
         let submissions: Vec<_> =
-            share.filter_map(|candidate| fetched.submissions.get(&candidate.id).cloned()).collect();
+            miners.into_iter().filter_map(|miner| fetched.submissions.get(miner).cloned()).collect();
         tracing::info!(target: WINDOW, %window, objects = submissions.len(), "publishing the own custody");
         let keeping = Keeping {
             network: self.node.network.clone(),
@@ -212,7 +247,6 @@ impl Validator {
             until: self.run.clock.objects_wait(&fetched.heights),
         };
         self.tasks.add(Background::start(move || keeping.run()));
-        Ok(Event::Kept)
     }
 
     /// Returns the miners that this validator's vote on chain is for.

@@ -74,13 +74,15 @@ impl Validator {
         Ok(false)
     }
 
+    /// Saves a checkpoint, and begins to publish it.
     pub(super) async fn checkpoint(&mut self, window: Window) -> Result<Event, ValidatorError> {
+        self.checkpoints.make_room();
         match self.node.save_checkpoint().await {
+            Ok(checkpoint) => self.checkpoints.add(checkpoint),
             Err(NodeError::Shutdown) => return Err(NodeError::Shutdown.into()),
             Err(error) => {
-                tracing::error!(target: WINDOW, %window, error = %base::ErrorChain(&error), "checkpoint not published")
+                tracing::error!(target: WINDOW, %window, error = %base::ErrorChain(&error), "checkpoint not saved");
             }
-            Ok(()) => tracing::info!(target: WINDOW, %window, "checkpoint published"),
         }
         Ok(Event::Checkpointed)
     }

@@ -4,12 +4,23 @@ use base::{Hotkey, digest::ScoreLogHead};
 use chain::{Client, Options as ChainOptions, wallet::KeyPair};
 use devchain::Genesis;
 use exchange::{BlockState, ChainReader, FetchLimits, Fetcher};
-use protocol::announcement::{AddressPolicy, Announcement, Possession, Record, Vote};
+use protocol::{
+    announcement::{AddressPolicy, Announcement, Possession, Record, Vote},
+    run_spec::RunFile,
+};
 use serde_json::Value;
 use std::{fs, ops::Deref, process::Output, sync::Arc};
 use storage::{Floor, Storage};
 use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
+
+/// The stakes of a network where one validator decides alone which objects are accepted, and is seldom drawn
+/// as custodian: the tested one, Bob and Charlie, and each of the silent founders.
+const STAKES: [u64; 4] = [90_000 * TAO, 40_000 * TAO, 30_000 * TAO, 2000 * TAO];
+/// The number of silent founders.
+const SILENT: usize = 40;
+/// The smallest units of one TAO.
+const TAO: u64 = 1_000_000_000;
 
 /// Everything that a validator needs.
 pub(crate) struct Network {
@@ -30,6 +41,33 @@ impl Network {
     /// Starts a network whose chain stands still at its first blocks. Uid 1 is the tested validator, 2
     /// and 3 are other validators, from 4 on there are miners with these names.
     pub(crate) async fn start(miners: &[&str]) -> Self {
+        Self::with(miners, &|_| (), small_run).await
+    }
+
+    /// Starts such a network with founders that never vote. The tested validator has more stake than the two
+    /// others.
+    pub(crate) async fn start_among_silent_founders(miners: &[&str]) -> Self {
+        let change = |genesis: &mut Genesis| {
+            let [tested, bob, charlie, silent] = STAKES;
+            for (neuron, stake) in genesis.neurons[1..4].iter_mut().zip([tested, bob, charlie]) {
+                neuron.stake = stake;
+            }
+            let like = genesis.neurons[1].clone();
+            genesis.neurons.extend(silent_founders().map(|founder| {
+                let mut neuron = like.clone();
+                (neuron.hotkey, neuron.stake) = (founder.to_string().parse().unwrap(), silent);
+                neuron
+            }));
+            genesis.subnet.max_allowed_validators = 64;
+        };
+        let run = |run: &mut RunFile| {
+            small_run(run);
+            run.acceptance.founders.extend(silent_founders());
+        };
+        Self::with(miners, &change, run).await
+    }
+
+    async fn with(miners: &[&str], change: &dyn Fn(&mut Genesis), run: fn(&mut RunFile)) -> Self {
         let genesis = |genesis: &mut Genesis| {
             genesis.neurons[1].hotkey = HOTKEY_ADDRESS.parse().unwrap();
             let like = genesis.neurons[1].clone();
@@ -40,16 +78,12 @@ impl Network {
                 neuron
             };
             genesis.neurons.extend(miners.iter().map(neuron));
+            change(genesis);
         };
         let testbed = Testbed::start(Setup {
             others: &["miners", "slow", "unused"],
             genesis: &genesis,
-            run: |run| {
-                (run.train.batch, run.train.inner_steps) = (8, 8);
-                (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (32, 32);
-                let others = ["Bob", "Charlie"].map(|name| development(name).hotkey());
-                run.acceptance.founders = [&[HOTKEY_ADDRESS.parse().unwrap()], &others[..]].concat();
-            },
+            run,
             data: |options| {
                 let separator = Some("\n\n".to_owned()); // Documents enough that some are held out.
                 data::Options { held_out: 0.1, separator, ..options }
@@ -80,7 +114,12 @@ impl Network {
 
     /// Starts the validator; its log is in a file.
     pub(crate) fn spawn(&self) -> Running {
-        self.testbed.spawn(&["run"])
+        self.spawn_with(&[])
+    }
+
+    /// Starts the validator with these flags.
+    pub(crate) fn spawn_with(&self, flags: &[&str]) -> Running {
+        self.testbed.spawn(&[&["run"], flags].concat())
     }
 
     /// Waits until the validator has the objects of this many candidates of a window.
@@ -127,4 +166,16 @@ impl Network {
         let record = Record::Vote(other);
         futures::join!(self.announce(&bob, "unused", record), self.announce(&charlie, "unused", record));
     }
+}
+
+fn small_run(run: &mut RunFile) {
+    (run.train.batch, run.train.inner_steps) = (8, 8);
+    (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (32, 32);
+    let others = ["Bob", "Charlie"].map(|name| development(name).hotkey());
+    run.acceptance.founders = [&[HOTKEY_ADDRESS.parse().unwrap()], &others[..]].concat();
+}
+
+/// Returns the hotkeys of the founders that never vote.
+fn silent_founders() -> impl Iterator<Item = Hotkey> {
+    (0..SILENT).map(|number| development(&format!("Silent{number}")).hotkey())
 }

@@ -22,7 +22,7 @@ const MINERS: [(&str, Kind); 6] = [
     ("Iris", Kind::Keyless),
 ];
 
-fn names() -> Vec<&'static str> {
+pub(crate) fn names() -> Vec<&'static str> {
     MINERS.iter().map(|(name, _)| *name).collect()
 }
 
@@ -31,7 +31,7 @@ fn hotkey(name: &str) -> String {
 }
 
 /// Lets the claims of a window in, and the validator vote.
-async fn claims_and_vote(network: &Network, miners: &mut Miners, window: u64, votes: usize) {
+pub(crate) async fn claims_and_vote(network: &Network, miners: &mut Miners, window: u64, votes: usize) {
     let heights = network.heights(window);
     network.reach(Height(heights.first.0)).await;
     miners.claim(network, window, &MINERS).await;
@@ -43,7 +43,7 @@ async fn claims_and_vote(network: &Network, miners: &mut Miners, window: u64, vo
 }
 
 /// Lets the validator measure, the others vote alike, and the window be decided.
-async fn measure_and_decide(network: &Network, miners: &mut Miners, window: u64) {
+pub(crate) async fn measure_and_decide(network: &Network, miners: &mut Miners, window: u64) {
     network.event("measured", window as usize + 1).await;
     decision(network, miners, window).await;
 }

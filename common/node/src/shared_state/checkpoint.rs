@@ -2,7 +2,7 @@
 
 use super::{SharedState, Transaction};
 use crate::{Network, NodeError, files};
-use base::NeuronId;
+use base::{NeuronId, Window};
 use engine::{EngineError, Model};
 use exchange::{BlockState, FetchError};
 use futures::{StreamExt as _, stream};
@@ -20,6 +20,8 @@ use telemetry::target::NODE;
 const AT_ONCE: usize = 8;
 /// The approximate size of a checkpoint's files, in bytes.
 const PART_BYTES: usize = 1 << 30;
+/// The folder of all checkpoints, in the node's folder.
+const FOLDER: &str = "checkpoints";
 
 /// A checkpoint that a validator offers.
 #[derive(Clone, Debug)]
@@ -132,10 +134,9 @@ impl SharedState {
     /// # Errors
     /// The state is torn, or the disk cannot be written.
     pub async fn save(&self) -> Result<CheckpointFiles<Manifest>, NodeError> {
-        let folders = self.folder.join("checkpoints");
+        let folders = self.folder.join(FOLDER);
         let save = move |model: &mut Model, progress: &Progress| {
-            let folder = folders.join(format!("{:010}", progress.window().0));
-            discard(&folder); // Left by a process that was killed.
+            let folder = unused(&folders, progress.window());
             let content = model.save(&folder, progress, PART_BYTES)?;
             Ok(CheckpointFiles { folder, content })
         };
@@ -144,11 +145,16 @@ impl SharedState {
 
     /// Returns the folder for a download, which does not exist.
     fn incoming(&self) -> Result<PathBuf, NodeError> {
-        let folder = self.folder.join("checkpoints");
+        let folder = self.folder.join(FOLDER);
         fs::create_dir_all(&folder).map_err(files::at(&folder))?;
         let folder = folder.join("incoming");
-        discard(&folder); // Left by a process that was killed.
+        discard(&folder); // Left by a download that failed.
         Ok(folder)
+    }
+
+    /// Deletes the checkpoints that a process left when it was killed. No other process may use the folder.
+    pub(crate) fn discard_checkpoints(&self) {
+        discard(&self.folder.join(FOLDER));
     }
 }
 
@@ -167,7 +173,18 @@ fn load(model: &mut Model, folder: &Path) -> Result<base::digest::StateRoot, Eng
     model.state_root()
 }
 
-/// Deletes a folder. Files that cannot be deleted now are deleted before the next use.
+/// Returns a folder that does not exist. A node that lost its state and caught up can save a window again
+/// while the first checkpoint of that window is still on its way.
+fn unused(folders: &Path, window: Window) -> PathBuf {
+    let name = |number: u64| folders.join(format!("{:010}-{number}", window.0));
+    let mut number = 0;
+    while name(number).exists() {
+        number += 1;
+    }
+    name(number)
+}
+
+/// Deletes a folder. Files that cannot be deleted now are deleted when the node starts again.
 fn discard(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
 }

@@ -12,7 +12,7 @@ use protocol::{
     clock::Heights,
     history::WindowRecord,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 use telemetry::target::WINDOW;
 
 /// The number of parallel downloads.
@@ -86,7 +86,7 @@ impl SharedState {
 pub struct Collected {
     /// The objects, in the order of the decision.
     pub objects: Vec<Submission<Bytes>>,
-    /// Whether a miner did not deliver its own object: it came from custodians or other voters.
+    /// Whether a miner did not deliver its own object: it came from other voters.
     pub needed_custodians: bool,
 }
 
@@ -131,13 +131,12 @@ impl Download<'_> {
     ) -> Result<Result<AcceptedObject, FetchError>, NodeError> {
         let (run, network) = (&self.shared.run, self.network);
         // Buckets move: the first attempt uses the addresses that the voters used, the next ones the newest.
-        let at = if again { network.height() } else { self.heights.votes_close };
-        let state = network.at_or_newest(at).await?;
+        let votes = network.at_or_newest(self.heights.votes_close).await?;
+        let state = if again { network.newest().await? } else { Arc::clone(&votes) };
         let expected = run.expected(accepted.id, self.decision.window, self.shared.state());
-        let custodians = self.custodians(accepted).await?;
-        let voters = self.voters(accepted, &state);
-        let fetched =
-            network.fetcher.accepted(&state, accepted, &expected, &run.layout, &custodians, &voters);
+        let voters = self.voters(accepted, &votes);
+        let keepers = self.keepers(accepted, &voters).await?;
+        let fetched = network.fetcher.accepted(&state, accepted, &expected, &run.layout, &keepers, &voters);
         let mut fetched = std::pin::pin!(network.unless_stopped(Box::pin(fetched)));
         let object = accepted.object;
         // The download itself has no time limit. One that began late has a chance, too.
@@ -154,12 +153,16 @@ impl Download<'_> {
         }
     }
 
-    /// Returns the custodians of an object, or none if the state that draws them is forgotten. They are
-    /// among the voters then.
-    async fn custodians(&self, accepted: &Accepted) -> Result<Vec<NeuronId>, NodeError> {
+    /// Returns the keepers of an object, or none if the state that draws them is forgotten. They are among
+    /// the voters.
+    async fn keepers(
+        &self,
+        accepted: &Accepted,
+        voters: &BTreeSet<NeuronId>,
+    ) -> Result<Vec<NeuronId>, NodeError> {
         let Self { shared: SharedState { run, .. }, network, heights, .. } = self;
         match network.at(heights.claims_close).await {
-            Ok(claims) => Ok(claims.custodians(run.id, &run.spec.acceptance, heights, &accepted.object)),
+            Ok(claims) => Ok(claims.keepers(run.id, &run.spec.acceptance, heights, &accepted.object, voters)),
             Err(error) if error.is_pruned() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -168,10 +171,10 @@ impl Download<'_> {
     /// Returns the nodes that should have an object: its voters, or all voters of the window if the votes
     /// are forgotten. A decision that was taken from a record does not say which object a vote's bits
     /// name.
-    fn voters(&self, accepted: &Accepted, state: &BlockState) -> BTreeSet<NeuronId> {
+    fn voters(&self, accepted: &Accepted, votes: &BlockState) -> BTreeSet<NeuronId> {
         let Self { shared, decision, heights, .. } = self;
-        if state.height == heights.votes_close && !decision.candidates.is_empty() {
-            state.voters_for(shared.run.id, heights, decision, accepted)
+        if votes.height == heights.votes_close && !decision.candidates.is_empty() {
+            votes.voters_for(shared.run.id, heights, decision, accepted)
         } else {
             decision.turnout.clone()
         }

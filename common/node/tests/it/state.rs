@@ -107,7 +107,7 @@ async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
     let mut validator = network.open(config).await.unwrap();
     validator.start().await.unwrap();
     assert_true(&validator, &network);
-    validator.save_checkpoint().await.unwrap();
+    validator.save_checkpoint().await.unwrap().publish().await.unwrap();
     network.play(&[MINER]).await;
     std::fs::remove_dir_all(network.path(&format!("node-{JOINER}"))).unwrap();
     let mut late = network.miner(JOINER).await;
@@ -120,7 +120,7 @@ async fn who_comes_late_catches_up_from_the_beginning_or_from_a_checkpoint() {
     // A checkpoint of a state that the votes do not name is not taken.
     follow(&mut validator).await.unwrap();
     tamper(&validator, |progress| progress.root.0[0] ^= 1).await;
-    validator.save_checkpoint().await.unwrap();
+    validator.save_checkpoint().await.unwrap().publish().await.unwrap();
     network.play(&[MINER]).await;
     std::fs::remove_dir_all(network.path(&format!("node-{JOINER}"))).unwrap();
     let mut late = network.miner(JOINER).await;
@@ -273,11 +273,11 @@ async fn a2_a_joiner_prefers_the_checkpoint_that_a_quorum_named() {
     for node in [&mut hostile, &mut honest] {
         follow(node).await.unwrap();
     }
-    honest.save_checkpoint().await.unwrap();
+    honest.save_checkpoint().await.unwrap().publish().await.unwrap();
     network.play(&[MINER]).await; // The quorum of window 1 names the state of the checkpoint.
     follow(&mut hostile).await.unwrap();
     flip_bit(&hostile).await;
-    hostile.save_checkpoint().await.unwrap();
+    hostile.save_checkpoint().await.unwrap().publish().await.unwrap();
     network.null(&VALIDATORS[..1], hostile.shared.state()).await;
     let mut joiner = network.miner(JOINER).await;
     assert_eq!(joiner.start().await.unwrap(), Source::Checkpoint);
@@ -424,7 +424,7 @@ async fn a_checkpoint_that_leads_astray_is_not_taken_twice() {
     // Its state is the one that votes name. The last medians are in no state, and wrong.
     let tensors = validator.shared.run().flat.iter().len();
     tamper(&validator, move |progress| progress.medians = Some(Medians(vec![1e-12; tensors]))).await;
-    validator.save_checkpoint().await.unwrap();
+    validator.save_checkpoint().await.unwrap().publish().await.unwrap();
     network.play(&[MINER]).await;
     let mut node = network.miner(JOINER).await;
     assert_eq!(node.start().await.unwrap(), Source::Checkpoint);

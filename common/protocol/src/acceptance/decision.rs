@@ -74,11 +74,16 @@ pub enum NullWindow {
         /// The weight of the electorate, in stake of age 0, rounded down.
         electorate: u64,
     },
-    /// Only one hotkey voted, although two members of the electorate voted in the last day.
-    #[error("only one hotkey voted, but {recent} hotkeys of the electorate have voted lately")]
+    /// Only one hotkey voted, although others with a tenth of the electorate's weight voted in the last day.
+    #[error(
+        "only one hotkey voted, but others with {others} of the electorate's weight {electorate} voted lately"
+    )]
     OneVoter {
-        /// The number of members that voted in the last seventh of `electorate_blocks`.
-        recent: usize,
+        /// The weight of the members that voted in the last seventh of `electorate_blocks`, without the
+        /// largest, in stake of age 0, rounded down.
+        others: u64,
+        /// The weight of the electorate, in the same unit.
+        electorate: u64,
     },
     /// No candidate has enough votes.
     #[error("no candidate is accepted")]

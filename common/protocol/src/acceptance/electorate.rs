@@ -10,8 +10,10 @@ use base::{Height, NeuronId, Window, digest::RunId};
 use std::collections::BTreeMap;
 
 /// The number of days in [`AcceptanceSpec::electorate_blocks`], which is a week in the shipped runs.
-/// A window needs two voters if two members voted in the last of these days.
 const DAYS: u64 = 7;
+/// A window needs two voters if the members that voted in the last of these days, without the largest
+/// of them, have one of this many parts of all weight.
+const OTHERS: u128 = 10;
 
 /// The hotkeys that count in a run, with their weights, at one block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,14 +97,24 @@ impl Electorate {
         u64::try_from(stake).unwrap_or(u64::MAX)
     }
 
-    /// Returns the number of members that voted in the last day, a seventh of
-    /// [`AcceptanceSpec::electorate_blocks`].
+    /// Returns the weight of the members that voted in the last day, without the one of them that has the
+    /// most.
     #[must_use]
-    pub fn recent(&self) -> usize {
-        self.members.values().filter(|member| self.is_recent(member)).count()
+    pub fn others(&self) -> u128 {
+        let recent = self.members.values().filter(|member| self.is_recent(member));
+        let weights = || recent.clone().map(|member| u128::from(member.weight));
+        weights().sum::<u128>() - weights().max().unwrap_or_default()
     }
 
-    /// Checks whether a member voted in the last day.
+    /// Checks whether a window needs two voters: one hotkey must not decide alone where others take part. The
+    /// others need a tenth of all weight, since they make windows null at no cost if they vote on one of
+    /// them in a day.
+    #[must_use]
+    pub fn needs_two_voters(&self) -> bool {
+        self.others() * OTHERS >= self.weight()
+    }
+
+    /// Checks whether a member voted in the last day, a seventh of [`AcceptanceSpec::electorate_blocks`].
     #[must_use]
     pub fn is_recent(&self, member: &Member) -> bool {
         member.age <= self.period / DAYS

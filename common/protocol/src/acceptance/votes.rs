@@ -104,9 +104,9 @@ impl Ballot {
         if 2 * electorate.full_weight(voting) <= all {
             return Err(NullWindow::NoQuorum { voting, electorate: electorate.as_stake(all) });
         }
-        let recent = electorate.recent();
-        if voters < recent.min(2) {
-            return Err(NullWindow::OneVoter { recent });
+        if voters < 2 && electorate.needs_two_voters() {
+            let others = electorate.as_stake(electorate.others());
+            return Err(NullWindow::OneVoter { others, electorate: electorate.as_stake(all) });
         }
         Ok(())
     }

@@ -17,7 +17,9 @@ pub struct WindowSpec {
     /// The finality lag that the run is made for: a block is final when the best block is at most
     /// this many blocks above it.
     pub finality_lag: u32,
-    /// Blocks from the moment when `D_w` is final until the keys are in the buckets. At least 1.
+    /// Blocks from the moment when `D_w` is final until the keys are in the buckets. At least 1. The
+    /// candidates' objects are downloaded in this time as well, and in the blocks until `K_w` is
+    /// final: what is incomplete then is late.
     pub publishing: u32,
     /// Blocks from the moment when `S_w` is final until a validator has opened and screened all
     /// candidates and submits its vote. At least 1.
@@ -38,7 +40,8 @@ pub struct WindowSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadlineRule {
     /// Miners publish their keys only once `D_w` is final. If they did it earlier and `D_w` were
-    /// dropped, others could copy their submissions and claim them.
+    /// dropped, others could copy their submissions and claim them. The last claims are known then, too:
+    /// their objects are downloaded from then on until `K_w` is final.
     Keys,
     /// Validators ask for keys for the last time when `K_w` is final. If the seed were known by
     /// then, a miner could withhold its key because of it.

@@ -20,7 +20,10 @@ pub(super) struct Line {
     seen: u64,
     total: Meter,
     slots: usize,
-    /// The time at which slots were added or not taken for the last time.
+    /// The least number of slots: fewer did not fill the line, when its rate was `least_at`.
+    least: usize,
+    least_at: u64,
+    /// The time at which the slots were changed, or were not all taken, for the last time.
     settled: Duration,
     /// The total rate when slots were added for the last time.
     rate_before: u64,
@@ -29,7 +32,8 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(known: u64) -> Self {
         let total = Meter::default();
-        Self { known, seen: 0, total, slots: SLOTS, settled: Duration::ZERO, rate_before: 0 }
+        let (slots, least) = (SLOTS, SLOTS);
+        Self { known, seen: 0, total, slots, least, least_at: 0, settled: Duration::ZERO, rate_before: 0 }
     }
 
     pub(super) fn add(&mut self, now: Duration, bytes: u64) {
@@ -44,40 +48,67 @@ impl Line {
 
     /// Checks whether the total rate is at least 0.8 of the line's.
     pub(super) fn is_full(&self, now: Duration) -> bool {
-        let line = self.known.max(self.seen);
+        let line = self.rate();
         line > 0 && u128::from(self.total.rate(now)) * 10 >= u128::from(line) * 8
     }
 
-    /// Checks whether the total rate is at least 0.8 of the rate that is known from before.
-    pub(super) fn is_surely_full(&self, now: Duration) -> bool {
-        self.known > 0 && self.is_full(now)
+    /// Returns the line's rate as far as it is known.
+    fn rate(&self) -> u64 {
+        self.known.max(self.seen)
     }
 
     pub(super) fn slots(&self) -> usize {
         self.slots
     }
 
-    /// Adds slots if all of them are taken for 3 s and the line is not the reason. `waits` says whether all
-    /// slots are taken and another download waits.
+    /// Returns the smallest rate of a download that holds a slot: the floor, or a quarter of an equal share
+    /// of the line if that is less. A download without bytes holds none.
+    ///
+    /// The floor may be more than an equal share. Without the other limit, no download would hold a slot on a
+    /// full line: all would run at once, and none be complete in time. Shares are not quite equal, and
+    /// half as large right after the slots were halved: hence the quarter.
+    pub(super) fn least_rate(&self, floor: u64) -> u64 {
+        floor.min(self.rate() / (4 * self.slots as u64)).max(1)
+    }
+
+    /// Adds slots if all of them are taken for 3 s and the line is not the reason, or takes slots back if the
+    /// line is full with them. `taken` is the number of slots that are taken. `waits` says whether they are
+    /// all of them, and another download waits.
     ///
     /// Peers that send just above the floor must not keep the slots from others. They do not fill the line,
     /// so others get as many slots again. If the line is not known yet, a total rate that has risen by a
     /// quarter since the last time shows that it was not full.
-    pub(super) fn widen(&mut self, now: Duration, waits: bool) {
-        if !waits {
+    ///
+    /// More slots than are needed to fill the line only make all downloads later. So half of them are taken
+    /// back while the line is full, unless half did not fill it before.
+    pub(super) fn settle(&mut self, now: Duration, taken: usize, waits: bool) {
+        if has_risen(self.rate(), self.least_at) {
+            self.least = SLOTS;
+        }
+        let is_wide = self.slots > self.least && taken > self.slots / 2;
+        if !waits && !is_wide {
             self.settled = now;
         }
         if now.saturating_sub(self.settled) < INTERVAL {
             return;
         }
-        let rate = self.total.rate(now);
-        let has_risen = u128::from(rate) * 4 >= u128::from(self.rate_before) * 5;
-        if !self.is_full(now) || (self.known == 0 && has_risen) {
+        self.settled = now;
+        let (rate, is_full) = (self.total.rate(now), self.is_full(now));
+        if waits && (!is_full || (self.known == 0 && has_risen(rate, self.rate_before))) {
             self.slots = (self.slots * 2).min(MOST_SLOTS);
             self.rate_before = rate;
+            if !is_full {
+                (self.least, self.least_at) = (self.slots, self.rate());
+            }
+        } else if is_full && is_wide {
+            (self.slots, self.rate_before) = (self.slots / 2, rate);
         }
-        self.settled = now;
     }
+}
+
+/// Checks whether a rate has risen by a quarter.
+fn has_risen(rate: u64, before: u64) -> bool {
+    u128::from(rate) * 4 >= u128::from(before) * 5
 }
 
 /// Returns the rate that brings an object of this size within a number of blocks, in bytes per second.

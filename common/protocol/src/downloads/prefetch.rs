@@ -1,8 +1,8 @@
 //! The downloads of a window's claimed objects: decides which object is downloaded when, and what is late.
 //!
 //! [`Prefetch::step`] takes an event and the time since the prefetch began, and returns commands. Nothing in
-//! it waits for a peer: a download holds a slot while it is young or not slower than the floor, and block
-//! `K_w` ends all of them.
+//! it waits for a peer: a download holds a slot while it is young or not too slow, and block `K_w` ends
+//! all of them.
 //!
 //! ```
 //! use base::{Height, Hotkey, NeuronId, digest::ObjectHash};
@@ -58,9 +58,9 @@ pub struct PrefetchRules {
     pub keys_close: Height,
     /// Whether the run's submissions are sealed.
     pub sealed: bool,
-    /// The smallest rate of a download that holds a slot, in bytes per second. A peer that is slower while
-    /// the own line is not full, and late, is at fault. At least
-    /// [`required_rate`](super::required_rate).
+    /// The smallest rate of a peer, in bytes per second. A peer that is slower while the own line is not
+    /// full, and late, is at fault. A download at this rate always holds a slot, and a slower one if its
+    /// rate is a quarter of an equal share of the line. At least [`required_rate`](super::required_rate).
     pub floor: u64,
     /// The most bytes of a submission.
     pub most_bytes: u64,
@@ -142,7 +142,7 @@ pub enum PrefetchCommand {
         /// The most bytes that this try may receive.
         most: u64,
     },
-    /// End a try. Its bytes are of no more use.
+    /// End a try. A later try of the same object may begin at its first byte again.
     Stop {
         /// The try.
         id: TryId,
@@ -357,23 +357,34 @@ impl Prefetch {
                 Some((peer.failures, place))
             };
             let next = self.order.iter().enumerate().filter_map(place).min();
-            let is_taken = self.taken() >= self.line.slots();
-            let widened = self.line.slots();
-            self.line.widen(self.now, is_taken && next.is_some());
+            let (taken, before) = (self.holders().len(), self.line.slots());
+            let is_taken = taken >= before;
+            self.line.settle(self.now, taken, is_taken && next.is_some());
+            if self.line.slots() < before {
+                return self.pause_last();
+            }
             match next {
                 Some((_, place)) if !is_taken => self.start_object(self.order[place]),
-                Some(_) if self.line.slots() > widened => {}
+                Some(_) if self.line.slots() > before => {}
                 _ => return,
             }
         }
     }
 
-    /// Returns the number of slots that are taken: open downloads that are young or not too slow. While the
-    /// own line is the reason for low rates, all open downloads take slots: more of them would only be later.
-    fn taken(&self) -> usize {
-        let floor = if self.line.is_surely_full(self.now) { 0 } else { self.rules.floor };
-        let open = self.order.iter().filter_map(|id| self.peers[id].open());
-        open.filter(|open| open.takes_slot(self.now, floor)).count()
+    /// Returns the peers whose downloads hold slots, in order: those that are young or not too slow.
+    fn holders(&self) -> Vec<NeuronId> {
+        let least = self.line.least_rate(self.rules.floor);
+        let holds =
+            |id: &&NeuronId| self.peers[*id].open().is_some_and(|open| open.takes_slot(self.now, least));
+        self.order.iter().filter(holds).copied().collect()
+    }
+
+    /// Pauses the last downloads in the order that hold slots, where there are fewer slots now.
+    fn pause_last(&mut self) {
+        for id in self.holders().split_off(self.line.slots().min(self.holders().len())) {
+            let paused = self.peers.get_mut(&id).and_then(|peer| peer.pause(&self.rules));
+            self.stop(paused);
+        }
     }
 
     fn start_object(&mut self, id: NeuronId) {

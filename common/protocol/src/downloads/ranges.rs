@@ -1,6 +1,6 @@
 //! The download of one object that several nodes store: disjoint ranges from all of them at once.
 //!
-//! Sources have an order: the owner, the custodians, other voters. The first of them send disjoint ranges of
+//! Sources have an order: the owner, the keepers, other voters. The first of them send disjoint ranges of
 //! one copy. A source that is below the floor for 3 s is left, and one that fails is paused; their ranges go
 //! to other sources. Sources that were left come back last. When no range is left to begin, idle sources
 //! take over the slowest of those that are outstanding.

@@ -28,7 +28,9 @@
 //! left for the vote: `S_w + 1 + lag + 1 = M_w`.
 //!
 //! A validator that was started after `D_w` has not seen these heights pass. It downloads for as many
-//! blocks as the others had from `D_w` to `K_w`, as long as that helps its vote or its measurements.
+//! blocks as the others had from `D_w` to `K_w`, but for its vote at most until the last block that is
+//! final before `S_w` can be made: `S_w - lag - 1`. A miner that knows the seed could publish its key for
+//! such validators alone. What is collected later is measured, and there is no vote.
 //!
 //! The stages carry what the window has yielded so far ([`WindowValues`]), so each action comes with its
 //! input.
@@ -113,6 +115,8 @@ pub struct ValidatorMachine<V: WindowValues> {
     past: Past,
     /// The next window to be decided.
     window: Window,
+    /// Whether the window's downloads end too late for a vote: miners may know the seed.
+    is_seed_known: bool,
     stage: ValidatorStage<V>,
 }
 
@@ -143,7 +147,7 @@ enum ValidatorStage<V: WindowValues> {
     Lost,
     /// The next window's parameters are there. Nothing is published yet.
     Applied(V::Applied),
-    /// Log and record are published. The checkpoint is not.
+    /// Log and record are published. The checkpoint is not saved yet.
     Published,
 }
 
@@ -201,7 +205,7 @@ impl<V: WindowValues> ValidatorMachine<V> {
     /// It publishes the last decided window again, since that may not have been done.
     #[must_use]
     pub fn resume(rules: ValidatorRules, window: Window, past: Past) -> Self {
-        Self { rules, past, window, stage: ValidatorStage::Resumed }
+        Self { rules, past, window, is_seed_known: false, stage: ValidatorStage::Resumed }
     }
 
     /// Returns the next window to be decided.
@@ -229,7 +233,7 @@ impl<V: WindowValues> ValidatorMachine<V> {
     }
 
     fn begin(&mut self, window: Window) {
-        (self.window, self.stage) = (window, ValidatorStage::Begun);
+        (self.window, self.is_seed_known, self.stage) = (window, false, ValidatorStage::Begun);
     }
 
     /// Goes from one stage to the next.
@@ -238,7 +242,10 @@ impl<V: WindowValues> ValidatorMachine<V> {
         use ValidatorStage as Stage;
         self.stage = match (self.stage.clone(), event) {
             (Stage::Resumed, Event::Published) => Stage::Begun,
-            (Stage::Resumed | Stage::Begun, Event::Prefetching { until }) => Stage::Prefetching(Some(until)),
+            (Stage::Resumed | Stage::Begun, Event::Prefetching { until }) => {
+                self.is_seed_known = self.heights().is_some_and(|heights| until > self.last_keys(&heights));
+                Stage::Prefetching(Some(until))
+            }
             (Stage::Resumed | Stage::Begun, Event::HeldOut) => Stage::Claims(None),
             (Stage::Prefetching(prefetch), Event::HeldOut) => Stage::Claims(prefetch),
             (Stage::Claims(_), Event::Collected(fetched)) => Stage::Collected(fetched),
@@ -344,18 +351,30 @@ impl<V: WindowValues> ValidatorMachine<V> {
 
     /// Checks whether the submissions of the window are of use for a vote or a score log.
     fn is_worth_collecting(&self, heights: &Heights, height: Height) -> bool {
-        self.may_vote(heights, height) || (self.may_log() && height < self.measuring_ends(heights))
+        self.may_collect_for_vote(heights, height)
+            || (self.may_log() && height < self.measuring_ends(heights))
+    }
+
+    /// Checks whether downloads that begin now can be of use for a vote.
+    fn may_collect_for_vote(&self, heights: &Heights, height: Height) -> bool {
+        self.may_vote(heights, height) && height <= self.last_keys(heights)
     }
 
     /// Returns the block with which the downloads end: `K_w`. A validator that starts after `D_w` gets as
     /// many blocks from then on, if its vote or else its measurements have this time.
     fn prefetch_ends(&self, heights: &Heights, height: Height) -> Height {
         let (opens, closes) = (heights.claims_close, heights.keys_close);
-        let screen_ends = self.screen_ends(heights);
-        let is_in_time = self.may_vote(heights, height) && height < screen_ends;
-        let latest = if is_in_time { screen_ends } else { self.measuring_ends(heights) };
+        let is_for_vote = self.may_collect_for_vote(heights, height);
+        let latest = if is_for_vote { self.last_keys(heights) } else { self.measuring_ends(heights) };
         let late = height.0.saturating_sub(opens.0);
         Height(closes.0 + late).min(latest).max(closes)
+    }
+
+    /// Returns the last block that is final before `S_w` can be made. A key that is asked for then was
+    /// published without knowledge of the seed. It is `K_w` or a later block.
+    fn last_keys(&self, heights: &Heights) -> Height {
+        let lag = u64::from(self.rules.clock.spec().finality_lag);
+        Height(heights.seed.0.saturating_sub(lag + 1))
     }
 
     /// Returns the block with which the screen ends.
@@ -402,9 +421,10 @@ impl<V: WindowValues> ValidatorMachine<V> {
         self.past.logged.filter(|_| self.past.logged > self.past.weighed)
     }
 
-    /// Checks whether a vote can still count: it must be in a block by `M_w`, and be the window's first.
+    /// Checks whether a vote can still count: it must be in a block by `M_w`, be the window's first, and rest
+    /// on submissions that were published without knowledge of the seed.
     fn may_vote(&self, heights: &Heights, height: Height) -> bool {
-        self.past.voted < Some(self.window) && height < heights.votes_close
+        self.past.voted < Some(self.window) && height < heights.votes_close && !self.is_seed_known
     }
 
     /// Checks whether the window has no log yet. There is never a second one.

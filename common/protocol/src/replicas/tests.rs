@@ -2,7 +2,7 @@
 
 use super::*;
 use base::{Height, Hotkey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn id(name: u8) -> NeuronId {
     NeuronId { hotkey: Hotkey([name; 32]), registered: Height(7) }
@@ -38,6 +38,65 @@ fn the_draw_is_known() {
     assert_eq!(drawn, [[0, 3, 2], [8, 7, 5], [4, 2, 0]]);
     let uneven = electorate(&[5, 1_000_000, 70_000, 65_535 * 50_400, 1]);
     assert_eq!([draw(1, 1, &uneven), draw(1, 2, &uneven)], [[3, 2, 1], [3, 1, 2]]);
+}
+
+/// Returns the keepers of the object of `draw(seed, object, electorate)` if these voted for it.
+fn keep(seed: u8, object: u32, electorate: &Electorate, voters: &[u8]) -> Vec<u8> {
+    let object = ObjectHash(*blake3::hash(&object.to_le_bytes()).as_bytes());
+    let voters = voters.iter().copied().map(id).collect();
+    let keepers = keepers(BlockHash([seed; 32]), &object, electorate, &voters);
+    keepers.iter().map(|keeper| keeper.hotkey.0[0]).collect()
+}
+
+#[test]
+fn the_keepers_are_known() {
+    let even = electorate(&[1000; 10]);
+    assert_eq!(draw(1, 1, &even), [0, 3, 2]);
+    assert_eq!(keep(1, 1, &even, &[0, 1, 2, 3, 4, 5]), [0, 3, 2], "all custodians voted for it");
+    assert_eq!(keep(1, 1, &even, &[1, 2, 4, 5, 6]), [2, 5, 1], "one did");
+    assert_eq!(keep(1, 1, &even, &[1, 4, 5, 6, 7, 8, 9]), [9, 6, 5], "none did");
+    assert_eq!(keep(1, 1, &even, &[3, 200]), [3, 200], "hotkey 200 is no member");
+    assert_eq!(keep(1, 1, &even, &[]), [0; 0]);
+    assert_eq!(keep(1, 1, &electorate(&[]), &[9, 8]), [8, 9]);
+}
+
+#[test]
+fn keepers_are_three_voters_if_three_voted_custodians_first() {
+    let weights: Vec<u64> = (1..=12).map(|name| name * name * 500).collect();
+    let electorate = electorate(&weights);
+    for object in 0..2000_u32 {
+        // Each bit is a hotkey: 12 members, and 4 others.
+        let bits = object.wrapping_mul(2_654_435_761) >> 16;
+        let voters: Vec<u8> = (0..16).filter(|name| bits >> name & 1 == 1).collect();
+        let keepers = keep(3, object, &electorate, &voters);
+        assert_eq!(keepers.len(), voters.len().min(CUSTODIANS), "{voters:?}");
+        assert!(keepers.iter().all(|name| voters.contains(name)), "{keepers:?} of {voters:?}");
+        assert_eq!(keepers.iter().collect::<BTreeSet<_>>().len(), keepers.len(), "{keepers:?}");
+        let mut first = draw(3, object, &electorate);
+        first.retain(|name| voters.contains(name));
+        assert!(keepers.starts_with(&first), "{keepers:?} after {first:?}");
+    }
+}
+
+#[test]
+fn the_missing_places_are_drawn_by_weight() {
+    // The custodians did not vote for it. Hotkeys 3 to 6 did; the mean is 30, so the cap 60 limits nothing.
+    let electorate = electorate(&[30, 30, 30, 12, 24, 36, 48]);
+    let mut counts = [0_u32; 7];
+    for object in 0..40_000 {
+        let drawn = draw(1, object, &electorate);
+        let voters: Vec<u8> = (0..7).filter(|name| !drawn.contains(name)).collect();
+        if voters == [3, 4, 5, 6] {
+            counts[usize::from(keep(1, object, &electorate, &voters)[0])] += 1;
+        }
+    }
+    let all: u32 = counts.iter().sum();
+    assert!(all > 500, "{all} of the draws");
+    for (name, share) in [(3, 0.1), (4, 0.2), (5, 0.3), (6, 0.4)] {
+        let found = f64::from(counts[name]) / f64::from(all);
+        // The standard deviation of a share is at most 0.022.
+        assert!((found - share).abs() < 0.08, "{name}: {found} of {all}");
+    }
 }
 
 #[test]

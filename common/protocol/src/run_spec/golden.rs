@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::LEAD;
 use base::{Hotkey, Window};
+use codec::submission::SubmissionLayout;
 
 const TINY: &str = include_str!("../../../../deploy/runs/tiny.toml");
 const SHIPPED: [(&str, &str, u64); 5] = [
@@ -84,6 +85,21 @@ fn covenant_has_the_figures_of_its_report() {
     let rate = |step| (spec.train.schedule.rate(step) * 1e9).round();
     assert_eq!([rate(1499), rate(82_200), rate(95_700)], [120_000.0, rate(82_200), rate(82_200)]);
     assert_eq!([rate(183_099), rate(187_600)], [30_000.0, 0.0]);
+}
+
+/// Checks that all candidates' objects arrive before keys close, over the line that each file names. The last
+/// claims are known when `D_w` is final, and what is incomplete when `K_w` is final is late.
+#[test]
+fn each_shipped_run_leaves_time_for_all_downloads() {
+    let lines = [62_500_000, 62_500_000, 62_500_000, 62_500_000, 125_000_000]; // Bytes per second.
+    for ((name, text, _), line) in SHIPPED.into_iter().zip(lines) {
+        let spec = RunFile { plan: None, ..launched(text) }.complete().unwrap();
+        let layout = SubmissionLayout::new(&spec.model.tensors(), &spec.sparse).unwrap();
+        let bytes = layout.most_bytes() * 2 * u64::from(spec.acceptance.gather_peers);
+        let blocks = u64::from(spec.window.keys_close - spec.window.claims_close);
+        let block_time = if name == "tiny" { 1 } else { 12 };
+        assert!(bytes <= blocks * block_time * line, "{name}: {bytes} bytes in {blocks} blocks");
+    }
 }
 
 #[test]

@@ -175,8 +175,12 @@ impl Oracle<'_> {
         // Both products are whole numbers below 2^53.
         let enough = sum(&votes) * period > weight as f64 / 2.0;
         let day = u64::from(self.spec.electorate_blocks / 7);
-        let lately = electorate.iter().filter(|(.., age)| *age <= day).count();
-        let not_alone = voters >= 2 || lately < 2;
+        let mut lately: Vec<u128> =
+            electorate.iter().filter(|(.., age)| *age <= day).map(|(_, weight, _)| *weight).collect();
+        lately.sort_unstable();
+        lately.pop();
+        let are_few = lately.iter().sum::<u128>() * 10 < weight;
+        let not_alone = voters >= 2 || are_few;
         (enough && not_alone).then_some(votes)
     }
 }

@@ -1,4 +1,5 @@
-//! The clock of the server. Tests may shift it, so that a client's clock seems to be off.
+//! The clock of the server. Tests may shift it, for all buckets or for one, so that a client's clock seems to
+//! be off.
 
 use hyper::{
     StatusCode,
@@ -9,10 +10,8 @@ use s3s::{
     dto::{Timestamp, TimestampFormat},
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,28 +22,46 @@ const SIGNED_AT: &str = "x-amz-date";
 
 /// The server's clock. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Clock(Arc<AtomicI64>);
+pub(crate) struct Clock(Arc<RwLock<Shifts>>);
+
+/// The seconds by which the clock is ahead of the machine's.
+#[derive(Debug, Default)]
+struct Shifts {
+    /// For all buckets.
+    all: i64,
+    /// For one bucket, in addition.
+    of: BTreeMap<String, i64>,
+}
 
 impl Clock {
     /// Sets the seconds by which the clock is ahead of the machine's.
     pub(crate) fn shift(&self, seconds: i64) {
-        self.0.store(seconds, Relaxed);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).all = seconds;
     }
 
-    fn now(&self) -> i64 {
+    /// Sets the seconds by which the clock of a bucket is ahead of the other buckets'.
+    pub(crate) fn shift_of(&self, bucket: &str, seconds: i64) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).of.insert(bucket.to_owned(), seconds);
+    }
+
+    /// Returns the time of the bucket that a path `/bucket/key` names, in seconds since 1970.
+    fn now(&self, path: &str) -> i64 {
+        let bucket = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let shifts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let shift = shifts.all.saturating_add(shifts.of.get(bucket).copied().unwrap_or(0));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        i64::try_from(now).unwrap_or(i64::MAX).saturating_add(self.0.load(Relaxed))
+        i64::try_from(now).unwrap_or(i64::MAX).saturating_add(shift)
     }
 
     /// Checks whether the time of a request's signature is too far from the clock.
-    pub(crate) fn refuses(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn refuses(&self, path: &str, headers: &HeaderMap) -> bool {
         let signed = headers.get(SIGNED_AT).and_then(|text| text.to_str().ok()).and_then(seconds_of);
-        signed.is_some_and(|signed| (signed - self.now()).abs() > LARGEST_SKEW)
+        signed.is_some_and(|signed| (signed - self.now(path)).abs() > LARGEST_SKEW)
     }
 
-    /// Sets the date of an answer.
-    pub(crate) fn date(&self, answer: &mut HttpResponse) {
-        let since_1970 = Duration::from_secs(u64::try_from(self.now()).unwrap_or(0));
+    /// Sets the date of an answer to a request with this path.
+    pub(crate) fn date(&self, path: &str, answer: &mut HttpResponse) {
+        let since_1970 = Duration::from_secs(u64::try_from(self.now(path)).unwrap_or(0));
         let mut text = Vec::new();
         if Timestamp::from(UNIX_EPOCH + since_1970).format(TimestampFormat::HttpDate, &mut text).is_ok()
             && let Ok(date) = HeaderValue::from_bytes(&text)
@@ -79,6 +96,18 @@ fn seconds_of(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_can_have_another_time() {
+        let clock = Clock::default();
+        let ahead = |path: &str, of: &str| clock.now(path) - clock.now(of);
+        clock.shift_of("miner-1", 3600);
+        assert!((3600..3610).contains(&ahead("/miner-1/run/object", "/miner-10/run/object")));
+        clock.shift(-50);
+        assert!((3600..3610).contains(&ahead("/miner-1", "/")));
+        clock.shift_of("miner-1", 0);
+        assert!((0..10).contains(&ahead("/miner-1", "/")));
+    }
 
     #[test]
     fn times_of_signatures_are_read() {

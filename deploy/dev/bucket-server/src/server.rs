@@ -157,6 +157,11 @@ impl Server {
         self.clock.shift(seconds);
     }
 
+    /// Sets the seconds by which the clock of one bucket is ahead of the other buckets'.
+    pub fn shift_clock_of(&self, bucket: &str, seconds: i64) {
+        self.clock.shift_of(bucket, seconds);
+    }
+
     /// Sets whether read keys may list their buckets. Without this right they get the answer 403
     /// `AccessDenied` for absent objects, as from S3, and not 404.
     pub fn let_readers_list(&self, may: bool) {
@@ -201,13 +206,14 @@ struct Handler {
 
 impl Handler {
     async fn answer(&self, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
-        let mut answer = if self.clock.refuses(request.headers()) {
+        let path = request.uri().path().to_owned();
+        let mut answer = if self.clock.refuses(&path, request.headers()) {
             Ok(too_skewed())
         } else {
             self.faults.serve(&self.service, &self.store, request.map(Body::from)).await
         };
         if let Ok(response) = &mut answer {
-            self.clock.date(response);
+            self.clock.date(&path, response);
         }
         match &answer {
             Ok(response) => self.metrics.requests.with(response.status().as_u16()).increment(),

@@ -92,6 +92,14 @@ impl Children {
         }
     }
 
+    /// Kills a child with SIGKILL, as a power cut would, for good.
+    pub(crate) fn end(&mut self, name: &str) {
+        if let Some(mut child) = self.running.remove(name) {
+            self.note_peak(name, &child);
+            end(&mut child);
+        }
+    }
+
     /// Returns the names of the running children, in order.
     pub(crate) fn running(&self) -> Vec<String> {
         self.running.keys().cloned().collect()

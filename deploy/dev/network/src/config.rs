@@ -16,6 +16,10 @@ const REGION: &str = "devnet";
 /// not mistake that for a lost connection.
 const BLOCK_SECONDS: i64 = 60;
 
+/// The block time that a node with a proxy before the chain expects, in seconds. It is short, so that the
+/// node notices within a hold that the proxy is silent.
+const BLOCK_SECONDS_BEHIND_PROXY: i64 = 3;
+
 /// The number of windows between checkpoints. It is small so that a joiner soon finds one.
 const CHECKPOINT_EVERY: i64 = 2;
 
@@ -52,12 +56,14 @@ pub(crate) struct Places<'a> {
     pub(crate) data: &'a Path,
 }
 
-/// Creates the configuration of a miner, a validator or an adversary.
+/// Creates the configuration of a miner, a validator or an adversary. The node prefers the URL `proxy` to the
+/// chain's own.
 pub(crate) fn config(
     folder: &Folder,
     places: &Places<'_>,
     participant: &Participant,
     bucket: &BucketConfig,
+    proxy: Option<String>,
 ) -> Table {
     let text = |path: &Path| Value::String(path.display().to_string());
     let mut config = toml! {
@@ -79,10 +85,12 @@ pub(crate) fn config(
             table.insert(name.into(), value);
         }
     };
-    set("chain", "endpoints", Value::Array(vec![places.chain.into()]));
+    let block_seconds = if proxy.is_some() { BLOCK_SECONDS_BEHIND_PROXY } else { BLOCK_SECONDS };
+    let endpoints = proxy.into_iter().chain([places.chain.to_owned()]).map(Value::String);
+    set("chain", "endpoints", Value::Array(endpoints.collect()));
     set("chain", "genesis", places.genesis.clone().into());
     set("chain", "netuid", i64::from(places.netuid).into());
-    set("chain", "block_time", BLOCK_SECONDS.into());
+    set("chain", "block_time", block_seconds.into());
     set("wallet", "folder", text(&folder.wallets()));
     set("wallet", "name", participant.name.clone().into());
     set("wallet", "hotkey", HOTKEY.into());

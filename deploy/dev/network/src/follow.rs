@@ -1,6 +1,6 @@
 //! The events of the children, read while the children write them.
 
-use crate::run_record::{Rating, RunRecord};
+use crate::run_record::{FoundFault, Rating, RunRecord};
 use base::Window;
 use node::events::{Entry, NodeEvent};
 use std::{
@@ -102,6 +102,12 @@ impl NodeProgress {
                     Some((miner, rated))
                 });
                 let rated = rated.collect();
+                let found = miners.iter().filter_map(|score| {
+                    let miner = record.name_of(&score.hotkey)?.to_owned();
+                    Some(FoundFault { validator: name.to_owned(), miner, what: score.fault.clone()? })
+                });
+                let found: Vec<_> = found.collect();
+                record.window(*window).faults.extend(found);
                 record.window(*window).ratings.insert(name.to_owned(), rated);
             }
             NodeEvent::HeldOut { window, loss, .. } => {

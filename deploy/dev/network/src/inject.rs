@@ -84,7 +84,14 @@ pub(crate) async fn after_run(
         Fault::FlipBit => flip_submission(network, record).await.map(Some),
         Fault::EditLog => edit_log(network, record).map(Some),
         Fault::WrongWeights => wrong_weights(network, record).await.map(Some),
-        Fault::SkipVote | Fault::WrongState | Fault::LaggingFinality => Ok(None),
+        Fault::SkipVote
+        | Fault::WrongState
+        | Fault::LaggingFinality
+        | Fault::SlowBucket
+        | Fault::Withhold
+        | Fault::MajorityGone
+        | Fault::Clock
+        | Fault::SilentChain => Ok(None),
     }
 }
 

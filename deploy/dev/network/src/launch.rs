@@ -1,6 +1,9 @@
 //! Prepares the launch of a run: reads the run file and fills in windows and seed.
 
-use crate::options::Up;
+use crate::{
+    faults::{Fault, MajorityGone},
+    options::Up,
+};
 use base::{Height, digest::RunSeed};
 use protocol::{
     clock::WindowSpec,
@@ -44,7 +47,7 @@ pub(crate) enum SpecError {
 
 /// Returns the run file for a network: the file of `--spec`, or the default, with the number of windows
 /// and the seed of the options. With `--finality-lag`, the run is made for this lag: deadlines that come
-/// too soon for it move.
+/// too soon for it move. With `--fault majority-gone`, silent validators lose their weight within the run.
 pub(crate) fn template(up: &Up) -> Result<RunFile, SpecError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path)
@@ -56,6 +59,9 @@ pub(crate) fn template(up: &Up) -> Result<RunFile, SpecError> {
     if let Some(lag) = up.finality_lag {
         let window = WindowSpec { finality_lag: lag, ..file.window };
         file.window = window.proposed().ok_or(SpecError::Lag(lag))?;
+    }
+    if up.fault.contains(&Fault::MajorityGone) {
+        file.acceptance.electorate_blocks = MajorityGone::ELECTORATE_WINDOWS * file.window.blocks;
     }
     file.initial.seed = RunSeed::of(&[&up.seed.to_le_bytes()]);
     Ok(file)

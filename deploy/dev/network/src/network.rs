@@ -3,7 +3,7 @@
 use crate::{
     children::Program,
     config::{self, Places},
-    faults::Fault,
+    faults::{self, Fault},
     folder::{self, Folder, make},
     genesis::{self, genesis},
     launch,
@@ -17,7 +17,7 @@ use base::{BlockHash, Height, Hotkey};
 use bucket_server::{BucketConfig, Server};
 use chain::{Client, Options};
 use data::{Phase, Progress, Report, Warning, Watch, cached};
-use devchain::{Clock, Devchain, Finality, Pace};
+use devchain::{Clock, Devchain, Finality, Pace, Proxy};
 use exchange::ChainReader;
 use protocol::run_spec::RunSpec;
 use std::{
@@ -69,6 +69,8 @@ pub(crate) struct Network {
     pub(crate) buckets: Server,
     pub(crate) spec: RunSpec,
     pub(crate) chain_reader: ChainReader,
+    /// An endpoint that stands before the chain, for the last miner, and can go silent.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Network {
@@ -116,7 +118,12 @@ impl Network {
         let launched = protocol::run_spec::RunFile::from(&spec).to_toml()?;
         fs::write(folder.spec(), launched).context("cannot write the run spec")?;
         let chain_reader = chain_reader(&chain, &spec).await?;
-        let network = Self { folder, members, chain, buckets, spec, chain_reader };
+        let proxy = if up.fault.contains(&Fault::SilentChain) {
+            Some(Proxy::start(chain.address()).await.context("cannot start a proxy before the chain")?)
+        } else {
+            None
+        };
+        let network = Self { folder, members, chain, buckets, spec, chain_reader, proxy };
         network.configure(&data)?;
         Ok(network)
     }
@@ -131,10 +138,13 @@ impl Network {
             buckets: format!("http://{}", self.buckets.address()),
             data,
         };
+        let behind = faults::last(Role::Miner, self.members.iter().map(|member| &member.participant));
         for Member { participant, bucket, .. } in &self.members {
             let path = self.folder.config(&participant.name);
             path.parent().map_or(Ok(()), make)?;
-            let text = config::config(&self.folder, &places, participant, bucket).to_string();
+            let behind = self.proxy.as_ref().filter(|_| participant.name == behind);
+            let text = config::config(&self.folder, &places, participant, bucket, behind.map(Proxy::url))
+                .to_string();
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())

@@ -134,6 +134,16 @@ pub enum OptionsError {
         /// The last window of the run.
         last: u32,
     },
+    /// Too few nodes for a fault.
+    #[error("--fault {fault} needs --validators {validators} or more, and --miners {miners} or more")]
+    TooFew {
+        /// The name of the fault.
+        fault: String,
+        /// The smallest number of validators.
+        validators: u16,
+        /// The smallest number of honest miners.
+        miners: u16,
+    },
     /// A run that is too short for a fault.
     #[error("--fault {fault} needs --windows {least} or more, not {windows}")]
     TooShort {
@@ -169,7 +179,8 @@ impl Up {
     /// Checks whether the options can be combined, before any file is written.
     ///
     /// # Errors
-    /// Too many nodes, a joiner that would never start, or a fault for which the run is too short.
+    /// Too many nodes, a joiner that would never start, or a fault for which the run has too few windows or
+    /// nodes.
     pub fn check(&self) -> Result<(), OptionsError> {
         let adversaries: usize = self.adversary.iter().map(|band| usize::from(band.count)).sum();
         let nodes = usize::from(self.miners) + usize::from(self.validators) + adversaries;
@@ -178,9 +189,13 @@ impl Up {
         }
         if let Some(fault) = self.fault.iter().find(|fault| fault.least_windows() > self.windows) {
             let (least, windows) = (fault.least_windows(), self.windows);
-            let fault =
-                fault.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-            return Err(OptionsError::TooShort { fault, least, windows });
+            return Err(OptionsError::TooShort { fault: name(*fault), least, windows });
+        }
+        for fault in &self.fault {
+            let (validators, miners) = fault.least_nodes();
+            if self.validators < validators || self.miners < miners {
+                return Err(OptionsError::TooFew { fault: name(*fault), validators, miners });
+            }
         }
         match self.join_at {
             Some(join_at) if join_at >= u64::from(self.windows) => {
@@ -189,6 +204,11 @@ impl Up {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the name of a fault on the command line.
+fn name(fault: Fault) -> String {
+    fault.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 #[cfg(test)]
@@ -233,6 +253,8 @@ mod tests {
         let error = parse("--windows 5 --fault lagging-finality").check().unwrap_err();
         assert_eq!(error.to_string(), "--fault lagging-finality needs --windows 6 or more, not 5");
         assert_eq!(parse("--windows 6 --fault lagging-finality").check(), Ok(()));
+        let error = parse("--validators 2 --fault majority-gone").check().unwrap_err().to_string();
+        assert_eq!(error, "--fault majority-gone needs --validators 3 or more, and --miners 1 or more");
         let crowd = parse("--miners 32 --adversary noise=32").check();
         assert_eq!(crowd, Err(OptionsError::TooMany(67)));
     }

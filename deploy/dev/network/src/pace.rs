@@ -32,6 +32,17 @@ pub enum PaceStage {
     End,
 }
 
+impl PaceStage {
+    /// Returns the window that the nodes act for, if the stage is of one.
+    #[must_use]
+    pub fn window(self) -> Option<Window> {
+        match self {
+            Self::Claims(window) | Self::Keys(window) | Self::Votes(window) => Some(window),
+            Self::Start | Self::End => None,
+        }
+    }
+}
+
 /// An observation of the network at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {

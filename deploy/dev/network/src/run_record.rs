@@ -38,6 +38,12 @@ pub struct RunRecord {
     /// The windows in which a missing vote does not mean a dishonest validator: a fault of the network
     /// struck them, or the run was in real time.
     pub excused: BTreeSet<Window>,
+    /// The number of reads from buckets that the rules of faults have struck.
+    pub struck_reads: u64,
+    /// The nodes that warned of their clocks.
+    pub warned_of_clock: BTreeSet<String>,
+    /// The number of requests to the silent endpoint of the chain before it went silent.
+    pub before_silence: usize,
     /// The block time of a run in real time. `None` if the chain waits for the nodes.
     pub real_time: Option<Duration>,
 }
@@ -65,10 +71,23 @@ pub struct WindowOutcome {
     pub seconds: BTreeMap<String, Seconds>,
     /// Each validator's ratings of the miners: validator name, then miner name.
     pub ratings: BTreeMap<String, BTreeMap<String, Rating>>,
+    /// The faults that validators found with miners.
+    pub faults: Vec<FoundFault>,
     /// The time for claims.
     pub claim_times: ActTimes,
     /// The time for votes.
     pub vote_times: ActTimes,
+}
+
+/// A fault that a validator found with a miner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFault {
+    /// The name of the validator.
+    pub validator: String,
+    /// The name of the miner.
+    pub miner: String,
+    /// The fault, as the score log names it.
+    pub what: String,
 }
 
 /// The time in which the nodes could do an act of a window, and when they did. In seconds since the
@@ -189,6 +208,24 @@ impl RunRecord {
     #[must_use]
     pub fn is_struck(&self, window: Window) -> bool {
         self.faults.iter().any(|fault| fault.struck().contains(&window))
+    }
+
+    /// Returns whether a fault of the network may cost this node its claim or vote in a window.
+    #[must_use]
+    pub fn is_excused(&self, name: &str, window: Window) -> bool {
+        self.faults.iter().any(|fault| fault.excuses(name, window))
+    }
+
+    /// Returns whether a fault of the network keeps this node from acting in a window.
+    #[must_use]
+    pub fn is_stopped(&self, name: &str, window: Window) -> bool {
+        self.faults.iter().any(|fault| matches!(fault, NetworkFault::Clock(_)) && fault.excuses(name, window))
+    }
+
+    /// Returns whether a fault of the network ends this node.
+    #[must_use]
+    pub fn is_ended(&self, name: &str) -> bool {
+        self.faults.iter().any(|fault| fault.ends(name))
     }
 
     /// Returns the times of a node in a window, for changes. Creates empty ones if needed.

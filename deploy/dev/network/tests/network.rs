@@ -216,6 +216,42 @@ fn finality_that_lags_and_stalls_costs_only_the_windows_that_it_strikes() {
     assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
 }
 
+/// Runs with these faults of the network. Checks that the run bears them, and that it can be replayed.
+fn bears(windows: &str, faults: &[&str]) {
+    let network = Network::new();
+    let options = faults.iter().flat_map(|fault| ["--fault", fault]);
+    let arguments: Vec<&str> = ["--windows", windows].into_iter().chain(options).collect();
+    let (code, report) = network.run(&arguments);
+    for fault in faults {
+        let (ok, detail) = assertion(&report, fault);
+        assert!(ok, "{fault}: {detail}");
+    }
+    assert_sound(&report);
+    assert_eq!(code, Some(0));
+    let replayed = network.replay();
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+}
+
+#[test]
+fn a_slow_bucket_harms_only_its_miner() {
+    bears("5", &["slow-bucket"]);
+}
+
+#[test]
+fn a_miner_that_withholds_gains_nothing_and_an_endpoint_that_goes_silent_costs_nothing() {
+    bears("5", &["withhold", "silent-chain"]);
+}
+
+#[test]
+fn a_majority_that_ends_costs_the_windows_that_the_rule_says() {
+    bears("8", &["majority-gone"]);
+}
+
+#[test]
+fn wrong_clocks_of_two_buckets_harm_no_other_node() {
+    bears("6", &["clock"]);
+}
+
 #[test]
 fn a_run_in_real_time_that_is_too_fast_names_the_late_nodes_and_a_remedy() {
     let network = Network::new();

@@ -1,16 +1,20 @@
-//! The work of a validator in the background: its vote, and the objects in its custody.
+//! The work of a validator in the background: its vote, the objects in its custody, its checkpoints.
 
 use crate::{
     chain::TxId,
     node::Input,
     prefetch::Collected,
-    store::ObjectId,
+    store::{DecisionId, ObjectId, StateId},
     transfers::{End, Part, Tag},
     validator::Event,
-    world::World,
+    world::{Decided, World},
 };
 use base::{Height, Window};
-use protocol::announcement::{Bits, Record, Vote};
+use protocol::{
+    acceptance::Accepted,
+    announcement::{Bits, Record, Vote},
+    clock::Heights,
+};
 
 /// The pause between two attempts to upload an object in custody, in milliseconds.
 const PAUSE: u64 = 500;
@@ -26,6 +30,9 @@ pub(crate) struct Background {
     until: Height,
     /// The pause after a failed upload.
     pause: Option<u32>,
+    /// The state whose checkpoint is uploaded, and the newest one that waits for that.
+    uploading: Option<StateId>,
+    waiting: Option<StateId>,
 }
 
 /// A vote on its way to the chain.
@@ -71,6 +78,13 @@ impl World {
                 }
             }
             (_, Input::Transfer(Tag::Custody, end, _)) => self.custody_ended(n, end, height),
+            (_, Input::Transfer(Tag::OwnCheckpoint, end, _)) => {
+                let uploaded = background.uploading.take();
+                if end == End::Done {
+                    self.nodes[n].checkpoint = uploaded;
+                }
+                self.next_checkpoint(n);
+            }
             (_, Input::Timer(token)) if background.pause == Some(token) => {
                 background.pause = None;
                 self.next_custody(n);
@@ -93,33 +107,50 @@ impl World {
         };
         let good = good.unwrap_or(voted);
         let Some(heights) = self.setup.heights(window) else { return Event::Kept };
-        let mut custody = Vec::new();
+        let mut objects = Vec::new();
         for (place, candidate) in fetched.candidates.iter().enumerate() {
-            if !good.has(place)
-                || !fetched.has_arrived(candidate)
-                || !self.custodians(&heights, &candidate.object).contains(&(n as u32))
+            if good.has(place)
+                && fetched.has_arrived(candidate)
+                && self.custodians(&heights, &candidate.object).contains(&(n as u32))
             {
-                continue;
+                objects.extend(self.objects.find(&candidate.object));
             }
-            // The key first: the list is taken from its end.
-            custody.extend(
-                self.objects
-                    .find(&candidate.object)
-                    .into_iter()
-                    .flat_map(|object| [(object, Part::Object), (object, Part::Key)]),
-            );
         }
-        custody.reverse();
-        custody.chunks_mut(2).for_each(<[_]>::reverse);
-        let until = self.setup.clock.objects_wait(&heights);
-        let Some(background) = self.work_of(n) else { return Event::Kept };
+        self.keep(n, &objects, &heights);
+        Event::Kept
+    }
+
+    /// Begins to publish the accepted objects that a validator keeps although it is no custodian of them.
+    pub(crate) fn keep_accepted(&mut self, n: usize, fetched: &Collected, decision: DecisionId) {
+        let Decided { decision, keepers, .. } = &self.decisions[decision as usize];
+        let Some(heights) = self.setup.heights(decision.window) else { return };
+        let kept = decision.applied().iter().zip(keepers);
+        let kept = kept.filter(|(_, keepers)| keepers.contains(&(n as u32)));
+        let kept: Vec<Accepted> = kept.map(|(accepted, _)| *accepted).collect();
+        let mut objects = Vec::new();
+        for Accepted { id, object } in kept {
+            let arrived = fetched.candidates.iter().any(|candidate| {
+                candidate.id == id && candidate.object == object && fetched.has_arrived(candidate)
+            });
+            if arrived && !self.custodians(&heights, &object).contains(&(n as u32)) {
+                objects.extend(self.objects.find(&object));
+            }
+        }
+        self.keep(n, &objects, &heights);
+    }
+
+    /// Begins to publish objects and their keys, after those that are still to be published.
+    fn keep(&mut self, n: usize, objects: &[ObjectId], heights: &Heights) {
+        let until = self.setup.clock.objects_wait(heights);
+        let Some(background) = self.work_of(n) else { return };
         let is_idle = background.custody.is_empty();
-        custody.append(&mut background.custody);
-        (background.custody, background.until) = (custody, until);
+        // The key first: the list is taken from its end.
+        let parts = objects.iter().rev().flat_map(|object| [(*object, Part::Object), (*object, Part::Key)]);
+        background.custody.splice(0..0, parts);
+        background.until = until;
         if is_idle {
             self.next_custody(n);
         }
-        Event::Kept
     }
 
     fn next_custody(&mut self, n: usize) {
@@ -146,7 +177,26 @@ impl World {
         }
     }
 
-    /// Looks whether the work in the background has ended.
+    /// Begins to upload the present state as a checkpoint, as soon as no other upload of one runs.
+    pub(crate) fn begin_checkpoint(&mut self, n: usize) {
+        let state = self.nodes[n].state;
+        if let Some(background) = self.work_of(n) {
+            background.waiting = Some(state);
+        }
+        self.next_checkpoint(n);
+    }
+
+    fn next_checkpoint(&mut self, n: usize) {
+        let Some(background) = self.work_of(n).filter(|background| background.uploading.is_none()) else {
+            return;
+        };
+        background.uploading = background.waiting.take();
+        if background.uploading.is_some() {
+            self.put(n, Tag::OwnCheckpoint, None, self.setup.profile.checkpoint_bytes);
+        }
+    }
+
+    /// Looks whether the vote and the objects in custody are published.
     pub(crate) fn published(&mut self, n: usize) -> Option<Event> {
         let background = self.work_of(n)?;
         (background.custody.is_empty() && background.sending.is_none()).then_some(Event::Published)

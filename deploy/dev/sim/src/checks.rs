@@ -55,7 +55,7 @@ pub(crate) struct Checks {
     pub(crate) good_windows: u64,
     /// The number of times that a node lost the shared state.
     pub(crate) lost: u64,
-    /// The number of accepted objects that no custodian has, and whose miner is hostile.
+    /// The number of accepted objects without an honest keeper that runs, and whose miner is hostile.
     pub(crate) unserved: u64,
 }
 
@@ -193,7 +193,7 @@ impl World {
         let candidates: Vec<u32> = candidates.iter().map(|candidate| place(&candidate.id)).collect();
         let mut verdict = self.count(heights, &members, &candidates);
         let truth = self.true_state(heights.window);
-        let is_enough = 2 * members.well > members.total && members.well_count >= members.recent.min(2);
+        let is_enough = 2 * members.well > members.total && members.well_count >= members.needed;
         verdict.is_well = is_enough && self.checks.chain_unwell_until <= since;
         let is_false = verdict.has_quorum && truth.is_some() && verdict.state != truth;
         if is_false && 2 * members.hostile <= members.total {
@@ -201,9 +201,10 @@ impl World {
         }
         if verdict.is_well {
             self.check_progress(heights, since, &verdict, truth, &candidates);
-            self.check_keys(window, &verdict);
         }
-        self.note_unserved(heights, &verdict);
+        if self.checks.chain_unwell_until <= since {
+            self.check_keys(heights, &candidates);
+        }
         self.count_goodput(window, &verdict, &candidates);
         self.pay(&verdict);
         self.check_stuck(window);

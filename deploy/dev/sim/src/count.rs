@@ -1,6 +1,10 @@
 //! Counts the votes of a window again, from the records of the model alone.
 
-use crate::{setup::place, store::ObjectId, world::World};
+use crate::{
+    setup::place,
+    store::ObjectId,
+    world::{Decided, World},
+};
 use base::digest::State;
 use protocol::{
     acceptance::{Candidate, Decision},
@@ -8,9 +12,6 @@ use protocol::{
     clock::Heights,
 };
 use std::collections::BTreeMap;
-
-/// The windows after an accepted object that only its voters have, in which nodes may be behind.
-const UNSERVED: u64 = 6;
 
 /// The result of the independent count of a window's votes.
 #[derive(Debug, Default)]
@@ -41,7 +42,8 @@ pub(crate) struct Members {
     pub(crate) total: u128,
     pub(crate) well: u128,
     pub(crate) hostile: u128,
-    pub(crate) recent: usize,
+    /// The number of hotkeys that must vote.
+    pub(crate) needed: usize,
     pub(crate) well_count: usize,
 }
 
@@ -50,7 +52,8 @@ impl World {
     pub(crate) fn members(&self, heights: &Heights, since: u64) -> Members {
         let blocks = u64::from(self.setup.profile.window.blocks);
         let period = self.setup.electorate_blocks();
-        let mut members = Members { total: 0, well: 0, hostile: 0, recent: 0, well_count: 0 };
+        let mut members = Members { total: 0, well: 0, hostile: 0, needed: 1, well_count: 0 };
+        let mut recent = Vec::new();
         for n in 0..self.nodes.len() {
             let neuron = &self.chain.neurons[n];
             let age = match self.standing_vote(n, heights) {
@@ -63,7 +66,7 @@ impl World {
             }
             let weight = u128::from(neuron.stake) * u128::from(period - age);
             members.total += weight;
-            members.recent += usize::from(age <= period / 7);
+            recent.extend((age <= period / 7).then_some(weight));
             if self.is_well(n, since) {
                 members.well += weight;
                 members.well_count += 1;
@@ -72,6 +75,9 @@ impl World {
                 members.hostile += weight;
             }
         }
+        recent.sort_unstable();
+        recent.pop();
+        members.needed += usize::from(10 * recent.iter().sum::<u128>() >= members.total);
         members
     }
 
@@ -82,8 +88,8 @@ impl World {
         (vote.window <= heights.window && *set > closed).then_some(vote.window.0)
     }
 
-    /// Returns the votes on a window that can count: node, stake, vote.
-    fn votes(&self, heights: &Heights, candidates: usize) -> Vec<(usize, u128, Vote)> {
+    /// Returns all votes on a window: node, stake, vote.
+    fn all_votes(&self, heights: &Heights) -> Vec<(usize, u128, Vote)> {
         let vote = |n: usize| match self.chain.records[n] {
             Some((set, Record::Vote(vote)))
                 if vote.window == heights.window && set > heights.claims_close =>
@@ -94,12 +100,13 @@ impl World {
         };
         let votes = (0..self.nodes.len()).filter_map(|n| Some((n, vote(n)?)));
         let votes = votes.filter(|(n, _)| self.chain.neurons[*n].permit && self.chain.neurons[*n].stake > 0);
-        let votes = votes.filter(|(_, vote)| candidates >= 64 || vote.good.0 >> candidates == 0);
         votes.map(|(n, vote)| (n, u128::from(self.chain.neurons[n].stake), vote)).collect()
     }
 
     pub(crate) fn count(&self, heights: &Heights, members: &Members, candidates: &[u32]) -> Verdict {
-        let votes = self.votes(heights, candidates.len());
+        let mut votes = self.all_votes(heights);
+        let voters = votes.len();
+        votes.retain(|(.., vote)| candidates.len() >= 64 || vote.good.0 >> candidates.len() == 0);
         let voting: u128 = votes.iter().map(|(_, stake, _)| stake).sum();
         let mut verdict = Verdict::default();
         let mut states: Vec<State> = votes.iter().map(|(.., vote)| vote.state).collect();
@@ -112,8 +119,7 @@ impl World {
                 continue;
             }
             let weight = stake * u128::from(self.setup.electorate_blocks());
-            let enough = counted.len() >= members.recent.min(2);
-            if 2 * weight > members.total && enough {
+            if 2 * weight > members.total && voters >= members.needed {
                 (verdict.has_quorum, verdict.state) = (true, Some(state));
                 for (bit, miner) in candidates.iter().enumerate() {
                     let good: u128 = counted
@@ -132,40 +138,41 @@ impl World {
         verdict
     }
 
-    /// Checks that no key counts that was published when the seed was known.
-    pub(crate) fn check_keys(&mut self, window: u64, verdict: &Verdict) {
-        let Some(seeded) = self.checks.seeded.get(&window).copied() else { return };
-        for (miner, object) in &verdict.approved {
-            let key = self.objects.copy(*object, *miner as usize).and_then(|copy| copy.key);
-            if key.is_some_and(|key| key >= seeded) {
-                self.violate(
-                    "seed",
-                    format!("an update of miner {miner} is approved, who knew the seed of window {window}"),
-                );
-            }
+    /// Checks that no honest vote is for an update whose key was published when the seed was known.
+    pub(crate) fn check_keys(&mut self, heights: &Heights, candidates: &[u32]) {
+        let window = heights.window.0;
+        let (Some(seeded), Some(claims)) =
+            (self.checks.seeded.get(&window).copied(), self.checks.claims.get(&window))
+        else {
+            return;
+        };
+        let votes = self.all_votes(heights).into_iter().filter(|(n, ..)| self.nodes[*n].is_honest);
+        let good = votes.fold(0, |good, (.., vote)| good | vote.good.0);
+        let knew = |(bit, miner): (usize, &u32)| {
+            let object = claims.get(miner).filter(|_| good >> bit & 1 == 1)?;
+            let key = self.objects.copy(*object, *miner as usize)?.key?;
+            (key >= seeded).then_some(*miner)
+        };
+        let knew: Vec<u32> = candidates.iter().enumerate().filter_map(knew).collect();
+        for miner in knew {
+            self.violate(
+                "seed",
+                format!(
+                    "an honest vote is for an update of miner {miner}, who knew the seed of window {window}"
+                ),
+            );
         }
     }
 
-    /// Notes accepted objects that no other node can get: the miner is hostile, and no custodian that is up
-    /// voted for them. The nodes that lack them wait for a checkpoint.
-    pub(crate) fn note_unserved(&mut self, heights: &Heights, verdict: &Verdict) {
-        for (miner, object) in &verdict.approved {
-            let hash = self.objects.get(*object).hash;
-            let candidates = self.candidates(heights);
-            let custodians = self.custodians(heights, &hash);
-            let bit = candidates.iter().position(|candidate| candidate.object == hash);
-            let serves = |n: &u32| {
-                let node = &self.nodes[*n as usize];
-                let vote = self.chain.records[*n as usize].as_ref().map(|(_, record)| record);
-                let has_bit = matches!(vote, Some(Record::Vote(vote))
-                    if vote.window == heights.window && bit.is_some_and(|bit| vote.good.has(bit)));
-                node.is_honest && node.is_up && has_bit
-            };
-            if !self.nodes[*miner as usize].is_honest && !custodians.iter().any(serves) {
+    /// Notes accepted objects that no other node can get: the miner is hostile, and no honest keeper is up.
+    /// The nodes that lack them wait for a checkpoint.
+    pub(crate) fn note_unserved(&mut self, decided: &Decided) {
+        for (accepted, keepers) in decided.decision.applied().iter().zip(&decided.keepers) {
+            let is_up = |n: &u32| self.nodes[*n as usize].is_honest && self.nodes[*n as usize].is_up;
+            let miner = place(&accepted.id);
+            if !self.nodes[miner as usize].is_honest && !keepers.iter().any(is_up) {
                 self.checks.unserved += 1;
-                let until = self.now + UNSERVED * self.setup.profile.window_time();
-                self.checks.chain_trouble(until);
-                self.story.tell(self.now, || format!("no custodian has the object of miner {miner}"));
+                self.story.tell(self.now, || format!("no keeper has the object of miner {miner}"));
             }
         }
     }

@@ -5,14 +5,14 @@ use crate::{
     store::{DecisionId, StateId},
     world::{Decided, World},
 };
-use base::{Height, NeuronId, digest::ObjectHash};
+use base::{BlockHash, Height, NeuronId, digest::ObjectHash};
 use protocol::{
     acceptance::{
         Accepted, Candidate, Decision, Electorate, Evidence, candidates, decide, standing_candidates,
     },
     announcement::Vote,
     clock::Heights,
-    replicas::custodians,
+    replicas::{custodians, keepers},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -30,11 +30,18 @@ impl World {
         };
         let decision = decide(self.setup.run, &self.setup.profile.acceptance, heights, &evidence);
         let decision = Arc::new(decision.expect("the model keeps the states that a decision needs"));
-        let sources =
-            decision.applied().iter().map(|accepted| self.sources(heights, &decision, accepted)).collect();
+        let (mut keepers, mut sources) = (Vec::new(), Vec::new());
+        for accepted in decision.applied() {
+            let voters = self.voters_for(heights, &decision, accepted);
+            let kept = self.keepers(heights, &accepted.object, &voters);
+            sources.push(self::sources(accepted, &kept, &voters));
+            keepers.push(kept);
+        }
         self.check_decision(&decision);
         let number = self.decisions.len() as DecisionId;
-        self.decisions.push(Decided { decision, sources });
+        let decided = Decided { decision, keepers, sources };
+        self.note_unserved(&decided);
+        self.decisions.push(decided);
         self.decided.entry(heights.window.0).or_default().push((state, number));
         number
     }
@@ -55,25 +62,29 @@ impl World {
         if let Some(drawn) = self.drawn.get(&(window, *object)) {
             return drawn.clone();
         }
-        let Some(claims) = self.chain.at(heights.claims_close) else { return Vec::new() };
-        let (run, spec) = (self.setup.run, &self.setup.profile.acceptance);
-        let electorate =
-            self.electorates.entry(window).or_insert_with(|| Electorate::new(run, spec, heights, claims));
-        let drawn: Vec<u32> = custodians(claims.hash(), object, electorate).iter().map(place).collect();
+        let drawn = self.drawn_by(heights, |seed, electorate| custodians(seed, object, electorate));
         self.drawn.insert((window, *object), drawn.clone());
         drawn
     }
 
-    /// Returns the nodes to ask for an accepted object: its miner, the custodians, other voters.
-    fn sources(&mut self, heights: &Heights, decision: &Decision, accepted: &Accepted) -> Vec<u32> {
-        let voters = self.voters_for(heights, decision, accepted);
-        let mut sources = vec![place(&accepted.id)];
-        for other in self.custodians(heights, &accepted.object).into_iter().chain(voters.iter().map(place)) {
-            if !sources.contains(&other) {
-                sources.push(other);
-            }
-        }
-        sources
+    /// Returns the keepers of an accepted object with these voters.
+    fn keepers(&mut self, heights: &Heights, object: &ObjectHash, voters: &BTreeSet<NeuronId>) -> Vec<u32> {
+        self.drawn_by(heights, |seed, electorate| keepers(seed, object, electorate, voters))
+    }
+
+    /// Draws nodes from the electorate at `D_w`.
+    fn drawn_by(
+        &mut self,
+        heights: &Heights,
+        draw: impl FnOnce(BlockHash, &Electorate) -> Vec<NeuronId>,
+    ) -> Vec<u32> {
+        let Some(claims) = self.chain.at(heights.claims_close) else { return Vec::new() };
+        let (run, spec) = (self.setup.run, &self.setup.profile.acceptance);
+        let electorate = self
+            .electorates
+            .entry(heights.window.0)
+            .or_insert_with(|| Electorate::new(run, spec, heights, claims));
+        draw(claims.hash(), electorate).iter().map(place).collect()
     }
 
     /// Returns the candidates and their objects as claims stood after a block.
@@ -104,4 +115,15 @@ impl World {
         self.candidates.insert(heights.window.0, Arc::clone(&found));
         found
     }
+}
+
+/// Returns the nodes to ask for an accepted object: its miner, its keepers, other voters.
+fn sources(accepted: &Accepted, keepers: &[u32], voters: &BTreeSet<NeuronId>) -> Vec<u32> {
+    let mut sources = vec![place(&accepted.id)];
+    for other in keepers.iter().copied().chain(voters.iter().map(place)) {
+        if !sources.contains(&other) {
+            sources.push(other);
+        }
+    }
+    sources
 }

@@ -39,7 +39,7 @@ pub struct Totals {
     pub trained: u64,
     /// The number of times that a node lost the shared state.
     pub lost: u64,
-    /// The number of accepted objects that no custodian has, and whose miner is hostile.
+    /// The number of accepted objects without an honest keeper that runs, and whose miner is hostile.
     pub unserved: u64,
     /// The number of violations of each rule.
     pub rules: BTreeMap<&'static str, u64>,

@@ -50,7 +50,7 @@ pub struct Outcome {
     pub trained: u64,
     /// The number of times that a node lost the shared state.
     pub lost: u64,
-    /// The number of accepted objects that no custodian has, and whose miner is hostile.
+    /// The number of accepted objects without an honest keeper that runs, and whose miner is hostile.
     pub unserved: u64,
     /// The last events in plain words, if they were asked for.
     pub story: Vec<String>,

@@ -46,8 +46,10 @@ pub(crate) enum Tag {
     AcceptedKey(u16, u16),
     /// The upload of an object or key in custody.
     Custody,
-    /// A checkpoint.
+    /// The download of a checkpoint.
     Checkpoint,
+    /// The upload of an own checkpoint.
+    OwnCheckpoint,
 }
 
 /// The end of a transfer.

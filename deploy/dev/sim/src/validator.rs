@@ -7,7 +7,6 @@ use crate::{
     setup::place,
     shared::Done,
     store::DecisionId,
-    transfers::{End, Tag},
     world::World,
 };
 use base::{Height, Window, digest::ScoreLogHead};
@@ -24,9 +23,6 @@ use std::sync::Arc;
 
 /// Windows between two checkpoints.
 const CHECKPOINT_EVERY: u64 = 4;
-/// Largest checkpoint that is made, in bytes. The upload of a larger one takes a large part of a
-/// window.
-const LARGEST_CHECKPOINT: u64 = 10_000_000_000;
 /// The time budget of the evaluations, in milliseconds (`validator.time_budget`).
 const TIME_BUDGET: u64 = 600_000;
 
@@ -80,7 +76,6 @@ enum Doing {
     Shared,
     /// Waits for the work in the background.
     Publish,
-    Checkpoint,
     Finished,
 }
 
@@ -128,11 +123,9 @@ impl World {
             Some((_, Record::Vote(vote))) => Some(vote.window),
             _ => None,
         };
-        let is_small = self.setup.profile.checkpoint_bytes <= LARGEST_CHECKPOINT;
-        let checkpoint_every = if is_small { CHECKPOINT_EVERY } else { 0 };
         let Some(validator) = self.validator(n) else { return };
         let past = Past { voted, logged: validator.logged, weighed: validator.weighed, opens };
-        let rules = ValidatorRules { clock, checkpoint_every };
+        let rules = ValidatorRules { clock, checkpoint_every: CHECKPOINT_EVERY };
         validator.machine = Some(ValidatorMachine::resume(rules, window, past));
     }
 
@@ -162,12 +155,6 @@ impl World {
             (Doing::Measure { until, .. }, Input::Wake) if height >= until => Some(Event::Measured(())),
             (Doing::Work(token, event), Input::Timer(found)) if token == found => Some(*event),
             (Doing::Publish, _) => self.published(n),
-            (Doing::Checkpoint, Input::Transfer(Tag::Checkpoint, end, _)) => {
-                if end == End::Done {
-                    self.nodes[n].checkpoint = Some(self.nodes[n].state);
-                }
-                Some(Event::Checkpointed)
-            }
             _ => None,
         };
         if let Some(event) = event {
@@ -226,7 +213,10 @@ impl World {
                 return self.validator_done(n, done);
             }
             Action::CloseLog { window, fetched, .. } => return Some(self.close_log(n, window, &fetched)),
-            Action::Apply { decision, .. } => {
+            Action::Apply { decision, fetched, .. } => {
+                if let Some(fetched) = fetched {
+                    self.keep_accepted(n, &fetched, decision);
+                }
                 self.set_validator(n, Doing::Shared);
                 let done = self.apply(n, decision, &[]);
                 return self.validator_done(n, done);
@@ -236,9 +226,8 @@ impl World {
                 return self.published(n);
             }
             Action::Checkpoint { .. } => {
-                let bytes = self.setup.profile.checkpoint_bytes;
-                self.put(n, Tag::Checkpoint, None, bytes);
-                self.set_validator(n, Doing::Checkpoint);
+                self.begin_checkpoint(n);
+                return Some(Event::Checkpointed);
             }
             Action::SetWeights { window } => {
                 let opens = Height(self.view(n).0 + 100);

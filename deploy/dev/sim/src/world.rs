@@ -83,6 +83,8 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Decided {
     pub(crate) decision: Arc<Decision>,
+    /// The keepers of each accepted object.
+    pub(crate) keepers: Vec<Vec<u32>>,
     /// The sources of each accepted object, in the order of asking.
     pub(crate) sources: Vec<Vec<u32>>,
 }

@@ -18,7 +18,7 @@ use dataset::Dataset;
 use protocol::run_spec::RunFile;
 use report::Report;
 use std::{fs, path::PathBuf, process::ExitCode};
-use training::Training;
+use training::{Own, Training, Variant};
 
 /// The default run.
 const TINY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../runs/tiny.toml"));
@@ -60,6 +60,11 @@ struct Flags {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     outer_lr: Vec<f32>,
 
+    /// Compare these ways to go on from an own update while it is exchanged. With staleness 0 none is in
+    /// exchange.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "none")]
+    own: Vec<Own>,
+
     /// Change the width of the model. The number of heads follows; there is one key and value head for each
     /// query head.
     #[arg(long, value_name = "N")]
@@ -76,12 +81,6 @@ struct Flags {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
-}
-
-/// A choice to measure: a run that differs from the others in one point.
-struct Variant {
-    name: String,
-    run: RunFile,
 }
 
 fn main() -> ExitCode {
@@ -104,15 +103,15 @@ fn measure(flags: &Flags, run: &RunFile, variants: &[Variant], dataset: &Dataset
     let windows = u64::from(flags.windows.unwrap_or(run.window.count));
     let mut measured = vec![Vec::new(); variants.len()];
     for seed in 0..u64::from(flags.seeds) {
-        for (Variant { name, run }, measured) in variants.iter().zip(&mut measured) {
-            let training = Training::new(run, dataset, seed, flags.miners);
+        for (variant, measured) in variants.iter().zip(&mut measured) {
+            let training = Training::new(variant, dataset, seed, flags.miners);
             let result = training.and_then(|training| training.run(windows));
-            measured.push(result.with_context(|| format!("{name}, seed {seed}"))?);
+            measured.push(result.with_context(|| format!("{}, seed {seed}", variant.name))?);
         }
     }
     let mut report = Report::new(run, flags.miners, dataset.held_out.sequences());
-    for (Variant { name, run }, measured) in variants.iter().zip(&measured) {
-        report.add(name, run, measured);
+    for (variant, measured) in variants.iter().zip(&measured) {
+        report.add(variant, measured);
     }
     Ok(report)
 }
@@ -147,12 +146,17 @@ impl Flags {
         let rates = if self.outer_lr.is_empty() { &own[..] } else { &self.outer_lr };
         let mut variants = Vec::new();
         for &staleness in &self.staleness {
-            for &rate in rates {
+            let ways = if staleness == 0 { &[Own::None][..] } else { &self.own };
+            for (&own, &rate) in ways.iter().flat_map(|own| rates.iter().map(move |rate| (own, rate))) {
                 let mut run = run.clone();
                 (run.acceptance.staleness, run.sparse.outer_lr) = (staleness, rate);
                 run.sparse.check()?;
-                let name = format!("staleness {staleness}, rate {rate}");
-                variants.push(Variant { name, run });
+                let name = match own {
+                    Own::None => format!("staleness {staleness}, rate {rate}"),
+                    Own::Sent => format!("staleness {staleness} sent, rate {rate}"),
+                    Own::Whole => format!("staleness {staleness} whole, rate {rate}"),
+                };
+                variants.push(Variant { name, run, own });
             }
         }
         Ok(variants)

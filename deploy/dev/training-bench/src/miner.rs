@@ -1,6 +1,6 @@
 //! A miner of a training: it keeps the optimizer's moments and the error feedback from window to window.
 
-use crate::seeds::seed_of;
+use crate::{seeds::seed_of, training::Own};
 use anyhow::Result;
 use base::{
     Height, NeuronId, Window,
@@ -8,6 +8,7 @@ use base::{
     signature::SigningKey,
 };
 use codec::{
+    aggregate::Medians,
     feedback,
     sparse::{Source, SparseTensor, compress_all},
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
@@ -28,8 +29,10 @@ pub(crate) struct Miner {
     error: Vec<f32>,
 }
 
-/// The update of a miner for a window: the sent values, and the submission as all nodes open it.
+/// The update of a miner for a window: the whole pseudo-gradient, the sent values, and the submission as all
+/// nodes open it.
 pub(crate) struct Update {
+    pub(crate) pseudo_gradient: Vec<f32>,
     pub(crate) sent: Vec<SparseTensor>,
     pub(crate) submission: Submission<Vec<u8>>,
 }
@@ -65,6 +68,23 @@ impl Miner {
         }
     }
 
+    /// Applies a part of the miner's own update in exchange: the sent values with the outer step that would
+    /// result from them alone, or the whole pseudo-gradient. `last` are the medians of the set before.
+    pub(crate) fn go_on(&mut self, own: Own, update: &Update, last: Option<&Medians>) -> Result<()> {
+        match own {
+            Own::None => {}
+            Own::Sent => {
+                self.model.apply_outer_step(std::slice::from_ref(&update.submission), last)?;
+            }
+            Own::Whole => {
+                let mut values = self.model.parameters()?;
+                values.iter_mut().zip(&update.pseudo_gradient).for_each(|(value, change)| *value -= change);
+                self.model.set_parameters(&values)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Trains through a window from the current parameters, and returns to them. Returns the
     /// pseudo-gradient.
     pub(crate) fn train(
@@ -80,17 +100,17 @@ impl Miner {
     /// Adds a pseudo-gradient to the error feedback, selects the values to send, and encodes them.
     pub(crate) fn compress(
         &mut self,
-        pseudo_gradient: &[f32],
+        pseudo_gradient: Vec<f32>,
         layout: &Arc<SubmissionLayout>,
         expected: &Expected,
     ) -> Result<Update> {
         let geometries: Vec<_> = layout.tensors().iter().map(|tensor| *tensor.geometry()).collect();
-        let source = Source::Feedback { error: &mut self.error, pseudo_gradient };
+        let source = Source::Feedback { error: &mut self.error, pseudo_gradient: &pseudo_gradient };
         let sent = compress_all(source, &geometries, layout.spec(), THREADS)?;
         let header = Header::new(expected, expected.least_samples, layout);
         let bytes = encode(layout, &header, &sent, &self.key)?;
         let submission = Submission::open(bytes, Arc::clone(layout), expected)?;
-        Ok(Update { sent, submission })
+        Ok(Update { pseudo_gradient, sent, submission })
     }
 
     /// Subtracts accepted values from the error feedback.

@@ -1,6 +1,6 @@
 //! The results of all variants: a table for readers, JSON with all numbers.
 
-use crate::training::Measured;
+use crate::training::{Measured, Own, Variant};
 use protocol::run_spec::RunFile;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
@@ -16,15 +16,16 @@ pub(crate) struct Report {
     tokens_per_window: u64,
     /// The sequences whose loss is measured.
     held_out_sequences: usize,
-    variants: Vec<Variant>,
+    variants: Vec<Results>,
 }
 
 /// The results of one variant of the run.
 #[derive(Debug, Serialize)]
-struct Variant {
+struct Results {
     name: String,
     staleness: u8,
     outer_lr: f32,
+    own: Own,
     /// By number of windows trained, over all repetitions.
     losses: Vec<Range>,
     repetitions: Vec<Repetition>,
@@ -44,6 +45,9 @@ struct Repetition {
     seed: u64,
     /// The held-out losses, by number of windows trained.
     losses: Vec<f64>,
+    /// For each window and miner: the nats per token by which a validator's trial step along the update
+    /// lowers the held-out loss.
+    gains: Vec<Vec<f64>>,
     /// The state root after the last window.
     state_root: String,
     /// The bytes of a submission, on average.
@@ -64,16 +68,17 @@ impl Report {
         }
     }
 
-    /// Adds a variant: its name, its run, and the results of its seeds, from 0.
-    pub(crate) fn add(&mut self, name: &str, run: &RunFile, measured: &[Measured]) {
+    /// Adds a variant, and the results of its seeds from 0.
+    pub(crate) fn add(&mut self, variant: &Variant, measured: &[Measured]) {
         let repetitions: Vec<_> =
             (0..).zip(measured).map(|(seed, measured)| self.repetition(seed, measured)).collect();
         let windows = measured.first().map_or(0, |measured| measured.losses.len());
         let losses = (0..windows).map(|window| Range::of(measured.iter().map(|m| m.losses[window])));
-        self.variants.push(Variant {
-            name: name.to_owned(),
-            staleness: run.acceptance.staleness,
-            outer_lr: run.sparse.outer_lr,
+        self.variants.push(Results {
+            name: variant.name.clone(),
+            staleness: variant.run.acceptance.staleness,
+            outer_lr: variant.run.sparse.outer_lr,
+            own: variant.own,
             losses: losses.collect(),
             repetitions,
         });
@@ -84,6 +89,7 @@ impl Report {
         Repetition {
             seed,
             losses: measured.losses.clone(),
+            gains: measured.gains.clone(),
             state_root: measured.roots.last().map(ToString::to_string).unwrap_or_default(),
             submission_bytes: measured.bytes / (windows * u64::from(self.miners)).max(1),
         }

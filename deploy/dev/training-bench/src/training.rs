@@ -4,7 +4,7 @@
 //! `theta_j` are the parameters after the accepted sets of windows 0 to j-1 are applied. With staleness 0,
 //! window w trains from `theta_w`. With staleness 1, its set is exchanged while window w+1 trains, and is
 //! applied at the end of that window. So window w trains from `theta_{w-1}`, and windows 0 and 1 both train
-//! from `theta_0`.
+//! from `theta_0`. A miner may first apply its own update of window w-1: see [`Own`].
 
 #[cfg(test)]
 mod tests;
@@ -18,16 +18,41 @@ use base::{
     Window,
     digest::{RunHash, StateRoot},
 };
+use clap::ValueEnum;
 use codec::{
-    aggregate::Medians,
+    aggregate::{Medians, clip_alone},
     submission::{Expected, Submission, SubmissionLayout},
 };
+use engine::SparseStep;
 use protocol::run_spec::RunFile;
+use serde::Serialize;
 use std::{collections::VecDeque, sync::Arc};
+
+/// A choice to measure: a run, and the start of its miners.
+#[derive(Clone, Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    pub(crate) run: RunFile,
+    pub(crate) own: Own,
+}
+
+/// The part of its own update in exchange that a miner applies before it trains. The base of its submission
+/// stays the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Own {
+    /// Train from the shared parameters.
+    None,
+    /// Train from them after an outer step along the values that the miner sent.
+    Sent,
+    /// Train from them minus the miner's whole pseudo-gradient.
+    Whole,
+}
 
 /// A run in training.
 pub(crate) struct Training<'a> {
     run: &'a RunFile,
+    own: Own,
     dataset: &'a Dataset,
     seed: u64,
     hash: RunHash,
@@ -47,17 +72,22 @@ pub(crate) struct Measured {
     pub(crate) losses: Vec<f64>,
     /// The state roots of the same parameters.
     pub(crate) roots: Vec<StateRoot>,
+    /// For each set and each of its updates: the nats per token by which a validator's trial step along the
+    /// update lowers the held-out loss of the parameters that the set is applied to.
+    pub(crate) gains: Vec<Vec<f64>>,
     /// The bytes of all submissions.
     pub(crate) bytes: u64,
 }
 
 impl<'a> Training<'a> {
     /// Creates a training with the initial parameters, keys and data of a repetition.
-    pub(crate) fn new(run: &'a RunFile, dataset: &'a Dataset, seed: u64, miners: u32) -> Result<Self> {
+    pub(crate) fn new(variant: &'a Variant, dataset: &'a Dataset, seed: u64, miners: u32) -> Result<Self> {
+        let run = &variant.run;
         let miners = (0..miners).map(|number| Miner::new(run, seed, number)).collect::<Result<Vec<_>>>()?;
         ensure!(!miners.is_empty(), "a training needs at least one miner");
         let mut training = Self {
             run,
+            own: variant.own,
             dataset,
             seed,
             // Only a run on a chain has a complete spec with a hash.
@@ -87,7 +117,7 @@ impl<'a> Training<'a> {
         // The exchange of the oldest set ends with the training of this window. Its values are settled
         // before this window is compressed, since its decision is then known.
         self.apply_all_but(staleness.saturating_sub(1))?;
-        self.compress(&trained)?;
+        self.compress(trained)?;
         self.apply_all_but(staleness)
     }
 
@@ -99,18 +129,24 @@ impl<'a> Training<'a> {
         let assignments = self.dataset.assign(&self.hash, self.seed, window, neurons, train)?;
         let from = self.measured.roots.last().context("the initial parameters are not measured")?;
         let mut trained = Vec::with_capacity(self.miners.len());
-        for miner in &mut self.miners {
+        for (number, miner) in self.miners.iter_mut().enumerate() {
             let expected = miner.expected(&self.hash, window, from, train);
             let batches = self.dataset.batches(&assignments, &miner.neuron, train)?;
-            trained.push((miner.train(train, window, batches)?, expected));
+            let shared = miner.model.parameters()?;
+            for set in &self.exchanged {
+                miner.go_on(self.own, &set[number], self.medians.as_ref())?;
+            }
+            let pseudo_gradient = miner.train(train, window, batches)?;
+            miner.model.set_parameters(&shared)?;
+            trained.push((pseudo_gradient, expected));
         }
         Ok(trained)
     }
 
     /// Compresses the pseudo-gradients of all miners. The exchange of the set begins.
-    fn compress(&mut self, trained: &[(Vec<f32>, Expected)]) -> Result<()> {
+    fn compress(&mut self, trained: Vec<(Vec<f32>, Expected)>) -> Result<()> {
         let miners = self.miners.iter_mut().zip(trained);
-        let updates = miners.map(|(miner, (delta, expected))| miner.compress(delta, &self.layout, expected));
+        let updates = miners.map(|(miner, (delta, expected))| miner.compress(delta, &self.layout, &expected));
         let set = updates.collect::<Result<Vec<_>>>()?;
         self.measured.bytes += set.iter().map(|update| update.submission.bytes().len() as u64).sum::<u64>();
         self.exchanged.push_back(set);
@@ -128,6 +164,8 @@ impl<'a> Training<'a> {
 
     /// Applies a set on all miners, which must then have the same parameters.
     fn apply(&mut self, set: Vec<Update>) -> Result<()> {
+        let gains = set.iter().map(|update| self.gain(update)).collect::<Result<Vec<_>>>()?;
+        self.measured.gains.push(gains);
         let (sent, accepted): (Vec<_>, Vec<Submission<_>>) =
             set.into_iter().map(|update| (update.sent, update.submission)).unzip();
         let mut results = Vec::with_capacity(sent.len());
@@ -141,12 +179,27 @@ impl<'a> Training<'a> {
         self.note(root)
     }
 
+    /// Returns the nats per token by which a validator's trial step along an update lowers the held-out loss
+    /// of the current parameters.
+    fn gain(&mut self, update: &Update) -> Result<f64> {
+        let sparse = &self.run.sparse;
+        let rate = f64::from(sparse.outer_lr) * self.run.scoring.eval_lr_factor.get();
+        #[expect(clippy::cast_possible_truncation, reason = "rounded once, as a validator does it")]
+        let rate = rate as f32;
+        let factors = clip_alone(&update.submission, self.medians.as_ref())?;
+        let model = &mut self.miners[0].model;
+        let step = SparseStep::along(model.layout(), sparse.edge(), update.sent.iter().zip(factors), rate)?;
+        let after = model.trial(&step, |model| model.loss(&self.dataset.held_out))?;
+        let before = self.measured.losses.last().context("the initial parameters are not measured")?;
+        Ok(before - after)
+    }
+
     /// Notes the loss and the root of the current parameters.
     fn note(&mut self, root: StateRoot) -> Result<()> {
         let loss = self.miners[0].model.loss(&self.dataset.held_out)?;
         let window = self.measured.losses.len();
-        let staleness = self.run.acceptance.staleness;
-        tracing::info!(target: "train", seed = self.seed, staleness, window, loss, "measured");
+        let (staleness, own, gains) = (self.run.acceptance.staleness, self.own, self.measured.gains.last());
+        tracing::info!(target: "train", seed = self.seed, staleness, ?own, window, loss, ?gains, "measured");
         self.measured.losses.push(loss);
         self.measured.roots.push(root);
         Ok(())

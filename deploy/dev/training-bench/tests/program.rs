@@ -38,16 +38,16 @@ fn json_and_table_have_the_loss_of_each_window_and_staleness() {
     let flags: Vec<&str> = setup.iter().map(String::as_str).collect();
     let sizes =
         ["--miners", "2", "--windows", "2", "--seeds", "2", "--hidden", "32", "--layers", "1", "--ffn", "32"];
-    let output = bench(&[&flags[..], &sizes, &["--json"]].concat());
+    let output = bench(&[&flags[..], &sizes, &["--own", "sent,whole", "--json"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     // Embeddings, attention, feed-forward, norms.
     assert_eq!(report["parameters"], 300 * 32 + 4 * 32 * 32 + 3 * 32 * 32 + 3 * 32);
     assert_eq!(report["tokens_per_window"], 2 * 3 * 4 * 16);
     let variants = report["variants"].as_array().unwrap();
-    assert_eq!(variants.len(), 2);
-    for (staleness, variant) in variants.iter().enumerate() {
-        assert_eq!(variant["staleness"], staleness);
+    assert_eq!(variants.len(), 3);
+    for (variant, (staleness, own)) in variants.iter().zip([(0, "none"), (1, "sent"), (1, "whole")]) {
+        assert_eq!((&variant["staleness"], &variant["own"]), (&staleness.into(), &own.into()));
         assert_eq!(variant["losses"].as_array().unwrap().len(), 3);
         for window in 0..3 {
             let range = |end: &str| variant["losses"][window][end].as_f64().unwrap();

@@ -109,12 +109,12 @@ impl Search<'_> {
     async fn replica(&self, accepted: Option<&Accepted>, expected: &Expected) -> Option<Object> {
         let accepted = accepted?;
         let (run, spec) = (self.run.id, &self.run.spec.acceptance);
-        let custodians = self.claims.custodians(run, spec, self.heights, &accepted.object);
         let voters = self.votes.voters_for(run, self.heights, self.decision, accepted);
+        let keepers = self.claims.keepers(run, spec, self.heights, &accepted.object, &voters);
         for state in self.sources.states(self.votes) {
             let layout = &self.run.layout;
             let fetcher = &self.sources.fetcher;
-            let replica = fetcher.accepted(state, accepted, expected, layout, &custodians, &voters).await;
+            let replica = fetcher.accepted(state, accepted, expected, layout, &keepers, &voters).await;
             if let Ok(object) = replica {
                 return Some(object.submission);
             }

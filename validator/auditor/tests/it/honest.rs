@@ -163,7 +163,11 @@ async fn failing_buckets(test_run: &TestRun) {
     let run = test_run.run.id();
     test_run.server.inject(rule("/bucket-dave/", Fault::Status { code: 403 }));
     assert_eq!(audit(test_run).await, (vec![], Some(0)), "the custodians have its objects");
+    // Services answer 403 for absent keys to readers that may not list.
     test_run.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 403 }));
+    let (found, exit) = audit(test_run).await;
+    assert_eq!((exit, &*found[0]), (Some(5), "differ 0 validator 2 log"), "{found:?}");
+    test_run.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 400 }));
     let (found, exit) = audit(test_run).await;
     assert_eq!(exit, Some(1), "{found:?}");
     assert!(found.iter().all(|f| f.starts_with("unknown") && f.contains("validator 2")), "{found:?}");

@@ -329,15 +329,17 @@ impl TestRun {
         }
     }
 
-    /// Publishes the records of the window, and stores the accepted objects with their custodians.
+    /// Publishes the records of the window, and stores the accepted objects with their keepers.
     async fn store(&self, heights: &Heights, decision: &Decision, objects: &Objects) {
         let evidence = self.chain_reader.evidence(heights).await.unwrap();
         for accepted in decision.applied() {
             let spec = &self.run.acceptance;
-            let chosen = evidence.claims.custodians(self.run.id(), spec, heights, &accepted.object);
+            let run = self.run.id();
+            let voters = evidence.votes.voters_for(run, heights, decision, accepted);
+            let chosen = evidence.claims.keepers(run, spec, heights, &accepted.object, &voters);
             let bytes = Bytes::copy_from_slice(objects[&accepted.id].bytes());
-            for custodian in self.validators.iter().filter(|validator| chosen.contains(&validator.id)) {
-                custodian
+            for keeper in self.validators.iter().filter(|validator| chosen.contains(&validator.id)) {
+                keeper
                     .own_bucket
                     .put_submission(heights.window, &accepted.object, bytes.clone())
                     .await

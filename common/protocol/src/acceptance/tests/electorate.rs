@@ -134,7 +134,9 @@ fn stake_that_moves_to_a_fresh_hotkey_does_not_count_until_that_votes() {
     assert_eq!(steps(&mut subnet, 11..15, &[2, 3]), [11, 12, 13, 14], "a permit alone is no membership");
     assert_eq!(subnet.decide(14).electorate.members().len(), 2);
     // It counts with its first vote, but is not alone while others have voted lately.
-    assert_eq!(subnet.window(15, &[9]).accepted, Err(NullWindow::OneVoter { recent: 3 }));
+    let others = 40 * 810 / 840;
+    let null = NullWindow::OneVoter { others, electorate: 60 + others };
+    assert_eq!(subnet.window(15, &[9]).accepted, Err(null));
     assert_eq!(subnet.window(16, &[9, 2]).applied().len(), 1);
     assert_eq!(
         steps(&mut subnet, 17..22, &[9]),
@@ -167,7 +169,9 @@ fn a_stranger_that_votes_before_the_founders_decides_nothing() {
     assert_eq!(subnet.window(1, &[1, 2, 9]).applied().len(), 1);
     // Even with most of the stake it does not decide alone.
     let mut subnet = Subnet::new(&[(1, 30), (2, 30), (9, 70)], &[1, 2]);
-    assert_eq!(subnet.window(0, &[9]).accepted, Err(NullWindow::OneVoter { recent: 3 }));
+    let others = 60 * 810 / 840;
+    let null = NullWindow::OneVoter { others, electorate: 70 + others };
+    assert_eq!(subnet.window(0, &[9]).accepted, Err(null));
     // A founder that never votes counts less and less, and not at all after a week.
     let ages: Vec<_> = (0..WEEK).filter_map(|window| subnet.member(window, 1)).map(|m| m.age).collect();
     assert_eq!(ages, (1..WEEK).map(|windows| windows * BLOCKS).collect::<Vec<_>>());
@@ -176,6 +180,31 @@ fn a_stranger_that_votes_before_the_founders_decides_nothing() {
     assert_eq!(subnet.member(6, 1).unwrap().voted, Some(Window(6)));
     subnet.stakes.remove(&2);
     assert_eq!(subnet.member(6, 2), None, "a founder needs a permit as well");
+}
+
+/// Checks hotkeys that vote once in a day, and make no window null at no cost if they have hardly any weight.
+/// Hotkey 1 votes on each window, the others on window 0.
+#[test]
+fn two_voters_are_needed_where_others_have_a_tenth_of_the_weight() {
+    let day: Vec<u64> = (1..=DAY).collect();
+    let table: [(&[u16], bool); 4] =
+        [(&[91, 9], false), (&[85, 15], true), (&[85, 5, 5, 5], true), (&[91, 3, 3, 3], false)];
+    for (stakes, is_needed) in table {
+        let names: Vec<u8> = (1..).take(stakes.len()).collect();
+        let stakes: Vec<(u8, u16)> = names.iter().copied().zip(stakes.iter().copied()).collect();
+        let mut subnet = Subnet::new(&stakes, &names);
+        assert_eq!(steps(&mut subnet, 0..1, &names), [0]);
+        let alone = steps(&mut subnet, 1..DAY + 1, &[1]);
+        assert_eq!(alone, if is_needed { vec![] } else { day.clone() }, "{stakes:?}");
+        assert_eq!(subnet.window(DAY + 1, &[1]).applied().len(), 1, "after a day without them");
+    }
+    // A vote for another state is a voter, too.
+    let mut subnet = Subnet::new(&[(1, 85), (2, 15)], &[1, 2]);
+    subnet.window(0, &[1, 2]);
+    let null = subnet.window(1, &[1]).accepted.unwrap_err();
+    let text = "only one hotkey voted, but others with 14 of the electorate's weight 99 voted lately";
+    assert_eq!(null.to_string(), text, "15 x 810 / 840");
+    assert_eq!(subnet.window_with(2, &[(1, STATE), (2, FALSE)]).state, Some(STATE));
 }
 
 /// Shows the attack A14: hotkeys with permits that do not run Muster once made all windows null.

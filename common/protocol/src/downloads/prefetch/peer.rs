@@ -6,6 +6,10 @@ use base::{Height, digest::ObjectHash};
 use scoring::gauntlet::Fault;
 use std::time::Duration;
 
+/// The most pauses of a peer's downloads for others. Each one costs at most a quarter of the object: that
+/// much is downloaded again, within the budget.
+const PAUSES: u32 = 2;
+
 /// A peer that is or was a candidate.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -21,6 +25,8 @@ pub(super) struct Peer {
     last_failure: Option<TryFailure>,
     /// The tries that broke off after some bytes.
     broken: u32,
+    /// The pauses for others.
+    pauses: u32,
     /// The time for which the peer answers: its download was open or paused after a failure, and the own line
     /// was not full.
     answers_for: Duration,
@@ -61,9 +67,9 @@ impl Open {
         Self { id, since, meter: Meter::default(), bytes: 0 }
     }
 
-    /// Checks whether the try is young, or not slower than the floor.
-    pub(super) fn takes_slot(&self, now: Duration, floor: u64) -> bool {
-        now.saturating_sub(self.since) < INTERVAL || self.meter.rate(now) >= floor
+    /// Checks whether the try is young, or not slower than a rate.
+    pub(super) fn takes_slot(&self, now: Duration, least: u64) -> bool {
+        now.saturating_sub(self.since) < INTERVAL || self.meter.rate(now) >= least
     }
 }
 
@@ -79,6 +85,7 @@ impl Peer {
             failures: 0,
             last_failure: None,
             broken: 0,
+            pauses: 0,
             answers_for: Duration::ZERO,
             answered: 0,
         }
@@ -110,13 +117,24 @@ impl Peer {
         stopped
     }
 
-    /// Ends the open tries. A later one may follow. Returns them.
+    /// Ends the open try of the object, so that others are earlier, if its bytes are few. Returns it.
+    pub(super) fn pause(&mut self, rules: &PrefetchRules) -> Option<TryId> {
+        let is_cheap = |open: &Open| self.pauses < PAUSES && open.bytes <= rules.most_bytes / 4;
+        self.open().filter(|open| is_cheap(open))?;
+        self.pauses += 1;
+        self.end_object()
+    }
+
+    /// Ends the open try of the object. A later one may follow. Returns it.
+    fn end_object(&mut self) -> Option<TryId> {
+        let open = self.open()?.id;
+        self.progress = Progress::Waiting(Duration::ZERO);
+        Some(open)
+    }
+
+    /// Ends the open tries. Later ones may follow. Returns them.
     pub(super) fn interrupt(&mut self) -> Vec<TryId> {
-        let mut stopped = Vec::new();
-        if let Progress::Open(open) = &self.progress {
-            stopped.push(open.id);
-            self.progress = Progress::Waiting(Duration::ZERO);
-        }
+        let mut stopped = Vec::from_iter(self.end_object());
         if let Key::Open { id, .. } = self.key {
             stopped.push(id);
             self.key = Key::Absent;

@@ -65,6 +65,7 @@ struct Running {
 
 struct World {
     machine: Prefetch,
+    rules: PrefetchRules,
     services: Vec<Service>,
     claims: Vec<u8>,
     running: BTreeMap<TryId, Running>,
@@ -80,10 +81,14 @@ struct World {
 
 impl World {
     fn new(services: &[Service], line: u64, known: u64) -> Self {
+        Self::with(services, line, PrefetchRules { line: known, ..rules() })
+    }
+
+    fn with(services: &[Service], line: u64, rules: PrefetchRules) -> Self {
         let count = services.len();
-        let machine = Prefetch::new(PrefetchRules { line: known, ..rules() });
         Self {
-            machine,
+            machine: Prefetch::new(rules),
+            rules,
             services: services.to_vec(),
             claims: vec![0; count],
             running: BTreeMap::new(),
@@ -108,7 +113,8 @@ impl World {
                 next_block += BLOCK;
                 self.block();
             }
-            assert!(self.now < BLOCK * 8 + INTERVAL * 2, "everything ends at K_w");
+            let closes = BLOCK * (self.rules.keys_close.0 - 100) as u32;
+            assert!(self.now < closes + INTERVAL * 2, "everything ends at K_w");
         }
         assert!(self.running.is_empty(), "no try is left open");
         let outcomes = self.machine.outcomes();
@@ -208,7 +214,8 @@ impl World {
             Service::Breaks { after, .. } => after - running.sent,
             _ => u64::MAX,
         };
-        let wanted = (self.rate(peer) / 4).min(share).min(SIZE - self.held[peer]).min(until_break);
+        let wanted =
+            (self.rate(peer) / 4).min(share).min(self.rules.most_bytes - self.held[peer]).min(until_break);
         let bytes = wanted.min(running.most - running.sent);
         self.held[peer] += bytes;
         self.total[peer] += bytes;
@@ -220,7 +227,7 @@ impl World {
         }
         let Some(&Running { sent, most, .. }) = self.running.get(&id) else { return bytes };
         let breaks = matches!(self.services[peer], Service::Breaks { after, .. } if sent >= after);
-        if self.held[peer] == SIZE {
+        if self.held[peer] == self.rules.most_bytes {
             self.running.remove(&id);
             self.step(PrefetchEvent::Done { id, result: Ok(()) });
             if let Service::False(_) = self.services[peer] {
@@ -302,6 +309,46 @@ fn a_full_line_excuses_who_is_late() {
     let arrived = outcomes.iter().filter(|outcome| **outcome == ARRIVED).count();
     assert_eq!(late.count() + arrived, 40, "{outcomes:?}");
     assert!(arrived >= 8, "the first in the order arrive: {outcomes:?}");
+}
+
+/// Creates the downloads of a run of 72B: objects of 1.35 GB, which are due within some blocks of 12 s, on a
+/// line of 1 Gb/s. The floor brings an object within 60 s. It is more than an eighth of the line.
+fn large_objects(services: &[Service], blocks: u64) -> World {
+    let most_bytes = 1_350_000_000;
+    let floor = crate::downloads::required_rate(most_bytes, 5, BLOCK);
+    let rules = PrefetchRules { most_bytes, floor, keys_close: Height(100 + blocks), ..rules() };
+    World::with(services, 125_000_000, rules)
+}
+
+const FAST: Service = Service::Rate(125_000_000);
+
+/// Checks a full line that is not known yet, where equal shares are below the floor: the first in the order
+/// come first. In 96 s the line carries 8.9 objects.
+#[test]
+fn equal_shares_of_a_full_line_hold_slots() {
+    let (outcomes, world) = large_objects(&[FAST; 40], 8).play();
+    assert_eq!(outcomes[..SLOTS], [ARRIVED; SLOTS]);
+    assert_eq!(outcomes[SLOTS..], [PeerOutcome::Late { at_fault: false }; 40 - SLOTS]);
+    assert_eq!(world.most_open, 2 * SLOTS, "the line is tried with twice as many, once");
+}
+
+/// Checks peers that trickle, in every second place.
+#[test]
+fn tricklers_hold_no_slots_beside_equal_shares_of_a_full_line() {
+    let services: Vec<_> = (0..40).map(|peer| [Service::Rate(100_000), FAST][peer % 2]).collect();
+    let (outcomes, _) = large_objects(&services, 9).play();
+    let arrived: Vec<_> = (0..40).filter(|&peer| outcomes[peer] == ARRIVED).collect();
+    assert_eq!(arrived, [1, 3, 5, 7, 9, 11, 13, 15], "{outcomes:?}");
+}
+
+/// Checks that slots which were added for slow peers are taken back when fast ones fill the line.
+#[test]
+fn slots_that_slow_peers_brought_are_taken_back() {
+    let services: Vec<_> =
+        (0..40).map(|peer| if peer < 20 { Service::Rate(100_000) } else { FAST }).collect();
+    let (outcomes, _) = large_objects(&services, 9).play();
+    let arrived: Vec<_> = (0..40).filter(|&peer| outcomes[peer] == ARRIVED).collect();
+    assert_eq!(arrived, (20..28).collect::<Vec<_>>(), "{outcomes:?}");
 }
 
 /// Checks an answer of 403 or 404 for an object that appears later.

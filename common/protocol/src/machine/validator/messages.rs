@@ -115,7 +115,8 @@ pub enum ValidatorAction<V: WindowValues> {
         /// The result of the outer step. `None` after a restart.
         applied: Option<V::Applied>,
     },
-    /// Publish a checkpoint of the parameters at the window's start.
+    /// Save the parameters at the window's start, and begin to publish them as a checkpoint. A large one
+    /// takes longer than a window.
     Checkpoint {
         /// The window.
         window: Window,
@@ -172,7 +173,7 @@ pub enum ValidatorEvent<V: WindowValues> {
     Lost,
     /// Log and record are published.
     Published,
-    /// The checkpoint is published.
+    /// The checkpoint is saved. Its publication goes on.
     Checkpointed,
     /// The window's weights are on chain, or can never be set.
     WeightsSettled {

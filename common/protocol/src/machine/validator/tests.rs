@@ -275,7 +275,14 @@ fn a_run_without_trouble() {
 fn who_starts_late_catches_up_and_takes_part_from_then_on() {
     // Block 265 is within window 5; window 4 is decided in block 269.
     let world = run(265, &[]);
-    assert_eq!(world.voted.first(), Some(&(4, 265)), "a vote is still in time");
+    assert_eq!(world.voted.first(), Some(&(5, 292)), "the seed of window 4 is known: it is measured only");
+    assert_eq!(world.logs, [4, 5, 6, 7]);
+    let world = run(258, &[]);
+    assert_eq!(
+        world.voted.first(),
+        Some(&(4, 262)),
+        "block 262 is its seed, and not made before 259 is final"
+    );
     assert_eq!(world.logs, [4, 5, 6, 7]);
     let world = run(270, &[]);
     assert_eq!(world.voted.first(), Some(&(5, 292)));
@@ -283,6 +290,40 @@ fn who_starts_late_catches_up_and_takes_part_from_then_on() {
     let world = run(400, &[]);
     assert!(world.voted.is_empty());
     assert_eq!(world.logs, [7], "claims of the last window stay the newest");
+}
+
+/// Checks the downloads of a validator that is started at each block of a window. The last block that is
+/// final before `S_w` is made is `K_w + 3`.
+#[test]
+fn no_vote_rests_on_keys_that_were_asked_for_when_the_seed_could_be_known() {
+    let spec = WindowSpec { seed: 15, votes_close: 22, ..TINY };
+    let heights = rules_of(spec).clock.heights(Window(0)).unwrap();
+    let (closes, last) = (heights.keys_close, heights.seed.0 - u64::from(spec.finality_lag) - 1);
+    assert_eq!(closes.0 + 3, last);
+    for start in heights.first.0..heights.votes_close.0 {
+        let mut machine = Machine::resume(rules_of(spec), Window(0), Past::default());
+        let Action::Prefetch { until, .. } = machine.step(Event::Height, Height(start)) else {
+            panic!("nothing is downloaded from block {start} on")
+        };
+        let late = Height(closes.0 + start.saturating_sub(heights.claims_close.0));
+        if start <= last {
+            assert_eq!(until, late.min(Height(last)).max(closes), "from block {start} on");
+        } else {
+            assert!(until.0 > last, "it is for measurements only");
+        }
+        let mut event = Event::Prefetching { until };
+        let votes = loop {
+            let height = heights.seed.max(Height(start)).max(until);
+            event = match machine.step(event, height) {
+                Action::HeldOut { .. } => Event::HeldOut,
+                Action::Collect { window, .. } => Event::Collected(window),
+                Action::Screen { .. } => break true,
+                Action::Measure { .. } => break false,
+                action => panic!("unexpected: {action:?} from block {start} on"),
+            };
+        };
+        assert_eq!(votes, start <= last, "from block {start} on");
+    }
 }
 
 #[test]

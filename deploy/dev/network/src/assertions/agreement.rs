@@ -73,6 +73,7 @@ fn at_end(record: &RunRecord) -> Vec<String> {
     let holds = |participant: &Participant| participant.role.is_honest();
     record
         .names(holds)
+        .filter(|name| !record.is_ended(name))
         .filter_map(|name| match reported.get(name) {
             None => Some(format!("{name} did not reach the run's end")),
             Some((state, _)) if Some(*state) != common => Some(format!(

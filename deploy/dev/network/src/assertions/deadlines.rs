@@ -105,9 +105,9 @@ fn is_expected(record: &RunRecord, window: Window, name: &str) -> bool {
 
 /// Checks that in each window every honest miner claimed and every validator voted in time.
 pub(super) fn deadlines(record: &RunRecord) -> Assertion {
-    let windows = record.run().filter(|window| !record.is_struck(*window));
+    let of = |window| lost(record, window).into_iter().map(move |lost| (window, lost));
     let lost: Vec<(Window, Lost)> =
-        windows.flat_map(|window| lost(record, window).into_iter().map(move |lost| (window, lost))).collect();
+        record.run().flat_map(of).filter(|(window, lost)| !record.is_excused(&lost.node, *window)).collect();
     let mut complaints: Vec<String> =
         lost.iter().map(|(window, lost)| format!("window {window}: {lost}")).collect();
     if !complaints.is_empty() {

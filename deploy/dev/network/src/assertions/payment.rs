@@ -37,6 +37,7 @@ pub(super) fn incentives(record: &RunRecord) -> Assertion {
     let share = |name: &str| record.end.incentives.get(name).copied().unwrap_or(0.0);
     let honest: Vec<&str> = record.names(|participant| participant.role.is_honest_miner()).collect();
     let mean = honest.iter().map(|name| share(name)).sum::<f64>() / honest.len().max(1) as f64;
+    let is_due = |name: &str| !record.faults.iter().any(|fault| fault.costs_pay(name));
     let percent = |name: &str| format!("{:.1} %", 100.0 * share(name));
     let is_adversary = |participant: &Participant| matches!(participant.role, Role::Adversary(_));
     let overpaid = record.names(is_adversary).filter(|name| share(name) > ADVERSARY * mean).map(|name| {
@@ -46,8 +47,10 @@ pub(super) fn incentives(record: &RunRecord) -> Assertion {
             100.0 * mean
         )
     });
-    let underpaid =
-        honest.iter().filter(|name| share(name) < HONEST * mean || share(name) == 0.0).map(|name| {
+    let underpaid = honest
+        .iter()
+        .filter(|name| is_due(name) && (share(name) < HONEST * mean || share(name) == 0.0))
+        .map(|name| {
             format!(
                 "{name} gets {} of the incentive, honest miners {:.1} % on average",
                 percent(name),

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::{
-    faults::{Fault, NetworkFault},
+    faults::{Fault, NetworkFault, Setting},
     roster::{Kind, Participant, Role},
     run_record::{ActTimes, AuditOutcome, EndRecord},
 };
 use base::{
     Height, Hotkey, Uid, Window,
-    digest::{State, StateRoot},
+    digest::{RunId, State, StateRoot},
 };
 use protocol::{clock::Clock, run_spec::RunFile};
 use std::{collections::BTreeMap, time::Duration};
@@ -166,7 +166,15 @@ fn a_joiner_is_expected_from_its_first_claim_on() {
 fn a_fault_of_the_network_may_cost_its_own_windows_but_no_state() {
     let clock = Clock::new(Height(40), RunFile::parse(crate::launch::TINY).unwrap().window).unwrap();
     let strike = |record: &mut RunRecord| {
-        record.faults = NetworkFault::new(Fault::LaggingFinality, &clock).unwrap().into_iter().collect();
+        let setting = Setting {
+            clock: &clock,
+            run: RunId([0; 8]),
+            electorate_blocks: 840,
+            participants: &record.participants,
+            block: Duration::from_millis(100),
+        };
+        let fault = NetworkFault::new(Fault::LaggingFinality, &setting).unwrap();
+        record.faults = fault.into_iter().collect();
         let outcome = record.window(Window(4));
         (outcome.state, outcome.accepted) = (None, Some(None));
         outcome.votes.clear();

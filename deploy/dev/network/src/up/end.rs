@@ -6,17 +6,25 @@ use crate::{
     saved_run::SavedRun, secrets, view::Screen,
 };
 use base::Height;
-use std::{fs, io::Stdout};
+use std::{collections::BTreeSet, fs, io::Stdout};
+
+/// The text of a node's warnings of its clock.
+const CLOCK_WARNING: &str = "this machine's clock is ";
+/// The levels of lines in a log that warn an operator. Lines of other levels only repeat how the bucket of
+/// another node has refused a read.
+const WARNINGS: [&str; 2] = ["WARN", "ERROR"];
 
 /// Ends all processes, and completes the record and the report.
 pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<Stdout>, RunRecord, Report)> {
     live.stop().await;
+    live.record.warned_of_clock = warned_of_clock(&live)?;
     for fault in &options.fault {
         if let Some(line) = inject::after_run(&live.network, &live.record, *fault).await? {
             live.screen.say(&line);
         }
     }
     last_epoch(&mut live).await?;
+    live.end_rules();
     live.screen.say("the auditor recomputes everything");
     let answer = live.network.folder.path().join("audit.json");
     let answer = audit(&mut live.children, live.network.auditor(&answer)?).await?;
@@ -48,6 +56,25 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
     Ok((screen, record, report))
 }
 
+/// Returns the nodes whose logs warn of their clocks.
+fn warned_of_clock(live: &Live) -> anyhow::Result<BTreeSet<String>> {
+    let mut warned = BTreeSet::new();
+    for (participant, _) in &live.record.participants {
+        let log = live.network.folder.log(&participant.name);
+        // The owner has no log.
+        if log.is_file() && String::from_utf8_lossy(&fs::read(&log)?).lines().any(warns_of_clock) {
+            warned.insert(participant.name.clone());
+        }
+    }
+    Ok(warned)
+}
+
+/// Returns whether a line of a log warns of the node's clock. The line begins with the time and the level.
+fn warns_of_clock(line: &str) -> bool {
+    let level = line.split_whitespace().nth(1);
+    level.is_some_and(|level| WARNINGS.contains(&level)) && line.contains(CLOCK_WARNING)
+}
+
 /// Fast-forwards the chain past the next epoch, and reads the weights and incentives after it.
 async fn last_epoch(live: &mut Live) -> anyhow::Result<()> {
     let network = &live.network;
@@ -62,4 +89,18 @@ async fn last_epoch(live: &mut Live) -> anyhow::Result<()> {
     live.record.end = payouts::read(chain_reader, &live.record, next.next()).await?;
     live.record.end.epoch = next.0;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_warnings_are_of_the_own_clock() {
+        let text = "this machine's clock is 3600 s behind: set it right (with NTP)";
+        assert!(warns_of_clock(&format!("2026-11-30T04:48:19.794924Z  WARN node: {text} seconds=-3600")));
+        assert!(warns_of_clock(&format!("2026-11-30T04:48:19.794924Z ERROR score: not published: {text}")));
+        assert!(!warns_of_clock(&format!("2026-11-30T04:48:19.794924Z  INFO window: no submission: {text}")));
+        assert!(!warns_of_clock("2026-11-30T04:48:19.794924Z  WARN node: the chain is silent"));
+    }
 }

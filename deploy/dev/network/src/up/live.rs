@@ -5,7 +5,7 @@ mod blocks;
 use crate::{
     awaited::NetworkSnapshot,
     children::{Children, Ended},
-    faults::{Fault, NetworkFault},
+    faults::{Fault, NetworkFault, Setting},
     follow::{Follower, NodeProgress},
     genesis, inject,
     kills::{self, Kill},
@@ -55,6 +55,8 @@ pub(super) struct Live {
     standing: BTreeMap<Hotkey, Record>,
     kills: VecDeque<Kill>,
     faults: Vec<Fault>,
+    /// The rules of the bucket server.
+    plan: bucket_server::Plan,
     join_at: Option<Height>,
     /// The maximum time from the end of the run to the last weights.
     last_patience: Duration,
@@ -97,6 +99,7 @@ impl Live {
             standing: BTreeMap::new(),
             kills: kills::plan(up.seed, up.kill, &clock).into(),
             faults: up.fault.clone(),
+            plan: bucket_server::Plan::default(),
             join_at: join_at.map(|heights| heights.first),
             last_patience: patience + block_time * u32::from(tempo),
             started: Instant::now(),
@@ -196,7 +199,9 @@ impl Live {
             self.note_sent(&signer, &record);
         });
         let stage = self.pacer.stage(self.head);
-        let running = self.children.running();
+        let mut running = self.children.running();
+        // The chain does not wait for a node that cannot act.
+        running.retain(|name| stage.window().is_none_or(|window| !self.record.is_stopped(name, window)));
         let snapshot = NetworkSnapshot {
             participants: &self.record.participants,
             running: &running,
@@ -338,8 +343,16 @@ impl Live {
 
 /// Creates the record of a run that has not begun.
 fn empty_record(network: &Network, up: &Up, clock: &Clock) -> anyhow::Result<RunRecord> {
-    let participants = network.members.iter().map(|m| (m.participant.clone(), m.keys.hotkey())).collect();
-    let faults = up.fault.iter().map(|fault| NetworkFault::new(*fault, clock));
+    let participants: Vec<_> =
+        network.members.iter().map(|m| (m.participant.clone(), m.keys.hotkey())).collect();
+    let setting = Setting {
+        clock,
+        run: network.spec.id(),
+        electorate_blocks: network.spec.acceptance.electorate_blocks,
+        participants: &participants,
+        block: up.block_time(),
+    };
+    let faults = up.fault.iter().map(|fault| NetworkFault::new(*fault, &setting));
     let faults = faults.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let real_time = up.real_time.then(|| up.block_time());
     let mut record = RunRecord { participants, count: up.windows, faults, real_time, ..RunRecord::default() };

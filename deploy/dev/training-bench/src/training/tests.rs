@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{TINY, seeds::seed_of};
-use base::signature::SigningKey;
+use base::{Millionths, signature::SigningKey};
 use codec::{
     feedback,
     sparse::{SparseTensor, compress},
@@ -15,8 +15,15 @@ const WINDOWS: u64 = 3;
 const MINERS: u32 = 2;
 const SEED: u64 = 5;
 
-/// Returns the tiny run with a small model, short sequences and a staleness.
-fn small(staleness: u8) -> RunFile {
+/// Returns a variant of [`small`].
+fn variant(staleness: u8, own: Own) -> Variant {
+    let mut run = small();
+    run.acceptance.staleness = staleness;
+    Variant { name: String::new(), run, own }
+}
+
+/// Returns the tiny run with a small model and short sequences.
+fn small() -> RunFile {
     let mut run = RunFile::parse(TINY).unwrap();
     run.model = ModelSpec {
         vocab: 300,
@@ -30,7 +37,6 @@ fn small(staleness: u8) -> RunFile {
         ..run.model
     };
     (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
-    run.acceptance.staleness = staleness;
     run
 }
 
@@ -43,11 +49,11 @@ fn with_dataset(test: impl FnOnce(&Dataset)) {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("plays.txt");
     fs::write(&text, (1..150).map(scene).collect::<String>()).unwrap();
-    test(&Dataset::open(&text, &folder.path().join("cache"), &small(0)).unwrap());
+    test(&Dataset::open(&text, &folder.path().join("cache"), &small()).unwrap());
 }
 
-fn train(dataset: &Dataset, staleness: u8, seed: u64) -> Measured {
-    Training::new(&small(staleness), dataset, seed, MINERS).unwrap().run(WINDOWS).unwrap()
+fn train(dataset: &Dataset, variant: &Variant, seed: u64) -> Measured {
+    Training::new(variant, dataset, seed, MINERS).unwrap().run(WINDOWS).unwrap()
 }
 
 /// A miner of the plain loop: the model and its moments, the key, and the error feedback.
@@ -55,26 +61,24 @@ struct PlainMiner {
     miner: Miner,
     key: SigningKey,
     error: Vec<f32>,
+    /// The update of the last window.
+    last: Option<Update>,
 }
 
 impl PlainMiner {
     fn new(number: u32) -> Self {
-        let miner = Miner::new(&small(0), SEED, number).unwrap();
+        let miner = Miner::new(&small(), SEED, number).unwrap();
         let key = SigningKey::from_seed(&seed_of(SEED, &[b"miner", &number.to_le_bytes()]).0);
         let error = vec![0.0; miner.model.layout().len()];
-        Self { miner, key, error }
+        Self { miner, key, error, last: None }
     }
 
     /// Subtracts the last set's values, adds the pseudo-gradient, and selects what to send.
-    fn compress(
-        &mut self,
-        last: Option<&Vec<SparseTensor>>,
-        delta: &[f32],
-        layout: &SubmissionLayout,
-    ) -> Vec<SparseTensor> {
+    fn compress(&mut self, delta: &[f32], layout: &SubmissionLayout) -> Vec<SparseTensor> {
         let places: Vec<_> = self.miner.model.layout().iter().map(|(_, place)| place).collect();
         let tensors = || layout.tensors().iter().zip(places.iter().cloned());
-        for (sent, (tensor, place)) in last.into_iter().flatten().zip(tensors()) {
+        let last = self.last.iter().flat_map(|update| &update.sent);
+        for (sent, (tensor, place)) in last.zip(tensors()) {
             feedback::settle(&mut self.error[place], tensor.geometry(), sent);
         }
         feedback::accumulate(&mut self.error, delta, layout.spec().beta);
@@ -87,36 +91,51 @@ impl PlainMiner {
 
 /// Trains without a queue: keeps all parameters, and looks up those that a window trains from. Returns
 /// the roots of `theta_0`, `theta_1` and so on.
-fn plain_loop(dataset: &Dataset, staleness: u64) -> Vec<StateRoot> {
-    let run = small(0);
+fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
+    let run = &variant.run;
+    let staleness = u64::from(run.acceptance.staleness);
     let hash = RunHash::of(&[run.name.as_bytes()]);
     let layout = Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse).unwrap());
     let mut miners: Vec<_> = (0..MINERS).map(PlainMiner::new).collect();
     let mut thetas = vec![miners[0].miner.model.parameters().unwrap()];
     let mut roots = vec![miners[0].miner.model.state_root().unwrap()];
-    let mut last: Vec<Option<Vec<SparseTensor>>> = vec![None; miners.len()];
-    let mut medians = None;
+    let mut medians = vec![None];
     for number in 0..WINDOWS {
         let window = Window(number);
         let from = usize::try_from(number.saturating_sub(staleness)).unwrap();
         let neurons = miners.iter().map(|plain| plain.miner.neuron);
         let assigned = dataset.assign(&hash, SEED, window, neurons, &run.train).unwrap();
         let mut accepted = Vec::new();
-        for (plain, last) in miners.iter_mut().zip(&mut last) {
-            plain.miner.model.set_parameters(&thetas[from]).unwrap();
+        for plain in &mut miners {
+            let model = &mut plain.miner.model;
+            model.set_parameters(&thetas[from]).unwrap();
+            match (variant.own, &plain.last) {
+                (Own::None, _) | (_, None) => {}
+                (Own::Sent, Some(last)) => {
+                    model
+                        .apply_outer_step(std::slice::from_ref(&last.submission), medians[from].as_ref())
+                        .unwrap();
+                }
+                (Own::Whole, Some(last)) => {
+                    let pairs = thetas[from].iter().zip(&last.pseudo_gradient);
+                    let start: Vec<f32> = pairs.map(|(theta, delta)| theta - delta).collect();
+                    model.set_parameters(&start).unwrap();
+                }
+            }
             let batches = dataset.batches(&assigned, &plain.miner.neuron, &run.train).unwrap();
             let delta = plain.miner.train(&run.train, window, batches).unwrap();
-            let sent = plain.compress(last.as_ref(), &delta, &layout);
+            let sent = plain.compress(&delta, &layout);
             let expected = plain.miner.expected(&hash, window, &roots[from], &run.train);
             let header = Header::new(&expected, run.train.samples(), &layout);
             let bytes = encode(&layout, &header, &sent, &plain.key).unwrap();
-            accepted.push(Submission::open(bytes, Arc::clone(&layout), &expected).unwrap());
-            *last = Some(sent);
+            let submission = Submission::open(bytes, Arc::clone(&layout), &expected).unwrap();
+            accepted.push(submission.clone());
+            plain.last = Some(Update { pseudo_gradient: delta, sent, submission });
         }
         let model = &mut miners[0].miner.model;
         model.set_parameters(thetas.last().unwrap()).unwrap();
-        let (norms, root) = model.apply_outer_step(&accepted, medians.as_ref()).unwrap();
-        medians = Some(norms);
+        let (norms, root) = model.apply_outer_step(&accepted, medians[medians.len() - 1].as_ref()).unwrap();
+        medians.push(Some(norms));
         thetas.push(model.parameters().unwrap());
         roots.push(root);
     }
@@ -124,15 +143,25 @@ fn plain_loop(dataset: &Dataset, staleness: u64) -> Vec<StateRoot> {
 }
 
 #[test]
-fn each_staleness_equals_a_plain_loop_bit_for_bit() {
+fn each_variant_equals_a_plain_loop_bit_for_bit() {
     with_dataset(|dataset| {
-        let roots = [0, 1].map(|staleness| {
-            let found = train(dataset, staleness, SEED).roots;
-            assert_eq!(found, plain_loop(dataset, staleness.into()), "staleness {staleness}");
-            found
-        });
-        assert_eq!(roots[0][..2], roots[1][..2], "the first window does not depend on the staleness");
-        assert_ne!(roots[0][2], roots[1][2], "the second window trains from other parameters");
+        let roots =
+            [(0, Own::None), (1, Own::None), (1, Own::Sent), (1, Own::Whole)].map(|(staleness, own)| {
+                let variant = variant(staleness, own);
+                let found = train(dataset, &variant, SEED).roots;
+                assert_eq!(found, plain_loop(dataset, &variant), "{staleness} {own:?}");
+                found
+            });
+        for stale in &roots[1..] {
+            assert_eq!(roots[0][..2], stale[..2], "the first window does not depend on the staleness");
+            assert_ne!(roots[0][2], stale[2], "the second window trains from other parameters");
+        }
+        for (one, other) in [(1, 2), (1, 3), (2, 3)] {
+            assert_ne!(
+                roots[one][2], roots[other][2],
+                "{one} and {other}: other starts of the second window"
+            );
+        }
     });
 }
 
@@ -140,8 +169,8 @@ fn each_staleness_equals_a_plain_loop_bit_for_bit() {
 fn with_staleness_1_the_first_two_windows_train_from_the_same_parameters() {
     with_dataset(|dataset| {
         let starts = |staleness| {
-            let run = small(staleness);
-            let mut training = Training::new(&run, dataset, SEED, MINERS).unwrap();
+            let variant = variant(staleness, Own::None);
+            let mut training = Training::new(&variant, dataset, SEED, MINERS).unwrap();
             [0, 1, 2].map(|window| {
                 let start = training.miners[0].model.state_root().unwrap();
                 training.advance(Window(window)).unwrap();
@@ -159,22 +188,32 @@ fn with_staleness_1_the_first_two_windows_train_from_the_same_parameters() {
 #[test]
 fn a_seed_gives_the_same_numbers_twice() {
     with_dataset(|dataset| {
-        let measured = train(dataset, 1, SEED);
+        let variant = variant(1, Own::Sent);
+        let measured = train(dataset, &variant, SEED);
         assert_eq!(measured.losses.len() as u64, WINDOWS + 1);
         assert!(measured.losses.iter().all(|loss| loss.is_finite()) && measured.bytes > 0);
-        assert_eq!(measured, train(dataset, 1, SEED));
-        assert_ne!(measured.roots[0], train(dataset, 1, SEED + 1).roots[0]);
+        assert_eq!(measured, train(dataset, &variant, SEED));
+        assert_ne!(measured.roots[0], train(dataset, &variant, SEED + 1).roots[0]);
     });
 }
 
 #[test]
-fn a_training_learns_and_has_one_set_per_window() {
+fn a_training_learns_and_has_at_least_one_miner() {
     with_dataset(|dataset| {
-        for staleness in [0, 1] {
-            let measured = train(dataset, staleness, SEED);
-            let (first, last) = (measured.losses[0], measured.losses[3]);
-            assert!(last < first, "staleness {staleness}: {last} is not below {first}");
-        }
-        assert!(Training::new(&small(0), dataset, SEED, 0).is_err(), "a training without miners");
+        let variant = variant(0, Own::None);
+        let losses = train(dataset, &variant, SEED).losses;
+        assert!(losses.is_sorted_by(|earlier, later| earlier > later), "{losses:?}");
+        assert!(Training::new(&variant, dataset, SEED, 0).is_err());
+    });
+}
+
+#[test]
+fn the_gain_of_a_lone_miner_with_a_whole_step_is_the_fall_of_the_loss() {
+    with_dataset(|dataset| {
+        let mut variant = variant(0, Own::None);
+        variant.run.scoring.eval_lr_factor = Millionths(1_000_000);
+        let measured = Training::new(&variant, dataset, SEED, 1).unwrap().run(1).unwrap();
+        let fall = measured.losses[0] - measured.losses[1];
+        assert!((measured.gains[0][0] - fall).abs() < 1e-6, "{measured:?}");
     });
 }

@@ -6,7 +6,8 @@ use crate::{
     pace, payouts,
 };
 use base::{BlockHash, Height, Hotkey, Window};
-use devchain::NodeStatus;
+use bucket_server::{Plan, Rule};
+use devchain::{NodeStatus, ProxyFault};
 use protocol::{
     announcement::{self, Claim, Record, Vote},
     clock::Heights,
@@ -28,7 +29,7 @@ impl Live {
             let changes: Vec<Change> =
                 self.record.faults.iter_mut().flat_map(|fault| fault.after_block(&seen)).collect();
             for change in changes {
-                self.screen.say(&line(change, seen.head));
+                self.screen.say(&line(&change, seen.head));
                 match change {
                     Change::Lag(blocks) => {
                         chain.lag_finality(blocks).await?;
@@ -37,10 +38,40 @@ impl Live {
                         chain.stall_finality(blocks).await?;
                     }
                     Change::Drop(blocks) => sealed = Some(chain.drop_blocks(blocks).await?),
+                    Change::Rules(rules) => self.add_rules(rules),
+                    Change::End(name) => self.children.end(&name),
+                    Change::Shift(bucket, seconds) => self.network.buckets.shift_clock_of(&bucket, seconds),
+                    Change::Silence => self.silence(),
                 }
             }
         }
         Ok(())
+    }
+
+    /// Adds rules to those that the bucket server follows.
+    fn add_rules(&mut self, rules: Vec<Rule>) {
+        self.note_struck_reads();
+        self.plan.rules.extend(rules);
+        self.network.buckets.inject(self.plan.clone());
+    }
+
+    /// Lets the endpoint that stands before the chain go silent.
+    fn silence(&mut self) {
+        if let Some(proxy) = &self.network.proxy {
+            self.record.before_silence = proxy.seen().len();
+            proxy.set(ProxyFault::Silent);
+        }
+    }
+
+    /// Ends all rules of the bucket server. An auditor cannot judge a submission that is withheld.
+    pub(in crate::up) fn end_rules(&mut self) {
+        self.note_struck_reads();
+        self.network.buckets.inject(Plan::default());
+    }
+
+    /// Records how many reads the rules of the bucket server have struck since they were last replaced.
+    fn note_struck_reads(&mut self) {
+        self.record.struck_reads += self.network.buckets.strikes().iter().sum::<u64>();
     }
 
     /// Follows the chain to a new best block. Returns what is to be seen there.
@@ -184,12 +215,22 @@ impl Live {
 }
 
 /// Returns the line that tells the user of a change of the network.
-fn line(change: Change, head: Height) -> String {
+fn line(change: &Change, head: Height) -> String {
     match change {
         Change::Lag(blocks) => format!("fault: after block {head} finality lags by {blocks} blocks"),
         Change::Stall(blocks) => {
             format!("fault: after block {head} finality stands still for {blocks} blocks")
         }
         Change::Drop(blocks) => format!("fault: {blocks} of the newest blocks up to {head} dropped"),
+        Change::Rules(rules) => {
+            let first = rules.first().map(|rule| format!(": {:?} for {}", rule.fault, rule.path));
+            let (count, first) = (rules.len(), first.unwrap_or_default());
+            format!("fault: after block {head} the bucket server follows {count} more rules, first{first}")
+        }
+        Change::Shift(bucket, seconds) => {
+            format!("fault: after block {head} the clock of the bucket of {bucket} is {seconds} s ahead")
+        }
+        Change::Silence => format!("fault: after block {head} an endpoint of the chain goes silent"),
+        Change::End(name) => format!("fault: after block {head} {name} ends for good"),
     }
 }
