@@ -107,7 +107,7 @@ impl Options {
     /// Returns the time without any sign of life after which the client gives up: streams of blocks, and
     /// calls that are followed, end with an error. It follows from the other options: the time until a
     /// session counts as stalled, one question whether the chain stands still, and the attempts to connect
-    /// to [`NEXT_ENDPOINTS`] endpoints. It is 100 s by default.
+    /// to three endpoints. It is 100 s by default.
     pub fn silence(&self) -> Duration {
         self.stall_after().saturating_add(self.connect_timeout.saturating_mul(1 + NEXT_ENDPOINTS))
     }

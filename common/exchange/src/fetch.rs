@@ -11,10 +11,7 @@ pub use error::FetchError;
 pub use prefetcher::{PrefetchPlan, Prefetched, Prefetcher};
 
 use crate::BlockState;
-use base::{
-    NeuronId, Window,
-    digest::{ObjectHash, RunHash},
-};
+use base::{NeuronId, Window, digest::RunHash};
 use bytes::Bytes;
 use codec::submission::{Expected, Sealed, Submission, SubmissionLayout};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
@@ -43,10 +40,10 @@ pub struct FetchLimits {
 
 /// The object that a miner claims, opened as far as possible.
 #[derive(Debug)]
-pub enum Claimed {
+pub(crate) enum Claimed {
     /// A submission that was never sealed.
     Open(Submission<Bytes>),
-    /// A sealed submission that needs its key: [`Fetcher::unseal`].
+    /// A sealed submission that needs its key: [`unseal`].
     Sealed(Sealed<Bytes>),
 }
 
@@ -108,39 +105,14 @@ impl Fetcher {
         expected: &Expected,
         layout: &Arc<SubmissionLayout>,
     ) -> Result<Submission<Bytes>, FetchError> {
-        self.object_of(&expected.neuron, state, &claim.object, expected, layout).await
-    }
-
-    /// Downloads the object that a miner claims from the miner's own bucket, without its key.
-    ///
-    /// # Errors
-    /// The object cannot be downloaded, has another hash than the claim, or is not a valid
-    /// submission: see [`FetchError::fault`].
-    pub async fn claimed(
-        &self,
-        state: &BlockState,
-        claim: &Claim,
-        expected: &Expected,
-        layout: &Arc<SubmissionLayout>,
-    ) -> Result<Claimed, FetchError> {
-        self.claimed_of(&expected.neuron, state, &claim.object, expected, layout).await
-    }
-
-    /// Downloads the key of a sealed submission from its miner's bucket. The bytes are not checked yet.
-    ///
-    /// # Errors
-    /// The key cannot be downloaded. It may not be published yet.
-    pub async fn key(&self, state: &BlockState, sealed: &Sealed<Bytes>) -> Result<Vec<u8>, FetchError> {
-        self.key_of(&sealed.header().neuron, state, sealed).await
-    }
-
-    /// Opens a sealed submission, into a file that is mapped.
-    ///
-    /// # Errors
-    /// The submission was sealed with another key, or its contents are not a valid submission.
-    pub async fn unseal(&self, sealed: Sealed<Bytes>, key: Vec<u8>) -> Result<Submission<Bytes>, FetchError> {
-        let folder = self.incoming.folder("opened")?;
-        unseal(sealed, key, folder.path().join("opened")).await
+        let folder = self.incoming.folder("claimed")?;
+        match self.claimed(state, claim, expected, layout, &folder.path().join("object")).await? {
+            Claimed::Open(submission) => Ok(submission),
+            Claimed::Sealed(sealed) => {
+                let key = self.key(state, &sealed).await?;
+                unseal(sealed, key, folder.path().join("opened")).await
+            }
+        }
     }
 
     /// Downloads an accepted object in ranges from all sources at once: its miner, its keepers, then other
@@ -275,54 +247,32 @@ impl Fetcher {
             .map_err(|source| FetchError::Record { owner: validator.hotkey, source })
     }
 
-    /// Downloads an object of a window from the bucket of any node.
-    async fn object_of(
+    /// Downloads the object that a miner claims into a file, and opens it as far as possible.
+    async fn claimed(
         &self,
-        owner: &NeuronId,
         state: &BlockState,
-        object: &ObjectHash,
+        claim: &Claim,
         expected: &Expected,
         layout: &Arc<SubmissionLayout>,
-    ) -> Result<Submission<Bytes>, FetchError> {
-        match self.claimed_of(owner, state, object, expected, layout).await? {
-            Claimed::Open(submission) => Ok(submission),
-            Claimed::Sealed(sealed) => {
-                let key = self.key_of(owner, state, &sealed).await?;
-                self.unseal(sealed, key).await
-            }
-        }
-    }
-
-    async fn claimed_of(
-        &self,
-        owner: &NeuronId,
-        state: &BlockState,
-        object: &ObjectHash,
-        expected: &Expected,
-        layout: &Arc<SubmissionLayout>,
+        path: &Path,
     ) -> Result<Claimed, FetchError> {
-        let key = bucket_layout::submission(expected.run.id(), expected.window, object);
-        let bucket = self.bucket(state, owner)?;
-        let folder = self.incoming.folder("claimed")?;
-        let path = folder.path().join("object");
-        let file = IncomingFile::create(path.clone())?;
+        let owner = expected.neuron;
+        let key = bucket_layout::submission(expected.run.id(), expected.window, &claim.object);
+        let bucket = self.bucket(state, &owner)?;
+        let file = IncomingFile::create(path.to_owned())?;
         let mut sink = file.sink(Arc::new(AtomicU64::new(0)));
         let got = bucket.get_into(&key, None, &self.limits(layout.most_bytes()), &mut sink).await;
         let got = got.map_err(|source| FetchError::Storage { owner: owner.hotkey, source })?;
-        sink.flush().await.map_err(incoming::local(&path))?;
-        let wanted = Wanted { object: *object, expected: *expected, layout: Arc::clone(layout) };
+        sink.flush().await.map_err(incoming::local(path))?;
+        let wanted = Wanted { object: claim.object, expected: *expected, layout: Arc::clone(layout) };
         wanted.open(owner.hotkey, file.map(got.bytes)?).await
     }
 
-    async fn key_of(
-        &self,
-        owner: &NeuronId,
-        state: &BlockState,
-        sealed: &Sealed<Bytes>,
-    ) -> Result<Vec<u8>, FetchError> {
+    /// Downloads the key of a sealed submission from its miner's bucket. The bytes are not checked yet.
+    async fn key(&self, state: &BlockState, sealed: &Sealed<Bytes>) -> Result<Vec<u8>, FetchError> {
         let header = sealed.header();
         let key = bucket_layout::seal_key(header.run.id(), header.window, &sealed.hash());
-        self.small(state, owner, &key, bucket_layout::LARGEST_SEAL_KEY).await
+        self.small(state, &header.neuron, &key, bucket_layout::LARGEST_SEAL_KEY).await
     }
 
     /// Downloads an object that fits into memory.

@@ -42,9 +42,7 @@ mod state;
 pub use chain_reader::{ChainReader, WindowEvidence};
 pub use commitment_writer::{AnnounceError, CommitmentWriter};
 pub use error::ExchangeError;
-pub use fetch::{
-    AcceptedObject, Claimed, FetchError, FetchLimits, Fetcher, PrefetchPlan, Prefetched, Prefetcher,
-};
+pub use fetch::{AcceptedObject, FetchError, FetchLimits, Fetcher, PrefetchPlan, Prefetched, Prefetcher};
 pub use key::signing_key;
 pub use own_bucket::{OwnBucket, OwnBucketError};
 pub use parameters::{ParametersError, read_parameters};

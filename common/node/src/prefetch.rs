@@ -45,6 +45,10 @@ pub struct Arrivals {
 
 /// The largest total rate over 3 s that the node has seen in its windows, in bytes per second. Clones share
 /// it.
+///
+/// It begins unknown, and the downloads of a node that catches up do not count: their rates are those of a
+/// few sources. A rate below the line's makes the line look full when it is not, so that peers just above
+/// the floor could keep all slots. That is worse than an unknown line, which adds slots while rates rise.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line(Arc<AtomicU64>);
 

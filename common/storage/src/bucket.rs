@@ -28,8 +28,8 @@ pub struct Storage {
 
 /// A handle of a bucket, with the access key for it. Clones are cheap and share connections.
 ///
-/// Downloads go into memory ([`get`](Bucket::get)), into a file ([`get_file_as`](Bucket::get_file_as))
-/// or into any [`Sink`](crate::Sink) ([`get_into`](Bucket::get_into)). [`put`](Bucket::put) and
+/// Downloads go into memory ([`get`](Bucket::get)) or into any [`Sink`](crate::Sink)
+/// ([`get_into`](Bucket::get_into)). [`put`](Bucket::put) and
 /// [`delete`](Bucket::delete) write. [`list`](Bucket::list) returns the objects of the bucket.
 #[derive(Clone)]
 pub struct Bucket {

@@ -4,7 +4,6 @@ use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
-use blake3::Hash;
 use http_body_util::LengthLimitError;
 use protocol::announcement::{AddressError, EndpointError};
 use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
@@ -97,16 +96,6 @@ pub enum StorageError {
     Changed {
         /// The downloaded object.
         object: ObjectName,
-    },
-    /// The object has another hash than expected.
-    #[error("{object} has the BLAKE3 hash {found}, not {expected}: do not use it, try another source")]
-    WrongContent {
-        /// The downloaded object.
-        object: ObjectName,
-        /// The expected hash.
-        expected: Hash,
-        /// The hash of the downloaded bytes.
-        found: Hash,
     },
     /// The object exists already, and the upload must not replace it.
     #[error("{object} exists already: choose another key, or allow the upload to replace it")]
@@ -258,7 +247,6 @@ impl StorageError {
             Self::Clock { .. } => "clock",
             Self::TooLarge { .. } => "too-large",
             Self::Changed { .. } => "changed",
-            Self::WrongContent { .. } => "wrong-content",
             Self::Exists { .. } => "exists",
             Self::OutOfRange { .. } => "out-of-range",
             Self::Slow { .. } => "slow",

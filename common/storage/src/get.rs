@@ -2,15 +2,9 @@
 
 use crate::{
     Bucket, ObjectName, Outage, Sink, StorageError, bucket::boxed, error::deepest, range::parse_range,
-    sink::FileSink,
 };
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
-use blake3::{Hash, Hasher};
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ops::Range, path::PathBuf, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// The limits of a download.
@@ -39,8 +33,6 @@ pub struct Floor {
 pub struct Fetched {
     /// The number of bytes.
     pub bytes: u64,
-    /// The plain BLAKE3 hash of the bytes.
-    pub hash: Hash,
     /// The service's entity tag of the content, if the service sent one.
     pub tag: Option<String>,
 }
@@ -63,35 +55,6 @@ impl Bucket {
         let mut bytes = Vec::new();
         let fetched = self.get_into(key, None, limits, &mut bytes).await?;
         Ok((bytes, fetched))
-    }
-
-    /// Downloads an object into a file. The file appears under its name only when it is complete, on the
-    /// disk, and its bytes have the `expected` plain BLAKE3 hash. After an error no file is left.
-    ///
-    /// # Errors
-    /// See [`StorageError`]. [`StorageError::WrongContent`] for another hash.
-    pub async fn get_file_as(
-        &self,
-        key: &str,
-        path: &Path,
-        limits: &Limits,
-        expected: Hash,
-    ) -> Result<Fetched, StorageError> {
-        let local = |source| StorageError::Local { path: path.to_owned(), source };
-        let mut file = FileSink::create(path).await.map_err(local)?;
-        let fetched = self.get_into(key, None, limits, &mut file).await.map_err(|error| match error {
-            StorageError::Local { source, .. } => local(source),
-            error => error,
-        })?;
-        if expected != fetched.hash {
-            return Err(StorageError::WrongContent {
-                object: self.object(key),
-                expected,
-                found: fetched.hash,
-            });
-        }
-        file.finish().await.map_err(local)?;
-        Ok(fetched)
     }
 
     /// Returns the size of an object, without its bytes. Asks once, without retries.
@@ -156,7 +119,7 @@ impl Bucket {
         let _counted = Counted(self);
         self.within(key, limits.time, transfer.run(sink)).await?;
         self.metrics.get_seconds.observe(started.elapsed().as_secs_f64());
-        Ok(Fetched { bytes: transfer.received, hash: transfer.hasher.finalize(), tag: transfer.tag })
+        Ok(Fetched { bytes: transfer.received, tag: transfer.tag })
     }
 }
 
@@ -177,9 +140,8 @@ struct Transfer<'a> {
     /// The requested bytes; the whole object if `None`.
     range: Option<Range<u64>>,
     limits: &'a Limits,
-    /// The number of bytes that the sink has taken. `hasher` hashes the same bytes.
+    /// The number of bytes that the sink has taken.
     received: u64,
-    hasher: Hasher,
     /// The entity tag of the first answer. All later answers must have the same.
     tag: Option<String>,
 }
@@ -187,7 +149,7 @@ struct Transfer<'a> {
 impl<'a> Transfer<'a> {
     fn new(bucket: &'a Bucket, key: &'a str, range: Option<Range<u64>>, limits: &'a Limits) -> Self {
         let object = bucket.object(key);
-        Self { bucket, key, object, range, limits, received: 0, hasher: Hasher::new(), tag: None }
+        Self { bucket, key, object, range, limits, received: 0, tag: None }
     }
 
     async fn run(&mut self, sink: &mut impl Sink) -> Result<(), StorageError> {
@@ -311,7 +273,6 @@ impl<'a> Transfer<'a> {
             sink.write(&bytes)
                 .await
                 .map_err(|source| StorageError::Local { path: PathBuf::new(), source })?;
-            self.hasher.update(&bytes);
             self.received += count;
             self.bucket.metrics.received_bytes.add(count);
             rate.bytes += count;

@@ -18,7 +18,7 @@
 //! let floor = Floor { bytes_per_second: 1 << 20, over: Duration::from_secs(10) };
 //! let limits = Limits { bytes: 1_400_000_000, time: Duration::from_secs(600), floor };
 //! match bucket.get("run/7/submission", &limits).await {
-//!     Ok((bytes, fetched)) => println!("{} bytes, BLAKE3 {}", bytes.len(), fetched.hash),
+//!     Ok((bytes, _)) => println!("{} bytes", bytes.len()),
 //!     Err(error) if error.is_retryable() => println!("later: {error}"),
 //!     Err(error) => return Err(error.into()),
 //! }

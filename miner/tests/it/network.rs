@@ -1,17 +1,26 @@
 //! A testbed for one miner; the validators are played by the tests.
 
 use base::{
-    NeuronId, Window,
+    Height, NeuronId, Window,
     digest::{ScoreLogHead, State},
 };
 use chain::{Client, Options as ChainOptions};
 use devchain::Genesis;
 use exchange::{ChainReader, OwnBucket};
-use protocol::announcement::{AddressPolicy, Announcement, Bits, Bucket, Possession, Record, Vote};
+use protocol::{
+    announcement::{AddressPolicy, Announcement, Bits, Bucket, Possession, Record, Vote},
+    clock::Heights,
+};
 use std::{fs, ops::Deref, process::Command};
 use storage::Storage;
-use testkit::{HANGS, Running, SUBNET, Setup, Testbed, VALIDATORS, development, wallet::HOTKEY_ADDRESS};
+use testkit::{HANGS, LAG, Running, SUBNET, Setup, Testbed, VALIDATORS, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
+
+/// Returns a height that leaves room for transactions before claims close, one after the other is final:
+/// the announcement of a bucket, and claims.
+pub(crate) fn before_claims_close(heights: &Heights, transactions: u64) -> Height {
+    Height(heights.claims_close.0 - transactions * (1 + u64::from(LAG)))
+}
 
 /// Everything that a miner needs.
 pub(crate) struct Network(Testbed);

@@ -1,7 +1,7 @@
 //! Another miner whose bucket withholds its accepted object.
 
-use crate::network::Network;
-use base::{Height, NeuronId, Window, digest::ObjectHash};
+use crate::network::{Network, before_claims_close};
+use base::{NeuronId, Window, digest::ObjectHash};
 use bucket_server::{Fault, Plan, Rule};
 use codec::{
     sparse::compress,
@@ -86,14 +86,14 @@ async fn a4_an_object_that_its_miner_withholds_comes_from_the_custodians() {
     let miner = network.spawn();
     let claim = Claim { run: network.spec.id(), window: Window(0), object };
     let record = Some(Record::Claim(claim));
-    network.release(Height(heights.claims_close.0 - 4));
+    network.release(before_claims_close(&heights, 3));
     network.event("claimed", 1).await;
     network.announce(STRANGER, Announcement { bucket: network.bucket("stranger"), record }).await;
-    network.reach(heights.claims_close).await;
+    network.reach_final(heights.claims_close).await;
     network.event("revealed", 1).await;
     let state = History::new(&network.spec.hash()).state(&network.spec.initial.root);
     network.vote_for(Window(0), Bits::of([0, 1]), state, network.bucket("custodian")).await;
-    network.release(heights.votes_close);
+    network.release_final(heights.votes_close);
     let applied = network.event("applied", 1).await;
     let decided = network.event("decided", 1).await;
     assert_eq!(decided["accepted"].as_array().unwrap().len(), 2, "{decided}");
@@ -101,7 +101,8 @@ async fn a4_an_object_that_its_miner_withholds_comes_from_the_custodians() {
     network.strikes(1).await;
 
     // It trains in the next window.
-    network.release(Height(heights.claims_close.0 + u64::from(network.spec.window.blocks) - 4));
+    let next = network.spec.clock().unwrap().heights(Window(1)).unwrap();
+    network.release(before_claims_close(&next, 2));
     network.event("claimed", 2).await;
     miner.ask_to_end();
     assert_eq!(miner.ended().await, Some(0));

@@ -1,20 +1,14 @@
 //! Windows of a run: what a miner does in them, and after a kill.
 
-use crate::network::Network;
+use crate::network::{Network, before_claims_close};
 use base::{Height, Window, digest::State};
 use bucket_server::{Fault, Plan, Rule};
 use protocol::{clock::Heights, history::History};
 use serde_json::Value;
-use testkit::{LAG, START};
+use testkit::START;
 
 fn heights(network: &Network, window: u64) -> Heights {
     network.spec.clock().unwrap().heights(Window(window)).unwrap()
-}
-
-/// Returns a height that leaves room for two transactions before claims close, one after the other is
-/// final: the announcement of the bucket, and the claim.
-fn before_claims_close(heights: &Heights) -> Height {
-    Height(heights.claims_close.0 - 2 * (1 + u64::from(LAG)))
 }
 
 /// Returns the state that the run begins with.
@@ -29,7 +23,7 @@ fn state(event: &Value) -> State {
 /// Lets a window pass: the miner claims, the validators vote, the miner applies. The event of the last.
 async fn pass(network: &Network, window: u64, named: State) -> Value {
     let heights = heights(network, window);
-    network.release(before_claims_close(&heights));
+    network.release(before_claims_close(&heights, 2));
     network.event("claimed", window as usize + 1).await;
     network.reach(heights.claims_close).await;
     network.vote(Window(window), named).await;
@@ -82,7 +76,7 @@ async fn what_was_made_before_a_kill_is_claimed_after_it() {
 
     // Killed after the claim: it is neither made nor claimed again, and the window is applied.
     let heights = heights(&network, 1);
-    network.release(before_claims_close(&heights));
+    network.release(before_claims_close(&heights, 2));
     let claimed = network.event("claimed", 2).await;
     miner.kill();
     let miner = network.spawn();
@@ -145,7 +139,7 @@ async fn a_miner_with_another_state_than_the_majority_trains_no_more() {
     let network = Network::start().await;
     let miner = network.spawn();
     let heights = heights(&network, 0);
-    network.release(before_claims_close(&heights));
+    network.release(before_claims_close(&heights, 2));
     network.event("claimed", 1).await;
     network.reach(heights.claims_close).await;
     network.vote(Window(0), State([7; 32])).await;

@@ -14,14 +14,6 @@ use storage::{Floor, Storage};
 use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
 
-/// The stakes of a network where one validator decides alone which objects are accepted, and is seldom drawn
-/// as custodian: the tested one, Bob and Charlie, and each of the silent founders.
-const STAKES: [u64; 4] = [90_000 * TAO, 40_000 * TAO, 30_000 * TAO, 2000 * TAO];
-/// The number of silent founders.
-const SILENT: usize = 40;
-/// The smallest units of one TAO.
-const TAO: u64 = 1_000_000_000;
-
 /// Everything that a validator needs.
 pub(crate) struct Network {
     testbed: Testbed,
@@ -42,29 +34,6 @@ impl Network {
     /// and 3 are other validators, from 4 on there are miners with these names.
     pub(crate) async fn start(miners: &[&str]) -> Self {
         Self::with(miners, &|_| (), small_run).await
-    }
-
-    /// Starts such a network with founders that never vote. The tested validator has more stake than the two
-    /// others.
-    pub(crate) async fn start_among_silent_founders(miners: &[&str]) -> Self {
-        let change = |genesis: &mut Genesis| {
-            let [tested, bob, charlie, silent] = STAKES;
-            for (neuron, stake) in genesis.neurons[1..4].iter_mut().zip([tested, bob, charlie]) {
-                neuron.stake = stake;
-            }
-            let like = genesis.neurons[1].clone();
-            genesis.neurons.extend(silent_founders().map(|founder| {
-                let mut neuron = like.clone();
-                (neuron.hotkey, neuron.stake) = (founder.to_string().parse().unwrap(), silent);
-                neuron
-            }));
-            genesis.subnet.max_allowed_validators = 64;
-        };
-        let run = |run: &mut RunFile| {
-            small_run(run);
-            run.acceptance.founders.extend(silent_founders());
-        };
-        Self::with(miners, &change, run).await
     }
 
     async fn with(miners: &[&str], change: &dyn Fn(&mut Genesis), run: fn(&mut RunFile)) -> Self {
@@ -173,9 +142,4 @@ fn small_run(run: &mut RunFile) {
     (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (32, 32);
     let others = ["Bob", "Charlie"].map(|name| development(name).hotkey());
     run.acceptance.founders = [&[HOTKEY_ADDRESS.parse().unwrap()], &others[..]].concat();
-}
-
-/// Returns the hotkeys of the founders that never vote.
-fn silent_founders() -> impl Iterator<Item = Hotkey> {
-    (0..SILENT).map(|number| development(&format!("Silent{number}")).hotkey())
 }

@@ -5,17 +5,14 @@ use crate::{
     network::Network,
     windows::log,
 };
-use base::{Height, Window, digest::ObjectHash};
+use base::{Height, digest::ObjectHash};
 use bucket_server::{Fault as BucketFault, Plan, Rule};
-use protocol::{
-    announcement::{Bits, Vote},
-    bucket_layout,
-};
+use protocol::announcement::{Bits, Vote};
 use scoring::{
     gauntlet::{Fault, Outcome},
     score_log::ScoreLog,
 };
-use testkit::{HANGS, development};
+use testkit::development;
 
 /// The miners whose bucket is `miners`, and the one whose bucket is `slow`.
 const MINERS: [(&str, Kind); 2] = [("Dave", Kind::Honest), ("Eve", Kind::Honest)];
@@ -40,13 +37,13 @@ async fn claims(network: &Network, miners: &mut Miners, window: u64, fetched: us
     network.reach(Height(heights.first.0)).await;
     miners.claim(network, window, &MINERS).await;
     miners.claim_in("slow", network, window, &[STRANGER]).await;
-    network.reach(heights.claims_close).await;
+    network.reach_final(heights.claims_close).await;
     network.fetched(window, fetched).await;
 }
 
 /// Lets the validator vote and measure.
 async fn vote(network: &Network, window: u64) -> Vote {
-    network.reach(network.heights(window).seed).await;
+    network.reach_final(network.heights(window).seed).await;
     network.event("voted", window as usize + 1).await;
     network.event("measured", window as usize + 1).await;
     network.vote(window).await
@@ -54,7 +51,7 @@ async fn vote(network: &Network, window: u64) -> Vote {
 
 /// Lets the window be decided, and the validator apply it. Returns the accepted miners.
 async fn decide(network: &Network, miners: &mut Miners, window: u64) -> usize {
-    network.reach(network.heights(window).votes_close).await;
+    network.reach_final(network.heights(window).votes_close).await;
     miners.apply(network, window).await;
     network.event("applied", window as usize + 1).await;
     let decided = network.event("decided", window as usize + 1).await;
@@ -128,54 +125,6 @@ async fn a4_an_object_that_only_custodians_serve_is_applied_and_absences_are_exc
     assert!(is_evaluated(&second, "Dave") && is_evaluated(&second, "Eve"));
     assert_eq!(outcome(&second, "Ferdie"), Outcome::Skipped);
     validator.kill();
-}
-
-/// Checks that A4 is mended for a miner that knows the custodians: it serves more than half of the stake and
-/// no custodian. Here one validator with most of the voting stake has the objects, and hardly ever draws the
-/// lot. All nodes get them from it once they are accepted.
-#[tokio::test(flavor = "multi_thread")]
-async fn a4_an_object_that_no_custodian_has_is_kept_by_those_that_voted_for_it() {
-    let network = Network::start_among_silent_founders(&["Dave", "Eve", "Ferdie"]).await;
-    let mut miners = Miners::start(&network).await;
-    let validator = network.spawn();
-    network.event("held_out", 1).await;
-    claims(&network, &mut miners, 0, 3).await;
-    let voted = vote(&network, 0).await;
-    assert_eq!(voted.good.0.count_ones(), 3, "{}", network.log());
-
-    // The others vote for none of them. From now on no miner serves any node.
-    network.vote_otherwise(Vote { good: Bits(0), ..voted }).await;
-    let gone = |bucket| downloads(bucket, BucketFault::Status { code: 404 });
-    inject(&network, vec![gone("miners"), gone("slow")]);
-    let accepted = accepted(&network, 0).await;
-    assert_eq!(accepted.len(), 3, "{}", network.log());
-    for object in accepted {
-        for key in [bucket_layout::submission, bucket_layout::seal_key] {
-            stored(&network, &key(network.spec.id(), Window(0), &object)).await;
-        }
-    }
-    miners.apply(&network, 0).await;
-    network.event("applied", 1).await;
-    validator.kill();
-}
-
-/// Lets a window be decided. Returns the accepted objects.
-async fn accepted(network: &Network, window: u64) -> Vec<ObjectHash> {
-    network.reach(network.heights(window).votes_close).await;
-    network.event("decided", window as usize + 1).await;
-    let decision = network.chain_reader.decide(&network.spec, Window(window)).await.unwrap();
-    decision.applied().iter().map(|accepted| accepted.object).collect()
-}
-
-/// Waits until the validator's bucket has an object under a key.
-async fn stored(network: &Network, key: &str) {
-    let bucket = network.own_bucket("validator");
-    let arrives = async {
-        while bucket.list(key, None, 1, HANGS).await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(HANGS, arrives).await.expect("an accepted object is not published");
 }
 
 /// Checks that A10 is mended: a clock that is hours off made all buckets answer 403, and cost all miners

@@ -152,8 +152,7 @@ impl FetchError {
     /// Returns the miner's fault if a claimed object could not be downloaded or used because of the
     /// miner. Returns `None` if the cause is this node.
     ///
-    /// The owner of a bucket is responsible for its availability. If no bucket of a window answers,
-    /// the cause is this node's own connection: see [`Self::is_unreachable`].
+    /// The owner of a bucket is responsible for its availability.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match self {
@@ -163,14 +162,6 @@ impl FetchError {
             Self::Submission { source, .. } => Some(submission_fault(source)),
             _ => None,
         }
-    }
-
-    /// Returns whether the bucket did not answer at all. If one bucket does not answer, that is its
-    /// owner's fault. If no bucket answers, this node is probably offline, and no miner should be
-    /// blamed.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Storage { source: StorageError::Unavailable { .. }, .. })
     }
 
     /// Returns whether a later download of the same object from the same bucket may succeed.
@@ -190,7 +181,6 @@ fn storage_fault(error: &StorageError) -> Option<Fault> {
         StorageError::Local { .. } | StorageError::Exists { .. } | StorageError::Clock { .. } => None,
         StorageError::TooLarge { .. } => Some(Fault::TooLarge),
         StorageError::Slow { .. } | StorageError::Expired { .. } => Some(Fault::Slow),
-        StorageError::WrongContent { .. } => Some(Fault::Mismatch),
         StorageError::NotFound { .. }
         | StorageError::Forbidden { .. }
         | StorageError::Changed { .. }

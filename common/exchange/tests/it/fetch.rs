@@ -129,42 +129,35 @@ async fn what_the_bucket_does_not_give_is_missing() {
     let bytes = make(MINER, &expected(MINER));
     let error = fetch(&buckets, &buckets.fetcher(), claimed(&bytes)).await.unwrap_err();
     assert_eq!(error.fault(), Some(Fault::Missing), "404: {error}");
-    assert!(error.is_retryable() && !error.is_unreachable(), "it may be uploaded yet: {error}");
+    assert!(error.is_retryable(), "it may be uploaded yet: {error}");
 
     exchange(&buckets, claimed(&bytes), &bytes).await.unwrap();
     let elsewhere = Broken::Redirect { to: "http://169.254.169.254/".to_owned() };
-    for (broken, unreachable) in [
-        (Broken::Status { code: 403 }, false),
-        (Broken::Status { code: 404 }, false),
-        (Broken::Status { code: 418 }, false),
-        (elsewhere, false),
-        (Broken::Status { code: 500 }, true),
-        (Broken::Reset, true),
+    for broken in [
+        Broken::Status { code: 403 },
+        Broken::Status { code: 404 },
+        Broken::Status { code: 418 },
+        elsewhere,
+        Broken::Status { code: 500 },
+        Broken::Reset,
     ] {
         let name = format!("{broken:?}");
         buckets.inject(MINER, broken);
         let error = fetch(&buckets, &buckets.fetcher(), claimed(&bytes)).await.unwrap_err();
-        assert_eq!(
-            (error.fault(), error.is_unreachable()),
-            (Some(Fault::Missing), unreachable),
-            "{name}: {error}"
-        );
+        assert_eq!(error.fault(), Some(Fault::Missing), "{name}: {error}");
     }
     buckets.server.inject(bucket_server::Plan::default());
     assert!(fetch(&buckets, &buckets.fetcher(), claimed(&bytes)).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_missing_and_unreachable() {
+async fn a_server_that_is_gone_is_missing() {
     let buckets = Buckets::start().await;
     let (fetcher, state) = (buckets.fetcher(), buckets.quiet());
     let claim = claim(ObjectHash([1; 32]));
     buckets.server.stop().await;
     let error = fetcher.submission(&state, &claim, &expected(MINER), &layout()).await.unwrap_err();
-    assert_eq!(
-        (error.fault(), error.is_unreachable(), error.is_retryable()),
-        (Some(Fault::Missing), true, true)
-    );
+    assert_eq!((error.fault(), error.is_retryable()), (Some(Fault::Missing), true));
 }
 
 #[tokio::test]

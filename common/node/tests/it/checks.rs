@@ -137,7 +137,7 @@ async fn a_run_that_the_majority_does_not_train_is_refused() {
     // Votes of before this run began say nothing against it.
     network.announce(&VALIDATORS.map(|name| (name, vote))).await;
     network.miner(MINER).await;
-    network.advance_to(Height(network.spec.network.start_block.0 + 1)).await;
+    network.advance_final(Height(network.spec.network.start_block.0 + 1)).await;
     network.miner(MINER).await;
     let later = Record::Vote(match vote {
         Record::Vote(vote) => Vote { window: Window(4), ..vote },

@@ -13,7 +13,7 @@ use codec::{
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
 use data::{Quiet, TokenizerChoice, prepare};
-use devchain::{Config as ChainConfig, Devchain, FaultChange, Genesis, Pace, RefusedMethod};
+use devchain::{Config as ChainConfig, Devchain, FaultChange, Finality, Genesis, Pace, RefusedMethod};
 use exchange::{ChainReader, CommitmentWriter, OwnBucket, signing_key};
 use futures::future::join_all;
 use node::{Config, ConfigFlags, Environment, Node, NodeError, NodeRole, Settings};
@@ -26,6 +26,7 @@ use protocol::{
     run_spec::{RunFile, RunSpec},
 };
 use std::{
+    convert::Infallible,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -37,6 +38,8 @@ use telemetry::Shutdown;
 
 /// The time after which a test counts as hanging. Nothing should take this long.
 pub(crate) const HANGS: Duration = Duration::from_secs(400);
+/// The finality lag of the chain and of the run, in blocks.
+pub(crate) const LAG: u32 = 3;
 const TAO: u64 = base::RAO_PER_TAO;
 /// The miner that claims.
 pub(crate) const MINER: &str = "miner-0";
@@ -113,15 +116,15 @@ fn template() -> RunFile {
     run.sparse.topk = 16;
     run.acceptance.sealing = false; // The tests of `exchange` cover sealed submissions.
     run.window = WindowSpec {
-        blocks: 12,
+        blocks: 40, // After a window there is room for the transactions of nodes that start.
         count: 10,
-        finality_lag: 0,
+        finality_lag: LAG,
         publishing: 1,
         screening: 1,
-        claims_close: 2,
-        keys_close: 4,
-        seed: 5,
-        votes_close: 7,
+        claims_close: 8,
+        keys_close: 13,
+        seed: 17,
+        votes_close: 22,
     };
     run
 }
@@ -163,6 +166,7 @@ impl Network {
             block_time_ms: 20,
             genesis: Some(genesis(&wallets)),
             pace: Pace::Outside,
+            finality: Finality { lag: LAG, ..Finality::default() },
             ..ChainConfig::default()
         });
         let chain = chain.await.unwrap();
@@ -254,31 +258,49 @@ impl Network {
         self.open(self.config(name, NodeRole::Miner, &[])).await.unwrap()
     }
 
-    /// Seals a block whenever a transaction waits, until the work is done.
+    /// Seals a block whenever a transaction waits, and those that make it final, until the work is done.
     pub(crate) async fn sealing<T>(&self, work: impl Future<Output = T>) -> T {
-        let seal = async {
-            loop {
-                if self.chain.handle().status().await.unwrap().node.ready > 0 {
-                    self.chain.handle().new_block(1).await.unwrap();
-                }
-                tokio::task::yield_now().await;
-            }
-        };
         let work = async {
             tokio::select! {
                 biased;
                 done = work => done,
-                never = seal => never,
+                never = self.seal() => match never {},
             }
         };
         tokio::time::timeout(HANGS, work).await.expect("the test hangs")
     }
 
+    async fn seal(&self) -> Infallible {
+        let handle = self.chain.handle();
+        let mut settled = 0;
+        loop {
+            let status = handle.status().await.unwrap().node;
+            if status.ready > 0 {
+                settled = status.height + 1 + LAG;
+            }
+            if status.height < settled {
+                let height = handle.new_block(1).await.unwrap().height;
+                // A transaction can have come after the look at the pool. The first in a block is the time.
+                if handle.block(height).await.unwrap().is_some_and(|block| block.body.len() > 1) {
+                    settled = height + LAG;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Returns the height of the newest block. It is not final yet.
     pub(crate) async fn height(&self) -> Height {
         Height(self.chain.handle().status().await.unwrap().node.height.into())
     }
 
-    pub(crate) async fn advance_to(&self, height: Height) {
+    /// Seals blocks until the block at this height is final.
+    pub(crate) async fn advance_final(&self, height: Height) {
+        self.advance_to(Height(height.0 + u64::from(LAG))).await;
+    }
+
+    /// Seals blocks up to this height.
+    async fn advance_to(&self, height: Height) {
         let head = self.height().await;
         if let Some(blocks) = height.0.checked_sub(head.0).filter(|blocks| *blocks > 0) {
             self.chain.handle().fast_forward(u32::try_from(blocks).unwrap()).await.unwrap();
@@ -372,7 +394,7 @@ impl Network {
         let possession = Possession::default();
         let vote = Record::Vote(Vote { run, window, good, state, score_log, possession });
         self.announce(&voters.iter().map(|name| (*name, vote)).collect::<Vec<_>>()).await;
-        self.advance_to(heights.votes_close).await;
+        self.advance_final(heights.votes_close).await;
     }
 
     /// Applies the decision with the functions of the pure crates alone.
@@ -394,7 +416,7 @@ impl Network {
     /// Plays a window without claims and votes.
     pub(crate) async fn skip(&mut self) {
         let heights = self.spec.clock().unwrap().heights(self.window()).unwrap();
-        self.advance_to(heights.votes_close).await;
+        self.advance_final(heights.votes_close).await;
         self.note(&[]).await;
     }
 
@@ -403,9 +425,10 @@ impl Network {
     pub(crate) async fn skip_slowly(&mut self, node: &Node) {
         let heights = self.spec.clock().unwrap().heights(self.window()).unwrap();
         let head = self.height().await;
-        for height in head.0 + 1..=heights.votes_close.0 {
+        let lag = u64::from(LAG);
+        for height in head.0 + 1..=heights.votes_close.0 + lag {
             self.chain.handle().new_block(1).await.unwrap();
-            node.network.wait_for(Height(height)).await.unwrap();
+            node.network.wait_for(Height(height - lag)).await.unwrap();
         }
         self.note(&[]).await;
     }

@@ -138,9 +138,9 @@ async fn finality_that_lags_70_blocks_is_one_alarm_and_passes() {
     let node = network.miner(MINER).await;
     let handle = network.chain.handle();
     health(&node, |report| !report.reasons.contains_key("chain")).await;
-    let tip = node.network.height();
-    handle.stall_finality(200).await.unwrap();
-    handle.fast_forward(63).await.unwrap();
+    let finalized = handle.stall_finality(200).await.unwrap();
+    let tip = node.network.wait_for(Height(finalized.into())).await.unwrap();
+    handle.fast_forward(63 - LAG).await.unwrap();
     let lag = || node.observability.metrics.finality_lag_blocks.get();
     health(&node, |_| lag() >= 63.0).await;
     assert!(!node.observability.health.report().reasons.contains_key("chain"), "63 blocks are no alarm");
@@ -162,7 +162,7 @@ async fn finality_that_lags_70_blocks_is_one_alarm_and_passes() {
     handle.new_block(1).await.unwrap();
     assert!(!claiming.is_finished(), "no block is final yet");
     handle.stall_finality(0).await.unwrap();
-    handle.new_block(1).await.unwrap();
+    handle.fast_forward(LAG).await.unwrap();
     let block = tokio::time::timeout(HANGS, claiming).await.expect("the test hangs").unwrap().unwrap();
     assert_eq!(block, best.next());
     health(&node, |report| !report.reasons.contains_key("chain")).await;

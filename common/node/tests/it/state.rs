@@ -1,7 +1,7 @@
 //! Tests of the shared state: changes, the journal, restarts, and checkpoints of other nodes.
 
 use crate::network::*;
-use base::{Exit, Window, digest::State};
+use base::{Exit, Height, Window, digest::State};
 use bucket_server::{Fault, Rule};
 use codec::aggregate::Medians;
 use node::{Journal, Node, NodeError, NodeEvent, NodeRole, Source, Transaction, events};
@@ -308,7 +308,7 @@ async fn an_object_that_is_not_to_be_had_is_waited_for_and_never_left_out() {
     let before = parameters_root(&node).await;
     let object = network.play(&[]).await;
     let next = network.spec.clock().unwrap().heights(network.window()).unwrap();
-    network.advance_to(next.claims_close).await;
+    network.advance_final(next.claims_close).await;
     node.network.wait_for(next.claims_close).await.unwrap();
     let error = follow(&mut node).await.unwrap_err();
     assert!(
@@ -363,7 +363,7 @@ async fn overslept(network: &mut Network) -> Node {
     node.start().await.unwrap();
     network.play(&[VALIDATORS[0]]).await;
     network.play(&[VALIDATORS[0]]).await;
-    let height = network.height().await;
+    let height = Height(network.height().await.0 - u64::from(LAG));
     node.network.wait_for(height).await.unwrap();
     node.network.chain_reader.at(height).await.unwrap(); // The newest state is there; it is remembered.
     network.forget_states(true);

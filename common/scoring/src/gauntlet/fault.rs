@@ -16,7 +16,7 @@ pub enum Fault {
     #[error("cannot download the claimed object")]
     Missing = 2,
     /// The object was incomplete at `K_w`, and arrived below the minimum byte rate.
-    #[error("the object was late, and arrived below the minimum byte rate")]
+    #[error("the object was late and arrived below the minimum byte rate")]
     Slow = 3,
     /// The update was trained from other parameters than the run's.
     #[error("the update was trained from another state")]

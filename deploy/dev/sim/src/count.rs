@@ -139,6 +139,9 @@ impl World {
     }
 
     /// Checks that no honest vote is for an update whose key was published when the seed was known.
+    ///
+    /// A validator that always sees blocks late cannot tell that others know the seed: its votes are left
+    /// out.
     pub(crate) fn check_keys(&mut self, heights: &Heights, candidates: &[u32]) {
         let window = heights.window.0;
         let (Some(seeded), Some(claims)) =
@@ -146,7 +149,9 @@ impl World {
         else {
             return;
         };
-        let votes = self.all_votes(heights).into_iter().filter(|(n, ..)| self.nodes[*n].is_honest);
+        let votes = self.all_votes(heights).into_iter();
+        let votes =
+            votes.filter(|(n, ..)| self.nodes[*n].is_honest && self.nodes[*n].unwell_until < u64::MAX);
         let good = votes.fold(0, |good, (.., vote)| good | vote.good.0);
         let knew = |(bit, miner): (usize, &u32)| {
             let object = claims.get(miner).filter(|_| good >> bit & 1 == 1)?;

@@ -79,7 +79,7 @@ impl Totals {
     /// Returns the share of a window that an honest miner does not train.
     #[must_use]
     pub fn idle_share(&self) -> f64 {
-        1.0 - share(self.trained, self.time)
+        share(self.time.saturating_sub(self.trained), self.time)
     }
 }
 

@@ -232,7 +232,7 @@ async fn exports(test_run: &TestRun) {
         text.split_terminator("\r\n").map(|line| line.split(',').map(str::to_owned).collect()).collect();
     assert_eq!(from_csv.len(), 37);
     assert_eq!(from_csv, parquet_rows(&parquet), "both files hold the same");
-    let slow = |row: &&Vec<String>| row[7] == "the object arrived below the minimum byte rate";
+    let slow = |row: &&Vec<String>| row[7] == "the object was late and arrived below the minimum byte rate";
     assert_eq!(from_csv.iter().filter(slow).count(), 3);
 }
 

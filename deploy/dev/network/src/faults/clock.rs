@@ -49,8 +49,8 @@ impl WrongClock {
         &self.miner
     }
 
-    /// Returns whether the fault may cost a node its claim or vote in a window. Those on the window before the
-    /// wrong ones are due when the clocks are wrong.
+    /// Returns whether the fault may cost a node its claim or vote in a window. Those on the window before
+    /// the wrong ones are due when the clocks are wrong.
     pub(super) fn excuses(&self, name: &str, window: Window) -> bool {
         let is_near = (WRONG.start().0 - 1..=WRONG.end().0).contains(&window.0);
         is_near && [&self.miner, &self.validator].iter().any(|struck| *struck == name)
