@@ -206,7 +206,7 @@ async fn a_validator_that_is_killed_votes_and_logs_once() {
     network.event("started", 2).await;
     network.fetched(0, 8).await;
     // Its downloads end as many blocks after K_0 as it began after D_0.
-    network.reach(Height(network.heights(0).seed.0 + 6)).await;
+    network.reach_final(Height(network.heights(0).votes_close.0 - 1)).await;
     measure_and_decide(&network, &mut miners, 0).await;
     network.event("applied", 1).await;
     assert_eq!(network.events("voted").len(), 1);
