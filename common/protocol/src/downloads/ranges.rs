@@ -19,9 +19,8 @@
 //! assert_eq!(ranges.step(at(0), RangesEvent::Tick).len(), 2, "both sources are asked for the size");
 //! let commands = ranges.step(at(0), RangesEvent::Size { source: 0, bytes: Some(5000) });
 //! let [RangesCommand::Fetch { id, source: 0, .. }] = commands[..] else { panic!("it is one range") };
-//! let _ = ranges.step(at(1), RangesEvent::Received { id, bytes: 5000 });
-//! let commands = ranges.step(at(1), RangesEvent::Done { id, is_whole: true });
-//! assert_eq!(commands, [RangesCommand::Verify { copy: ObjectCopy::Joint, bytes: 5000 }]);
+//! let commands = ranges.step(at(1), RangesEvent::Received { id, bytes: 5000 });
+//! assert_eq!(commands.last(), Some(&RangesCommand::Verify { copy: ObjectCopy::Joint, bytes: 5000 }));
 //! let _ = ranges.step(at(1), RangesEvent::Verified { copy: ObjectCopy::Joint, is_right: true });
 //! assert_eq!(ranges.done(), Some(Ok(ObjectCopy::Joint)));
 //! ```
