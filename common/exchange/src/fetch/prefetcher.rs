@@ -49,7 +49,6 @@ pub struct Prefetcher {
     outbox: mpsc::Sender<Message>,
     arrived: watch::Receiver<BTreeSet<NeuronId>>,
     task: JoinHandle<Prefetched>,
-    valid: watch::Receiver<usize>,
 }
 
 /// The results of a window's prefetch.
@@ -81,7 +80,6 @@ impl Prefetcher {
         let folder = fetcher.incoming.folder(&format!("window-{}", plan.expected.window))?;
         let (outbox, inbox) = mpsc::channel(INBOX);
         let (arrivals, arrived) = watch::channel(BTreeSet::new());
-        let (valid, receiver) = watch::channel(0);
         let driver = Driver {
             fetcher: fetcher.clone(),
             folder,
@@ -98,15 +96,8 @@ impl Prefetcher {
             keys: BTreeMap::new(),
             done: Prefetched::default(),
             arrivals,
-            valid,
         };
-        Ok(Self { outbox, arrived, valid: receiver, task: tokio::spawn(driver.run(inbox)) })
-    }
-
-    /// Returns the number of submissions that are valid by now.
-    #[must_use]
-    pub fn valid(&self) -> watch::Receiver<usize> {
-        self.valid.clone()
+        Ok(Self { outbox, arrived, task: tokio::spawn(driver.run(inbox)) })
     }
 
     /// Sets the candidates as claims stand in a state, in order. The buckets are those of the state. Call
@@ -171,8 +162,6 @@ struct Driver {
     done: Prefetched,
     /// The candidates whose objects have arrived.
     arrivals: watch::Sender<BTreeSet<NeuronId>>,
-    /// The number of valid submissions.
-    valid: watch::Sender<usize>,
 }
 
 impl Driver {
@@ -356,7 +345,6 @@ impl Driver {
             Checked::Claimed(Ok(Claimed::Open(submission))) | Checked::Opened(Ok(submission)) => {
                 self.done.submissions.insert(peer, submission);
                 self.arrivals.send_if_modified(|arrived| arrived.insert(peer));
-                self.valid.send_replace(self.done.submissions.len());
                 return;
             }
             Checked::Claimed(Err(error)) | Checked::Opened(Err(error)) => error,
