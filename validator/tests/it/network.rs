@@ -101,6 +101,19 @@ impl Network {
         }
     }
 
+    /// Waits until the validator has the objects of these miners for a window.
+    pub(crate) async fn fetched_from(&self, window: u64, miners: &[&str]) {
+        let mut seen = 0;
+        for name in miners {
+            let miner = development(name).hotkey().to_string();
+            let is_it = |event: &Value| event["window"] == window && event["miner"] == miner;
+            while !self.events("fetched").iter().any(is_it) {
+                seen += 1;
+                self.event("fetched", seen).await;
+            }
+        }
+    }
+
     /// Returns the state after the newest final block.
     pub(crate) async fn now(&self) -> Arc<BlockState> {
         self.chain_reader.at(self.chain_reader.finalized().await.unwrap()).await.unwrap()

@@ -16,6 +16,8 @@ use testkit::development;
 
 /// The miners whose bucket is `miners`, and the one whose bucket is `slow`.
 const MINERS: [(&str, Kind); 2] = [("Dave", Kind::Honest), ("Eve", Kind::Honest)];
+/// The names of [`MINERS`].
+const OTHERS: [&str; 2] = ["Dave", "Eve"];
 const STRANGER: (&str, Kind) = ("Ferdie", Kind::Honest);
 
 async fn network() -> Network {
@@ -31,14 +33,15 @@ fn downloads(bucket: &str, fault: BucketFault) -> Rule {
     Rule::always("GET", &format!("/{bucket}/"), fault)
 }
 
-/// Lets the claims of a window in, and closes them. Waits until the validator has some of the objects.
-async fn claims(network: &Network, miners: &mut Miners, window: u64, fetched: usize) {
+/// Lets the claims of a window in, and closes them. Waits until the validator has the objects of these
+/// miners.
+async fn claims(network: &Network, miners: &mut Miners, window: u64, fetched: &[&str]) {
     let heights = network.heights(window);
     network.reach(Height(heights.first.0)).await;
     miners.claim(network, window, &MINERS).await;
     miners.claim_in("slow", network, window, &[STRANGER]).await;
     network.reach_final(heights.claims_close).await;
-    network.fetched(window, fetched).await;
+    network.fetched_from(window, fetched).await;
 }
 
 /// Lets the validator vote and measure.
@@ -83,7 +86,7 @@ async fn a1_a_bucket_that_answers_after_9_s_and_again_9_s_later_costs_only_its_o
     let pieces = BucketFault::Trickle { bytes: 1000, ms: 9000 };
     inject(&network, vec![downloads("slow", BucketFault::Delay { ms: 9000 }), downloads("slow", pieces)]);
     for window in 0..2 {
-        claims(&network, &mut miners, window, 2).await;
+        claims(&network, &mut miners, window, &OTHERS).await;
         let voted = vote(&network, window).await;
         assert_eq!(voted.good.0.count_ones(), 2, "the two others: {}", network.log());
         network.vote_otherwise(voted).await;
@@ -107,7 +110,7 @@ async fn a4_an_object_that_only_custodians_serve_is_applied_and_absences_are_exc
     inject(&network, vec![downloads("slow", BucketFault::Status { code: 404 })]);
 
     // This validator does not get the object. The others do, vote for it, and store it.
-    claims(&network, &mut miners, 0, 2).await;
+    claims(&network, &mut miners, 0, &OTHERS).await;
     let voted = vote(&network, 0).await;
     assert_eq!(voted.good.0.count_ones(), 2, "{}", network.log());
     miners.store(&network, "unused", 0).await;
@@ -117,7 +120,7 @@ async fn a4_an_object_that_only_custodians_serve_is_applied_and_absences_are_exc
     assert_eq!(outcome(&first, "Ferdie"), Outcome::Failed(Fault::Missing), "judged before it was known");
 
     // The own line may have failed: no miner is at fault for an absence in the next window.
-    claims(&network, &mut miners, 1, 2).await;
+    claims(&network, &mut miners, 1, &OTHERS).await;
     let voted = vote(&network, 1).await;
     network.vote_otherwise(voted).await;
     assert_eq!(decide(&network, &mut miners, 1).await, 2);
@@ -139,7 +142,7 @@ async fn a10_no_miner_is_at_fault_where_most_buckets_answer_403() {
 
     // All of them.
     inject(&network, vec![downloads("miners", forbidden()), downloads("slow", forbidden())]);
-    claims(&network, &mut miners, 0, 0).await;
+    claims(&network, &mut miners, 0, &[]).await;
     network.strikes(2).await;
     let voted = vote(&network, 0).await;
     assert_eq!(voted.good, Bits(0));
@@ -153,7 +156,7 @@ async fn a10_no_miner_is_at_fault_where_most_buckets_answer_403() {
 
     // Most of them.
     inject(&network, vec![downloads("miners", forbidden())]);
-    claims(&network, &mut miners, 1, 1).await;
+    claims(&network, &mut miners, 1, &["Ferdie"]).await;
     let voted = vote(&network, 1).await;
     assert_eq!(voted.good.0.count_ones(), 1, "{}", network.log());
     network.vote_otherwise(voted).await;
@@ -172,7 +175,7 @@ async fn a10_one_bucket_that_answers_403_is_its_owners_fault() {
     let validator = network.spawn();
     network.event("held_out", 1).await;
     inject(&network, vec![downloads("slow", BucketFault::Status { code: 403 })]);
-    claims(&network, &mut miners, 0, 2).await;
+    claims(&network, &mut miners, 0, &OTHERS).await;
     network.strikes(1).await;
     let voted = vote(&network, 0).await;
     network.vote_otherwise(voted).await;
