@@ -83,7 +83,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("devchain", &["base", "cli", "devchain-runtime", "telemetry"]),
     ("bucket-server", &["base", "cli", "telemetry"]),
     ("codec-bench", &["base", "cli", "codec", "protocol"]),
-    ("sim", &["base", "cli", "codec", "protocol", "scoring"]),
+    ("link", &[]),
+    ("sim", &["base", "cli", "codec", "link", "protocol", "scoring"]),
     ("testkit", &["base", "bucket-server", "chain", "data", "devchain", "protocol"]),
     ("training-bench", &["base", "cli", "codec", "data", "engine", "protocol"]),
     (
@@ -99,6 +100,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "devchain-runtime",
             "engine",
             "exchange",
+            "link",
             "miner",
             "node",
             "protocol",

@@ -235,11 +235,12 @@ impl Clock {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub(super) const TINY: WindowSpec = WindowSpec {
+    /// The windows of `deploy/runs/tiny.toml`.
+    pub(crate) const TINY: WindowSpec = WindowSpec {
         blocks: 30,
         count: 8,
         finality_lag: 3,

@@ -109,21 +109,11 @@ impl FromStr for Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::clock::WindowSpec;
+    use protocol::run_spec::RunFile;
 
     fn clock() -> Clock {
-        let spec = WindowSpec {
-            blocks: 30,
-            count: 8,
-            finality_lag: 3,
-            publishing: 1,
-            screening: 3,
-            claims_close: 3,
-            keys_close: 8,
-            seed: 12,
-            votes_close: 19,
-        };
-        Clock::new(Height(100), spec).unwrap()
+        let run = RunFile::parse(include_str!("../../../deploy/runs/tiny.toml")).unwrap();
+        Clock::new(Height(100), run.window).unwrap()
     }
 
     fn of(text: &str, finalized: u64) -> Result<Range<u64>, WindowsError> {

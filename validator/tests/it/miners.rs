@@ -15,14 +15,15 @@ use codec::{
     },
 };
 use engine::{Handle, Options, Place};
-use exchange::{OwnBucket, signing_key};
+use exchange::{AcceptedObject, OwnBucket, signing_key};
 use node::Run;
 use protocol::{
-    announcement::{Claim, Possession, Record},
+    announcement::{Claim, Possession, Record, Vote},
     history::{History, WindowRecord},
 };
-use std::{convert::Infallible, ops::Range, sync::Arc};
-use testkit::development;
+use std::{convert::Infallible, ops::Range, sync::Arc, time::Duration};
+use testkit::{HANGS, development};
+use tokio::time::timeout;
 
 /// The content of a miner's upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,15 @@ pub(crate) enum Kind {
     Garbage,
     /// Nothing.
     Missing,
+}
+
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// An accepted object, and the nodes that keep it.
+pub(crate) struct Downloaded {
+    pub(crate) object: AcceptedObject,
+    pub(crate) keepers: Vec<NeuronId>,
 }
 
 /// All miners of a test, and the parameters as all nodes have them.
@@ -124,6 +134,33 @@ impl Miners {
         let medians = self.medians.take();
         let step = self.model.run(move |model| model.apply_outer_step(&accepted, medians.as_ref()));
         self.medians = Some(step.await.unwrap().0);
+    }
+
+    /// Downloads the accepted object of a miner as another node does, as soon as a source has it. `voted` is
+    /// a vote on its window.
+    pub(crate) async fn download(&self, network: &Network, voted: &Vote, miner: &str) -> Downloaded {
+        let (heights, run) = (network.heights(voted.window.0), &self.run);
+        let decision = network.chain_reader.decide(&run.spec, voted.window).await.unwrap();
+        let hotkey = development(miner).hotkey();
+        let accepted = decision.applied().iter().find(|accepted| accepted.id.hotkey == hotkey).unwrap();
+        let closed = network.chain_reader.at(heights.claims_close).await.unwrap();
+        let votes = network.chain_reader.at(heights.votes_close).await.unwrap();
+        let voters = votes.voters_for(run.id, &heights, &decision, accepted);
+        let keepers = closed.keepers(run.id, &run.spec.acceptance, &heights, &accepted.object, &voters);
+        let expected = run.expected(accepted.id, voted.window, voted.state);
+        let attempt =
+            || network.fetcher.accepted(&votes, accepted, &expected, &run.layout, &keepers, &voters);
+        let object = async {
+            loop {
+                match attempt().await {
+                    Ok(object) => return object,
+                    Err(error) => assert!(error.is_retryable(), "{error}"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let object = timeout(HANGS, object).await.expect("no source has the object");
+        Downloaded { object, keepers }
     }
 
     async fn object(

@@ -14,6 +14,9 @@ use storage::{Floor, Storage};
 use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
 use tokio::time::timeout;
 
+/// The founders beside Charlie in [`Network::with_poor_founders`].
+const OTHER_FOUNDERS: [&str; 2] = ["Ida", "Jane"];
+
 /// Everything that a validator needs.
 pub(crate) struct Network {
     testbed: Testbed,
@@ -34,6 +37,26 @@ impl Network {
     /// and 3 are other validators, from 4 on there are miners with these names.
     pub(crate) async fn start(miners: &[&str]) -> Self {
         Self::with(miners, &|_| (), small_run).await
+    }
+
+    /// Starts a network in which the voters of window 0 that have most of the stake are no custodians. The
+    /// founders are Charlie, Ida and Jane, so they are the custodians of all objects of that window. The
+    /// tested validator and Bob have more stake, and are members of the electorate only once they have voted.
+    pub(crate) async fn with_poor_founders(miners: &[&str]) -> Self {
+        let genesis = |genesis: &mut Genesis| {
+            genesis.subnet.max_allowed_validators = 8;
+            for name in OTHER_FOUNDERS {
+                let mut neuron = genesis.neurons[3].clone(); // Charlie, with less stake than Bob.
+                neuron.hotkey = development(name).hotkey().to_string().parse().unwrap();
+                neuron.stake /= 2;
+                genesis.neurons.push(neuron);
+            }
+        };
+        let run = |run: &mut RunFile| {
+            small_run(run);
+            run.acceptance.founders = poor_founders();
+        };
+        Self::with(miners, &genesis, run).await
     }
 
     async fn with(miners: &[&str], change: &dyn Fn(&mut Genesis), run: fn(&mut RunFile)) -> Self {
@@ -143,11 +166,20 @@ impl Network {
 
     /// Sends the votes of the other validators.
     pub(crate) async fn vote_otherwise(&self, vote: Vote) {
-        let other = Vote { score_log: ScoreLogHead::default(), possession: Possession::default(), ..vote };
-        let (bob, charlie) = (development("Bob"), development("Charlie"));
-        let record = Record::Vote(other);
-        futures::join!(self.announce(&bob, "unused", record), self.announce(&charlie, "unused", record));
+        futures::join!(self.vote_as("Bob", vote), self.vote_as("Charlie", vote));
     }
+
+    /// Sends a vote of another validator. Its bucket has no objects.
+    pub(crate) async fn vote_as(&self, name: &str, vote: Vote) {
+        let vote = Vote { score_log: ScoreLogHead::default(), possession: Possession::default(), ..vote };
+        self.announce(&development(name), "unused", Record::Vote(vote)).await;
+    }
+}
+
+/// Returns the hotkeys of the founders in [`Network::with_poor_founders`].
+pub(crate) fn poor_founders() -> Vec<Hotkey> {
+    let names = ["Charlie"].into_iter().chain(OTHER_FOUNDERS);
+    names.map(|name| development(name).hotkey()).collect()
 }
 
 fn small_run(run: &mut RunFile) {

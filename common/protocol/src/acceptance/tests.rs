@@ -5,7 +5,7 @@ mod electorate;
 use super::{spec::tests::twenty_peers, *};
 use crate::{
     announcement::{Bits, Claim, Possession, Record, Vote},
-    clock::{Clock, Heights, WindowSpec},
+    clock::{Clock, Heights, WindowSpec, tests::TINY},
 };
 use base::{
     BlockHash, Height, Hotkey, NeuronId, Window,
@@ -16,17 +16,7 @@ const RUN: RunId = RunId([7; 8]);
 const STATE: State = State([1; 32]);
 
 fn heights(window: u64) -> Heights {
-    let spec = WindowSpec {
-        blocks: 30,
-        count: 400,
-        finality_lag: 3,
-        publishing: 1,
-        screening: 3,
-        claims_close: 3,
-        keys_close: 8,
-        seed: 12,
-        votes_close: 19,
-    };
+    let spec = WindowSpec { count: 400, ..TINY };
     Clock::new(Height(100), spec).unwrap().heights(Window(window)).unwrap()
 }
 

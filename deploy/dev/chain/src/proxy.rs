@@ -106,6 +106,12 @@ impl Proxy {
 
     /// Returns the address for clients.
     #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the URL for clients.
+    #[must_use]
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
     }

@@ -4,12 +4,14 @@
 mod agreement;
 mod deadlines;
 mod learning;
+mod links;
 mod payment;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use deadlines::lost;
 pub use deadlines::{Act, Lost};
+pub(crate) use links::megabits;
 
 use crate::run_record::RunRecord;
 use serde::Serialize;
@@ -52,6 +54,7 @@ pub fn check(record: &RunRecord) -> Vec<Assertion> {
         secrets(record),
         processes(record),
     ];
+    all.extend(record.links.as_ref().map(|links| links::link(record, links)));
     all.extend(record.faults.iter().map(|fault| fault.assertion(record)));
     all
 }

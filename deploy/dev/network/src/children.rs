@@ -6,6 +6,7 @@
 //! main thread, which lives as long as the process.
 
 use crate::folder::make;
+use link::Shaper;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
@@ -31,6 +32,8 @@ pub(crate) struct Program {
     pub(crate) log: PathBuf,
     /// A separate file for standard output, for a program that prints an answer.
     pub(crate) answer: Option<PathBuf>,
+    /// The proxy that shapes its traffic, if one does.
+    pub(crate) shaper: Option<Shaper>,
 }
 
 /// A child that cannot be started.
@@ -159,7 +162,11 @@ impl Children {
         let mut command = self.command(&program.path);
         command.args(&program.arguments).stdin(Stdio::null()).stdout(out).stderr(err);
         clean_environment(&mut command);
-        command.spawn().map_err(failed)
+        let child = command.spawn().map_err(failed)?;
+        if let Some(shaper) = &program.shaper {
+            shaper.attach(name, child.id());
+        }
+        Ok(child)
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -247,7 +254,7 @@ mod tests {
 
     fn shell(folder: &Path, script: &str) -> Program {
         let arguments = vec!["-c".into(), script.into()];
-        Program { path: "/bin/sh".into(), arguments, log: folder.join("log"), answer: None }
+        Program { path: "/bin/sh".into(), arguments, log: folder.join("log"), answer: None, shaper: None }
     }
 
     async fn wait_until(mut condition: impl FnMut() -> bool) {

@@ -54,6 +54,8 @@ pub(crate) struct Places<'a> {
     pub(crate) buckets: String,
     /// The folder of the prepared dataset.
     pub(crate) data: &'a Path,
+    /// The port of the node with uid 0 for metrics. Each other node has this port plus its uid.
+    pub(crate) metrics: Option<u16>,
 }
 
 /// Creates the configuration of a miner, a validator or an adversary. The node prefers the URL `proxy` to the
@@ -104,6 +106,9 @@ pub(crate) fn config(
     set("bucket", "write_access", bucket.write.id.clone().into());
     set("bucket", "write_secret", bucket.write.secret.clone().into());
     set("node", "folder", text(&folder.node(&participant.name)));
+    if let Some(port) = places.metrics {
+        set("node", "metrics", format!("127.0.0.1:{}", port + participant.uid.0).into());
+    }
     if participant.role == Role::Validator {
         let every = Table::from_iter([("checkpoint_every".to_owned(), CHECKPOINT_EVERY.into())]);
         config.insert("validator".into(), Value::Table(every));

@@ -301,20 +301,8 @@ fn blamed(record: &RunRecord, except: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::tiny_window;
     use base::Uid;
-    use protocol::clock::WindowSpec;
-
-    const SPEC: WindowSpec = WindowSpec {
-        blocks: 30,
-        count: 8,
-        finality_lag: 3,
-        publishing: 1,
-        screening: 3,
-        claims_close: 3,
-        keys_close: 8,
-        seed: 12,
-        votes_close: 19,
-    };
 
     /// Returns validators with these stakes, and three miners.
     pub(super) fn participants(stakes: &[u64]) -> Vec<(Participant, Hotkey)> {
@@ -332,7 +320,7 @@ mod tests {
         participants: &[(Participant, Hotkey)],
         test: impl FnOnce(&Setting<'_>) -> T,
     ) -> T {
-        let clock = Clock::new(Height(40), SPEC).unwrap();
+        let clock = Clock::new(Height(40), tiny_window()).unwrap();
         let block = Duration::from_millis(100);
         test(&Setting { clock: &clock, run: RunId([1; 8]), electorate_blocks: 270, participants, block })
     }

@@ -55,22 +55,11 @@ impl Draws {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::clock::WindowSpec;
+    use crate::launch::tiny_window;
 
     #[test]
     fn kills_lie_within_the_run_and_follow_from_the_seed() {
-        let spec = WindowSpec {
-            blocks: 30,
-            count: 8,
-            finality_lag: 3,
-            publishing: 1,
-            screening: 3,
-            claims_close: 3,
-            keys_close: 8,
-            seed: 12,
-            votes_close: 19,
-        };
-        let clock = Clock::new(Height(40), spec).unwrap();
+        let clock = Clock::new(Height(40), tiny_window()).unwrap();
         let kills = plan(7, 20, &clock);
         assert_eq!(kills.len(), 20);
         assert!(kills.iter().all(|kill| (40..280).contains(&kill.after.0)));

@@ -67,6 +67,12 @@ pub(crate) fn template(up: &Up) -> Result<RunFile, SpecError> {
     Ok(file)
 }
 
+/// Returns the windows of the default run file, for tests.
+#[cfg(test)]
+pub(crate) fn tiny_window() -> WindowSpec {
+    RunFile::parse(TINY).expect("the default run file is valid").window
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_run_is_made_for_the_lag_of_the_chain() {
-        let tiny = RunFile::parse(TINY).unwrap().window;
+        let tiny = tiny_window();
         let with = |line: &str| template(line).window;
         assert_eq!(with(""), tiny, "the default is the lag of the run file");
         assert_eq!(with("--finality-lag 0"), WindowSpec { finality_lag: 0, ..tiny });

@@ -19,6 +19,7 @@ use chain::{Client, Options};
 use data::{Phase, Progress, Report, Warning, Watch, cached};
 use devchain::{Clock, Devchain, Finality, Pace, Proxy};
 use exchange::ChainReader;
+use link::Shaper;
 use protocol::run_spec::RunSpec;
 use std::{
     fs,
@@ -71,6 +72,34 @@ pub(crate) struct Network {
     pub(crate) chain_reader: ChainReader,
     /// An endpoint that stands before the chain, for the last miner, and can go silent.
     pub(crate) proxy: Option<Proxy>,
+    /// The proxy that puts each node behind its link, with `--link`.
+    pub(crate) shaper: Option<Shaper>,
+    /// The addresses that the nodes use.
+    doors: Doors,
+}
+
+/// The addresses at which nodes find chain and buckets: those of the servers, or those of the proxy before
+/// them.
+#[derive(Clone, Copy, Debug)]
+struct Doors {
+    chain: SocketAddr,
+    buckets: SocketAddr,
+    /// The endpoint of the chain that can go silent.
+    silent: Option<SocketAddr>,
+}
+
+impl Doors {
+    /// Lets `shaper` listen before all servers, if there is one.
+    async fn open(self, shaper: Option<&Shaper>) -> anyhow::Result<Self> {
+        let Some(shaper) = shaper else { return Ok(self) };
+        let before =
+            async |server| shaper.listen_before(server).await.context("cannot start the shaping proxy");
+        let silent = match self.silent {
+            Some(silent) => Some(before(silent).await?),
+            None => None,
+        };
+        Ok(Self { chain: before(self.chain).await?, buckets: before(self.buckets).await?, silent })
+    }
 }
 
 impl Network {
@@ -123,28 +152,34 @@ impl Network {
         } else {
             None
         };
-        let network = Self { folder, members, chain, buckets, spec, chain_reader, proxy };
-        network.configure(&data)?;
+        let shaper = up.link.map(|link| Shaper::new(link, up.seed));
+        let silent = proxy.as_ref().map(Proxy::address);
+        let doors = Doors { chain: chain.address(), buckets: buckets.address(), silent };
+        let doors = doors.open(shaper.as_ref()).await?;
+        let network = Self { folder, members, chain, buckets, spec, chain_reader, proxy, shaper, doors };
+        network.configure(&data, up.metrics)?;
         Ok(network)
     }
 
     /// Writes the children's configurations.
-    fn configure(&self, data: &Path) -> anyhow::Result<()> {
-        let chain = self.chain.url();
+    fn configure(&self, data: &Path, metrics: Option<u16>) -> anyhow::Result<()> {
+        let websocket = |address| format!("ws://{address}");
+        let chain = websocket(self.doors.chain);
         let places = Places {
             chain: &chain,
             genesis: self.spec.network.genesis.to_string(),
             netuid: self.spec.network.netuid.0,
-            buckets: format!("http://{}", self.buckets.address()),
+            buckets: format!("http://{}", self.doors.buckets),
             data,
+            metrics,
         };
         let behind = faults::last(Role::Miner, self.members.iter().map(|member| &member.participant));
         for Member { participant, bucket, .. } in &self.members {
             let path = self.folder.config(&participant.name);
             path.parent().map_or(Ok(()), make)?;
-            let behind = self.proxy.as_ref().filter(|_| participant.name == behind);
-            let text = config::config(&self.folder, &places, participant, bucket, behind.map(Proxy::url))
-                .to_string();
+            let behind = self.doors.silent.filter(|_| participant.name == behind);
+            let text =
+                config::config(&self.folder, &places, participant, bucket, behind.map(websocket)).to_string();
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
@@ -162,7 +197,13 @@ impl Network {
         let mut arguments: Vec<_> = before.into_iter().map(Into::into).collect();
         arguments.extend(["--config".into(), config]);
         let log = self.folder.log(&participant.name);
-        Ok(Some(Program { path: self::binary(binary)?, arguments, log, answer: None }))
+        let shaper = self.shaper.clone();
+        Ok(Some(Program { path: self::binary(binary)?, arguments, log, answer: None, shaper }))
+    }
+
+    /// Returns the address of the buckets, as the nodes announce it.
+    pub(crate) fn announced_buckets(&self) -> SocketAddr {
+        self.doors.buckets
     }
 
     /// Returns the program of an auditor that recomputes all windows and writes its answer to a file.
@@ -229,7 +270,7 @@ pub(crate) fn auditor(
     let mut arguments: Vec<_> = words.into_iter().map(Into::into).collect();
     arguments.extend(["--chain".into(), chain.url().into(), "--run".into(), folder.spec().into_os_string()]);
     let log = folder.log("auditor");
-    Ok(Program { path: binary("auditor")?, arguments, log, answer: Some(answer.to_owned()) })
+    Ok(Program { path: binary("auditor")?, arguments, log, answer: Some(answer.to_owned()), shaper: None })
 }
 
 /// Starts a bucket server on the buckets of the run folder.

@@ -2,6 +2,7 @@
 
 use crate::{faults::Fault, roster::Kind};
 use clap::{Args, ValueEnum as _};
+use link::Link;
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// The maximum number of nodes: each has a process and a bucket on this one machine.
@@ -16,6 +17,10 @@ const PACED_BLOCK: Duration = Duration::from_millis(100);
 /// The default time between two blocks with `--real-time`. On two cores, with the default numbers of nodes,
 /// the slowest act of a `tiny` run needs at most two thirds of its time with it.
 const REAL_TIME_BLOCK: Duration = Duration::from_millis(1300);
+
+/// The number of round trips that a node may need for a block: for its state, an object, its key. With
+/// `--link`, blocks are longer by as much.
+const ROUND_TRIPS: u32 = 10;
 
 /// A whole network on one machine.
 #[derive(Debug, clap::Parser)]
@@ -83,7 +88,7 @@ pub struct Up {
     #[arg(long, value_name = "N", default_value = "42")]
     pub seed: u64,
     /// Seal a block every MS milliseconds while the chain waits for no node. Default: 100, or 1300 with
-    /// `--real-time`.
+    /// `--real-time`. With `--link`, ten round trips more.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub block_ms: Option<u64>,
     /// Hold no block for a node: a node that is late misses the deadline, as on a real chain.
@@ -93,6 +98,13 @@ pub struct Up {
     /// names.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MOST_LAG))]
     pub finality_lag: Option<u32>,
+    /// Put each node behind a line of its own, written as 110/500mbit,40ms,0.1%: rates up and down,
+    /// round-trip time, loss.
+    #[arg(long)]
+    pub link: Option<Link>,
+    /// Let each node serve metrics on this port plus its uid.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..=65_000))]
+    pub metrics: Option<u16>,
     /// Hold blocks for at most this many seconds for a node that does not act.
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub patience: u64,
@@ -173,7 +185,8 @@ impl Up {
     #[must_use]
     pub fn block_time(&self) -> Duration {
         let default = if self.real_time { REAL_TIME_BLOCK } else { PACED_BLOCK };
-        self.block_ms.map_or(default, Duration::from_millis)
+        let round_trips = self.link.map_or(Duration::ZERO, |link| link.round_trip() * ROUND_TRIPS);
+        self.block_ms.map_or(default + round_trips, Duration::from_millis)
     }
 
     /// Checks whether the options can be combined, before any file is written.
@@ -239,9 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_longer_in_real_time() {
+    fn blocks_are_longer_in_real_time_and_behind_links() {
         assert_eq!(parse("").block_time(), PACED_BLOCK);
         assert_eq!(parse("--real-time").block_time(), REAL_TIME_BLOCK);
+        assert_eq!(parse("--link 110/500mbit,40ms,0.1%").block_time(), Duration::from_millis(500));
         assert_eq!(parse("--real-time --block-ms 700").block_time(), Duration::from_millis(700));
     }
 

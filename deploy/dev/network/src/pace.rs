@@ -220,6 +220,7 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::tiny_window;
     use protocol::clock::WindowSpec;
 
     const BLOCK: Duration = Duration::from_millis(100);
@@ -227,17 +228,7 @@ mod tests {
     const START: u64 = 40;
 
     fn pacer() -> Pacer {
-        let spec = WindowSpec {
-            blocks: 30,
-            count: 2,
-            finality_lag: 3,
-            publishing: 1,
-            screening: 3,
-            claims_close: 3,
-            keys_close: 8,
-            seed: 12,
-            votes_close: 19,
-        };
+        let spec = WindowSpec { count: 2, ..tiny_window() };
         Pacer::new(Clock::new(Height(START), spec).unwrap(), BLOCK, CAP)
     }
 

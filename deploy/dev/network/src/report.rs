@@ -5,6 +5,7 @@ use crate::{
     run_record::{RunRecord, Seconds, WindowOutcome, median},
 };
 use base::{Hotkey, Window};
+use link::Traffic;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -19,10 +20,28 @@ pub struct Report {
     pub assertions: Vec<Assertion>,
     /// The peak memory of each process, in bytes. `devnet` includes the chain and the bucket server.
     pub peak_rss_bytes: BTreeMap<String, u64>,
+    /// The traffic of each node over its link. It is left out without `--link`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, LinkReport>,
     /// The commit of this build.
     pub git: String,
     /// The build profile.
     pub profile: String,
+}
+
+/// The traffic of a node over its link.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LinkReport {
+    /// The number of bytes from the node.
+    pub up_bytes: u64,
+    /// The number of bytes to the node.
+    pub down_bytes: u64,
+    /// The megabits from the node in the busiest second.
+    pub most_up_mbit: f64,
+    /// The megabits to the node in the busiest second.
+    pub most_down_mbit: f64,
+    /// The number of packets that were lost and sent again.
+    pub lost_packets: u64,
 }
 
 /// The outcome of a window.
@@ -95,10 +114,23 @@ impl Report {
             miners: miners(record),
             assertions,
             peak_rss_bytes,
+            links: links(record),
             git: env!("MUSTER_GIT").into(),
             profile: env!("MUSTER_PROFILE").into(),
         }
     }
+}
+
+fn links(record: &RunRecord) -> BTreeMap<String, LinkReport> {
+    let report = |traffic: &Traffic| LinkReport {
+        up_bytes: traffic.up,
+        down_bytes: traffic.down,
+        most_up_mbit: assertions::megabits(traffic.most_up),
+        most_down_mbit: assertions::megabits(traffic.most_down),
+        lost_packets: traffic.lost,
+    };
+    let traffic = record.links.iter().flat_map(|links| &links.traffic);
+    traffic.map(|(node, traffic)| (node.clone(), report(traffic))).collect()
 }
 
 fn window_report(record: &RunRecord, window: Window) -> WindowReport {

@@ -7,6 +7,7 @@ use base::{
     Hotkey, Window,
     digest::{State, StateRoot},
 };
+use link::{Link, Traffic};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -46,6 +47,19 @@ pub struct RunRecord {
     pub before_silence: usize,
     /// The block time of a run in real time. `None` if the chain waits for the nodes.
     pub real_time: Option<Duration>,
+    /// The links of the nodes. `None` without `--link`.
+    pub links: Option<Links>,
+}
+
+/// The links of the nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Links {
+    /// The link of each node.
+    pub link: Link,
+    /// The traffic of each node until the end of the run, by name.
+    pub traffic: BTreeMap<String, Traffic>,
+    /// The largest number of submissions that a window applies.
+    pub most_applied: usize,
 }
 
 /// The outcome of a window.

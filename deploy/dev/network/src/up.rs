@@ -14,6 +14,7 @@ use crate::{
 };
 use anyhow::Context;
 use base::Exit;
+use link::Traffic;
 use live::Live;
 use std::fs;
 use telemetry::Shutdown;
@@ -33,6 +34,9 @@ pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
     };
     screen.say(&format!("run folder: {}", folder.path().display()));
     let network = Network::set_up(options, folder.clone(), &mut screen).await?;
+    if let Some(link) = options.link {
+        screen.say(&format!("link: a shaping proxy puts each node behind {link}"));
+    }
     let mut live = Live::start(network, options, screen)?;
     if !live.run(shutdown).await? {
         live.stop().await;
@@ -57,6 +61,9 @@ pub async fn up(options: &Up, shutdown: &Shutdown) -> anyhow::Result<Exit> {
 
 /// Prints the summary of the run: memory, kills, assertions.
 fn print_summary(screen: &mut Screen<std::io::Stdout>, record: &RunRecord, report: &Report) {
+    for (node, traffic) in record.links.iter().flat_map(|links| &links.traffic) {
+        screen.say(&format!("link of {node}: {}", link_line(traffic)));
+    }
     let peak: u64 = report.peak_rss_bytes.values().sum();
     screen.say(&format!("most memory of all processes together: {} MB", peak >> 20));
     if record.kills > 0 {
@@ -65,6 +72,19 @@ fn print_summary(screen: &mut Screen<std::io::Stdout>, record: &RunRecord, repor
     for Assertion { name, ok, detail } in &report.assertions {
         screen.say(&format!("{} {name}: {detail}", if *ok { "ok  " } else { "FAIL" }));
     }
+}
+
+/// Describes the traffic of a node over its link.
+fn link_line(traffic: &Traffic) -> String {
+    let Traffic { up, down, most_up, most_down, lost } = *traffic;
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    format!(
+        "{:.1} MB up, {:.1} MB down; in the busiest second {:.2} Mbit up, {:.2} Mbit down; {lost} packets lost",
+        mb(up),
+        mb(down),
+        assertions::megabits(most_up),
+        assertions::megabits(most_down),
+    )
 }
 
 /// Returns the exit code for these assertions. Without `--assert` it is always good.

@@ -253,6 +253,28 @@ fn wrong_clocks_of_two_buckets_harm_no_other_node() {
 }
 
 #[test]
+fn each_node_keeps_to_its_link_and_the_run_bears_it() {
+    let network = Network::new();
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/small.toml");
+    let arguments = ["--windows", "2", "--link", "20/50mbit,20ms,0.5%", "--kill", "2"];
+    // The blocks are long enough for the round trips of a node.
+    let (code, report) = network.finish(network.command_with(&spec, "300", &arguments));
+    assert_sound(&report);
+    let (ok, detail) = assertion(&report, "link");
+    assert!(ok, "{detail}");
+    assert_eq!(code, Some(0));
+    let links = report["links"].as_object().unwrap();
+    assert_eq!(links.len(), 6);
+    let lost: u64 = links.values().map(|link| link["lost_packets"].as_u64().unwrap()).sum();
+    assert!(lost > 0, "{links:?}");
+    // Objects cross the links: each validator downloads all submissions.
+    let bytes: u64 = report["windows"][0]["submission_bytes"].as_u64().unwrap();
+    assert!(links["validator-0"]["down_bytes"].as_u64().unwrap() > 3 * bytes, "{links:?}");
+    let replayed = network.replay();
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+}
+
+#[test]
 fn a_run_in_real_time_that_is_too_fast_names_the_late_nodes_and_a_remedy() {
     let network = Network::new();
     // A window of 30 short blocks, with training that takes many times as long.

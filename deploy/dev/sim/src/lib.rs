@@ -33,5 +33,5 @@ pub use checks::Violation;
 pub use faults::{Fault, Kind, ParseFaultError};
 pub use profile::ProfileName;
 pub use report::{Report, Totals, minimal, run_all};
-pub use scenario::{Link, ParseLinkError, Scenario};
+pub use scenario::Scenario;
 pub use simulation::{Outcome, Profiles, simulate};

@@ -3,7 +3,8 @@
 use base::Exit;
 use clap::{Parser, Subcommand};
 use cli::{Answer, Failure, Job};
-use sim::{Fault, Link, ProfileName, Profiles, Scenario, Totals, minimal, run_all};
+use link::Link;
+use sim::{Fault, ProfileName, Profiles, Scenario, Totals, minimal, run_all};
 use std::{ops::Range, process::ExitCode, str::FromStr};
 
 /// Runs histories of a network in virtual time, with the shipped state machines and rules.
@@ -62,7 +63,7 @@ struct RunFlags {
     #[arg(long, value_name = "WINDOWS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     kill_every: Option<u32>,
 
-    /// Line of a miner: rates up and down, latency, and lost packets, written as 110/500mbit,40ms,0.1%.
+    /// Line of a miner: rates up and down, round-trip time, loss, written as 110/500mbit,40ms,0.1%.
     #[arg(long)]
     link: Option<Link>,
 

@@ -5,7 +5,8 @@ use crate::{
     profile::ProfileName,
     random::Random,
 };
-use std::{fmt, str::FromStr};
+use link::Link;
+use std::fmt;
 
 /// The description of a history. One description gives one history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,73 +27,12 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
 }
 
-/// The line of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Megabits per second to buckets.
-    pub up: u32,
-    /// Megabits per second from buckets.
-    pub down: u32,
-    /// The time until an answer begins, in milliseconds.
-    pub latency: u32,
-    /// The share of packets that are lost and sent again, in thousandths.
-    pub loss: u32,
-}
-
 /// The most miners of a drawn 72B network. With more, a miner may have to download 20 updates: its run file
 /// counts 36 blocks for that on the usual line, and no time for the outer step.
 const MOST_72B_MINERS: u64 = 20;
 
 /// The least rate of a validator's line in megabits per second, up and down.
 pub(crate) const VALIDATOR_LINE: u32 = 1000;
-
-impl Link {
-    /// The line that the run files are made for.
-    pub const USUAL: Self = Self { up: 110, down: 500, latency: 40, loss: 1 };
-
-    /// Returns the rates up and down in bytes per second, without the bytes that are sent again.
-    pub(crate) fn rates(&self) -> (u64, u64) {
-        let bytes = |megabits: u32| u64::from(megabits) * 125 * u64::from(1000 - self.loss.min(999));
-        (bytes(self.up), bytes(self.down))
-    }
-}
-
-/// The reason why a text is not a line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a line: write it like 110/500mbit,40ms,0.1%: rates up and down, latency, loss")]
-pub struct ParseLinkError(String);
-
-impl FromStr for Link {
-    type Err = ParseLinkError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_link(text).ok_or_else(|| ParseLinkError(text.to_owned()))
-    }
-}
-
-fn parse_link(text: &str) -> Option<Link> {
-    let mut parts = text.split(',');
-    let (up, down) = parts.next()?.strip_suffix("mbit")?.split_once('/')?;
-    let (up, down) = (up.parse().ok()?, down.parse().ok()?);
-    let latency = parts.next().map_or(Some(0), |part| part.strip_suffix("ms")?.parse().ok())?;
-    let percent = parts.next().map_or(Some("0"), |part| part.strip_suffix('%'))?;
-    let (whole, tenths) = percent.split_once('.').unwrap_or((percent, "0"));
-    let loss = whole.parse::<u32>().ok()?.checked_mul(10)?.checked_add(tenths.parse().ok()?)?;
-    let fits = up > 0 && down > 0 && up <= 1_000_000 && down <= 1_000_000 && tenths.len() == 1;
-    (fits && latency <= 60_000 && loss < 1000 && parts.next().is_none()).then_some(Link {
-        up,
-        down,
-        latency,
-        loss,
-    })
-}
-
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { up, down, latency, loss } = self;
-        write!(f, "{up}/{down}mbit,{latency}ms,{}.{}%", loss / 10, loss % 10)
-    }
-}
 
 impl Scenario {
     /// Draws the description that belongs to a seed: mostly small networks of the tiny run.
@@ -151,18 +91,6 @@ impl fmt::Display for Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_are_read_and_printed() {
-        assert_eq!("110/500mbit,40ms,0.1%".parse(), Ok(Link::USUAL));
-        assert_eq!(Link::USUAL.to_string(), "110/500mbit,40ms,0.1%");
-        assert_eq!("1/2mbit".parse(), Ok(Link { up: 1, down: 2, latency: 0, loss: 0 }));
-        for wrong in ["", "1mbit", "0/1mbit", "1/2mbit,4", "1/2mbit,4ms,100%", "1/2mbit,4ms,0.01%"] {
-            assert!(wrong.parse::<Link>().is_err(), "{wrong}");
-        }
-        let (up, down) = Link::USUAL.rates();
-        assert_eq!((up, down), (13_736_250, 62_437_500));
-    }
 
     #[test]
     fn a_seed_has_one_description() {

@@ -1,7 +1,8 @@
 //! Runs a fixed mix of histories, and checks the simulator itself.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
-use sim::{Fault, Link, ProfileName, Profiles, Scenario, Totals, minimal, run_all, simulate};
+use link::Link;
+use sim::{Fault, ProfileName, Profiles, Scenario, Totals, minimal, run_all, simulate};
 use std::{path::Path, process::Command};
 
 fn run(seeds: std::ops::Range<u64>, scenario: impl Fn(u64) -> Scenario + Sync) -> Totals {

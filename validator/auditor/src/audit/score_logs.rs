@@ -46,7 +46,18 @@ pub(super) async fn read(
         let windows = windows.clone();
         async move { (*validator, ValidatorLogs::read(run, sources, *validator, state, windows).await) }
     });
-    join_all(reads).await.into_iter().collect()
+    let mut logs: ScoreLogs = join_all(reads).await.into_iter().collect();
+    doubt_refusals(&mut logs);
+    logs
+}
+
+/// Takes no log for absent if more than half of the buckets forbid all of theirs: the cause may be this
+/// machine, as a validator assumes of itself. One such bucket is its owner's fault.
+fn doubt_refusals(logs: &mut ScoreLogs) {
+    let refused = logs.values().filter(|logs| logs.are_forbidden()).count();
+    if 2 * refused > logs.len() {
+        logs.values_mut().for_each(ValidatorLogs::doubt_forbidden);
+    }
 }
 
 impl Auditor {

@@ -3,7 +3,7 @@
 use base::NeuronId;
 use exchange::{BlockState, FetchError, FetchLimits, Fetcher};
 use std::{sync::Arc, time::Duration};
-use storage::{Floor, Storage};
+use storage::{Floor, Storage, StorageError};
 
 /// The limits for the download of one object.
 const LIMITS: FetchLimits = FetchLimits {
@@ -46,4 +46,9 @@ impl Sources {
 /// of a bucket that the reader may not list. Other errors leave that open.
 pub(super) fn is_absent(error: &FetchError) -> bool {
     matches!(error, FetchError::Storage { source, .. } if source.may_be_absent())
+}
+
+/// Checks whether a bucket has answered 403.
+pub(super) fn is_forbidden(error: &FetchError) -> bool {
+    matches!(error, FetchError::Storage { source: StorageError::Forbidden { .. }, .. })
 }

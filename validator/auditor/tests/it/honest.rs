@@ -167,6 +167,15 @@ async fn failing_buckets(test_run: &TestRun) {
     test_run.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 403 }));
     let (found, exit) = audit(test_run).await;
     assert_eq!((exit, &*found[0]), (Some(5), "differ 0 validator 2 log"), "{found:?}");
+    // Where most buckets forbid all logs, this machine may be the cause.
+    let forbidden =
+        |name: &str| Rule::always("GET", &format!("/{name}/{run}/scores"), Fault::Status { code: 403 });
+    let rules = ["bucket-bob", "bucket-charlie"].map(forbidden).into();
+    test_run.server.inject(Plan { seed: 0, rules });
+    let (found, exit) = audit(test_run).await;
+    assert_eq!(exit, Some(1), "{found:?}");
+    assert!(found.iter().all(|finding| finding.starts_with("unknown")), "{found:?}");
+    assert!(found.contains(&"unknown 0 validator 3 log".to_owned()), "{found:?}");
     test_run.server.inject(rule(&format!("/bucket-bob/{run}/scores"), Fault::Status { code: 400 }));
     let (found, exit) = audit(test_run).await;
     assert_eq!(exit, Some(1), "{found:?}");

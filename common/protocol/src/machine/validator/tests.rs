@@ -1,7 +1,7 @@
 //! Tests of whole runs, with failures of each kind at random times.
 
 use super::*;
-use crate::clock::WindowSpec;
+use crate::clock::{WindowSpec, tests::TINY};
 use proptest::{collection::vec, prelude::*};
 use std::collections::BTreeSet;
 
@@ -20,18 +20,6 @@ impl WindowValues for OfWindow {
 type Machine = ValidatorMachine<OfWindow>;
 type Action = ValidatorAction<OfWindow>;
 type Event = ValidatorEvent<OfWindow>;
-
-const TINY: WindowSpec = WindowSpec {
-    blocks: 30,
-    count: 8,
-    finality_lag: 3,
-    publishing: 1,
-    screening: 3,
-    claims_close: 3,
-    keys_close: 8,
-    seed: 12,
-    votes_close: 19,
-};
 
 fn rules() -> ValidatorRules {
     rules_of(TINY)

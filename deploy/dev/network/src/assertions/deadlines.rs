@@ -98,7 +98,7 @@ pub(crate) fn lost(record: &RunRecord, window: Window) -> Vec<Lost> {
 
 /// Returns whether a miner should claim in a window. A joiner should once it has claimed before: nothing
 /// says when it must have caught up.
-fn is_expected(record: &RunRecord, window: Window, name: &str) -> bool {
+pub(super) fn is_expected(record: &RunRecord, window: Window, name: &str) -> bool {
     let joins = record.participants.iter().any(|(p, _)| p.role == Role::Joiner && p.name == name);
     !joins || record.windows.range(..window).any(|(_, outcome)| outcome.claimed.contains(name))
 }

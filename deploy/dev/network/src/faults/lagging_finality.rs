@@ -113,22 +113,15 @@ impl LaggingFinality {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::tiny_window;
     use protocol::clock::WindowSpec;
 
-    const SPEC: WindowSpec = WindowSpec {
-        blocks: 30,
-        count: 6,
-        finality_lag: 3,
-        publishing: 1,
-        screening: 3,
-        claims_close: 3,
-        keys_close: 8,
-        seed: 12,
-        votes_close: 19,
-    };
+    fn clock(count: u32) -> Clock {
+        Clock::new(Height(40), WindowSpec { count, ..tiny_window() }).unwrap()
+    }
 
     fn fault() -> LaggingFinality {
-        LaggingFinality::new(&Clock::new(Height(40), SPEC).unwrap()).unwrap()
+        LaggingFinality::new(&clock(6)).unwrap()
     }
 
     /// Plays all blocks of a run in which claims come in block 65. Returns each change with its block.
@@ -165,8 +158,7 @@ mod tests {
     fn a_run_that_is_too_short_is_refused() {
         let count = LaggingFinality::LEAST_WINDOWS;
         assert!(LaggingFinality::STRUCK.iter().all(|window| window.0 + 1 < u64::from(count)));
-        let clock = Clock::new(Height(40), WindowSpec { count: 4, ..SPEC }).unwrap();
-        assert!(LaggingFinality::new(&clock).is_err());
+        assert!(LaggingFinality::new(&clock(4)).is_err());
     }
 
     #[test]

@@ -2,8 +2,16 @@
 
 use super::{live::Live, report};
 use crate::{
-    children::peak_rss, inject, options::Up, payouts, replay::audit, report::Report, run_record::RunRecord,
-    saved_run::SavedRun, secrets, view::Screen,
+    children::peak_rss,
+    inject,
+    options::Up,
+    payouts,
+    replay::audit,
+    report::Report,
+    run_record::{Links, RunRecord},
+    saved_run::SavedRun,
+    secrets,
+    view::Screen,
 };
 use base::Height;
 use std::{collections::BTreeSet, fs, io::Stdout};
@@ -25,13 +33,14 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
     }
     last_epoch(&mut live).await?;
     live.end_rules();
+    note_links(&mut live);
     live.screen.say("the auditor recomputes everything");
     let answer = live.network.folder.path().join("audit.json");
     let answer = audit(&mut live.children, live.network.auditor(&answer)?).await?;
     live.record.audit = Some(answer.outcome(&live.record));
 
     let Live { network, mut record, screen, children, .. } = live;
-    SavedRun::new(&record, options.seed, network.buckets.address()).write(&network.folder)?;
+    SavedRun::new(&record, options.seed, network.announced_buckets()).write(&network.folder)?;
     let generated = network.secrets();
     let (folder, buckets, chain) = (network.folder, network.buckets, network.chain);
     buckets.stop().await;
@@ -54,6 +63,17 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
     let report = report(&record, peaks);
     fs::write(&first, serde_json::to_vec_pretty(&report)?)?;
     Ok((screen, record, report))
+}
+
+/// Records the traffic of the nodes, and lets the auditor through to the buckets.
+fn note_links(live: &mut Live) {
+    let Some(shaper) = &live.network.shaper else { return };
+    live.record.links = Some(Links {
+        link: shaper.link(),
+        traffic: shaper.traffic(),
+        most_applied: live.network.spec.acceptance.gather_peers as usize,
+    });
+    shaper.admit_others();
 }
 
 /// Returns the nodes whose logs warn of their clocks.

@@ -3,7 +3,7 @@
 use crate::{
     audit::{
         Run,
-        sources::{Sources, is_absent},
+        sources::{Sources, is_absent, is_forbidden},
     },
     report::Verdict,
 };
@@ -62,6 +62,20 @@ impl ValidatorLogs {
         reading.following(windows.end..decided.min(windows.end.saturating_add(SEARCH))).await;
         reading.preceding(windows.start).await;
         reading.logs
+    }
+
+    /// Checks whether the bucket forbids all logs, as it may do for absent ones.
+    pub(in crate::audit) fn are_forbidden(&self) -> bool {
+        !self.entries.is_empty() && self.entries.values().all(Entry::is_forbidden)
+    }
+
+    /// Takes forbidden logs for unread, not for absent.
+    pub(in crate::audit) fn doubt_forbidden(&mut self) {
+        let doubt = |(window, entry)| match entry {
+            Entry::Absent(error) if is_forbidden(&error) => (window, Entry::Unread(error)),
+            entry => (window, entry),
+        };
+        self.entries = std::mem::take(&mut self.entries).into_iter().map(doubt).collect();
     }
 
     pub(in crate::audit) fn validator(&self) -> NeuronId {
@@ -211,6 +225,10 @@ impl Reading<'_> {
 }
 
 impl Entry {
+    fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Absent(error) if is_forbidden(error))
+    }
+
     fn log(&self) -> Option<&ScoreLog> {
         match self {
             Self::Log(log) => Some(log),
