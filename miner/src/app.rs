@@ -142,7 +142,7 @@ impl<C: Strategy> Miner<C> {
 
     /// Begins to download the candidates' submissions in the background.
     fn prefetch(&mut self, window: Window, until: Height) -> Result<MinerEvent<Upload>, MinerError> {
-        self.prefetch = Some(self.node.prefetch(window, until)?);
+        self.prefetch = Some(self.node.prefetch(window, until, None)?);
         Ok(MinerEvent::Prefetching)
     }
 

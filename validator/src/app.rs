@@ -159,7 +159,7 @@ impl Validator {
             event = match action {
                 Action::Wait(height) => self.wait(height).await?,
                 Action::HeldOut { window } => self.held_out(window).await?,
-                Action::Prefetch { window, until } => self.prefetch(window, until)?,
+                Action::Prefetch { window, until, last_keys } => self.prefetch(window, until, last_keys)?,
                 Action::Collect { window, .. } => self.collect(window).await?,
                 Action::Screen { window, fetched, until } => self.screen(window, &fetched, until).await?,
                 Action::Vote { window, fetched, good } => self.vote(window, &fetched, &good).await?,

@@ -11,7 +11,7 @@ use protocol::{
     acceptance::Candidate,
     announcement::{Bits, Claim, Vote},
     clock::Heights,
-    downloads::{PeerOutcome, faults, is_cut_off},
+    downloads::{ClockReadings, PeerOutcome, faults, is_cut_off},
 };
 use scoring::{
     gauntlet::{Availability, Evaluation, Fault},
@@ -42,6 +42,8 @@ pub struct FetchedWindow {
     pub outcomes: BTreeMap<NeuronId, PeerOutcome>,
     /// The last error of each candidate that did not arrive, if there was one.
     pub errors: BTreeMap<NeuronId, FetchError>,
+    /// The readings of this machine's clock at the beginning and at the end of the downloads.
+    pub clock: [ClockReadings; 2],
     /// The trial steps along submissions of the window.
     pub steps: Arc<TrialSteps>,
     /// The time from the beginning of the downloads to `K_w`.
@@ -93,7 +95,7 @@ impl FetchedWindow {
     /// all other claimants.
     #[must_use]
     pub fn owed(&self) -> BTreeSet<NeuronId> {
-        let faults = faults(&self.outcomes);
+        let faults = faults(&self.outcomes, self.clock);
         self.claims.keys().filter(|miner| !faults.contains_key(miner)).copied().collect()
     }
 
@@ -111,8 +113,8 @@ impl FetchedWindow {
     /// Returns the miners at fault. Whether this validator was cut off follows from the candidates alone:
     /// claims without an object are cheap, and must not excuse others.
     fn faults(&self, measured: &Measured) -> BTreeMap<NeuronId, Fault> {
-        let mut found = faults(&self.outcomes);
-        if !is_cut_off(self.outcomes.values().copied()) {
+        let mut found = faults(&self.outcomes, self.clock);
+        if !is_cut_off(self.outcomes.values().copied(), self.clock) {
             found.extend(&measured.faults);
         }
         found

@@ -1,11 +1,9 @@
 //! Opens the node's own bucket, and tests it before anything depends on it.
 
-use crate::{
-    BucketConfig,
-    own_clock::{REFUSED, off},
-};
+use crate::{BucketConfig, own_clock::off};
 use base::{Exit, Hotkey, digest::RunId};
 use bytes::Bytes;
+use protocol::downloads::REFUSED;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use storage::{Bucket, Content, Floor, Limits, Put, Storage, StorageError};
 use telemetry::target::STORAGE;

@@ -1,8 +1,8 @@
 //! The node: its four parts, and the steps of a window that miners and validators have in common.
 
 use crate::{
-    Collected, Identity, Network, NodeError, NodeEvent, Observability, SharedState, prefetch::Line,
-    shared_state::Lost,
+    Collected, Identity, Network, NodeError, NodeEvent, Observability, SharedState, own_clock::OwnClock,
+    prefetch::Line, shared_state::Lost,
 };
 use base::{
     Height, Window,
@@ -37,6 +37,8 @@ pub struct Node {
     pub(crate) line: Line,
     /// The download speed below which a peer holds up others, in bytes per second.
     pub(crate) floor: u64,
+    /// The comparison of this machine's clock with others.
+    pub(crate) own_clock: Arc<OwnClock>,
 }
 
 /// A completed outer step.

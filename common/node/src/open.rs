@@ -73,11 +73,11 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
         component,
         shutdown: network.shutdown.clone(),
         patience: config.chain.block_time.saturating_mul(SILENT_BLOCKS),
-        own_clock,
+        own_clock: Arc::clone(&own_clock),
         requests,
     });
     let floor = floor(config, shared.run());
-    let node = Node { identity, network, shared, observability, line: Line::default(), floor };
+    let node = Node { identity, network, shared, observability, line: Line::default(), floor, own_clock };
     report(&node, config, &state);
     Ok(node)
 }

@@ -6,6 +6,7 @@
 use crate::NodeMetrics;
 use base::UnixMillis;
 use chain::Client;
+use protocol::downloads::ClockReadings;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -16,8 +17,6 @@ use tokio::sync::Mutex;
 
 /// The largest difference that is not worth a warning, in seconds.
 const TOLERATED: i64 = 30;
-/// The difference from which buckets refuse signatures, in seconds.
-pub(crate) const REFUSED: i64 = 900;
 /// The number of block times that the best block may be old. Now and then, a block is left out.
 const BLOCKS: u32 = 3;
 
@@ -38,6 +37,12 @@ impl OwnClock {
     /// Compares the clock, and says what it finds. It takes two requests to the chain.
     pub(crate) async fn check(self: Arc<Self>) {
         let Ok(_running) = self.running.try_lock() else { return };
+        self.report(self.read().await);
+    }
+
+    /// Reads the clocks of the chain and of the own bucket. It takes two requests to the chain. The bucket's
+    /// is that of its newest answer.
+    pub(crate) async fn read(&self) -> ClockReadings {
         let chain = match self.client.best().await {
             Ok(block) => ahead_of_chain(now(), block.time, self.block_time),
             Err(error) => {
@@ -45,12 +50,13 @@ impl OwnClock {
                 None
             }
         };
-        self.report(self.bucket.clock_ahead(), chain);
+        ClockReadings { bucket: self.bucket.clock_ahead(), chain }
     }
 
     #[allow(clippy::cast_precision_loss)] // Seconds are far below 2^53.
-    fn report(&self, bucket: Option<i64>, chain: Option<i64>) {
-        let Some(ahead) = judge(bucket, chain) else { return self.component.ready() };
+    fn report(&self, readings: ClockReadings) {
+        let Some(ahead) = readings.ahead() else { return self.component.ready() };
+        let ClockReadings { bucket, chain } = readings;
         self.metrics.clock_difference_seconds.set(ahead as f64);
         if ahead.abs() <= TOLERATED {
             return self.component.ready();
@@ -59,12 +65,6 @@ impl OwnClock {
         tracing::warn!(target: NODE, seconds = ahead, ?bucket, ?chain, "{text}");
         self.component.degraded(text);
     }
-}
-
-/// Returns the seconds by which this machine's clock is ahead. The bucket's date is exact. The chain's time
-/// only counts without it: a chain that stands still also looks as if this clock were ahead.
-fn judge(bucket: Option<i64>, chain: Option<i64>) -> Option<i64> {
-    bucket.or(chain)
 }
 
 /// Returns the seconds by which this machine's clock is ahead of the time that the best block allows. The
@@ -104,13 +104,5 @@ mod tests {
         assert_eq!([999_990, 992_800].map(at), [-10, -7200], "a block from the future");
         assert_eq!([1_000_076, 1_007_236].map(at), [40, 7200]);
         assert_eq!(ahead_of_chain(UnixMillis(1), UnixMillis(0), Duration::from_secs(12)), None, "genesis");
-    }
-
-    #[test]
-    fn a_chain_that_stands_still_does_not_move_this_clock() {
-        assert_eq!(judge(Some(0), Some(3600)), Some(0));
-        assert_eq!(judge(None, Some(3600)), Some(3600));
-        assert_eq!(judge(Some(-7200), None), Some(-7200));
-        assert_eq!(judge(None, None), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The downloads of a window's candidates, in the background.
 
-use crate::{Background, Events, FileError, Network, Node, NodeError, NodeEvent, Run};
+use crate::{Background, Events, FileError, Network, Node, NodeError, NodeEvent, Run, own_clock::OwnClock};
 use base::{Height, NeuronId, Window, digest::State};
 use bytes::Bytes;
 use codec::submission::Submission;
@@ -9,7 +9,7 @@ use protocol::{
     acceptance::{Candidate, standing_candidates},
     announcement::Claim,
     clock::Heights,
-    downloads::{PeerOutcome, PrefetchRules},
+    downloads::{ClockReadings, PeerOutcome, PrefetchRules},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,6 +39,8 @@ pub struct Arrivals {
     pub outcomes: BTreeMap<NeuronId, PeerOutcome>,
     /// The last error of each candidate that did not arrive, if there was one.
     pub errors: BTreeMap<NeuronId, FetchError>,
+    /// The readings of this machine's clock at the beginning and at the end of the downloads.
+    pub clock: [ClockReadings; 2],
     /// The time from the beginning of the downloads to their end.
     pub seconds: f64,
 }
@@ -78,18 +80,29 @@ impl Prefetching {
 
 impl Node {
     /// Begins to download the submissions of the next window's candidates, as claims stand, until block
-    /// `until` is final. The node must have the window's state. A submission of another state is invalid.
+    /// `until` is final. With `last_keys`, no key is taken when a later block than this is final. The node
+    /// must have the window's state. A submission of another state is invalid.
     ///
     /// # Errors
     /// The run has no such window.
-    pub fn prefetch(&self, window: Window, until: Height) -> Result<Prefetching, NodeError> {
+    pub fn prefetch(
+        &self,
+        window: Window,
+        until: Height,
+        last_keys: Option<Height>,
+    ) -> Result<Prefetching, NodeError> {
         let run = Arc::clone(self.shared.run());
         let heights = run.clock.heights(window)?;
         let (network, base, line) = (self.network.clone(), self.shared.state(), self.line.clone());
         let (us, floor) = (self.identity.neuron, self.floor);
-        let events = self.observability.events.clone();
-        let task = Task { run, network, heights, us, base, until, floor, line, events };
+        let (events, own_clock) = (self.observability.events.clone(), Arc::clone(&self.own_clock));
+        let task = Task { run, network, heights, us, base, until, last_keys, floor, line, events, own_clock };
         Ok(Prefetching(Background::start(move || task.run())))
+    }
+
+    /// Checks whether other buckets may refuse this node for its own clock.
+    pub async fn may_be_refused(&self) -> bool {
+        self.own_clock.read().await.may_be_refused()
     }
 
     /// Downloads the submission of one claim in the background, after keys are closed. `closed` is the chain
@@ -117,10 +130,12 @@ struct Task {
     us: NeuronId,
     base: State,
     until: Height,
+    last_keys: Option<Height>,
     /// The smallest rate of a useful download, in bytes per second.
     floor: u64,
     line: Line,
     events: Events,
+    own_clock: Arc<OwnClock>,
 }
 
 /// Returns the error of downloads that cannot begin or end: of a file, or of the runtime.
@@ -136,6 +151,8 @@ impl Task {
         let network = &self.network;
         network.wait_for(self.heights.incentives).await?;
         let started = Instant::now();
+        let clock = Arc::clone(&self.own_clock);
+        let first = tokio::spawn(async move { clock.read().await });
         let incentives = network.at(self.heights.incentives).await?;
         let prefetcher = Prefetcher::start(&network.fetcher, self.plan()).map_err(local)?;
         let (closed, candidates) = tokio::select! {
@@ -145,7 +162,9 @@ impl Task {
         let Prefetched { submissions, outcomes, errors, line } = prefetcher.outcome().await.map_err(local)?;
         self.line.saw(line);
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Arrivals { closed, candidates, submissions, outcomes, errors, seconds })
+        let first = first.await.map_err(|_| NodeError::Shutdown)?; // It ends early only with the runtime.
+        let clock = [first, self.own_clock.read().await];
+        Ok(Arrivals { closed, candidates, submissions, outcomes, errors, clock, seconds })
     }
 
     /// Gives the prefetcher each final block until the last one, and the claims as they stand until `D_w`.
@@ -166,12 +185,24 @@ impl Task {
             prefetcher.height(height).await;
             while height >= claims_close {
                 if height >= self.until {
+                    self.last_asks(height, prefetcher).await?;
                     return Ok((state, candidates));
                 }
                 height = network.wait_for(height.next()).await?;
                 prefetcher.height(height).await;
             }
             height = network.wait_for(height.next()).await?;
+        }
+    }
+
+    /// Waits until the last keys have been asked for. A block that becomes final before may end that.
+    async fn last_asks(&self, mut height: Height, prefetcher: &Prefetcher) -> Result<(), NodeError> {
+        loop {
+            tokio::select! {
+                later = self.network.wait_for(height.next()) => height = later?,
+                () = prefetcher.ended() => return Ok(()),
+            }
+            prefetcher.height(height).await;
         }
     }
 
@@ -203,6 +234,7 @@ impl Task {
         let rules = PrefetchRules {
             claims_close: heights.claims_close,
             keys_close: self.until,
+            last_keys: self.last_keys,
             sealed: run.spec.acceptance.sealing,
             floor: self.floor,
             most_bytes: run.layout.most_bytes(),

@@ -22,9 +22,9 @@
 //!    at least two hotkeys voted (for any state) where others than one have a part: the members that
 //!    voted in the last seventh of `electorate_blocks`, without the largest of them, have at least a
 //!    tenth of all weight. Without a quorum the window is null.
-//! 5. A candidate is *accepted* if more than half of the counted stake has its bit, in order, up to
-//!    `gather_peers`. At most `newcomer_share` of the accepted have no incentive yet, unless no
-//!    candidate has any.
+//! 5. A candidate is *accepted* if counted votes with its bit have more than half of the electorate's
+//!    weight, in order, up to `gather_peers`. So an honest node holds it, if more than half is honest.
+//!    At most `newcomer_share` of the accepted have no incentive yet, unless no candidate has any.
 
 mod candidates;
 mod decision;

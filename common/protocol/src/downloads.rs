@@ -5,6 +5,7 @@
 //! * [`Ranges`]: one object that several nodes store, such as an accepted submission or a file of a
 //!   checkpoint. Ranges of it come from all sources at once.
 //! * [`PeerOutcome`]: the result for each miner, and the fault behind it.
+//! * [`ClockReadings`]: the evidence on this node's own clock.
 //!
 //! The machines do no I/O and read no clock. A step takes an event and the time since the machine began, and
 //! returns commands. The drivers in the crate `exchange` carry the commands out, and a simulation can drive
@@ -17,6 +18,7 @@ mod meter;
 mod outcome;
 mod prefetch;
 mod ranges;
+mod readings;
 
 pub use line::required_rate;
 pub use outcome::{PeerOutcome, TryFailure, faults, is_cut_off};
@@ -24,6 +26,7 @@ pub use prefetch::{Part, Prefetch, PrefetchCommand, PrefetchEvent, PrefetchRules
 pub use ranges::{
     LARGEST_RANGE, ObjectCopy, Ranges, RangesCommand, RangesEvent, RangesRules, SMALLEST_RANGE,
 };
+pub use readings::{ClockReadings, REFUSED};
 
 use std::time::Duration;
 

@@ -18,6 +18,10 @@ use std::collections::BTreeSet;
 pub const CUSTODIANS: usize = 3;
 /// Largest weight of a member in the draw, as a multiple of the mean weight of all members.
 const CAP: u128 = 2;
+/// The cap is at least one of this many parts of all weight. A cap near the mean would give the places of a
+/// large honest stake to hostile ones: of 47 members, 6 with 14 % of the weight beside one with 60 % would
+/// draw 31 % of the lots.
+const PARTS: u128 = 4;
 
 /// The BLAKE3 `derive_key` context of the draw.
 const CONTEXT: &str = "muster v2 custodians";
@@ -26,8 +30,8 @@ const CONTEXT: &str = "muster v2 custodians";
 ///
 /// `seed` is the hash of block `D_w`, `electorate` the one at `D_w`. The custodians are drawn one after
 /// the other. A member that was not drawn before is drawn with a probability proportional to its weight,
-/// or to the cap if that is less: twice the weight of all members (drawn ones too, before any cap)
-/// divided by their number, rounded down.
+/// or to the cap if that is less. Of the weight of all members (drawn ones too, before any cap), the cap is a
+/// quarter, or twice the mean if that is more, each rounded down.
 #[must_use]
 pub fn custodians(seed: BlockHash, object: &ObjectHash, electorate: &Electorate) -> Vec<NeuronId> {
     let members = electorate.members().map(|(id, _)| *id);
@@ -61,6 +65,7 @@ pub fn keepers(
 fn weights(electorate: &Electorate, ids: impl Iterator<Item = NeuronId>) -> Vec<(NeuronId, u128)> {
     let members = electorate.members().len() as u128;
     let cap = (CAP * electorate.weight()).checked_div(members).unwrap_or_default();
+    let cap = cap.max(electorate.weight() / PARTS);
     let weight = |id: &NeuronId| electorate.get(id).map_or(1, |member| u128::from(member.weight).min(cap));
     ids.map(|id| (id, weight(&id))).collect()
 }

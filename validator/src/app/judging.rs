@@ -38,8 +38,13 @@ struct Tried {
 
 impl Validator {
     /// Begins to download the candidates' submissions in the background.
-    pub(super) fn prefetch(&mut self, window: Window, until: Height) -> Result<Event, ValidatorError> {
-        self.prefetch = Some(self.node.prefetch(window, until)?);
+    pub(super) fn prefetch(
+        &mut self,
+        window: Window,
+        until: Height,
+        last_keys: Option<Height>,
+    ) -> Result<Event, ValidatorError> {
+        self.prefetch = Some(self.node.prefetch(window, until, last_keys)?);
         Ok(Event::Prefetching { until })
     }
 
@@ -66,7 +71,7 @@ impl Validator {
     }
 
     fn fetched(&self, window: Window, collected: Arrivals) -> Result<FetchedWindow, ValidatorError> {
-        let Arrivals { closed, candidates, submissions, outcomes, errors, seconds } = collected;
+        let Arrivals { closed, candidates, submissions, outcomes, errors, clock, seconds } = collected;
         let settings = TrialStep::new(&self.run.spec.sparse, &self.run.spec.scoring);
         let medians = self.node.shared.progress().medians.clone();
         let steps = Arc::new(TrialSteps::new(settings, medians, self.run.flat.clone()));
@@ -80,6 +85,7 @@ impl Validator {
             submissions,
             outcomes,
             errors,
+            clock,
             steps,
             seconds,
         })

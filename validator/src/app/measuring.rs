@@ -126,7 +126,8 @@ impl Validator {
             };
             if let Some(error) = others.failure(&miner) {
                 tracing::info!(target: WINDOW, miner = %miner.hotkey, why = %base::ErrorChain(error), "no valid submission");
-                match error.fault() {
+                let is_own = error.blames_clock() && self.node.may_be_refused().await;
+                match error.fault().filter(|_| !is_own) {
                     Some(fault) => drop(measured.faults.insert(miner, fault)),
                     None => queue.put_off(miner),
                 }

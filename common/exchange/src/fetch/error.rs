@@ -152,7 +152,9 @@ impl FetchError {
     /// Returns the miner's fault if a claimed object could not be downloaded or used because of the
     /// miner. Returns `None` if the cause is this node.
     ///
-    /// The owner of a bucket is responsible for its availability.
+    /// The owner of a bucket is responsible for its availability. A bucket that says that this node's clock
+    /// is wrong may lie. The caller knows its own clock: see
+    /// [`ClockReadings`](protocol::downloads::ClockReadings).
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match self {
@@ -162,6 +164,12 @@ impl FetchError {
             Self::Submission { source, .. } => Some(submission_fault(source)),
             _ => None,
         }
+    }
+
+    /// Checks whether a bucket says that this node's clock is wrong.
+    #[must_use]
+    pub fn blames_clock(&self) -> bool {
+        matches!(self, Self::Storage { source: StorageError::Clock { .. }, .. })
     }
 
     /// Returns whether a later download of the same object from the same bucket may succeed.
@@ -178,11 +186,12 @@ impl FetchError {
 
 fn storage_fault(error: &StorageError) -> Option<Fault> {
     match error {
-        StorageError::Local { .. } | StorageError::Exists { .. } | StorageError::Clock { .. } => None,
+        StorageError::Local { .. } | StorageError::Exists { .. } => None,
         StorageError::TooLarge { .. } => Some(Fault::TooLarge),
         StorageError::Slow { .. } | StorageError::Expired { .. } => Some(Fault::Slow),
         StorageError::NotFound { .. }
         | StorageError::Forbidden { .. }
+        | StorageError::Clock { .. }
         | StorageError::Changed { .. }
         | StorageError::OutOfRange { .. }
         | StorageError::Unavailable { .. }

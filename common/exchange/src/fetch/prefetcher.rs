@@ -119,6 +119,12 @@ impl Prefetcher {
         self.arrived.clone()
     }
 
+    /// Waits until all downloads and checks have ended.
+    pub async fn ended(&self) {
+        let mut arrived = self.arrived.clone();
+        while arrived.changed().await.is_ok() {} // The task drops the sender when it ends.
+    }
+
     /// Waits for the results. They are complete a few seconds after [`Self::height`] has reported `K_w`.
     ///
     /// # Errors

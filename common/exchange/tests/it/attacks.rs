@@ -13,11 +13,12 @@ use exchange::{AcceptedObject, FetchLimits, Fetcher, PrefetchPlan, Prefetched, P
 use protocol::{
     acceptance::{Accepted, Candidate},
     bucket_layout,
-    downloads::{PeerOutcome, PrefetchRules},
+    downloads::{ClockReadings, PeerOutcome, PrefetchRules, TryFailure, faults},
     model::ParameterLayout,
 };
+use scoring::gauntlet::Fault;
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
-use storage::Floor;
+use storage::{Content, Floor, Put};
 
 const WINDOW: Window = Window(3);
 const CLAIMS_CLOSE: Height = Height(102);
@@ -90,6 +91,7 @@ impl Sealed {
         let rules = PrefetchRules {
             claims_close: CLAIMS_CLOSE,
             keys_close: KEYS_CLOSE,
+            last_keys: Some(KEYS_CLOSE.next()),
             sealed: true,
             floor,
             most_bytes: self.layout.most_bytes(),
@@ -210,6 +212,33 @@ async fn a15_forbidden_until_the_end_is_a_failure_and_a_key_can_be_missing() {
     assert_eq!(done.outcomes[&id("miner-1")], PeerOutcome::MissingKey);
     assert!(matches!(done.outcomes[&id("miner-2")], PeerOutcome::Failed(_) | PeerOutcome::Late { .. }));
     assert!(done.errors.contains_key(&id("miner-2")));
+}
+
+/// Checks a bucket that answers each reader that its clock is two hours off, and names such a date. If the
+/// own bucket says that the clock is right, the miner is at fault, otherwise not.
+#[tokio::test]
+async fn a10_a_bucket_that_disputes_the_readers_clock_excuses_no_miner() {
+    let buckets = Buckets::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let made = Sealed::make(&[HONEST, "miner-1", "miner-2"], &layout());
+    made.upload_all(&buckets).await;
+    buckets.server.shift_clock_of("miner-1", 7200);
+    let own = buckets.own("val-a");
+    let reading = async || {
+        let put = Put { time: DEFAULTS.time, floor: DEFAULTS.floor, only_if_absent: false };
+        let _ = own.put("probe", Content::Bytes(Bytes::from_static(b"now")), &put).await;
+        ClockReadings { bucket: own.clock_ahead(), chain: None }
+    };
+    let first = reading().await;
+    let done = play(&buckets, &made, &fetcher(&buckets, &folder), 65_536, 2).await;
+    assert_eq!(done.outcomes[&id("miner-1")], PeerOutcome::Failed(TryFailure::Clock));
+    assert!(done.errors[&id("miner-1")].blames_clock(), "{}", done.errors[&id("miner-1")]);
+    let found = faults(&done.outcomes, [first, reading().await]);
+    assert_eq!(found, BTreeMap::from([(id("miner-1"), Fault::Missing)]));
+
+    buckets.server.shift_clock_of("val-a", -7200);
+    let found = faults(&done.outcomes, [first, reading().await]);
+    assert!(found.is_empty(), "the own bucket disputes the clock, too: {found:?}");
 }
 
 /// Three of the validators, in the order in which they were drawn.

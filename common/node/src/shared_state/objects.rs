@@ -14,9 +14,10 @@ use protocol::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 use telemetry::target::WINDOW;
+use tokio::sync::Semaphore;
 
 /// The number of parallel downloads.
-const AT_ONCE: usize = 4;
+const AT_ONCE: u32 = 4;
 /// The least number of attempts for an object, however late it is.
 const LEAST_ATTEMPTS: u32 = 3;
 /// The least number of blocks for one attempt, however late it is.
@@ -42,7 +43,8 @@ impl SharedState {
             let record = network.fetcher.record(state, &validator, &self.run.hash, window);
             (stake, Box::pin(record).await)
         });
-        let answers: Vec<_> = network.unless_stopped(asked.buffer_unordered(AT_ONCE).collect()).await?;
+        let answers: Vec<_> =
+            network.unless_stopped(asked.buffer_unordered(AT_ONCE as usize).collect()).await?;
         let mut tally: Vec<(WindowRecord, u64)> = Vec::new();
         for (stake, answer) in answers {
             match answer {
@@ -58,6 +60,10 @@ impl SharedState {
     /// Downloads all accepted objects of a decision on the next window, in its order. Waits for an object
     /// until block `until` is final.
     ///
+    /// After that block, objects are downloaded one by one. An attempt has 30 blocks then, and begins
+    /// at the first byte: on a slow line, several at once would never be complete. One object fills the
+    /// line, since its ranges come from several sources.
+    ///
     /// # Errors
     /// An object cannot be downloaded ([`NodeError::Unavailable`]), or the node is being stopped.
     pub async fn collect(
@@ -67,10 +73,11 @@ impl SharedState {
         until: Height,
     ) -> Result<Collected, NodeError> {
         let heights = self.run.clock.heights(decision.window)?;
-        let download = Download { shared: self, network, decision, heights, until };
+        let places = Semaphore::new(AT_ONCE as usize);
+        let download = Download { shared: self, network, decision, heights, until, places };
         let found: Vec<AcceptedObject> = stream::iter(decision.applied())
             .map(|accepted| download.object(accepted))
-            .buffered(AT_ONCE)
+            .buffered(AT_ONCE as usize)
             .try_collect()
             .await?;
         let needed_custodians = found.iter().any(|found| !found.by_owner);
@@ -97,6 +104,8 @@ struct Download<'a> {
     decision: &'a Decision,
     heights: Heights,
     until: Height,
+    /// The places of parallel downloads.
+    places: Semaphore,
 }
 
 impl Download<'_> {
@@ -115,7 +124,7 @@ impl Download<'_> {
             };
             attempts += 1;
             tracing::warn!(target: WINDOW, %window, object = %accepted.object, error = %base::ErrorChain(&error), "object not available yet");
-            if attempts >= LEAST_ATTEMPTS && self.network.height() >= self.until {
+            if attempts >= LEAST_ATTEMPTS && self.is_late() {
                 let object = accepted.object;
                 let source = Box::new(error);
                 return Err(NodeError::Unavailable { window, object, source });
@@ -124,11 +133,18 @@ impl Download<'_> {
         }
     }
 
+    fn is_late(&self) -> bool {
+        self.network.height() >= self.until
+    }
+
+    /// Makes one attempt to download an object, when there is a place for it.
     async fn attempt(
         &self,
         accepted: &Accepted,
         again: bool,
     ) -> Result<Result<AcceptedObject, FetchError>, NodeError> {
+        let taken = if self.is_late() { AT_ONCE } else { 1 };
+        let _place = self.places.acquire_many(taken).await.map_err(|_| NodeError::Shutdown)?;
         let (run, network) = (&self.shared.run, self.network);
         // Buckets move: the first attempt uses the addresses that the voters used, the next ones the newest.
         let votes = network.at_or_newest(self.heights.votes_close).await?;

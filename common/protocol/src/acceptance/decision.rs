@@ -224,18 +224,21 @@ pub fn decide(
     let ballot = Ballot::count(run, heights, votes, candidates.len())
         .and_then(|ballot| ballot.check_quorum(&electorate, turnout.len()).map(|()| ballot));
     let state = ballot.as_ref().ok().map(|ballot| ballot.state);
-    let accepted = ballot.and_then(|ballot| accept(spec, &candidates, &ballot));
+    let accepted = ballot.and_then(|ballot| {
+        let is_good = |place| ballot.accepts(place, &electorate);
+        accept(spec, &candidates, is_good)
+    });
     Ok(Decision { window: heights.window, accepted, state, candidates, turnout, electorate })
 }
 
-/// Returns the candidates that the votes accept, within the limits of the run.
+/// Returns the candidates at good places, within the limits of the run.
 fn accept(
     spec: &AcceptanceSpec,
     candidates: &[Candidate],
-    ballot: &Ballot,
+    is_good: impl Fn(usize) -> bool,
 ) -> Result<Vec<Accepted>, NullWindow> {
     let most = usize::from(spec.gather_peers);
-    let good = candidates.iter().enumerate().filter(|(place, _)| ballot.accepts(*place));
+    let good = candidates.iter().enumerate().filter(|(place, _)| is_good(*place));
     let (newcomers, proven): (Vec<&Candidate>, Vec<&Candidate>) =
         good.map(|(_, candidate)| candidate).partition(|c| c.is_newcomer());
     let any_incentive = candidates.first().is_some_and(|first| !first.is_newcomer());

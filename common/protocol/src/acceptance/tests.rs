@@ -107,6 +107,27 @@ fn half_is_not_more_than_half() {
     );
 }
 
+/// Checks an object that only hostile voters have, with 30 of 100, while others with 45 are absent: they
+/// would be more than half of the 55 that vote.
+#[test]
+fn a4_what_hostile_voters_alone_hold_is_not_accepted_while_others_are_absent() {
+    let (hostile, honest, absent) = (neuron(1, 0, 30), neuron(2, 0, 25), neuron(3, 0, 45));
+    let accepted = |of_honest: Bits, of_absent: Option<Bits>| {
+        let votes = |heights: &Heights| {
+            let earlier = vote(&self::heights(0), Bits(0), STATE);
+            let last = of_absent.map_or(earlier, |good| vote(heights, good, STATE));
+            let now = |good| vote(heights, good, STATE);
+            vec![(hostile, now(Bits(1))), (honest, now(of_honest)), (absent, last)]
+        };
+        decision(1, &[neuron(50, 100, 0)], votes).accepted
+    };
+    assert_eq!(accepted(Bits(0), None), Err(NullWindow::NothingAccepted));
+    assert_eq!(accepted(Bits(1), None).unwrap().len(), 1, "55 of 100 have it");
+    assert_eq!(accepted(Bits(1), Some(Bits(0))).unwrap().len(), 1);
+    assert_eq!(accepted(Bits(0), Some(Bits(1))).unwrap().len(), 1);
+    assert_eq!(accepted(Bits(0), Some(Bits(0))), Err(NullWindow::NothingAccepted));
+}
+
 #[test]
 fn a_window_without_votes_is_null() {
     let unvoted = decision(0, &[neuron(50, 100, 0)], |_| vec![(neuron(1, 0, 60), None)]);

@@ -87,11 +87,14 @@ impl Ballot {
         self.votes.iter().map(|(stake, _)| stake).sum()
     }
 
-    /// Checks whether more than half of it found a candidate good.
-    pub(super) fn accepts(&self, candidate: usize) -> bool {
+    /// Checks whether more than half of the electorate's weight found a candidate good.
+    ///
+    /// Half of the stake that votes is not enough: where others are absent, hostile voters with a quarter of
+    /// the weight could make an object accepted that no honest node holds, and the run would wait for it.
+    pub(super) fn accepts(&self, candidate: usize, electorate: &Electorate) -> bool {
         let good: u64 =
             self.votes.iter().filter(|(_, bits)| bits.has(candidate)).map(|(stake, _)| stake).sum();
-        2 * good > self.stake()
+        2 * electorate.full_weight(good) > electorate.weight()
     }
 
     /// Checks whether the votes are enough for an outer step. `voters` hotkeys voted, for any state.

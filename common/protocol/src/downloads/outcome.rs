@@ -1,5 +1,6 @@
 //! The result of a window's downloads for each miner, and the fault behind it.
 
+use super::ClockReadings;
 use base::NeuronId;
 use scoring::gauntlet::Fault;
 use std::{collections::BTreeMap, fmt};
@@ -16,7 +17,9 @@ pub enum TryFailure {
     Refused,
     /// The rest of the object is larger than the rest of the peer's budget.
     Budget,
-    /// This node is the cause: its disk, or its clock.
+    /// The bucket answers that this node's clock is wrong. Only [`ClockReadings`] tell whether that is true.
+    Clock,
+    /// This node is the cause: its disk.
     Own,
 }
 
@@ -33,6 +36,8 @@ pub enum PeerOutcome {
     },
     /// The object arrived, but its key was absent when block `K_w` was final.
     MissingKey,
+    /// The object arrived. This node saw block `K_w` too late to ask for the key: miners may know the seed.
+    KeyNotAsked,
     /// No byte of the object arrived.
     Failed(TryFailure),
     /// The bytes that arrived are not the claimed submission.
@@ -44,12 +49,15 @@ impl PeerOutcome {
     #[must_use]
     pub fn fault(self) -> Option<Fault> {
         match self {
-            Self::Arrived | Self::Late { at_fault: false } | Self::Failed(TryFailure::Own) => None,
+            Self::Arrived
+            | Self::Late { at_fault: false }
+            | Self::KeyNotAsked
+            | Self::Failed(TryFailure::Own) => None,
             Self::Late { at_fault: true } => Some(Fault::Slow),
             Self::MissingKey
-            | Self::Failed(TryFailure::Absent | TryFailure::Broken | TryFailure::Refused) => {
-                Some(Fault::Missing)
-            }
+            | Self::Failed(
+                TryFailure::Absent | TryFailure::Broken | TryFailure::Refused | TryFailure::Clock,
+            ) => Some(Fault::Missing),
             Self::Failed(TryFailure::Budget) => Some(Fault::Slow),
             Self::Invalid(fault) => Some(fault),
         }
@@ -68,9 +76,11 @@ impl fmt::Display for PeerOutcome {
             Self::Late { at_fault: true } => "the object was too slow, and incomplete when keys closed",
             Self::Late { at_fault: false } => "the object was incomplete when keys closed",
             Self::MissingKey => "the key was absent when keys closed",
+            Self::KeyNotAsked => "this node saw too late that keys closed, and did not ask for the key",
             Self::Failed(TryFailure::Absent) => "the object is absent or may not be read",
             Self::Failed(TryFailure::Broken) => "the bucket does not answer",
             Self::Failed(TryFailure::Refused) => "the bucket refuses the download",
+            Self::Failed(TryFailure::Clock) => "the bucket refuses the time of this node's clock",
             Self::Failed(TryFailure::Budget) => "the budget of this miner is spent",
             Self::Failed(TryFailure::Own) => "this node cannot download",
             Self::Invalid(fault) => return fault.fmt(f),
@@ -78,11 +88,18 @@ impl fmt::Display for PeerOutcome {
     }
 }
 
-/// Checks whether this node was cut off in a window: more than half of its downloads failed, for any reason.
-/// A clock that is hours off, for example, makes all buckets answer 403.
+/// Checks whether this node was cut off in a window: more than half of its downloads failed, for any reason,
+/// or buckets may have refused it for its own clock. Each reading of the clock was taken while the downloads
+/// ran, or right after it.
 ///
 /// Bytes that arrived and are invalid do not count as failed: this node could read them.
-pub fn is_cut_off(outcomes: impl IntoIterator<Item = PeerOutcome>) -> bool {
+pub fn is_cut_off(
+    outcomes: impl IntoIterator<Item = PeerOutcome>,
+    clock: impl IntoIterator<Item = ClockReadings>,
+) -> bool {
+    if clock.into_iter().any(ClockReadings::may_be_refused) {
+        return true;
+    }
     let (mut all, mut failed) = (0usize, 0usize);
     for outcome in outcomes {
         all += 1;
@@ -97,8 +114,11 @@ pub fn is_cut_off(outcomes: impl IntoIterator<Item = PeerOutcome>) -> bool {
 /// Miners that fail together can excuse each other this way, if they are most of the claims. They gain
 /// nothing: what did not arrive gets no vote and no score.
 #[must_use]
-pub fn faults(outcomes: &BTreeMap<NeuronId, PeerOutcome>) -> BTreeMap<NeuronId, Fault> {
-    let cut_off = is_cut_off(outcomes.values().copied());
+pub fn faults(
+    outcomes: &BTreeMap<NeuronId, PeerOutcome>,
+    clock: impl IntoIterator<Item = ClockReadings>,
+) -> BTreeMap<NeuronId, Fault> {
+    let cut_off = is_cut_off(outcomes.values().copied(), clock);
     let faults = outcomes.iter().filter(|(_, outcome)| !(cut_off && outcome.has_failed()));
     faults.filter_map(|(miner, outcome)| Some((*miner, outcome.fault()?))).collect()
 }
@@ -113,7 +133,7 @@ mod tests {
     fn faults_of(outcomes: &[PeerOutcome]) -> Vec<Option<Fault>> {
         let id = |at: usize| NeuronId { hotkey: Hotkey([at as u8; 32]), registered: Height(1) };
         let outcomes = outcomes.iter().enumerate().map(|(at, outcome)| (id(at), *outcome)).collect();
-        let faults = faults(&outcomes);
+        let faults = faults(&outcomes, [ClockReadings { bucket: Some(1), chain: None }]);
         (0..outcomes.len()).map(|at| faults.get(&id(at)).copied()).collect()
     }
 
@@ -128,6 +148,22 @@ mod tests {
         assert_eq!(faults_of(&[late, PeerOutcome::MissingKey, ABSENT, arrived]), [None; 4], "mixed reasons");
     }
 
+    /// Checks a bucket that says that the validator's clock is wrong.
+    #[test]
+    fn a10_a_bucket_does_not_excuse_its_owner_with_the_validators_clock() {
+        let (clock, arrived) = (PeerOutcome::Failed(TryFailure::Clock), PeerOutcome::Arrived);
+        assert_eq!(faults_of(&[clock, arrived, arrived]), [Some(Fault::Missing), None, None]);
+        let late = PeerOutcome::Late { at_fault: true };
+        let outcomes = [(1, clock), (2, late), (3, arrived), (4, arrived), (5, arrived)];
+        let id = |at| NeuronId { hotkey: Hotkey([at; 32]), registered: Height(1) };
+        let outcomes = outcomes.map(|(at, outcome)| (id(at), outcome)).into();
+        let right = ClockReadings { bucket: Some(0), chain: Some(0) };
+        let wrong = ClockReadings { chain: Some(7200), ..right };
+        assert_eq!(faults(&outcomes, [right, right]).len(), 2);
+        assert!(faults(&outcomes, [right, wrong]).is_empty(), "the clock was wrong at the end");
+        assert!(faults(&outcomes, [wrong, right]).is_empty(), "it was wrong at first");
+    }
+
     #[test]
     fn bytes_that_arrived_are_never_excused() {
         let invalid = PeerOutcome::Invalid(Fault::Mismatch);
@@ -138,6 +174,6 @@ mod tests {
 
     #[test]
     fn a_window_without_claims_is_not_cut_off() {
-        assert!(!is_cut_off([]));
+        assert!(!is_cut_off([], []));
     }
 }

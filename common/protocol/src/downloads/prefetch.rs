@@ -12,6 +12,7 @@
 //! let rules = PrefetchRules {
 //!     claims_close: Height(133),
 //!     keys_close: Height(138),
+//!     last_keys: Some(Height(138)),
 //!     sealed: false,
 //!     floor: 65_536,
 //!     most_bytes: 1_000_000,
@@ -56,6 +57,9 @@ pub struct PrefetchRules {
     pub claims_close: Height,
     /// `K_w`: all downloads end when this block is final.
     pub keys_close: Height,
+    /// The last block that is final before `S_w` can be made, if the downloads serve a vote. When a later
+    /// block may be final, no key is taken any more: its miner may know the seed. At least `keys_close`.
+    pub last_keys: Option<Height>,
     /// Whether the run's submissions are sealed.
     pub sealed: bool,
     /// The smallest rate of a peer, in bytes per second. A peer that is slower while the own line is not
@@ -211,7 +215,7 @@ impl Prefetch {
         if let Some(closed) = self.closed {
             return (!self.open.is_empty()).then_some(closed + INTERVAL);
         }
-        let waiting = self.order.iter().filter_map(|id| self.peers[id].waits_until());
+        let waiting = self.listed().filter_map(|(.., peer)| peer.waits_until());
         waiting.min().map(|until| until.max(self.now + TICK))
     }
 
@@ -239,10 +243,8 @@ impl Prefetch {
     fn pass(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.now);
         if self.closed.is_none() && !self.line.is_full(self.now) {
-            for id in &self.order {
-                if let Some(peer) = self.peers.get_mut(id) {
-                    peer.answer_for(passed);
-                }
+            for peer in self.peers.values_mut().filter(|peer| peer.place.is_some()) {
+                peer.answer_for(passed);
             }
         }
         self.now = self.now.max(now);
@@ -254,21 +256,21 @@ impl Prefetch {
             return;
         }
         let before = std::mem::take(&mut self.order);
+        self.peers.values_mut().for_each(|peer| peer.place = None);
         for (id, object) in order {
-            if self.order.contains(id) {
+            let peer = self.peers.entry(*id).or_insert_with(|| Peer::new(*object));
+            if peer.place.is_some() {
                 continue; // The first place counts.
             }
+            peer.place = Some(self.order.len());
             self.order.push(*id);
-            let peer = self.peers.entry(*id).or_insert_with(|| Peer::new(*object));
             if peer.object != *object {
                 let stopped = peer.claim(*object);
                 self.stop(stopped);
             }
         }
         for id in before {
-            if !self.order.contains(&id)
-                && let Some(peer) = self.peers.get_mut(&id)
-            {
+            if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.place.is_none()) {
                 let stopped = peer.interrupt();
                 self.stop(stopped);
             }
@@ -279,15 +281,26 @@ impl Prefetch {
         if height <= self.height {
             return;
         }
+        // A node that has missed blocks may see the last of them up to a block time late.
+        let latest = if height == self.height.next() { height } else { height.next() };
         self.height = height;
-        if self.closed.is_none() && height >= self.rules.keys_close {
+        let closes = self.closed.is_none() && height >= self.rules.keys_close;
+        if closes {
             self.closed = Some(self.now);
             let stopped: Vec<TryId> = self.peers.values_mut().flat_map(Peer::close).collect();
             self.stop(stopped);
-            self.ask_keys();
-        } else if self.closed.is_none() && height >= self.rules.claims_close {
+        }
+        if self.rules.last_keys.is_some_and(|last| latest > last) {
+            self.end_keys(closes);
+        } else if closes || (self.closed.is_none() && height >= self.rules.claims_close) {
             self.ask_keys();
         }
+    }
+
+    /// Takes no key any more. With `closes`, no key was asked for when block `K_w` was final.
+    fn end_keys(&mut self, closes: bool) {
+        let stopped: Vec<TryId> = self.peers.values_mut().filter_map(|peer| peer.end_key(closes)).collect();
+        self.stop(stopped);
     }
 
     /// Asks for all keys that are missing. After `K_w`, only those of objects that are complete.
@@ -352,12 +365,9 @@ impl Prefetch {
     /// Starts downloads in order while there are slots. A peer that has failed less often comes first.
     fn start_objects(&mut self) {
         loop {
-            let place = |(place, id): (usize, &NeuronId)| {
-                let peer = self.peers.get(id).filter(|peer| peer.may_start(self.now))?;
-                Some((peer.failures, place))
-            };
-            let next = self.order.iter().enumerate().filter_map(place).min();
-            let (taken, before) = (self.holders().len(), self.line.slots());
+            let ready = self.listed().filter(|(.., peer)| peer.may_start(self.now));
+            let next = ready.map(|(place, _, peer)| (peer.failures, place)).min();
+            let (taken, before) = (self.holders().count(), self.line.slots());
             let is_taken = taken >= before;
             self.line.settle(self.now, taken, is_taken && next.is_some());
             if self.line.slots() < before {
@@ -371,18 +381,24 @@ impl Prefetch {
         }
     }
 
-    /// Returns the peers whose downloads hold slots, in order: those that are young or not too slow.
-    fn holders(&self) -> Vec<NeuronId> {
+    /// Returns the peers in the order, each with its place. They come by their ids.
+    fn listed(&self) -> impl Iterator<Item = (usize, &NeuronId, &Peer)> {
+        self.peers.iter().filter_map(|(id, peer)| Some((peer.place?, id, peer)))
+    }
+
+    /// Returns the places of the peers whose downloads hold slots: those that are young or not too slow.
+    fn holders(&self) -> impl Iterator<Item = usize> {
         let least = self.line.least_rate(self.rules.floor);
-        let holds =
-            |id: &&NeuronId| self.peers[*id].open().is_some_and(|open| open.takes_slot(self.now, least));
-        self.order.iter().filter(holds).copied().collect()
+        let holds = move |peer: &Peer| peer.open().is_some_and(|open| open.takes_slot(self.now, least));
+        self.listed().filter(move |(.., peer)| holds(peer)).map(|(place, ..)| place)
     }
 
     /// Pauses the last downloads in the order that hold slots, where there are fewer slots now.
     fn pause_last(&mut self) {
-        for id in self.holders().split_off(self.line.slots().min(self.holders().len())) {
-            let paused = self.peers.get_mut(&id).and_then(|peer| peer.pause(&self.rules));
+        let mut holders: Vec<usize> = self.holders().collect();
+        holders.sort_unstable();
+        for place in holders.into_iter().skip(self.line.slots()) {
+            let paused = self.peers.get_mut(&self.order[place]).and_then(|peer| peer.pause(&self.rules));
             self.stop(paused);
         }
     }

@@ -66,7 +66,7 @@
 //! let mut machine = ValidatorMachine::<Nothing>::resume(rules, Window(0), Past::default());
 //! let window = Window(0);
 //! let until = Height(138); // K_0
-//! let prefetch = ValidatorAction::Prefetch { window, until };
+//! let prefetch = ValidatorAction::Prefetch { window, until, last_keys: Some(until) };
 //! assert_eq!(machine.step(ValidatorEvent::Height, Height(110)), prefetch);
 //! let held_out = ValidatorAction::HeldOut { window };
 //! assert_eq!(machine.step(ValidatorEvent::Prefetching { until }, Height(110)), held_out);
@@ -294,7 +294,9 @@ impl<V: WindowValues> ValidatorMachine<V> {
                 Action::Publish { window: Window(window.0 - 1), applied: None }
             }
             (Stage::Resumed | Stage::Begun, Some(heights)) if self.is_worth_collecting(&heights, height) => {
-                Action::Prefetch { window, until: self.prefetch_ends(&heights, height) }
+                let last_keys = self.last_keys(&heights);
+                let last_keys = self.may_collect_for_vote(&heights, height).then_some(last_keys);
+                Action::Prefetch { window, until: self.prefetch_ends(&heights, height), last_keys }
             }
             (Stage::Resumed | Stage::Begun | Stage::Prefetching(_), _) => Action::HeldOut { window },
             (Stage::Lost, _) => Action::Resync,

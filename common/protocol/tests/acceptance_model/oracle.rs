@@ -46,11 +46,13 @@ impl Oracle<'_> {
         let Some(counted) = self.quorum(&heights, ids.len()) else {
             return Ruling { candidates: ids, accepted: vec![], state: None, electorate };
         };
-        let total: f64 = counted.iter().map(|voter| voter.stake).sum();
+        let weight: u128 = electorate.iter().map(|(_, weight)| weight).sum();
+        let period = f64::from(self.spec.electorate_blocks);
         let mut chosen: Vec<(NeuronId, Claim, u16)> = vec![];
         for (bit, candidate) in candidates.iter().enumerate() {
             let good: f64 = counted.iter().filter(|v| v.vote.good.0 >> bit & 1 == 1).map(|v| v.stake).sum();
-            if good > total / 2.0 {
+            // Both products are whole numbers below 2^53.
+            if good * period > weight as f64 / 2.0 {
                 chosen.push(*candidate);
             }
         }

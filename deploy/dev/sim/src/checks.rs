@@ -3,23 +3,26 @@
 
 use crate::{
     count::Verdict,
+    faults::Kind,
+    links::Direction,
     node::Role,
+    profile::Profile,
     setup::place,
     store::{DecisionId, ObjectId, StateId},
     transfers::Part,
     world::World,
 };
 use base::{
-    Height, Window,
+    Height, NeuronId, Window,
     digest::{ObjectHash, State},
 };
 use protocol::{
-    acceptance::{Accepted, Decision},
+    acceptance::{Accepted, Candidate, Decision},
     announcement::Record,
     clock::Heights,
 };
 use scoring::gauntlet::Fault;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The windows that a node may be behind without a trouble of its own.
 const PATIENCE: u64 = 8;
@@ -57,6 +60,8 @@ pub(crate) struct Checks {
     pub(crate) lost: u64,
     /// The number of accepted objects without an honest keeper that runs, and whose miner is hostile.
     pub(crate) unserved: u64,
+    /// The windows of these objects.
+    pub(crate) unserved_in: BTreeSet<u64>,
 }
 
 impl Checks {
@@ -138,6 +143,10 @@ impl World {
         node.is_honest && node.is_up && node.unwell_until <= since
     }
 
+    fn chain_was_well(&self, since: u64) -> bool {
+        self.checks.chain_unwell_until <= since
+    }
+
     fn was_well(&self, window: u64) -> bool {
         self.checks.verdicts.get(&window).is_some_and(|verdict| verdict.is_well)
     }
@@ -169,6 +178,7 @@ impl World {
             } else if matches!(self.nodes[n].role, Role::Miner(_))
                 && self.is_well(n, since)
                 && self.had_time(window, since)
+                && !self.is_unserved(n)
             {
                 self.violate("claim", format!("miner {n} is well and has no claim in window {window}"));
             }
@@ -176,12 +186,18 @@ impl World {
         self.checks.claims.insert(window, claims);
     }
 
+    /// Checks whether a node waits for an accepted object that no honest keeper has: it needs a checkpoint.
+    fn is_unserved(&self, n: usize) -> bool {
+        let next = self.states.get(self.nodes[n].state).window;
+        self.checks.unserved_in.contains(&next.0)
+    }
+
     /// Checks whether a well miner had the time to train: the window before was decided in time.
     fn had_time(&self, window: u64, since: u64) -> bool {
         let before = window.checked_sub(1).is_none_or(|before| self.was_well(before));
         before
             && window.checked_sub(2).is_none_or(|before| self.was_well(before))
-            && self.checks.chain_unwell_until <= since
+            && self.chain_was_well(since)
     }
 
     /// Counts the votes of a window again, and checks that it succeeded if it had to.
@@ -194,7 +210,7 @@ impl World {
         let mut verdict = self.count(heights, &members, &candidates);
         let truth = self.true_state(heights.window);
         let is_enough = 2 * members.well > members.total && members.well_count >= members.needed;
-        verdict.is_well = is_enough && self.checks.chain_unwell_until <= since;
+        verdict.is_well = is_enough && self.chain_was_well(since);
         let is_false = verdict.has_quorum && truth.is_some() && verdict.state != truth;
         if is_false && 2 * members.hostile <= members.total {
             self.violate("state", format!("a false state has the quorum of window {window}"));
@@ -202,7 +218,7 @@ impl World {
         if verdict.is_well {
             self.check_progress(heights, since, &verdict, truth, &candidates);
         }
-        if self.checks.chain_unwell_until <= since {
+        if self.chain_was_well(since) {
             self.check_keys(heights, &candidates);
         }
         self.count_goodput(window, &verdict, &candidates);
@@ -238,7 +254,9 @@ impl World {
                 }
                 _ => false,
             };
-            if !has_voted && self.states.get(self.nodes[n].state).window.0 == window {
+            let has_state = self.states.get(self.nodes[n].state).window.0 == window;
+            let is_due = has_state || (self.had_time(window, since) && !self.is_unserved(n));
+            if !has_voted && is_due {
                 self.violate("vote", format!("validator {n} is well and has no vote on window {window}"));
             }
         }
@@ -302,10 +320,31 @@ impl World {
                 && has_time
                 && behind == PATIENCE
                 && self.was_well(window.wrapping_sub(1))
+                && self.can_follow(n)
             {
                 self.violate("stuck", format!("node {n} is {PATIENCE} windows behind in window {window}"));
             }
         }
+    }
+
+    /// Checks that a node gives no accepted object up before the next window's claims are closed.
+    pub(crate) fn check_given_up(&mut self, n: usize, decision: DecisionId) {
+        let window = self.decisions[decision as usize].decision.window;
+        let closes = self.setup.heights(window).map_or(0, |heights| heights.claims_close.0)
+            + u64::from(self.setup.profile.window.blocks);
+        if self.view(n).0 < closes {
+            let what =
+                format!("node {n} gives up an accepted object of window {window} before block {closes}");
+            self.violate("given up", what);
+        }
+    }
+
+    /// Checks whether a node's line carries the accepted objects of each window in the time of a window.
+    fn can_follow(&self, n: usize) -> bool {
+        let Profile { acceptance, object_bytes, .. } = &*self.setup.profile;
+        let objects = u64::from(acceptance.gather_peers).min(u64::from(self.setup.scenario.miners));
+        let carried = self.links.rate(n, Direction::Down) * self.setup.profile.window_time() / 1000;
+        objects * object_bytes <= carried
     }
 
     /// Checks a decision by the rules against the independent count.
@@ -348,14 +387,41 @@ impl World {
     /// Checks that a validator blames a miner for a fault of the miner's own.
     pub(crate) fn check_blame(&mut self, n: usize, miner: usize, window: Window, why: Fault) {
         let since = self.since(window.0);
-        if self.is_well(miner, since)
-            && self.checks.chain_unwell_until <= since
-            && self.had_time(window.0, since)
-        {
+        if self.is_well(miner, since) && self.chain_was_well(since) && self.had_time(window.0, since) {
             self.violate(
                 "blame",
                 format!("validator {n} blames miner {miner}, which is well, in window {window}: {why}"),
             );
+        }
+    }
+
+    /// Checks that a validator finds the fault of each candidate whose bucket serves no node, unless most
+    /// candidates have a trouble.
+    pub(crate) fn check_excused(
+        &mut self,
+        n: usize,
+        window: Window,
+        candidates: &[Candidate],
+        faults: &BTreeMap<NeuronId, Fault>,
+    ) {
+        let since = self.since(window.0);
+        let miner = |candidate: &Candidate| place(&candidate.id) as usize;
+        let is_well = |candidate: &&Candidate| self.is_well(miner(candidate), since);
+        let is_judge = self.is_well(n, since) && self.chain_was_well(since) && self.had_time(window.0, since);
+        if !is_judge || 2 * candidates.iter().filter(is_well).count() < candidates.len() {
+            return;
+        }
+        let serves_none = |candidate: &&Candidate| {
+            let node = &self.nodes[miner(candidate)];
+            node.has(Kind::Skewed) || node.has(Kind::Missing)
+        };
+        let mut guilty = candidates.iter().filter(serves_none);
+        if let Some(excused) = guilty.find(|candidate| !faults.contains_key(&candidate.id)) {
+            let miner = miner(excused);
+            let what = format!(
+                "validator {n} excuses miner {miner}, whose bucket serves no node, in window {window}"
+            );
+            self.violate("excuse", what);
         }
     }
 

@@ -99,7 +99,8 @@ impl Collect {
 }
 
 impl World {
-    /// Continues the downloads: at most [`AT_ONCE`] from the first on that is not there.
+    /// Continues the downloads: at most [`AT_ONCE`] from the first on that is not there, and only one at once
+    /// where they are late.
     pub(crate) fn continue_collect(&mut self, n: usize) -> Progress {
         let height = self.view(n);
         let Some(collect) = self.nodes[n].shared.collect() else { return Progress::Running };
@@ -111,6 +112,7 @@ impl World {
         if collect.wants.iter().any(gives_up) {
             return Progress::Nowhere;
         }
+        let is_late = height >= collect.until;
         let last = collect.wants.len().min(first + AT_ONCE);
         for at in first..last {
             if self.download(n, at).is_some_and(|download| height >= download.until) {
@@ -118,7 +120,8 @@ impl World {
             }
             let Some(collect) = self.nodes[n].shared.collect() else { return Progress::Running };
             let want = &collect.wants[at];
-            if !want.is_there() && want.download.is_none() && want.pause.is_none() {
+            let is_free = !is_late || collect.wants.iter().all(|want| want.download.is_none());
+            if is_free && !want.is_there() && want.download.is_none() && want.pause.is_none() {
                 self.begin_download(n, at);
             }
         }

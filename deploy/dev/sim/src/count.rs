@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Verdict {
     pub(crate) has_quorum: bool,
     pub(crate) state: Option<State>,
-    /// The miners whose objects more than half of the counted stake voted for.
+    /// The miners whose objects more than half of the electorate's weight voted for.
     pub(crate) approved: BTreeMap<u32, ObjectId>,
     /// Whether chain and electorate were well, so that the window had to succeed.
     pub(crate) is_well: bool,
@@ -58,7 +58,7 @@ impl World {
             let neuron = &self.chain.neurons[n];
             let age = match self.standing_vote(n, heights) {
                 Some(voted) => (heights.window.0 - voted) * blocks,
-                None if self.setup.is_founder(n) => (heights.window.0 + 1) * blocks,
+                None if self.nodes[n].is_founder() => (heights.window.0 + 1) * blocks,
                 None => continue,
             };
             if !neuron.permit || neuron.stake == 0 || age >= period {
@@ -67,7 +67,8 @@ impl World {
             let weight = u128::from(neuron.stake) * u128::from(period - age);
             members.total += weight;
             recent.extend((age <= period / 7).then_some(weight));
-            if self.is_well(n, since) {
+            // A slow validator votes in time, but not for all candidates.
+            if self.is_well(n, since) && self.nodes[n].slowness == 1 {
                 members.well += weight;
                 members.well_count += 1;
             }
@@ -118,8 +119,8 @@ impl World {
             if 2 * stake <= voting {
                 continue;
             }
-            let weight = stake * u128::from(self.setup.electorate_blocks());
-            if 2 * weight > members.total && voters >= members.needed {
+            let period = u128::from(self.setup.electorate_blocks());
+            if 2 * stake * period > members.total && voters >= members.needed {
                 (verdict.has_quorum, verdict.state) = (true, Some(state));
                 for (bit, miner) in candidates.iter().enumerate() {
                     let good: u128 = counted
@@ -129,7 +130,7 @@ impl World {
                         .sum();
                     let object =
                         self.checks.claims.get(&heights.window.0).and_then(|claims| claims.get(miner));
-                    if let Some(object) = object.filter(|_| 2 * good > stake) {
+                    if let Some(object) = object.filter(|_| 2 * good * period > members.total) {
                         verdict.approved.insert(*miner, *object);
                     }
                 }
@@ -177,6 +178,7 @@ impl World {
             let miner = place(&accepted.id);
             if !self.nodes[miner as usize].is_honest && !keepers.iter().any(is_up) {
                 self.checks.unserved += 1;
+                self.checks.unserved_in.insert(decided.decision.window.0);
                 self.story.tell(self.now, || format!("no keeper has the object of miner {miner}"));
             }
         }

@@ -44,6 +44,8 @@ kinds! {
     Withholding = "withholding",
     /// Miners whose buckets serve some of the nodes only.
     Selective = "selective",
+    /// Miners whose buckets answer each reader that its clock is wrong.
+    Skewed = "skewed",
     /// Miners that never publish their keys.
     Keyless = "keyless",
     /// Miners that publish their keys once they know the seed, if they like it.
@@ -60,6 +62,8 @@ kinds! {
     CopiedVote = "copied-vote",
     /// Validators that vote before claims are closed.
     EarlyVote = "early-vote",
+    /// Validators that are no founders, and vote for the true state and for hostile miners only.
+    Stranger = "stranger",
     /// Validators whose votes come after the deadline.
     LateVote = "late-vote",
     /// Validators that never vote.
@@ -78,6 +82,8 @@ kinds! {
     Clock = "clock",
     /// Nodes with a tenth of the others' line.
     SlowLine = "slow-line",
+    /// Validators whose computations take twenty times as long.
+    SlowWork = "slow-work",
     /// Stops of finality.
     Stall = "stall",
     /// Blocks that are dropped before they are final.
@@ -113,12 +119,18 @@ impl Kind {
             K::Stalling | K::Trickling | K::Slow | K::Breaking | K::Missing | K::Swapped | K::Withholding => {
                 Group::Miners
             }
-            K::Selective | K::Keyless | K::Choosing | K::Rewriting | K::Copying | K::Irregular => {
-                Group::Miners
+            K::Selective
+            | K::Skewed
+            | K::Keyless
+            | K::Choosing
+            | K::Rewriting
+            | K::Copying
+            | K::Irregular => Group::Miners,
+            K::FalseVote | K::CopiedVote | K::EarlyVote | K::Stranger | K::LateVote | K::Silent => {
+                Group::HostileValidators
             }
-            K::FalseVote | K::CopiedVote | K::EarlyVote | K::LateVote | K::Silent => Group::HostileValidators,
             K::Leaving | K::Away | K::Whale => Group::Validators,
-            K::Partition | K::Lag | K::Clock | K::SlowLine | K::Kill => Group::Nodes,
+            K::Partition | K::Lag | K::Clock | K::SlowLine | K::SlowWork | K::Kill => Group::Nodes,
             K::Stall | K::Drop | K::Lost | K::Delay => Group::Chain,
         }
     }

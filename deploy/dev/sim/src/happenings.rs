@@ -104,7 +104,12 @@ impl World {
     fn hostile(&mut self, n: usize, heights: &Heights, best: u64) {
         let votes = heights.seed.0 + 2;
         if self.nodes[n].has(Kind::FalseVote) && best == votes {
-            self.vote_falsely(n, heights);
+            let state = State(crate::random::bytes(11, [self.setup.scenario.seed, heights.window.0, 0]));
+            self.vote_for_hostile(n, heights, state);
+        }
+        if self.nodes[n].has(Kind::Stranger) && best == votes {
+            let state = self.true_state(heights.window);
+            self.vote_for_hostile(n, heights, state.unwrap_or_default());
         }
         if self.nodes[n].has(Kind::EarlyVote) && best + 3 == heights.claims_close.0 {
             let state = self.true_state(heights.window);
@@ -134,8 +139,8 @@ impl World {
         self.submit(n, Record::Claim(Claim { run: self.setup.run, window, object }));
     }
 
-    /// Sends a vote for a state that no node has, and for hostile miners only.
-    fn vote_falsely(&mut self, n: usize, heights: &Heights) {
+    /// Sends a vote for hostile miners only.
+    fn vote_for_hostile(&mut self, n: usize, heights: &Heights, state: State) {
         if self.chain.finalized() < heights.claims_close.0 {
             return;
         }
@@ -145,7 +150,6 @@ impl World {
             !self.nodes[miner].is_honest
         });
         let good = Bits::of(hostile.map(|(place, _)| place));
-        let state = State(crate::random::bytes(11, [self.setup.scenario.seed, heights.window.0, 0]));
         self.script_vote(n, heights.window, good, state);
     }
 

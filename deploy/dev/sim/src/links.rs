@@ -67,6 +67,11 @@ impl Links {
         }
     }
 
+    /// Returns the rate of a node's line, in bytes per second.
+    pub(crate) fn rate(&self, node: usize, direction: Direction) -> u64 {
+        self.lines[Self::line(node, direction)].rate
+    }
+
     fn line(node: usize, direction: Direction) -> usize {
         2 * node + usize::from(direction == Direction::Up)
     }

@@ -137,7 +137,7 @@ impl World {
                 self.wait_for(n, height);
             }
             MinerAction::Prefetch { window, until } => {
-                self.begin_prefetch(n, window, until);
+                self.begin_prefetch(n, window, until, None);
                 return Some(MinerEvent::Prefetching);
             }
             MinerAction::Make { window, before } => return self.make(n, window, before),

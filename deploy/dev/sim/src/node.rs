@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) has_left: bool,
     /// Counts the starts of the process, so that events of an earlier one are ignored.
     pub(crate) generation: u32,
+    /// The factor of the times of a validator's computations.
+    pub(crate) slowness: u64,
     /// The time from a block's finality until the node sees it.
     pub(crate) delay: u64,
     /// The end of the last partition.
@@ -77,6 +79,11 @@ pub(crate) enum Input {
 impl Node {
     pub(crate) fn has(&self, trick: Kind) -> bool {
         self.tricks >> (trick as u32) & 1 == 1
+    }
+
+    /// Checks whether the node is a founder of the run: a validator, unless it comes as a stranger.
+    pub(crate) fn is_founder(&self) -> bool {
+        !matches!(self.role, Role::Miner(_)) && !self.has(Kind::Stranger)
     }
 
     pub(crate) fn is_cut(&self, now: u64) -> bool {

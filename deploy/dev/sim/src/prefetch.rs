@@ -12,7 +12,10 @@ use base::{Height, NeuronId, Window, digest::ObjectHash};
 use protocol::{
     acceptance::Candidate,
     clock::Heights,
-    downloads::{self, PeerOutcome, PrefetchCommand, PrefetchEvent, PrefetchRules, TICK, TryFailure, TryId},
+    downloads::{
+        self, ClockReadings, PeerOutcome, PrefetchCommand, PrefetchEvent, PrefetchRules, TICK, TryFailure,
+        TryId,
+    },
 };
 use scoring::gauntlet::Fault;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -35,6 +38,8 @@ pub(crate) struct Prefetch {
     opening: Option<u32>,
     /// Whether the first block of the order of candidates has come.
     has_begun: bool,
+    /// The reading of the node's clock at the beginning.
+    clock: ClockReadings,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +57,8 @@ struct Try {
 pub(crate) struct Collected {
     pub(crate) candidates: Arc<Vec<Candidate>>,
     pub(crate) outcomes: BTreeMap<NeuronId, PeerOutcome>,
+    /// The readings of the node's clock at the beginning and at the end of the downloads.
+    pub(crate) clock: [ClockReadings; 2],
 }
 
 impl Collected {
@@ -74,8 +81,15 @@ impl World {
         least.max(self.setup.profile.block / 12)
     }
 
-    /// Begins to download the candidates' submissions, until block `until` is final.
-    pub(crate) fn begin_prefetch(&mut self, n: usize, window: Window, until: Height) {
+    /// Begins to download the candidates' submissions, until block `until` is final. With `last_keys`, no key
+    /// is taken after that block.
+    pub(crate) fn begin_prefetch(
+        &mut self,
+        n: usize,
+        window: Window,
+        until: Height,
+        last_keys: Option<Height>,
+    ) {
         self.end_prefetch(n);
         let Some(heights) = self.setup.heights(window) else { return };
         let profile = &self.setup.profile;
@@ -87,6 +101,7 @@ impl World {
         let rules = PrefetchRules {
             claims_close: heights.claims_close,
             keys_close: until,
+            last_keys,
             sealed: true,
             floor: FLOOR.max(required),
             most_bytes: profile.object_bytes,
@@ -104,6 +119,7 @@ impl World {
             tick: None,
             opening: None,
             has_begun: false,
+            clock: ClockReadings::default(),
         }));
         self.wait_for(n, heights.incentives);
         self.prefetch_block(n);
@@ -117,7 +133,7 @@ impl World {
 
     /// Gives the machine a new block, and the claims as they stand.
     fn prefetch_block(&mut self, n: usize) {
-        let height = self.view(n);
+        let (height, clock) = (self.view(n), self.clock_readings(n));
         let Some(prefetch) = &mut self.nodes[n].prefetch else { return };
         let heights = prefetch.heights;
         if height < heights.incentives || height <= prefetch.height {
@@ -125,6 +141,7 @@ impl World {
         }
         if !prefetch.has_begun {
             (prefetch.has_begun, prefetch.began) = (true, self.now);
+            prefetch.clock = clock;
         }
         let known = prefetch.height;
         prefetch.height = height;
@@ -137,6 +154,12 @@ impl World {
         if !ends {
             self.wait_for(n, height.next());
         }
+    }
+
+    /// Compares a node's clock with those of its bucket and of the chain.
+    fn clock_readings(&self, n: usize) -> ClockReadings {
+        let ahead = if self.now < self.nodes[n].clock_until { 7200 } else { 0 };
+        ClockReadings { bucket: Some(ahead), chain: Some(ahead) }
     }
 
     /// Gives the machine an event, and carries out its commands.
@@ -278,6 +301,7 @@ impl World {
             End::Wrong => invalid(Fault::Mismatch),
             End::Broken | End::Unreachable => failed(TryFailure::Broken),
             End::Absent | End::Refused => failed(TryFailure::Absent),
+            End::Clock => failed(TryFailure::Clock),
         };
         self.step_prefetch(n, event);
         let found = self.objects.get(open.object);
@@ -307,12 +331,13 @@ impl World {
             Some(0) => {}
             Some(_) => return None,
         }
-        let heights = prefetch.heights;
+        let (heights, first) = (prefetch.heights, prefetch.clock);
         let outcomes = prefetch.machine.outcomes();
         let rate = prefetch.machine.line();
         let line = self.nodes[n].line;
         self.nodes[n].line = rate.max(line - line / 8);
-        Some(Collected { candidates: self.candidates(&heights), outcomes })
+        let clock = [first, self.clock_readings(n)];
+        Some(Collected { candidates: self.candidates(&heights), outcomes, clock })
     }
 
     /// Returns the objects whose bytes have arrived, opened or not.

@@ -27,9 +27,8 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
 }
 
-/// The most miners of a drawn 72B network. With more, a miner may have to download 20 updates: its run file
-/// counts 36 blocks for that on the usual line, and no time for the outer step.
-const MOST_72B_MINERS: u64 = 20;
+/// The most miners of a drawn 72B network: with more, a history takes minutes.
+const MOST_72B_MINERS: u64 = 40;
 
 /// The least rate of a validator's line in megabits per second, up and down.
 pub(crate) const VALIDATOR_LINE: u32 = 1000;

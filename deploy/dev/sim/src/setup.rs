@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// The first block of a run in the model.
 const START: u64 = FIRST + 15;
+/// The factor of the times of slow computations.
+const SLOWNESS: u64 = 20;
 /// The stake of all validators, before it is scaled to 65535 for the largest.
 const STAKE: u64 = 1_000_000;
 
@@ -63,7 +65,8 @@ impl World {
             nodes.push(node);
         }
         let mut profile = Profile::clone(&profile);
-        let mut founders: Vec<Hotkey> = nodes[..validators].iter().map(|node| node.id.hotkey).collect();
+        let founders = nodes.iter().filter(|node| node.is_founder());
+        let mut founders: Vec<Hotkey> = founders.map(|node| node.id.hotkey).collect();
         founders.sort_unstable();
         profile.acceptance.founders = founders;
         let profile = Arc::new(profile);
@@ -91,7 +94,7 @@ impl World {
                 }
             }
             if hits(scenario, Kind::Clock, place) && self.nodes[place].is_honest {
-                let at = between_exchanges(&setup, random.below(scenario.windows.into()));
+                let at = random.below(window * u64::from(scenario.windows));
                 self.queue.push(at, Event::Clock { node, until: at + 3 * window });
             }
         }
@@ -122,6 +125,7 @@ fn node(scenario: &Scenario, place: usize, tricks: u64, random: &mut Random, clo
         is_up: false,
         has_left: false,
         generation: 0,
+        slowness: if hits(scenario, Kind::SlowWork, place) { SLOWNESS } else { 1 },
         delay: if lags { random.within(5_000, 40_000) } else { random.within(50, 400) },
         cut_until: 0,
         clock_until: 0,
@@ -135,16 +139,6 @@ fn node(scenario: &Scenario, place: usize, tricks: u64, random: &mut Random, clo
         line: 0,
         token: 0,
     }
-}
-
-/// Returns a time in a window at which no downloads of candidates run: after the votes are closed.
-///
-/// A clock that goes wrong in the middle of downloads fails some of them, and no rule can tell that from
-/// the miners' faults.
-fn between_exchanges(setup: &Setup, window: u64) -> u64 {
-    let lengths = &setup.profile.window;
-    let offset = u64::from(lengths.votes_close) + u64::from(lengths.finality_lag) + 1;
-    (START - FIRST + window * u64::from(lengths.blocks) + offset) * setup.profile.block
 }
 
 /// Checks whether a fault of a share of all nodes hits this one.

@@ -130,6 +130,8 @@ impl World {
                 None
             }
             Progress::Nowhere => {
+                let decision = self.nodes[n].shared.collect()?.decision;
+                self.check_given_up(n, decision);
                 self.end_collect(n);
                 self.nodes[n].shared.is_stuck = true;
                 self.lost(n, "an accepted object is nowhere")

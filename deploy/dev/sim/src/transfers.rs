@@ -65,6 +65,8 @@ pub(crate) enum End {
     Absent,
     /// The bucket does not let this node read.
     Refused,
+    /// The bucket says that this node's clock is wrong.
+    Clock,
     /// The bucket does not answer.
     Unreachable,
 }
@@ -167,7 +169,7 @@ impl World {
         let refused = if self.nodes[n].is_cut(self.now) {
             Some(End::Unreachable)
         } else if self.now < self.nodes[n].clock_until {
-            Some(End::Refused)
+            Some(End::Clock)
         } else if transfer.is_upload {
             None
         } else {
@@ -191,6 +193,9 @@ impl World {
         let (now, owner) = (self.now, &self.nodes[bucket]);
         // Half of those that withhold trickle instead.
         let withholds = owner.has(Kind::Withholding) && bucket.is_multiple_of(2);
+        if owner.has(Kind::Skewed) {
+            return Some(End::Clock);
+        }
         let is_selective = owner.has(Kind::Selective);
         if is_selective && (n + object as usize).is_multiple_of(2) {
             return Some(End::Refused);

@@ -4,6 +4,7 @@ use crate::{
     background::{Background, Sending},
     node::{Input, Role},
     prefetch::Collected,
+    profile::Work,
     setup::place,
     shared::Done,
     store::DecisionId,
@@ -146,7 +147,8 @@ impl World {
                 Some(Event::Screened(self.good(&fetched, u64::MAX)))
             }
             (Doing::Screen { fetched, began, until, .. }, Input::Wake) if height >= until => {
-                let tried = (self.now - began) / self.setup.profile.work.screen.max(1);
+                let each = self.setup.profile.work.screen * self.nodes[n].slowness;
+                let tried = (self.now - began) / each.max(1);
                 Some(Event::Screened(self.good(&fetched, tried)))
             }
             (Doing::Measure { token, .. }, Input::Timer(found)) if token == found => {
@@ -175,15 +177,16 @@ impl World {
     }
 
     fn validator_act(&mut self, n: usize, action: Action) -> Option<Event> {
-        let work = self.setup.profile.work;
+        let Work { screen, evaluate, .. } = self.setup.profile.work;
+        let (screen, evaluate) = (screen * self.nodes[n].slowness, evaluate * self.nodes[n].slowness);
         match action {
             Action::Wait(height) => {
                 self.set_validator(n, Doing::Wait(height));
                 self.wait_for(n, height);
             }
             Action::HeldOut { .. } => return Some(Event::HeldOut),
-            Action::Prefetch { window, until } => {
-                self.begin_prefetch(n, window, until);
+            Action::Prefetch { window, until, last_keys } => {
+                self.begin_prefetch(n, window, until, last_keys);
                 return Some(Event::Prefetching { until });
             }
             Action::Collect { .. } => {
@@ -193,7 +196,7 @@ impl World {
             Action::Screen { fetched, until, .. } => {
                 let count =
                     fetched.candidates.iter().filter(|candidate| fetched.has_arrived(candidate)).count();
-                let token = self.timer(n, work.screen * count as u64);
+                let token = self.timer(n, screen * count as u64);
                 self.set_validator(n, Doing::Screen { fetched, began: self.now, until, token });
                 self.wait_for(n, until);
             }
@@ -203,7 +206,7 @@ impl World {
             }
             Action::Measure { fetched, until, .. } => {
                 let count = fetched.valid(self).count() as u64;
-                let token = self.timer(n, (work.evaluate * count).min(TIME_BUDGET));
+                let token = self.timer(n, (evaluate * count).min(TIME_BUDGET));
                 self.set_validator(n, Doing::Measure { until, token });
                 self.wait_for(n, until);
             }
@@ -294,7 +297,11 @@ impl World {
         validator.logged = Some(window);
         let is_excused = validator.excused == Some(window);
         let availability = if is_excused { Availability::Excused } else { Availability::Counts };
-        for (miner, fault) in downloads::faults(&fetched.outcomes) {
+        let faults = downloads::faults(&fetched.outcomes, fetched.clock);
+        if !is_excused {
+            self.check_excused(n, window, &fetched.candidates, &faults);
+        }
+        for (miner, fault) in faults {
             if let Outcome::Failed(fault) = Outcome::of(None, Some(fault), availability) {
                 self.check_blame(n, place(&miner) as usize, window, fault);
             }

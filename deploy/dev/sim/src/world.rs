@@ -43,11 +43,6 @@ impl Setup {
         self.profile.acceptance.electorate_blocks.into()
     }
 
-    /// Checks whether a node is a founder of the run.
-    pub(crate) fn is_founder(&self, n: usize) -> bool {
-        n < self.scenario.validators as usize
-    }
-
     /// Returns the heights of a window; `None` after the last.
     pub(crate) fn heights(&self, window: Window) -> Option<Heights> {
         self.clock.heights(window).ok()

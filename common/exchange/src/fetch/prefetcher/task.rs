@@ -175,7 +175,8 @@ impl Try {
             | StorageError::Slow { .. }
             | StorageError::Expired { .. }
             | StorageError::Changed { .. } => Reason::Failed(TryFailure::Broken),
-            StorageError::Local { .. } | StorageError::Clock { .. } => Reason::Failed(TryFailure::Own),
+            StorageError::Clock { .. } => Reason::Failed(TryFailure::Clock),
+            StorageError::Local { .. } => Reason::Failed(TryFailure::Own),
             _ => Reason::Failed(TryFailure::Refused),
         };
         let owner = self.peer.hotkey;

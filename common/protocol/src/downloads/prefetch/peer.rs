@@ -13,6 +13,8 @@ const PAUSES: u32 = 2;
 /// A peer that is or was a candidate.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
+    /// Its place in the order of the candidates, while it is a candidate.
+    pub(super) place: Option<usize>,
     pub(super) object: ObjectHash,
     pub(super) progress: Progress,
     pub(super) key: Key,
@@ -58,8 +60,13 @@ pub(super) struct Open {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Absent,
-    Open { id: TryId, asked: Height },
+    Open {
+        id: TryId,
+        asked: Height,
+    },
     Arrived,
+    /// This node could not ask for it when block `K_w` was final.
+    NotAsked,
 }
 
 impl Open {
@@ -76,6 +83,7 @@ impl Open {
 impl Peer {
     pub(super) fn new(object: ObjectHash) -> Self {
         Self {
+            place: None,
             object,
             progress: Progress::Waiting(Duration::ZERO),
             key: Key::Absent,
@@ -148,6 +156,16 @@ impl Peer {
         if matches!(self.progress, Progress::Arrived) { Vec::new() } else { self.interrupt() }
     }
 
+    /// Ends the ask for the key, since the seed may be known. With `was_due`, one was due when block `K_w`
+    /// was final, and did not begin. Returns the try that ends.
+    pub(super) fn end_key(&mut self, was_due: bool) -> Option<TryId> {
+        let open = if let Key::Open { id, .. } = self.key { Some(id) } else { None };
+        if open.is_some() || (was_due && self.key == Key::Absent) {
+            self.key = Key::NotAsked;
+        }
+        open
+    }
+
     /// Checks whether the key should be asked for.
     pub(super) fn needs_key(&self, is_closed: bool) -> bool {
         let is_useful = match self.progress {
@@ -206,9 +224,11 @@ impl Peer {
     pub(super) fn outcome(&self, rules: &PrefetchRules) -> PeerOutcome {
         match (self.invalid, &self.progress, self.last_failure) {
             (Some(fault), ..) => PeerOutcome::Invalid(fault),
-            (None, Progress::Arrived, _) if rules.sealed && self.key != Key::Arrived => {
-                PeerOutcome::MissingKey
-            }
+            (None, Progress::Arrived, _) if rules.sealed => match self.key {
+                Key::Arrived => PeerOutcome::Arrived,
+                Key::NotAsked => PeerOutcome::KeyNotAsked,
+                Key::Absent | Key::Open { .. } => PeerOutcome::MissingKey,
+            },
             (None, Progress::Arrived, _) => PeerOutcome::Arrived,
             (None, Progress::Spent, _) => PeerOutcome::Late { at_fault: true },
             (None, _, Some(failure)) if self.bytes == 0 => PeerOutcome::Failed(failure),

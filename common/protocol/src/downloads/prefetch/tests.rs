@@ -16,6 +16,7 @@ fn rules() -> PrefetchRules {
     PrefetchRules {
         claims_close: CLAIMS_CLOSE,
         keys_close: KEYS_CLOSE,
+        last_keys: Some(KEYS_CLOSE.next()),
         sealed: true,
         floor: FLOOR,
         most_bytes: SIZE,
@@ -401,6 +402,63 @@ fn a15_the_last_ask_for_a_key_begins_when_k_is_final() {
     let stopped = machine.step(at(63), PrefetchEvent::Tick);
     assert_eq!(stopped, [PrefetchCommand::Stop { id: last }], "it does not hang for ever");
     assert!(machine.has_ended());
+}
+
+/// Creates a prefetch for a vote whose last keys may be taken with this block. Its only object has arrived,
+/// and the key was absent with each block before `K_w`.
+fn without_key(last_keys: Height) -> Prefetch {
+    let mut machine = Prefetch::new(PrefetchRules { last_keys: Some(last_keys), ..rules() });
+    let mut answer = |event, result| {
+        let [PrefetchCommand::Start { id, .. }] = machine.step(Duration::ZERO, event)[..] else { panic!() };
+        assert!(machine.step(Duration::ZERO, PrefetchEvent::Done { id, result }).is_empty());
+    };
+    answer(PrefetchEvent::Order(vec![(id(0), object(0, 0))]), Ok(()));
+    for height in CLAIMS_CLOSE.0..KEYS_CLOSE.0 {
+        answer(PrefetchEvent::Height(Height(height)), Err(TryFailure::Absent));
+    }
+    machine
+}
+
+/// Checks a node whose view of the chain stands still before `K_w` and goes on when the seed is known: a
+/// miner could publish its key for such nodes alone.
+#[test]
+fn a_node_that_sees_k_too_late_takes_no_key_and_blames_no_miner() {
+    for (seen, last) in [(KEYS_CLOSE.next(), KEYS_CLOSE), (KEYS_CLOSE.next(), KEYS_CLOSE.next())] {
+        let mut machine = without_key(last);
+        assert!(machine.step(Duration::ZERO, PrefetchEvent::Height(seen)).is_empty());
+        assert!(machine.has_ended());
+        assert_eq!(machine.outcomes()[&id(0)], PeerOutcome::KeyNotAsked);
+        assert_eq!(machine.outcomes()[&id(0)].fault(), None);
+    }
+    let mut machine = without_key(KEYS_CLOSE.next().next());
+    let asked = machine.step(Duration::ZERO, PrefetchEvent::Height(KEYS_CLOSE.next()));
+    assert!(
+        matches!(asked[..], [PrefetchCommand::Start { part: Part::Key, .. }]),
+        "there is a block to spare"
+    );
+}
+
+#[test]
+fn an_ask_for_a_key_ends_when_the_seed_can_be_known() {
+    let last = KEYS_CLOSE.next();
+    let asked = |machine: &mut Prefetch| {
+        let commands = machine.step(Duration::ZERO, PrefetchEvent::Height(KEYS_CLOSE));
+        let [PrefetchCommand::Start { id, part: Part::Key, .. }] = commands[..] else { panic!() };
+        id
+    };
+    let mut machine = without_key(last);
+    let open = asked(&mut machine);
+    assert!(machine.step(Duration::ZERO, PrefetchEvent::Height(last)).is_empty(), "it may be taken still");
+    let stopped = machine.step(Duration::ZERO, PrefetchEvent::Height(last.next()));
+    assert_eq!(stopped, [PrefetchCommand::Stop { id: open }]);
+    assert!(machine.step(Duration::ZERO, PrefetchEvent::Done { id: open, result: Ok(()) }).is_empty());
+    assert_eq!(machine.outcomes()[&id(0)], PeerOutcome::KeyNotAsked, "an answer after that changes nothing");
+
+    let mut machine = without_key(last);
+    let absent = PrefetchEvent::Done { id: asked(&mut machine), result: Err(TryFailure::Absent) };
+    assert!(machine.step(Duration::ZERO, absent).is_empty());
+    assert!(machine.step(Duration::ZERO, PrefetchEvent::Height(last.next())).is_empty());
+    assert_eq!(machine.outcomes()[&id(0)], PeerOutcome::MissingKey, "it was asked for in time");
 }
 
 fn any_service() -> impl Strategy<Value = Service> {

@@ -35,6 +35,8 @@ pub enum ValidatorAction<V: WindowValues> {
         /// The block with which the download ends. Submissions that are incomplete when it is final are
         /// late, and keys that are absent then are missing.
         until: Height,
+        /// The last block with which keys may be taken, if the downloads serve a vote.
+        last_keys: Option<Height>,
     },
     /// Take the submissions that have arrived: when all downloads have ended, at the latest when block
     /// `until` is final. A submission that has not arrived holds up nothing.

@@ -100,9 +100,10 @@ impl World {
                 self.held_out.insert(window.0);
                 Event::HeldOut
             }
-            Action::Prefetch { window, until } => {
+            Action::Prefetch { window, until, last_keys } => {
                 assert_eq!(window.0, self.applied, "the base of the submissions is the journal's state");
                 assert!(until >= at(window).keys_close, "a submission is late at K_w, not before");
+                assert!(last_keys.is_none_or(|last| last >= until), "no ask is due when no key is taken");
                 self.prefetched = Some((window.0, until));
                 Event::Prefetching { until }
             }
@@ -290,14 +291,15 @@ fn no_vote_rests_on_keys_that_were_asked_for_when_the_seed_could_be_known() {
     assert_eq!(closes.0 + 3, last);
     for start in heights.first.0..heights.votes_close.0 {
         let mut machine = Machine::resume(rules_of(spec), Window(0), Past::default());
-        let Action::Prefetch { until, .. } = machine.step(Event::Height, Height(start)) else {
+        let Action::Prefetch { until, last_keys, .. } = machine.step(Event::Height, Height(start)) else {
             panic!("nothing is downloaded from block {start} on")
         };
         let late = Height(closes.0 + start.saturating_sub(heights.claims_close.0));
         if start <= last {
             assert_eq!(until, late.min(Height(last)).max(closes), "from block {start} on");
+            assert_eq!(last_keys, Some(Height(last)));
         } else {
-            assert!(until.0 > last, "it is for measurements only");
+            assert!(until.0 > last && last_keys.is_none(), "it is for measurements only");
         }
         let mut event = Event::Prefetching { until };
         let votes = loop {
