@@ -14,6 +14,7 @@ use crate::{
     gauntlet::Gauntlet,
     logs::{Closed, KEPT, Logs},
     metrics::ValidatorMetrics,
+    overlaps::PastUpdates,
     published::{published_logs, standing_vote},
     weights::OnChain,
 };
@@ -71,6 +72,8 @@ struct Validator {
     logs: Logs,
     /// Windows whose logs are in the journal and perhaps not in the bucket.
     unpublished: BTreeSet<Window>,
+    /// The submissions of the last windows, with which updates are compared.
+    past: PastUpdates,
     /// The downloads of the window's candidates, until they are collected.
     prefetch: Option<Prefetching>,
     /// The vote and the uploads that are on their way.
@@ -95,6 +98,7 @@ impl Validator {
             metrics,
             logs,
             unpublished,
+            past: PastUpdates::default(),
             prefetch: None,
             tasks: Tasks::default(),
             checkpoints: Checkpoints::default(),
@@ -222,6 +226,8 @@ impl Validator {
         if let Some(fetched) = fetched {
             self.keep_accepted(fetched, &decision).await?;
             self.node.shared.hold_accepted(&decision, &fetched.submissions);
+            let applied = decision.applied().iter().map(|accepted| accepted.id).collect();
+            self.past.add(window, fetched.submissions.clone(), applied);
         }
         match self.node.apply(&decision, until).await {
             Ok(applied) if applied.needed_custodians => {

@@ -2,7 +2,7 @@
 //! findings about each miner.
 
 use crate::gauntlet::TrialSteps;
-use base::{NeuronId, Uid};
+use base::{Hotkey, NeuronId, Uid};
 use bytes::Bytes;
 use chain::Hyperparameters;
 use codec::submission::Submission;
@@ -16,6 +16,7 @@ use protocol::{
 use scoring::{
     gauntlet::{Availability, Evaluation, Fault},
     score_log::{Findings, Registrations},
+    uniqueness::Baselines,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,12 +58,16 @@ pub struct Measured {
     pub seeded: Arc<BlockState>,
     /// The subnet's rules after that block.
     pub rules: Hyperparameters,
-    /// The loss on unassigned data before any update.
+    /// The mean loss of the common unassigned sequences before any update.
     pub unassigned_before: f64,
+    /// The usual overlaps of updates.
+    pub baselines: Baselines,
     /// The evaluated miners.
     pub evaluations: BTreeMap<NeuronId, Evaluation>,
     /// The faults of miners that are no candidates, as far as there was time to download from them.
     pub faults: BTreeMap<NeuronId, Fault>,
+    /// The miners whose updates, as they were sent, change no parameter.
+    pub empty: BTreeSet<NeuronId>,
     /// The time that it took.
     pub seconds: f64,
 }
@@ -117,6 +122,7 @@ impl FetchedWindow {
         if !is_cut_off(self.outcomes.values().copied(), self.clock) {
             found.extend(&measured.faults);
         }
+        found.extend(measured.empty.iter().map(|miner| (*miner, Fault::ChangesNothing)));
         found
     }
 }
@@ -131,12 +137,11 @@ pub struct RegisteredAt<'a> {
 }
 
 impl Registrations for RegisteredAt<'_> {
-    fn uid(&self, neuron: &NeuronId) -> Option<Uid> {
-        let found = self.seeded.neuron(&neuron.hotkey);
-        found.filter(|(id, _)| id == neuron).map(|(_, uid)| uid)
+    fn seeded(&self, miner: &Hotkey) -> Option<(NeuronId, Uid)> {
+        self.seeded.neuron(miner)
     }
 
-    fn uid_at_claims(&self, neuron: &NeuronId) -> Option<Uid> {
-        self.closed.neuron(&neuron.hotkey).map(|(_, uid)| uid)
+    fn at_claims(&self, miner: &Hotkey) -> Option<(NeuronId, Uid)> {
+        self.closed.neuron(miner)
     }
 }

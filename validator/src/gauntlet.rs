@@ -8,7 +8,7 @@
 
 mod kept_steps;
 
-use base::NeuronId;
+use base::{Millionths, NeuronId};
 use bytes::Bytes;
 use codec::{
     aggregate::{AggregateError, Medians, clip_alone},
@@ -18,7 +18,7 @@ use codec::{
 use engine::{Batch, EngineError, Handle, SparseStep, TrialError};
 use kept_steps::KeptSteps;
 use protocol::{acceptance::LossDrop, model::ParameterLayout};
-use scoring::gauntlet::{Evaluation, Losses, ScoringSpec};
+use scoring::gauntlet::{BaseLossError, Improvements, ScoringSpec};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Unassigned sequences on which candidates are screened: the first ones of those that the Gauntlet uses.
@@ -72,9 +72,32 @@ pub enum GauntletError {
     /// An error of the model.
     #[error(transparent)]
     Engine(Box<EngineError>),
+    /// A loss before any update that no model has.
+    #[error("the model gives an impossible loss before any update")]
+    BaseLoss(#[from] BaseLossError),
     /// A thread that ended early.
     #[error("the thread that decodes submissions ended")]
     Stopped,
+}
+
+/// The unassigned sequences on which all updates of a window are tried, and their losses before any update.
+#[derive(Clone, Debug)]
+pub struct Unassigned {
+    common: Batch,
+    common_before: Vec<f64>,
+    /// The validator's own sequences, if the run spec asks for some.
+    own: Option<(Batch, Vec<f64>)>,
+}
+
+/// The improvements by one update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Improved {
+    /// On data that was assigned to the miner.
+    pub assigned: Improvements,
+    /// On unassigned data that is the same for all validators.
+    pub common: Improvements,
+    /// On unassigned data that the validator draws for itself.
+    pub own: Improvements,
 }
 
 /// The use of a trial step.
@@ -184,20 +207,6 @@ impl Gauntlet {
         Ok(self.model.losses(batch).await?)
     }
 
-    /// Returns the losses of some batches after a step along a miner's update, and undoes the step.
-    ///
-    /// # Errors
-    /// The submission does not fit the model, or the model cannot compute.
-    pub async fn after(
-        &self,
-        steps: &Arc<TrialSteps>,
-        submission: &Submission<Bytes>,
-        batches: Vec<Batch>,
-    ) -> Result<Vec<f64>, GauntletError> {
-        let losses = self.trial(steps, Purpose::Evaluation, submission, batches).await?;
-        Ok(losses.iter().map(|losses| mean(losses)).collect())
-    }
-
     /// Returns the losses of each sequence of some batches after a step along a miner's update, and
     /// undoes the step.
     async fn trial(
@@ -217,7 +226,7 @@ impl Gauntlet {
     /// step is kept for [`Self::evaluate`], as far as the memory for steps allows.
     ///
     /// # Errors
-    /// As [`Self::after`].
+    /// The submission does not fit the model, or the model cannot compute.
     pub async fn loss_drop(
         &self,
         steps: &Arc<TrialSteps>,
@@ -229,26 +238,71 @@ impl Gauntlet {
         Ok(LossDrop::between(before, after.first().ok_or(GauntletError::Stopped)?))
     }
 
-    /// Evaluates a miner's update: two batches, three losses. The fourth, that of the unassigned batch
-    /// before any update, is the same for all miners.
+    /// Measures the losses of the unassigned sequences of a window before any update: once for all miners.
     ///
     /// # Errors
-    /// As [`Self::after`].
+    /// The model cannot compute them.
+    pub async fn unassigned(&self, common: Batch, own: Option<Batch>) -> Result<Unassigned, GauntletError> {
+        let common_before = self.losses(common.clone()).await?;
+        let own = match own {
+            Some(own) => Some((own.clone(), self.losses(own).await?)),
+            None => None,
+        };
+        Ok(Unassigned { common, common_before, own })
+    }
+
+    /// Measures a miner's update on its assigned data and on the unassigned data of the window.
+    ///
+    /// # Errors
+    /// As [`Self::loss_drop`], or the model gives an impossible loss before any update.
     pub async fn evaluate(
         &self,
         steps: &Arc<TrialSteps>,
         submission: &Submission<Bytes>,
         assigned: Batch,
-        unassigned: Batch,
-    ) -> Result<Evaluation, GauntletError> {
-        let before = self.loss(assigned.clone()).await?;
-        match self.after(steps, submission, vec![assigned, unassigned]).await?[..] {
-            [after, unassigned_after] => {
-                Ok(Evaluation { assigned: Losses { before, after }, unassigned_after })
-            }
-            _ => Err(GauntletError::Stopped),
-        }
+        unassigned: &Unassigned,
+    ) -> Result<Improved, GauntletError> {
+        let before = self.losses(assigned.clone()).await?;
+        let own = unassigned.own.as_ref();
+        let batches =
+            [assigned, unassigned.common.clone()].into_iter().chain(own.map(|(own, _)| own.clone()));
+        let after = self.trial(steps, Purpose::Evaluation, submission, batches.collect()).await?;
+        let [assigned_after, common_after, own_after @ ..] = &after[..] else {
+            return Err(GauntletError::Stopped);
+        };
+        let own = match own.zip(own_after.first()) {
+            Some(((_, before), after)) => Improvements::between(before, after)?,
+            None => Improvements::default(),
+        };
+        Ok(Improved {
+            assigned: Improvements::between(&before, assigned_after)?,
+            common: Improvements::between(&unassigned.common_before, common_after)?,
+            own,
+        })
     }
+}
+
+impl Unassigned {
+    /// Returns the mean loss of the common sequences before any update, in nats.
+    #[must_use]
+    pub fn before(&self) -> f64 {
+        mean(&self.common_before)
+    }
+}
+
+/// Checks whether an update, as it was sent, changes no parameter: all of its values are 0. Small values that
+/// a clipped step loses are no fault.
+#[must_use]
+pub fn changes_nothing(submission: &Submission<Bytes>) -> bool {
+    submission.norms().is_ok_and(|norms| norms.iter().all(|&norm| norm == 0.0))
+}
+
+/// Returns the samples that a miner says it trained on, as a share of the assigned ones, rounded down.
+#[must_use]
+pub fn share(trained: u64, assigned: u64) -> Millionths {
+    let whole = Millionths::ONE.0.unsigned_abs();
+    let share = u128::from(trained.min(assigned)) * u128::from(whole) / u128::from(assigned.max(1));
+    Millionths(i64::try_from(share).expect("a share is at most a million millionths"))
 }
 
 /// Returns the mean of the sequences' losses, added in their order.
@@ -258,4 +312,4 @@ fn mean(losses: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

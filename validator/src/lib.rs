@@ -26,6 +26,7 @@ pub mod fetched_window;
 pub mod gauntlet;
 pub mod logs;
 mod metrics;
+pub mod overlaps;
 mod published;
 mod replay;
 mod report;

@@ -188,10 +188,6 @@ mod tests {
         NeuronId { hotkey: key().hotkey(), registered: Height(4) }
     }
 
-    fn miner(name: u8) -> NeuronId {
-        NeuronId { hotkey: base::Hotkey([name; 32]), registered: Height(1) }
-    }
-
     /// Returns a log of a window in which some miners were skipped.
     fn log(logs: &Logs, window: u64, cut: &[u8]) -> Closed {
         let header = Header {
@@ -202,16 +198,19 @@ mod tests {
             seed: BlockHash([3; 32]),
             previous: logs.head(),
             standings: logs.standings().hash(),
+            adopted: None,
             unassigned_before: 4.0,
+            baselines: Default::default(),
             subnet: Subnet { owner: Some(Uid(0)), uids: 9, min_allowed: 1, max_limit: 65535 },
         };
         let line = |&name: &u8| {
             let line = MinerLine {
                 uid: Uid(name.into()),
+                registered: Height(1),
                 object: ObjectHash([name; 32]),
                 outcome: Outcome::Skipped,
             };
-            (miner(name), line)
+            (base::Hotkey([name; 32]), line)
         };
         let spec = ScoringSpec::default();
         let miners = cut.iter().map(line).collect();

@@ -4,11 +4,11 @@
 //! The parameters come from a checkpoint or the run's beginning, and from the accepted sets that
 //! validators recorded. They are right if they lead to the state that the log names. On the same
 //! libtorch, processor and settings the losses are the same to the last bit. The auditor checks whether
-//! ratings and weights follow from them.
+//! standings and weights follow from them. Overlaps are not measured again.
 
 use crate::{
     ValidatorError,
-    gauntlet::{Gauntlet, TrialStep, TrialSteps},
+    gauntlet::{Gauntlet, Improved, TrialStep, TrialSteps, Unassigned},
 };
 use base::{Exit, Hotkey, NeuronId, Window, digest::State};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use exchange::{BlockState, FetchError};
 use node::{Config, Network, NodeError, Offer, Registration, Run, SharedState};
 use protocol::{acceptance::Accepted, assignment::Assignments};
 use scoring::{
-    gauntlet::{Evaluation, Outcome},
+    gauntlet::{Evaluation, Improvements, Outcome},
     score_log::ScoreLog,
 };
 use std::{
@@ -64,11 +64,11 @@ pub enum ReplayDifference {
         /// The value of the replay.
         replayed: State,
     },
-    /// A loss differs.
-    Loss {
+    /// A measurement differs.
+    Measurement {
         /// The miner whose update was measured. `None` before any update.
         miner: Option<NeuronId>,
-        /// The name of the loss.
+        /// The name of the measurement.
         what: &'static str,
         /// The value in the log.
         stated: f64,
@@ -142,11 +142,11 @@ impl fmt::Display for ReplayDifference {
             Self::State { stated, replayed } => {
                 write!(f, "the state at its start: stated is {stated}, replayed {replayed}")
             }
-            Self::Loss { miner: None, what, stated, replayed } => {
-                write!(f, "the loss {what}: stated is {stated:?}, replayed {replayed:?}")
+            Self::Measurement { miner: None, what, stated, replayed } => {
+                write!(f, "the {what}: stated is {stated:?}, replayed {replayed:?}")
             }
-            Self::Loss { miner: Some(miner), what, stated, replayed } => {
-                write!(f, "the loss {what} of {miner}: stated is {stated:?}, replayed {replayed:?}")
+            Self::Measurement { miner: Some(miner), what, stated, replayed } => {
+                write!(f, "the {what}, of {miner}: stated is {stated:?}, replayed {replayed:?}")
             }
         }
     }
@@ -195,7 +195,7 @@ impl Drop for TemporaryFolder {
 
 fn evaluated(log: &ScoreLog) -> impl Iterator<Item = (NeuronId, Evaluation)> {
     log.miners.iter().filter_map(|(&miner, line)| match line.outcome {
-        Outcome::Evaluated(evaluation) => Some((miner, evaluation)),
+        Outcome::Evaluated(evaluation) => Some((line.neuron(miner), evaluation)),
         _ => None,
     })
 }
@@ -260,7 +260,7 @@ impl Replay {
     async fn submission(&self, log: &ScoreLog, miner: NeuronId) -> Result<Submission<Bytes>, ReplayError> {
         let run = self.shared.run();
         let window = log.header.window;
-        let object = log.miners.get(&miner).map(|line| line.object).unwrap_or_default();
+        let object = log.miners.get(&miner.hotkey).map(|line| line.object).unwrap_or_default();
         let accepted = Accepted { id: miner, object };
         let expected = run.expected(miner, window, log.header.state);
         let validators: BTreeSet<_> = self.state.permitted().into_iter().map(|(id, _)| id).collect();
@@ -287,24 +287,39 @@ impl Replay {
         let gauntlet = Gauntlet::new(self.shared.model().clone());
         let blocks = run.manifest.training_blocks();
         let assignments = self.network.chain_reader.assignments(spec, header.window, blocks).await?;
-        let count = u64::from(spec.scoring.unassigned_sequences);
-        let unassigned = run.training.batch(&assignments.unassigned(header.seed, count)?)?;
+        let unassigned = self.unassigned(log, &assignments, &gauntlet).await?;
         let stated = header.unassigned_before;
-        let replayed = gauntlet.loss(unassigned.clone()).await?;
-        let first = differs(None, "on unassigned data before any update", stated, replayed);
+        let first =
+            differs(None, "mean loss on unassigned data before any update", stated, unassigned.before());
         if first.is_some() {
             return Ok(first);
         }
         for (miner, stated) in evaluated(log) {
             let Some(submission) = submissions.get(&miner) else { continue };
             let assigned = self.assigned(log, &assignments, miner, submission.header().samples)?;
-            let replayed = gauntlet.evaluate(&steps, submission, assigned, unassigned.clone()).await?;
+            let replayed = gauntlet.evaluate(&steps, submission, assigned, &unassigned).await?;
             let difference = compare(miner, &stated, &replayed);
             if difference.is_some() {
                 return Ok(difference);
             }
         }
         Ok(None)
+    }
+
+    /// Returns the unassigned data of the log's validator, with its losses before any update.
+    async fn unassigned(
+        &self,
+        log: &ScoreLog,
+        assignments: &Assignments,
+        gauntlet: &Gauntlet,
+    ) -> Result<Unassigned, ValidatorError> {
+        let run = self.shared.run();
+        let (seed, scoring) = (log.header.seed, &run.spec.scoring);
+        let common = assignments.unassigned(seed, scoring.common_sequences.into())?;
+        let count = scoring.own_sequences.into();
+        let own = assignments.unassigned_of(&log.header.validator.hotkey, seed, count)?;
+        let own = (count > 0).then(|| run.training.batch(&own)).transpose()?;
+        Ok(gauntlet.unassigned(run.training.batch(&common)?, own).await?)
     }
 
     /// Returns the batch of a miner's own data that the log's validator measured on.
@@ -322,17 +337,21 @@ impl Replay {
     }
 }
 
-/// Compares the losses of one update.
-fn compare(miner: NeuronId, stated: &Evaluation, replayed: &Evaluation) -> Option<ReplayDifference> {
-    let losses = [
-        ("before, on assigned data,", stated.assigned.before, replayed.assigned.before),
-        ("after, on assigned data,", stated.assigned.after, replayed.assigned.after),
-        ("after, on unassigned data,", stated.unassigned_after, replayed.unassigned_after),
+/// Compares the improvements by one update.
+fn compare(miner: NeuronId, stated: &Evaluation, replayed: &Improved) -> Option<ReplayDifference> {
+    let batches = [
+        (["sum of improvements on assigned data", "their squares"], stated.assigned, replayed.assigned),
+        (["sum of improvements on common data", "their squares"], stated.common, replayed.common),
+        (["sum of improvements on the validator's own data", "their squares"], stated.own, replayed.own),
     ];
-    losses.into_iter().find_map(|(what, stated, replayed)| differs(Some(miner), what, stated, replayed))
+    let compare = |(names, stated, replayed): ([&'static str; 2], Improvements, Improvements)| {
+        differs(Some(miner), names[0], stated.sum, replayed.sum)
+            .or_else(|| differs(Some(miner), names[1], stated.squares, replayed.squares))
+    };
+    batches.into_iter().find_map(compare)
 }
 
-/// Compares two losses bit for bit.
+/// Compares two measurements bit for bit.
 fn differs(
     miner: Option<NeuronId>,
     what: &'static str,
@@ -340,5 +359,5 @@ fn differs(
     replayed: f64,
 ) -> Option<ReplayDifference> {
     let is_same = stated.to_bits() == replayed.to_bits();
-    (!is_same).then_some(ReplayDifference::Loss { miner, what, stated, replayed })
+    (!is_same).then_some(ReplayDifference::Measurement { miner, what, stated, replayed })
 }

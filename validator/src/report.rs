@@ -1,40 +1,38 @@
 //! Reports a score log to events and metrics.
 
 use crate::metrics::ValidatorMetrics;
-use base::NeuronId;
+use base::Hotkey;
 use node::MinerScore;
 use scoring::{
-    gauntlet::{Fault, Outcome, ScoringSpec},
+    gauntlet::{Fault, Outcome, ScoringSpec, Standing},
     score_log::ScoreLog,
 };
 
 /// Returns a miner's fault in the window, also a fault that only its losses show.
-fn fault(log: &ScoreLog, miner: &NeuronId) -> Option<Fault> {
+fn fault(log: &ScoreLog, miner: &Hotkey) -> Option<Fault> {
     match log.miners.get(miner)?.outcome {
         Outcome::Failed(fault) => Some(fault),
-        Outcome::Evaluated(evaluation) => {
-            evaluation.judge(*miner, log.header.unassigned_before).ok().and_then(Result::err)
-        }
+        Outcome::Evaluated(evaluation) => evaluation.judge().err(),
         Outcome::Skipped | Outcome::Gone => None,
     }
 }
 
 /// Returns the scores of all miners after a window.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a score is for people's eyes here")]
 pub(crate) fn miners(log: &ScoreLog, spec: &ScoringSpec) -> Vec<MinerScore> {
-    let line = |(miner, standing): (&NeuronId, &scoring::gauntlet::Standing)| MinerScore {
-        hotkey: miner.hotkey,
+    let standings = &log.stated.standings;
+    let line = |(miner, standing): (&Hotkey, &Standing)| MinerScore {
+        hotkey: *miner,
         uid: log.miners.get(miner).map(|line| line.uid).unwrap_or_default(),
         mu: standing.rating.mu().get(),
         sigma: standing.rating.sigma().get(),
-        rating: standing.rating.value(spec.z).get(),
-        proof: spec.proof.verdict(standing.proof).factor().get(),
+        contribution: standing.contribution.mean().get(),
+        proof: standings.verdict(spec, miner).factor().get(),
         credit: standing.credit.get(),
-        score: log.stated.scores.get(miner).map_or(0.0, |score| score.0 as f64 / 1e12),
+        score: log.stated.scores.get(miner).map_or(0.0, |score| score.get()),
         fault: fault(log, miner).map(|fault| fault.to_string()),
     };
-    log.stated.standings.iter().map(line).collect()
+    standings.iter().map(line).collect()
 }
 
 /// Counts the results of a window's miners.

@@ -16,7 +16,7 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("codec", &["base"]),
-    ("scoring", &["base"]),
+    ("scoring", &["base", "codec"]),
     ("protocol", &["base", "codec", "scoring"]),
     ("chain-metadata", &["base", "cli"]),
     ("chain", &["base", "chain-metadata", "telemetry"]),

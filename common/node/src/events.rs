@@ -251,9 +251,9 @@ pub struct MinerScore {
     pub mu: f64,
     /// The rating's standard deviation.
     pub sigma: f64,
-    /// mu - z sigma.
-    pub rating: f64,
-    /// The proof of computation, 0 to 1.
+    /// The mean improvement of the last 20 windows, relative to the field's, 0 to 2.
+    pub contribution: f64,
+    /// The factor of the proof of computation: 0, 0.5 or 1.
     pub proof: f64,
     /// The credit that is left after penalties, 0 to 1.
     pub credit: f64,

@@ -18,7 +18,7 @@
 //! ```
 
 use crate::{dataset::BLOCK, permutation::Permutation};
-use base::{BlockHash, NeuronId, Window, digest::RunHash};
+use base::{BlockHash, Hotkey, NeuronId, Window, digest::RunHash};
 use std::collections::BTreeMap;
 
 /// The assignments of a window.
@@ -84,6 +84,7 @@ mod context {
     pub(super) const BLOCKS: &str = "muster v1 data assignment";
     pub(super) const ASSIGNED: &str = "muster v1 assigned samples";
     pub(super) const UNASSIGNED: &str = "muster v1 unassigned samples";
+    pub(super) const OWN: &str = "muster v1 unassigned samples of a validator";
 }
 
 /// Derives a key from everything that a permutation depends on.
@@ -157,6 +158,25 @@ impl Assignments {
         self.sample(key, there, count, |sample| self.sequence(first + sample / BLOCK, sample % BLOCK))
     }
 
+    /// Draws `count` different sequences from the unassigned data for one validator. With them, more
+    /// validators know more about the updates of a window.
+    ///
+    /// `seed` is the hash of block `S_w`, which no miner knew while training.
+    ///
+    /// # Errors
+    /// There are fewer sequences.
+    pub fn unassigned_of(
+        &self,
+        validator: &Hotkey,
+        seed: BlockHash,
+        count: u64,
+    ) -> Result<Vec<u64>, AssignmentError> {
+        let first = self.unassigned;
+        let there = (self.blocks.len() - first).saturating_mul(BLOCK);
+        let key = key(context::OWN, &[&self.window.0.to_le_bytes(), &seed.0, validator.as_bytes()]);
+        self.sample(key, there, count, |sample| self.sequence(first + sample / BLOCK, sample % BLOCK))
+    }
+
     /// Draws `count` of `there` samples under a key.
     fn sample(
         &self,
@@ -214,7 +234,7 @@ impl Assignment<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::{Height, Hotkey};
+    use base::Height;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -237,6 +257,9 @@ mod tests {
         assert_eq!(assignments.unassigned(BlockHash([4; 32]), 3), Ok(vec![2931, 3183, 11611]));
         let samples = assignments.of(&neurons(8)[0]).unwrap().samples(BlockHash([4; 32]), 160, 3);
         assert_eq!(samples, Ok(vec![12514, 12525, 2453]));
+        let own = |name: u8| assignments.unassigned_of(&Hotkey([name; 32]), BlockHash([4; 32]), 3).unwrap();
+        assert_ne!(own(1), own(2));
+        assert!(own(1).iter().all(|s| (0..8).all(|name| !blocks(name).contains(&(s / BLOCK)))));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! Failures cost [credit](crate::gauntlet::Standing::credit) instead.
 
 use base::{
-    Millionths, NeuronId,
+    Hotkey, Millionths,
     wire::{Reader, WireError, Writer},
 };
 use openskill::{
@@ -80,10 +80,11 @@ impl Rating {
         self.sigma
     }
 
-    /// Returns the skill that the miner has with high probability: `mu - z sigma`. It may be negative.
+    /// Returns the skill that the miner has with high probability: `mu - 3 sigma`, as OpenSkill's ordinal. It
+    /// may be negative. It orders miners.
     #[must_use]
-    pub fn value(self, z: Millionths) -> Millionths {
-        Millionths(self.mu.0 - z.times(self.sigma).0)
+    pub fn ordinal(self) -> Millionths {
+        Millionths(self.mu.0 - 3 * self.sigma.0)
     }
 
     /// Appends the canonical bytes.
@@ -115,7 +116,7 @@ impl Rating {
 
 /// Returns the ratings after a match. A single player keeps its rating.
 #[must_use]
-pub fn play(field: &BTreeMap<NeuronId, Entrant>) -> BTreeMap<NeuronId, Rating> {
+pub fn play(field: &BTreeMap<Hotkey, Entrant>) -> BTreeMap<Hotkey, Rating> {
     let before: Vec<_> = field.values().map(|e| (e.rating.mu.get(), e.rating.sigma.get())).collect();
     let places: Vec<_> = field.values().map(|entrant| entrant.place).collect();
     let after = plackett_luce(&before, &places);

@@ -10,7 +10,8 @@
 //! * [`Replay`] recomputes one log after the other, and names the first item that differs.
 //!
 //! Every few windows a log begins with a snapshot of all standings. So a replay can begin there,
-//! without the first log of the run.
+//! without the first log of the run. A validator that joins adopts the standings after another validator's
+//! log, which any reader can replay. Its first log says whose.
 
 mod difference;
 mod error;
@@ -26,11 +27,13 @@ pub use lines::MOST_LINES;
 pub use replay::{Replay, Results};
 
 use crate::{
-    gauntlet::{Outcome, Score, ScoringSpec, Standings},
+    gauntlet::{Outcome, ScoringSpec, Standings},
+    pay::Score,
+    uniqueness::Baselines,
     weights::{Subnet, Weights},
 };
 use base::{
-    BlockHash, NeuronId, Uid, Window,
+    BlockHash, Height, Hotkey, NeuronId, Uid, Window,
     digest::{ObjectHash, RunHash, ScoreLogHead, StandingsHash, State},
     signature::SigningKey,
 };
@@ -39,7 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The first byte of a score log.
 pub const KIND: u8 = 0xe5;
 /// The version of the format, its second byte.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// The context of a score log's signature.
 pub const SIGNATURE_CONTEXT: &str = "muster v1 score log";
 /// Maximum number of bytes of a score log. A longer object need not be downloaded.
@@ -63,17 +66,35 @@ pub struct Header {
     pub previous: ScoreLogHead,
     /// The hash of the standings before this window.
     pub standings: StandingsHash,
-    /// The loss on unassigned data before any update, in nats. Any number if no miner was evaluated.
+    /// The log whose standings this log begins from, if it is the first one of its validator and does not
+    /// begin without standings.
+    pub adopted: Option<Adopted>,
+    /// The mean loss of the common unassigned sequences before any update, in nats, for readers. Any number
+    /// if no miner was evaluated.
     pub unassigned_before: f64,
+    /// The usual overlaps of updates, from which their uniqueness was computed.
+    pub baselines: Baselines,
     /// The subnet's rules when the weights were computed.
     pub subnet: Subnet,
+}
+
+/// A log whose standings another validator begins from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// The validator that wrote it.
+    pub validator: Hotkey,
+    /// Its head.
+    pub head: ScoreLogHead,
 }
 
 /// A miner in the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MinerLine {
-    /// Its uid, or its last uid if it is gone.
+    /// Its uid, or its last uid if its hotkey is not registered.
     pub uid: Uid,
+    /// The block of the registration with which it made its claim. Without a claim, that of its registration
+    /// after the block that seeded the evaluations, or of its last one.
+    pub registered: Height,
     /// The hash of the object that it claimed; zeros without a claim.
     pub object: ObjectHash,
     /// Its outcome.
@@ -86,9 +107,17 @@ pub struct Stated {
     /// The standings after the window.
     pub standings: Standings,
     /// The score of each miner that has a standing.
-    pub scores: BTreeMap<NeuronId, Score>,
+    pub scores: BTreeMap<Hotkey, Score>,
     /// The weights; empty if no weights can be set.
     pub weights: Weights,
+}
+
+impl MinerLine {
+    /// Returns the registration of the line's miner.
+    #[must_use]
+    pub fn neuron(&self, hotkey: Hotkey) -> NeuronId {
+        NeuronId { hotkey, registered: self.registered }
+    }
 }
 
 /// A validator's record of one window.
@@ -98,8 +127,8 @@ pub struct ScoreLog {
     pub header: Header,
     /// All standings before the window, in the windows for which the run spec asks for a snapshot.
     pub snapshot: Option<Standings>,
-    /// The line of each claimant and each rated miner.
-    pub miners: BTreeMap<NeuronId, MinerLine>,
+    /// The line of each claimant and each miner with a standing.
+    pub miners: BTreeMap<Hotkey, MinerLine>,
     /// The stated results.
     pub stated: Stated,
 }
@@ -164,7 +193,7 @@ impl ScoreLog {
     /// Returns the miners that were cut from the window. They come first in the next one
     /// ([`EvaluationPriority::after`](crate::gauntlet::EvaluationPriority::after)).
     #[must_use]
-    pub fn cut(&self) -> BTreeSet<NeuronId> {
+    pub fn cut(&self) -> BTreeSet<Hotkey> {
         let cut = self.miners.iter().filter(|(_, line)| line.outcome == Outcome::Skipped);
         cut.map(|(&miner, _)| miner).collect()
     }

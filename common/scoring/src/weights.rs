@@ -1,14 +1,15 @@
 //! Computes the weights that a validator sets on chain from the scores.
 //!
-//! * The best `top` miners are paid in proportion to `score ^ power`.
-//! * A share of the weight is burnt: it goes to the subnet owner's uid.
+//! * Miners are paid in proportion to their scores.
+//! * A share of the weight is burnt if the run spec says so: it goes to the subnet owner's uid.
+//! * Without any score there are no weights. The last ones stay on chain.
 //! * Zeros fill the weights up to the subnet's minimum count.
 //! * No weight has a larger share than the subnet's limit.
 //!
 //! The computation uses integers only: the same scores give the same weights on any machine.
 
-use crate::gauntlet::{Score, WeightSpec, ranking};
-use base::{Millionths, NeuronId, Uid};
+use crate::{gauntlet::WeightSpec, pay::Score};
+use base::{Hotkey, Millionths, Uid};
 use std::collections::BTreeMap;
 
 /// The subnet's rules for weights.
@@ -30,14 +31,14 @@ pub type Weights = BTreeMap<Uid, u16>;
 /// An error in computing weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
-    /// Weight must be burnt (by the run spec, or since no miner has a score), but the owner has no uid.
+    /// No miner with a uid has a score.
+    #[error("no miner has a score: the last weights stay")]
+    NoScore,
+    /// The run spec burns weight, but the owner has no uid.
     #[error(
         "the subnet owner has no uid to burn weight at: register its hotkey, or set scoring.weights.burn to 0"
     )]
     NoOwner,
-    /// A paid miner without a known uid.
-    #[error("{0} is paid, but has no uid")]
-    NoUid(NeuronId),
     /// A uid that the subnet does not have.
     #[error("cannot set a weight for uid {uid}: the subnet has {uids} uids")]
     Beyond {
@@ -48,7 +49,7 @@ pub enum WeightsError {
     },
     /// Too few paid uids for each to stay below the limit.
     #[error(
-        "{paid} uids are paid, but MaxWeightsLimit {limit} needs at least {least}: pay more miners (scoring.weights.top)"
+        "{paid} uids are paid, but MaxWeightsLimit {limit} needs at least {least}: wait until more miners have a score"
     )]
     Limit {
         /// Number of uids with a weight above 0.
@@ -63,18 +64,19 @@ pub enum WeightsError {
 /// The largest weight.
 const FULL: u128 = u16::MAX as u128;
 
-/// Computes the weights for the scores on this subnet.
+/// Computes the weights for the scores on this subnet. Miners without a uid get none: their hotkeys are not
+/// registered.
 ///
 /// # Errors
-/// A miner's uid is unknown or too large, the owner has no uid to burn weight at, or too few uids are
+/// No miner has a score, a uid is too large, the owner has no uid to burn weight at, or too few uids are
 /// paid for the subnet's limit.
 pub fn weights(
     spec: &WeightSpec,
-    scores: &BTreeMap<NeuronId, Score>,
-    uids: &BTreeMap<NeuronId, Uid>,
+    scores: &BTreeMap<Hotkey, Score>,
+    uids: &BTreeMap<Hotkey, Uid>,
     subnet: &Subnet,
 ) -> Result<Weights, WeightsError> {
-    let mut shares = shares(spec, scores, uids)?;
+    let mut shares = shares(scores, uids)?;
     burn(spec.burn, &mut shares, subnet.owner)?;
     if let Some(&uid) = shares.keys().find(|uid| uid.0 >= subnet.uids) {
         return Err(WeightsError::Beyond { uid, uids: subnet.uids });
@@ -86,37 +88,37 @@ pub fn weights(
 
 /// Returns the share of each paid uid in the part that is not burnt.
 ///
-/// Scores are scaled so that the best one is 2^24. Then no power overflows, and the rounding steps are
-/// far finer than those of the weights.
+/// Scores are scaled so that the best one is 2^24. The rounding steps are far finer than those of the
+/// weights.
 fn shares(
-    spec: &WeightSpec,
-    scores: &BTreeMap<NeuronId, Score>,
-    uids: &BTreeMap<NeuronId, Uid>,
+    scores: &BTreeMap<Hotkey, Score>,
+    uids: &BTreeMap<Hotkey, Uid>,
 ) -> Result<BTreeMap<Uid, u128>, WeightsError> {
-    let ranking = ranking(scores);
-    let best = u128::from(ranking.first().map_or(0, |(_, score)| score.0).max(1));
+    let paid = || {
+        let uid = |(miner, score): (&Hotkey, &Score)| Some((*uids.get(miner)?, u128::from(score.0)));
+        scores.iter().filter(|(_, score)| score.0 > 0).filter_map(uid)
+    };
+    let best = paid().map(|(_, score)| score).max().ok_or(WeightsError::NoScore)?;
     let mut shares = BTreeMap::new();
-    for (miner, score) in ranking.into_iter().take(spec.top.into()).filter(|(_, score)| score.0 > 0) {
-        let uid = *uids.get(&miner).ok_or(WeightsError::NoUid(miner))?;
-        let scaled = (u128::from(score.0) << 24).div_ceil(best);
-        *shares.entry(uid).or_default() += scaled.pow(spec.power.into());
+    for (uid, score) in paid() {
+        *shares.entry(uid).or_default() += (score << 24).div_ceil(best);
     }
     Ok(shares)
 }
 
-/// Adds the owner's share. The owner gets all weight when no miner is paid.
+/// Adds the owner's share.
 fn burn(burn: Millionths, shares: &mut BTreeMap<Uid, u128>, owner: Option<Uid>) -> Result<(), WeightsError> {
     let whole = Millionths::ONE.0.unsigned_abs();
     let burnt = burn.0.clamp(0, Millionths::ONE.0).unsigned_abs();
-    let paid: u128 = shares.values().sum();
-    if burnt == 0 && paid > 0 {
+    if burnt == 0 {
         return Ok(());
     }
     let owner = owner.ok_or(WeightsError::NoOwner)?;
-    if burnt == whole || paid == 0 {
+    if burnt == whole {
         *shares = [(owner, 1)].into();
         return Ok(());
     }
+    let paid: u128 = shares.values().sum();
     shares.values_mut().for_each(|share| *share *= u128::from(whole - burnt));
     *shares.entry(owner).or_default() += paid * u128::from(burnt);
     Ok(())
@@ -167,18 +169,18 @@ fn fill(weights: &mut Weights, subnet: &Subnet) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::{Height, Hotkey};
     use proptest::prelude::*;
 
     const OWNER: Uid = Uid(9);
     const SUBNET: Subnet = Subnet { owner: Some(OWNER), uids: 10, min_allowed: 1, max_limit: 65535 };
-    const SPEC: WeightSpec = WeightSpec { top: 15, power: 2, burn: Millionths(500_000) };
+    const HALF: WeightSpec = WeightSpec { burn: Millionths(500_000) };
+    const ALL: WeightSpec = WeightSpec { burn: Millionths::ONE };
+    const NONE: WeightSpec = WeightSpec { burn: Millionths::ZERO };
 
-    fn miner(index: u16) -> NeuronId {
-        let [low, high] = index.to_le_bytes();
+    fn miner(index: u16) -> Hotkey {
         let mut hotkey = [0; 32];
-        (hotkey[0], hotkey[1]) = (low, high);
-        NeuronId { hotkey: Hotkey(hotkey), registered: Height(index.into()) }
+        hotkey[..2].copy_from_slice(&index.to_le_bytes());
+        Hotkey(hotkey)
     }
 
     /// Computes the weights of miners whose uid is their index in the list.
@@ -190,48 +192,45 @@ mod tests {
     }
 
     #[test]
-    fn a_strong_miner_gets_more_than_two_of_half_its_strength() {
-        let spec = WeightSpec { burn: Millionths::ZERO, ..SPEC };
-        let weights = weigh(&spec, &[1000, 500, 500], &SUBNET).unwrap();
-        assert_eq!(weights, [(0, 65535), (1, 16384), (2, 16384)]);
-        let spec = WeightSpec { power: 1, ..spec };
-        assert_eq!(weigh(&spec, &[1000, 500], &SUBNET).unwrap(), [(0, 65535), (1, 32768)]);
+    fn weights_are_proportional() {
+        let weights = weigh(&NONE, &[1000, 500, 250], &SUBNET).unwrap();
+        assert_eq!(weights, [(0, 65535), (1, 32768), (2, 16384)]);
     }
 
     #[test]
     fn half_is_burnt_at_the_owners_uid() {
-        let weights = weigh(&SPEC, &[1000, 1000], &SUBNET).unwrap();
+        let weights = weigh(&HALF, &[1000, 1000], &SUBNET).unwrap();
         assert_eq!(weights, [(0, 32768), (1, 32768), (9, 65535)]);
-        let all = WeightSpec { burn: Millionths::ONE, ..SPEC };
-        assert_eq!(weigh(&all, &[1000, 1000], &SUBNET).unwrap(), [(9, 65535)]);
+        assert_eq!(weigh(&ALL, &[1000, 1000], &SUBNET).unwrap(), [(9, 65535)]);
     }
 
     #[test]
-    fn without_a_score_everything_is_burnt() {
-        for spec in [SPEC, WeightSpec { burn: Millionths::ZERO, ..SPEC }] {
-            assert_eq!(weigh(&spec, &[0, 0], &SUBNET).unwrap(), [(9, 65535)]);
+    fn without_a_score_the_last_weights_stay() {
+        for spec in [NONE, HALF, ALL] {
+            assert_eq!(weigh(&spec, &[0, 0], &SUBNET), Err(WeightsError::NoScore));
         }
     }
 
     #[test]
-    fn only_the_best_are_paid_and_the_older_wins_a_tie() {
-        let spec = WeightSpec { top: 2, burn: Millionths::ZERO, ..SPEC };
-        assert_eq!(weigh(&spec, &[7, 7, 8, 7], &SUBNET).unwrap(), [(0, 50176), (2, 65535)]);
+    fn a_hotkey_without_a_uid_is_not_paid() {
+        let scores = [(miner(0), Score(5)), (miner(1), Score(7))].into();
+        let weights = weights(&NONE, &scores, &[(miner(0), Uid(0))].into(), &SUBNET).unwrap();
+        assert_eq!(weights, [(Uid(0), 65535)].into());
     }
 
     #[test]
     fn zeros_fill_up_to_the_minimum() {
         let subnet = Subnet { min_allowed: 4, ..SUBNET };
-        let weights = weigh(&SPEC, &[0, 5], &subnet).unwrap();
+        let weights = weigh(&HALF, &[0, 5], &subnet).unwrap();
         assert_eq!(weights, [(0, 0), (1, 65535), (2, 0), (9, 65535)]);
         let subnet = Subnet { min_allowed: 1024, ..SUBNET };
-        assert_eq!(weigh(&SPEC, &[0, 5], &subnet).unwrap().len(), 10, "as many as there are");
+        assert_eq!(weigh(&HALF, &[0, 5], &subnet).unwrap().len(), 10, "as many as there are");
     }
 
     #[test]
     fn no_share_is_above_the_limit() {
         let subnet = Subnet { max_limit: 26214, ..SUBNET }; // 40 %
-        let weights = weigh(&SPEC, &[1000, 500], &subnet).unwrap();
+        let weights = weigh(&HALF, &[1000, 500], &subnet).unwrap();
         let sum: u32 = weights.iter().map(|&(_, weight)| u32::from(weight)).sum();
         assert_eq!(weights.iter().map(|&(uid, _)| uid).collect::<Vec<_>>(), [0, 1, 9]);
         assert_eq!((weights[0].1, weights[2].1), (65535, 65535));
@@ -243,15 +242,13 @@ mod tests {
         let text = |result: Result<Vec<_>, WeightsError>| result.unwrap_err().to_string();
         let subnet = Subnet { owner: None, ..SUBNET };
         let expected = "the subnet owner has no uid to burn weight at: register its hotkey, or set scoring.weights.burn to 0";
-        assert_eq!(text(weigh(&SPEC, &[1], &subnet)), expected);
+        assert_eq!(text(weigh(&HALF, &[1], &subnet)), expected);
         let subnet = Subnet { max_limit: 6553, ..SUBNET };
-        let expected = "2 uids are paid, but MaxWeightsLimit 6553 needs at least 11: pay more miners (scoring.weights.top)";
-        assert_eq!(text(weigh(&SPEC, &[1], &subnet)), expected);
-        assert!(text(weigh(&SPEC, &[1], &Subnet { max_limit: 0, ..SUBNET })).contains("at least 65535"));
+        let expected = "2 uids are paid, but MaxWeightsLimit 6553 needs at least 11: wait until more miners have a score";
+        assert_eq!(text(weigh(&HALF, &[1], &subnet)), expected);
+        assert!(text(weigh(&HALF, &[1], &Subnet { max_limit: 0, ..SUBNET })).contains("at least 65535"));
         let scores = [(miner(1), Score(1))].into();
-        let error = weights(&SPEC, &scores, &BTreeMap::new(), &SUBNET).unwrap_err();
-        assert_eq!(error, WeightsError::NoUid(miner(1)));
-        let error = weights(&SPEC, &scores, &[(miner(1), Uid(10))].into(), &SUBNET).unwrap_err().to_string();
+        let error = weights(&HALF, &scores, &[(miner(1), Uid(10))].into(), &SUBNET).unwrap_err().to_string();
         assert_eq!(error, "cannot set a weight for uid 10: the subnet has 10 uids");
     }
 
@@ -259,16 +256,20 @@ mod tests {
         #[test]
         fn weights_are_what_the_chain_accepts(
             scores in prop::collection::vec(prop_oneof![Just(0), 1..1_000_000_000_000_000u64, 1..10u64], 0..300),
-            (top, power, burn) in (1..300u16, 1..=3u8, 0..=1_000_000i64),
+            burn in 0..=1_000_000i64,
             (more, min_allowed, max_limit) in (1..50u16, 0..400u16, 1..=65535u16),
         ) {
             let uids = scores.len() as u16 + more;
             let subnet = Subnet { owner: Some(Uid(uids - 1)), uids, min_allowed, max_limit };
-            let spec = WeightSpec { top, power, burn: Millionths(burn) };
+            let spec = WeightSpec { burn: Millionths(burn) };
             let weights = match weigh(&spec, &scores, &subnet) {
                 Ok(weights) => weights,
                 Err(WeightsError::Limit { paid, least, .. }) => {
                     prop_assert!(paid < least as usize);
+                    return Ok(());
+                }
+                Err(WeightsError::NoScore) => {
+                    prop_assert!(scores.iter().all(|&score| score == 0));
                     return Ok(());
                 }
                 Err(error) => return Err(TestCaseError::fail(error.to_string())),
@@ -281,11 +282,11 @@ mod tests {
             let mut by_score: Vec<_> = (0..scores.len() as u16).collect();
             by_score.sort_by_key(|&uid| (std::cmp::Reverse(scores[usize::from(uid)]), uid));
             prop_assert!(by_score.windows(2).all(|pair| paid(pair[0]) >= paid(pair[1])), "more score, no less weight");
-            for (place, &uid) in by_score.iter().enumerate() {
-                let expected = place < top.into() && scores[usize::from(uid)] > 0 && burn < 1_000_000;
+            for &uid in &by_score {
+                let expected = scores[usize::from(uid)] > 0 && burn < 1_000_000;
                 prop_assert_eq!(paid(uid) > 0, expected, "uid {}", uid);
             }
-            if max_limit == 65535 && (1..1_000_000).contains(&burn) && scores.iter().any(|&score| score > 0) {
+            if max_limit == 65535 && (1..1_000_000).contains(&burn) {
                 let burnt = paid(uids - 1) as f64 / sum as f64;
                 prop_assert!((burnt - burn as f64 / 1e6).abs() < 0.005, "burnt {burnt} of {burn}");
             }

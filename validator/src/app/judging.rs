@@ -278,7 +278,8 @@ impl Validator {
         let last = self.logs.newest().map(|closed| &closed.log);
         let standings = self.logs.standings();
         let findings = fetched.findings(measured, self.logs.availability(window));
-        let lines = findings.lines(last, &RegisteredAt { closed: &fetched.closed, seeded: &measured.seeded });
+        let registered = RegisteredAt { closed: &fetched.closed, seeded: &measured.seeded };
+        let lines = findings.lines(&standings, last, &registered);
         let header = Header {
             run: self.run.hash,
             validator: self.node.identity.neuron,
@@ -287,7 +288,9 @@ impl Validator {
             seed: measured.seeded.hash,
             previous: self.logs.head(),
             standings: standings.hash(),
+            adopted: None,
             unassigned_before: measured.unassigned_before,
+            baselines: measured.baselines,
             subnet: weights::subnet(&measured.seeded.metagraph, &measured.rules),
         };
         let (log, results) = match ScoreLog::close(spec, &standings, header, lines) {

@@ -4,7 +4,8 @@ use super::{Validator, carried::Event, others::Others};
 use crate::{
     ValidatorError,
     fetched_window::{FetchedWindow, Measured},
-    gauntlet::GauntletError,
+    gauntlet::{GauntletError, Improved, Unassigned, changes_nothing, share},
+    overlaps::Fingerprints,
 };
 use base::{BlockHash, Height, NeuronId, Window};
 use bytes::Bytes;
@@ -12,8 +13,14 @@ use codec::submission::Submission;
 use engine::Batch;
 use node::NodeEvent;
 use protocol::assignment::{AssignmentError, Assignments};
-use scoring::gauntlet::{Draw, Evaluation, Turn};
-use std::{collections::BTreeMap, time::Instant};
+use scoring::{
+    gauntlet::{Draw, Evaluation, Turn},
+    uniqueness::{Baselines, Overlap},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 use telemetry::target::{SCORE, WINDOW};
 
 /// The reason why this validator could not evaluate an update. None of these is the miner's fault.
@@ -84,15 +91,18 @@ impl Validator {
         let rules = network.ask(async || Ok(client.at(seeded.hash).hyperparameters(netuid).await?)).await?;
         let mut measured = Measured {
             unassigned_before: 0.0, // Any number, as long as there are no evaluations.
+            baselines: Baselines::default(),
             evaluations: BTreeMap::new(),
             faults: BTreeMap::new(),
+            empty: BTreeSet::new(),
             seconds: 0.0,
             seeded,
             rules,
         };
+        let mut fingerprints = Fingerprints::new(measured.seeded.hash, &self.run.layout);
         tokio::select! {
             biased;
-            all = self.evaluate_all(fetched, &mut measured) => all?,
+            all = self.evaluate_all(fetched, &mut measured, &mut fingerprints) => all?,
             passed = network.wait_for(until) => {
                 passed?;
                 let window = fetched.heights.window;
@@ -100,6 +110,11 @@ impl Validator {
             }
         }
         fetched.steps.free();
+        let (overlaps, baselines) = fingerprints.compare(self.logs.standings()).await?;
+        for (miner, evaluation) in &mut measured.evaluations {
+            evaluation.overlap = overlaps.get(&miner.hotkey).copied().unwrap_or_default();
+        }
+        measured.baselines = baselines;
         Ok(measured)
     }
 
@@ -108,14 +123,17 @@ impl Validator {
         &self,
         fetched: &FetchedWindow,
         measured: &mut Measured,
+        fingerprints: &mut Fingerprints,
     ) -> Result<(), ValidatorError> {
         let started = Instant::now();
         let (seed, height) = (measured.seeded.hash, measured.seeded.height);
         let draw = Draw { seed, height, immunity_period: measured.rules.immunity_period.into() };
-        let mut queue = self.logs.priority().begin(&draw, &fetched.owed(), self.settings.time_budget);
+        let (standings, owed) = (self.logs.standings(), fetched.owed());
+        let mut queue = self.logs.priority().begin(&draw, &standings, &owed, self.settings.time_budget);
         let mut others = Others::new(&self.node, fetched);
-        let unassigned = self.unassigned(fetched, None).await?;
-        measured.unassigned_before = self.gauntlet.loss(unassigned.clone()).await?;
+        fingerprints.add_past(&self.past, fetched.heights.window).await?;
+        let unassigned = self.unassigned_data(fetched, seed).await?;
+        measured.unassigned_before = unassigned.before();
         loop {
             others.fill(queue.upcoming());
             let miner = match queue.next(started.elapsed(), |miner| others.is_ready(miner)) {
@@ -134,7 +152,11 @@ impl Validator {
                 continue;
             }
             let submission = others.submission(&miner);
-            match self.evaluate(fetched, submission, miner, seed, &unassigned).await? {
+            if submission.as_ref().is_some_and(changes_nothing) {
+                measured.empty.insert(miner);
+                continue;
+            }
+            match self.evaluate(fetched, submission, miner, seed, &unassigned, fingerprints).await? {
                 Ok(evaluation) => drop(measured.evaluations.insert(miner, evaluation)),
                 Err(error) => {
                     tracing::warn!(target: SCORE, miner = %miner.hotkey, error = %base::ErrorChain(&error), "not evaluated");
@@ -151,7 +173,8 @@ impl Validator {
         submission: Option<Submission<Bytes>>,
         miner: NeuronId,
         seed: BlockHash,
-        unassigned: &Batch,
+        unassigned: &Unassigned,
+        fingerprints: &mut Fingerprints,
     ) -> Result<Result<Evaluation, NotEvaluated>, ValidatorError> {
         let Some(submission) = submission else { return Ok(Err(NotEvaluated::NoSubmission)) };
         let trained = submission.header().samples;
@@ -162,8 +185,33 @@ impl Validator {
             Err(error) => return Ok(Err(error.into())),
         };
         let assigned = self.run.training.batch(&sequences)?;
-        let evaluated = self.gauntlet.evaluate(&fetched.steps, &submission, assigned, unassigned.clone());
-        Ok(self.node.network.unless_stopped(evaluated).await?.map_err(NotEvaluated::from))
+        let evaluated = async {
+            fingerprints.add(&submission).await?;
+            self.gauntlet.evaluate(&fetched.steps, &submission, assigned, unassigned).await
+        };
+        let improved = match self.node.network.unless_stopped(evaluated).await? {
+            Ok(improved) => improved,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let Improved { assigned, common, own } = improved;
+        let share = share(trained, self.run.spec.train.samples());
+        // The overlap is known when all updates were compared.
+        Ok(Ok(Evaluation { assigned, common, own, share, overlap: Overlap::default() }))
+    }
+
+    /// Returns all unassigned sequences of the window, with their losses before any update.
+    async fn unassigned_data(
+        &self,
+        fetched: &FetchedWindow,
+        seed: BlockHash,
+    ) -> Result<Unassigned, ValidatorError> {
+        let common = self.unassigned(fetched, None).await?;
+        let count = self.run.spec.scoring.own_sequences.into();
+        let validator = &self.node.identity.neuron.hotkey;
+        let sequences =
+            self.assignments(fetched.heights.window).await?.unassigned_of(validator, seed, count)?;
+        let own = (count > 0).then(|| self.run.training.batch(&sequences)).transpose()?;
+        Ok(self.gauntlet.unassigned(common, own).await?)
     }
 
     /// Computes the assignment of data to miners. The chain reader caches the states of the chain for it.
@@ -173,14 +221,14 @@ impl Validator {
         Ok(network.ask(async || network.chain_reader.assignments(&run.spec, window, blocks).await).await?)
     }
 
-    /// Returns the unassigned sequences, or the first of them.
+    /// Returns the unassigned sequences that are the same for all validators, or the first of them.
     pub(super) async fn unassigned(
         &self,
         fetched: &FetchedWindow,
         first: Option<usize>,
     ) -> Result<Batch, ValidatorError> {
         let seed = self.node.network.hash(fetched.heights.seed).await?;
-        let count = u64::from(self.run.spec.scoring.unassigned_sequences);
+        let count = u64::from(self.run.spec.scoring.common_sequences);
         let mut sequences = self.assignments(fetched.heights.window).await?.unassigned(seed, count)?;
         sequences.truncate(first.unwrap_or(usize::MAX));
         Ok(self.run.training.batch(&sequences)?)

@@ -90,10 +90,14 @@ impl Validator {
     pub(super) async fn set_weights(&mut self, window: Window) -> Result<Event, ValidatorError> {
         let Node { identity, network, .. } = &self.node;
         let given_up = Event::WeightsSettled { window, opens: network.height() };
-        let closed = self.logs.newest().filter(|closed| closed.log.header.window == window);
-        let Some(stated) = closed.map(|closed| &closed.log.stated.weights).filter(|row| !row.is_empty())
-        else {
-            return Ok(given_up); // The reason was logged when the log was closed.
+        if self.logs.newest().is_none_or(|closed| closed.log.header.window != window) {
+            return Ok(given_up);
+        }
+        // If no miner has a score, the last good weights are set again, so that they stay valid. The reason
+        // was logged when the log was closed.
+        let stated = self.logs.iter().map(|closed| &closed.log.stated.weights);
+        let Some(stated) = stated.filter(|weights| !weights.is_empty()).last() else {
+            return Ok(given_up);
         };
         let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
         let setting = weights::set(client, netuid, &identity.hotkey, stated);

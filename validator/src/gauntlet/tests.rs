@@ -2,7 +2,7 @@
 
 use super::*;
 use base::{
-    Height, Millionths, Window,
+    Height, Window,
     digest::{RunHash, State},
 };
 use chain_free::key;
@@ -17,6 +17,7 @@ use protocol::{
     schedule::{Decay, Schedule},
     train::{AdamW, TrainSpec},
 };
+use scoring::{gauntlet::Evaluation, uniqueness::Overlap};
 
 /// Signing keys, made without a chain.
 mod chain_free {
@@ -29,7 +30,7 @@ mod chain_free {
     }
 }
 
-const MODEL: ModelSpec = ModelSpec {
+pub(crate) const MODEL: ModelSpec = ModelSpec {
     vocab: 40,
     hidden: 16,
     layers: 2,
@@ -94,7 +95,7 @@ async fn bits(model: &Handle) -> Vec<u32> {
 }
 
 /// Returns the submission of a miner that sends these values.
-fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> Submission<Bytes> {
+pub(crate) fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> Submission<Bytes> {
     let tensors: Vec<_> = layout.iter().map(|(tensor, _)| tensor.clone()).collect();
     let wire = Arc::new(submission::SubmissionLayout::new(&tensors, &sparse()).unwrap());
     let sent: Vec<_> = (layout.iter().zip(wire.tensors()))
@@ -156,25 +157,56 @@ async fn training_helps_its_reverse_does_not_and_nothing_is_left_of_either() {
     let model = model().await;
     let before_bits = bits(&model).await;
     let gauntlet = Gauntlet::new(model.clone());
-    let (assigned, unassigned) = (batch(0), batch(101));
-    let before = gauntlet.loss(unassigned.clone()).await.unwrap();
+    let unassigned = gauntlet.unassigned(batch(101), Some(batch(102))).await.unwrap();
     let mut evaluate = Vec::new();
     for sent in [&honest, &back, &zeros] {
-        let evaluation = gauntlet.evaluate(&steps, sent, assigned.clone(), unassigned.clone()).await;
-        evaluate.push(evaluation.unwrap());
+        evaluate.push(gauntlet.evaluate(&steps, sent, batch(0), &unassigned).await.unwrap());
         assert_eq!(bits(&model).await, before_bits, "the step is taken back to the last bit");
     }
-    let judge = |evaluation: &Evaluation| evaluation.judge(honest.header().neuron, before).unwrap();
+    let judge = |improved: &Improved| evaluation(improved).judge();
     let helps = judge(&evaluate[0]).unwrap();
     assert!(helps.improvement > 0.01, "{helps:?}");
     assert_eq!(judge(&evaluate[1]), Err(scoring::gauntlet::Fault::NoImprovement), "{:?}", evaluate[1]);
-    assert_eq!(judge(&evaluate[2]), Err(scoring::gauntlet::Fault::ChangesNothing));
+    assert_eq!(judge(&evaluate[2]), Err(scoring::gauntlet::Fault::NoImprovement));
+    assert_eq!((evaluate[0].own.count, evaluate[0].common.count), (8, 8));
+    assert_ne!(evaluate[0].own, evaluate[0].common);
 
     // The same again, to the last bit, on another model.
     let again = Gauntlet::new(self::model().await);
-    let evaluation = again.evaluate(&steps, &honest, assigned, unassigned.clone()).await.unwrap();
-    assert_eq!(evaluation, evaluate[0]);
-    assert_eq!(again.loss(unassigned).await.unwrap().to_bits(), before.to_bits());
+    let unassigned = again.unassigned(batch(101), Some(batch(102))).await.unwrap();
+    assert_eq!(again.evaluate(&steps, &honest, batch(0), &unassigned).await.unwrap(), evaluate[0]);
+    // A run may have no sequences of the validator's own.
+    let alone = again.unassigned(batch(101), None).await.unwrap();
+    let common_only = again.evaluate(&steps, &honest, batch(0), &alone).await.unwrap();
+    assert_eq!((common_only.common, common_only.own), (evaluate[0].common, Improvements::default()));
+}
+
+/// Returns the evaluation of a miner that trained on all of its data.
+fn evaluation(improved: &Improved) -> Evaluation {
+    let Improved { assigned, common, own } = *improved;
+    Evaluation { assigned, common, own, share: Millionths::ONE, overlap: Overlap::default() }
+}
+
+#[tokio::test]
+async fn a3_an_update_changes_nothing_if_it_is_sent_with_zeros_alone() {
+    let [honest, _, back, zeros] = submissions().await;
+    assert!(changes_nothing(&zeros));
+    assert!(!changes_nothing(&honest) && !changes_nothing(&back));
+    // A scale of tiny updates leaves nothing of an honest step. That is not the miner's fault.
+    let tiny = Medians(vec![1e-30; honest.norms().unwrap().len()]);
+    let steps = Arc::new(TrialSteps::new(step(), Some(tiny), ParameterLayout::new(&MODEL)));
+    let gauntlet = Gauntlet::new(model().await);
+    let unassigned = gauntlet.unassigned(batch(101), None).await.unwrap();
+    let improved = gauntlet.evaluate(&steps, &honest, batch(0), &unassigned).await.unwrap();
+    assert_eq!(evaluation(&improved).judge(), Err(scoring::gauntlet::Fault::NoImprovement));
+    assert!(!changes_nothing(&honest));
+}
+
+#[test]
+fn shares_are_those_of_the_assigned_samples() {
+    let shares =
+        [(160, 160), (80, 160), (1, 3), (500, 160), (0, 0)].map(|(trained, all)| share(trained, all).0);
+    assert_eq!(shares, [1_000_000, 500_000, 333_333, 1_000_000, 0]);
 }
 
 #[tokio::test]
@@ -203,22 +235,27 @@ async fn the_evaluation_uses_the_steps_of_the_screen_and_frees_them() {
     let steps = steps();
     let (honest_name, other_name) = (honest.header().neuron, other.header().neuron);
     let gauntlet = Gauntlet::new(model().await);
-    let (assigned, unassigned) = (batch(0), batch(101));
-    let evaluate = || gauntlet.evaluate(&steps, &honest, assigned.clone(), unassigned.clone());
+    let common = batch(101);
+    let unassigned = gauntlet.unassigned(common.clone(), None).await.unwrap();
+    let evaluate = || gauntlet.evaluate(&steps, &honest, batch(0), &unassigned);
     let expected = evaluate().await.unwrap();
-    let before = gauntlet.losses(unassigned.clone()).await.unwrap();
+    let before = gauntlet.losses(common.clone()).await.unwrap();
     let most = ParameterLayout::new(&MODEL).len() * size_of::<f32>();
     let honest_step = Arc::new(SparseStep::new(&[0], vec![0.0]).unwrap());
     steps.kept().keep(honest_name, &honest_step, most);
     let unchanged = evaluate().await.unwrap();
-    assert_eq!(unchanged.assigned.before, unchanged.assigned.after, "the kept step was used");
+    assert_eq!(
+        unchanged.assigned,
+        Improvements { count: 8, ..Improvements::default() },
+        "the kept step was used"
+    );
     assert_eq!(evaluate().await.unwrap(), expected, "it was used once");
 
     // This step takes more bytes than the parameters: half of the values are sent, 12 bytes for each.
-    gauntlet.loss_drop(&steps, &other, unassigned.clone(), &before).await.unwrap();
+    gauntlet.loss_drop(&steps, &other, common.clone(), &before).await.unwrap();
     assert_eq!(steps.kept().take(&other_name), None);
     steps.kept().keep(other_name, &honest_step, most);
-    gauntlet.loss_drop(&steps, &other, unassigned.clone(), &before).await.unwrap();
+    gauntlet.loss_drop(&steps, &other, common.clone(), &before).await.unwrap();
     assert_eq!(steps.kept().take(&other_name), Some(Arc::clone(&honest_step)));
     steps.kept().keep(other_name, &honest_step, most);
     steps.free();
@@ -238,8 +275,8 @@ async fn falls_are_those_of_losses_and_only_work_is_good_enough() {
         let loss_drop = gauntlet.loss_drop(&steps, sent, batch.clone(), &before).await.unwrap();
         loss_drops.insert(sent.header().neuron, loss_drop);
     }
-    let after = gauntlet.after(&steps, &sent[0], vec![batch.clone()]).await.unwrap()[0];
-    assert!((loss_drops[&honest].mean - (mean(&before) - after)).abs() < 1e-12);
+    let after = gauntlet.trial(&steps, Purpose::Evaluation, &sent[0], vec![batch.clone()]).await.unwrap();
+    assert!((loss_drops[&honest].mean - (mean(&before) - mean(&after[0]))).abs() < 1e-12);
     assert_eq!(loss_drops[&zeros], LossDrop { mean: 0.0, error: 0.0 });
     let screened = screen(&loss_drops, Millionths(2_000_000));
     assert_eq!((screened[&honest], screened[&other]), (Ok(()), Ok(())));

@@ -109,19 +109,9 @@ async fn a_validator_goes_through_a_run_and_ends() {
 
     // Its logs replay, follow one another, and hold the outcome of each miner.
     let mut replay = Replay::new(network.spec.scoring);
-    let fault = |log: &ScoreLog, name: &str| {
-        let (_, line) = log.miners.iter().find(|(id, _)| id.hotkey.to_string() == hotkey(name)).unwrap();
-        match line.outcome {
-            Outcome::Evaluated(evaluation) => {
-                let (id, _) = state.neuron(&hotkey(name).parse().unwrap()).unwrap();
-                evaluation
-                    .judge(id, log.header.unassigned_before)
-                    .unwrap()
-                    .err()
-                    .map(|fault| format!("{fault:?}"))
-            }
-            outcome => Some(format!("{outcome:?}")),
-        }
+    let fault = |log: &ScoreLog, name: &str| match log.miners[&hotkey(name).parse().unwrap()].outcome {
+        Outcome::Evaluated(evaluation) => evaluation.judge().err().map(|fault| format!("{fault:?}")),
+        outcome => Some(format!("{outcome:?}")),
     };
     for window in 0..2 {
         let log = log(&network, window).await;
@@ -129,7 +119,7 @@ async fn a_validator_goes_through_a_run_and_ends() {
         assert_eq!(results.weights.as_ref(), Ok(&log.stated.weights));
         assert_eq!(log.miners.len(), 6);
         assert_eq!(fault(&log, "Dave"), None);
-        assert_eq!(fault(&log, "Eve").as_deref(), Some("ChangesNothing"));
+        assert_eq!(fault(&log, "Eve").as_deref(), Some("Failed(ChangesNothing)"));
         assert_eq!(fault(&log, "Ferdie").as_deref(), Some("NoImprovement"));
         assert_eq!(fault(&log, "George").as_deref(), Some("Failed(Malformed)"));
         assert_eq!(fault(&log, "Henry").as_deref(), Some("Failed(Missing)"));

@@ -29,7 +29,9 @@ fn log(window: u64) -> ScoreLog {
         seed: BlockHash([2; 32]),
         previous: ScoreLogHead::default(),
         standings: StandingsHash::default(),
+        adopted: None,
         unassigned_before: 4.0,
+        baselines: Default::default(),
         subnet: Subnet { owner: Some(Uid(0)), uids: 6, min_allowed: 1, max_limit: 65535 },
     };
     let spec = tiny().scoring;

@@ -161,10 +161,12 @@ pub struct Prefetch {
     height: Height,
     /// The time at which `K_w` was final.
     closed: Option<Duration>,
-    order: Vec<NeuronId>,
-    /// All peers that were ever in the order.
-    peers: BTreeMap<NeuronId, Peer>,
-    open: BTreeMap<TryId, (NeuronId, Part)>,
+    /// The candidates in order, as places in `peers`.
+    order: Vec<usize>,
+    /// All peers that were ever in the order. Their places stay.
+    peers: Vec<Peer>,
+    known: BTreeMap<NeuronId, usize>,
+    open: BTreeMap<TryId, (usize, Part)>,
     next: u64,
     line: Line,
     commands: Vec<PrefetchCommand>,
@@ -180,7 +182,8 @@ impl Prefetch {
             height: Height(0),
             closed: None,
             order: Vec::new(),
-            peers: BTreeMap::new(),
+            peers: Vec::new(),
+            known: BTreeMap::new(),
             open: BTreeMap::new(),
             next: 0,
             line: Line::new(rules.line),
@@ -215,7 +218,7 @@ impl Prefetch {
         if let Some(closed) = self.closed {
             return (!self.open.is_empty()).then_some(closed + INTERVAL);
         }
-        let waiting = self.listed().filter_map(|(.., peer)| peer.waits_until());
+        let waiting = self.listed().filter_map(|(_, peer)| peer.waits_until());
         waiting.min().map(|until| until.max(self.now + TICK))
     }
 
@@ -228,8 +231,7 @@ impl Prefetch {
     /// Returns the result for each candidate of the last order.
     #[must_use]
     pub fn outcomes(&self) -> BTreeMap<NeuronId, PeerOutcome> {
-        let outcome = |id: &NeuronId| (*id, self.peers[id].outcome(&self.rules));
-        self.order.iter().map(outcome).collect()
+        self.listed().map(|(_, peer)| (peer.id, peer.outcome(&self.rules))).collect()
     }
 
     /// Returns the largest total rate over 3 s in this window, in bytes per second.
@@ -243,7 +245,7 @@ impl Prefetch {
     fn pass(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.now);
         if self.closed.is_none() && !self.line.is_full(self.now) {
-            for peer in self.peers.values_mut().filter(|peer| peer.place.is_some()) {
+            for peer in self.peers.iter_mut().filter(|peer| peer.rank.is_some()) {
                 peer.answer_for(passed);
             }
         }
@@ -256,22 +258,26 @@ impl Prefetch {
             return;
         }
         let before = std::mem::take(&mut self.order);
-        self.peers.values_mut().for_each(|peer| peer.place = None);
+        self.peers.iter_mut().for_each(|peer| peer.rank = None);
         for (id, object) in order {
-            let peer = self.peers.entry(*id).or_insert_with(|| Peer::new(*object));
-            if peer.place.is_some() {
+            let at = *self.known.entry(*id).or_insert(self.peers.len());
+            if at == self.peers.len() {
+                self.peers.push(Peer::new(*id, *object));
+            }
+            let peer = &mut self.peers[at];
+            if peer.rank.is_some() {
                 continue; // The first place counts.
             }
-            peer.place = Some(self.order.len());
-            self.order.push(*id);
+            peer.rank = Some(self.order.len());
+            self.order.push(at);
             if peer.object != *object {
                 let stopped = peer.claim(*object);
                 self.stop(stopped);
             }
         }
-        for id in before {
-            if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.place.is_none()) {
-                let stopped = peer.interrupt();
+        for at in before {
+            if self.peers[at].rank.is_none() {
+                let stopped = self.peers[at].interrupt();
                 self.stop(stopped);
             }
         }
@@ -287,7 +293,7 @@ impl Prefetch {
         let closes = self.closed.is_none() && height >= self.rules.keys_close;
         if closes {
             self.closed = Some(self.now);
-            let stopped: Vec<TryId> = self.peers.values_mut().flat_map(Peer::close).collect();
+            let stopped: Vec<TryId> = self.peers.iter_mut().flat_map(Peer::close).collect();
             self.stop(stopped);
         }
         if self.rules.last_keys.is_some_and(|last| latest > last) {
@@ -299,7 +305,7 @@ impl Prefetch {
 
     /// Takes no key any more. With `closes`, no key was asked for when block `K_w` was final.
     fn end_keys(&mut self, closes: bool) {
-        let stopped: Vec<TryId> = self.peers.values_mut().filter_map(|peer| peer.end_key(closes)).collect();
+        let stopped: Vec<TryId> = self.peers.iter_mut().filter_map(|peer| peer.end_key(closes)).collect();
         self.stop(stopped);
     }
 
@@ -308,32 +314,31 @@ impl Prefetch {
         if !self.rules.sealed {
             return;
         }
-        for id in self.order.clone() {
-            self.ask_key(id);
+        for rank in 0..self.order.len() {
+            self.ask_key(self.order[rank]);
         }
     }
 
-    fn ask_key(&mut self, id: NeuronId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+    fn ask_key(&mut self, at: usize) {
+        let peer = &mut self.peers[at];
         let left = self.rules.key_budget().saturating_sub(peer.key_bytes);
         if !peer.needs_key(self.closed.is_some()) || left == 0 {
             return;
         }
         let most = left.min(KEY_BYTES as u64);
-        let object = peer.object;
-        let id_of_try = TryId(self.next);
+        let id = TryId(self.next);
         self.next += 1;
-        peer.key = Key::Open { id: id_of_try, asked: self.height };
-        self.open.insert(id_of_try, (id, Part::Key));
-        let start = PrefetchCommand::Start { id: id_of_try, peer: id, object, part: Part::Key, most };
-        self.commands.push(start);
+        peer.key = Key::Open { id, asked: self.height };
+        self.open.insert(id, (at, Part::Key));
+        let Peer { id: peer, object, .. } = *peer;
+        self.commands.push(PrefetchCommand::Start { id, peer, object, part: Part::Key, most });
     }
 
     fn receive(&mut self, id: TryId, bytes: u64) {
-        let Some((peer, part)) = self.open.get(&id).copied() else { return };
+        let Some((at, part)) = self.open.get(&id).copied() else { return };
         let is_full = self.line.is_full(self.now);
         self.line.add(self.now, bytes);
-        let Some(peer) = self.peers.get_mut(&peer) else { return };
+        let peer = &mut self.peers[at];
         match part {
             Part::Key => peer.key_bytes = peer.key_bytes.saturating_add(bytes),
             Part::Object => peer.receive(self.now, bytes, is_full),
@@ -341,22 +346,25 @@ impl Prefetch {
     }
 
     fn done(&mut self, id: TryId, result: Result<(), TryFailure>) {
-        let Some((peer_id, part)) = self.open.remove(&id) else { return };
-        let Some(peer) = self.peers.get_mut(&peer_id) else { return };
+        let Some((at, part)) = self.open.remove(&id) else { return };
+        let peer = &mut self.peers[at];
         match part {
             Part::Object => peer.object_done(self.now, result, &self.rules),
             Part::Key => {
                 let asked = peer.key_done(result.is_ok());
                 // An ask that began before `K_w` was final is not the last one.
                 if self.closed.is_some() && asked.is_some_and(|asked| asked < self.rules.keys_close) {
-                    self.ask_key(peer_id);
+                    self.ask_key(at);
                 }
             }
         }
     }
 
     fn invalidate(&mut self, peer: &NeuronId, object: ObjectHash, fault: Fault) {
-        let Some(peer) = self.peers.get_mut(peer).filter(|peer| peer.object == object) else { return };
+        let Some(peer) = self.known.get(peer).map(|at| &mut self.peers[*at]) else { return };
+        if peer.object != object {
+            return;
+        }
         peer.invalid = Some(fault);
         let stopped = peer.interrupt();
         self.stop(stopped);
@@ -365,8 +373,8 @@ impl Prefetch {
     /// Starts downloads in order while there are slots. A peer that has failed less often comes first.
     fn start_objects(&mut self) {
         loop {
-            let ready = self.listed().filter(|(.., peer)| peer.may_start(self.now));
-            let next = ready.map(|(place, _, peer)| (peer.failures, place)).min();
+            let ready = self.listed().filter(|(_, peer)| peer.may_start(self.now));
+            let next = ready.map(|(rank, peer)| (peer.failures, rank)).min();
             let (taken, before) = (self.holders().count(), self.line.slots());
             let is_taken = taken >= before;
             self.line.settle(self.now, taken, is_taken && next.is_some());
@@ -374,45 +382,44 @@ impl Prefetch {
                 return self.pause_last();
             }
             match next {
-                Some((_, place)) if !is_taken => self.start_object(self.order[place]),
+                Some((_, rank)) if !is_taken => self.start_object(self.order[rank]),
                 Some(_) if self.line.slots() > before => {}
                 _ => return,
             }
         }
     }
 
-    /// Returns the peers in the order, each with its place. They come by their ids.
-    fn listed(&self) -> impl Iterator<Item = (usize, &NeuronId, &Peer)> {
-        self.peers.iter().filter_map(|(id, peer)| Some((peer.place?, id, peer)))
+    /// Returns the candidates, each with its rank in the order. They come in any order.
+    fn listed(&self) -> impl Iterator<Item = (usize, &Peer)> {
+        self.peers.iter().filter_map(|peer| Some((peer.rank?, peer)))
     }
 
-    /// Returns the places of the peers whose downloads hold slots: those that are young or not too slow.
+    /// Returns the ranks of the peers whose downloads hold slots: those that are young or not too slow.
     fn holders(&self) -> impl Iterator<Item = usize> {
         let least = self.line.least_rate(self.rules.floor);
         let holds = move |peer: &Peer| peer.open().is_some_and(|open| open.takes_slot(self.now, least));
-        self.listed().filter(move |(.., peer)| holds(peer)).map(|(place, ..)| place)
+        self.listed().filter(move |(_, peer)| holds(peer)).map(|(rank, _)| rank)
     }
 
     /// Pauses the last downloads in the order that hold slots, where there are fewer slots now.
     fn pause_last(&mut self) {
         let mut holders: Vec<usize> = self.holders().collect();
         holders.sort_unstable();
-        for place in holders.into_iter().skip(self.line.slots()) {
-            let paused = self.peers.get_mut(&self.order[place]).and_then(|peer| peer.pause(&self.rules));
+        for rank in holders.into_iter().skip(self.line.slots()) {
+            let paused = self.peers[self.order[rank]].pause(&self.rules);
             self.stop(paused);
         }
     }
 
-    fn start_object(&mut self, id: NeuronId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let id_of_try = TryId(self.next);
+    fn start_object(&mut self, at: usize) {
+        let peer = &mut self.peers[at];
+        let id = TryId(self.next);
         self.next += 1;
         let most = self.rules.object_budget().saturating_sub(peer.bytes);
-        peer.progress = Progress::Open(Open::new(id_of_try, self.now));
-        self.open.insert(id_of_try, (id, Part::Object));
-        let object = peer.object;
-        let start = PrefetchCommand::Start { id: id_of_try, peer: id, object, part: Part::Object, most };
-        self.commands.push(start);
+        peer.progress = Progress::Open(Open::new(id, self.now));
+        self.open.insert(id, (at, Part::Object));
+        let Peer { id: peer, object, .. } = *peer;
+        self.commands.push(PrefetchCommand::Start { id, peer, object, part: Part::Object, most });
     }
 
     fn stop(&mut self, ids: impl IntoIterator<Item = TryId>) {

@@ -146,11 +146,11 @@ fn a_wrong_file_names_the_field() {
             "electorate_blocks = 209",
             "acceptance.electorate_blocks is 209: it must be at least 210 (7 x window.blocks)",
         ),
-        ("power = 1", "power = 9", "scoring.weights.power is 9: it must be 1, 2 or 3"),
+        ("fraction = 0.35", "fraction = 1.0", "scoring.proof.fraction is 1: it must be above 0 and below 1"),
         (
             "batch = 8",
             "batch = 3",
-            "scoring.assigned_sequences is 64: a miner trains on 60 in a window (inner_steps x batch)",
+            "scoring.assigned_sequences is 128: a miner trains on 60 in a window (inner_steps x batch)",
         ),
     ] {
         assert_eq!(refuse(from, to), message);

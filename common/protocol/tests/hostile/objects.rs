@@ -1,7 +1,7 @@
 //! Valid objects of every kind that comes from outside, and functions that repair changed ones.
 
 use base::{
-    BlockHash, Height, Hotkey, Netuid, NeuronId, Secret, Uid, Window,
+    BlockHash, Height, Hotkey, Millionths, Netuid, NeuronId, Secret, Uid, Window,
     commitment::Commitment,
     digest::{
         BlockTableHash, DataBlockHash, DatasetHash, ObjectHash, PlaintextHash, RunId, ScoreLogHead, State,
@@ -25,8 +25,9 @@ use protocol::{
     run_spec::{RunFile, RunSpec},
 };
 use scoring::{
-    gauntlet::{Evaluation, Losses, Outcome, ScoringSpec, Standings},
+    gauntlet::{Evaluation, Improvements, Outcome, ScoringSpec, Standings},
     score_log::{self, MinerLine, ScoreLog},
+    uniqueness::{Baselines, Overlap},
     weights::Subnet,
 };
 use std::sync::{Arc, LazyLock};
@@ -183,7 +184,13 @@ pub(crate) fn commitment(bucket: Bucket, record: Option<Record>) -> Commitment {
 }
 
 pub(crate) fn scoring() -> ScoringSpec {
-    ScoringSpec { snapshot_every: 4, ..ScoringSpec::default() }
+    ScoringSpec {
+        assigned_sequences: 4,
+        common_sequences: 2,
+        own_sequences: 2,
+        snapshot_every: 4,
+        ..ScoringSpec::default()
+    }
 }
 
 pub(crate) fn expected_log() -> score_log::Expected {
@@ -201,12 +208,23 @@ pub(crate) fn score_log() -> ScoreLog {
         seed: BlockHash([4; 32]),
         previous: ScoreLogHead::default(),
         standings: base::digest::StandingsHash::default(),
+        adopted: None,
         unassigned_before: 4.125,
+        baselines: Baselines::default(),
         subnet: Subnet { owner: Some(Uid(0)), uids: 16, min_allowed: 2, max_limit: 65535 },
     };
+    let improvements = |sequences: usize, after: f64| {
+        let after: Vec<_> = (0..sequences).map(|index| after + 0.01 * index as f64).collect();
+        Improvements::between(&vec![4.25; sequences], &after).unwrap()
+    };
     let evaluated = |after| {
-        let assigned = Losses { before: 4.25, after };
-        Outcome::Evaluated(Evaluation { assigned, unassigned_after: after + 0.125 })
+        Outcome::Evaluated(Evaluation {
+            assigned: improvements(4, after),
+            common: improvements(2, after + 0.125),
+            own: improvements(2, after + 0.125),
+            share: Millionths::ONE,
+            overlap: Overlap::default(),
+        })
     };
     let outcomes = [
         evaluated(3.5),
@@ -215,14 +233,14 @@ pub(crate) fn score_log() -> ScoreLog {
         Outcome::Skipped,
     ];
     let miners = outcomes.into_iter().zip(1u8..).map(|(outcome, uid)| {
-        let miner = NeuronId { hotkey: Hotkey([uid; 32]), registered: Height(1000) };
-        (miner, MinerLine { uid: Uid(uid.into()), object: ObjectHash([uid; 32]), outcome })
+        let (hotkey, object) = (Hotkey([uid; 32]), ObjectHash([uid; 32]));
+        (hotkey, MinerLine { uid: Uid(uid.into()), registered: Height(1000), object, outcome })
     });
     ScoreLog::close(&scoring(), &Standings::default(), header, miners.collect()).unwrap().0
 }
 
 /// Number of bytes of a score log before its lines. After them follow [`LOG_TRAILER`] bytes.
-pub(crate) const LOG_HEADER: usize = 227;
+pub(crate) const LOG_HEADER: usize = 323;
 pub(crate) const LOG_TRAILER: usize = 4 + 32 + 64;
 
 /// Numbers and chains the lines of a log again, up to the first malformed one. Appends count, head and

@@ -1,13 +1,13 @@
-//! The order of evaluations: all claimants in turn, in the same order on every validator, until the
-//! time budget is spent.
+//! The order of evaluations: all claimants in turn, until the time budget is spent.
 //!
 //! [`EvaluationPriority`] is a validator's memory between windows, [`EvaluationQueue`] is the
 //! evaluation queue of one window. Time is an input: the caller passes the elapsed time to
 //! [`EvaluationQueue::next`] and gets the next miner to evaluate, among those whose submissions are there.
 
-use super::drawn;
-use base::{BlockHash, Height, NeuronId};
+use super::{Standings, drawn};
+use base::{BlockHash, Height, Hotkey, Millionths, NeuronId};
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use std::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluationPriority {
     /// Number of windows in a row from which each miner was cut.
-    priority: BTreeMap<NeuronId, u32>,
+    priority: BTreeMap<Hotkey, u32>,
 }
 
 /// The chain state that determines the order of a window.
@@ -33,7 +33,7 @@ pub struct Draw {
 /// The evaluation queue of one window.
 #[derive(Clone, Debug)]
 pub struct EvaluationQueue {
-    priority: BTreeMap<NeuronId, u32>,
+    priority: EvaluationPriority,
     queue: VecDeque<NeuronId>,
     put_off: BTreeSet<NeuronId>,
     budget: Duration,
@@ -57,14 +57,18 @@ impl EvaluationPriority {
     /// Returns the claimants in the order of their turns.
     ///
     /// First come miners that were cut, those cut for the longest time first. Then come immune
-    /// newcomers, since they have little time to be evaluated. Then come all others. Within each group
-    /// the chain seeds a permutation.
+    /// newcomers, since they have little time to be evaluated. Then come all others, the best rated first.
+    /// The chain seeds a permutation of equals.
     #[must_use]
-    pub fn order(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
+    pub fn order(&self, draw: &Draw, standings: &Standings, claimants: &BTreeSet<NeuronId>) -> Vec<NeuronId> {
         let key = |&miner: &NeuronId| {
-            let priority = self.priority.get(&miner).copied().unwrap_or(0);
-            let established = !draw.is_immune(miner);
-            (u32::MAX - priority, established, drawn("muster v1 turns", draw.seed, miner))
+            let hotkey = miner.hotkey;
+            let priority = self.priority.get(&hotkey).copied().unwrap_or(0);
+            let rating = standings.get(&hotkey).map(|standing| standing.rating).unwrap_or_default();
+            let immune = draw.is_immune(miner);
+            // Newcomers have no rating of meaning yet.
+            let rank = if immune { Millionths::ZERO } else { rating.ordinal() };
+            (Reverse(priority), !immune, Reverse(rank), drawn("muster v1 turns", draw.seed, hotkey))
         };
         let mut order: Vec<_> = claimants.iter().copied().collect();
         order.sort_by_cached_key(key);
@@ -74,17 +78,23 @@ impl EvaluationPriority {
     /// Returns the memory after a window from which the miners `cut` were cut. A validator that
     /// restarts reads them from its score logs.
     #[must_use]
-    pub fn after(&self, cut: &BTreeSet<NeuronId>) -> Self {
+    pub fn after(&self, cut: &BTreeSet<Hotkey>) -> Self {
         let times = |miner| self.priority.get(miner).copied().unwrap_or(0).saturating_add(1);
         Self { priority: cut.iter().map(|miner| (*miner, times(miner))).collect() }
     }
 
     /// Creates the evaluation queue of a window in which evaluations may take `budget`.
     #[must_use]
-    pub fn begin(&self, draw: &Draw, claimants: &BTreeSet<NeuronId>, budget: Duration) -> EvaluationQueue {
-        let queue = self.order(draw, claimants).into();
+    pub fn begin(
+        &self,
+        draw: &Draw,
+        standings: &Standings,
+        claimants: &BTreeSet<NeuronId>,
+        budget: Duration,
+    ) -> EvaluationQueue {
+        let queue = self.order(draw, standings, claimants).into();
         let put_off = BTreeSet::new();
-        let priority = self.priority.clone();
+        let priority = self.clone();
         EvaluationQueue { priority, queue, put_off, budget, begun: None, longest: Duration::ZERO }
     }
 }
@@ -127,9 +137,9 @@ impl EvaluationQueue {
 
     /// Ends the window. Returns the miners that were cut, and the memory for the next window.
     #[must_use]
-    pub fn end(self) -> (BTreeSet<NeuronId>, EvaluationPriority) {
-        let cut: BTreeSet<_> = self.queue.into_iter().chain(self.put_off).collect();
-        let priority = EvaluationPriority { priority: self.priority }.after(&cut);
+    pub fn end(self) -> (BTreeSet<Hotkey>, EvaluationPriority) {
+        let cut = self.queue.into_iter().chain(self.put_off).map(|miner| miner.hotkey).collect();
+        let priority = self.priority.after(&cut);
         (cut, priority)
     }
 }

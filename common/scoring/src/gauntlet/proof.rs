@@ -1,10 +1,26 @@
-//! The proof of computation: tests whether a miner's updates help more on its assigned data than on
-//! other data.
+//! The proof of computation: a sequential test of whether a miner trains on the data that it was assigned.
 //!
-//! A miner that trained on its assigned data lowers the loss on it more than on unassigned data. A
-//! miner that copied, or trained on other data, does not. One window proves little, so a rule combines
-//! the signs of many windows. [`ProofSpec`] names the rule. Each rule has its own [`Proof`] and gives a
-//! [`Verdict`]. Better rules, for instance a sequential test on margins, can be added to [`ProofSpec`].
+//! A miner that trained on its assigned data lowers the loss on it more than on unassigned data. The margin
+//! of a window is this difference in standard errors. It has a standard deviation of about 1. For a miner
+//! that trains on all of its data, its mean is the field's: the margin of the miners that have passed. For a
+//! miner that trained on other data, it is 0. For one that trained on a part of its data, as each of two
+//! hotkeys that share one training run, it is about that part of the field's.
+//!
+//! The test compares two hypotheses: the mean is the field's margin `f`, or it is `q f`, with the run spec's
+//! `fraction` q. The evidence of a window is the logarithm of the likelihood ratio:
+//! `(1 - q) f (margin - (1 + q) f / 2)`. Evidence adds up (Wald's sequential probability ratio test):
+//!
+//! * *Undecided* until the sum reaches `ln(1 / false_accept)` (passed) or `-ln(1 / false_reject)` (failed).
+//!   The likelihood ratio of a miner with mean at most `q f` is a supermartingale, as `f` is known before the
+//!   window. So it ever passes with at most probability `false_accept`, no matter when one looks (Ville's
+//!   inequality). The other bound holds for a miner with the field's margin in the same way.
+//! * *Passed* until an alarm: a sum of evidence against the miner, never below 0 (Page's CUSUM). For a miner
+//!   with the field's margin, the mean time until a false alarm is at least `1 / false_change` windows
+//!   (Lorden).
+//! * *Failed* until a sum of evidence for the miner, never below 0, recovers it, with the same bound.
+//!
+//! Evidence for a change is cut to half of its threshold. So no single window passes, revokes or recovers a
+//! miner, and the bounds stay valid, since a cut only makes a change later.
 
 use base::{
     Millionths,
@@ -12,277 +28,259 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The rule that combines the windows of a miner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "rule", rename_all = "kebab-case")]
-pub enum ProofSpec {
-    /// A moving average of signs.
-    MovingAverage(MovingAverage),
-}
-
-/// Templar's rule with a stricter threshold: a moving average of +1 (assigned data improved more) and
-/// -1 (it did not).
-///
-/// The average is the plain mean of the first `memory` windows; each further window weighs
-/// `1 / memory`. Templar's own values (memory 20, threshold 0.1, start at 0) let a miner without any signal
-/// pass in 27 % of the windows. With threshold 0.5 such a miner passes in 2.1 % of the first decisions,
-/// and in 0.1 % of the windows in the long run. A miner that wins nine windows of ten passes in 99.5 %
-/// of them (see the tests).
+/// The error rates and hypotheses of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MovingAverage {
-    /// Number of windows that the average remembers, at least 1.
-    pub memory: u16,
-    /// Number of evaluated windows before the first verdict, at least 1.
-    pub decide_after: u16,
-    /// Minimum average of a miner that passes, above 0 and at most 1.
-    pub threshold: Millionths,
+pub struct ProofSpec {
+    /// Margin of a miner that must fail, as a share of the field's (q): above 0 and below 1.
+    pub fraction: Millionths,
+    /// Largest probability with which a miner with this share of the field's margin ever passes at first.
+    pub false_accept: Millionths,
+    /// Largest probability with which a miner with the field's margin ever fails at first.
+    pub false_reject: Millionths,
+    /// Largest rate of later false changes, passed to failed and back, per window.
+    pub false_change: Millionths,
+    /// Margin in standard errors that is expected before any miner has passed.
+    pub first_margin: Millionths,
+    /// Margin of the field, in standard errors, below which windows are no evidence.
+    pub floor: Millionths,
 }
 
-/// The state of the proof of one miner.
+/// The state of the proof of one miner. Evidence is in millionths of a nat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Proof {
-    /// The state of [`MovingAverage`].
-    MovingAverage {
-        /// Number of windows seen.
-        windows: u32,
-        /// Sum of the signs. Once the memory is full, each further window first subtracts `sum / memory`.
-        sum: Millionths,
+    /// No verdict so far. Holds the logarithm of the likelihood ratio.
+    Undecided(Millionths),
+    /// The miner has passed. Holds the evidence against it, at least 0.
+    Passed(Millionths),
+    /// The miner has failed. Holds the evidence for it, at least 0.
+    Failed(Millionths),
+}
+
+/// The verdict of the test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The miner trains on its data.
+    Passed,
+    /// The miner does not train on its data, or on too little of it.
+    Failed,
+    /// The evidence is not sufficient.
+    Undecided {
+        /// Whether the evidence so far is for the miner.
+        favoured: bool,
+    },
+    /// Even the field's margin is below the floor, so there is no further evidence about this miner. More
+    /// sequences are necessary.
+    NotMeasurable {
+        /// Whether the evidence so far is for the miner.
+        favoured: bool,
     },
 }
 
-/// The decision of a rule after the windows so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// Too few windows.
-    Undecided,
-    /// The miner trained on its data. Holds the factor of its score.
-    Passed(Millionths),
-    /// The miner shows no sign of training on its data.
-    Failed,
+/// The sums of evidence at which a verdict changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Undecided to passed: `ln(1 / false_accept)`.
+    pub pass: Millionths,
+    /// Undecided to failed, against the miner: `ln(1 / false_reject)`.
+    pub fail: Millionths,
+    /// Passed to failed, and failed to passed: `ln(1 / false_change)`.
+    pub change: Millionths,
 }
 
 impl Verdict {
-    /// Returns the factor of the score: 0.5 until there is a verdict, 0 after a failure.
+    /// Returns the factor of pay: 1 for a miner that has passed, half while the evidence favours an undecided
+    /// miner, else 0. At half for all undecided miners, new hotkeys without work would earn half.
     #[must_use]
     pub fn factor(self) -> Millionths {
         match self {
-            Self::Undecided => Millionths(500_000),
-            Self::Passed(factor) => factor,
-            Self::Failed => Millionths::ZERO,
+            Self::Passed => Millionths::ONE,
+            Self::Undecided { favoured: true } | Self::NotMeasurable { favoured: true } => {
+                Millionths(500_000)
+            }
+            _ => Millionths::ZERO,
         }
     }
 }
 
 impl ProofSpec {
-    /// Returns the state of a miner without any window.
+    /// Returns the thresholds. Logarithms are rounded to millionths, since they differ between machines.
     #[must_use]
-    pub fn start(&self) -> Proof {
-        match self {
-            Self::MovingAverage(_) => Proof::MovingAverage { windows: 0, sum: Millionths::ZERO },
+    pub fn thresholds(&self) -> Thresholds {
+        let threshold = |rate: Millionths| {
+            Millionths::rounded((1.0 / rate.get()).ln()).unwrap_or(Millionths(i64::from(i32::MAX)))
+        };
+        Thresholds {
+            pass: threshold(self.false_accept),
+            fail: threshold(self.false_reject),
+            change: threshold(self.false_change),
         }
     }
 
-    /// Returns the state after one more window, in which assigned data improved by `margin` more than
-    /// unassigned data (relative to the losses before).
+    /// Returns the evidence of a window for a miner with this `margin`, where `expected` is the field's. Both
+    /// are in standard errors, the evidence is in nats.
     #[must_use]
-    pub fn observe(&self, proof: Proof, margin: f64) -> Proof {
-        let Self::MovingAverage(spec) = self;
-        let Proof::MovingAverage { windows, sum } = proof;
-        let windows = windows.saturating_add(1);
-        let sign = if margin > 0.0 { Millionths::ONE.0 } else { -Millionths::ONE.0 };
-        let forgotten = if windows > spec.memory() { sum.0 / i64::from(spec.memory()) } else { 0 };
-        Proof::MovingAverage { windows, sum: Millionths(sum.0 - forgotten + sign) }
+    pub fn evidence(&self, margin: f64, expected: Millionths) -> Millionths {
+        let (q, f) = (self.fraction.get(), expected.get());
+        let evidence = (1.0 - q) * f * (margin - (1.0 + q) * f / 2.0);
+        // A margin beyond this bound, or one that is no number, is no measurement of a real update.
+        Millionths::rounded(evidence.clamp(-MOST_EVIDENCE, MOST_EVIDENCE)).unwrap_or_default()
     }
 
-    /// Returns the verdict of the windows so far.
+    /// Returns the state after one more window with this evidence.
     #[must_use]
-    pub fn verdict(&self, proof: Proof) -> Verdict {
-        let Self::MovingAverage(spec) = self;
-        let Proof::MovingAverage { windows, sum } = proof;
-        if windows < u32::from(spec.decide_after) {
-            return Verdict::Undecided;
+    pub fn observe(&self, proof: Proof, evidence: Millionths) -> Proof {
+        let thresholds = self.thresholds();
+        match proof {
+            Proof::Undecided(sum) => {
+                let sum = Millionths(sum.0 + evidence.0.min(thresholds.pass.0 / 2));
+                if sum >= thresholds.pass {
+                    Proof::Passed(Millionths::ZERO)
+                } else if sum.0 <= -thresholds.fail.0 {
+                    Proof::Failed(Millionths::ZERO)
+                } else {
+                    Proof::Undecided(sum)
+                }
+            }
+            Proof::Passed(sum) => match thresholds.change_after(sum, Millionths(-evidence.0)) {
+                Some(sum) => Proof::Passed(sum),
+                None => Proof::Failed(Millionths::ZERO),
+            },
+            Proof::Failed(sum) => match thresholds.change_after(sum, evidence) {
+                Some(sum) => Proof::Failed(sum),
+                None => Proof::Passed(Millionths::ZERO),
+            },
         }
-        let average = Millionths(sum.0 / i64::from(windows.clamp(1, spec.memory()))).min(Millionths::ONE);
-        if average >= spec.threshold { Verdict::Passed(average) } else { Verdict::Failed }
     }
 
-    /// Appends the rule's canonical bytes.
+    /// Appends the canonical bytes.
     pub fn write(&self, to: &mut Writer) {
-        let Self::MovingAverage(spec) = self;
-        to.u8(MOVING_AVERAGE).u16(spec.memory).u16(spec.decide_after).u64(spec.threshold.0 as u64);
+        for number in self.numbers() {
+            to.u64(number.0 as u64);
+        }
     }
 
-    /// Reads a rule.
+    /// Reads the canonical bytes.
     ///
     /// # Errors
-    /// The input ends too early, or the rule is unknown.
+    /// The input ends too early.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        rule(from)?;
-        Ok(Self::MovingAverage(MovingAverage {
-            memory: from.u16("the memory of the proof")?,
-            decide_after: from.u16("the windows before a verdict")?,
-            threshold: Millionths(from.u64("the threshold of the proof")? as i64),
-        }))
+        let mut next = |what| from.u64(what).map(|number| Millionths(number as i64));
+        Ok(Self {
+            fraction: next("the fraction of the proof")?,
+            false_accept: next("the rate of false accepts")?,
+            false_reject: next("the rate of false rejects")?,
+            false_change: next("the rate of false changes")?,
+            first_margin: next("the first margin")?,
+            floor: next("the floor of margins")?,
+        })
+    }
+
+    /// Returns all numbers in their order in bytes.
+    fn numbers(&self) -> [Millionths; 6] {
+        let Self { fraction, false_accept, false_reject, false_change, first_margin, floor } = *self;
+        [fraction, false_accept, false_reject, false_change, first_margin, floor]
     }
 }
 
-impl MovingAverage {
-    /// Returns the number of remembered windows: at least 1, for any spec.
-    fn memory(&self) -> u32 {
-        u32::from(self.memory.max(1))
+impl Thresholds {
+    /// Returns the sum for a change after more evidence for it, or `None` if the change is due.
+    fn change_after(&self, sum: Millionths, evidence: Millionths) -> Option<Millionths> {
+        let sum = (sum.0 + evidence.0.min(self.change.0 / 2)).max(0);
+        (sum < self.change.0).then_some(Millionths(sum))
+    }
+}
+
+/// Bound of the evidence of one window, in nats.
+const MOST_EVIDENCE: f64 = 1000.0;
+
+/// Bound of all sums of evidence, in millionths: above every threshold and its steps.
+const MOST_SUM: u64 = 2_000_000_000;
+
+impl Default for Proof {
+    fn default() -> Self {
+        Self::Undecided(Millionths::ZERO)
     }
 }
 
 impl Proof {
+    /// Number of bytes in every format.
+    pub const BYTES: usize = 1 + 8;
+
+    /// Returns the verdict. `measurable` says whether the field's margin is above the floor.
+    #[must_use]
+    pub fn verdict(self, measurable: bool) -> Verdict {
+        match self {
+            Self::Passed(_) => Verdict::Passed,
+            Self::Failed(_) => Verdict::Failed,
+            Self::Undecided(sum) if measurable => Verdict::Undecided { favoured: sum.0 > 0 },
+            Self::Undecided(sum) => Verdict::NotMeasurable { favoured: sum.0 > 0 },
+        }
+    }
+
+    /// Checks whether the miner has passed.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        matches!(self, Self::Passed(_))
+    }
+
+    /// Checks whether the miner has failed.
+    #[must_use]
+    pub fn has_failed(self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+
+    /// Returns the evidence that is still missing until the verdict changes, in nats. For an undecided
+    /// miner it is the evidence until it passes.
+    #[must_use]
+    pub fn missing(self, spec: &ProofSpec) -> Millionths {
+        let thresholds = spec.thresholds();
+        match self {
+            Self::Undecided(sum) => Millionths(thresholds.pass.0 - sum.0),
+            Self::Passed(sum) | Self::Failed(sum) => Millionths(thresholds.change.0 - sum.0),
+        }
+    }
+
     /// Appends the canonical bytes.
-    pub fn write(&self, to: &mut Writer) {
-        let Self::MovingAverage { windows, sum } = self;
-        to.u8(MOVING_AVERAGE).u32(*windows).u64(sum.0 as u64);
+    pub fn write(self, to: &mut Writer) {
+        let (kind, sum) = match self {
+            Self::Undecided(sum) => (UNDECIDED, sum),
+            Self::Passed(sum) => (PASSED, sum),
+            Self::Failed(sum) => (FAILED, sum),
+        };
+        to.u8(kind).u64(sum.0 as u64);
     }
 
     /// Reads the state of a miner.
     ///
     /// # Errors
-    /// The input ends too early, the rule is unknown, or the sum is larger than the number of signs.
+    /// The input ends too early, the state is unknown, or the evidence is out of bounds.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        rule(from)?;
-        let windows = from.u32("the windows of a proof")?;
-        let what = "the sum of a proof";
-        let offset = from.offset();
-        let sum = from.u64(what)?;
-        let most = u64::from(windows.min(u16::MAX.into())) * Millionths::ONE.0.unsigned_abs();
-        if (sum as i64).unsigned_abs() > most {
-            let expected = "a sum of signs is not above their number";
-            return Err(WireError::Value { what, offset, found: sum, expected });
+        let (what, offset) = ("the state of a proof", from.offset());
+        let kind = from.u8(what)?;
+        if !(UNDECIDED..=FAILED).contains(&kind) {
+            let expected = "0 is undecided, 1 passed, 2 failed";
+            return Err(WireError::Value { what, offset, found: kind.into(), expected });
         }
-        Ok(Self::MovingAverage { windows, sum: Millionths(sum as i64) })
-    }
-}
-
-/// The number of [`ProofSpec::MovingAverage`] in all formats.
-const MOVING_AVERAGE: u8 = 1;
-
-/// Reads the number of the rule, and checks that it is the only known one.
-fn rule(from: &mut Reader<'_>) -> Result<(), WireError> {
-    let what = "the rule of a proof";
-    let offset = from.offset();
-    match from.u8(what)? {
-        MOVING_AVERAGE => Ok(()),
-        found => {
-            Err(WireError::Value { what, offset, found: found.into(), expected: "1 is the moving average" })
+        let (what, offset) = ("the evidence of a proof", from.offset());
+        let found = from.u64(what)?;
+        let sum = Millionths(found as i64);
+        if sum.0.unsigned_abs() > MOST_SUM || (kind != UNDECIDED && sum.0 < 0) {
+            let expected = "evidence is within 2000 nats, and not negative after a verdict";
+            return Err(WireError::Value { what, offset, found, expected });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SPEC: ProofSpec = ProofSpec::MovingAverage(MovingAverage {
-        memory: 20,
-        decide_after: 20,
-        threshold: Millionths(500_000),
-    });
-
-    /// Returns margins of windows that are won with probability `wins` / 1000. The same seed gives the
-    /// same windows.
-    fn windows(seed: u64, wins: u64) -> impl Iterator<Item = f64> {
-        let mut random = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
-        std::iter::from_fn(move || {
-            let mut bytes = [0u8; 8];
-            random.fill(&mut bytes);
-            Some(if u64::from_le_bytes(bytes) % 1000 < wins { 1e-3 } else { -1e-3 })
+        Ok(match kind {
+            UNDECIDED => Self::Undecided(sum),
+            PASSED => Self::Passed(sum),
+            _ => Self::Failed(sum),
         })
     }
-
-    /// Returns the share of miners that pass at the first verdict, and the share of windows with a
-    /// passed verdict among all windows that have one.
-    fn passing(wins: u64) -> (f64, f64) {
-        const MINERS: u64 = 1000;
-        const WINDOWS: usize = 200;
-        let (mut first, mut all, mut judged) = (0, 0, 0);
-        for miner in 0..MINERS {
-            let mut proof = SPEC.start();
-            for (index, margin) in windows(miner, wins).take(WINDOWS).enumerate() {
-                proof = SPEC.observe(proof, margin);
-                let passed = u32::from(matches!(SPEC.verdict(proof), Verdict::Passed(_)));
-                first += if index == 19 { passed } else { 0 };
-                all += passed;
-                judged += u32::from(index >= 19);
-            }
-        }
-        (f64::from(first) / MINERS as f64, f64::from(all) / f64::from(judged))
-    }
-
-    #[test]
-    fn thresholds_tell_training_from_luck() {
-        let (first, all) = passing(500); // no signal: a coin
-        assert!(first < 0.04 && all < 0.003, "no signal passes {first} at first, {all} in all");
-        let (first, all) = passing(900);
-        assert!(first > 0.96 && all > 0.985, "nine of ten passes {first} at first, {all} in all");
-    }
-
-    #[test]
-    fn half_until_decided_then_the_average_or_nothing() {
-        let mut proof = SPEC.start();
-        for _ in 0..19 {
-            proof = SPEC.observe(proof, 1e-3);
-            assert_eq!(SPEC.verdict(proof).factor(), Millionths(500_000));
-        }
-        proof = SPEC.observe(proof, 1e-3);
-        assert_eq!(SPEC.verdict(proof), Verdict::Passed(Millionths::ONE));
-        for _ in 0..14 {
-            proof = SPEC.observe(proof, 0.0); // An equal improvement counts against the miner.
-        }
-        assert_eq!(SPEC.verdict(proof), Verdict::Failed);
-        assert_eq!(SPEC.verdict(proof).factor(), Millionths::ZERO);
-    }
-
-    #[test]
-    fn a_margin_that_is_no_number_counts_against() {
-        let proof = SPEC.observe(SPEC.start(), f64::NAN);
-        assert_eq!(proof, Proof::MovingAverage { windows: 1, sum: Millionths(-1_000_000) });
-    }
-
-    proptest! {
-        #[test]
-        fn averages_stay_averages_and_survive_their_bytes(margins in prop::collection::vec(-1.0..1.0f64, 0..300)) {
-            let mut proof = SPEC.start();
-            for margin in margins {
-                proof = SPEC.observe(proof, margin);
-                let Proof::MovingAverage { sum, .. } = proof;
-                prop_assert!(sum.0.abs() <= 20_000_000);
-                let mut writer = Writer::new();
-                proof.write(&mut writer);
-                prop_assert_eq!(Proof::read(&mut Reader::new(&writer.into_bytes())), Ok(proof));
-            }
-        }
-    }
-
-    #[test]
-    fn an_average_is_at_most_1_even_where_another_memory_summed_it() {
-        let proof = Proof::MovingAverage { windows: 60_000, sum: Millionths(60_000_000_000) };
-        assert_eq!(SPEC.verdict(proof), Verdict::Passed(Millionths::ONE));
-        let none = ProofSpec::MovingAverage(MovingAverage {
-            memory: 0,
-            decide_after: 0,
-            threshold: Millionths::ONE,
-        });
-        assert_eq!(none.verdict(none.start()), Verdict::Failed);
-        assert_eq!(
-            none.verdict(none.observe(none.observe(none.start(), 1.0), 1.0)),
-            Verdict::Passed(Millionths::ONE)
-        );
-    }
-
-    #[test]
-    fn other_rules_and_impossible_sums_are_refused() {
-        let error = Proof::read(&mut Reader::new(&[9])).unwrap_err().to_string();
-        assert_eq!(error, "the rule of a proof at offset 0 is 9: 1 is the moving average");
-        let mut writer = Writer::new();
-        writer.u8(1).u32(1).u64(1_000_001);
-        assert!(matches!(Proof::read(&mut Reader::new(&writer.into_bytes())), Err(WireError::Value { .. })));
-    }
 }
+
+/// The numbers of states in all formats.
+const UNDECIDED: u8 = 0;
+const PASSED: u8 = 1;
+const FAILED: u8 = 2;
+
+#[cfg(test)]
+mod tests;

@@ -1,32 +1,26 @@
 //! [`Standings`], a validator's record of all miners, and its update by one window.
 
-use super::{BaseLossError, Evaluation, Fault, Judgement, Penalty, ScoringSpec, drawn, proof::Proof};
-use crate::ratings::{self, Entrant, Rating};
+use super::{
+    Evaluation, Fault, Field, Judgement, Reference, ScoringSpec, SequencesError, Standing, contribution,
+    drawn, proof::Verdict, standing::Judged,
+};
+use crate::{
+    pay::Score,
+    ratings::{self, Entrant},
+};
 use base::{
-    BlockHash, Millionths, NeuronId,
+    BlockHash, Hotkey, Window,
     digest::StandingsHash,
     wire::{Reader, WireError, Writer},
 };
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
-/// A validator's record of one miner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Standing {
-    /// The rating of its skill.
-    pub rating: Rating,
-    /// The proof that it trains on its assigned data.
-    pub proof: Proof,
-    /// The factor, 0 to 1, that failures leave of its score. Each judged window restores a part of it.
-    pub credit: Millionths,
-    /// Number of failures in a row.
-    pub failures: u16,
-    /// Number of windows in which an update of this miner was judged.
-    pub judged: u32,
-}
-
-/// The score by which a miner is paid: rating times proof times credit, in millionths of millionths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Score(pub u64);
+/// Most miners in the standings: 16 times the uids of a subnet of 256. If there are more, those are
+/// forgotten whose last claim is the oldest.
+pub const MOST_STANDINGS: usize = 4096;
 
 /// The outcome of a window for one miner.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +32,7 @@ pub enum Outcome {
     /// The miner was not evaluated: the time budget was spent, the validator could not evaluate it, or
     /// its absence is [excused](Availability::Excused).
     Skipped,
-    /// Its registration has ended.
+    /// Its hotkey is not registered. It counts as absent.
     Gone,
 }
 
@@ -71,208 +65,232 @@ impl Outcome {
 /// The observations of one validator in a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
+    /// The window.
+    pub window: Window,
     /// Hash of the finalized block that seeded the evaluations.
     pub seed: BlockHash,
-    /// The loss on unassigned data before any update, in nats.
-    pub unassigned_before: f64,
-    /// The outcome for each claimant and each rated miner.
-    pub outcomes: BTreeMap<NeuronId, Outcome>,
+    /// The outcome for each claimant and each miner with a standing.
+    pub outcomes: BTreeMap<Hotkey, Outcome>,
 }
 
 /// An error in the observations of a window.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RateError {
-    /// An impossible measurement.
+    /// A batch of another size than the run spec says.
     #[error(transparent)]
-    BaseLoss(#[from] BaseLossError),
-    /// A rated miner without an outcome.
-    #[error("{0} is rated, but the window has no outcome for it")]
-    Unaccounted(NeuronId),
+    Sequences(#[from] SequencesError),
+    /// A miner with a standing and without an outcome.
+    #[error("{0} has a standing, but the window has no outcome for it")]
+    Unaccounted(Hotkey),
 }
 
 /// A validator's record of all miners that it has judged, or of which it has seen a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standings(BTreeMap<NeuronId, Standing>);
-
-impl Standing {
-    /// Creates the standing of a new miner.
-    #[must_use]
-    pub fn new(spec: &ScoringSpec) -> Self {
-        let rating = Rating::default();
-        let credit = Millionths::ONE;
-        Self { rating, proof: spec.proof.start(), credit, failures: 0, judged: 0 }
-    }
-
-    /// Returns the score: the rating, at least 0, times proof times credit. It is 0 for a miner that
-    /// was never judged.
-    #[must_use]
-    pub fn score(&self, spec: &ScoringSpec) -> Score {
-        if self.judged == 0 {
-            return Score(0);
-        }
-        let rating = self.rating.value(spec.z).max(Millionths::ZERO);
-        let factor = spec.proof.verdict(self.proof).factor().times(self.credit);
-        Score(rating.0.unsigned_abs() * factor.0.unsigned_abs())
-    }
-
-    fn judged(self, spec: &ScoringSpec, rating: Rating, margin: f64) -> Self {
-        let proof = spec.proof.observe(self.proof, margin);
-        let credit = Millionths(self.credit.0 + spec.penalty.recovery.0).min(Millionths::ONE);
-        Self { rating, proof, credit, failures: 0, judged: self.judged.saturating_add(1) }
-    }
-
-    fn failed(self, spec: &ScoringSpec, fault: Fault) -> Self {
-        let failures = self.failures.saturating_add(1);
-        let all = fault.penalty() == Penalty::All || failures >= spec.penalty.all_after;
-        let credit = if all { Millionths::ZERO } else { self.credit.times(spec.penalty.factor) };
-        Self { credit, failures, ..self }
-    }
-
-    /// Appends the canonical bytes.
-    pub fn write(&self, to: &mut Writer) {
-        self.rating.write(to);
-        self.proof.write(to);
-        to.u32(self.credit.0 as u32).u16(self.failures).u32(self.judged);
-    }
-
-    /// Reads a standing.
-    ///
-    /// # Errors
-    /// The input ends too early, or a part is out of bounds.
-    pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        Ok(Self {
-            rating: Rating::read(from)?,
-            proof: Proof::read(from)?,
-            credit: read_credit(from)?,
-            failures: from.u16("the failures in a row")?,
-            judged: from.u32("the judged windows")?,
-        })
-    }
+pub struct Standings {
+    field: Field,
+    miners: BTreeMap<Hotkey, Standing>,
 }
 
 impl Standings {
-    /// Returns the standing of a miner, or `None` if the miner was never seen.
+    /// Creates standings from their parts.
     #[must_use]
-    pub fn get(&self, miner: &NeuronId) -> Option<&Standing> {
-        self.0.get(miner)
+    pub fn new(field: Field, miners: BTreeMap<Hotkey, Standing>) -> Self {
+        Self { field, miners }
+    }
+
+    /// Returns the standing of a miner, or `None` if there is no record of it.
+    #[must_use]
+    pub fn get(&self, miner: &Hotkey) -> Option<&Standing> {
+        self.miners.get(miner)
     }
 
     /// Returns all miners with their standings, in the order of hotkeys.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&NeuronId, &Standing)> {
-        self.0.iter()
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Hotkey, &Standing)> {
+        self.miners.iter()
     }
 
-    /// Returns the hash of all standings.
+    /// Returns the record of the field.
     #[must_use]
-    pub fn hash(&self) -> StandingsHash {
-        let mut writer = Writer::new();
-        for (miner, standing) in &self.0 {
-            miner.write(&mut writer);
-            standing.write(&mut writer);
-        }
-        StandingsHash::of(&[&writer.into_bytes()])
+    pub fn field(&self) -> &Field {
+        &self.field
+    }
+
+    /// Checks whether a miner has passed the proof.
+    #[must_use]
+    pub fn has_passed(&self, miner: &Hotkey) -> bool {
+        self.get(miner).is_some_and(|standing| standing.proof.has_passed())
+    }
+
+    /// Checks whether a miner has failed the proof.
+    #[must_use]
+    pub fn has_failed(&self, miner: &Hotkey) -> bool {
+        self.get(miner).is_some_and(|standing| standing.proof.has_failed())
+    }
+
+    /// Returns the verdict on a miner's proof.
+    #[must_use]
+    pub fn verdict(&self, spec: &ScoringSpec, miner: &Hotkey) -> Verdict {
+        let proof = self.get(miner).map(|standing| standing.proof).unwrap_or_default();
+        proof.verdict(self.field.is_measurable(&spec.proof))
     }
 
     /// Returns the score of each miner.
     #[must_use]
-    pub fn scores(&self, spec: &ScoringSpec) -> BTreeMap<NeuronId, Score> {
-        self.iter().map(|(&miner, standing)| (miner, standing.score(spec))).collect()
+    pub fn scores(&self, spec: &ScoringSpec) -> BTreeMap<Hotkey, Score> {
+        let measurable = self.field.is_measurable(&spec.proof);
+        self.iter().map(|(&miner, standing)| (miner, standing.score(measurable))).collect()
     }
 
     /// Returns the standings after a window.
     ///
-    /// The judged miners play one match. Failed miners are not part of it and lose credit. Miners that
-    /// were cut keep their standing. Miners that are gone are removed.
+    /// The judged miners play one match, and are measured by the field. Failed miners are not part of it:
+    /// they lose credit, and their contribution of the window is 0. Hotkeys that are not registered count as
+    /// absent. Miners that were skipped keep their standing. Miners without a claim for `forget_after`
+    /// windows are forgotten.
     ///
     /// # Errors
-    /// A measurement is impossible, or a rated miner has no outcome.
-    pub fn after(&self, spec: &ScoringSpec, window: &Observed) -> Result<Self, RateError> {
-        if let Some(miner) = self.0.keys().find(|miner| !window.outcomes.contains_key(miner)) {
+    /// A batch has a wrong size, or a miner with a standing has no outcome.
+    pub fn after(&self, spec: &ScoringSpec, observed: &Observed) -> Result<Self, RateError> {
+        if let Some(miner) = self.miners.keys().find(|miner| !observed.outcomes.contains_key(miner)) {
             return Err(RateError::Unaccounted(*miner));
         }
-        let (judged, failed) = sort_out(window)?;
-        let field = self.field(spec, window.seed, &judged);
-        let mut next = self.0.clone();
-        for (miner, rating) in ratings::play(&field) {
-            let margin = judged[&miner].margin;
-            next.insert(miner, self.standing(spec, miner).judged(spec, rating, margin));
+        let Sorted { judged, failed } = Sorted::of(spec, observed)?;
+        let judgements = judged.iter().map(|(&miner, (_, judgement))| (miner, *judgement)).collect();
+        let (reference, field) = self.field.reference(spec, &judgements, |miner| self.has_passed(miner));
+        let mut miners = self.miners.clone();
+        for (miner, rating) in ratings::play(&self.entrants(observed.seed, &judgements)) {
+            let (evaluation, judgement) = &judged[&miner];
+            let judged = Judged {
+                window: observed.window,
+                rating,
+                evidence: reference
+                    .measurable
+                    .then(|| spec.proof.evidence(judgement.margin, reference.margin)),
+                relative: relative(evaluation, judgement, &reference),
+            };
+            miners.insert(miner, self.standing(&miner).judged(spec, &judged));
         }
         for (miner, fault) in failed {
-            next.insert(miner, self.standing(spec, miner).failed(spec, fault));
+            // Absence is no reason to begin a record.
+            if fault != Fault::Absent || self.miners.contains_key(&miner) {
+                miners.insert(miner, self.standing(&miner).failed(spec, fault, observed.window));
+            }
         }
-        next.retain(|miner, _| window.outcomes.get(miner) != Some(&Outcome::Gone));
-        Ok(Self(next))
+        forget(&mut miners, spec, observed.window);
+        Ok(Self { field, miners })
     }
 
-    fn standing(&self, spec: &ScoringSpec, miner: NeuronId) -> Standing {
-        self.get(&miner).copied().unwrap_or_else(|| Standing::new(spec))
+    fn standing(&self, miner: &Hotkey) -> Standing {
+        self.get(miner).copied().unwrap_or_default()
     }
 
     /// Returns the match of a window: the largest improvement takes place 1. A draw orders equal
     /// improvements, since ties would raise ratings.
-    fn field(
-        &self,
-        spec: &ScoringSpec,
-        seed: BlockHash,
-        judged: &BTreeMap<NeuronId, Judgement>,
-    ) -> BTreeMap<NeuronId, Entrant> {
-        let lot = |miner| drawn("muster v1 equal improvements", seed, miner);
-        let mut order: Vec<_> = judged.iter().map(|(&miner, j)| (miner, j.improvement, lot(miner))).collect();
+    fn entrants(&self, seed: BlockHash, judged: &BTreeMap<Hotkey, Judgement>) -> BTreeMap<Hotkey, Entrant> {
+        let lot = |miner: &Hotkey| drawn("muster v1 equal improvements", seed, *miner);
+        let mut order: Vec<_> = judged.iter().map(|(miner, j)| (*miner, j.improvement, lot(miner))).collect();
         order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.2.cmp(&b.2)));
-        let entrant = |(index, (miner, ..)): (usize, (NeuronId, f64, [u8; 32]))| {
-            (miner, Entrant { rating: self.standing(spec, miner).rating, place: index + 1 })
+        let entrant = |(index, (miner, ..)): (usize, (Hotkey, f64, [u8; 32]))| {
+            (miner, Entrant { rating: self.standing(&miner).rating, place: index + 1 })
         };
         order.into_iter().enumerate().map(entrant).collect()
     }
-}
 
-impl FromIterator<(NeuronId, Standing)> for Standings {
-    fn from_iter<I: IntoIterator<Item = (NeuronId, Standing)>>(standings: I) -> Self {
-        Self(standings.into_iter().collect())
+    /// Returns the hash of the canonical bytes.
+    #[must_use]
+    pub fn hash(&self) -> StandingsHash {
+        let mut writer = Writer::new();
+        self.write(&mut writer);
+        StandingsHash::of(&[&writer.into_bytes()])
     }
-}
 
-/// Reads a credit, from 0 to 1.
-fn read_credit(from: &mut Reader<'_>) -> Result<Millionths, WireError> {
-    let what = "the credit of a miner";
-    let offset = from.offset();
-    match from.u32(what)? {
-        credit @ 0..=1_000_000 => Ok(Millionths(credit.into())),
-        found => Err(WireError::Value {
-            what,
-            offset,
-            found: found.into(),
-            expected: "a credit is at most 1000000",
-        }),
-    }
-}
-
-/// Sorts the miners into judged and failed ones. A fault that the measurements show counts as a failure
-/// too.
-#[expect(clippy::type_complexity, reason = "two maps, taken apart at once")]
-fn sort_out(
-    window: &Observed,
-) -> Result<(BTreeMap<NeuronId, Judgement>, BTreeMap<NeuronId, Fault>), RateError> {
-    let (mut judged, mut failed) = (BTreeMap::new(), BTreeMap::new());
-    for (&miner, outcome) in &window.outcomes {
-        let result = match outcome {
-            Outcome::Evaluated(evaluation) => evaluation.judge(miner, window.unassigned_before)?,
-            Outcome::Failed(fault) => Err(*fault),
-            Outcome::Skipped | Outcome::Gone => continue,
-        };
-        match result {
-            Ok(judgement) => drop(judged.insert(miner, judgement)),
-            Err(fault) => drop(failed.insert(miner, fault)),
+    /// Appends the canonical bytes: the field's windows, then all miners in the order of hotkeys.
+    pub fn write(&self, to: &mut Writer) {
+        self.field.write(to);
+        to.u32(self.miners.len() as u32);
+        for (miner, standing) in &self.miners {
+            to.raw(miner.as_bytes());
+            standing.write(to);
         }
     }
-    Ok((judged, failed))
+
+    /// Reads the canonical bytes.
+    ///
+    /// # Errors
+    /// The input ends too early, a part is out of bounds, or hotkeys do not rise.
+    pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let field = Field::read(from)?;
+        let (what, offset) = ("the number of standings", from.offset());
+        let count = from.u32(what)?;
+        if count as usize > MOST_STANDINGS {
+            let expected = "there are at most 4096";
+            return Err(WireError::Value { what, offset, found: count.into(), expected });
+        }
+        let mut miners = BTreeMap::new();
+        for index in 0..count {
+            let offset = from.offset();
+            let miner = Hotkey(from.array("the hotkey of a standing")?);
+            if miners.last_key_value().is_some_and(|(last, _)| *last >= miner) {
+                let (what, expected) = ("the place of a hotkey", "hotkeys rise");
+                return Err(WireError::Value { what, offset, found: index.into(), expected });
+            }
+            miners.insert(miner, Standing::read(from)?);
+        }
+        Ok(Self { field, miners })
+    }
 }
 
-/// Returns the miners by score, the best first. Of equal scores the older registration comes first.
+/// Returns the relative improvement of a judged miner.
+fn relative(evaluation: &Evaluation, judgement: &Judgement, reference: &Reference) -> base::Millionths {
+    let uniqueness = evaluation.overlap.uniqueness();
+    contribution::relative(judgement.improvement, reference.improvement, evaluation.share, uniqueness)
+}
+
+/// Removes the miners without a claim for too long, and the oldest of too many.
+fn forget(miners: &mut BTreeMap<Hotkey, Standing>, spec: &ScoringSpec, window: Window) {
+    miners.retain(|_, standing| window.0.saturating_sub(standing.seen.0) < u64::from(spec.forget_after));
+    let over = miners.len().saturating_sub(MOST_STANDINGS);
+    if over > 0 {
+        let mut oldest: Vec<_> = miners.iter().map(|(miner, standing)| (standing.seen, *miner)).collect();
+        oldest.sort_unstable();
+        let oldest: BTreeSet<_> = oldest.into_iter().take(over).map(|(_, miner)| miner).collect();
+        miners.retain(|miner, _| !oldest.contains(miner));
+    }
+}
+
+/// The miners of a window, sorted into judged and failed ones.
+struct Sorted {
+    judged: BTreeMap<Hotkey, (Evaluation, Judgement)>,
+    failed: BTreeMap<Hotkey, Fault>,
+}
+
+impl Sorted {
+    /// Sorts the miners. A fault that the measurements show counts as a failure too.
+    fn of(spec: &ScoringSpec, observed: &Observed) -> Result<Self, RateError> {
+        let (mut judged, mut failed) = (BTreeMap::new(), BTreeMap::new());
+        for (&miner, outcome) in &observed.outcomes {
+            match outcome {
+                Outcome::Evaluated(evaluation) => {
+                    spec.check_sequences(miner, evaluation)?;
+                    match evaluation.judge() {
+                        Ok(judgement) => drop(judged.insert(miner, (*evaluation, judgement))),
+                        Err(fault) => drop(failed.insert(miner, fault)),
+                    }
+                }
+                Outcome::Failed(fault) => drop(failed.insert(miner, *fault)),
+                Outcome::Gone => drop(failed.insert(miner, Fault::Absent)),
+                Outcome::Skipped => {}
+            }
+        }
+        Ok(Self { judged, failed })
+    }
+}
+
+/// Returns the miners by score, the best first, and by hotkey among equals.
 #[must_use]
-pub fn ranking(scores: &BTreeMap<NeuronId, Score>) -> Vec<(NeuronId, Score)> {
+pub fn ranking(scores: &BTreeMap<Hotkey, Score>) -> Vec<(Hotkey, Score)> {
     let mut ranking: Vec<_> = scores.iter().map(|(&miner, &score)| (miner, score)).collect();
-    ranking.sort_by_key(|&(miner, score)| (Reverse(score), miner.registered, miner.hotkey));
+    ranking.sort_by_key(|&(miner, score)| (Reverse(score), miner));
     ranking
 }
 

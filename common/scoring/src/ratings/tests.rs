@@ -1,5 +1,4 @@
 use super::*;
-use base::{Height, Hotkey};
 use proptest::prelude::*;
 
 /// A player, with the rating from PyPI's openskill.
@@ -28,11 +27,11 @@ fn matches() -> Vec<Vec<Line>> {
     matches
 }
 
-fn miner(index: u8) -> NeuronId {
-    NeuronId { hotkey: Hotkey([index; 32]), registered: Height(index.into()) }
+fn miner(index: u8) -> Hotkey {
+    Hotkey([index; 32])
 }
 
-fn field(ratings: &[Rating]) -> BTreeMap<NeuronId, Entrant> {
+fn field(ratings: &[Rating]) -> BTreeMap<Hotkey, Entrant> {
     let entrant = |(index, &rating)| (miner(index as u8), Entrant { rating, place: index + 1 });
     ratings.iter().enumerate().map(entrant).collect()
 }
@@ -63,7 +62,7 @@ fn a_league_finds_its_order() {
         let after = play(&field(&ratings));
         ratings = std::array::from_fn(|index| after[&miner(index as u8)]);
     }
-    let values: Vec<_> = ratings.iter().map(|rating| rating.value(Millionths::ONE)).collect();
+    let values: Vec<_> = ratings.iter().map(|rating| rating.ordinal()).collect();
     assert!(values.windows(2).all(|pair| pair[0] > pair[1]), "{values:?}");
 }
 

@@ -2,19 +2,30 @@
 
 use super::{Results, Stated};
 use crate::{
-    gauntlet::{Score, Standing},
+    gauntlet::{FieldWindow, Standing, Standings},
+    pay::Score,
     weights::Weights,
 };
-use base::{NeuronId, Uid};
+use base::{Hotkey, Uid};
 use std::{collections::BTreeMap, fmt};
 
 /// One item that differs. `None` means that the miner or uid is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "an error keeps it in a box")]
 pub enum Difference {
+    /// The field's medians of a window.
+    Field {
+        /// The window, counted from the oldest.
+        index: usize,
+        /// The validator's value.
+        stated: Option<FieldWindow>,
+        /// The replayed value.
+        replayed: Option<FieldWindow>,
+    },
     /// A miner's standing.
     Standing {
         /// The miner.
-        miner: NeuronId,
+        miner: Hotkey,
         /// The validator's value.
         stated: Option<Standing>,
         /// The replayed value.
@@ -23,7 +34,7 @@ pub enum Difference {
     /// A miner's score.
     Score {
         /// The miner.
-        miner: NeuronId,
+        miner: Hotkey,
         /// The validator's value.
         stated: Option<Score>,
         /// The replayed value.
@@ -43,6 +54,11 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Field { index, stated, replayed } => {
+                let text = |window: &FieldWindow| format!("{} {}", window.improvement(), window.margin());
+                let (stated, replayed) = (stated.as_ref().map(text), replayed.as_ref().map(text));
+                write!(f, "the field's medians {index}: {}", both(stated, replayed))
+            }
             Self::Standing { miner, stated, replayed } => standing(f, miner, *stated, *replayed),
             Self::Score { miner, stated, replayed } => {
                 write!(f, "the score of {miner}: {}", both(stated.map(|s| s.0), replayed.map(|s| s.0)))
@@ -57,7 +73,7 @@ impl fmt::Display for Difference {
 /// Writes the first part of a standing that differs.
 fn standing(
     f: &mut fmt::Formatter<'_>,
-    miner: &NeuronId,
+    miner: &Hotkey,
     stated: Option<Standing>,
     replayed: Option<Standing>,
 ) -> fmt::Result {
@@ -66,9 +82,12 @@ fn standing(
         ("mu", part(|standing| standing.rating.mu().to_string())),
         ("sigma", part(|standing| standing.rating.sigma().to_string())),
         ("proof", part(|standing| format!("{:?}", standing.proof))),
+        ("contribution", part(|standing| standing.contribution.mean().to_string())),
+        ("last relative improvement", part(|standing| standing.contribution.last().to_string())),
         ("credit", part(|standing| standing.credit.to_string())),
         ("failures in a row", part(|standing| standing.failures.to_string())),
         ("judged windows", part(|standing| standing.judged.to_string())),
+        ("last window with a claim", part(|standing| standing.seen.to_string())),
     ];
     let differing = parts.into_iter().find(|(_, (stated, replayed))| stated != replayed);
     let (name, (stated, replayed)) = differing.unwrap_or(("standing", (None, None)));
@@ -81,14 +100,19 @@ fn both<T: fmt::Display>(stated: Option<T>, replayed: Option<T>) -> String {
 }
 
 impl Stated {
-    /// Returns the first item that differs: standings, then scores, both in the order of hotkeys, then
-    /// weights in the order of uids.
+    /// Returns the first item that differs: the field, then standings and scores in the order of hotkeys,
+    /// then weights in the order of uids.
     #[must_use]
     pub fn difference(&self, replayed: &Results) -> Option<Difference> {
-        let standings = |of: &crate::gauntlet::Standings| of.iter().map(|(&m, &s)| (m, s)).collect();
+        let field = |of: &Standings| of.field().windows().iter().copied().enumerate().collect();
+        let standings = |of: &Standings| of.iter().map(|(&m, &s)| (m, s)).collect();
         let weights = replayed.weights.clone().unwrap_or_default();
-        first(&standings(&self.standings), &standings(&replayed.standings))
-            .map(|(miner, stated, replayed)| Difference::Standing { miner, stated, replayed })
+        first(&field(&self.standings), &field(&replayed.standings))
+            .map(|(index, stated, replayed)| Difference::Field { index, stated, replayed })
+            .or_else(|| {
+                first(&standings(&self.standings), &standings(&replayed.standings))
+                    .map(|(miner, stated, replayed)| Difference::Standing { miner, stated, replayed })
+            })
             .or_else(|| {
                 first(&self.scores, &replayed.scores).map(|(miner, stated, replayed)| Difference::Score {
                     miner,

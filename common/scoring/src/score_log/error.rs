@@ -3,7 +3,7 @@
 use super::Difference;
 use crate::gauntlet::RateError;
 use base::{
-    Height, Hotkey, NeuronId, Uid, Window,
+    Height, Hotkey, Uid, Window,
     digest::{RunHash, ScoreLogHead, StandingsHash},
     signature::SignatureError,
     wire::WireError,
@@ -78,7 +78,7 @@ pub enum ScoreLogError {
         error: WireError,
     },
     /// A line of an unknown kind.
-    #[error("line {line} of the score log is of kind {kind}: kinds go from 1 to 5")]
+    #[error("line {line} of the score log is of kind {kind}: kinds go from 1 to 7")]
     LineKind {
         /// The line, counted from 0.
         line: u32,
@@ -130,7 +130,7 @@ pub enum ChainBreak {
 }
 
 /// An error in replaying a score log.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// The log has no snapshot, and no log before it was replayed.
     #[error("the standings before window {0} are unknown: begin with a log that has a snapshot")]
@@ -141,6 +141,9 @@ pub enum ReplayError {
     /// The run spec asks for no snapshot, and the log has one.
     #[error("the log of window {0} must not carry a snapshot, but has one")]
     Snapshot(Window),
+    /// The first log of a validator has standings, and does not say from which log it adopted them.
+    #[error("the first log, of window {0}, begins from standings and does not name the log that states them")]
+    Unfounded(Window),
     /// The log does not follow the log that was replayed before it.
     #[error("the log of window {window} follows head {previous}, not {last}: a log between them is missing")]
     Gap {
@@ -186,9 +189,9 @@ pub enum ReplayError {
         /// The uid.
         uid: Uid,
         /// The first miner.
-        first: NeuronId,
+        first: Hotkey,
         /// The second miner.
-        second: NeuronId,
+        second: Hotkey,
     },
     /// A replayed result that differs from the stated one.
     #[error("window {window}: {difference}")]

@@ -1,27 +1,33 @@
 //! Encodes and decodes the header and the lines of a score log.
 
-use super::{Header, KIND, MinerLine, ScoreLog, ScoreLogError, Stated, VERSION, lines};
+use super::{Adopted, Header, KIND, MinerLine, ScoreLog, ScoreLogError, Stated, VERSION, lines};
 use crate::{
-    gauntlet::{Evaluation, Fault, Losses, Outcome, Score, Standing},
+    gauntlet::{
+        Evaluation, FIELD_WINDOWS, Fault, Field, FieldWindow, Improvements, Outcome, Standing, Standings,
+    },
+    pay::Score,
+    uniqueness::{Baseline, Overlap},
     weights::Subnet,
 };
 use base::{
-    BlockHash, NeuronId, Uid, Window,
+    BlockHash, Height, Hotkey, Millionths, NeuronId, Uid, Window,
     digest::{ObjectHash, RunHash, ScoreLogHead, StandingsHash, State},
     wire::{Reader, WireError, Writer},
 };
 use std::collections::BTreeMap;
 
 /// Number of bytes of a header.
-pub(super) const HEADER_BYTES: usize = 2 + 32 + NeuronId::BYTES + 8 + 4 * 32 + 8 + 3 + 3 * 2;
+pub(super) const HEADER_BYTES: usize = 2 + 32 + NeuronId::BYTES + 8 + 4 * 32 + 2 * 32 + 8 + 4 * 8 + 3 + 3 * 2;
 
 /// The kinds of lines, in their order in a log.
 mod kind {
-    pub(super) const SNAPSHOT: u8 = 1;
-    pub(super) const MINER: u8 = 2;
-    pub(super) const STANDING: u8 = 3;
-    pub(super) const SCORE: u8 = 4;
-    pub(super) const WEIGHT: u8 = 5;
+    pub(super) const SNAPSHOT_FIELD: u8 = 1;
+    pub(super) const SNAPSHOT: u8 = 2;
+    pub(super) const MINER: u8 = 3;
+    pub(super) const FIELD: u8 = 4;
+    pub(super) const STANDING: u8 = 5;
+    pub(super) const SCORE: u8 = 6;
+    pub(super) const WEIGHT: u8 = 7;
 }
 
 /// The numbers of outcomes.
@@ -41,19 +47,16 @@ impl ScoreLog {
         let mut header = Writer::new();
         write_header(&self.header, self.snapshot.is_some(), &mut header);
         let mut lines = lines::LineWriter::new(&header.into_bytes());
-        for (miner, standing) in self.snapshot.iter().flat_map(|standings| standings.iter()) {
-            lines.push(kind::SNAPSHOT, |to| write_standing(miner, standing, to));
+        if let Some(snapshot) = &self.snapshot {
+            push_standings(&mut lines, [kind::SNAPSHOT_FIELD, kind::SNAPSHOT], snapshot);
         }
         for (miner, line) in &self.miners {
             lines.push(kind::MINER, |to| write_miner(miner, line, to));
         }
-        for (miner, standing) in self.stated.standings.iter() {
-            lines.push(kind::STANDING, |to| write_standing(miner, standing, to));
-        }
+        push_standings(&mut lines, [kind::FIELD, kind::STANDING], &self.stated.standings);
         for (miner, score) in &self.stated.scores {
             lines.push(kind::SCORE, |to| {
-                miner.write(to);
-                to.u64(score.0);
+                to.raw(miner.as_bytes()).u64(score.0);
             });
         }
         for (uid, weight) in &self.stated.weights {
@@ -70,29 +73,63 @@ impl ScoreLog {
         lines: &[lines::Line<'_>],
     ) -> Result<Self, ScoreLogError> {
         let mut rest = lines;
-        let snapshot = section(&mut rest, kind::SNAPSHOT, read_standing)?;
+        let snapshot = read_standings(&mut rest, [kind::SNAPSHOT_FIELD, kind::SNAPSHOT])?;
+        let has_snapshot = rest.len() < lines.len();
         let miners = section(&mut rest, kind::MINER, read_miner)?;
-        let standings = section(&mut rest, kind::STANDING, read_standing)?;
+        let standings = read_standings(&mut rest, [kind::FIELD, kind::STANDING])?;
         let scores =
-            section(&mut rest, kind::SCORE, |from| Ok((NeuronId::read(from)?, Score(from.u64("a score")?))))?;
+            section(&mut rest, kind::SCORE, |from| Ok((read_hotkey(from)?, Score(from.u64("a score")?))))?;
         let weights =
             section(&mut rest, kind::WEIGHT, |from| Ok((Uid(from.u16("a uid")?), from.u16("a weight")?)))?;
         if let Some(line) = rest.first() {
             let (line, kind) = (line.index, line.kind);
-            let known = (kind::SNAPSHOT..=kind::WEIGHT).contains(&kind);
+            let known = (kind::SNAPSHOT_FIELD..=kind::WEIGHT).contains(&kind);
             return Err(if known {
                 ScoreLogError::Order { line }
             } else {
                 ScoreLogError::LineKind { line, kind }
             });
         }
-        if !with_snapshot && !snapshot.is_empty() {
+        if !with_snapshot && has_snapshot {
             return Err(ScoreLogError::Order { line: 0 });
         }
-        let snapshot = with_snapshot.then(|| snapshot.into_iter().collect());
-        let stated = Stated { standings: standings.into_iter().collect(), scores, weights };
+        let snapshot = with_snapshot.then_some(snapshot);
+        let stated = Stated { standings, scores, weights };
         Ok(Self { header, snapshot, miners, stated })
     }
+}
+
+/// Writes the lines of standings: the field's windows, then the miners.
+fn push_standings(lines: &mut lines::LineWriter, [field, miners]: [u8; 2], standings: &Standings) {
+    for (index, window) in standings.field().windows().iter().enumerate() {
+        lines.push(field, |to| window.write(to.u8(index as u8)));
+    }
+    for (miner, standing) in standings.iter() {
+        lines.push(miners, |to| standing.write(to.raw(miner.as_bytes())));
+    }
+}
+
+/// Removes the lines of standings from the front of `lines`, and decodes them.
+fn read_standings(
+    lines: &mut &[lines::Line<'_>],
+    [field, miners]: [u8; 2],
+) -> Result<Standings, ScoreLogError> {
+    let first = lines.first().map_or(0, |line| line.index);
+    let windows =
+        section(lines, field, |from| Ok((from.u8("a place in the field")?, FieldWindow::read(from)?)))?;
+    // The windows of the field are counted from 0, without gaps.
+    if let Some(place) = windows.keys().enumerate().position(|(place, &key)| place != usize::from(key)) {
+        return Err(ScoreLogError::Order { line: first + place as u32 });
+    }
+    if windows.len() > FIELD_WINDOWS {
+        return Err(ScoreLogError::Order { line: first + FIELD_WINDOWS as u32 });
+    }
+    let miners = section(lines, miners, |from| Ok((read_hotkey(from)?, Standing::read(from)?)))?;
+    Ok(Standings::new(Field::new(windows.into_values().collect()), miners))
+}
+
+fn read_hotkey(from: &mut Reader<'_>) -> Result<Hotkey, WireError> {
+    Ok(Hotkey(from.array("the hotkey of a line")?))
 }
 
 /// Removes the lines of one kind from the front of `lines`, and decodes them. Their keys must rise.
@@ -121,7 +158,10 @@ fn write_header(header: &Header, with_snapshot: bool, to: &mut Writer) {
     to.u8(KIND).u8(VERSION).raw(&header.run.0);
     header.validator.write(to);
     to.u64(header.window.0).raw(&header.state.0).raw(&header.seed.0).raw(&header.previous.0);
-    to.raw(&header.standings.0).f64(header.unassigned_before);
+    let adopted = header.adopted.unwrap_or(Adopted::NONE);
+    to.raw(&header.standings.0).raw(adopted.validator.as_bytes()).raw(&adopted.head.0);
+    to.f64(header.unassigned_before);
+    header.baselines.iter().for_each(|baseline| baseline.write(to));
     let subnet = &header.subnet;
     let flags = u8::from(with_snapshot) * WITH_SNAPSHOT + u8::from(subnet.owner.is_some()) * WITH_OWNER;
     to.u8(flags).u16(subnet.owner.unwrap_or_default().0);
@@ -149,12 +189,47 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, bool), ScoreLogError>
     let seed = BlockHash(from.array("the seed")?);
     let previous = ScoreLogHead(from.array("the head of the log before")?);
     let standings = StandingsHash(from.array("the hash of the standings")?);
+    let adopted = read_adopted(&mut from, previous)?;
     let unassigned_before = from.f64("the loss on unassigned data")?;
+    let mut baselines = [Baseline::default(); 4];
+    for baseline in &mut baselines {
+        *baseline = Baseline::read(&mut from)?;
+    }
     let (with_snapshot, subnet) = read_subnet(&mut from)?;
-    Ok((
-        Header { run, validator, window, state, seed, previous, standings, unassigned_before, subnet },
-        with_snapshot,
-    ))
+    let header = Header {
+        run,
+        validator,
+        window,
+        state,
+        seed,
+        previous,
+        standings,
+        adopted,
+        unassigned_before,
+        baselines,
+        subnet,
+    };
+    Ok((header, with_snapshot))
+}
+
+impl Adopted {
+    /// The value in the bytes of a log that adopts no standings.
+    const NONE: Self = Self { validator: Hotkey([0; 32]), head: ScoreLogHead([0; 32]) };
+}
+
+/// Reads the log whose standings were adopted. Only the first log of a validator may adopt any.
+fn read_adopted(from: &mut Reader<'_>, previous: ScoreLogHead) -> Result<Option<Adopted>, WireError> {
+    let (what, offset) = ("the adopted log", from.offset());
+    let validator = Hotkey(from.array(what)?);
+    let adopted = Adopted { validator, head: ScoreLogHead(from.array(what)?) };
+    if adopted == Adopted::NONE {
+        return Ok(None);
+    }
+    if previous != ScoreLogHead::default() {
+        let expected = "only the first log of a validator adopts standings";
+        return Err(WireError::Value { what, offset, found: 1, expected });
+    }
+    Ok(Some(adopted))
 }
 
 fn read_subnet(from: &mut Reader<'_>) -> Result<(bool, Subnet), WireError> {
@@ -174,43 +249,33 @@ fn read_subnet(from: &mut Reader<'_>) -> Result<(bool, Subnet), WireError> {
     Ok((flags & WITH_SNAPSHOT != 0, subnet))
 }
 
-fn write_standing(miner: &NeuronId, standing: &Standing, to: &mut Writer) {
-    miner.write(to);
-    standing.write(to);
-}
-
-fn read_standing(from: &mut Reader<'_>) -> Result<(NeuronId, Standing), WireError> {
-    Ok((NeuronId::read(from)?, Standing::read(from)?))
-}
-
-fn write_miner(miner: &NeuronId, line: &MinerLine, to: &mut Writer) {
-    miner.write(to);
-    to.u16(line.uid.0).raw(&line.object.0);
+fn write_miner(miner: &Hotkey, line: &MinerLine, to: &mut Writer) {
+    to.raw(miner.as_bytes()).u16(line.uid.0).u64(line.registered.0).raw(&line.object.0);
     match line.outcome {
-        Outcome::Evaluated(evaluation) => {
-            let Losses { before, after } = evaluation.assigned;
-            to.u8(outcome::EVALUATED).f64(before).f64(after).f64(evaluation.unassigned_after);
-        }
+        Outcome::Evaluated(evaluation) => write_evaluation(&evaluation, to.u8(outcome::EVALUATED)),
         Outcome::Failed(fault) => fault.write(to.u8(outcome::FAILED)),
         Outcome::Skipped => drop(to.u8(outcome::CUT)),
         Outcome::Gone => drop(to.u8(outcome::GONE)),
     }
 }
 
-fn read_miner(from: &mut Reader<'_>) -> Result<(NeuronId, MinerLine), WireError> {
-    let miner = NeuronId::read(from)?;
+fn write_evaluation(evaluation: &Evaluation, to: &mut Writer) {
+    for batch in [evaluation.assigned, evaluation.common, evaluation.own] {
+        to.u32(batch.count).f64(batch.sum).f64(batch.squares);
+    }
+    to.u32(evaluation.share.0 as u32);
+    evaluation.overlap.write(to);
+}
+
+fn read_miner(from: &mut Reader<'_>) -> Result<(Hotkey, MinerLine), WireError> {
+    let miner = read_hotkey(from)?;
     let uid = Uid(from.u16("the miner's uid")?);
+    let registered = Height(from.u64("the miner's registration")?);
     let object = ObjectHash(from.array("the claimed object")?);
     let what = "the outcome of a miner";
     let offset = from.offset();
     let outcome = match from.u8(what)? {
-        outcome::EVALUATED => Outcome::Evaluated(Evaluation {
-            assigned: Losses {
-                before: from.f64("the loss on assigned data before")?,
-                after: from.f64("the loss on assigned data after")?,
-            },
-            unassigned_after: from.f64("the loss on unassigned data after")?,
-        }),
+        outcome::EVALUATED => Outcome::Evaluated(read_evaluation(from)?),
         outcome::FAILED => Outcome::Failed(Fault::read(from)?),
         outcome::CUT => Outcome::Skipped,
         outcome::GONE => Outcome::Gone,
@@ -219,5 +284,24 @@ fn read_miner(from: &mut Reader<'_>) -> Result<(NeuronId, MinerLine), WireError>
             return Err(WireError::Value { what, offset, found: other.into(), expected });
         }
     };
-    Ok((miner, MinerLine { uid, object, outcome }))
+    Ok((miner, MinerLine { uid, registered, object, outcome }))
+}
+
+fn read_evaluation(from: &mut Reader<'_>) -> Result<Evaluation, WireError> {
+    let mut batch = || -> Result<Improvements, WireError> {
+        Ok(Improvements {
+            count: from.u32("the number of sequences")?,
+            sum: from.f64("the sum of improvements")?,
+            squares: from.f64("the sum of squared improvements")?,
+        })
+    };
+    let (assigned, common, own) = (batch()?, batch()?, batch()?);
+    let (what, offset) = ("the share of samples", from.offset());
+    let share = from.u32(what)?;
+    if i64::from(share) > Millionths::ONE.0 {
+        let expected = "a share is at most 1000000";
+        return Err(WireError::Value { what, offset, found: share.into(), expected });
+    }
+    let share = Millionths(share.into());
+    Ok(Evaluation { assigned, common, own, share, overlap: Overlap::read(from)? })
 }

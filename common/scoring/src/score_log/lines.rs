@@ -2,19 +2,20 @@
 //! it, so that any change is detected and located.
 
 use super::{ChainBreak, ScoreLogError};
+use crate::gauntlet::{FIELD_WINDOWS, MOST_STANDINGS};
 use base::{
     digest::ScoreLogHead,
     signature::{SIGNATURE_BYTES, Signature},
     wire::{Reader, WireError, Writer},
 };
 
-/// Maximum number of lines of a log: five for each neuron of a subnet of 4096 uids (16 times
-/// Bittensor's 256).
-pub const MOST_LINES: usize = 5 * 4096;
+/// Maximum number of lines of a log: six for each of the most standings, and two for each window that the
+/// field remembers.
+pub const MOST_LINES: usize = 6 * MOST_STANDINGS + 2 * FIELD_WINDOWS;
 /// Number of bytes of a line before its payload: length, number, hash of the line before, kind.
 const LINE_HEAD: usize = 2 + 4 + 32 + 1;
-/// Maximum number of bytes of a line. The longest, of an evaluated miner, has 138.
-pub(super) const MOST_LINE_BYTES: usize = 160;
+/// Maximum number of bytes of a line. The longest, of an evaluated miner, has 223.
+pub(super) const MOST_LINE_BYTES: usize = 224;
 /// Number of bytes after the last line: count, head, signature.
 pub(super) const TRAILER_BYTES: usize = 4 + 32 + SIGNATURE_BYTES;
 
@@ -110,7 +111,7 @@ fn line<'a>(reader: &mut Reader<'a>) -> Result<Line<'a>, WireError> {
             what,
             offset,
             found: length as u64,
-            expected: "lines have 37 to 158 bytes",
+            expected: "lines have 37 to 222 bytes",
         });
     }
     let body = reader.raw("a line", length)?;

@@ -3,10 +3,11 @@
 
 use super::{Header, MinerLine, ReplayError, ScoreLog, Stated};
 use crate::{
-    gauntlet::{Observed, Outcome, Score, ScoringSpec, Standings},
+    gauntlet::{Observed, Outcome, ScoringSpec, Standings},
+    pay::Score,
     weights::{Weights, WeightsError, weights},
 };
-use base::{NeuronId, Uid, Window, digest::ScoreLogHead};
+use base::{Hotkey, Uid, Window, digest::ScoreLogHead};
 use std::collections::BTreeMap;
 
 /// The results of a window.
@@ -15,7 +16,7 @@ pub struct Results {
     /// The standings after the window.
     pub standings: Standings,
     /// The score of each miner that has a standing.
-    pub scores: BTreeMap<NeuronId, Score>,
+    pub scores: BTreeMap<Hotkey, Score>,
     /// The weights, or the reason why no weights can be set.
     pub weights: Result<Weights, WeightsError>,
 }
@@ -32,7 +33,7 @@ impl ScoreLog {
         spec: &ScoringSpec,
         standings: &Standings,
         header: Header,
-        miners: BTreeMap<NeuronId, MinerLine>,
+        miners: BTreeMap<Hotkey, MinerLine>,
     ) -> Result<(Self, Results), ReplayError> {
         let header = Header { standings: standings.hash(), ..header };
         let snapshot = header.asks_for_snapshot(spec).then(|| standings.clone());
@@ -51,8 +52,8 @@ impl ScoreLog {
         let window = self.header.window;
         let uids = self.uids()?;
         let observed = Observed {
+            window,
             seed: self.header.seed,
-            unassigned_before: self.header.unassigned_before,
             outcomes: self.miners.iter().map(|(&miner, line)| (miner, line.outcome)).collect(),
         };
         let standings = before.after(spec, &observed).map_err(|error| ReplayError::Rate { window, error })?;
@@ -61,8 +62,8 @@ impl ScoreLog {
         Ok(Results { standings, scores, weights })
     }
 
-    /// Returns the uid of each miner that is not gone.
-    fn uids(&self) -> Result<BTreeMap<NeuronId, Uid>, ReplayError> {
+    /// Returns the uid of each miner whose hotkey is registered.
+    fn uids(&self) -> Result<BTreeMap<Hotkey, Uid>, ReplayError> {
         let mut owners = BTreeMap::new();
         for (&miner, line) in self.miners.iter().filter(|(_, line)| line.outcome != Outcome::Gone) {
             if let Some(first) = owners.insert(line.uid, miner) {
@@ -134,6 +135,10 @@ impl Replay {
             (true, None) => return Err(ReplayError::NoSnapshot(window)),
             (false, Some(_)) => return Err(ReplayError::Snapshot(window)),
             _ => {}
+        }
+        let is_first = log.header.previous == ScoreLogHead::default();
+        if is_first && log.header.adopted.is_none() && log.snapshot.as_ref() != Some(&Standings::default()) {
+            return Err(ReplayError::Unfounded(window));
         }
         let replayed = self.last.as_ref().map(|last| &last.standings);
         for standings in [replayed, log.snapshot.as_ref()].into_iter().flatten() {

@@ -1,7 +1,11 @@
 use super::*;
-use crate::gauntlet::{Evaluation, Fault, Losses};
+use crate::{
+    gauntlet::{Evaluation, Fault, Improvements},
+    testing,
+    uniqueness::{Baseline, Class, Nearest, Overlap},
+};
 use base::{
-    Height, Hotkey,
+    Height, Millionths,
     signature::{SIGNATURE_BYTES, SignatureError, SigningKey},
     wire::WireError,
 };
@@ -18,12 +22,12 @@ fn validator() -> NeuronId {
     NeuronId { hotkey: key(1).hotkey(), registered: Height(77) }
 }
 
-fn miner(index: u8) -> NeuronId {
-    NeuronId { hotkey: Hotkey([index; 32]), registered: Height(1000 + u64::from(index)) }
+fn miner(index: u8) -> Hotkey {
+    Hotkey([index; 32])
 }
 
 fn spec() -> ScoringSpec {
-    ScoringSpec { snapshot_every: 4, ..ScoringSpec::default() }
+    ScoringSpec { snapshot_every: 4, ..testing::spec() }
 }
 
 fn header(window: u64, previous: ScoreLogHead) -> Header {
@@ -35,7 +39,9 @@ fn header(window: u64, previous: ScoreLogHead) -> Header {
         seed: BlockHash([window as u8; 32]),
         previous,
         standings: StandingsHash::default(),
+        adopted: None,
         unassigned_before: 4.125,
+        baselines: [1, 2, 3, 4].map(|n| Baseline { median: Millionths(n), spread: Millionths(10 * n) }),
         subnet: Subnet { owner: Some(Uid(0)), uids: 16, min_allowed: 8, max_limit: 65535 },
     }
 }
@@ -44,25 +50,29 @@ fn expected(window: u64) -> Expected {
     Expected { run: RunHash([0xa1; 32]), validator: validator(), window: Window(window) }
 }
 
-fn line(uid: u8, outcome: Outcome) -> (NeuronId, MinerLine) {
-    (miner(uid), MinerLine { uid: Uid(uid.into()), object: ObjectHash([uid; 32]), outcome })
+fn line(uid: u8, outcome: Outcome) -> (Hotkey, MinerLine) {
+    let (uid, object, hotkey) = (Uid(uid.into()), ObjectHash([uid; 32]), miner(uid));
+    (hotkey, MinerLine { uid, registered: Height(7), object, outcome })
 }
 
-fn evaluated(assigned_after: f64, unassigned_after: f64) -> Outcome {
-    let assigned = Losses { before: 4.25, after: assigned_after };
-    Outcome::Evaluated(Evaluation { assigned, unassigned_after })
+/// Returns an evaluation with this improvement in per mille, and this margin in standard errors.
+fn evaluated(improvement: f64, margin: f64) -> Outcome {
+    Outcome::Evaluated(testing::evaluation(improvement / 1e3, margin))
 }
 
 /// Returns the lines of five miners in a window. The fourth is cut in every second window, the fifth
 /// often fails.
-fn miners(window: u64) -> BTreeMap<NeuronId, MinerLine> {
-    let noise = |salt: u64| ((window * 7 + salt) % 5) as f64 / 100.0;
-    let fourth = if window.is_multiple_of(2) { Outcome::Skipped } else { evaluated(4.0, 4.0625) };
-    let fifth = if window.is_multiple_of(3) { evaluated(4.2, 4.1) } else { Outcome::Failed(Fault::Missing) };
+fn miners(window: u64) -> BTreeMap<Hotkey, MinerLine> {
+    let noise = |salt: u64| ((window * 7 + salt) % 5) as f64 / 2.0;
+    let fourth = if window.is_multiple_of(2) { Outcome::Skipped } else { evaluated(9.0, 1.5) };
+    let fifth = if window.is_multiple_of(3) { evaluated(9.0, 2.0) } else { Outcome::Failed(Fault::Missing) };
+    let mut twin = testing::evaluation(0.01, 2.0 + noise(6));
+    let nearest = Nearest { class: Class::SameWindow, partner: miner(2), cosine: Millionths(750_000) };
+    twin.overlap = Overlap { excess: Millionths(250_000), nearest: Some(nearest) };
     [
-        line(1, evaluated(3.5 + noise(1), 3.75 + noise(2))),
-        line(2, evaluated(3.625 + noise(3), 3.8125 + noise(4))),
-        line(3, evaluated(3.75 + noise(5), 3.875 + noise(6))),
+        line(1, evaluated(10.0 + noise(1), 2.0 + noise(2))),
+        line(2, evaluated(10.0 + noise(3), 2.0 + noise(4))),
+        line(3, Outcome::Evaluated(twin)),
         line(4, fourth),
         line(5, fifth),
     ]
@@ -82,7 +92,7 @@ fn story(windows: u64) -> Vec<(ScoreLog, Results)> {
 }
 
 /// Returns the log of window 4, the first one whose snapshot is not empty.
-fn log() -> ScoreLog {
+pub(super) fn log() -> ScoreLog {
     story(5).pop().unwrap().0
 }
 
@@ -104,13 +114,32 @@ fn what_was_signed_is_what_is_opened() {
 }
 
 #[test]
-fn bytes_are_those_of_version_1() {
-    let golden = hex::decode(include_str!("../../tests/golden/score_log.hex").replace('\n', "")).unwrap();
+fn bytes_are_those_of_version_2() {
     let log = log();
     let bytes = signed(&log);
     let unsigned = bytes.len() - SIGNATURE_BYTES;
-    assert_eq!(hex::encode(&golden[..unsigned]), hex::encode(&bytes[..unsigned]));
-    assert_eq!(ScoreLog::open(&golden, &expected(4)), Ok(log), "the golden file's signature verifies");
+    testing::compare_golden("score_log.hex", &bytes[..unsigned]);
+    assert_eq!(ScoreLog::open(&bytes, &expected(4)), Ok(log));
+}
+
+#[test]
+fn a_joining_validator_says_whose_standings_it_adopts() {
+    let (last, results) = story(3).pop().unwrap();
+    let adopted = Adopted { validator: validator().hotkey, head: last.head() };
+    let mut header = header(3, ScoreLogHead::default());
+    header.adopted = Some(adopted);
+    let (log, after) = ScoreLog::close(&spec(), &results.standings, header, miners(3)).unwrap();
+    let opened = ScoreLog::open(&signed(&log), &expected(3)).unwrap();
+    assert_eq!(opened.header.adopted, Some(adopted));
+    assert_eq!(Replay::new(spec()).next(&opened), Ok(after));
+    let unfounded = ScoreLog { header: Header { adopted: None, ..log.header.clone() }, ..log.clone() };
+    let error = Replay::new(spec()).next(&unfounded).unwrap_err();
+    assert_eq!(error, ReplayError::Unfounded(Window(3)));
+    let later = Header { previous: last.head(), ..log.header.clone() };
+    let later = signed(&ScoreLog { header: later, ..log });
+    let error = ScoreLog::open(&later, &expected(3)).unwrap_err();
+    let text = base::ErrorChain(&error).to_string();
+    assert!(text.contains("only the first log of a validator adopts standings"), "{text}");
 }
 
 #[test]
@@ -124,11 +153,9 @@ fn the_longest_lines_and_logs_fit_their_bounds() {
     let miners = (0..4096u32).map(|index| {
         let mut hotkey = [0; 32];
         hotkey[..4].copy_from_slice(&index.to_be_bytes());
-        let miner = NeuronId { hotkey: Hotkey(hotkey), registered: Height(0) };
-        (
-            miner,
-            MinerLine { uid: Uid(index as u16), object: ObjectHash::default(), outcome: Outcome::Skipped },
-        )
+        let uid = Uid(index as u16);
+        let (object, outcome) = (ObjectHash::default(), evaluated(1.0, 1.0));
+        (Hotkey(hotkey), MinerLine { uid, registered: Height(7), object, outcome })
     });
     let log = ScoreLog { miners: miners.collect(), snapshot: None, ..log() };
     let bytes = signed(&log);
@@ -139,25 +166,45 @@ fn the_longest_lines_and_logs_fit_their_bounds() {
 }
 
 #[test]
-fn losses_keep_their_bits_even_if_they_are_no_numbers() {
+fn measurements_keep_their_bits_even_if_they_are_no_numbers() {
     let mut log = log();
     for (index, bits) in
         [(1, 0x7ff8_0000_0000_0000u64), (2, 0xfff8_dead_beef_0001), (3, 0x8000_0000_0000_0000)]
     {
-        log.miners.insert(miner(index), line(index, evaluated(f64::from_bits(bits), -0.0)).1);
+        let mut evaluation = testing::evaluation(0.01, 1.0);
+        (evaluation.assigned.sum, evaluation.own.squares) = (f64::from_bits(bits), -0.0);
+        log.miners.insert(miner(index), line(index, Outcome::Evaluated(evaluation)).1);
     }
     let opened = ScoreLog::open(&signed(&log), &expected(4)).unwrap();
     assert_eq!(opened.head(), log.head());
     let Outcome::Evaluated(evaluation) = opened.miners[&miner(2)].outcome else { panic!("it was evaluated") };
-    assert_eq!(evaluation.assigned.after.to_bits(), 0xfff8_dead_beef_0001);
+    assert_eq!(evaluation.assigned.sum.to_bits(), 0xfff8_dead_beef_0001);
+}
+
+pub(super) fn any_evaluation() -> impl Strategy<Value = Evaluation> {
+    let number = || prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::INFINITE;
+    let batch = |count: u32| {
+        let usual = (-1.0..1.0f64, 0.0..1.0f64);
+        prop_oneof![usual, (number(), number())].prop_map(move |(sum, squares)| Improvements {
+            count,
+            sum,
+            squares,
+        })
+    };
+    (batch(64), batch(32), batch(32), 0..=1_000_000i64, 0..=1_000_000i64).prop_map(
+        |(assigned, common, own, share, excess)| Evaluation {
+            assigned,
+            common,
+            own,
+            share: Millionths(share),
+            overlap: Overlap { excess: Millionths(excess), nearest: None },
+        },
+    )
 }
 
 pub(super) fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let losses = || prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::INFINITE;
     prop_oneof![
-        (losses(), losses(), losses()).prop_map(|(before, after, unassigned_after)| {
-            Outcome::Evaluated(Evaluation { assigned: Losses { before, after }, unassigned_after })
-        }),
+        any_evaluation().prop_map(Outcome::Evaluated),
         prop::sample::select(Fault::ALL.to_vec()).prop_map(Outcome::Failed),
         Just(Outcome::Skipped),
         Just(Outcome::Gone),
@@ -175,7 +222,8 @@ proptest! {
     ) {
         let mut log = log();
         let line = |(index, (uid, outcome))| {
-            (miner(index), MinerLine { uid: Uid(uid), object: ObjectHash([index; 32]), outcome })
+            let (uid, object) = (Uid(uid), ObjectHash([index; 32]));
+            (miner(index), MinerLine { uid, registered: Height(7), object, outcome })
         };
         log.miners = miners.into_iter().map(line).collect();
         log.snapshot = log.snapshot.filter(|_| with_snapshot);

@@ -98,7 +98,8 @@ impl NodeProgress {
                 record.seconds(*window, name).evaluate = Some(*seconds);
                 let rated = miners.iter().filter_map(|score| {
                     let miner = record.name_of(&score.hotkey)?.to_owned();
-                    let rated = Rating { rating: score.rating, proof: score.proof, credit: score.credit };
+                    let (contribution, proof, credit) = (score.contribution, score.proof, score.credit);
+                    let rated = Rating { contribution, proof, credit };
                     Some((miner, rated))
                 });
                 let rated = rated.collect();

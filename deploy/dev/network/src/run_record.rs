@@ -155,9 +155,10 @@ pub struct Seconds {
 /// A validator's rating of a miner.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rating {
-    /// The OpenSkill rating: mu − z sigma.
-    pub rating: f64,
-    /// The proof of computation, 0 to 1.
+    /// The mean improvement of the last 20 windows, relative to the field's. Windows before the first one
+    /// count 0.
+    pub contribution: f64,
+    /// The factor of the proof of computation: 0, 0.5 or 1.
     pub proof: f64,
     /// The factor on the score that remains after failures, 0 to 1.
     pub credit: f64,

@@ -37,12 +37,12 @@ fn a_mix_of_networks_and_faults() {
 /// Networks of 64 validators and 256 miners, with faults as the seeds choose.
 #[test]
 fn the_largest_networks() {
-    let totals = run(0..60, |seed| {
+    let totals = run(0..200, |seed| {
         let Scenario { faults, .. } = Scenario::draw(seed);
         Scenario { validators: 64, miners: 256, faults, ..small(seed, 6, &[]) }
     });
     expect_none(&totals);
-    assert_eq!(totals.windows, 360);
+    assert_eq!(totals.windows, 1200);
 }
 
 /// Attacks and troubles that broke an invariant before the rules were mended.

@@ -352,7 +352,7 @@ fn small_run() -> RunFile {
         ..run.model
     };
     (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
-    (run.scoring.assigned_sequences, run.scoring.unassigned_sequences) = (8, 8);
+    (run.scoring.assigned_sequences, run.scoring.common_sequences, run.scoring.own_sequences) = (8, 8, 4);
     run.window.count = 2;
     // Enough blocks for six claims and three votes, even if each is final before the next one is sent.
     (run.window.blocks, run.window.votes_close) = (80, 36);

@@ -97,7 +97,9 @@ fn verdict(seen: &Seen, set: &Set, validator_logs: Option<&ValidatorLogs>) -> Ve
     let Some(validator_logs) = validator_logs else {
         return Verdict::unknown("the validator announces no bucket");
     };
-    let logs: Vec<&ScoreLog> = validator_logs.until(window).take(LOGS).collect();
+    // Without any score, the last good weights stay.
+    let with_weights = |log: &&ScoreLog| !log.stated.weights.is_empty();
+    let logs: Vec<&ScoreLog> = validator_logs.until(window).filter(with_weights).take(LOGS).collect();
     let on_chain: Weights = row.iter().copied().collect();
     if logs.iter().any(|log| difference(&on_chain, &log.stated.weights).is_none()) {
         return Verdict::Agree;

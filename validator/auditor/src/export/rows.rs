@@ -1,9 +1,10 @@
 //! The rows of an export: one for each miner of each score log.
 
-use base::{Hotkey, NeuronId, Uid};
+use base::{Hotkey, Uid};
 use scoring::{
-    gauntlet::{Evaluation, Judgement, Outcome, ScoringSpec, Standing},
+    gauntlet::{Evaluation, Judgement, Outcome, ScoringSpec, Standing, proof::Verdict},
     score_log::{MinerLine, ScoreLog},
+    uniqueness::Nearest,
 };
 
 /// The type of the cells of a column.
@@ -32,7 +33,7 @@ pub(super) struct Row<'a> {
     log: &'a ScoreLog,
     validator: (Hotkey, Uid),
     spec: &'a ScoringSpec,
-    miner: NeuronId,
+    miner: Hotkey,
     line: MinerLine,
     standing: Option<&'a Standing>,
 }
@@ -45,26 +46,38 @@ pub(super) struct Column {
 }
 
 /// All columns, in order.
-pub(super) const COLUMNS: [Column; 22] = [
+pub(super) const COLUMNS: [Column; 29] = [
     column("window", Kind::Whole, |row| whole(row.log.header.window.0)),
     column("validator", Kind::Text, |row| Cell::Text(row.validator.0.to_string())),
     column("validator_uid", Kind::Whole, |row| whole(row.validator.1.0.into())),
-    column("miner", Kind::Text, |row| Cell::Text(row.miner.hotkey.to_string())),
+    column("miner", Kind::Text, |row| Cell::Text(row.miner.to_string())),
     column("uid", Kind::Whole, |row| whole(row.line.uid.0.into())),
     column("object", Kind::Text, |row| Cell::Text(row.line.object.to_string())),
     column("outcome", Kind::Text, |row| Cell::Text(row.outcome().to_owned())),
     column("fault", Kind::Text, |row| row.fault()),
-    column("assigned_before", Kind::Real, |row| row.loss(|evaluation| evaluation.assigned.before)),
-    column("assigned_after", Kind::Real, |row| row.loss(|evaluation| evaluation.assigned.after)),
-    column("unassigned_before", Kind::Real, |row| row.loss(|_| row.log.header.unassigned_before)),
-    column("unassigned_after", Kind::Real, |row| row.loss(|evaluation| evaluation.unassigned_after)),
+    column("unassigned_before", Kind::Real, |row| row.measured(|_| row.log.header.unassigned_before)),
+    column("assigned", Kind::Real, |row| row.measured(|evaluation| evaluation.assigned.mean())),
+    column("common", Kind::Real, |row| row.measured(|evaluation| evaluation.common.mean())),
+    column("own", Kind::Real, |row| row.measured(|evaluation| evaluation.own.mean())),
+    column("share", Kind::Real, |row| row.measured(|evaluation| evaluation.share.get())),
+    column("uniqueness", Kind::Real, |row| row.measured(|evaluation| evaluation.overlap.uniqueness().get())),
+    column("overlaps_with", Kind::Text, |row| row.nearest(|nearest| Cell::Text(nearest.partner.to_string()))),
+    column("overlap_class", Kind::Text, |row| {
+        row.nearest(|nearest| Cell::Text(format!("{:?}", nearest.class)))
+    }),
+    column("cosine", Kind::Real, |row| row.nearest(|nearest| Cell::Real(nearest.cosine.get()))),
     column("improvement", Kind::Real, |row| row.judged(|judgement| judgement.improvement)),
     column("margin", Kind::Real, |row| row.judged(|judgement| judgement.margin)),
     column("mu", Kind::Real, |row| row.standing(|standing, _| standing.rating.mu().get())),
     column("sigma", Kind::Real, |row| row.standing(|standing, _| standing.rating.sigma().get())),
-    column("rating", Kind::Real, |row| row.standing(|standing, spec| standing.rating.value(spec.z).get())),
+    column("contribution", Kind::Real, |row| row.standing(|standing, _| standing.contribution.mean().get())),
     column("proof", Kind::Real, |row| {
-        row.standing(|standing, spec| spec.proof.verdict(standing.proof).factor().get())
+        let standings = &row.log.stated.standings;
+        row.standing(|_, spec| standings.verdict(spec, &row.miner).factor().get())
+    }),
+    column("verdict", Kind::Text, |row| row.verdict()),
+    column("evidence_missing", Kind::Real, |row| {
+        row.standing(|standing, spec| standing.proof.missing(&spec.proof).get())
     }),
     column("credit", Kind::Real, |row| row.standing(|standing, _| standing.credit.get())),
     column("judged", Kind::Whole, |row| {
@@ -109,16 +122,13 @@ impl<'a> Row<'a> {
     fn fault(&self) -> Cell {
         let found = match &self.line.outcome {
             Outcome::Failed(fault) => Some(*fault),
-            Outcome::Evaluated(evaluation) => {
-                let judged = evaluation.judge(self.miner, self.log.header.unassigned_before);
-                judged.ok().and_then(Result::err)
-            }
+            Outcome::Evaluated(evaluation) => evaluation.judge().err(),
             Outcome::Skipped | Outcome::Gone => None,
         };
         found.map_or(Cell::Nothing, |fault| Cell::Text(fault.to_string()))
     }
 
-    fn loss(&self, of: impl Fn(&Evaluation) -> f64) -> Cell {
+    fn measured(&self, of: impl Fn(&Evaluation) -> f64) -> Cell {
         match &self.line.outcome {
             Outcome::Evaluated(evaluation) => Cell::Real(of(evaluation)),
             _ => Cell::Nothing,
@@ -127,18 +137,37 @@ impl<'a> Row<'a> {
 
     fn judged(&self, of: impl Fn(&Judgement) -> f64) -> Cell {
         let Outcome::Evaluated(evaluation) = &self.line.outcome else { return Cell::Nothing };
-        let judged = evaluation.judge(self.miner, self.log.header.unassigned_before);
-        judged.ok().and_then(Result::ok).map_or(Cell::Nothing, |judgement| Cell::Real(of(&judgement)))
+        evaluation.judge().map_or(Cell::Nothing, |judgement| Cell::Real(of(&judgement)))
+    }
+
+    /// Returns a cell about the partner with which the update overlaps most, if it overlaps.
+    fn nearest(&self, of: impl Fn(&Nearest) -> Cell) -> Cell {
+        let Outcome::Evaluated(evaluation) = &self.line.outcome else { return Cell::Nothing };
+        evaluation.overlap.nearest.as_ref().map_or(Cell::Nothing, of)
+    }
+
+    /// Returns the verdict on the proof of computation.
+    fn verdict(&self) -> Cell {
+        if self.standing.is_none() {
+            return Cell::Nothing;
+        }
+        let text = match self.log.stated.standings.verdict(self.spec, &self.miner) {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "failed",
+            Verdict::Undecided { .. } => "undecided",
+            Verdict::NotMeasurable { .. } => "not measurable",
+        };
+        Cell::Text(text.to_owned())
     }
 
     fn standing(&self, of: impl Fn(&Standing, &ScoringSpec) -> f64) -> Cell {
         self.standing.map_or(Cell::Nothing, |standing| Cell::Real(of(standing, self.spec)))
     }
 
-    /// Returns the score: rating times proof times credit. Logs state it in units of 1e-12.
+    /// Returns the score: contribution squared times proof times credit.
     fn score(&self) -> Cell {
         let score = self.log.stated.scores.get(&self.miner);
-        score.map_or(Cell::Nothing, |score| Cell::Real(score.0 as f64 / 1e12))
+        score.map_or(Cell::Nothing, |score| Cell::Real(score.get()))
     }
 
     fn weight(&self) -> Cell {

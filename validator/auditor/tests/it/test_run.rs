@@ -3,7 +3,7 @@
 
 use crate::subnet::{self, FLOOR, HANGS, MINERS, Neuron, VALIDATORS};
 use base::{
-    Height, NeuronId, Uid, Window,
+    Height, Hotkey, Millionths, NeuronId, Uid, Window,
     digest::{ObjectHash, ScoreLogHead, State},
     tensor::TensorSpec,
 };
@@ -30,8 +30,9 @@ use protocol::{
 };
 use safetensors::{Dtype, tensor::TensorView};
 use scoring::{
-    gauntlet::{Evaluation, Fault, Losses, Outcome, Standings},
+    gauntlet::{Evaluation, Fault, Improvements, Outcome, ScoringSpec, Standings},
     score_log::{Header as LogHeader, MinerLine, ScoreLog},
+    uniqueness::{Baselines, Overlap},
     weights::{Subnet, Weights},
 };
 use std::{
@@ -299,12 +300,14 @@ impl TestRun {
                 seed,
                 previous: judge.head,
                 standings: judge.standings.hash(),
+                adopted: None,
                 unassigned_before: 4.0 - heights.window.0 as f64 / 10.0,
+                baselines: Baselines::default(),
                 subnet,
             };
-            let mut lines = lines(&self.miners, objects, heights.window, number);
+            let mut lines = lines(&self.run.scoring, &self.miners, objects, heights.window, number);
             if is(self.faults.wrong_claim) {
-                lines.get_mut(&self.miners[0].id).unwrap().object = ObjectHash([9; 32]);
+                lines.get_mut(&self.miners[0].id.hotkey).unwrap().object = ObjectHash([9; 32]);
             }
             let scoring = &self.run.scoring;
             let (mut log, results) = ScoreLog::close(scoring, &judge.standings, header, lines).unwrap();
@@ -458,23 +461,33 @@ type Objects = BTreeMap<NeuronId, Submission<Vec<u8>>>;
 
 /// Returns invented measurements. The third miner fails in window 1 and is skipped in window 2.
 fn lines(
+    spec: &ScoringSpec,
     miners: &[Neuron],
     objects: &Objects,
     window: Window,
     validator: usize,
-) -> BTreeMap<NeuronId, MinerLine> {
+) -> BTreeMap<Hotkey, MinerLine> {
+    let improvements = |count: u16, mean: f64| {
+        let count = f64::from(count);
+        Improvements { count: count as u32, sum: count * mean, squares: count * (mean * mean + 1e-4) }
+    };
     let line = |(number, miner): (usize, &Neuron)| {
-        let gain = 0.1 / (number + 1) as f64 + validator as f64 / 1000.0;
+        let mean = 0.1 / (number + 1) as f64 + (validator as f64 + window.0 as f64) / 1000.0;
         let evaluation = Evaluation {
-            assigned: Losses { before: 4.0, after: 3.9 - gain },
-            unassigned_after: 4.0 - window.0 as f64 / 10.0 - gain,
+            assigned: improvements(spec.assigned_sequences, mean + 0.02),
+            common: improvements(spec.common_sequences, mean),
+            own: improvements(spec.own_sequences, mean),
+            share: Millionths::ONE,
+            overlap: Overlap::default(),
         };
         let outcome = match (number, window.0) {
             (2, 1) => Outcome::Failed(Fault::Slow),
             (2, 2) => Outcome::Skipped,
             _ => Outcome::Evaluated(evaluation),
         };
-        (miner.id, MinerLine { uid: miner.uid, object: objects[&miner.id].hash(), outcome })
+        let (hotkey, registered) = (miner.id.hotkey, miner.id.registered);
+        let object = objects[&miner.id].hash();
+        (hotkey, MinerLine { uid: miner.uid, registered, object, outcome })
     };
     miners.iter().enumerate().map(line).collect()
 }

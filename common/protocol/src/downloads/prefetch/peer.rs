@@ -2,7 +2,7 @@
 
 use super::{PrefetchRules, TRIES};
 use crate::downloads::{INTERVAL, PeerOutcome, TryFailure, TryId, back_off, meter::Meter};
-use base::{Height, digest::ObjectHash};
+use base::{Height, NeuronId, digest::ObjectHash};
 use scoring::gauntlet::Fault;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ const PAUSES: u32 = 2;
 /// A peer that is or was a candidate.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// Its place in the order of the candidates, while it is a candidate.
-    pub(super) place: Option<usize>,
+    pub(super) id: NeuronId,
+    /// Its rank in the order of the candidates, while it is a candidate.
+    pub(super) rank: Option<usize>,
     pub(super) object: ObjectHash,
     pub(super) progress: Progress,
     pub(super) key: Key,
@@ -81,9 +82,10 @@ impl Open {
 }
 
 impl Peer {
-    pub(super) fn new(object: ObjectHash) -> Self {
+    pub(super) fn new(id: NeuronId, object: ObjectHash) -> Self {
         Self {
-            place: None,
+            id,
+            rank: None,
             object,
             progress: Progress::Waiting(Duration::ZERO),
             key: Key::Absent,

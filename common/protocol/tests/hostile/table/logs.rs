@@ -2,8 +2,12 @@
 
 use super::{Rows, Table, says};
 use crate::objects::*;
+use base::Hotkey;
 use protocol::history::WindowRecord;
-use scoring::score_log::{MOST_LINES, Replay, ScoreLog};
+use scoring::{
+    gauntlet::{Field, Standing, Standings},
+    score_log::{MOST_LINES, Replay, ScoreLog},
+};
 
 pub(super) fn log() -> Table {
     let opens = |(bytes, repair): (Vec<u8>, bool)| {
@@ -30,26 +34,27 @@ pub(super) fn log() -> Table {
     let line = LOG_HEADER;
     let kind = LOG_HEADER + 2 + 36;
     let payload = LOG_HEADER + 2 + 37;
-    let weight = [&[41, 0][..], &[0; 36], &[5], &[0; 4]].concat();
+    let weight = [&[41, 0][..], &[0; 36], &[7], &[0; 4]].concat();
     rows.row("another kind of object", |v| v.0[0] = 0xe4)
-        .row("a later version", |v| v.0[1] = 2)
+        .row("a later version", |v| v.0[1] = 3)
         .row("another run", |v| v.0[2] ^= 1)
         .row("another registration of the validator", |v| v.0[66] ^= 1)
         .row("another window", |v| v.0[74] ^= 1)
-        .row("unknown flags", |v| v.0[218] = 4)
-        .row("an owner's uid without its flag", |v| (v.0[218], v.0[219]) = (1, 1))
+        .row("adopted standings in a later log", |v| (v.0[146], v.0[210]) = (1, 1))
+        .row("unknown flags", |v| v.0[314] = 4)
+        .row("an owner's uid without its flag", |v| (v.0[314], v.0[315]) = (1, 1))
         .row("a line that is too short", |v| v.0[line] = 36)
         .row("a line of 65,535 bytes", |v| v.0[line..line + 2].fill(0xff))
         .row("a line that is cut off", |v| v.0.pop())
-        .row("a line of an unknown kind", |v| v.0[kind] = 6)
+        .row("a line of an unknown kind", |v| v.0[kind] = 8)
         .row("a weight before all miners", |v| drop(v.0.splice(line..line, weight)))
         .row("one miner twice", |v| {
             let length = 2 + usize::from(v.0[line]);
             let first = v.0[line..line + length].to_vec();
             v.0.splice(line..line, first);
         })
-        .row("an unknown outcome", |v| v.0[payload + 40 + 2 + 32] = 9)
-        .row("20,481 lines", |v| {
+        .row("an unknown outcome", |v| v.0[payload + 32 + 2 + 8 + 32] = 9)
+        .row("24,617 lines", |v| {
             v.0.truncate(line);
             (0..=MOST_LINES).for_each(|_| {
                 v.0.extend([37, 0]);
@@ -64,6 +69,10 @@ pub(super) fn replay() -> Table {
     let replays = |log: ScoreLog| says(Replay::new(scoring()).next(&log));
     let mut rows = Rows::of(score_log(), &replays);
     rows.row("a missing snapshot", |log| log.snapshot = None)
+        .row("a first log with standings of no other log", |log| {
+            let standing = (Hotkey([1; 32]), Standing::default());
+            log.snapshot = Some(Standings::new(Field::default(), [standing].into()));
+        })
         .row("other standings at its beginning", |log| log.header.standings.0[0] = 1)
         .row("one uid for two miners", |log| log.miners.values_mut().for_each(|line| line.uid.0 = 1))
         .row("another weight than replayed", |log| *log.stated.weights.values_mut().next().unwrap() -= 1)

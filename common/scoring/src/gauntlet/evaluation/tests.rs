@@ -1,50 +1,95 @@
 use super::*;
-use base::{Height, Hotkey};
+use proptest::prelude::*;
 
-const MINER: NeuronId = NeuronId { hotkey: Hotkey([7; 32]), registered: Height(1) };
+fn improvements(before: &[f64], after: &[f64]) -> Improvements {
+    Improvements::between(before, after).unwrap()
+}
 
-fn judge(assigned: [f64; 2], unassigned: [f64; 2]) -> Result<Result<Judgement, Fault>, BaseLossError> {
-    let assigned = Losses { before: assigned[0], after: assigned[1] };
-    Evaluation { assigned, unassigned_after: unassigned[1] }.judge(MINER, unassigned[0])
+/// Returns an evaluation in which the improvements of single sequences are those given.
+fn evaluation(assigned: &[f64], unassigned: &[f64]) -> Evaluation {
+    let batch = |of: &[f64]| {
+        improvements(&vec![4.0; of.len()], &of.iter().map(|i| 4.0 * (1.0 - i)).collect::<Vec<_>>())
+    };
+    let (common, own) = unassigned.split_at(unassigned.len() / 2);
+    Evaluation {
+        assigned: batch(assigned),
+        common: batch(common),
+        own: batch(own),
+        share: Millionths::ONE,
+        overlap: Overlap::default(),
+    }
 }
 
 #[test]
-fn training_shows_as_a_margin() {
-    let judgement = judge([8.0, 6.0], [4.0, 3.5]).unwrap().unwrap();
-    assert_eq!(judgement, Judgement { improvement: 0.125, margin: 0.125 });
+fn improvements_are_relative_to_each_sequence() {
+    let found = improvements(&[4.0, 8.0], &[3.0, 7.0]);
+    assert_eq!(found, Improvements { count: 2, sum: 0.375, squares: 0.078_125 });
+    assert_eq!(found.mean(), 0.1875);
+    // The variance of 0.25 and 0.125 is 1/128, that of their mean half of it.
+    assert_eq!(found.squared_error(), 1.0 / 256.0);
 }
 
 #[test]
-fn an_update_that_changes_nothing_is_a_failure() {
-    assert_eq!(judge([8.0, 8.0], [4.0, 4.0]), Ok(Err(Fault::ChangesNothing)));
-    assert!(judge([8.0, 8.0], [4.0, 3.9]).unwrap().is_ok());
+fn training_shows_as_a_margin_in_standard_errors() {
+    let judgement =
+        evaluation(&[0.25, 0.125, 0.25, 0.125], &[0.0625, 0.03125, 0.0625, 0.03125]).judge().unwrap();
+    assert_eq!(judgement.improvement, 0.046_875);
+    let (assigned, unassigned) = (0.0625f64.powi(2) / 3.0, 0.015_625f64.powi(2) / 3.0);
+    let expected = (0.1875 - 0.046_875) / (assigned + unassigned).sqrt();
+    assert!((judgement.margin - expected).abs() < 1e-9, "{} {expected}", judgement.margin);
 }
 
 #[test]
 fn an_update_that_helps_only_its_own_data_is_no_success() {
-    assert_eq!(judge([8.0, 7.0], [4.0, 4.5]), Ok(Err(Fault::NoImprovement)));
-    assert_eq!(
-        judge([8.0, 7.0], [4.0, 4.0]),
-        Ok(Err(Fault::NoImprovement)),
-        "not even if the miner's own data does"
-    );
-    assert_eq!(judge([8.0, 7.0], [4.0, f64::MAX]), Ok(Err(Fault::NoImprovement)));
-    let least = f64::from_bits(4.0f64.to_bits() - 1);
-    assert!(judge([8.0, 9.0], [4.0, least]).unwrap().unwrap().improvement > 0.0);
+    for unassigned in [[0.0, 0.0], [-0.1, 0.05], [-1e100, -1e100]] {
+        assert_eq!(evaluation(&[0.5, 0.4], &unassigned).judge(), Err(Fault::NoImprovement));
+    }
+    assert!(evaluation(&[-0.5, -0.4], &[0.0, 1e-9]).judge().unwrap().margin < 0.0);
+}
+
+#[test]
+fn without_spread_or_sequences_there_is_no_evidence() {
+    assert_eq!(evaluation(&[0.5, 0.5], &[0.25, 0.25]).judge().unwrap().margin, 0.0);
+    let mut single = evaluation(&[0.5, 0.25], &[0.25, 0.25]);
+    single.assigned = improvements(&[4.0], &[3.0]);
+    assert_eq!(single.judge().unwrap().margin, 0.0);
+    let none = Evaluation { common: Improvements::default(), own: Improvements::default(), ..single };
+    assert_eq!(none.judge(), Err(Fault::NoImprovement));
 }
 
 #[test]
 fn losses_after_the_step_are_the_miners_business() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert_eq!(judge([8.0, bad], [4.0, 3.0]), Ok(Err(Fault::LossNotFinite)));
-        assert_eq!(judge([8.0, 7.0], [4.0, bad]), Ok(Err(Fault::LossNotFinite)));
+        let mut evaluation = evaluation(&[0.5, 0.4], &[0.1, 0.2]);
+        evaluation.own = improvements(&[4.0, 4.0], &[3.0, bad]);
+        assert_eq!(evaluation.judge(), Err(Fault::LossNotFinite), "{bad}");
     }
+    let missing = improvements(&[4.0, 4.0], &[3.0]);
+    assert!(missing.sum.is_nan());
 }
 
 #[test]
 fn losses_before_it_are_the_validators() {
-    let error = judge([8.0, 7.0], [0.0, 3.0]).unwrap_err().to_string();
-    assert_eq!(error, "the loss on unassigned data before any update is 0: it must be finite and above 0");
-    let error = judge([f64::NAN, 7.0], [4.0, 3.0]).unwrap_err();
-    assert!(matches!(error, BaseLossError::Assigned { miner: MINER, .. }));
+    for bad in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+        let error = Improvements::between(&[4.0, bad], &[3.0, 3.0]).unwrap_err();
+        assert_eq!(error.sequence, 1);
+        assert!(error.to_string().ends_with("it must be finite and above 0"), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_measurement_makes_a_judgement_that_is_no_number(bits in prop::array::uniform6(any::<u64>()), counts in prop::array::uniform3(any::<u32>())) {
+        let number = |index: usize| f64::from_bits(bits[index]);
+        let batch = |index: usize| {
+            Improvements { count: counts[index], sum: number(2 * index), squares: number(2 * index + 1) }
+        };
+        let evaluation = Evaluation {
+            assigned: batch(0), common: batch(1), own: batch(2),
+            share: Millionths::ONE, overlap: Overlap::default(),
+        };
+        if let Ok(judgement) = evaluation.judge() {
+            prop_assert!(judgement.improvement > 0.0 && judgement.margin.is_finite());
+        }
+    }
 }

@@ -1,4 +1,8 @@
 use super::*;
+use crate::{
+    gauntlet::{Field, Standing},
+    ratings::Rating,
+};
 use base::Hotkey;
 use proptest::prelude::*;
 
@@ -32,7 +36,7 @@ fn run(
     count: u8,
     budget: u32,
 ) -> (Vec<NeuronId>, EvaluationPriority) {
-    let mut queue = priority.begin(&draw(seed), &claimants(count), SECOND * budget);
+    let mut queue = priority.begin(&draw(seed), &Standings::default(), &claimants(count), SECOND * budget);
     let mut done = Vec::new();
     while let Some(miner) = next(&mut queue, SECOND * done.len() as u32) {
         done.push(miner);
@@ -42,11 +46,24 @@ fn run(
 
 #[test]
 fn newcomers_come_first_and_each_seed_draws_anew() {
-    let order = EvaluationPriority::default().order(&draw(1), &claimants(40));
+    let order = EvaluationPriority::default().order(&draw(1), &Standings::default(), &claimants(40));
     assert!(order[..3].iter().all(|&miner| draw(1).is_immune(miner)), "{order:?}");
     assert!(!order[3..].iter().any(|&miner| draw(1).is_immune(miner)));
-    assert_eq!(order, EvaluationPriority::default().order(&draw(1), &claimants(40)));
-    assert_ne!(order, EvaluationPriority::default().order(&draw(2), &claimants(40)));
+    assert_eq!(order, EvaluationPriority::default().order(&draw(1), &Standings::default(), &claimants(40)));
+    assert_ne!(order, EvaluationPriority::default().order(&draw(2), &Standings::default(), &claimants(40)));
+}
+
+#[test]
+fn the_better_rated_come_first_among_established_miners() {
+    let rating = |index: i64| Rating::new(Millionths(index * 1_000_000), Millionths(1_000_000));
+    let standing =
+        |index: u8| (miner(index).hotkey, Standing { rating: rating(index.into()), ..Standing::default() });
+    let standings = Standings::new(Field::default(), (0..10).map(standing).collect());
+    let order = EvaluationPriority::default().order(&draw(1), &standings, &claimants(10));
+    let expected: Vec<_> = (3..10).rev().map(miner).collect();
+    assert_eq!(order[3..], expected, "the first three are newcomers");
+    let cut = EvaluationPriority::default().after(&[miner(4).hotkey].into());
+    assert_eq!(cut.order(&draw(1), &standings, &claimants(10))[0], miner(4));
 }
 
 #[test]
@@ -67,7 +84,8 @@ fn who_was_cut_comes_first_next_time() {
 
 #[test]
 fn no_evaluation_begins_that_would_not_end() {
-    let mut queue = EvaluationPriority::default().begin(&draw(1), &claimants(5), SECOND * 10);
+    let mut queue =
+        EvaluationPriority::default().begin(&draw(1), &Standings::default(), &claimants(5), SECOND * 10);
     assert!(next(&mut queue, Duration::ZERO).is_some());
     assert!(next(&mut queue, SECOND * 4).is_some());
     assert_eq!(next(&mut queue, SECOND * 7), None, "one took 4 seconds, 3 seconds remain");
@@ -77,16 +95,18 @@ fn no_evaluation_begins_that_would_not_end() {
 
 #[test]
 fn who_was_put_off_is_cut() {
-    let mut queue = EvaluationPriority::default().begin(&draw(1), &claimants(1), SECOND);
+    let mut queue =
+        EvaluationPriority::default().begin(&draw(1), &Standings::default(), &claimants(1), SECOND);
     let miner = next(&mut queue, Duration::ZERO).unwrap();
     queue.put_off(miner);
     assert_eq!(next(&mut queue, Duration::ZERO), None, "not twice in one window");
-    assert_eq!(queue.end().0, BTreeSet::from([miner]));
+    assert_eq!(queue.end().0, BTreeSet::from([miner.hotkey]));
 }
 
 #[test]
 fn a1_a_miner_that_is_not_ready_delays_no_other() {
-    let mut queue = EvaluationPriority::default().begin(&draw(1), &claimants(3), SECOND * 100);
+    let mut queue =
+        EvaluationPriority::default().begin(&draw(1), &Standings::default(), &claimants(3), SECOND * 100);
     let order: Vec<_> = queue.upcoming().copied().collect();
     assert_eq!(queue.next(SECOND, |miner| *miner != order[0]), Turn::Of(order[1]));
     assert_eq!(queue.next(SECOND * 2, |miner| *miner != order[0]), Turn::Of(order[2]));

@@ -87,7 +87,7 @@ fn repeated_and_added_lines_and_a_wrong_count_are_named() {
     let error = changed(|parts| {
         let mut body = (last + 1).to_le_bytes().to_vec();
         body.extend(ScoreLogHead::of(&[&parts.lines[last as usize][2..]]).0);
-        body.extend([5, 0, 0, 0, 0]);
+        body.extend([7, 0, 0, 0, 0]);
         parts.lines.push([&(body.len() as u16).to_le_bytes()[..], &body].concat());
     });
     assert_eq!(error, ScoreLogError::Changed(ChainBreak::Added(last + 1)));
@@ -130,8 +130,8 @@ fn another_run_window_or_validator_is_said() {
 #[test]
 fn another_kind_and_a_later_version_are_said() {
     assert_eq!(changed(|parts| parts.header[0] = 1).to_string(), "an object of kind 0x01 is no score log");
-    let error = changed(|parts| parts.header[1] = 2).to_string();
-    assert_eq!(error, "the score log has version 2, this program reads version 1: update it");
+    let error = changed(|parts| parts.header[1] = 3).to_string();
+    assert_eq!(error, "the score log has version 3, this program reads version 2: update it");
 }
 
 #[test]
@@ -158,39 +158,62 @@ fn nonsense(write: impl FnOnce(&mut lines::LineWriter)) -> ScoreLogError {
     ScoreLog::open(&writer.into_bytes(), &expected(4)).unwrap_err()
 }
 
+/// Writes a score line without its score.
+fn without_value(to: &mut base::wire::Writer) {
+    to.raw(miner(1).as_bytes());
+}
+
+/// Returns the payload of a window of the field.
+fn field_window(place: u8) -> impl FnOnce(&mut base::wire::Writer) {
+    move |to| {
+        to.u8(place).u64(1).u64(0);
+    }
+}
+
 #[test]
 fn lines_that_no_log_has_are_refused_though_signed() {
     let weight = |lines: &mut lines::LineWriter, uid: u16| {
-        lines.push(5, |to| {
+        lines.push(7, |to| {
             to.u16(uid).u16(1);
         });
     };
     let error = nonsense(|lines| lines.push(9, |_| ()));
-    assert_eq!(error.to_string(), "line 0 of the score log is of kind 9: kinds go from 1 to 5");
+    assert_eq!(error.to_string(), "line 0 of the score log is of kind 9: kinds go from 1 to 7");
     let falls = nonsense(|lines| [3, 2].into_iter().for_each(|uid| weight(lines, uid)));
     let twice = nonsense(|lines| [3, 3].into_iter().for_each(|uid| weight(lines, uid)));
     assert_eq!((&falls, &twice), (&ScoreLogError::Order { line: 1 }, &ScoreLogError::Order { line: 1 }));
     let kinds_fall = nonsense(|lines| {
         weight(lines, 3);
-        lines.push(4, |to| miner(1).write(to));
+        lines.push(6, without_value);
     });
     assert_eq!(kinds_fall, ScoreLogError::Order { line: 1 });
     let longer = nonsense(|lines| {
-        lines.push(5, |to| {
+        lines.push(7, |to| {
             to.u16(1).u16(1).u8(0);
         });
     });
     let text = "line 0 of the score log is malformed: 1 bytes follow the end of a line at offset 4";
     assert_eq!(base::ErrorChain(&longer).to_string(), text);
-    let shorter = nonsense(|lines| lines.push(4, |to| miner(1).write(to)));
+    let shorter = nonsense(|lines| lines.push(6, without_value));
     assert!(matches!(shorter, ScoreLogError::Line { line: 0, error: WireError::Truncated { .. } }));
     let outcome = nonsense(|lines| {
-        lines.push(2, |to| {
-            miner(1).write(to);
-            to.u16(1).raw(&[0; 32]).u8(7);
+        lines.push(3, |to| {
+            to.raw(miner(1).as_bytes()).u16(1).u64(7).raw(&[0; 32]).u8(7);
         });
     });
     let text = "line 0 of the score log is malformed: the outcome of a miner at offset 74 is 7: \
                 0 is evaluated, 1 failed, 2 cut, 3 gone";
     assert_eq!(base::ErrorChain(&outcome).to_string(), text);
+    let gap = nonsense(|lines| {
+        for place in [0, 2] {
+            lines.push(4, field_window(place));
+        }
+    });
+    assert_eq!(gap, ScoreLogError::Order { line: 1 });
+    let many = nonsense(|lines| {
+        for place in 0..21 {
+            lines.push(4, field_window(place));
+        }
+    });
+    assert_eq!(many, ScoreLogError::Order { line: 20 });
 }

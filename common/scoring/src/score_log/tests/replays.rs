@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    gauntlet::{RateError, Standing, proof::Proof},
+    gauntlet::{Field, RateError, Standing, contribution::Contribution, proof::Proof},
     ratings::Rating,
     weights::WeightsError,
 };
@@ -100,7 +100,7 @@ fn the_first_item_that_differs_is_named() {
             standing.failures += 1;
             (miner, standing)
         });
-        log.stated.standings = raised.collect();
+        log.stated.standings = Standings::new(log.stated.standings.field().clone(), raised.collect());
         log.stated.scores.clear();
     });
     let name = miner(1).to_string();
@@ -112,9 +112,19 @@ fn the_first_item_that_differs_is_named() {
 
 #[test]
 fn another_loss_changes_what_comes_out() {
-    let error = refused(|log| log.miners.insert(miner(3), line(3, evaluated(3.0, 3.0)).1));
+    let error = refused(|log| log.miners.insert(miner(3), line(3, evaluated(100.0, 3.0)).1));
     let text = error.to_string();
-    assert!(text.starts_with(&format!("window 4: the mu of {}: stated is", miner(1))), "{text}");
+    assert!(text.starts_with("window 4: the field's medians 1: stated is 0.0105 3, replayed"), "{text}");
+    let error = refused(|log| {
+        let standings = &log.stated.standings;
+        let miners = standings.iter().map(|(&miner, &standing)| (miner, standing)).collect();
+        log.stated.standings = Standings::new(Field::default(), miners);
+    });
+    let text = error.to_string();
+    assert!(
+        text.starts_with("window 4: the field's medians 0: stated is nothing, replayed 0.0115"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -122,9 +132,16 @@ fn a_window_that_cannot_be_rated_is_refused() {
     let error = refused(|log| log.miners.remove(&miner(5)));
     let expected = RateError::Unaccounted(miner(5));
     assert_eq!(error, ReplayError::Rate { window: Window(4), error: expected });
-    let error = refused(|log| log.header.unassigned_before = f64::INFINITY);
+    let error = refused(|log| {
+        let mut small = testing::evaluation(0.01, 1.0);
+        small.common.count = 31;
+        log.miners.insert(miner(2), line(2, Outcome::Evaluated(small)).1)
+    });
     let error = base::ErrorChain(&error).to_string();
-    assert!(error.starts_with("cannot rate window 4: the loss on unassigned data before any update is inf"));
+    assert!(
+        error.ends_with("was measured on 31 common unassigned sequences, the run spec says 32"),
+        "{error}"
+    );
     let error = refused(|log| log.miners.insert(miner(2), line(1, Outcome::Skipped).1));
     let (first, second) = (miner(1), miner(2));
     assert_eq!(error, ReplayError::UidTwice { window: Window(4), uid: Uid(1), first, second });
@@ -132,12 +149,10 @@ fn a_window_that_cannot_be_rated_is_refused() {
 
 #[test]
 fn without_weights_there_is_still_a_log() {
-    let header = Header {
-        subnet: Subnet { owner: None, ..header(0, ScoreLogHead::default()).subnet },
-        ..header(0, ScoreLogHead::default())
-    };
-    let (log, results) = ScoreLog::close(&spec(), &Standings::default(), header, miners(0)).unwrap();
-    assert_eq!(results.weights, Err(WeightsError::NoOwner));
+    let miners = [line(1, Outcome::Failed(Fault::Missing))].into();
+    let (log, results) =
+        ScoreLog::close(&spec(), &Standings::default(), header(0, ScoreLogHead::default()), miners).unwrap();
+    assert_eq!(results.weights, Err(WeightsError::NoScore));
     assert!(log.stated.weights.is_empty());
     assert_eq!(Replay::new(spec()).next(&log), Ok(results));
 }
@@ -145,7 +160,7 @@ fn without_weights_there_is_still_a_log() {
 #[test]
 fn another_spec_replays_to_something_else() {
     let mut other = spec();
-    other.z = Millionths::ONE;
+    other.penalty.factor = Millionths(500_000);
     let error = Replay::new(other).next(&log()).unwrap_err();
     assert!(matches!(error, ReplayError::Differs { .. }), "{error}");
 }
@@ -154,14 +169,16 @@ fn another_spec_replays_to_something_else() {
 fn any_standing() -> impl Strategy<Value = Standing> {
     let rating =
         (any::<i64>(), any::<i64>()).prop_map(|(mu, sigma)| Rating::new(Millionths(mu), Millionths(sigma)));
-    let proof = (any::<u32>(), -1.0..=1.0f64).prop_map(|(windows, share)| {
-        let most = f64::from(windows.min(65535)) * 1e6;
-        Proof::MovingAverage { windows, sum: Millionths((share * most) as i64) }
+    let proof = (0..3u8, 0..7_000_000i64).prop_map(|(state, sum)| match state {
+        0 => Proof::Undecided(Millionths(sum / 2)),
+        1 => Proof::Passed(Millionths(sum)),
+        _ => Proof::Failed(Millionths(sum)),
     });
-    (rating, proof, 0..=1_000_000i64, any::<u16>(), any::<u32>()).prop_map(
-        |(rating, proof, credit, failures, judged)| {
-            let credit = Millionths(credit);
-            Standing { rating, proof, credit, failures, judged }
+    let contribution = (0..=2_000_000i64).prop_map(|last| Contribution::default().after(Millionths(last)));
+    (rating, proof, contribution, 0..=1_000_000i64, any::<u16>(), any::<u32>(), 0..5u64).prop_map(
+        |(rating, proof, contribution, credit, failures, judged, seen)| {
+            let (credit, seen) = (Millionths(credit), Window(seen));
+            Standing { rating, proof, contribution, credit, failures, judged, seen }
         },
     )
 }
@@ -171,13 +188,12 @@ proptest! {
     fn whatever_a_validator_writes_replays_or_is_refused(
         snapshot in prop::collection::btree_map((0u8..8).prop_map(miner), any_standing(), 0..8),
         outcomes in prop::collection::vec(any_outcome(), 8),
-        unassigned_before in any::<f64>(),
         subnet in (prop::option::of(0..20u16), 0..20u16, any::<u16>(), any::<u16>()),
     ) {
-        let standings: Standings = snapshot.into_iter().collect();
+        let standings = Standings::new(Field::default(), snapshot);
         let (owner, uids, min_allowed, max_limit) = subnet;
         let subnet = Subnet { owner: owner.map(Uid), uids, min_allowed, max_limit };
-        let header = Header { unassigned_before, subnet, ..header(4, ScoreLogHead([1; 32])) };
+        let header = Header { subnet, ..header(4, ScoreLogHead([1; 32])) };
         let miners = outcomes.into_iter().enumerate().map(|(uid, outcome)| line(uid as u8, outcome)).collect();
         if let Ok((log, results)) = ScoreLog::close(&spec(), &standings, header, miners) {
             let opened = ScoreLog::open(&signed(&log), &expected(4)).unwrap();

@@ -45,9 +45,9 @@ pub fn table(record: &RunRecord, status: &LiveStatus) -> Vec<String> {
     lines.push(style(
         status,
         DIM,
-        "miner          uid  rating                      proof  credit  weight  incentive",
+        "miner          uid  contribution                proof  credit  weight  incentive",
     ));
-    let most = highest_rating(record);
+    let most = highest_contribution(record);
     lines.extend(record.participants.iter().filter(|(participant, _)| participant.role.mines()).map(
         |(participant, _)| {
             let line = miner_line(record, status, &participant.name, participant.uid.0, most);
@@ -108,9 +108,9 @@ fn miner_line(record: &RunRecord, status: &LiveStatus, name: &str, uid: u16, mos
     let rated = rating(record, name);
     let (rating, factors) = match rated {
         Some(rated) => {
-            let length = if most > 0.0 { rated.rating.max(0.0) / most } else { 0.0 };
+            let length = if most > 0.0 { rated.contribution / most } else { 0.0 };
             let factors = format!("{:>5.2}  {:>6.2}", rated.proof, rated.credit);
-            (format!("{:>6.2} {}", rated.rating, bar(length)), factors)
+            (format!("{:>6.2} {}", rated.contribution, bar(length)), factors)
         }
         None => (format!("{:>6} {}", "·", bar(0.0)), format!("{:>5}  {:>6}", "·", "·")),
     };
@@ -130,15 +130,15 @@ fn rating(record: &RunRecord, miner: &str) -> Option<Rating> {
         (!rated.is_empty()).then_some(rated)
     })?;
     Some(Rating {
-        rating: median(newest.iter().map(|rated| &rated.rating))?,
+        contribution: median(newest.iter().map(|rated| &rated.contribution))?,
         proof: median(newest.iter().map(|rated| &rated.proof))?,
         credit: median(newest.iter().map(|rated| &rated.credit))?,
     })
 }
 
-fn highest_rating(record: &RunRecord) -> f64 {
+fn highest_contribution(record: &RunRecord) -> f64 {
     let miners = record.names(|participant| participant.role.mines());
-    miners.filter_map(|name| rating(record, name)).map(|rated| rated.rating).fold(0.0, f64::max)
+    miners.filter_map(|name| rating(record, name)).map(|rated| rated.contribution).fold(0.0, f64::max)
 }
 
 /// Renders a bar for a share from 0 to 1, in eighths of a character.
@@ -178,8 +178,8 @@ mod tests {
         first.accepted = Some(Some(["miner-0".to_owned()].into()));
         first.state = Some(State([0xab; 32]));
         let rated = [
-            ("miner-0", Rating { rating: 12.5, proof: 0.75, credit: 1.0 }),
-            ("noise-0", Rating { rating: -3.0, proof: 0.0, credit: 0.5625 }),
+            ("miner-0", Rating { contribution: 0.4, proof: 1.0, credit: 1.0 }),
+            ("noise-0", Rating { contribution: 0.0, proof: 0.0, credit: 0.5625 }),
         ];
         let rated = rated.map(|(name, rating)| (name.to_owned(), rating));
         first.ratings.insert("validator-0".into(), rated.into());
@@ -206,9 +206,9 @@ window   held-out loss                claims votes accepted  state
      0    6.000 ███████████████         2/2   1/1         1  abababababab
      1        ·                         0/2   0/1         ·  ·
 
-miner          uid  rating                      proof  credit  weight  incentive
-miner-0          2   12.50 ████████████████████  0.75    1.00  100.0%      99.5%
-noise-0          3   -3.00                       0.00    0.56    0.0%       0.0%";
+miner          uid  contribution                proof  credit  weight  incentive
+miner-0          2    0.40 ████████████████████  1.00    1.00  100.0%      99.5%
+noise-0          3    0.00                       0.00    0.56    0.0%       0.0%";
         assert_eq!(table(&record(), &status).join("\n"), expected);
     }
 

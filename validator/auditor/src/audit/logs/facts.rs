@@ -4,8 +4,9 @@ use crate::{
     audit::seen::{Chain, Seen},
     report::Verdict,
 };
-use base::{Uid, digest::ObjectHash};
+use base::{Height, Hotkey, Uid, digest::ObjectHash};
 use scoring::{gauntlet::Outcome, score_log::ScoreLog};
+use std::collections::BTreeMap;
 
 /// Compares seed, claims, uids, subnet rules and state, in this order, and returns the first difference.
 pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {
@@ -22,25 +23,36 @@ pub(super) fn check(seen: &Seen, chain: &Chain, log: &ScoreLog) -> Verdict {
     }
 }
 
-/// Returns the first claim that differs from the chain.
+/// Returns the first claim that differs from the chain: another object, or another registration.
 fn claims(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
-    let text = |object: Option<ObjectHash>| object.map_or("no claim".to_owned(), |object| object.to_string());
-    let stated =
-        |miner| log.miners.get(miner).map(|line| line.object).filter(|o| *o != ObjectHash::default());
-    let claimed = |miner| chain.claims.get(miner).map(|claim| claim.object);
-    let mut miners = chain.claims.keys().chain(log.miners.keys());
+    type Claimed = Option<(ObjectHash, Height)>;
+    let text = |claimed: Claimed| {
+        claimed
+            .map_or("no claim".to_owned(), |(object, block)| format!("{object}, registered in block {block}"))
+    };
+    let chain: BTreeMap<Hotkey, _> =
+        chain.claims.iter().map(|(miner, claim)| (miner.hotkey, (claim.object, miner.registered))).collect();
+    let stated = |miner| -> Claimed {
+        let line = log.miners.get(miner).filter(|line| line.object != ObjectHash::default())?;
+        Some((line.object, line.registered))
+    };
+    let claimed = |miner| chain.get(miner).copied();
+    let mut miners = chain.keys().chain(log.miners.keys());
     let miner = miners.find(|&miner| stated(miner) != claimed(miner))?;
-    let what = format!("the object that {} claimed", miner.hotkey);
-    Some(Verdict::differ(what, text(stated(miner)), text(claimed(miner))))
+    Some(Verdict::differ(
+        format!("the object that {miner} claimed"),
+        text(stated(miner)),
+        text(claimed(miner)),
+    ))
 }
 
 /// Returns the first miner whose uid differs from the chain. A miner that is gone has no uid.
 fn uids(chain: &Chain, log: &ScoreLog) -> Option<Verdict> {
     for (miner, line) in &log.miners {
         let stated = (line.outcome != Outcome::Gone).then_some(line.uid);
-        let found = chain.seed.neuron(&miner.hotkey).filter(|(id, _)| id == miner).map(|(_, uid)| uid);
+        let found = chain.seed.neuron(miner).map(|(_, uid)| uid);
         if stated != found {
-            return Some(Verdict::differ(format!("the uid of {}", miner.hotkey), uid(stated), uid(found)));
+            return Some(Verdict::differ(format!("the uid of {miner}"), uid(stated), uid(found)));
         }
     }
     None

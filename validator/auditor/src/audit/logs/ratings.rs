@@ -4,7 +4,8 @@ use super::ValidatorLogs;
 use crate::{audit::Run, report::Verdict};
 use base::Window;
 use scoring::{
-    gauntlet::{Score, Standing},
+    gauntlet::{FieldWindow, Standing},
+    pay::Score,
     score_log::{Difference, Replay, ReplayError},
 };
 use std::collections::BTreeMap;
@@ -53,12 +54,16 @@ fn item(difference: &Difference) -> Verdict {
         value.map_or("none".to_owned(), text)
     }
     match difference {
+        Difference::Field { index, stated, replayed } => {
+            let what = format!("the field's medians {index}");
+            Verdict::differ(what, text(*stated, field), text(*replayed, field))
+        }
         Difference::Standing { miner, stated, replayed } => {
-            let what = format!("the standing of {}", miner.hotkey);
+            let what = format!("the standing of {}", miner);
             Verdict::differ(what, text(*stated, standing), text(*replayed, standing))
         }
         Difference::Score { miner, stated, replayed } => {
-            let what = format!("the score of {}", miner.hotkey);
+            let what = format!("the score of {}", miner);
             let score = |score: Score| score.0.to_string();
             Verdict::differ(what, text(*stated, score), text(*replayed, score))
         }
@@ -70,10 +75,16 @@ fn item(difference: &Difference) -> Verdict {
     }
 }
 
+fn field(window: FieldWindow) -> String {
+    format!("improvement {}, margin {}", window.improvement(), window.margin())
+}
+
 fn standing(standing: Standing) -> String {
-    let Standing { rating, proof, credit, failures, judged } = standing;
+    let Standing { rating, proof, contribution, credit, failures, judged, seen } = standing;
     let (mu, sigma) = (rating.mu(), rating.sigma());
+    let (mean, last) = (contribution.mean(), contribution.last());
     format!(
-        "mu {mu}, sigma {sigma}, {proof:?}, credit {credit}, {failures} failures in a row, judged {judged} times"
+        "mu {mu}, sigma {sigma}, {proof:?}, contribution {mean} (last {last}), credit {credit}, {failures} failures in \
+         a row, judged {judged} times, last claim in window {seen}"
     )
 }
