@@ -1,11 +1,12 @@
 //! The driver: carries out the actions of [`MinerMachine`], with a node and a strategy.
 
-use crate::{MinerError, MinerMetrics, PreparedUpdate, Strategy, Submissions, Upload};
+use crate::{MinerError, MinerMetrics, Strategy, Submissions, Upload, training::TrainingJob};
 use base::{Exit, Height, Window};
 use bytes::Bytes;
 use codec::submission::Submission;
-use node::{Config, Node, NodeError, NodeEvent, Prefetching};
+use node::{Collected, Config, Node, NodeError, NodeEvent, Prefetching};
 use protocol::{
+    acceptance::Decision,
     announcement::{Claim, Record},
     machine::miner::{MinerAction, MinerEvent, MinerMachine, MinerRules},
 };
@@ -17,13 +18,17 @@ use telemetry::{Shutdown, target};
 const IN_BUCKET: u64 = 24;
 
 /// A miner: the node, its strategy and its own files. The upload of a window is in the state machine.
-struct Miner<C> {
-    node: Node,
-    strategy: C,
-    submissions: Submissions,
+pub(crate) struct Miner<C: Strategy> {
+    pub(crate) node: Node,
+    pub(crate) strategy: C,
+    pub(crate) submissions: Submissions,
     /// Windows between two saves of error feedback and optimizer moments.
     save_every: NonZeroU64,
-    metrics: Arc<MinerMetrics>,
+    pub(crate) metrics: Arc<MinerMetrics>,
+    /// The training that was begun last, until its update is made.
+    pub(crate) training: Option<TrainingJob<C::Trained>>,
+    /// The decision on the window, with its accepted objects, until it is applied.
+    decided: Option<(Decision, Collected)>,
     /// The downloads of the window's candidates, until the window is decided.
     prefetch: Option<Prefetching>,
 }
@@ -82,10 +87,13 @@ async fn mine<C: Strategy>(
     let strategy = open(&node, submissions.since(Window(0))?).await?;
     let metrics = Arc::new(MinerMetrics::default());
     node.observability.registry.add(metrics.clone());
-    let rules = MinerRules { claim_time: strategy.claim_time(), reveals: sealed && strategy.reveals() };
+    let (claim_time, reveals) = (strategy.claim_time(), sealed && strategy.reveals());
+    let rules = MinerRules { claim_time, reveals, overlaps: run.spec.acceptance.overlaps() };
     let machine = MinerMachine::new(run.clock, rules);
-    let mut miner = Miner { node, strategy, submissions, save_every, metrics, prefetch: None };
+    let (training, decided, prefetch) = (None, None, None);
+    let mut miner = Miner { node, strategy, submissions, save_every, metrics, training, decided, prefetch };
     let result = miner.follow(machine).await;
+    miner.stop_training().await?;
     if result.is_ok() || result.as_ref().is_err_and(MinerError::is_shutdown) {
         miner.strategy.save(&miner.node).await?;
     }
@@ -104,7 +112,9 @@ impl<C: Strategy> Miner<C> {
             event = match action {
                 MinerAction::Wait(height) => self.wait(height).await?,
                 MinerAction::Prefetch { window, until } => self.prefetch(window, until)?,
-                MinerAction::Make { window, before } => self.make(window, before).await?,
+                MinerAction::Train { window, from } => self.train(window, from),
+                MinerAction::Await { window, before } => self.await_training(window, before).await?,
+                MinerAction::Compress { window, before } => self.compress(window, before).await?,
                 MinerAction::Upload { window, upload, before } => {
                     self.upload(window, &upload, before).await?
                 }
@@ -115,6 +125,7 @@ impl<C: Strategy> Miner<C> {
                 MinerAction::Decide { window, upload, until } => {
                     self.decide(window, upload.as_ref(), until).await?
                 }
+                MinerAction::Apply { window } => self.apply(window).await?,
                 MinerAction::Resync => self.resync().await?,
                 MinerAction::Finish => {
                     tracing::info!(target: target::WINDOW, "the run has ended");
@@ -131,7 +142,7 @@ impl<C: Strategy> Miner<C> {
         let accepted = self.strategy.settle(&self.node).await?;
         self.metrics.accepted.add(accepted as u64);
         let window = self.node.shared.window();
-        let kept = self.submissions.of(window, self.node.shared.state())?;
+        let kept = self.submissions.of(window, self.node.shared.base())?;
         Ok(MinerEvent::State { window, kept: kept.as_ref().map(Upload::of) })
     }
 
@@ -144,49 +155,6 @@ impl<C: Strategy> Miner<C> {
     fn prefetch(&mut self, window: Window, until: Height) -> Result<MinerEvent<Upload>, MinerError> {
         self.prefetch = Some(self.node.prefetch(window, until, None)?);
         Ok(MinerEvent::Prefetching)
-    }
-
-    async fn make(&mut self, window: Window, before: Height) -> Result<MinerEvent<Upload>, MinerError> {
-        let Self { node, strategy, .. } = self;
-        let made = tokio::select! {
-            biased;
-            made = strategy.make(node, window) => made,
-            passed = node.network.wait_for(before) => {
-                node.shared.model().interrupt(); // The training is of no use any more.
-                passed?;
-                return Ok(self.skip(window, "it took too long"));
-            }
-        };
-        match made {
-            Ok(made) => self.keep(window, made),
-            Err(error) if error.skips_window() => Ok(self.skip(window, error)),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn skip(&self, window: Window, why: impl std::fmt::Display) -> MinerEvent<Upload> {
-        tracing::warn!(target: target::TRAIN, %window, %why, "no submission in this window");
-        self.metrics.skipped.increment();
-        MinerEvent::GaveUp
-    }
-
-    /// Writes the update to the disk, before any other node can see it.
-    #[allow(clippy::cast_precision_loss)] // Sizes are far below 2^53.
-    fn keep(&mut self, window: Window, made: PreparedUpdate) -> Result<MinerEvent<Upload>, MinerError> {
-        let (bytes, seconds) = (made.upload.bytes.len() as u64, made.compress_seconds);
-        self.submissions.keep(window, &made.upload)?;
-        if let Some(training) = made.trained {
-            let (loss, tokens, seconds) = (training.loss, training.tokens, training.seconds);
-            tracing::info!(target: target::TRAIN, %window, loss, tokens, seconds, "trained");
-            self.node.observability.events.emit(NodeEvent::Trained { window, loss, tokens, seconds });
-            self.metrics.loss.set(loss);
-            self.metrics.tokens.add(tokens);
-            self.metrics.train_seconds.observe(seconds);
-        }
-        self.node.observability.events.emit(NodeEvent::Compressed { window, bytes, seconds });
-        self.metrics.submission_bytes.set(bytes as f64);
-        self.metrics.compress_seconds.observe(seconds);
-        Ok(MinerEvent::Prepared(made.upload))
     }
 
     async fn upload(
@@ -278,21 +246,44 @@ impl<C: Strategy> Miner<C> {
         upload: Option<&Upload>,
         until: Height,
     ) -> Result<MinerEvent<Upload>, MinerError> {
-        self.tidy(window).await?;
+        self.delete_old(window).await?;
+        if !self.overlaps() {
+            self.save(window).await?;
+        }
         self.hold(upload);
-        match self.try_to_apply(window, until).await {
-            Ok(()) => self.enter().await,
-            Err(error) if error.is_lost() => {
-                tracing::error!(target: target::WINDOW, %window, error = %base::ErrorChain(&error), "the shared state is lost; training stops until it is known again");
-                Ok(MinerEvent::Lost)
+        match self.collect(window, until).await {
+            Ok(decided) => {
+                self.decided = Some(decided);
+                Ok(MinerEvent::Decided)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Self::lost(window, error),
         }
     }
 
-    /// Applies the decision on a window. Accepted objects that the downloads in the background have brought
-    /// are not downloaded again.
-    async fn try_to_apply(&mut self, window: Window, until: Height) -> Result<(), NodeError> {
+    /// Applies the decision on a window.
+    async fn apply(&mut self, window: Window) -> Result<MinerEvent<Upload>, MinerError> {
+        if self.overlaps() {
+            self.save(window).await?; // Not before: the model was busy.
+        }
+        let (decision, collected) = self.decided.take().expect("the machine applies what is decided");
+        match self.node.step(&decision, collected).await {
+            Ok(_) => self.enter().await,
+            Err(error) => Self::lost(window, error),
+        }
+    }
+
+    /// Returns the event for a shared state that is lost, or the error that ends the miner.
+    fn lost(window: Window, error: NodeError) -> Result<MinerEvent<Upload>, MinerError> {
+        if !error.is_lost() {
+            return Err(error.into());
+        }
+        tracing::error!(target: target::WINDOW, %window, error = %base::ErrorChain(&error), "the shared state is lost; training stops until it is known again");
+        Ok(MinerEvent::Lost)
+    }
+
+    /// Waits for the decision on a window, and downloads its accepted objects. Those that the downloads in
+    /// the background have brought are not downloaded again.
+    async fn collect(&mut self, window: Window, until: Height) -> Result<(Decision, Collected), NodeError> {
         let decision = self.node.decide(window).await?;
         if let Some(prefetch) = self.prefetch.take() {
             match prefetch.collect(&self.node.network).await {
@@ -303,27 +294,37 @@ impl<C: Strategy> Miner<C> {
                 }
             }
         }
-        self.node.apply(&decision, until).await.map(drop)
+        let collected = self.node.collect(&decision, until).await?;
+        Ok((decision, collected))
     }
 
     /// Gives the node this miner's own submission, so that it does not download it again.
     fn hold(&mut self, upload: Option<&Upload>) {
         let Some(upload) = upload else { return };
         let shared = &mut self.node.shared;
-        let (window, state) = (shared.window(), shared.state());
-        let expected = shared.run().expected(self.node.identity.neuron, window, state);
+        let expected = shared.expected(self.node.identity.neuron);
         if let Ok(own) = upload.open(&shared.run().layout, &expected) {
             shared.hold(own);
         }
     }
 
-    /// Uses the time before the decision: saves the strategy's files every few windows, and deletes old
-    /// submissions.
-    async fn tidy(&mut self, window: Window) -> Result<(), MinerError> {
+    /// Checks whether a window is trained while the one before it is exchanged.
+    fn overlaps(&self) -> bool {
+        self.node.shared.run().spec.acceptance.overlaps()
+    }
+
+    /// Saves the strategy's files every few windows. No training runs: the files hold the optimizer's
+    /// moments.
+    async fn save(&mut self, window: Window) -> Result<(), MinerError> {
         if window.0.is_multiple_of(self.save_every.get()) {
             self.strategy.save(&self.node).await?;
             self.submissions.forget_before(window)?;
         }
+        Ok(())
+    }
+
+    /// Uses the time before the decision: deletes old submissions from the bucket.
+    async fn delete_old(&mut self, window: Window) -> Result<(), MinerError> {
         let Some(old) = window.0.checked_sub(IN_BUCKET) else { return Ok(()) };
         let delete = Box::pin(self.node.identity.own_bucket.delete_before(Window(old)));
         let deleted = self.node.network.unless_stopped(delete).await?;
@@ -334,6 +335,8 @@ impl<C: Strategy> Miner<C> {
     }
 
     async fn resync(&mut self) -> Result<MinerEvent<Upload>, MinerError> {
+        self.stop_training().await?;
+        (self.training, self.decided) = (None, None);
         self.node.resync().await?;
         self.enter().await
     }

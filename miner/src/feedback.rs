@@ -214,7 +214,7 @@ fn places(layout: &SubmissionLayout) -> impl Iterator<Item = (Geometry, Range<us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::{Height, Hotkey, tensor::TensorRole, tensor::TensorSpec};
+    use base::{Height, Hotkey, digest::State, tensor::TensorRole, tensor::TensorSpec};
     use codec::sparse::{Quantizer, SparseSpec};
     use protocol::{
         acceptance::{Accepted, Decision, Electorate, NullWindow},
@@ -255,7 +255,7 @@ mod tests {
             let electorate = Electorate::default();
             let window = Window(window);
             let decision = Decision { window, accepted, state: None, candidates, turnout, electorate };
-            history.push(&decision).unwrap();
+            history.push(&decision, State([0; 32])).unwrap();
         }
         history
     }

@@ -29,6 +29,7 @@ mod metrics;
 mod sparse_loco;
 mod strategy;
 mod submissions;
+mod training;
 mod upload;
 pub mod work;
 
@@ -37,6 +38,6 @@ pub use error::MinerError;
 pub use feedback::Feedback;
 pub use metrics::MinerMetrics;
 pub use sparse_loco::SparseLoCo;
-pub use strategy::{PreparedUpdate, Strategy, Training};
+pub use strategy::{PreparedUpdate, Strategy, TrainedWindow, Training};
 pub use submissions::Submissions;
 pub use upload::Upload;

@@ -1,14 +1,19 @@
 //! The honest strategy: train, add the error feedback, send the largest values, keep the rest as error
 //! feedback.
+//!
+//! With staleness 1 a window is trained while the miner's own update of the window before is exchanged. The
+//! training then begins from the shared parameters minus that update's whole pseudo-gradient, as if it were
+//! applied already. So it does not find the same change again. This is a choice of the miner, not of the
+//! protocol, and costs one more copy of the parameters in the host's memory.
 
 use crate::{
-    Feedback, MinerError, PreparedUpdate, Strategy,
+    Feedback, MinerError, PreparedUpdate, Strategy, TrainedWindow,
     work::{train, write},
 };
-use base::Window;
+use base::{Height, Window};
 use bytes::Bytes;
 use codec::submission::Submission;
-use node::Node;
+use node::{Background, Node};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,6 +25,8 @@ use std::{
 pub struct SparseLoCo {
     /// The error feedback. The model's thread works on it, too.
     feedback: Arc<Mutex<Feedback>>,
+    /// The last window's pseudo-gradient, if the next window is trained while that one is exchanged.
+    ahead: Option<(Window, Vec<f32>)>,
     /// The folder of feedback and moments.
     folder: PathBuf,
 }
@@ -40,7 +47,7 @@ impl SparseLoCo {
         let is_new = saved.is_none();
         let mut feedback = saved.unwrap_or_else(|| Feedback::new(run, layout));
         kept.iter().for_each(|submission| feedback.resend(submission));
-        let honest = Self { feedback: Arc::new(Mutex::new(feedback)), folder };
+        let honest = Self { feedback: Arc::new(Mutex::new(feedback)), ahead: None, folder };
         if !is_new {
             honest.load_moments(node).await?;
         }
@@ -64,8 +71,24 @@ impl SparseLoCo {
 }
 
 impl Strategy for SparseLoCo {
-    async fn make(&mut self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
-        let (trained, training) = train(node, window).await?;
+    type Trained = TrainedWindow;
+
+    fn train(
+        &mut self,
+        node: &Node,
+        window: Window,
+        from: Height,
+    ) -> Background<Result<TrainedWindow, MinerError>> {
+        let ahead = self.ahead.take().filter(|(last, _)| last.0 + 1 == window.0);
+        train(node, window, from, ahead.map(|(_, change)| change))
+    }
+
+    async fn make(
+        &mut self,
+        node: &Node,
+        window: Window,
+        trained: TrainedWindow,
+    ) -> Result<PreparedUpdate, MinerError> {
         let started = Instant::now();
         let delta = trained.pseudo_gradient;
         if !delta.iter().all(|value| value.is_finite()) {
@@ -76,13 +99,14 @@ impl Strategy for SparseLoCo {
         // On the model's thread, which is idle. This thread must stay free for new blocks.
         let sent = node.shared.model().run(move |_| {
             let mut feedback = feedback.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(feedback.compress(window, &delta, threads))
+            Ok(feedback.compress(window, &delta, threads).map(|sent| (sent, delta)))
         });
-        let sent = sent.await??;
-        let upload = write(node, window, node.shared.state(), &sent)?;
+        let (sent, delta) = sent.await??;
+        self.ahead = node.shared.run().spec.acceptance.overlaps().then_some((window, delta));
+        let upload = write(node, window, node.shared.base(), &sent)?;
         self.feedback().send(window, upload.hash, sent);
         let compress_seconds = started.elapsed().as_secs_f64();
-        Ok(PreparedUpdate { upload, trained: Some(training), compress_seconds })
+        Ok(PreparedUpdate { upload, trained: Some(trained.figures), compress_seconds })
     }
 
     async fn settle(&mut self, node: &Node) -> Result<usize, MinerError> {

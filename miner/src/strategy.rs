@@ -1,14 +1,30 @@
 //! The strategy of a miner: the part in which an honest miner and an adversary differ.
 
 use crate::{MinerError, Upload};
-use base::Window;
-use node::Node;
+use base::{Height, Window};
+use node::{Background, Node};
 use protocol::machine::miner::ClaimTime;
 
 /// A way to make updates. All other parts of a miner are the same for all strategies: [`run`](crate::run).
 pub trait Strategy {
-    /// Makes the update of a window. The model holds the shared state at the window's start, and must
-    /// hold it again afterwards.
+    /// The result of a training.
+    type Trained: Send + 'static;
+
+    /// Begins the training of a window in the background, when block `from` is final. The model holds the
+    /// shared state from which the window is trained, and must hold it again when the training ends.
+    ///
+    /// The training is cancelled and [interrupted](engine::Handle::interrupt) when it is too late to claim
+    /// the window, when the shared state is lost, or when the node is being stopped. Some of its errors
+    /// skip only the window ([`MinerError::skips_window`]), others end the miner.
+    fn train(
+        &mut self,
+        node: &Node,
+        window: Window,
+        from: Height,
+    ) -> Background<Result<Self::Trained, MinerError>>;
+
+    /// Makes the update of a window from the result of its training. The update was trained from
+    /// [`SharedState::base`](node::SharedState::base). All earlier windows are settled.
     ///
     /// The future is dropped when it is too late to claim the window or the node is being stopped.
     ///
@@ -18,6 +34,7 @@ pub trait Strategy {
         &mut self,
         node: &Node,
         window: Window,
+        trained: Self::Trained,
     ) -> impl Future<Output = Result<PreparedUpdate, MinerError>>;
 
     /// Settles the windows before [`SharedState::window`](node::SharedState::window), which are decided.
@@ -58,6 +75,15 @@ pub struct PreparedUpdate {
     pub trained: Option<Training>,
     /// Seconds for compressing and encoding.
     pub compress_seconds: f64,
+}
+
+/// The result of an honest training.
+#[derive(Clone, Debug)]
+pub struct TrainedWindow {
+    /// The pseudo-gradient, f32 in the order of the parameters.
+    pub pseudo_gradient: Vec<f32>,
+    /// Figures of the training.
+    pub figures: Training,
 }
 
 /// Figures of a window's training.

@@ -1,37 +1,69 @@
 //! The steps of an update: train, compress, encode.
 
-use crate::{MinerError, Training, Upload};
-use base::{Window, digest::State};
+use crate::{MinerError, TrainedWindow, Training, Upload};
+use base::{Height, NeuronId, Window, digest::State};
 use codec::{
     sparse::{self, Source, SparseTensor},
     submission::SubmissionLayout,
 };
-use engine::Trained;
-use node::Node;
+use engine::Handle;
+use node::{Background, Network, Node, Run};
 use std::{sync::Arc, time::Instant};
 
-/// Trains through a window on this miner's own data. A caller that drops the future must interrupt the model.
+/// Begins to train through a window on this miner's own data in the background, when block `from` is final.
+/// With `ahead`, the training begins from the shared parameters minus this change, which they do not have
+/// yet: see [`Model::train_ahead`](engine::Model::train_ahead). A caller that ends the work must interrupt
+/// the model.
 ///
-/// # Errors
-/// The miner has no data in the window, the chain cannot be read, or the training fails.
-pub async fn train(node: &Node, window: Window) -> Result<(Trained, Training), MinerError> {
-    let (run, network) = (node.shared.run(), &node.network);
-    let spec = run.spec.train;
-    let blocks = run.manifest.training_blocks();
-    let assignments =
-        network.ask(async || network.chain_reader.assignments(&run.spec, window, blocks).await).await?;
-    let sequences: Vec<u64> = assignments.of(&node.identity.neuron)?.sequences().collect();
-    let batches: Vec<Vec<u64>> = sequences.chunks(spec.batch as usize).map(<[u64]>::to_vec).collect();
-    let shards = Arc::clone(&run.training);
-    let batches = batches.into_iter().map(move |batch| shards.batch(&batch));
+/// The result is an error if the miner has no data in the window, the chain cannot be read, or the training
+/// fails.
+pub fn train(
+    node: &Node,
+    window: Window,
+    from: Height,
+    ahead: Option<Vec<f32>>,
+) -> Background<Result<TrainedWindow, MinerError>> {
+    let work = Work {
+        run: Arc::clone(node.shared.run()),
+        network: node.network.clone(),
+        model: node.shared.model().clone(),
+        neuron: node.identity.neuron,
+    };
+    Background::start(move || async move {
+        work.network.wait_for(from).await?;
+        work.train(window, ahead).await
+    })
+}
 
-    let started = Instant::now();
-    let first = window.0 * u64::from(spec.inner_steps);
-    let trained = node.shared.model().train(spec, first, batches).await?;
-    let seconds = started.elapsed().as_secs_f64();
-    let loss = trained.steps.iter().map(|step| step.loss).sum::<f64>() / f64::from(spec.inner_steps);
-    let tokens = spec.samples() * u64::from(spec.sequence);
-    Ok((trained, Training { loss, tokens, seconds }))
+/// The parts of a node that a training needs.
+struct Work {
+    run: Arc<Run>,
+    network: Network,
+    model: Handle,
+    neuron: NeuronId,
+}
+
+impl Work {
+    async fn train(&self, window: Window, ahead: Option<Vec<f32>>) -> Result<TrainedWindow, MinerError> {
+        let Self { run, network, model, neuron } = self;
+        let spec = run.spec.train;
+        let blocks = run.manifest.training_blocks();
+        let assignments =
+            network.ask(async || network.chain_reader.assignments(&run.spec, window, blocks).await).await?;
+        let sequences: Vec<u64> = assignments.of(neuron)?.sequences().collect();
+        let batches: Vec<Vec<u64>> = sequences.chunks(spec.batch as usize).map(<[u64]>::to_vec).collect();
+        let shards = Arc::clone(&run.training);
+        let batches = batches.into_iter().map(move |batch| shards.batch(&batch));
+
+        let started = Instant::now();
+        let first = window.0 * u64::from(spec.inner_steps);
+        let trained = model.train(spec, first, batches, ahead).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let loss = trained.steps.iter().map(|step| step.loss).sum::<f64>() / f64::from(spec.inner_steps);
+        let tokens = spec.samples() * u64::from(spec.sequence);
+        let figures = Training { loss, tokens, seconds };
+        Ok(TrainedWindow { pseudo_gradient: trained.pseudo_gradient, figures })
+    }
 }
 
 /// Selects and quantizes the values to send, in the order of the layout. Uses `threads` threads.

@@ -178,7 +178,7 @@ impl Validator {
                 Action::Apply { fetched, decision, until, .. } => {
                     self.apply(fetched.as_deref(), decision, until).await?
                 }
-                Action::Publish { window, applied } => self.publish(window, applied).await?,
+                Action::Publish { window, .. } => self.publish(window).await?,
                 Action::Checkpoint { window } => self.checkpoint(window).await?,
                 Action::SetWeights { window } => self.set_weights(window).await?,
                 Action::Resync => self.resync().await?,

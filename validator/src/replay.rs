@@ -262,7 +262,7 @@ impl Replay {
         let window = log.header.window;
         let object = log.miners.get(&miner.hotkey).map(|line| line.object).unwrap_or_default();
         let accepted = Accepted { id: miner, object };
-        let expected = run.expected(miner, window, log.header.state);
+        let expected = self.shared.expected(miner);
         let validators: BTreeSet<_> = self.state.permitted().into_iter().map(|(id, _)| id).collect();
         // The custodians are among the validators. The order of the attempts does not matter here.
         let fetcher = &self.network.fetcher;

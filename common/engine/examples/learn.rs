@@ -188,12 +188,13 @@ fn report(run: &Run, window: Window, loss: f64, made: &[Made], took: Duration) {
 }
 
 fn save(run: &Run, miner: &mut Miner, windows: u32, folder: &Path) -> Result<()> {
+    let (root, medians) = (miner.model.state_root()?, miner.medians.clone());
     let mut history = History::new(&run.hash);
     for window in (0..u64::from(windows)).map(Window) {
-        // Without a chain there are no votes.
-        history.push_record(WindowRecord { window, accepted: Vec::new(), voters: Vec::new() })?;
+        // Without a chain there are no votes, and no node has computed the earlier states.
+        let state = history.state(&root);
+        history.push_record(WindowRecord { window, state, accepted: Vec::new(), voters: Vec::new() })?;
     }
-    let (root, medians) = (miner.model.state_root()?, miner.medians.clone());
     miner.model.save(folder, &Progress { run: run.hash, history, root, medians }, 1 << 30)?;
     Ok(())
 }

@@ -106,19 +106,25 @@ impl Handle {
         self.run(move |model| model.set_parameters(&values)).await
     }
 
-    /// Calls [`Model::train`] on the model's thread, until it is done or [interrupted](Self::interrupt).
+    /// Calls [`Model::train`], or [`Model::train_ahead`] if `ahead` is given, on the model's thread, until it
+    /// is done or [interrupted](Self::interrupt).
     ///
     /// # Errors
-    /// See [`Model::train`].
+    /// See [`Model::train_ahead`].
     pub async fn train(
         &self,
         train: TrainSpec,
         first_step: u64,
         batches: impl IntoIterator<Item = Result<Batch, ShardError>> + Send + 'static,
+        ahead: Option<Vec<f32>>,
     ) -> Result<Trained, EngineError> {
         self.stop.store(false, Ordering::Relaxed);
         let stop = Arc::clone(&self.stop);
-        self.run(move |model| model.train(&train, first_step, batches, &stop)).await
+        let work = move |model: &mut Model| match ahead {
+            None => model.train(&train, first_step, batches, &stop),
+            Some(ahead) => model.train_ahead(ahead, &train, first_step, batches, &stop),
+        };
+        self.run(work).await
     }
 
     /// Ends a training between two inner steps. The training fails with [`EngineError::Interrupted`].

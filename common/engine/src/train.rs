@@ -57,6 +57,39 @@ impl Model {
         Ok(Trained { pseudo_gradient: kept, steps: steps? })
     }
 
+    /// Trains like [`Self::train`], but begins from the parameters minus `ahead`, a change that they do not
+    /// have yet. The pseudo-gradient is the difference to that start. The model holds the parameters
+    /// without the change afterwards, bit for bit. Costs one copy of the parameters: `ahead`.
+    ///
+    /// # Errors
+    /// As [`Self::train`], or `ahead` has another length than the parameters.
+    pub fn train_ahead(
+        &mut self,
+        mut ahead: Vec<f32>,
+        train: &TrainSpec,
+        first_step: u64,
+        batches: impl IntoIterator<Item = Result<Batch, ShardError>>,
+        stop: &AtomicBool,
+    ) -> Result<Trained, EngineError> {
+        train.check()?;
+        let (found, expected) = (ahead.len(), self.layout.len());
+        if found != expected {
+            return Err(EngineError::Parameters { found, expected });
+        }
+        let kept = self.parameters()?;
+        self.change_parameters(|parameters| {
+            parameters.iter_mut().zip(&ahead).for_each(|(parameter, change)| *parameter -= change);
+        })?;
+        let steps = self.inner_steps(train, first_step, &mut batches.into_iter(), stop);
+        self.change_parameters(|parameters| {
+            // The start of the training again: the same operation gives the same bits.
+            ahead.iter_mut().zip(&kept).for_each(|(change, kept)| *change = kept - *change);
+            take_difference(&mut ahead, parameters);
+            parameters.copy_from_slice(&kept);
+        })?;
+        Ok(Trained { pseudo_gradient: ahead, steps: steps? })
+    }
+
     fn inner_steps(
         &mut self,
         train: &TrainSpec,

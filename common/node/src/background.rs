@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
 pub struct Background<T> {
     done: oneshot::Receiver<T>,
     /// The work ends when this is dropped.
-    _owner: oneshot::Sender<()>,
+    owner: oneshot::Sender<()>,
 }
 
 impl<T: Send + 'static> Background<T> {
@@ -29,13 +29,19 @@ impl<T: Send + 'static> Background<T> {
                 }
             });
         });
-        Self { done, _owner: owner }
+        Self { done, owner }
     }
 
     /// Waits for the result. Returns `None` if the work panicked, the runtime ends, or the result was
     /// returned before. The future may be dropped, and this be called again.
     pub async fn finish(&mut self) -> Option<T> {
         if self.done.is_terminated() { None } else { (&mut self.done).await.ok() }
+    }
+
+    /// Ends the work, and waits until it has ended. What it started elsewhere may go on.
+    pub async fn cancel(self) {
+        drop(self.owner);
+        let _ = self.done.await; // The result, if there is one, is of no use.
     }
 
     /// Returns whether the work has ended.
@@ -86,6 +92,15 @@ mod tests {
         while !dropped.load(SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let note = Dropped(Arc::clone(&cancelled));
+        let endless = Background::start(|| async move {
+            let _note = note;
+            std::future::pending::<()>().await;
+        });
+        endless.cancel().await;
+        assert!(cancelled.load(SeqCst), "the work has not ended");
 
         let mut panics = Background::<()>::start(|| async { panic!("as the test wants") });
         assert_eq!(panics.finish().await, None);

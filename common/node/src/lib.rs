@@ -4,9 +4,9 @@
 //! A [`Config`] comes from a file, the environment and flags. [`Node::open`] checks all of it against the
 //! chain, the data and the bucket. [`Node::start`] gets the shared state (from the journal, a checkpoint,
 //! or the run's beginning) and catches up. Then, window by window, [`Node::prefetch`] downloads the
-//! candidates' submissions in the background, [`Node::decide`] reads the decision
-//! and [`Node::apply`] makes the outer step. A node whose state is not the majority's gets an error
-//! ([`NodeError::is_lost`]) and calls [`Node::resync`].
+//! candidates' submissions in the background, [`Node::decide`] reads the decision and [`Node::apply`] makes
+//! the outer step: [`Node::collect`] and [`Node::step`], between which a miner waits for its training. A node
+//! whose state is not the majority's gets an error ([`NodeError::is_lost`]) and calls [`Node::resync`].
 //!
 //! A node has four parts. [`Identity`] is its keys, its neuron, and the places where it publishes.
 //! [`Network`] reads the chain and the buckets of other nodes. [`SharedState`] holds parameters, progress

@@ -105,13 +105,23 @@ impl Node {
         });
     }
 
-    /// Makes a window's outer step and writes the new state to the journal. Waits for an accepted object
-    /// until block `until` is final.
+    /// Applies a decided window: [`Self::collect`], then [`Self::step`].
     ///
     /// # Errors
     /// The state is not the majority's, or an accepted object cannot be downloaded
     /// ([`NodeError::is_lost`]: nothing was changed); the disk is full; the node is being stopped.
     pub async fn apply(&mut self, decision: &Decision, until: Height) -> Result<Applied, NodeError> {
+        let collected = self.collect(decision, until).await?;
+        self.step(decision, collected).await
+    }
+
+    /// Compares the node's state with the majority's, and downloads the accepted objects of a window. Waits
+    /// for an object until block `until` is final. The model may be in use meanwhile.
+    ///
+    /// # Errors
+    /// The state is not the majority's, or an accepted object cannot be downloaded
+    /// ([`NodeError::is_lost`]); the node is being stopped.
+    pub async fn collect(&mut self, decision: &Decision, until: Height) -> Result<Collected, NodeError> {
         let started = Instant::now();
         let next = self.shared.window();
         let found = decision.window;
@@ -120,13 +130,25 @@ impl Node {
         }
         self.check_agreement(decision).await?;
         self.identity.refresh(&self.network).await?;
-        let Collected { objects, needed_custodians } = self.collect(decision, until).await?;
-        self.observability.metrics.fetch_seconds.observe(started.elapsed().as_secs_f64());
-        self.shared.apply(decision, Arc::new(objects)).await?;
-        Ok(self.report_step(decision, needed_custodians, started))
+        let collected = self.download(decision, until).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.observability.metrics.fetch_seconds.observe(seconds);
+        Ok(Collected { seconds, ..collected })
     }
 
-    fn report_step(&self, decision: &Decision, needed_custodians: bool, started: Instant) -> Applied {
+    /// Makes a window's outer step with its accepted objects, and writes the new state to the journal.
+    ///
+    /// # Errors
+    /// The decision is not on the next window, the state is torn, the disk is full, or the node is being
+    /// stopped.
+    pub async fn step(&mut self, decision: &Decision, collected: Collected) -> Result<Applied, NodeError> {
+        let started = Instant::now();
+        let Collected { objects, needed_custodians, seconds } = collected;
+        self.shared.apply(decision, Arc::new(objects)).await?;
+        Ok(self.report_step(decision, needed_custodians, seconds + started.elapsed().as_secs_f64()))
+    }
+
+    fn report_step(&self, decision: &Decision, needed_custodians: bool, seconds: f64) -> Applied {
         let progress = self.shared.progress();
         let window = decision.window;
         let (root, state) = (progress.root, progress.state());
@@ -136,7 +158,6 @@ impl Node {
             Err(_) => self.observability.metrics.null_windows.increment(),
         }
         tracing::info!(target: WINDOW, %window, %state, "applied");
-        let seconds = started.elapsed().as_secs_f64();
         self.observability.events.emit(NodeEvent::Applied { window, root, state, seconds });
         Applied { window, root, state, needed_custodians }
     }
@@ -192,7 +213,7 @@ impl Node {
         }
     }
 
-    async fn collect(&mut self, decision: &Decision, until: Height) -> Result<Collected, NodeError> {
+    async fn download(&mut self, decision: &Decision, until: Height) -> Result<Collected, NodeError> {
         let collected = self.shared.collect(&self.network, decision, until).await;
         if let Err(NodeError::Unavailable { object, source, .. }) = &collected {
             tracing::error!(target: WINDOW, window = %decision.window, %object, error = %base::ErrorChain(&source), "the window cannot be applied");

@@ -11,12 +11,16 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use storage::Bucket;
+use storage::{Bucket, Floor, Limits};
 use telemetry::{Component, target::NODE};
 use tokio::sync::Mutex;
 
 /// The largest difference that is not worth a warning, in seconds.
 const TOLERATED: i64 = 30;
+/// The time that the own bucket has for its answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The object that is read from the own bucket for the date of the answer. It need not exist.
+const PROBE: &str = "clock";
 /// The number of block times that the best block may be old. Now and then, a block is left out.
 const BLOCKS: u32 = 3;
 
@@ -34,15 +38,30 @@ pub(crate) struct OwnClock {
 }
 
 impl OwnClock {
-    /// Compares the clock, and says what it finds. It takes two requests to the chain.
+    /// Compares the clock, and says what it finds.
     pub(crate) async fn check(self: Arc<Self>) {
         let Ok(_running) = self.running.try_lock() else { return };
-        self.report(self.read().await);
+        self.report(self.newest().await);
     }
 
-    /// Reads the clocks of the chain and of the own bucket. It takes two requests to the chain. The bucket's
-    /// is that of its newest answer.
+    /// Reads the clocks of the own bucket (one request) and of the chain (two). If the bucket does not answer
+    /// in time, its clock is that of its newest answer.
     pub(crate) async fn read(&self) -> ClockReadings {
+        self.ask_bucket().await;
+        self.newest().await
+    }
+
+    /// Lets the own bucket answer. The handle notes the date of each answer, a refusal's too.
+    async fn ask_bucket(&self) {
+        let floor = Floor { bytes_per_second: 0, over: PATIENCE };
+        let limits = Limits { bytes: 4096, time: PATIENCE, floor };
+        if let Err(error) = self.bucket.get(PROBE, &limits).await {
+            tracing::trace!(target: NODE, error = %base::ErrorChain(&error), "the own bucket was asked for the time");
+        }
+    }
+
+    /// Reads the clock of the chain, and takes the bucket's from its newest answer.
+    async fn newest(&self) -> ClockReadings {
         let chain = match self.client.best().await {
             Ok(block) => ahead_of_chain(now(), block.time, self.block_time),
             Err(error) => {

@@ -93,7 +93,7 @@ impl Node {
     ) -> Result<Prefetching, NodeError> {
         let run = Arc::clone(self.shared.run());
         let heights = run.clock.heights(window)?;
-        let (network, base, line) = (self.network.clone(), self.shared.state(), self.line.clone());
+        let (network, base, line) = (self.network.clone(), self.shared.base(), self.line.clone());
         let (us, floor) = (self.identity.neuron, self.floor);
         let (events, own_clock) = (self.observability.events.clone(), Arc::clone(&self.own_clock));
         let task = Task { run, network, heights, us, base, until, last_keys, floor, line, events, own_clock };
@@ -114,7 +114,7 @@ impl Node {
         claim: &Claim,
     ) -> Background<Result<Submission<Bytes>, FetchError>> {
         let run = Arc::clone(self.shared.run());
-        let expected = run.expected(miner, claim.window, self.shared.state());
+        let expected = self.shared.expected(miner);
         let (fetcher, closed, claim) = (self.network.fetcher.clone(), Arc::clone(closed), *claim);
         Background::start(move || async move {
             Box::pin(fetcher.submission(&closed, &claim, &expected, &run.layout)).await
@@ -152,18 +152,20 @@ impl Task {
         network.wait_for(self.heights.incentives).await?;
         let started = Instant::now();
         let clock = Arc::clone(&self.own_clock);
-        let first = tokio::spawn(async move { clock.read().await });
+        let mut first = Background::start(move || async move { clock.read().await });
         let incentives = network.at(self.heights.incentives).await?;
         let prefetcher = Prefetcher::start(&network.fetcher, self.plan()).map_err(local)?;
         let (closed, candidates) = tokio::select! {
             followed = self.follow(&incentives, &prefetcher) => followed?,
             never = self.report(prefetcher.arrived()) => match never {},
         };
-        let Prefetched { submissions, outcomes, errors, line } = prefetcher.outcome().await.map_err(local)?;
+        let (done, last) = tokio::join!(prefetcher.outcome(), self.own_clock.read());
+        let Prefetched { submissions, outcomes, errors, line } = done.map_err(local)?;
         self.line.saw(line);
         let seconds = started.elapsed().as_secs_f64();
-        let first = first.await.map_err(|_| NodeError::Shutdown)?; // It ends early only with the runtime.
-        let clock = [first, self.own_clock.read().await];
+        // It ends early only with the runtime.
+        let first = first.finish().await.ok_or(NodeError::Shutdown)?;
+        let clock = [first, last];
         Ok(Arrivals { closed, candidates, submissions, outcomes, errors, clock, seconds })
     }
 

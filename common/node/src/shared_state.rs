@@ -22,7 +22,7 @@ use base::{
     digest::{ObjectHash, RunSeed, State},
 };
 use bytes::Bytes;
-use codec::submission::Submission;
+use codec::submission::{Expected, Submission};
 use doubts::Doubts;
 use engine::{Handle, Model};
 use protocol::{acceptance::Decision, progress::Progress};
@@ -120,6 +120,19 @@ impl SharedState {
         self.progress().state()
     }
 
+    /// Returns the state that submissions for that window must be trained from: see [`Progress::base`].
+    #[must_use]
+    pub fn base(&self) -> State {
+        self.progress().base(&self.run.spec.acceptance)
+    }
+
+    /// Returns the required contents of a neuron's submission for that window.
+    #[must_use]
+    pub fn expected(&self, neuron: NeuronId) -> Expected {
+        let progress = self.progress();
+        self.run.expected(neuron, progress.window(), progress.base(&self.run.spec.acceptance))
+    }
+
     /// Stores an object, so that [`Self::collect`] does not download it.
     pub fn hold(&mut self, object: Submission<Bytes>) {
         self.held.insert(object.hash(), object);
@@ -203,7 +216,8 @@ impl SharedState {
         let metrics = Arc::clone(&self.metrics);
         let apply = move |mut transaction: Transaction<'_>| {
             let mut progress = Progress::clone(&*transaction.whole()?);
-            progress.history.push(&decided)?;
+            let state = progress.state();
+            progress.history.push(&decided, state)?;
             if !objects.is_empty() {
                 let started = Instant::now();
                 let model = transaction.model();

@@ -2,14 +2,14 @@
 //!
 //! `acc_w = H(acc_{w-1}, record of w)`, from `acc = H(run hash)` before the first window. A
 //! validator's vote on `w` names `state = H(root_w, acc_{w-1})`: the parameters, and the accepted
-//! sets that led to them. A node that joins may take the records of the last windows from any
+//! sets and states that led to them. A node that joins may take the records of the last windows from any
 //! source. They are true if they end on the voted state.
 
 mod record;
 
 pub use record::{MOST_RECORD_BYTES, MOST_RECORD_OBJECT_BYTES, MOST_VOTERS, RecordError, WindowRecord};
 
-use crate::acceptance::Decision;
+use crate::acceptance::{AcceptanceSpec, Decision};
 use base::{
     Window,
     digest::{Accumulator, RunHash, State, StateRoot},
@@ -102,17 +102,28 @@ impl History {
         State::of(&[&root.0, &self.accumulator.0])
     }
 
+    /// Returns the state that submissions for the next window must be trained from, given the state at its
+    /// start. With staleness 1 it is the state at the start of the window before. The first window has no
+    /// window before it, so it is trained from its own state, too.
+    #[must_use]
+    pub fn base(&self, state: State, spec: &AcceptanceSpec) -> State {
+        match self.records.back() {
+            Some(last) if spec.overlaps() => last.state,
+            _ => state,
+        }
+    }
+
     /// Returns the records of the last windows, oldest first: at most [`KEPT_RECORDS`].
     pub fn records(&self) -> impl Iterator<Item = &WindowRecord> {
         self.records.iter()
     }
 
-    /// Appends a decided window.
+    /// Appends a decided window, given the state at its start.
     ///
     /// # Errors
     /// It is not the next one.
-    pub fn push(&mut self, decision: &Decision) -> Result<(), HistoryError> {
-        self.push_record(WindowRecord::of(decision))
+    pub fn push(&mut self, decision: &Decision, state: State) -> Result<(), HistoryError> {
+        self.push_record(WindowRecord::of(decision, state))
     }
 
     /// Appends the record of a window, from a decision or from elsewhere. It is not trusted, see
@@ -157,7 +168,8 @@ mod tests {
     fn record(window: u64, accepted: &[u8], voters: &[u8]) -> WindowRecord {
         let accepted = accepted.iter().map(|&name| Accepted { id: id(name), object: ObjectHash([name; 32]) });
         let voters = voters.iter().map(|&name| id(name)).collect();
-        WindowRecord { window: Window(window), accepted: accepted.collect(), voters }
+        let state = State([window as u8; 32]);
+        WindowRecord { window: Window(window), state, accepted: accepted.collect(), voters }
     }
 
     fn ten_windows() -> History {
@@ -177,11 +189,11 @@ mod tests {
         );
         assert_eq!(
             ten_windows().accumulator().to_string(),
-            "ca8f372fbac8aff9165ec6c80b18124cb4448955ec665b1bbc0eefd4eabacba0"
+            "c35becc083143b2bb3a84936c460c18c3763345c523f855180b626d8bea9241a"
         );
         assert_eq!(
             ten_windows().state(&StateRoot([5; 32])).to_string(),
-            "9807ca2a144624fb990eee9199d701c203f5531a707b11194ea11345201c707e"
+            "1059907688c01ebc5ed19732a6c13b4e8c2b3ccd14f4adecd4f1a48b0414a620"
         );
     }
 
@@ -228,6 +240,7 @@ mod tests {
         assert_ne!(tampered(|records| records[3].accepted[0].object.0[0] ^= 1), truth);
         assert_ne!(tampered(|records| records[3].accepted[0].id.registered.0 += 1), truth);
         assert_ne!(tampered(|records| records[0].voters.truncate(2)), truth);
+        assert_ne!(tampered(|records| records[7].state.0[0] ^= 1), truth);
         assert_ne!(tampered(|records| records.truncate(7)), truth);
     }
 }

@@ -6,6 +6,7 @@
 //! ones show in the next state.
 
 use crate::{
+    acceptance::AcceptanceSpec,
     history::{History, HistoryError, KEPT_RECORDS, MOST_RECORD_BYTES, WindowRecord},
     model::MOST_LAYERS,
     run_spec::RunSpec,
@@ -19,7 +20,7 @@ use base::{
 use codec::aggregate::Medians;
 
 /// The version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Most tensors of a model: nine in each layer, embeddings, the last norm and the output.
 const MOST_TENSORS: usize = 9 * MOST_LAYERS as usize + 3;
 /// Most bytes of a [`Progress`].
@@ -79,6 +80,12 @@ impl Progress {
     #[must_use]
     pub fn state(&self) -> State {
         self.history.state(&self.root)
+    }
+
+    /// Returns the state that submissions for that window must be trained from: see [`History::base`].
+    #[must_use]
+    pub fn base(&self, spec: &AcceptanceSpec) -> State {
+        self.history.base(self.state(), spec)
     }
 
     /// Encodes the canonical bytes.
@@ -180,7 +187,8 @@ mod tests {
         let mut history = History::new(&RUN);
         for window in (0..windows).map(Window) {
             let accepted = vec![Accepted { id: id(1), object: ObjectHash([window.0 as u8; 32]) }];
-            history.push_record(WindowRecord { window, accepted, voters: vec![id(4), id(5)] }).unwrap();
+            let (state, voters) = (State([window.0 as u8 + 100; 32]), vec![id(4), id(5)]);
+            history.push_record(WindowRecord { window, state, accepted, voters }).unwrap();
         }
         Progress { run: RUN, history, root: StateRoot([3; 32]), medians: medians.map(Medians) }
     }
@@ -208,11 +216,23 @@ mod tests {
         let mut read = Progress::read(&bytes).unwrap();
         assert_eq!(read, far);
         assert_eq!((read.window(), read.history.records().count()), (Window(20), 8));
-        let record = WindowRecord { window: Window(20), accepted: vec![], voters: vec![] };
+        let state = far.state();
+        let record = WindowRecord { window: Window(20), state, accepted: vec![], voters: vec![] };
         let mut far = far;
         far.history.push_record(record.clone()).unwrap();
         read.history.push_record(record).unwrap();
         assert_eq!(read.state(), far.state());
+    }
+
+    #[test]
+    fn submissions_name_the_state_of_the_window_before_if_training_overlaps_with_the_exchange() {
+        let tiny = include_str!("../../../deploy/runs/tiny.toml");
+        let waiting = crate::run_spec::RunFile::parse(tiny).unwrap().acceptance;
+        let overlapping = AcceptanceSpec { staleness: 1, ..waiting.clone() };
+        let first = progress(0, None);
+        assert_eq!((first.base(&waiting), first.base(&overlapping)), (first.state(), first.state()));
+        let later = progress(2, None);
+        assert_eq!((later.base(&waiting), later.base(&overlapping)), (later.state(), State([101; 32])));
     }
 
     /// Returns the error of reading bytes. Change a progress before it is written, so that its

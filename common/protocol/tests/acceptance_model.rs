@@ -49,10 +49,11 @@ impl Node {
     }
 
     fn apply(&mut self, decision: &Decision) {
+        let state = self.state();
         for accepted in decision.applied() {
             self.root = StateRoot::of(&[&self.root.0, &accepted.object.0]);
         }
-        self.history.push(decision).unwrap();
+        self.history.push(decision, state).unwrap();
     }
 }
 

@@ -5,6 +5,7 @@ mod command;
 mod data;
 mod launch;
 mod network;
+mod overlap;
 mod refusals;
 mod silence;
 mod strangers;

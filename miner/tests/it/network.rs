@@ -10,6 +10,7 @@ use exchange::{ChainReader, OwnBucket};
 use protocol::{
     announcement::{AddressPolicy, Announcement, Bits, Bucket, Possession, Record, Vote},
     clock::Heights,
+    run_spec::RunFile,
 };
 use std::{fs, ops::Deref, process::Command};
 use storage::Storage;
@@ -41,6 +42,15 @@ impl Network {
 
     /// Starts the same network with another beginning of the chain.
     pub(crate) async fn with(change: &dyn Fn(&mut Genesis)) -> Self {
+        Self::start_with(change, |_| {}).await
+    }
+
+    /// Starts the same network with another run.
+    pub(crate) async fn with_run(run: fn(&mut RunFile)) -> Self {
+        Self::start_with(&|_| {}, run).await
+    }
+
+    async fn start_with(change: &dyn Fn(&mut Genesis), run: fn(&mut RunFile)) -> Self {
         let genesis = |genesis: &mut Genesis| {
             let mut miner = genesis.neurons[1].clone();
             (miner.hotkey, miner.stake, miner.permit) = (HOTKEY_ADDRESS.parse().unwrap(), 0, false);
@@ -48,7 +58,8 @@ impl Network {
             change(genesis);
         };
         let others = &["stranger", "custodian"];
-        let setup = Setup { genesis: &genesis, others, ..Setup::new("miner", env!("CARGO_BIN_EXE_miner")) };
+        let setup =
+            Setup { genesis: &genesis, others, run, ..Setup::new("miner", env!("CARGO_BIN_EXE_miner")) };
         let network = Self(Testbed::start(setup).await);
         network.configure(|text| text);
         network

@@ -7,21 +7,21 @@ use protocol::{clock::Heights, history::History};
 use serde_json::Value;
 use testkit::START;
 
-fn heights(network: &Network, window: u64) -> Heights {
+pub(crate) fn heights(network: &Network, window: u64) -> Heights {
     network.spec.clock().unwrap().heights(Window(window)).unwrap()
 }
 
 /// Returns the state that the run begins with.
-fn first_state(network: &Network) -> State {
+pub(crate) fn first_state(network: &Network) -> State {
     History::new(&network.spec.hash()).state(&network.spec.initial.root)
 }
 
-fn state(event: &Value) -> State {
+pub(crate) fn state(event: &Value) -> State {
     event["state"].as_str().unwrap().parse().unwrap()
 }
 
 /// Lets a window pass: the miner claims, the validators vote, the miner applies. The event of the last.
-async fn pass(network: &Network, window: u64, named: State) -> Value {
+pub(crate) async fn pass(network: &Network, window: u64, named: State) -> Value {
     let heights = heights(network, window);
     network.release(before_claims_close(&heights, 2));
     network.event("claimed", window as usize + 1).await;

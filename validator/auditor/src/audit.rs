@@ -26,10 +26,7 @@ use crate::{
     progress::Progress,
     report::{Finding, Item, Report, Subject, Verdict, WindowReport},
 };
-use base::{
-    Exit, Height, NeuronId, Uid, Window,
-    digest::{State, StateRoot},
-};
+use base::{Exit, Height, NeuronId, Uid, Window, digest::State};
 use chain::Client;
 use exchange::{BlockState, ChainReader, WindowEvidence};
 use objects::{Objects, Search};
@@ -165,7 +162,8 @@ impl Audit<'_> {
         } else {
             None
         };
-        let objects = self.objects(&heights, &evidence, &decision, &state, chain.as_ref()).await;
+        let base = replay.base(&decision);
+        let objects = self.objects(&heights, &evidence, &decision, base, chain.as_ref()).await;
         if let Some(chain) = chain {
             let seen = Seen { heights, state, chain };
             if let (true, Ok(chain)) = (is_asked, &seen.chain) {
@@ -233,22 +231,18 @@ impl Audit<'_> {
 
     /// Downloads the accepted objects of a window, for the outer step. In the requested windows it also
     /// downloads the objects that votes mark as good. Returns no objects for the window after the
-    /// requested ones, or if no state at the window's start is known: objects cannot be checked without it.
+    /// requested ones, or if `base` is unknown, the state that they must be trained from: they cannot be
+    /// checked without it.
     async fn objects(
         &self,
         heights: &Heights,
         evidence: &WindowEvidence,
         decision: &Decision,
-        state: &Result<(StateRoot, State), Unknown>,
+        base: Option<State>,
         chain: Option<&Result<Chain, Unknown>>,
     ) -> Objects {
-        // If the parameters are unknown, the state of the majority still allows checking the objects.
         let is_past = heights.window.0 >= self.asked.end;
-        let Some(state) =
-            state.as_ref().ok().map(|(_, state)| *state).or(decision.state).filter(|_| !is_past)
-        else {
-            return Objects::new();
-        };
+        let Some(base) = base.filter(|_| !is_past) else { return Objects::new() };
         let none = BTreeMap::new();
         let is_asked = self.asked.contains(&heights.window.0);
         let votes = match chain {
@@ -262,7 +256,7 @@ impl Audit<'_> {
             decision,
             claims: &evidence.claims,
             votes: &evidence.votes,
-            state,
+            base,
         };
         search.find(votes).await
     }
@@ -317,7 +311,8 @@ impl Audit<'_> {
         for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
             let Ok(chain) = &seen.chain else { continue };
             for validator in chain.votes.keys() {
-                let verdict = records::check(&self.auditor.run, &self.sources, chain, validator).await;
+                let verdict =
+                    records::check(&self.auditor.run, &self.sources, (seen, chain), validator).await;
                 let subject = Subject::Validator(*validator, chain.uid(validator));
                 let finding = verdict.map(|verdict| Finding { subject, item: Item::Record, verdict });
                 self.found.extend(finding.map(|finding| (window, finding)));

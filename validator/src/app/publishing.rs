@@ -1,14 +1,11 @@
 //! The publications of a validator after a window: log, record, checkpoint, weights.
 
-use super::{
-    Validator,
-    carried::{Carried, Event},
-};
+use super::{Validator, carried::Event};
 use crate::{ValidatorError, weights};
 use base::Window;
 use exchange::OwnBucketError;
 use node::{Node, NodeError, NodeEvent};
-use protocol::{acceptance::Decision, history::WindowRecord};
+use protocol::history::WindowRecord;
 use std::time::Duration;
 use telemetry::target::{SCORE, WINDOW};
 
@@ -19,11 +16,7 @@ const KEEP_WINDOWS: u64 = 20;
 
 impl Validator {
     /// Publishes all data that is not published yet. The next window tries again if that fails.
-    pub(super) async fn publish(
-        &mut self,
-        window: Window,
-        applied: Option<Carried<Decision>>,
-    ) -> Result<Event, ValidatorError> {
+    pub(super) async fn publish(&mut self, window: Window) -> Result<Event, ValidatorError> {
         for of in self.unpublished.clone() {
             let Some(closed) = self.logs.iter().find(|closed| closed.log.header.window == of) else {
                 self.unpublished.remove(&of);
@@ -36,8 +29,7 @@ impl Validator {
                 self.unpublished.remove(&of);
             }
         }
-        let record = self.record(window, applied.as_deref());
-        if let Some(record) = &record {
+        if let Some(record) = &self.record(window) {
             self.put("record", self.node.identity.own_bucket.put_record(record)).await?;
         }
         let every = self.settings.checkpoint_every;
@@ -49,11 +41,10 @@ impl Validator {
         Ok(Event::Published)
     }
 
-    /// Returns the record of a window: of its decision, or of the history after a restart.
-    fn record(&self, window: Window, decision: Option<&Decision>) -> Option<WindowRecord> {
+    /// Returns the record of a window that was applied, if the history still holds it.
+    fn record(&self, window: Window) -> Option<WindowRecord> {
         let progress = self.node.shared.progress();
-        let records = || progress.history.records().find(|record| record.window == window).cloned();
-        decision.map(WindowRecord::of).or_else(records)
+        progress.history.records().find(|record| record.window == window).cloned()
     }
 
     /// Waits for an upload. Returns whether it succeeded. A failure is logged, and the validator continues.

@@ -115,7 +115,7 @@ pub(crate) fn submission(name: u8, layout: &ParameterLayout, values: &[f32]) -> 
 async fn trained(first: u32) -> Vec<f32> {
     let model = model().await;
     let batches: Vec<_> = (first..first + 8).map(|number| Ok(batch(number))).collect();
-    model.train(training(), 0, batches).await.unwrap().pseudo_gradient
+    model.train(training(), 0, batches, None).await.unwrap().pseudo_gradient
 }
 
 /// Returns submissions of two honest miners, of one that goes the other way with a hundredfold step, and of

@@ -19,7 +19,7 @@ use exchange::{AcceptedObject, OwnBucket, signing_key};
 use node::Run;
 use protocol::{
     announcement::{Claim, Possession, Record, Vote},
-    history::{History, WindowRecord},
+    history::History,
 };
 use std::{convert::Infallible, ops::Range, sync::Arc, time::Duration};
 use testkit::{HANGS, development};
@@ -127,7 +127,8 @@ impl Miners {
     /// Applies what honest miners sent: what the validators accept.
     pub(crate) async fn apply(&mut self, network: &Network, window: u64) {
         let decision = network.chain_reader.decide(&self.run.spec, Window(window)).await.unwrap();
-        self.history.push_record(WindowRecord::of(&decision)).unwrap();
+        let state = self.state().await;
+        self.history.push(&decision, state).unwrap();
         let mut accepted = std::mem::take(&mut self.accepted);
         accepted.retain(|sent| decision.applied().iter().any(|applied| applied.object == sent.hash()));
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
@@ -211,6 +212,6 @@ impl Miners {
         let batch = self.run.spec.train.batch as usize;
         let batches: Vec<_> = sequences.chunks(batch).map(|part| self.run.training.batch(part)).collect();
         let first = window.0 * u64::from(self.run.spec.train.inner_steps);
-        self.model.train(self.run.spec.train, first, batches).await.unwrap().pseudo_gradient
+        self.model.train(self.run.spec.train, first, batches, None).await.unwrap().pseudo_gradient
     }
 }

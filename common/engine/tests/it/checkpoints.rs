@@ -25,7 +25,8 @@ fn saved() -> Progress {
     let run = RunHash([1; 32]);
     let mut history = History::new(&run);
     for window in (0..7).map(Window) {
-        history.push_record(WindowRecord { window, accepted: Vec::new(), voters: Vec::new() }).unwrap();
+        let state = history.state(&StateRoot([2; 32]));
+        history.push_record(WindowRecord { window, state, accepted: vec![], voters: vec![] }).unwrap();
     }
     Progress { run, history, root: StateRoot([2; 32]), medians: Some(Medians(vec![0.5; 3])) }
 }

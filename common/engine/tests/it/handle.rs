@@ -26,7 +26,7 @@ fn the_thread_answers_as_the_model_itself() {
         let expected = model.trial(&step, |model| model.losses(&batch)).unwrap();
         assert_eq!(tried, [expected.clone(), expected]);
 
-        let trained = handle.train(training(), 4, source(&batches(4, 2))).await.unwrap();
+        let trained = handle.train(training(), 4, source(&batches(4, 2)), None).await.unwrap();
         assert_eq!(trained, model.train(&training(), 4, source(&batches(4, 2)), &never()).unwrap());
     });
 }
@@ -37,9 +37,9 @@ fn a_training_can_be_interrupted() {
         let handle = start().await;
         let stop = handle.clone();
         let data = source(&batches(4, 2)).inspect(move |_| stop.interrupt());
-        let error = handle.train(training(), 0, data).await.unwrap_err();
+        let error = handle.train(training(), 0, data, None).await.unwrap_err();
         assert!(matches!(error, EngineError::Interrupted { step: 1 }), "{error}");
-        handle.train(training(), 0, source(&batches(4, 2))).await.unwrap();
+        handle.train(training(), 0, source(&batches(4, 2)), None).await.unwrap();
     });
 }
 

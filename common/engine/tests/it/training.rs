@@ -18,6 +18,33 @@ fn a_window_returns_to_where_it_began() {
     assert!(trained.pseudo_gradient.iter().filter(|&&change| change != 0.0).count() > before.len() / 2);
 }
 
+/// Checks that a training that begins ahead of the parameters gives the pseudo-gradient of a training from
+/// the changed parameters, and leaves the parameters without the change, also when it is interrupted.
+#[test]
+fn a_training_ahead_of_the_parameters_returns_to_them() {
+    let mut model = filled(options());
+    let before = bits(&model);
+    let ahead = model.train(&training(), 0, source(&batches(4, 1)), &never()).unwrap().pseudo_gradient;
+    let values = |changes: &[f32]| changes.iter().map(|change| change.to_bits()).collect::<Vec<_>>();
+
+    let mut changed = filled(options());
+    changed.train(&training(), 0, source(&batches(4, 1)), &never()).unwrap();
+    change(&mut changed, |values| values.iter_mut().zip(&ahead).for_each(|(value, ahead)| *value -= ahead));
+    let expected = changed.train(&training(), 4, source(&batches(4, 2)), &never()).unwrap();
+
+    let trained = model.train_ahead(ahead.clone(), &training(), 4, source(&batches(4, 2)), &never()).unwrap();
+    assert_eq!(values(&trained.pseudo_gradient), values(&expected.pseudo_gradient));
+    assert_eq!(trained.steps, expected.steps);
+    assert_eq!(bits(&model), before);
+
+    let stopped = AtomicBool::new(true);
+    let stopped = model.train_ahead(ahead, &training(), 8, source(&batches(4, 3)), &stopped);
+    assert!(matches!(stopped, Err(EngineError::Interrupted { step: 8 })));
+    assert_eq!(bits(&model), before);
+    let short = model.train_ahead(vec![0.0; 3], &training(), 8, source(&batches(4, 3)), &never());
+    assert!(matches!(short, Err(EngineError::Parameters { found: 3, .. })));
+}
+
 #[test]
 fn the_same_state_and_data_give_the_same_bytes() {
     for compute in [Compute::F32, Compute::Bf16] {

@@ -37,7 +37,8 @@ fn values() -> Vec<f32> {
 fn progress(window: u64) -> Progress {
     let mut history = History::new(&RUN);
     for window in (0..window).map(Window) {
-        history.push_record(WindowRecord { window, accepted: vec![], voters: vec![] }).unwrap();
+        let state = history.state(&StateRoot([2; 32]));
+        history.push_record(WindowRecord { window, state, accepted: vec![], voters: vec![] }).unwrap();
     }
     let medians = Some(Medians(vec![1.0; flat().iter().len()]));
     Progress { run: RUN, history, root: flat().state_root(&values(), 1), medians }

@@ -79,7 +79,8 @@ async fn edited_logs_and_those_of_other_windows_are_refused() {
 async fn records_of_windows_come_or_are_refused() {
     let buckets = Buckets::start().await;
     let accepted = vec![Accepted { id: id("miner-0"), object: ObjectHash([1; 32]) }];
-    let record = WindowRecord { window: Window(3), accepted, voters: vec![id(VALIDATOR)] };
+    let (window, state, voters) = (Window(3), State([2; 32]), vec![id(VALIDATOR)]);
+    let record = WindowRecord { window, state, accepted, voters };
     buckets.own_bucket(VALIDATOR).put_record(&record).await.unwrap();
     let fetcher = buckets.fetcher();
     let state = buckets.quiet();

@@ -1,7 +1,10 @@
 //! Tests of this node's own bucket: the objects that stay, and the objects that are deleted.
 
 use crate::{checkpoint::save, support::*};
-use base::{Window, digest::ObjectHash};
+use base::{
+    Window,
+    digest::{ObjectHash, State},
+};
 use codec::submission::KEY_BYTES;
 use protocol::{bucket_layout, history::WindowRecord};
 
@@ -16,7 +19,7 @@ async fn old_submissions_and_checkpoints_go_logs_and_records_stay() {
         own_bucket.put_submission(window, &ObjectHash([1; 32]), vec![1].into()).await.unwrap();
         own_bucket.put_key(window, &ObjectHash([1; 32]), &[3; KEY_BYTES]).await.unwrap();
         own_bucket.put_score_log(window, vec![2].into()).await.unwrap();
-        let record = WindowRecord { window, accepted: vec![], voters: vec![] };
+        let record = WindowRecord { window, state: State([2; 32]), accepted: vec![], voters: vec![] };
         own_bucket.put_record(&record).await.unwrap();
     }
     for window in [0, 2] {

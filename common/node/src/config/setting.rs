@@ -131,7 +131,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         .flag("micro-batch", "N").default("8"),
     setting("node.metrics", Form::Text, "MUSTER_METRICS", "Address that serves /metrics and /health, like 127.0.0.1:9100; none, if not given")
         .flag("metrics", "ADDRESS"),
-    setting("node.save_every", Form::Number, "MUSTER_SAVE_EVERY", "Windows between two savings of error feedback and optimizer moments")
+    setting("node.save_every", Form::Number, "MUSTER_SAVE_EVERY", "Windows between two savings of error feedback and optimizer moments, for which training stops at staleness 1")
         .flag("save-every", "N").default("4"),
     setting("fetch.deadline", Form::Number, "MUSTER_FETCH_DEADLINE", "Seconds that one object of another's bucket may take")
         .flag("fetch-deadline", "SECONDS").default("600"),

@@ -1,7 +1,7 @@
 use super::*;
 use base::{
     Height, Hotkey, NeuronId,
-    digest::{Accumulator, ObjectHash},
+    digest::{Accumulator, ObjectHash, State},
 };
 use codec::aggregate::Medians;
 use protocol::history::{History, WindowRecord};
@@ -19,6 +19,7 @@ fn state(window: u64) -> (Progress, Vec<f32>) {
     let voter = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(3) };
     let records = (0..window.min(8)).map(|back| WindowRecord {
         window: Window(window - window.min(8) + back),
+        state: State([back as u8; 32]),
         accepted: vec![protocol::acceptance::Accepted { id: voter, object: ObjectHash([window as u8; 32]) }],
         voters: vec![voter],
     });

@@ -12,7 +12,7 @@ use protocol::{
     clock::Heights,
     history::WindowRecord,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use telemetry::target::WINDOW;
 use tokio::sync::Semaphore;
 
@@ -72,6 +72,7 @@ impl SharedState {
         decision: &Decision,
         until: Height,
     ) -> Result<Collected, NodeError> {
+        let started = Instant::now();
         let heights = self.run.clock.heights(decision.window)?;
         let places = Semaphore::new(AT_ONCE as usize);
         let download = Download { shared: self, network, decision, heights, until, places };
@@ -84,6 +85,7 @@ impl SharedState {
         Ok(Collected {
             objects: found.into_iter().map(|found| found.submission).collect(),
             needed_custodians,
+            seconds: started.elapsed().as_secs_f64(),
         })
     }
 }
@@ -95,6 +97,8 @@ pub struct Collected {
     pub objects: Vec<Submission<Bytes>>,
     /// Whether a miner did not deliver its own object: it came from other voters.
     pub needed_custodians: bool,
+    /// The duration of the downloads, in seconds.
+    pub seconds: f64,
 }
 
 /// The download of a window's accepted objects.
@@ -149,7 +153,7 @@ impl Download<'_> {
         // Buckets move: the first attempt uses the addresses that the voters used, the next ones the newest.
         let votes = network.at_or_newest(self.heights.votes_close).await?;
         let state = if again { network.newest().await? } else { Arc::clone(&votes) };
-        let expected = run.expected(accepted.id, self.decision.window, self.shared.state());
+        let expected = self.shared.expected(accepted.id);
         let voters = self.voters(accepted, &votes);
         let keepers = self.keepers(accepted, &voters).await?;
         let fetched = network.fetcher.accepted(&state, accepted, &expected, &run.layout, &keepers, &voters);

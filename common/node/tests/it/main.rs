@@ -4,5 +4,6 @@
 
 mod checks;
 mod network;
+mod overlap;
 mod quiet;
 mod state;

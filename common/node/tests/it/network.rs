@@ -157,6 +157,11 @@ fn genesis(wallets: &Path) -> Genesis {
 
 impl Network {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts the same network with another run.
+    pub(crate) async fn start_with(change: fn(&mut RunFile)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let wallets = folder.path().join("wallets");
         NAMES.iter().chain([&STRANGER]).for_each(|name| write_wallet(&wallets, name));
@@ -184,7 +189,7 @@ impl Network {
         };
         let client = Client::connect(options).await.unwrap();
         let founders = VALIDATORS.map(|name| hotkey(&wallets, name).hotkey());
-        let spec = launch(&folder.path().join("data"), &client, &founders);
+        let spec = launch(change, &folder.path().join("data"), &client, &founders);
         fs::write(folder.path().join("run.toml"), RunFile::from(&spec).to_toml().unwrap()).unwrap();
         let layout = Arc::new(SubmissionLayout::new(&spec.model.tensors(), &spec.sparse).unwrap());
         let values = Flat::new(&spec.model).initial(&spec.initial.seed);
@@ -330,9 +335,8 @@ impl Network {
         self.truth.last().unwrap().window()
     }
 
-    /// Makes a submission of the miner for the next window.
-    async fn make(&self) -> Submission<Bytes> {
-        let base = self.truth.last().unwrap().state();
+    /// Makes a submission of the miner for the next window, which names this state as its base.
+    async fn make(&self, base: State) -> Submission<Bytes> {
         let expected = Expected {
             run: self.spec.hash(),
             spec: self.spec.hash(),
@@ -358,7 +362,13 @@ impl Network {
     /// Plays a window up to `M_w`: the miner's claim, and the validators' votes for it and for the right
     /// state. The object is in the buckets of `keepers`.
     pub(crate) async fn play(&mut self, keepers: &[&str]) -> Submission<Bytes> {
-        let object = self.make().await;
+        let base = self.truth.last().unwrap().base(&self.spec.acceptance);
+        self.play_from(base, keepers).await
+    }
+
+    /// Plays a window like [`Self::play`], in which the miner's submission names this state as its base.
+    pub(crate) async fn play_from(&mut self, base: State, keepers: &[&str]) -> Submission<Bytes> {
+        let object = self.make(base).await;
         for name in keepers {
             let bytes = Bytes::copy_from_slice(object.bytes());
             self.own_bucket(name).put_submission(self.window(), &object.hash(), bytes).await.unwrap();
@@ -407,7 +417,8 @@ impl Network {
             let medians = outer_step(&mut flat.split_mut(&mut self.values), objects, last, 1).unwrap();
             progress.medians = Some(medians);
         }
-        progress.history.push(&decision).unwrap();
+        let state = self.truth.last().unwrap().state();
+        progress.history.push(&decision, state).unwrap();
         progress.root = flat.state_root(&self.values, 1);
         self.truth.push(progress);
     }
@@ -452,8 +463,9 @@ impl Network {
 }
 
 /// Completes the run of this chain and dataset.
-fn launch(data: &Path, client: &Client, founders: &[Hotkey]) -> RunSpec {
+fn launch(change: fn(&mut RunFile), data: &Path, client: &Client, founders: &[Hotkey]) -> RunSpec {
     let mut run = template();
+    change(&mut run);
     let manifest = dataset(data, run.train.sequence);
     run.network.genesis = Some(client.genesis());
     run.network.start_block = Some(Height(30));

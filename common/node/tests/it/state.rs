@@ -9,7 +9,7 @@ use protocol::{history::WindowRecord, progress::Progress};
 use std::{pin::pin, sync::Arc};
 
 /// Compares a node with the state that the pure crates alone compute.
-fn assert_true(node: &Node, network: &Network) {
+pub(crate) fn assert_true(node: &Node, network: &Network) {
     let truth = network.truth.last().unwrap();
     assert_eq!((node.shared.window(), node.shared.progress().root), (truth.window(), truth.root));
     assert_eq!(node.shared.state(), truth.state());
@@ -26,7 +26,7 @@ async fn parameters_root(node: &Node) -> base::digest::StateRoot {
 }
 
 /// Makes a node's steps of one window.
-async fn follow(node: &mut Node) -> Result<node::Applied, NodeError> {
+pub(crate) async fn follow(node: &mut Node) -> Result<node::Applied, NodeError> {
     let decision = node.decide(node.shared.window()).await?;
     let clock = node.shared.run().clock;
     let until = clock.objects_wait(&clock.heights(decision.window)?);
@@ -286,7 +286,7 @@ async fn a2_a_joiner_prefers_the_checkpoint_that_a_quorum_named() {
 }
 
 /// Opens the node of a validator, and starts it.
-async fn open_validator(network: &Network, number: usize) -> Node {
+pub(crate) async fn open_validator(network: &Network, number: usize) -> Node {
     let config = network.config(VALIDATORS[number], NodeRole::Validator, &[]);
     let mut node = network.open(config).await.unwrap();
     node.start().await.unwrap();

@@ -29,8 +29,9 @@ pub struct AcceptanceSpec {
     /// Blocks over which the weight of a hotkey that no longer votes falls to 0. At least
     /// 7 windows.
     pub electorate_blocks: u32,
-    /// Windows between training and application. At 0 the exchange ends before the next window is
-    /// trained. 1 is not supported.
+    /// Windows between training and application, 0 or 1. At 0 the exchange of a window ends before the next
+    /// one is trained. At 1 it goes on while the next window is trained, so an update is trained from the
+    /// parameters at the start of the window before its own.
     pub staleness: u8,
     /// The hotkeys of the validators that begin the run, in rising order of their public keys, at most
     /// [`MOST_FOUNDERS`]. They count as if they had voted before the first window, so that no stranger's
@@ -92,12 +93,18 @@ pub enum AcceptanceError {
     /// A founder that is not in its place. One list has one order, so that it has one run hash.
     #[error("acceptance.founders lists {0} too late: sort the list by the bytes of the public keys")]
     FounderOrder(Hotkey),
-    /// Overlapped windows, which are not supported.
-    #[error("acceptance.staleness is {0}: only 0 is supported")]
+    /// A staleness for which there are no rules.
+    #[error("acceptance.staleness is {0}: it must be 0 or 1")]
     Staleness(u8),
 }
 
 impl AcceptanceSpec {
+    /// Checks whether a window is trained while the one before it is exchanged.
+    #[must_use]
+    pub fn overlaps(&self) -> bool {
+        self.staleness > 0
+    }
+
     /// Returns the largest number of candidates of a window.
     #[must_use]
     pub fn most_candidates(&self) -> usize {
@@ -137,7 +144,7 @@ impl AcceptanceSpec {
         }
         self.check_founder_list()?;
         match self.staleness {
-            0 => Ok(()),
+            0 | 1 => Ok(()),
             other => Err(AcceptanceError::Staleness(other)),
         }
     }
@@ -275,7 +282,8 @@ pub(crate) mod tests {
             "acceptance.electorate_blocks is 209: it must be at least 210 (7 x window.blocks)"
         );
         assert_eq!(AcceptanceSpec { electorate_blocks: 210, ..twenty_peers() }.check(30), Ok(()));
-        assert_eq!(refuse(|s| s.staleness = 1), "acceptance.staleness is 1: only 0 is supported");
+        assert_eq!(AcceptanceSpec { staleness: 1, ..twenty_peers() }.check(30), Ok(()));
+        assert_eq!(refuse(|s| s.staleness = 2), "acceptance.staleness is 2: it must be 0 or 1");
     }
 
     #[test]

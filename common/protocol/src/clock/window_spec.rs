@@ -48,7 +48,8 @@ pub enum DeadlineRule {
     Seed,
     /// A vote needs the final seed, the time for opening and screening, and a block.
     Votes,
-    /// The accepted set is known when `M_w` is final. With staleness 0 the training begins then.
+    /// The accepted set of `w` is known when `M_w` is final, before window `w + 1` ends. With staleness 0 the
+    /// training of `w + 1` begins then. With staleness 1 the set is applied when that training ends.
     Training,
 }
 

@@ -158,7 +158,7 @@ mod tests {
         let id = |at| NeuronId { hotkey: Hotkey([at; 32]), registered: Height(1) };
         let outcomes = outcomes.map(|(at, outcome)| (id(at), outcome)).into();
         let right = ClockReadings { bucket: Some(0), chain: Some(0) };
-        let wrong = ClockReadings { chain: Some(7200), ..right };
+        let wrong = ClockReadings { bucket: Some(7200), ..right };
         assert_eq!(faults(&outcomes, [right, right]).len(), 2);
         assert!(faults(&outcomes, [right, wrong]).is_empty(), "the clock was wrong at the end");
         assert!(faults(&outcomes, [wrong, right]).is_empty(), "it was wrong at first");

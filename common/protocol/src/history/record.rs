@@ -6,7 +6,7 @@ use crate::{
 };
 use base::{
     NeuronId, Window,
-    digest::{ObjectHash, RunHash},
+    digest::{ObjectHash, RunHash, State},
     object::{kind, open},
     wire::{Reader, WireError, Writer},
 };
@@ -16,10 +16,10 @@ use base::{
 pub const MOST_VOTERS: usize = 4096;
 
 /// The version of the object that holds a record.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Most bytes of a record.
 pub const MOST_RECORD_BYTES: usize =
-    8 + 2 + MOST_CANDIDATES * (NeuronId::BYTES + 32) + 2 + MOST_VOTERS * NeuronId::BYTES;
+    8 + 32 + 2 + MOST_CANDIDATES * (NeuronId::BYTES + 32) + 2 + MOST_VOTERS * NeuronId::BYTES;
 /// Most bytes of a record as an object: [`WindowRecord::to_bytes`].
 pub const MOST_RECORD_OBJECT_BYTES: usize = 2 + 32 + MOST_RECORD_BYTES;
 
@@ -28,6 +28,9 @@ pub const MOST_RECORD_OBJECT_BYTES: usize = 2 + 32 + MOST_RECORD_BYTES;
 pub struct WindowRecord {
     /// The window.
     pub window: Window,
+    /// The state at the window's start, which votes on it name. With staleness 1 the next window's
+    /// submissions are trained from it.
+    pub state: State,
     /// The applied submissions, in the order of hotkeys. The list is empty in a null window.
     pub accepted: Vec<Accepted>,
     /// The voters, in the order of hotkeys.
@@ -35,11 +38,11 @@ pub struct WindowRecord {
 }
 
 impl WindowRecord {
-    /// Creates the record of a decided window.
+    /// Creates the record of a decided window. `state` is the state at its start.
     #[must_use]
-    pub fn of(decision: &Decision) -> Self {
+    pub fn of(decision: &Decision, state: State) -> Self {
         let voters = decision.turnout.iter().copied().collect();
-        Self { window: decision.window, accepted: decision.applied().to_vec(), voters }
+        Self { window: decision.window, state, accepted: decision.applied().to_vec(), voters }
     }
 
     /// Encodes the record as an object of a run, for nodes that join after the chain's nodes have
@@ -78,14 +81,14 @@ impl WindowRecord {
         }
     }
 
-    /// Appends window, accepted set and voters.
+    /// Appends window, state, accepted set and voters.
     ///
     /// # Panics
     /// There are more of them than a decision can have.
     pub fn write(&self, to: &mut Writer) {
         let count =
             |list: usize| u16::try_from(list).expect("a decision is bounded by the votes' bits and the uids");
-        to.u64(self.window.0).u16(count(self.accepted.len()));
+        to.u64(self.window.0).raw(&self.state.0).u16(count(self.accepted.len()));
         for Accepted { id, object } in &self.accepted {
             id.write(to);
             to.raw(&object.0);
@@ -100,11 +103,17 @@ impl WindowRecord {
     /// The input ends too early, a list is too long, or a list is not in strictly rising order.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         let window = Window(from.u64("the window")?);
+        let state = State(from.array("the state at the window's start")?);
         let accepted = read_sorted(from, "the accepted", MOST_CANDIDATES, |from| {
             let id = NeuronId::read(from)?;
             Ok(Accepted { id, object: ObjectHash(from.array("the object's hash")?) })
         })?;
-        Ok(Self { window, accepted, voters: read_sorted(from, "the voters", MOST_VOTERS, NeuronId::read)? })
+        Ok(Self {
+            window,
+            state,
+            accepted,
+            voters: read_sorted(from, "the voters", MOST_VOTERS, NeuronId::read)?,
+        })
     }
 }
 
@@ -166,10 +175,11 @@ mod tests {
     proptest! {
         #[test]
         fn records_round_trip_and_every_cut_is_noticed(
-            window: u64, ids in btree_set(any_id(), 0..20), voters in btree_set(any_id(), 0..20),
+            window: u64, state: [u8; 32], ids in btree_set(any_id(), 0..20), voters in btree_set(any_id(), 0..20),
         ) {
             let accepted = ids.into_iter().map(|id| Accepted { id, object: ObjectHash(id.hotkey.0) }).collect();
-            let record = WindowRecord { window: Window(window), accepted, voters: voters.into_iter().collect() };
+            let (window, state) = (Window(window), State(state));
+            let record = WindowRecord { window, state, accepted, voters: voters.into_iter().collect() };
             let mut writer = Writer::new();
             record.write(&mut writer);
             let bytes = writer.into_bytes();
@@ -194,6 +204,7 @@ mod tests {
         let id = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(2) };
         WindowRecord {
             window: Window(3),
+            state: State([6; 32]),
             accepted: vec![Accepted { id, object: ObjectHash([4; 32]) }],
             voters: vec![NeuronId { hotkey: Hotkey([5; 32]), registered: Height(6) }],
         }
@@ -202,9 +213,10 @@ mod tests {
     #[test]
     fn the_object_has_known_bytes() {
         let bytes = small().to_bytes(&RunHash([7; 32]));
-        let [run, one, four, five] = [7, 1, 4, 5].map(|byte: u8| hex::encode([byte; 32]));
-        let expected =
-            format!("e901{run}03000000000000000100{one}0200000000000000{four}0100{five}0600000000000000");
+        let [run, state, one, four, five] = [7, 6, 1, 4, 5].map(|byte: u8| hex::encode([byte; 32]));
+        let expected = format!(
+            "e902{run}0300000000000000{state}0100{one}0200000000000000{four}0100{five}0600000000000000"
+        );
         assert_eq!(hex::encode(&bytes), expected);
         assert_eq!(WindowRecord::open(&bytes, &RunHash([7; 32]), Window(3)), Ok(small()));
     }
@@ -234,7 +246,8 @@ mod tests {
         };
         let accepted = (0..MOST_CANDIDATES).map(|n| Accepted { id: id(n), object: ObjectHash([1; 32]) });
         let voters = (0..MOST_VOTERS).map(id).collect();
-        let record = WindowRecord { window: Window(0), accepted: accepted.collect(), voters };
+        let record =
+            WindowRecord { window: Window(0), state: State([1; 32]), accepted: accepted.collect(), voters };
         let bytes = record.to_bytes(&RunHash([7; 32]));
         assert_eq!(bytes.len(), MOST_RECORD_OBJECT_BYTES);
         assert_eq!(WindowRecord::open(&bytes, &RunHash([7; 32]), Window(0)), Ok(record));
@@ -243,14 +256,16 @@ mod tests {
     #[test]
     fn lists_are_bounded_and_rise() {
         let mut bytes = Writer::new();
-        bytes.u64(0).u16(65);
+        bytes.u64(0).raw(&[0; 32]).u16(65);
         let bytes = bytes.into_bytes();
         let error = WindowRecord::read(&mut Reader::new(&bytes)).unwrap_err().to_string();
-        assert_eq!(error, "the accepted at offset 8 is 65: a list of this kind is bounded");
+        assert_eq!(error, "the accepted at offset 40 is 65: a list of this kind is bounded");
         let twice = NeuronId { hotkey: Hotkey([1; 32]), registered: Height(1) };
         let mut writer = Writer::new();
-        WindowRecord { window: Window(0), accepted: vec![], voters: vec![twice, twice] }.write(&mut writer);
+        let state = State([0; 32]);
+        WindowRecord { window: Window(0), state, accepted: vec![], voters: vec![twice, twice] }
+            .write(&mut writer);
         let error = WindowRecord::read(&mut Reader::new(&writer.into_bytes())).unwrap_err().to_string();
-        assert_eq!(error, "the voters at offset 10 is 2: its entries must rise");
+        assert_eq!(error, "the voters at offset 42 is 2: its entries must rise");
     }
 }

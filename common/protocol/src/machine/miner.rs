@@ -5,12 +5,22 @@
 //! `miner`) carries out the action and reports the result as an event.
 //!
 //! ```text
-//! State -> Prefetch -> Wait* -> Make -> Upload -> Claim -> Wait -> Reveal -> Decide -> State (next window)
-//!                                 |        |        |                 |        |        ... -> Finish
-//!                                 +--------+--------+-----------------+--------+    too late
-//!                                                                              |
-//!                                                          the state is lost   +--> Resync -> State
+//! State -> Prefetch -> Train -> Await -> Compress -> Upload -> Claim -> Wait -> Reveal -> Decide -> Apply
+//!   ^                             |         |          |                 |        |         |        |
+//!   |                             +---------+----------+-----------------+--------+ too late|        |
+//!   |                                                                                       |        |
+//!   +-- Resync <----------------------------------------------------------------------------+        |
+//!   +----------------------------------- next window ------------------------------------------------+
 //! ```
+//!
+//! The training runs in the background, so the machine orders it apart from the exchange:
+//!
+//! * With staleness 0 a window is trained from the state at its start, and exchanged after that.
+//! * With staleness 1 ([`MinerRules::overlaps`]) the next window is trained from this state, as soon as this
+//!   window's upload is in the journal or given up. Its training goes on while this window is exchanged.
+//!   `Apply` comes when both have ended. The next window then begins with `Compress`. A miner that joins or
+//!   restarts has no training for the window that it enters, so it gives that window up. Only the first
+//!   window is trained from its own state, which no window comes before.
 //!
 //! The key of a sealed submission is published when block `D_w` is final, never before: until then no other
 //! miner can copy the submission and claim it. A claim may be sent at any time before.
@@ -19,8 +29,11 @@
 //! miner trains. So most accepted objects are there when the window is decided. The wait for the others has
 //! a height, too: the block with which the next window's claims close.
 
+mod messages;
 #[cfg(test)]
 mod tests;
+
+pub use messages::{MinerAction, MinerEvent};
 
 use crate::clock::{Clock, ClockError, Heights};
 use base::{Height, Window};
@@ -33,6 +46,8 @@ pub struct MinerMachine<U> {
     rules: MinerRules,
     window: Window,
     stage: MinerStage<U>,
+    /// The training that was begun last, until its window is over.
+    training: Option<Training>,
     /// The last claimed window. The miner claims nothing else for it.
     claimed: Option<Window>,
     /// Whether the downloads of the window run, or have ended.
@@ -46,6 +61,8 @@ pub struct MinerRules {
     pub claim_time: ClaimTime,
     /// Whether submissions are sealed, and their keys published after the claims are closed.
     pub reveals: bool,
+    /// Whether a window is trained while the one before it is exchanged: staleness 1.
+    pub overlaps: bool,
 }
 
 /// The time at which a submission is claimed.
@@ -71,109 +88,42 @@ enum MinerStage<U> {
     Claimed(U),
     /// The upload is done or given up. Only the decision is left.
     Over(Option<U>),
+    /// The decision is known, and its accepted objects are there. It is not applied yet.
+    Decided,
     /// The shared state is lost. The miner makes nothing until it has the state again.
     Lost,
 }
 
-/// The result of an action.
+/// A training in the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinerEvent<U> {
-    /// Time has passed.
-    Height,
-    /// The shared state at the start of a window is known: after the start, a decision or a resync.
-    State {
-        /// The window.
-        window: Window,
-        /// The upload for this window in the journal, made before a restart.
-        kept: Option<U>,
-    },
-    /// The upload is made, and is in the journal.
-    Prepared(U),
-    /// The downloads of the window run in the background.
-    Prefetching,
-    /// No upload was made: it was too late, or this miner has no data in the window.
-    GaveUp,
-    /// The upload is in the bucket.
-    Uploaded,
-    /// The claim is in a block.
-    Claimed,
-    /// The key is in the bucket.
-    Revealed,
-    /// The upload, the claim or the publication of the key failed. A later attempt may succeed.
-    Failed,
-    /// The shared state is lost: the stake majority names another one, or the next one cannot be made.
-    Lost,
+struct Training {
+    window: Window,
+    progress: TrainingProgress,
 }
 
-/// The next thing to do.
+/// The progress of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinerAction<U> {
-    /// Wait until this block is final, then report [`MinerEvent::Height`].
-    Wait(Height),
-    /// Begin to download the candidates' submissions in the background, as claims stand, until block `until`
-    /// is final. Training has priority.
-    Prefetch {
-        /// The window.
-        window: Window,
-        /// The block with which the download ends.
-        until: Height,
-    },
-    /// Train, compress, and write the upload to the journal. Give up when block `before` is final.
-    Make {
-        /// The window.
-        window: Window,
-        /// The block from which on it is too late.
-        before: Height,
-    },
-    /// Put the submission into the bucket. Give up when block `before` is final.
-    Upload {
-        /// The window.
-        window: Window,
-        /// The upload.
-        upload: U,
-        /// The block from which on it is too late.
-        before: Height,
-    },
-    /// Claim the submission. The result is known when the claim's block is final, some blocks later. The
-    /// miner has nothing else to do until block `before` is final.
-    Claim {
-        /// The window.
-        window: Window,
-        /// The upload.
-        upload: U,
-        /// The block with which the window is decided.
-        before: Height,
-    },
-    /// Publish the key of the submission. Give up when block `before` is final.
-    Reveal {
-        /// The window.
-        window: Window,
-        /// The upload.
-        upload: U,
-        /// The block with which the window is decided.
-        before: Height,
-    },
-    /// Wait for the decision on the window and apply it. Give up on an accepted object that cannot be
-    /// downloaded when block `until` is final: then a later checkpoint is better.
-    Decide {
-        /// The window.
-        window: Window,
-        /// This miner's upload for the window, if it made one.
-        upload: Option<U>,
-        /// The block from which on it is useless to wait for an object.
-        until: Height,
-    },
-    /// Get the shared state from other nodes.
-    Resync,
-    /// The run has ended.
-    Finish,
+enum TrainingProgress {
+    Runs,
+    /// Its result waits to be compressed.
+    Ended,
+    /// It has no result: it failed, or it was too late.
+    Failed,
 }
 
 impl<U: Clone> MinerMachine<U> {
     /// Creates a miner that has no shared state yet. Its first event is [`MinerEvent::State`].
     #[must_use]
     pub fn new(clock: Clock, rules: MinerRules) -> Self {
-        Self { clock, rules, window: Window(0), stage: MinerStage::Lost, claimed: None, prefetching: false }
+        Self {
+            clock,
+            rules,
+            window: Window(0),
+            stage: MinerStage::Lost,
+            training: None,
+            claimed: None,
+            prefetching: false,
+        }
     }
 
     /// Returns the current window.
@@ -189,10 +139,16 @@ impl<U: Clone> MinerMachine<U> {
     pub fn step(&mut self, event: MinerEvent<U>, height: Height) -> MinerAction<U> {
         match (self.stage.clone(), event) {
             (_, MinerEvent::State { window, kept }) => self.enter(window, kept),
-            (_, MinerEvent::Lost) => self.stage = MinerStage::Lost,
+            (_, MinerEvent::Lost) => (self.stage, self.training) = (MinerStage::Lost, None),
             (_, MinerEvent::Prefetching) => self.prefetching = true,
+            (_, MinerEvent::Training(window)) if self.to_train() == Some(window) => {
+                self.training = Some(Training { window, progress: TrainingProgress::Runs });
+            }
+            (_, MinerEvent::Trained) if self.trains() => self.end_training(TrainingProgress::Ended),
+            (_, MinerEvent::GaveUp) if self.trains() => self.end_training(TrainingProgress::Failed),
             (MinerStage::Ready, MinerEvent::Prepared(upload)) => self.stage = MinerStage::Prepared(upload),
             (MinerStage::Ready, MinerEvent::GaveUp) => self.stage = MinerStage::Over(None),
+            (MinerStage::Over(_), MinerEvent::Decided) => self.stage = MinerStage::Decided,
             (MinerStage::Prepared(upload), MinerEvent::Uploaded) => {
                 self.stage = MinerStage::Uploaded(upload);
             }
@@ -216,6 +172,7 @@ impl<U: Clone> MinerMachine<U> {
 
     fn enter(&mut self, window: Window, kept: Option<U>) {
         (self.window, self.prefetching) = (window, false);
+        self.training = self.training.filter(|training| training.window == window);
         let is_claimed = self.claimed.is_some_and(|claimed| claimed >= window);
         self.stage = match kept {
             Some(upload) if is_claimed => self.claimed(upload),
@@ -230,42 +187,107 @@ impl<U: Clone> MinerMachine<U> {
         if self.rules.reveals { MinerStage::Claimed(upload) } else { MinerStage::Over(Some(upload)) }
     }
 
+    /// Returns the window to train from the shared state, if that is due: this one, or the next one if its
+    /// training overlaps with this one's exchange.
+    fn to_train(&self) -> Option<Window> {
+        let is_first = self.window == Window(0);
+        match &self.stage {
+            MinerStage::Ready if is_first || !self.rules.overlaps => Some(self.window),
+            MinerStage::Ready | MinerStage::Decided | MinerStage::Lost => None,
+            _ if self.rules.overlaps => self.window.0.checked_add(1).map(Window),
+            _ => None,
+        }
+    }
+
+    /// Checks whether a training runs.
+    fn trains(&self) -> bool {
+        self.training.is_some_and(|training| training.progress == TrainingProgress::Runs)
+    }
+
+    /// Returns the progress of the training of a window, if it was begun.
+    fn training(&self, window: Window) -> Option<TrainingProgress> {
+        self.training.filter(|training| training.window == window).map(|training| training.progress)
+    }
+
+    /// Notes the end of the training that runs.
+    fn end_training(&mut self, progress: TrainingProgress) {
+        self.training = self.training.map(|training| Training { progress, ..training });
+    }
+
+    /// Begins a training that is due.
+    fn train(&self, height: Height) -> Option<MinerAction<U>> {
+        let window = self.to_train().filter(|window| self.training(*window).is_none())?;
+        let heights = self.clock.heights(window).ok().filter(|heights| height < self.before(heights))?;
+        let from = if self.rules.overlaps { heights.assignment_seed } else { heights.first };
+        Some(MinerAction::Train { window, from })
+    }
+
+    /// Waits for the training without which this window does not go on.
+    fn await_training(&self) -> Option<MinerAction<U>> {
+        let Training { window, progress } = self.training?;
+        let heights = self.clock.heights(window).ok()?;
+        let is_needed = matches!(self.stage, MinerStage::Ready | MinerStage::Decided);
+        let waits = is_needed && progress == TrainingProgress::Runs;
+        waits.then(|| MinerAction::Await { window, before: self.before(&heights) })
+    }
+
+    /// Gives up what this height or a missing training makes impossible.
+    fn give_up(&mut self, heights: &Heights, height: Height) {
+        if matches!(self.stage, MinerStage::Decided | MinerStage::Lost) {
+            return;
+        }
+        if height >= self.before(heights) {
+            self.stage = self.too_late();
+        }
+        if height >= heights.votes_close {
+            self.stage = MinerStage::Over(self.upload());
+        }
+        let has_training = match self.training(self.window) {
+            None => self.to_train().is_some(),
+            Some(progress) => progress != TrainingProgress::Failed,
+        };
+        if matches!(self.stage, MinerStage::Ready) && !has_training {
+            self.stage = MinerStage::Over(None);
+        }
+    }
+
     /// Returns the next action at this height.
     fn act(&mut self, height: Height) -> MinerAction<U> {
         let Ok(heights) = self.heights() else { return MinerAction::Finish };
         let window = self.window;
-        let before = self.before(&heights);
         if matches!(self.stage, MinerStage::Lost) {
             return MinerAction::Resync;
         }
         if !self.prefetching && height < heights.keys_close {
             return MinerAction::Prefetch { window, until: heights.keys_close };
         }
-        if height >= before {
-            self.stage = self.too_late();
+        if let Some(wait) = self.await_training() {
+            return wait;
         }
-        if height >= heights.votes_close {
-            self.stage = MinerStage::Over(self.upload());
+        self.give_up(&heights, height);
+        if let Some(train) = self.train(height) {
+            return train;
         }
+        self.exchange(&heights, height)
+    }
+
+    /// Returns the next action for the window's upload or its decision.
+    fn exchange(&self, heights: &Heights, height: Height) -> MinerAction<U> {
+        let (window, before) = (self.window, self.before(heights));
+        let (opens, votes_close) = (self.opens(heights), heights.votes_close);
         match self.stage.clone() {
-            MinerStage::Ready if height < heights.first => MinerAction::Wait(heights.first),
-            MinerStage::Ready => MinerAction::Make { window, before },
+            MinerStage::Ready => MinerAction::Compress { window, before },
             MinerStage::Prepared(upload) => MinerAction::Upload { window, upload, before },
-            MinerStage::Uploaded(_) if height < self.opens(&heights) => {
-                MinerAction::Wait(self.opens(&heights))
-            }
-            MinerStage::Uploaded(upload) => {
-                MinerAction::Claim { window, upload, before: heights.votes_close }
-            }
+            MinerStage::Uploaded(_) if height < opens => MinerAction::Wait(opens),
+            MinerStage::Uploaded(upload) => MinerAction::Claim { window, upload, before: votes_close },
             MinerStage::Claimed(_) if height < heights.claims_close => {
                 MinerAction::Wait(heights.claims_close)
             }
-            MinerStage::Claimed(upload) => {
-                MinerAction::Reveal { window, upload, before: heights.votes_close }
-            }
+            MinerStage::Claimed(upload) => MinerAction::Reveal { window, upload, before: votes_close },
             MinerStage::Over(upload) => {
-                MinerAction::Decide { window, upload, until: self.clock.objects_wait(&heights) }
+                MinerAction::Decide { window, upload, until: self.clock.objects_wait(heights) }
             }
+            MinerStage::Decided => MinerAction::Apply { window },
             MinerStage::Lost => MinerAction::Resync,
         }
     }
@@ -298,7 +320,7 @@ impl<U: Clone> MinerMachine<U> {
                 Some(upload.clone())
             }
             MinerStage::Over(upload) => upload.clone(),
-            MinerStage::Ready | MinerStage::Lost => None,
+            MinerStage::Ready | MinerStage::Decided | MinerStage::Lost => None,
         }
     }
 

@@ -140,7 +140,7 @@ fn a_wrong_file_names_the_field() {
             "gather_peers = 40",
             "acceptance.gather_peers is 40: it must be 1 to 32, since a vote has 64 bits",
         ),
-        ("staleness = 0", "staleness = 1", "acceptance.staleness is 1: only 0 is supported"),
+        ("staleness = 0", "staleness = 2", "acceptance.staleness is 2: it must be 0 or 1"),
         (
             "electorate_blocks = 840",
             "electorate_blocks = 209",

@@ -324,7 +324,7 @@ pub(crate) fn progress() -> Progress {
 pub(crate) fn record(window: Window) -> WindowRecord {
     let id = |name| NeuronId { hotkey: Hotkey([name; 32]), registered: Height(7) };
     let accepted = vec![Accepted { id: id(1), object: ObjectHash([4; 32]) }];
-    WindowRecord { window, accepted, voters: vec![id(4), id(5)] }
+    WindowRecord { window, state: State([8; 32]), accepted, voters: vec![id(4), id(5)] }
 }
 
 pub(crate) fn checkpoint() -> checkpoint::Manifest {

@@ -190,6 +190,29 @@ fn a_network_with_adversaries_a_joiner_and_kills_is_sound_and_can_be_replayed() 
     );
 }
 
+/// Runs windows that are trained while the ones before them are exchanged. A lower outer rate keeps that
+/// stable.
+#[test]
+fn a_network_with_staleness_1_is_sound_and_can_be_replayed() {
+    let network = Network::new();
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/small.toml");
+    let mut run = fs::read_to_string(small).unwrap();
+    for (from, to) in [("staleness = 0", "staleness = 1"), ("outer_lr = 1.0", "outer_lr = 0.5")] {
+        assert!(run.contains(from), "{from}");
+        run = run.replacen(from, to, 1);
+    }
+    let spec = network.folder.path().join("overlap.toml");
+    fs::write(&spec, run).unwrap();
+    let (code, report) = network.finish(network.command_with(&spec, "20", &["--windows", "6"]));
+    assert_sound(&report);
+    assert_eq!(code, Some(0));
+    let windows = report["windows"].as_array().unwrap();
+    assert_eq!(windows.len(), 6);
+    assert!(windows.iter().all(|window| window["accepted"].as_u64() > Some(0)), "{windows:?}");
+    let replayed = network.replay();
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+}
+
 #[test]
 fn a_network_is_sound_at_each_finality_lag() {
     for lag in ["0", "2", "3", "10"] {

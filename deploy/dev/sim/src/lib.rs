@@ -7,6 +7,7 @@ mod background;
 mod chain;
 mod checks;
 mod collect;
+mod conduct;
 mod count;
 mod decide;
 mod faults;

@@ -55,6 +55,15 @@ struct RunFlags {
     #[arg(long)]
     profile: Option<ProfileName>,
 
+    /// Windows between training and application; by default those of the run. With 1, training takes all
+    /// of a window.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
+    staleness: Option<u8>,
+
+    /// Blocks of a window; by default the run's.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    blocks: Option<u32>,
+
     /// Fault, as KIND or KIND=SHARE with a share from 0 to 1; `none` for no fault. Can be repeated.
     #[arg(long = "fault", value_name = "KIND[=SHARE]")]
     faults: Vec<String>,
@@ -147,6 +156,8 @@ fn scenario(flags: &RunFlags, faults: Option<&[Fault]>, seed: u64) -> Scenario {
         validators: flags.validators.unwrap_or(drawn.validators),
         miners: flags.miners.unwrap_or(drawn.miners),
         profile: flags.profile.unwrap_or(drawn.profile),
+        staleness: flags.staleness,
+        blocks: flags.blocks,
         link: flags.link.unwrap_or(drawn.link),
         faults: faults.map_or(drawn.faults, <[Fault]>::to_vec),
     }

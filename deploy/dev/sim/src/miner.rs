@@ -5,7 +5,7 @@ use crate::{
     faults::Kind,
     node::{Input, Role},
     shared::Done,
-    store::{ObjectId, StateId},
+    store::{DecisionId, ObjectId, StateId},
     transfers::{End, Part, Tag, TransferId},
     world::World,
 };
@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 pub(crate) struct Miner {
     machine: MinerMachine<ObjectId>,
     doing: Doing,
+    training: Option<Training>,
+    /// The decision that is to be applied.
+    decided: Option<DecisionId>,
     /// The submissions in the journal, by window.
     kept: BTreeMap<u64, ObjectId>,
     /// The time spent in training for submissions that were made.
@@ -29,12 +32,33 @@ pub(crate) struct Miner {
     pub(crate) made: u64,
 }
 
+/// A training in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Training {
+    window: Window,
+    /// The state from which it trains.
+    base: StateId,
+    /// The block with which it begins.
+    from: Height,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Waits,
+    Runs(u32),
+    Ended,
+    /// The miner does not train in this window.
+    Failed,
+}
+
 /// The action that is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Nothing,
     Wait(Height),
-    Make { window: Window, before: Height, token: u32 },
+    Await { before: Height },
+    Compress { window: Window, before: Height, token: u32 },
     Upload { before: Height, transfer: TransferId },
     Claim { before: Height, object: ObjectId, tx: Option<TxId> },
     Reveal { before: Height, transfer: TransferId },
@@ -46,7 +70,8 @@ impl Miner {
     /// Creates a miner without a shared state.
     pub(crate) fn new(clock: protocol::clock::Clock, rules: MinerRules) -> Self {
         let machine = MinerMachine::new(clock, rules);
-        Self { machine, doing: Doing::Nothing, kept: BTreeMap::new(), trained: 0, made: 0 }
+        let (doing, kept) = (Doing::Nothing, BTreeMap::new());
+        Self { machine, doing, training: None, decided: None, kept, trained: 0, made: 0 }
     }
 }
 
@@ -66,17 +91,22 @@ impl World {
 
     /// Starts the process of a miner. Only the journal is left of an earlier one.
     pub(crate) fn start_miner(&mut self, n: usize) {
-        let rules = MinerRules { reveals: true, ..MinerRules::default() };
+        let overlaps = self.setup.profile.acceptance.overlaps();
+        let rules = MinerRules { reveals: true, overlaps, ..MinerRules::default() };
         let clock = self.setup.clock;
         let Some(miner) = self.miner(n) else { return };
         miner.machine = MinerMachine::new(clock, rules);
         miner.doing = Doing::Shared;
+        self.drop_training(n);
         let done = self.catch_up(n);
         self.miner_shared(n, done);
     }
 
     /// Gives a miner what it waits for.
     pub(crate) fn miner_input(&mut self, n: usize, input: Input) {
+        if self.training_input(n, input) {
+            return;
+        }
         let Some(miner) = self.miner(n) else { return };
         let doing = miner.doing;
         let height = self.view(n);
@@ -86,8 +116,12 @@ impl World {
                 return self.miner_shared(n, done);
             }
             (Doing::Wait(until), Input::Wake) if height >= until => Some(MinerEvent::Height),
-            (Doing::Make { before, .. }, Input::Wake) if height >= before => Some(MinerEvent::GaveUp),
-            (Doing::Make { window, token, .. }, Input::Timer(found)) if token == found => {
+            (Doing::Await { before }, Input::Wake) if height >= before => {
+                self.drop_training(n);
+                Some(MinerEvent::GaveUp)
+            }
+            (Doing::Compress { before, .. }, Input::Wake) if height >= before => Some(MinerEvent::GaveUp),
+            (Doing::Compress { window, token, .. }, Input::Timer(found)) if token == found => {
                 Some(self.made(n, window))
             }
             (Doing::Upload { transfer, before }, Input::Wake) if height >= before => {
@@ -140,7 +174,13 @@ impl World {
                 self.begin_prefetch(n, window, until, None);
                 return Some(MinerEvent::Prefetching);
             }
-            MinerAction::Make { window, before } => return self.make(n, window, before),
+            MinerAction::Train { window, from } => return Some(self.train(n, window, from)),
+            MinerAction::Await { before, .. } => return self.await_training(n, before),
+            MinerAction::Compress { window, before } => {
+                let token = self.timer(n, self.setup.profile.work.compress);
+                self.set_miner(n, Doing::Compress { window, before, token });
+                self.wait_for(n, before);
+            }
             MinerAction::Upload { upload, before, .. } => {
                 if self.nodes[n].has(Kind::Missing) {
                     return Some(MinerEvent::Uploaded);
@@ -164,7 +204,13 @@ impl World {
                 let done = self.decide(n, window);
                 return self.miner_done(n, done);
             }
+            MinerAction::Apply { .. } => {
+                self.set_miner(n, Doing::Shared);
+                let decision = self.miner(n)?.decided.take()?;
+                self.step_state(n, decision);
+            }
             MinerAction::Resync => {
+                self.drop_training(n);
                 self.set_miner(n, Doing::Shared);
                 let done = self.resync(n);
                 return self.miner_done(n, done);
@@ -174,21 +220,61 @@ impl World {
         None
     }
 
-    fn make(&mut self, n: usize, window: Window, before: Height) -> Option<MinerEvent<ObjectId>> {
-        if self.nodes[n].has(Kind::Irregular) && !(window.0 + n as u64).is_multiple_of(3) {
-            return Some(MinerEvent::GaveUp);
+    /// Begins a training in the background.
+    fn train(&mut self, n: usize, window: Window, from: Height) -> MinerEvent<ObjectId> {
+        let is_idle = self.nodes[n].has(Kind::Irregular) && !(window.0 + n as u64).is_multiple_of(3);
+        let progress = if is_idle { Progress::Failed } else { Progress::Waits };
+        let base = self.nodes[n].state;
+        if let Some(miner) = self.miner(n) {
+            miner.training = Some(Training { window, base, from, progress });
         }
-        let work = self.setup.profile.work;
-        let token = self.timer(n, work.train + work.compress);
-        self.set_miner(n, Doing::Make { window, before, token });
+        self.wait_for(n, from);
+        MinerEvent::Training(window)
+    }
+
+    /// Handles what a training waits for. Returns whether the input was the training's alone.
+    fn training_input(&mut self, n: usize, input: Input) -> bool {
+        let height = self.view(n);
+        let Some(Training { from, progress, .. }) = self.miner(n).and_then(|miner| miner.training) else {
+            return false;
+        };
+        let next = match (progress, input) {
+            (Progress::Waits, Input::Wake) if height >= from => {
+                Progress::Runs(self.timer(n, self.setup.profile.work.train))
+            }
+            (Progress::Runs(token), Input::Timer(found)) if token == found => Progress::Ended,
+            _ => return false,
+        };
+        let Some(miner) = self.miner(n) else { return false };
+        let is_awaited = matches!(miner.doing, Doing::Await { .. });
+        miner.training = miner.training.map(|training| Training { progress: next, ..training });
+        if next == Progress::Ended && is_awaited {
+            self.miner_step(n, MinerEvent::Trained);
+        }
+        next == Progress::Ended
+    }
+
+    fn drop_training(&mut self, n: usize) {
+        if let Some(miner) = self.miner(n) {
+            miner.training = None;
+        }
+    }
+
+    fn await_training(&mut self, n: usize, before: Height) -> Option<MinerEvent<ObjectId>> {
+        match self.miner(n)?.training.map(|training| training.progress) {
+            Some(Progress::Ended) => return Some(MinerEvent::Trained),
+            Some(Progress::Failed) | None => return Some(MinerEvent::GaveUp),
+            Some(Progress::Waits | Progress::Runs(_)) => {}
+        }
+        self.set_miner(n, Doing::Await { before });
         self.wait_for(n, before);
         None
     }
 
     /// Writes the update to the journal.
     fn made(&mut self, n: usize, window: Window) -> MinerEvent<ObjectId> {
-        let state = self.nodes[n].state;
-        let object = self.objects.add(n, window, Some(state), None);
+        let base = self.miner(n).and_then(|miner| miner.training.take()).map(|training| training.base);
+        let object = self.objects.add(n, window, base, None);
         let train = self.setup.profile.work.train;
         if let Some(miner) = self.miner(n) {
             miner.kept.insert(window.0, object);
@@ -227,6 +313,10 @@ impl World {
                 let done = self.apply(n, decision, own.as_slice());
                 self.miner_done(n, done)
             }
+            Done::Collected(decision) => {
+                self.miner(n)?.decided = Some(decision);
+                Some(MinerEvent::Decided)
+            }
             Done::Applied(_) | Done::Ready => {
                 let state = self.nodes[n].state;
                 Some(self.enter(n, state))
@@ -235,11 +325,11 @@ impl World {
         }
     }
 
-    /// Finds the upload that was made from this state before a restart.
+    /// Finds the upload for this state's window that was made before a restart.
     fn enter(&mut self, n: usize, state: StateId) -> MinerEvent<ObjectId> {
         let window = self.states.get(state).window;
         let kept = self.miner(n).and_then(|miner| miner.kept.get(&window.0).copied());
-        let kept = kept.filter(|object| self.objects.get(*object).base == Some(state));
+        let kept = kept.filter(|object| self.objects.get(*object).base == Some(self.base(state)));
         MinerEvent::State { window, kept }
     }
 }

@@ -309,7 +309,7 @@ impl World {
             // The header of a sealed submission names its miner and the state that it was trained from.
             if found.copy_of.is_some() || found.owner != place(&open.peer) {
                 self.step_prefetch(n, invalid(Fault::Malformed));
-            } else if found.base != Some(self.nodes[n].state) {
+            } else if found.base != Some(self.base(self.nodes[n].state)) {
                 self.step_prefetch(n, invalid(Fault::WrongState));
             }
         }

@@ -115,6 +115,13 @@ impl Profile {
         })
     }
 
+    /// Lets training take all time of a window in which the model is free: with staleness 1 the exchange of
+    /// the window before goes on meanwhile.
+    pub(crate) fn fill_windows(&mut self) {
+        let Work { compress, apply, .. } = self.work;
+        self.work.train = self.window_time().saturating_sub(compress + apply);
+    }
+
     /// Returns the length of a window in milliseconds.
     pub(crate) fn window_time(&self) -> u64 {
         u64::from(self.window.blocks) * self.block

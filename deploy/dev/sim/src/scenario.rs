@@ -21,6 +21,10 @@ pub struct Scenario {
     pub miners: u32,
     /// The run.
     pub profile: ProfileName,
+    /// The staleness, if it is not the run's.
+    pub staleness: Option<u8>,
+    /// The blocks of a window, if they are not the run's.
+    pub blocks: Option<u32>,
     /// The line of a miner.
     pub link: Link,
     /// The faults.
@@ -58,6 +62,8 @@ impl Scenario {
             validators: small(validators),
             miners: small(if profile == ProfileName::B72 { miners.min(MOST_72B_MINERS) } else { miners }),
             profile,
+            staleness: None,
+            blocks: None,
             link: Link::USUAL,
             faults: faults::draw(&mut random),
         }
@@ -77,9 +83,15 @@ impl Scenario {
 /// Prints the flags that give the same history.
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, windows, validators, miners, profile, link, faults } = self;
+        let Self { seed, windows, validators, miners, profile, staleness, blocks, link, faults } = self;
         write!(f, "--seed {seed} --windows {windows} --validators {validators} --miners {miners}")?;
         write!(f, " --profile {} --link {link}", profile.name())?;
+        if let Some(staleness) = staleness {
+            write!(f, " --staleness {staleness}")?;
+        }
+        if let Some(blocks) = blocks {
+            write!(f, " --blocks {blocks}")?;
+        }
         if faults.is_empty() {
             return f.write_str(" --fault none");
         }

@@ -3,7 +3,7 @@
 
 use crate::{
     collect::{Collect, Progress},
-    node::Input,
+    node::{Input, Role},
     store::{DecisionId, ObjectId, StateId},
     transfers::{End, Tag, TransferId},
     world::World,
@@ -41,6 +41,8 @@ enum Job {
 pub(crate) enum Done {
     /// The decision is known.
     Decided(DecisionId),
+    /// The accepted objects are there. A miner makes the outer step when its training has ended.
+    Collected(DecisionId),
     /// The outer step is made.
     Applied(DecisionId),
     /// The shared state is lost.
@@ -97,7 +99,8 @@ impl World {
         Some(Done::Decided(self.decision(self.nodes[n].state, &heights)))
     }
 
-    /// Downloads the accepted objects that the node does not hold, and makes the outer step.
+    /// Downloads the accepted objects that the node does not hold. A validator, and a node that catches up,
+    /// then makes the outer step.
     pub(crate) fn apply(&mut self, n: usize, decision: DecisionId, held: &[ObjectId]) -> Option<Done> {
         let ours = self.states.get(self.nodes[n].state).state;
         let decided = &self.decisions[decision as usize];
@@ -125,8 +128,11 @@ impl World {
                 let collect = self.nodes[n].shared.collect()?;
                 let (decision, needed_custodians) = (collect.decision, collect.needed_custodians);
                 self.nodes[n].shared.needed_custodians = needed_custodians;
-                let token = self.timer(n, self.setup.profile.work.apply);
-                self.nodes[n].shared.job = Job::Apply(decision, token);
+                if matches!(self.nodes[n].role, Role::Miner(_)) && !self.nodes[n].shared.catches_up {
+                    self.nodes[n].shared.job = Job::None;
+                    return Some(Done::Collected(decision));
+                }
+                self.step_state(n, decision);
                 None
             }
             Progress::Nowhere => {
@@ -137,6 +143,12 @@ impl World {
                 self.lost(n, "an accepted object is nowhere")
             }
         }
+    }
+
+    /// Makes the outer step.
+    pub(crate) fn step_state(&mut self, n: usize, decision: DecisionId) {
+        let token = self.timer(n, self.setup.profile.work.apply);
+        self.nodes[n].shared.job = Job::Apply(decision, token);
     }
 
     fn lost(&mut self, n: usize, why: &str) -> Option<Done> {

@@ -29,6 +29,11 @@ impl Profiles {
     fn of(&self, scenario: &Scenario) -> Arc<Profile> {
         let mut profile = Profile::clone(&self.0[scenario.profile.name()]);
         profile.window.count = scenario.windows;
+        profile.window.blocks = scenario.blocks.unwrap_or(profile.window.blocks);
+        profile.acceptance.staleness = scenario.staleness.unwrap_or(profile.acceptance.staleness);
+        if profile.acceptance.overlaps() {
+            profile.fill_windows();
+        }
         Arc::new(profile)
     }
 }

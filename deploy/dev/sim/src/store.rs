@@ -111,6 +111,8 @@ pub(crate) struct SharedState {
     pub(crate) window: Window,
     /// The name that votes use.
     pub(crate) state: State,
+    /// The state of the window before; its own place at the start of a run.
+    before: StateId,
     root: StateRoot,
     history: Arc<History>,
 }
@@ -127,8 +129,13 @@ impl States {
     pub(crate) fn new(run: &RunHash) -> Self {
         let history = History::new(run);
         let root = StateRoot::of(&[&run.0]);
-        let first =
-            SharedState { window: Window(0), state: history.state(&root), root, history: Arc::new(history) };
+        let first = SharedState {
+            window: Window(0),
+            state: history.state(&root),
+            before: 0,
+            root,
+            history: Arc::new(history),
+        };
         Self { list: vec![first], next: HashMap::new() }
     }
 
@@ -136,20 +143,26 @@ impl States {
         &self.list[id as usize]
     }
 
+    /// Returns the state at the start of the window before; the same at the start of a run.
+    pub(crate) fn before(&self, id: StateId) -> StateId {
+        self.get(id).before
+    }
+
     /// Returns the state after a decision on the next window.
     pub(crate) fn after(&mut self, id: StateId, number: DecisionId, decision: &Decision) -> StateId {
         if let Some(next) = self.next.get(&(id, number)) {
             return *next;
         }
-        let SharedState { root, history, .. } = self.get(id);
+        let SharedState { root, history, state, .. } = self.get(id);
+        let named = *state;
         let mut parts: Vec<&[u8]> = vec![&root.0];
         parts.extend(decision.applied().iter().map(|accepted| &accepted.object.0[..]));
         let root = if decision.applied().is_empty() { *root } else { StateRoot::of(&parts) };
         let mut history = History::clone(history);
-        history.push(decision).expect("a node applies decisions in order");
+        history.push(decision, named).expect("a node applies decisions in order");
         let (window, state) = (history.next(), history.state(&root));
         let next = self.list.len() as StateId;
-        self.list.push(SharedState { window, state, root, history: Arc::new(history) });
+        self.list.push(SharedState { window, state, before: id, root, history: Arc::new(history) });
         self.next.insert((id, number), next);
         next
     }

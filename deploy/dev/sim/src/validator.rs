@@ -333,6 +333,7 @@ impl World {
                 }
                 Some(Event::Decided(decision))
             }
+            Done::Collected(_) => None, // Only of a miner.
             Done::Applied(decision) => {
                 let window = self.states.get(self.nodes[n].state).window;
                 let needed_custodians = self.nodes[n].shared.needed_custodians;

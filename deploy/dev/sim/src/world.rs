@@ -211,6 +211,11 @@ impl World {
         }
     }
 
+    /// Returns the state from which submissions are trained that the nodes with this state expect.
+    pub(crate) fn base(&self, state: StateId) -> StateId {
+        if self.setup.profile.acceptance.overlaps() { self.states.before(state) } else { state }
+    }
+
     /// Gives a node's driver what it waits for.
     pub(crate) fn deliver(&mut self, n: usize, input: Input) {
         if self.prefetch_input(n, input) {

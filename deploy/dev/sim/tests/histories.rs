@@ -15,7 +15,33 @@ fn run(seeds: std::ops::Range<u64>, scenario: impl Fn(u64) -> Scenario + Sync) -
 fn small(seed: u64, windows: u32, faults: &[&str]) -> Scenario {
     let faults: Vec<Fault> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     let (profile, link) = (ProfileName::Tiny, Link::USUAL);
-    Scenario { seed, windows, validators: 3, miners: 4, profile, link, faults }
+    let (staleness, blocks) = (None, None);
+    Scenario { seed, windows, validators: 3, miners: 4, profile, staleness, blocks, link, faults }
+}
+
+#[test]
+fn training_overlaps_with_the_exchange_at_staleness_1() {
+    let at = |profile, staleness, blocks| {
+        run(0..2, |seed| Scenario {
+            profile,
+            validators: 4,
+            staleness: Some(staleness),
+            blocks,
+            ..small(seed, 8, &[])
+        })
+    };
+    for (profile, blocks) in
+        [(ProfileName::Tiny, None), (ProfileName::B1, None), (ProfileName::B72, Some(115))]
+    {
+        let overlapping = at(profile, 1, blocks);
+        expect_none(&overlapping);
+        assert_eq!(overlapping.goodput(), 1.0, "{profile:?}: {overlapping}");
+        let waiting = at(profile, 0, None);
+        assert!(
+            overlapping.idle_share() < waiting.idle_share() / 2.0,
+            "{profile:?}: {overlapping}, {waiting}"
+        );
+    }
 }
 
 /// Expects that no invariant is broken.

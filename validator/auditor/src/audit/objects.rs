@@ -56,7 +56,7 @@ pub(super) struct Search<'a> {
     /// The chain's state at `M_w`.
     pub(super) votes: &'a BlockState,
     /// The state that submissions of the window must have been trained from.
-    pub(super) state: State,
+    pub(super) base: State,
 }
 
 impl Search<'_> {
@@ -132,7 +132,7 @@ impl Search<'_> {
             spec: self.run.hash,
             neuron: candidate.id,
             window: self.window(),
-            base: self.state,
+            base: self.base,
             least_samples: self.run.spec.train.samples(),
             sealed: self.run.spec.acceptance.sealing,
         }

@@ -3,7 +3,7 @@
 
 use super::{
     Run,
-    seen::Chain,
+    seen::{Chain, Seen},
     sources::{Sources, is_absent},
 };
 use crate::report::Verdict;
@@ -15,13 +15,17 @@ use protocol::history::WindowRecord;
 pub(super) async fn check(
     run: &Run,
     sources: &Sources,
-    chain: &Chain,
+    (seen, chain): (&Seen, &Chain),
     validator: &NeuronId,
 ) -> Option<Verdict> {
     let window = chain.decision.window;
     let state = sources.of(validator, &chain.at);
     Some(match sources.fetcher.record(state, validator, &run.hash, window).await {
-        Ok(stated) => compare(&stated, &WindowRecord::of(&chain.decision)),
+        Ok(stated) => {
+            // A state that is not known cannot be compared.
+            let known = seen.state.as_ref().map_or(stated.state, |(_, state)| *state);
+            compare(&stated, &WindowRecord::of(&chain.decision, known))
+        }
         Err(error) if is_absent(&error) => return None,
         Err(error @ FetchError::Record { .. }) => Verdict::differ(
             "the record of the window is invalid",
@@ -41,6 +45,9 @@ fn compare(stated: &WindowRecord, computed: &WindowRecord) -> Verdict {
     let voters = |record: &WindowRecord| list(record.voters.iter().map(ToString::to_string).collect());
     if stated.accepted != computed.accepted {
         return Verdict::differ("the accepted set in the record", accepted(stated), accepted(computed));
+    }
+    if stated.state != computed.state {
+        return Verdict::differ("the state in the record", stated.state, computed.state);
     }
     Verdict::same("the voters in the record", voters(stated), voters(computed))
 }

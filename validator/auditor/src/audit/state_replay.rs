@@ -59,6 +59,17 @@ impl<'a> StateReplay<'a> {
         Ok((root, self.history().map_err(Unknown::clone)?.state(&root)))
     }
 
+    /// Returns the state that submissions of a decided window must be trained from. If the parameters are
+    /// unknown, the state that the majority names takes their place, and still allows checking objects.
+    pub(super) fn base(&self, decision: &Decision) -> Option<State> {
+        let spec = &self.run.spec.acceptance;
+        let state = self.state().map(|(_, state)| state).ok().or(decision.state)?;
+        match self.history() {
+            Ok(history) => Some(history.base(state, spec)),
+            Err(_) => (!spec.overlaps()).then_some(state),
+        }
+    }
+
     /// Computes the possession of the parameters at the window's start for a holder, or returns the reason
     /// why they are unknown. `seed` is the hash that draws the leaves.
     pub(super) fn possession(&self, holder: Hotkey, seed: BlockHash) -> Result<Possession, Unknown> {
@@ -81,10 +92,11 @@ impl<'a> StateReplay<'a> {
 
     /// Applies a decided window: computes its outer step with the accepted objects.
     pub(super) fn apply(&mut self, decision: &Decision, found: Objects) {
+        let state = self.state().map(|(_, state)| state).or_else(|why| decision.state.ok_or(why));
         if let Ok(history) = &mut self.history
-            && let Err(error) = history.push(decision)
+            && let Err(why) = state.and_then(|state| Ok(history.push(decision, state)?))
         {
-            self.history = Err(error.into());
+            self.history = Err(why);
         }
         if let Ok(parameters) = &mut self.parameters
             && let Err(source) = parameters.step(self.run, decision, found)

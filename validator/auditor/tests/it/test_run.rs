@@ -227,7 +227,7 @@ impl TestRun {
     }
 
     fn expected(&self, window: Window, neuron: NeuronId) -> Expected {
-        let (run, base) = (self.run.hash(), self.progress.state());
+        let (run, base) = (self.run.hash(), self.progress.base(&self.run.acceptance));
         let least_samples = self.run.train.samples();
         let sealed = self.run.acceptance.sealing;
         Expected { run, spec: run, neuron, window, base, least_samples, sealed }
@@ -350,7 +350,8 @@ impl TestRun {
             }
         }
         for validator in &self.validators {
-            validator.own_bucket.put_record(&WindowRecord::of(decision)).await.unwrap();
+            let record = WindowRecord::of(decision, self.progress.state());
+            validator.own_bucket.put_record(&record).await.unwrap();
         }
     }
 
@@ -360,7 +361,8 @@ impl TestRun {
             decision.applied().iter().map(|accepted| objects[&accepted.id].clone()).collect();
         let last = self.progress.medians.as_ref();
         let medians = outer_step(&mut flat.split_mut(&mut self.parameters), &accepted, last, 1).unwrap();
-        self.progress.history.push(decision).unwrap();
+        let state = self.progress.state();
+        self.progress.history.push(decision, state).unwrap();
         self.progress.root = flat.state_root(&self.parameters, 1);
         self.progress.medians = Some(medians);
     }

@@ -66,7 +66,7 @@ pub(super) fn progress_rows() -> Table {
     let medians = rows.valid.len() - 4 - 8 * 2;
     rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe8)
-        .row("a later version", |b| b[1] = 2)
+        .row("a later version", |b| b[1] = 3)
         .row("another beginning than the run's", |b| b[before] ^= 1)
         .row("windows out of order", |b| b[first] = 2)
         .row("records of the last possible windows", |b| b[first..first + 8].fill(0xff))

@@ -82,12 +82,12 @@ pub(super) fn replay() -> Table {
 
 pub(super) fn window_record() -> Table {
     let reads = |bytes: Vec<u8>| says(WindowRecord::open(&bytes, &RUN, WINDOW));
-    let (window, accepted) = (2 + 32, 2 + 32 + 8);
+    let (window, accepted) = (2 + 32, 2 + 32 + 8 + 32);
     let voters = accepted + 2 + 40 + 32;
     let mut rows = Rows::of(record(WINDOW).to_bytes(&RUN), &reads);
     rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe8)
-        .row("a later version", |b| b[1] = 2)
+        .row("a later version", |b| b[1] = 3)
         .row("another run", |b| b[2] ^= 1)
         .row("another window", |b| b[window] = 6)
         .row("65 accepted", |b| b[accepted] = 65)

@@ -56,7 +56,7 @@ pub(super) fn run_file() -> Table {
     replace("no values sent of a chunk", "topk = 72", "topk = 0");
     replace("more peers than a vote has bits for", "gather_peers = 8", "gather_peers = 40");
     replace("an electorate of less than 7 windows", "electorate_blocks = 840", "electorate_blocks = 9");
-    replace("an unknown staleness", "staleness = 0", "staleness = 1");
+    replace("an unknown staleness", "staleness = 0", "staleness = 2");
     rows.done("Run spec, its file: `RunSpecError` of `RunFile::parse`")
 }
 

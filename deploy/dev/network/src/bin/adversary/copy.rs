@@ -29,7 +29,7 @@ async fn mean(node: &Node, window: Window, count: usize) -> Result<PreparedUpdat
     for submission in found.iter().take(count) {
         add(node, submission, 1.0 / count as f32, &mut values)?;
     }
-    encode_update(node, window, node.shared.state(), &values)
+    encode_update(node, window, node.shared.base(), &values)
 }
 
 /// Reads the submissions that other miners have claimed for the window. Tries again at each block,
@@ -47,7 +47,7 @@ async fn find_submissions(
         let claims = state.claims(run.id, window);
         let mut found = BTreeMap::new();
         for (miner, claim) in claims.iter().filter(|(miner, _)| **miner != node.identity.neuron) {
-            let expected = run.expected(*miner, window, node.shared.state());
+            let expected = node.shared.expected(*miner);
             match Box::pin(network.fetcher.submission(&state, claim, &expected, &run.layout)).await {
                 Ok(submission) => drop(found.insert(*miner, submission)),
                 Err(error) => {

@@ -1,15 +1,15 @@
 //! The dishonest strategies: the updates that adversaries make.
 
 use crate::copy;
-use base::{Window, digest::State};
+use base::{Height, Window, digest::State};
 use bytes::Bytes;
 use codec::{sparse::Source, submission::Submission};
 use devnet::roster::Kind;
 use miner::{
-    MinerError, PreparedUpdate, SparseLoCo, Strategy, Upload,
+    MinerError, PreparedUpdate, SparseLoCo, Strategy, TrainedWindow, Upload,
     work::{compress_all, train, write},
 };
-use node::Node;
+use node::{Background, Node};
 use protocol::machine::miner::ClaimTime;
 use std::{path::PathBuf, time::Instant};
 
@@ -23,7 +23,7 @@ pub(crate) struct Adversary {
     kind: Kind,
     /// The honest strategy, for kinds that do honest work but claim late or hide the key.
     sparse_loco: SparseLoCo,
-    /// The state at the start of the previous window.
+    /// The state from which the previous window was trained.
     last: State,
 }
 
@@ -44,34 +44,65 @@ impl Adversary {
         random_stream(node, window).fill(&mut bytes);
         let value = |four: &[u8; 4]| (u32::from_le_bytes(*four) as f32 / u32::MAX as f32 - 0.5) * 2.0 * NOISE;
         let values: Vec<f32> = bytes.as_chunks().0.iter().map(value).collect();
-        encode_update(node, window, node.shared.state(), &values)
+        encode_update(node, window, node.shared.base(), &values)
     }
 
-    /// Prepares an update of an old state: it names the state of the previous window. In the first
+    /// Prepares an update of an old state: it names the base of the previous window. In the first
     /// window it names a state that never existed.
-    async fn stale(&self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
-        let (trained, training) = train(node, window).await?;
+    fn stale(
+        &self,
+        node: &Node,
+        window: Window,
+        trained: &TrainedWindow,
+    ) -> Result<PreparedUpdate, MinerError> {
         let update = encode_update(node, window, self.last, &trained.pseudo_gradient)?;
-        Ok(PreparedUpdate { trained: Some(training), ..update })
+        Ok(PreparedUpdate { trained: Some(trained.figures), ..update })
     }
 }
 
 impl Strategy for Adversary {
-    async fn make(&mut self, node: &Node, window: Window) -> Result<PreparedUpdate, MinerError> {
-        let most = node.shared.run().layout.most_bytes();
-        let update = match self.kind {
-            Kind::Noise => self.noise(node, window),
-            Kind::Lazy => {
-                encode_update(node, window, node.shared.state(), &vec![0.0; node.shared.run().flat.len()])
-            }
-            Kind::Late | Kind::Keyless => self.sparse_loco.make(node, window).await,
-            Kind::Copycat => copy::one(node, window).await,
-            Kind::Mixcopy => copy::mixture(node, window).await,
-            Kind::Huge => Ok(random(node, window, most + EXCESS)),
-            Kind::Stale => self.stale(node, window).await,
-            Kind::Garbage => Ok(random(node, window, most / 2)),
+    /// `None` of the kinds that do no work.
+    type Trained = Option<TrainedWindow>;
+
+    fn train(
+        &mut self,
+        node: &Node,
+        window: Window,
+        from: Height,
+    ) -> Background<Result<Self::Trained, MinerError>> {
+        let mut honest = match self.kind {
+            Kind::Late | Kind::Keyless => Some(self.sparse_loco.train(node, window, from)),
+            Kind::Stale => Some(train(node, window, from, None)),
+            _ => None,
         };
-        self.last = node.shared.state();
+        let network = node.network.clone();
+        Background::start(move || async move {
+            network.wait_for(from).await?;
+            let Some(training) = &mut honest else { return Ok(None) };
+            training.finish().await.transpose()
+        })
+    }
+
+    async fn make(
+        &mut self,
+        node: &Node,
+        window: Window,
+        trained: Self::Trained,
+    ) -> Result<PreparedUpdate, MinerError> {
+        let most = node.shared.run().layout.most_bytes();
+        let base = node.shared.base();
+        let update = match (self.kind, trained) {
+            (Kind::Noise, _) => self.noise(node, window),
+            (Kind::Lazy, _) => encode_update(node, window, base, &vec![0.0; node.shared.run().flat.len()]),
+            (Kind::Late | Kind::Keyless, Some(trained)) => self.sparse_loco.make(node, window, trained).await,
+            (Kind::Stale, Some(trained)) => self.stale(node, window, &trained),
+            (Kind::Late | Kind::Keyless | Kind::Stale, None) => Err(MinerError::NothingToSend(window)),
+            (Kind::Copycat, _) => copy::one(node, window).await,
+            (Kind::Mixcopy, _) => copy::mixture(node, window).await,
+            (Kind::Huge, _) => Ok(random(node, window, most + EXCESS)),
+            (Kind::Garbage, _) => Ok(random(node, window, most / 2)),
+        };
+        self.last = base;
         update
     }
 
