@@ -12,7 +12,11 @@ use parquet::{
     file::reader::{FileReader, SerializedFileReader},
     schema::types::SchemaDescriptor,
 };
-use std::{collections::VecDeque, fs::File};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// The number of rows that are read at once.
 const ROWS: usize = 64;
@@ -41,7 +45,7 @@ impl Parquet {
             File::open(path).map_err(|source| InputError::Read { name: name.clone(), line: None, source })?;
         let refuse =
             |e: ParquetError| InputError::Parquet { name: name.clone(), row: None, reason: reason(&e) };
-        let file = SerializedFileReader::new(file).map_err(refuse)?;
+        let file = guarded(|| SerializedFileReader::new(file)).map_err(refuse)?;
         let column = find_column(&name, file.metadata().file_metadata().schema_descr(), column)?;
         let mut this =
             Self { name, file, column, row: 0, group: 0, left: 0, reader: None, ready: VecDeque::new() };
@@ -83,8 +87,11 @@ impl Parquet {
         let groups = self.file.metadata().row_groups();
         let Some(group) = groups.get(self.group) else { return Ok(false) };
         self.left = u64::try_from(group.num_rows()).unwrap_or_default();
-        let reader = self.file.get_row_group(self.group).and_then(|g| g.get_column_reader(self.column));
-        self.reader = Some(get_typed_column_reader(reader.map_err(|e| self.broken(&reason(&e)))?));
+        let reader = guarded(|| {
+            let reader = self.file.get_row_group(self.group)?.get_column_reader(self.column)?;
+            Ok(get_typed_column_reader(reader))
+        });
+        self.reader = Some(reader.map_err(|e| self.broken(&reason(&e)))?);
         self.group += 1;
         Ok(true)
     }
@@ -94,7 +101,9 @@ impl Parquet {
         let rows = usize::try_from(self.left).unwrap_or(ROWS).min(ROWS);
         let (mut levels, mut values) = (Vec::new(), Vec::new());
         let result = match &mut self.reader {
-            Some(reader) if rows > 0 => reader.read_records(rows, Some(&mut levels), None, &mut values),
+            Some(reader) if rows > 0 => {
+                guarded(|| reader.read_records(rows, Some(&mut levels), None, &mut values))
+            }
             _ => return Ok(()),
         };
         let (read, _, _) = result.map_err(|e| self.broken(&reason(&e)))?;
@@ -122,7 +131,10 @@ impl Parquet {
             let pass = self.left.min(rows - self.row);
             if pass < self.left {
                 let count = usize::try_from(pass).unwrap_or(usize::MAX);
-                let skipped = self.reader.as_mut().map_or(Ok(0), |reader| reader.skip_records(count));
+                let skipped = match &mut self.reader {
+                    Some(reader) => guarded(|| reader.skip_records(count)),
+                    None => Ok(0),
+                };
                 if skipped.map_err(|e| self.broken(&reason(&e)))? != count {
                     return Err(InputError::Changed(self.name.clone()));
                 }
@@ -152,6 +164,16 @@ fn find_column(name: &str, schema: &SchemaDescriptor, column: &str) -> Result<us
         return Err(InputError::NotTextColumn { name: name.into(), column: column.into(), found });
     }
     Ok(place)
+}
+
+/// Calls the library, and turns its panics into errors: it panics on some damaged files. After an error, the
+/// reader is not used any more.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(ParquetError::General(format!("it is damaged ({})", said.unwrap_or_default())))
+    })
 }
 
 /// Returns the message of a Parquet error without its prefix.

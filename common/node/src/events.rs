@@ -94,6 +94,13 @@ pub enum NodeEvent {
         /// The miner of the submission.
         miner: Hotkey,
     },
+    /// The downloads of a window's candidates have ended.
+    Collected {
+        /// The window.
+        window: Window,
+        /// The number of valid submissions, with their keys.
+        valid: usize,
+    },
     /// A submission was screened.
     Screened {
         /// The window.

@@ -27,7 +27,7 @@ async fn base(network: &Network, window: u64) -> State {
     let name = bucket_layout::submission(network.spec.id(), Window(window), &object);
     let floor = storage::Floor { bytes_per_second: 0, over: HANGS };
     let limits = storage::Limits { bytes: 1 << 30, time: HANGS, floor };
-    let bytes = network.own_bucket("miner").bucket().get(&name, &limits).await.unwrap();
+    let (bytes, _) = network.own_bucket("miner").bucket().get(&name, &limits).await.unwrap();
     Header::read(&mut Reader::new(&bytes), bytes.len() as u64).unwrap().base
 }
 

@@ -67,6 +67,7 @@ impl Validator {
         let (claims, candidates) = (fetched.claims.len(), fetched.candidates.len());
         let (valid, seconds) = (fetched.submissions.len(), fetched.seconds);
         tracing::info!(target: WINDOW, %window, claims, candidates, valid, seconds, "submissions collected");
+        self.node.observability.events.emit(NodeEvent::Collected { window, valid });
         Ok(Event::Collected(fetched.into()))
     }
 

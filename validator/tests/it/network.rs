@@ -114,6 +114,22 @@ impl Network {
         self.testbed.spawn(&[&["run"], flags].concat())
     }
 
+    /// Waits until the validator that was started last has begun a window. What it announces at its start is
+    /// in a block then: such a block lets others be final.
+    pub(crate) async fn begun(&self, window: u64) {
+        let is_begun = || {
+            let events = self.all_events();
+            let start = events.iter().rposition(|event| event["event"] == "started");
+            let mut since = events.iter().skip(start.unwrap_or(events.len()));
+            since.any(|event| event["event"] == "held_out" && event["window"] == window)
+        };
+        let mut seen = 0;
+        while !is_begun() {
+            seen += 1;
+            self.event("held_out", seen).await;
+        }
+    }
+
     /// Waits until the validator has the objects of this many candidates of a window.
     pub(crate) async fn fetched(&self, window: u64, count: usize) {
         let of_window = |event: &Value| event["window"] == window;
@@ -134,6 +150,16 @@ impl Network {
                 seen += 1;
                 self.event("fetched", seen).await;
             }
+        }
+    }
+
+    /// Lets keys close, and waits until the validator's downloads for a window have ended.
+    pub(crate) async fn collected(&self, window: u64) {
+        self.reach_final(self.heights(window).keys_close).await;
+        let mut seen = 0;
+        while !self.events("collected").iter().any(|event| event["window"] == window) {
+            seen += 1;
+            self.event("collected", seen).await;
         }
     }
 

@@ -41,15 +41,18 @@ fn downloads(bucket: &str, fault: BucketFault) -> Rule {
 /// miners.
 async fn claims(network: &Network, miners: &mut Miners, window: u64, fetched: &[&str]) {
     let heights = network.heights(window);
+    network.begun(window).await;
     network.reach(Height(heights.first.0)).await;
     miners.claim(network, window, &MINERS).await;
     miners.claim_in("slow", network, window, &[STRANGER]).await;
-    network.reach_final(heights.claims_close).await;
+    network.reach(heights.claims_close).await;
     network.fetched_from(window, fetched).await;
+    network.reach_final(heights.claims_close).await;
 }
 
 /// Lets the validator vote and measure.
 async fn vote(network: &Network, window: u64) -> Vote {
+    network.collected(window).await;
     network.reach_final(network.heights(window).seed).await;
     network.event("voted", window as usize + 1).await;
     network.event("measured", window as usize + 1).await;
@@ -109,7 +112,6 @@ async fn a1_a_bucket_that_answers_after_9_s_and_again_9_s_later_costs_only_its_o
     let network = network().await;
     let mut miners = Miners::start(&network).await;
     let validator = network.spawn();
-    network.event("held_out", 1).await;
     let pieces = BucketFault::Trickle { bytes: 1000, ms: 9000 };
     inject(&network, vec![downloads("slow", BucketFault::Delay { ms: 9000 }), downloads("slow", pieces)]);
     for window in 0..2 {
@@ -139,7 +141,6 @@ async fn a4_an_object_that_only_custodians_serve_is_applied_and_absences_are_exc
     let network = network().await;
     let mut miners = Miners::start(&network).await;
     let validator = network.spawn();
-    network.event("held_out", 1).await;
     inject(&network, vec![downloads("slow", BucketFault::Status { code: 404 })]);
 
     // This validator does not get the object. The others do, vote for it, and store it.
@@ -170,7 +171,6 @@ async fn a4_an_object_that_no_custodian_has_is_published_by_keepers() {
     let network = Network::with_poor_founders(&["Dave", "Eve", "Ferdie"]).await;
     let mut miners = Miners::start(&network).await;
     let validator = network.spawn();
-    network.event("held_out", 1).await;
 
     // The validator has all three objects when the miner begins to withhold its own.
     claims(&network, &mut miners, 0, &["Dave", "Eve", "Ferdie"]).await;
@@ -207,7 +207,6 @@ async fn a10_no_miner_is_at_fault_where_most_buckets_answer_403() {
     let network = network().await;
     let mut miners = Miners::start(&network).await;
     let validator = network.spawn();
-    network.event("held_out", 1).await;
     let forbidden = || BucketFault::Status { code: 403 };
 
     // All of them.
@@ -243,7 +242,6 @@ async fn a10_one_bucket_that_answers_403_is_its_owners_fault() {
     let network = network().await;
     let mut miners = Miners::start(&network).await;
     let validator = network.spawn();
-    network.event("held_out", 1).await;
     inject(&network, vec![downloads("slow", BucketFault::Status { code: 403 })]);
     claims(&network, &mut miners, 0, &OTHERS).await;
     network.strikes(1).await;

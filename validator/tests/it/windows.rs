@@ -33,11 +33,13 @@ fn hotkey(name: &str) -> String {
 /// Lets the claims of a window in, and the validator vote.
 pub(crate) async fn claims_and_vote(network: &Network, miners: &mut Miners, window: u64, votes: usize) {
     let heights = network.heights(window);
+    network.begun(window).await;
     network.reach(Height(heights.first.0)).await;
     miners.claim(network, window, &MINERS).await;
     network.reach(heights.claims_close).await;
     // Dave, Eve, Ferdie and Iris upload valid objects.
     network.fetched(window, 4).await;
+    network.collected(window).await;
     network.reach_final(heights.seed).await;
     network.event("voted", votes).await;
 }

@@ -241,22 +241,34 @@ fn errors_tell_programs_how_to_end() {
     assert_eq!(PrepareError::Stopped.exit(), base::Exit::Failed);
 }
 
+/// Prepares a Parquet file some of whose bytes are changed: the place of each, and the bits that flip.
+fn prepare_damaged(flips: impl FnOnce(usize) -> Vec<(usize, u8)>) -> Result<(), PrepareError> {
+    let folder = Folder::new();
+    let path = folder.at("a.parquet");
+    write_parquet(&path, &documents(30), Compression::SNAPPY);
+    let mut bytes = fs::read(&path).unwrap();
+    for (at, value) in flips(bytes.len()) {
+        bytes[at] ^= value;
+    }
+    fs::write(&path, bytes).unwrap();
+    let options = Options { sequence: 2, ..options(vec![path], &folder.at("out")) };
+    prepare(&options, &mut Quiet).map(|_| ())
+}
+
+/// Checks a file whose footer makes the library panic: the place of a dictionary is wrong.
+#[test]
+fn a_parquet_file_with_a_damaged_footer_is_refused() {
+    let error = prepare_damaged(|length| vec![(length - 452, 0xc0)]).unwrap_err();
+    assert!(base::ErrorChain(&error).to_string().contains("it is damaged (Decoder for dict"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn damaged_parquet_is_read_or_refused(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
-        let folder = Folder::new();
-        let path = folder.at("a.parquet");
-        write_parquet(&path, &documents(30), Compression::SNAPPY);
-        let mut bytes = fs::read(&path).unwrap();
-        for (at, value) in flips {
-            let at = at.index(bytes.len());
-            bytes[at] ^= value;
-        }
-        fs::write(&path, bytes).unwrap();
-        let options = Options { sequence: 2, ..options(vec![path], &folder.at("out")) };
-        match prepare(&options, &mut Quiet) {
-            Ok(_) | Err(PrepareError::Input(_) | PrepareError::Output(OutputError::TooLittle { .. })) => {}
+        let place = |length| flips.iter().map(|(at, value)| (at.index(length), *value)).collect();
+        match prepare_damaged(place) {
+            Ok(()) | Err(PrepareError::Input(_) | PrepareError::Output(OutputError::TooLittle { .. })) => {}
             Err(error) => prop_assert!(false, "{}", error),
         }
     }

@@ -103,10 +103,11 @@ impl Finding {
     }
 
     fn complaint(&self, record: &RunRecord, window: Window) -> Option<String> {
-        if self.verdict == "agree" || (self.is_missing_vote() && record.excused.contains(&window)) {
+        let name = self.hotkey.as_ref().and_then(|hotkey| record.name_of(hotkey)).unwrap_or(&self.subject);
+        let is_excused = || record.excused.contains(&window) || record.has_lost_vote(name, window);
+        if self.verdict == "agree" || (self.is_missing_vote() && is_excused()) {
             return None;
         }
-        let name = self.hotkey.as_ref().and_then(|hotkey| record.name_of(hotkey)).unwrap_or(&self.subject);
         let what = match (&self.what, &self.stated, &self.computed, &self.why) {
             (Some(what), Some(stated), Some(computed), _) => {
                 format!("{what}: stated {}, computed {}", short(stated), short(computed))
@@ -184,6 +185,8 @@ mod tests {
         let mut record = record();
         let found = answer(1, &missing).outcome(&record).differences;
         assert!(found[0].starts_with("window 0: validator-1's vote differs"), "{found:?}");
+        let killed = RunRecord { lost_votes: [("validator-1".into(), Window(0))].into(), ..record.clone() };
+        assert!(answer(1, &missing).outcome(&killed).differences.is_empty());
         record.excused.insert(Window(0));
         assert!(answer(1, &missing).outcome(&record).differences.is_empty());
         let wrong = missing.replace("no vote", "another vote");

@@ -62,6 +62,9 @@ impl NetworkSnapshot<'_> {
                 let has_claimed = self.has_acted(PaceStage::Claims(window), hotkey);
                 self.sealed && has_claimed && self.progress.revealed.get(&participant.name) < Some(&window)
             }
+            (PaceStage::Collected(window), Role::Validator) => {
+                self.progress.collected.get(&participant.name) < Some(&window)
+            }
             (PaceStage::Votes(_), Role::Validator) => !self.has_acted(stage, hotkey),
             (PaceStage::End, Role::Validator) => !self.progress.logged.contains(&participant.name),
             _ => false,
@@ -220,6 +223,9 @@ mod tests {
         assert_eq!(fixture.missing(PaceStage::Start), ["validator-0", "miner-0", "miner-1", "late-0"]);
         fixture.progress.ready.extend(["validator-0", "miner-0", "miner-1", "late-0"].map(String::from));
         assert_eq!(fixture.missing(PaceStage::Start), [""; 0]);
+        assert_eq!(fixture.missing(PaceStage::Collected(Window(1))), ["validator-0"]);
+        fixture.progress.collected.insert("validator-0".into(), Window(1));
+        assert_eq!(fixture.missing(PaceStage::Collected(Window(1))), [""; 0]);
         assert_eq!(fixture.missing(PaceStage::Votes(Window(1))), ["validator-0"]);
         fixture.pool.push(Waiting { signer: hotkey(1), record: Some(vote(1)) });
         assert_eq!(fixture.missing(PaceStage::Votes(Window(1))), [""; 0]);

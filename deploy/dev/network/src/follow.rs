@@ -53,6 +53,8 @@ pub(crate) struct NodeProgress {
     pub(crate) ready: BTreeSet<String>,
     /// The newest window for which each miner has published its key.
     pub(crate) revealed: BTreeMap<String, Window>,
+    /// The newest window whose submissions each validator has collected.
+    pub(crate) collected: BTreeMap<String, Window>,
     /// The newest window whose parameters each validator has measured. It has scored all windows before.
     pub(crate) measured: BTreeMap<String, Window>,
     /// The validators that have closed the score log of the last window.
@@ -88,6 +90,7 @@ impl NodeProgress {
                 record.seconds(*window, name).compress = Some(*seconds);
             }
             NodeEvent::Revealed { window } => drop(self.revealed.insert(name.to_owned(), *window)),
+            NodeEvent::Collected { window, .. } => drop(self.collected.insert(name.to_owned(), *window)),
             NodeEvent::Uploaded { window, seconds, .. } => {
                 record.seconds(*window, name).upload = Some(*seconds)
             }

@@ -26,6 +26,9 @@ pub enum PaceStage {
     Claims(Window),
     /// The keys of a window's sealed submissions.
     Keys(Window),
+    /// The downloads of a window's submissions by validators. They ask for the last keys before the seed can
+    /// be known.
+    Collected(Window),
     /// The votes on a window.
     Votes(Window),
     /// The score logs of the last window, after this window.
@@ -37,7 +40,9 @@ impl PaceStage {
     #[must_use]
     pub fn window(self) -> Option<Window> {
         match self {
-            Self::Claims(window) | Self::Keys(window) | Self::Votes(window) => Some(window),
+            Self::Claims(window) | Self::Keys(window) | Self::Collected(window) | Self::Votes(window) => {
+                Some(window)
+            }
             Self::Start | Self::End => None,
         }
     }
@@ -115,6 +120,7 @@ impl Pacer {
             .find_map(|heights| match heights {
                 _ if head < heights.claims_close => Some(PaceStage::Claims(heights.window)),
                 _ if head < heights.keys_close => Some(PaceStage::Keys(heights.window)),
+                _ if head < heights.seed => Some(PaceStage::Collected(heights.window)),
                 _ if head < heights.votes_close => Some(PaceStage::Votes(heights.window)),
                 _ => None,
             })
@@ -184,6 +190,11 @@ impl Pacer {
                 ready: heights.claims_close.0,
                 deadline: heights.keys_close.0,
             }),
+            PaceStage::Collected(window) => of(window, |_, heights| Bounds {
+                free: 0,
+                ready: heights.keys_close.0,
+                deadline: heights.seed.0,
+            }),
             PaceStage::Votes(window) => of(window, |_, heights| Bounds {
                 free: 0,
                 ready: heights.seed.0,
@@ -194,6 +205,14 @@ impl Pacer {
                 ..Bounds::NONE
             }),
         }
+    }
+
+    /// Returns whether a later block can still become final before the seed of the window can be known. A
+    /// validator that began late goes on with its downloads until then.
+    #[must_use]
+    pub fn goes_on_collecting(&self, window: Window, finalized: Height) -> bool {
+        let lag = u64::from(self.clock.spec().finality_lag);
+        self.window(window).is_some_and(|heights| finalized.0 + lag + 1 < heights.seed.0)
     }
 
     fn window(&self, window: Window) -> Option<Heights> {
@@ -251,11 +270,13 @@ mod tests {
         assert_eq!(stage(39), PaceStage::Claims(Window(0)));
         assert_eq!(stage(72), PaceStage::Claims(Window(0)));
         assert_eq!(stage(73), PaceStage::Keys(Window(0)));
-        assert_eq!(stage(78), PaceStage::Votes(Window(0)));
+        assert_eq!(stage(78), PaceStage::Collected(Window(0)));
+        assert_eq!(stage(81), PaceStage::Collected(Window(0)));
+        assert_eq!(stage(82), PaceStage::Votes(Window(0)));
         assert_eq!(stage(88), PaceStage::Votes(Window(0)));
         assert_eq!(stage(89), PaceStage::Claims(Window(1)));
         assert_eq!(stage(103), PaceStage::Keys(Window(1)));
-        assert_eq!(stage(108), PaceStage::Votes(Window(1)));
+        assert_eq!(stage(112), PaceStage::Votes(Window(1)));
         assert_eq!(stage(119), PaceStage::End);
     }
 
@@ -287,7 +308,7 @@ mod tests {
     fn the_chain_is_held_only_when_nodes_can_act() {
         // Finality stands still or lags by more than the run expects.
         let at = |head, finalized| Observation { finalized: Height(finalized), ..observation(head, 1, 0) };
-        for (head, last_useless) in [(72, 39), (77, 72), (88, 81), (500, 118), (102, 88)] {
+        for (head, last_useless) in [(72, 39), (77, 72), (81, 77), (88, 81), (500, 118), (102, 88)] {
             assert_eq!(pacer().step(&at(head, last_useless)), Verdict::Seal, "{head}");
             assert_eq!(pacer().step(&at(head, last_useless + 1)), Verdict::Wait, "{head}");
         }
@@ -346,6 +367,17 @@ mod tests {
         assert_eq!(verdict(77, 1, 0), Verdict::Wait);
         assert_eq!(verdict(77, 1, 1), Verdict::Wait, "block 78 is the last one for keys");
         assert_eq!(verdict(77, 0, 0), Verdict::Seal);
+    }
+
+    #[test]
+    fn the_seed_does_not_come_before_the_last_keys_are_asked_for() {
+        assert_eq!(verdict(80, 3, 0), Verdict::Seal, "the close of keys must be final first");
+        assert_eq!(verdict(81, 3, 0), Verdict::Wait);
+        assert_eq!(verdict(81, 1, 1), Verdict::Wait, "block 82 is the seed");
+        assert_eq!(verdict(81, 0, 0), Verdict::Seal);
+        // The last block before the seed can be known is the close of keys, 78, here.
+        assert!(pacer().goes_on_collecting(Window(0), Height(77)));
+        assert!(!pacer().goes_on_collecting(Window(0), Height(78)));
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub struct RunRecord {
     pub deaths: Vec<String>,
     /// The number of times that a process was killed on purpose.
     pub kills: u32,
+    /// The nodes that were killed between the seed of a window and the close of its votes. A validator that
+    /// restarts then cannot take keys any more: their miners may know the seed. So it may have no vote.
+    pub lost_votes: BTreeSet<(String, Window)>,
     /// The faults of the network, each with its progress.
     pub faults: Vec<NetworkFault>,
     /// The windows in which a missing vote does not mean a dishonest validator: a fault of the network
@@ -228,7 +231,13 @@ impl RunRecord {
     /// Returns whether a fault of the network may cost this node its claim or vote in a window.
     #[must_use]
     pub fn is_excused(&self, name: &str, window: Window) -> bool {
-        self.faults.iter().any(|fault| fault.excuses(name, window))
+        self.has_lost_vote(name, window) || self.faults.iter().any(|fault| fault.excuses(name, window))
+    }
+
+    /// Returns whether a kill may have cost the vote of this node on a window.
+    #[must_use]
+    pub fn has_lost_vote(&self, name: &str, window: Window) -> bool {
+        self.lost_votes.contains(&(name.to_owned(), window))
     }
 
     /// Returns whether a fault of the network keeps this node from acting in a window.

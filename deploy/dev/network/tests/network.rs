@@ -90,7 +90,7 @@ impl Network {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/small.toml");
-        self.command_with(&spec, "20", arguments)
+        self.command_with(&spec, "100", arguments)
     }
 
     /// Returns the command with this run spec and this block time in milliseconds.

@@ -22,7 +22,7 @@ use anyhow::Context;
 use base::{Height, Hotkey, Window};
 use protocol::{announcement::Record, clock::Clock};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io::Stdout,
     time::{Duration, Instant},
 };
@@ -54,6 +54,8 @@ pub(super) struct Live {
     /// The claims and votes that stand in the best block.
     standing: BTreeMap<Hotkey, Record>,
     kills: VecDeque<Kill>,
+    /// The nodes that were killed in a window before its seed. A validator begins its downloads late then.
+    restarted: BTreeSet<(String, Window)>,
     faults: Vec<Fault>,
     /// The rules of the bucket server.
     plan: bucket_server::Plan,
@@ -98,6 +100,7 @@ impl Live {
             sealed: Instant::now(),
             standing: BTreeMap::new(),
             kills: kills::plan(up.seed, up.kill, &clock).into(),
+            restarted: BTreeSet::new(),
             faults: up.fault.clone(),
             plan: bucket_server::Plan::default(),
             join_at: join_at.map(|heights| heights.first),
@@ -201,7 +204,17 @@ impl Live {
         let stage = self.pacer.stage(self.head);
         let mut running = self.children.running();
         // The chain does not wait for a node that cannot act.
-        running.retain(|name| stage.window().is_none_or(|window| !self.record.is_stopped(name, window)));
+        running.retain(|name| {
+            let is_late = match stage {
+                PaceStage::Votes(window) => self.record.has_lost_vote(name, window),
+                PaceStage::Collected(window) => {
+                    self.restarted.contains(&(name.clone(), window))
+                        && self.pacer.goes_on_collecting(window, self.finalized)
+                }
+                _ => false,
+            };
+            !is_late && stage.window().is_none_or(|window| !self.record.is_stopped(name, window))
+        });
         let snapshot = NetworkSnapshot {
             participants: &self.record.participants,
             running: &running,
@@ -276,6 +289,12 @@ impl Live {
             self.screen.say(&format!("kill -9 {name} at block {}", self.head));
             self.children.kill_and_restart(name)?;
             self.record.kills += 1;
+            let stage = self.pacer.stage(self.head);
+            if let PaceStage::Votes(window) = stage {
+                self.record.lost_votes.insert((name.clone(), window));
+            } else if let Some(window) = stage.window() {
+                self.restarted.insert((name.clone(), window));
+            }
         }
         Ok(())
     }
@@ -366,6 +385,7 @@ fn activity(stage: PaceStage, missing: &[String]) -> String {
         PaceStage::Start => "starting".to_owned(),
         PaceStage::Claims(window) => format!("window {window}: training"),
         PaceStage::Keys(window) => format!("window {window}: opening"),
+        PaceStage::Collected(window) => format!("window {window}: collecting"),
         PaceStage::Votes(window) => format!("window {window}: voting"),
         PaceStage::End => "scoring the last window".to_owned(),
     };
