@@ -24,7 +24,7 @@
 //!    tenth of all weight. Without a quorum the window is null.
 //! 5. A candidate is *accepted* if counted votes with its bit have more than half of the electorate's
 //!    weight, in order, up to `gather_peers`. So an honest node holds it, if more than half is honest.
-//!    At most `newcomer_share` of the accepted have no incentive yet, unless no candidate has any.
+//!    At most `newcomer_share` of the places go to miners without incentive, unless no candidate has any.
 
 mod candidates;
 mod decision;

@@ -244,7 +244,7 @@ fn accept(
     let any_incentive = candidates.first().is_some_and(|first| !first.is_newcomer());
     let proven = &proven[..proven.len().min(most)];
     let room = most - proven.len();
-    let room = if any_incentive { room.min(spec.newcomers_beside(proven.len())) } else { room };
+    let room = if any_incentive { room.min(spec.newcomer_places()) } else { room };
     let mut accepted: Vec<_> = (proven.iter().chain(newcomers.iter().take(room)))
         .map(|candidate| Accepted { id: candidate.id, object: candidate.object })
         .collect();

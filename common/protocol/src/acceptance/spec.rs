@@ -14,8 +14,8 @@ pub struct AcceptanceSpec {
     /// Most submissions to apply in a window, `R` in the papers. There can be twice as many
     /// candidates.
     pub gather_peers: u16,
-    /// Largest share of the accepted that may be newcomers, without any incentive yet, 0 to 1. It
-    /// limits fresh hotkeys.
+    /// Largest share of the `gather_peers` places that go to newcomers, without any incentive yet, 0 to 1. It
+    /// limits fresh hotkeys. It applies once a candidate has an incentive.
     pub newcomer_share: Millionths,
     /// The checks of a validator before it votes for a submission.
     pub screen: Screen,
@@ -111,15 +111,13 @@ impl AcceptanceSpec {
         2 * usize::from(self.gather_peers)
     }
 
-    /// Returns how many newcomers may be accepted beside `proven` others, so that they are at most
-    /// their share of all.
+    /// Returns the number of places that newcomers may take once other miners earn. It does not depend on the
+    /// number of those: while few miners earn, updates of others are needed all the more.
     #[must_use]
-    pub fn newcomers_beside(&self, proven: usize) -> usize {
+    pub fn newcomer_places(&self) -> usize {
         let share = self.newcomer_share.0.clamp(0, Millionths::ONE.0).unsigned_abs();
-        match Millionths::ONE.0.unsigned_abs() - share {
-            0 => usize::MAX,
-            rest => usize::try_from(proven as u64 * share / rest).unwrap_or(usize::MAX),
-        }
+        let places = u64::from(self.gather_peers) * share / Millionths::ONE.0.unsigned_abs();
+        usize::try_from(places).unwrap_or(usize::MAX)
     }
 
     /// Checks the ranges, for a run with windows of `window_blocks` blocks. The founders may be missing:
@@ -244,14 +242,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn newcomers_are_at_most_their_share() {
-        let spec = twenty_peers();
-        for (proven, newcomers) in [(0, 0), (2, 0), (3, 1), (5, 1), (6, 2), (15, 5), (20, 6)] {
-            assert_eq!(spec.newcomers_beside(proven), newcomers, "{proven}");
+    fn newcomers_have_their_share_of_the_places() {
+        for (share, gather_peers, places) in [
+            (250_000, 20, 5),
+            (250_000, 8, 2),
+            (250_000, 7, 1),
+            (250_000, 3, 0),
+            (1_000_000, 20, 20),
+            (0, 20, 0),
+        ] {
+            let spec = AcceptanceSpec { newcomer_share: Millionths(share), gather_peers, ..twenty_peers() };
+            assert_eq!(spec.newcomer_places(), places, "{share} of {gather_peers}");
         }
-        let all = AcceptanceSpec { newcomer_share: Millionths::ONE, ..spec.clone() };
-        assert_eq!(all.newcomers_beside(0), usize::MAX);
-        assert_eq!(AcceptanceSpec { newcomer_share: Millionths::ZERO, ..spec }.newcomers_beside(20), 0);
     }
 
     /// Returns the error for the rules after a change, with windows of 30 blocks.

@@ -21,6 +21,10 @@
 //!   `Apply` comes when both have ended. The next window then begins with `Compress`. A miner that joins or
 //!   restarts has no training for the window that it enters, so it gives that window up. Only the first
 //!   window is trained from its own state, which no window comes before.
+//! * A training or an upload that was too late makes the next training begin late. A miner without time to
+//!   spare would be late in all windows from then on. So it does not begin the next training that is due, and
+//!   begins the one after that in time. It has no time to spare if its last good training went on after the
+//!   decision, or if it was late twice in a row.
 //!
 //! The key of a sealed submission is published when block `D_w` is final, never before: until then no other
 //! miner can copy the submission and claim it. A claim may be sent at any time before.
@@ -52,6 +56,36 @@ pub struct MinerMachine<U> {
     claimed: Option<Window>,
     /// Whether the downloads of the window run, or have ended.
     prefetching: bool,
+    lateness: Lateness,
+}
+
+/// The lateness of trainings that overlap with the exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lateness {
+    /// The height since which only the training is waited for.
+    awaited: Option<Height>,
+    /// Whether the last training that ended in time was waited for.
+    is_full: bool,
+    /// The last window whose training or upload was too late.
+    late: Option<Window>,
+    /// Whether the next window that is due is not trained, so that the one after it is in time.
+    sits_out: bool,
+}
+
+impl Lateness {
+    /// Notes that a training ended in time, at this height.
+    fn in_time(&mut self, height: Height) {
+        self.is_full = self.awaited.take().is_some_and(|since| height > since);
+    }
+
+    /// Notes that the training or the upload of a window was too late.
+    fn too_late(&mut self, window: Window) {
+        self.awaited = None;
+        if self.late != Some(window) {
+            let again = self.late.is_some_and(|late| late.0.checked_add(1) == Some(window.0));
+            (self.late, self.sits_out) = (Some(window), self.is_full || again);
+        }
+    }
 }
 
 /// The settings that do not change within a run.
@@ -123,6 +157,7 @@ impl<U: Clone> MinerMachine<U> {
             training: None,
             claimed: None,
             prefetching: false,
+            lateness: Lateness::default(),
         }
     }
 
@@ -144,8 +179,14 @@ impl<U: Clone> MinerMachine<U> {
             (_, MinerEvent::Training(window)) if self.to_train() == Some(window) => {
                 self.training = Some(Training { window, progress: TrainingProgress::Runs });
             }
-            (_, MinerEvent::Trained) if self.trains() => self.end_training(TrainingProgress::Ended),
-            (_, MinerEvent::GaveUp) if self.trains() => self.end_training(TrainingProgress::Failed),
+            (_, MinerEvent::Trained) if self.trains() => {
+                self.end_training(TrainingProgress::Ended);
+                self.lateness.in_time(height);
+            }
+            (_, MinerEvent::GaveUp) if self.trains() => {
+                self.end_training(TrainingProgress::Failed);
+                self.training.iter().for_each(|training| self.lateness.too_late(training.window));
+            }
             (MinerStage::Ready, MinerEvent::Prepared(upload)) => self.stage = MinerStage::Prepared(upload),
             (MinerStage::Ready, MinerEvent::GaveUp) => self.stage = MinerStage::Over(None),
             (MinerStage::Over(_), MinerEvent::Decided) => self.stage = MinerStage::Decided,
@@ -215,20 +256,27 @@ impl<U: Clone> MinerMachine<U> {
     }
 
     /// Begins a training that is due.
-    fn train(&self, height: Height) -> Option<MinerAction<U>> {
+    fn train(&mut self, height: Height) -> Option<MinerAction<U>> {
         let window = self.to_train().filter(|window| self.training(*window).is_none())?;
+        if self.rules.overlaps && std::mem::take(&mut self.lateness.sits_out) {
+            self.training = Some(Training { window, progress: TrainingProgress::Failed });
+            return None;
+        }
         let heights = self.clock.heights(window).ok().filter(|heights| height < self.before(heights))?;
         let from = if self.rules.overlaps { heights.assignment_seed } else { heights.first };
         Some(MinerAction::Train { window, from })
     }
 
     /// Waits for the training without which this window does not go on.
-    fn await_training(&self) -> Option<MinerAction<U>> {
+    fn await_training(&mut self, height: Height) -> Option<MinerAction<U>> {
         let Training { window, progress } = self.training?;
         let heights = self.clock.heights(window).ok()?;
         let is_needed = matches!(self.stage, MinerStage::Ready | MinerStage::Decided);
-        let waits = is_needed && progress == TrainingProgress::Runs;
-        waits.then(|| MinerAction::Await { window, before: self.before(&heights) })
+        if !is_needed || progress != TrainingProgress::Runs {
+            return None;
+        }
+        self.lateness.awaited.get_or_insert(height);
+        Some(MinerAction::Await { window, before: self.before(&heights) })
     }
 
     /// Gives up what this height or a missing training makes impossible.
@@ -237,6 +285,9 @@ impl<U: Clone> MinerMachine<U> {
             return;
         }
         if height >= self.before(heights) {
+            if !matches!(self.stage, MinerStage::Claimed(_) | MinerStage::Over(_)) {
+                self.lateness.too_late(self.window);
+            }
             self.stage = self.too_late();
         }
         if height >= heights.votes_close {
@@ -261,7 +312,7 @@ impl<U: Clone> MinerMachine<U> {
         if !self.prefetching && height < heights.keys_close {
             return MinerAction::Prefetch { window, until: heights.keys_close };
         }
-        if let Some(wait) = self.await_training() {
+        if let Some(wait) = self.await_training(height) {
             return wait;
         }
         self.give_up(&heights, height);

@@ -69,7 +69,7 @@ impl Oracle<'_> {
         chosen.truncate(usize::from(self.spec.gather_peers));
         loop {
             let newcomers = chosen.iter().filter(|(_, _, incentive)| *incentive == 0).count() as i64;
-            let most = self.spec.newcomer_share.0 * chosen.len() as i64;
+            let most = self.spec.newcomer_share.0 * i64::from(self.spec.gather_peers);
             if !some_earn || newcomers * 1_000_000 <= most {
                 return;
             }

@@ -49,6 +49,8 @@ pub(crate) struct SavedWindow {
     accepted: Option<BTreeSet<String>>,
     /// Whether a missing vote does not mean a dishonest validator.
     excused: bool,
+    /// The nodes whose vote a kill may have cost.
+    lost_votes: BTreeSet<String>,
 }
 
 impl SavedRun {
@@ -63,7 +65,10 @@ impl SavedRun {
         let windows = record.run().filter_map(|window| {
             let outcome = record.windows.get(&window)?;
             let (state, accepted) = (outcome.state, outcome.accepted.clone()?);
-            Some(SavedWindow { window, state, accepted, excused: record.excused.contains(&window) })
+            let excused = record.excused.contains(&window);
+            let of_window = record.lost_votes.iter().filter(|(_, lost)| *lost == window);
+            let lost_votes = of_window.map(|(name, _)| name.clone()).collect();
+            Some(SavedWindow { window, state, accepted, excused, lost_votes })
         });
         Self {
             seed,
@@ -112,8 +117,9 @@ impl SavedRun {
         let participants =
             members.iter().map(|member| (member.participant.clone(), member.keys.hotkey())).collect();
         let mut record = RunRecord { participants, count: self.count, ..RunRecord::default() };
-        for SavedWindow { window, state, accepted, excused } in &self.windows {
+        for SavedWindow { window, state, accepted, excused, lost_votes } in &self.windows {
             record.excused.extend(excused.then_some(*window));
+            record.lost_votes.extend(lost_votes.iter().map(|name| (name.clone(), *window)));
             let outcome = record.window(*window);
             (outcome.state, outcome.accepted) = (*state, Some(accepted.clone()));
         }
@@ -143,6 +149,7 @@ mod tests {
         record.window(Window(0)).accepted = Some(Some(["late-0".to_owned()].into()));
         record.window(Window(1)).accepted = Some(None);
         record.excused.insert(Window(1));
+        record.lost_votes.insert(("validator-0".into(), Window(0)));
         record
             .states
             .entry(Window(1))
@@ -157,6 +164,6 @@ mod tests {
         assert_eq!(read.participants().unwrap(), participants);
         let again = read.record(&members);
         assert_eq!((again.participants, again.windows), (record.participants, record.windows));
-        assert_eq!(again.excused, record.excused);
+        assert_eq!((again.excused, again.lost_votes), (record.excused, record.lost_votes));
     }
 }

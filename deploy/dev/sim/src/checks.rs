@@ -19,6 +19,10 @@ use protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The windows in which a miner whose training overlaps with the exchange may be late after a trouble.
+/// Training takes whole windows in the model, so a miner is late twice at most, and sits one window out.
+const RECOVERY: u64 = 4;
+
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -147,8 +151,8 @@ impl World {
     fn claims_closed(&mut self, heights: &Heights) {
         let window = heights.window.0;
         let since = self.since(window);
-        // With staleness 1, training takes whole windows: a miner that lost some time does not catch up.
-        let trained_since = if self.setup.profile.acceptance.overlaps() { 0 } else { since };
+        let overlaps = self.setup.profile.acceptance.overlaps();
+        let trained_since = if overlaps { self.since(window.saturating_sub(RECOVERY)) } else { since };
         let mut claims = BTreeMap::new();
         for n in 0..self.nodes.len() {
             let claim = match self.chain.records[n] {
@@ -171,6 +175,7 @@ impl World {
                 }
             } else if matches!(self.nodes[n].role, Role::Miner(_))
                 && self.is_well(n, trained_since)
+                && self.chain_was_well(trained_since)
                 && self.had_time(window, since)
                 && !self.is_unserved(n)
             {

@@ -163,6 +163,49 @@ fn an_overlapping_training_that_is_too_late_is_given_up_and_the_next_one_begins(
     assert_eq!(enter(&mut machine, window, None, 27), train(2, 16));
 }
 
+/// Plays window `window` of a miner whose training of the next window was begun and ends at a height, or not
+/// in time. Returns the first action of the next window.
+fn next_window(machine: &mut Machine, window: u64, decided: u64, trained: Option<u64>) -> Action {
+    let _ = machine.step(Event::Training(Window(window + 1)), Height(decided - 1));
+    let _ = machine.step(Event::Decided, Height(decided));
+    let before = machine.clock.heights(Window(window + 1)).unwrap().claims_close;
+    let (event, height) = trained.map_or((Event::GaveUp, before), |height| (Event::Trained, Height(height)));
+    let action = machine.step(event, height);
+    assert_eq!(action, Action::Apply { window: Window(window) });
+    enter(machine, Window(window + 1), None, height.0)
+}
+
+#[test]
+fn a_miner_without_time_to_spare_sits_a_window_out_after_it_was_late() {
+    let rules = Rules { overlaps: true, ..Rules::default() };
+    // The windows begin at 10, 18, 26, ... and claims of window w close at 19 + 8 w.
+    let begin = |full: bool| {
+        let mut machine = Machine::new(clock(6), rules);
+        assert_eq!(enter(&mut machine, Window(0), None, 19), train(1, 8));
+        let trained = if full { 25 } else { 24 };
+        let compress = next_window(&mut machine, 0, 24, Some(trained));
+        assert!(matches!(compress, Action::Compress { .. }), "{compress:?}");
+        let made = object(Window(1), 0);
+        assert_eq!(machine.step(Event::Prepared(made), Height(26)), train(2, 16));
+        machine
+    };
+
+    // One that waited for its training gives up window 2, does not train 3, and trains 4 in time.
+    let mut full = begin(true);
+    let next = next_window(&mut full, 1, 32, None);
+    assert!(matches!(next, Action::Decide { window: Window(2), upload: None, .. }), "{next:?}");
+    assert_eq!(full.step(Event::Decided, Height(40)), Action::Apply { window: Window(2) });
+    assert_eq!(enter(&mut full, Window(3), None, 40), train(4, 32));
+
+    // One that has time to spare trains 3 at once. If that is late again, it sits 4 out.
+    let mut spare = begin(false);
+    assert_eq!(next_window(&mut spare, 1, 32, None), train(3, 24));
+    let next = next_window(&mut spare, 2, 40, None);
+    assert!(matches!(next, Action::Decide { window: Window(3), upload: None, .. }), "{next:?}");
+    assert_eq!(spare.step(Event::Decided, Height(48)), Action::Apply { window: Window(3) });
+    assert_eq!(enter(&mut spare, Window(4), None, 48), train(5, 40));
+}
+
 #[test]
 fn who_restarts_between_windows_gives_up_one_of_them() {
     let rules = Rules { overlaps: true, ..Rules::default() };
