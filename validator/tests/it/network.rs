@@ -5,6 +5,7 @@ use chain::{Client, Options as ChainOptions, wallet::KeyPair};
 use devchain::Genesis;
 use exchange::{BlockState, ChainReader, FetchLimits, Fetcher};
 use protocol::{
+    acceptance::Screen,
     announcement::{AddressPolicy, Announcement, Possession, Record, Vote},
     run_spec::RunFile,
 };
@@ -39,6 +40,16 @@ impl Network {
         Self::with(miners, &|_| (), small_run).await
     }
 
+    /// Starts a network whose validators do not measure updates before they vote. So all valid updates of
+    /// honest miners are good: with few sequences, one may seem to raise the loss.
+    pub(crate) async fn without_losses(miners: &[&str]) -> Self {
+        let run = |run: &mut RunFile| {
+            small_run(run);
+            run.acceptance.screen = Screen::Structure;
+        };
+        Self::with(miners, &|_| (), run).await
+    }
+
     /// Starts a network in which the voters of window 0 that have most of the stake are no custodians. The
     /// founders are Charlie, Ida and Jane, so they are the custodians of all objects of that window. The
     /// tested validator and Bob have more stake, and are members of the electorate only once they have voted.
@@ -54,6 +65,7 @@ impl Network {
         };
         let run = |run: &mut RunFile| {
             small_run(run);
+            run.acceptance.screen = Screen::Structure;
             run.acceptance.founders = poor_founders();
         };
         Self::with(miners, &genesis, run).await

@@ -25,7 +25,7 @@ const OTHERS: [&str; 2] = ["Dave", "Eve"];
 const STRANGER: (&str, Kind) = ("Ferdie", Kind::Honest);
 
 async fn network() -> Network {
-    Network::start(&["Dave", "Eve", "Ferdie"]).await
+    Network::without_losses(&["Dave", "Eve", "Ferdie"]).await
 }
 
 fn inject(network: &Network, rules: Vec<Rule>) {

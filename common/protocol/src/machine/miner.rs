@@ -21,10 +21,10 @@
 //!   `Apply` comes when both have ended. The next window then begins with `Compress`. A miner that joins or
 //!   restarts has no training for the window that it enters, so it gives that window up. Only the first
 //!   window is trained from its own state, which no window comes before.
-//! * A training or an upload that was too late makes the next training begin late. A miner without time to
-//!   spare would be late in all windows from then on. So it does not begin the next training that is due, and
-//!   begins the one after that in time. It has no time to spare if its last good training went on after the
-//!   decision, or if it was late twice in a row.
+//! * A training, an upload or a claim that was too late makes the next training begin late. A miner without
+//!   time to spare would be late in all windows from then on. So it does not begin the next training that is
+//!   due, and begins the one after that in time. It has no time to spare if its last good training went on
+//!   after the decision, or if it was late twice in a row.
 //!
 //! The key of a sealed submission is published when block `D_w` is final, never before: until then no other
 //! miner can copy the submission and claim it. A claim may be sent at any time before.
@@ -78,12 +78,13 @@ impl Lateness {
         self.is_full = self.awaited.take().is_some_and(|since| height > since);
     }
 
-    /// Notes that the training or the upload of a window was too late.
-    fn too_late(&mut self, window: Window) {
+    /// Notes that the update of a window was too late. `rests` says whether the next window is not trained
+    /// already.
+    fn too_late(&mut self, window: Window, rests: bool) {
         self.awaited = None;
         if self.late != Some(window) {
             let again = self.late.is_some_and(|late| late.0.checked_add(1) == Some(window.0));
-            (self.late, self.sits_out) = (Some(window), self.is_full || again);
+            (self.late, self.sits_out) = (Some(window), !rests && (self.is_full || again));
         }
     }
 }
@@ -185,7 +186,7 @@ impl<U: Clone> MinerMachine<U> {
             }
             (_, MinerEvent::GaveUp) if self.trains() => {
                 self.end_training(TrainingProgress::Failed);
-                self.training.iter().for_each(|training| self.lateness.too_late(training.window));
+                self.training.iter().for_each(|training| self.lateness.too_late(training.window, false));
             }
             (MinerStage::Ready, MinerEvent::Prepared(upload)) => self.stage = MinerStage::Prepared(upload),
             (MinerStage::Ready, MinerEvent::GaveUp) => self.stage = MinerStage::Over(None),
@@ -196,6 +197,10 @@ impl<U: Clone> MinerMachine<U> {
             (MinerStage::Uploaded(upload), MinerEvent::Claimed) => {
                 self.stage = self.claimed(upload);
                 self.claimed = Some(self.window);
+                // The claim may be in a block after `D_w`.
+                if self.heights().is_ok_and(|heights| height > heights.claims_close) {
+                    self.late();
+                }
             }
             (MinerStage::Claimed(upload), MinerEvent::Revealed) => {
                 self.stage = MinerStage::Over(Some(upload));
@@ -255,6 +260,13 @@ impl<U: Clone> MinerMachine<U> {
         self.training = self.training.map(|training| Training { progress, ..training });
     }
 
+    /// Notes that the update of this window was too late.
+    fn late(&mut self) {
+        let next = self.window.0.checked_add(1).map(Window);
+        let rests = next.is_some_and(|next| self.training(next) == Some(TrainingProgress::Failed));
+        self.lateness.too_late(self.window, rests);
+    }
+
     /// Begins a training that is due.
     fn train(&mut self, height: Height) -> Option<MinerAction<U>> {
         let window = self.to_train().filter(|window| self.training(*window).is_none())?;
@@ -285,8 +297,9 @@ impl<U: Clone> MinerMachine<U> {
             return;
         }
         if height >= self.before(heights) {
-            if !matches!(self.stage, MinerStage::Claimed(_) | MinerStage::Over(_)) {
-                self.lateness.too_late(self.window);
+            let is_open = !matches!(self.stage, MinerStage::Claimed(_) | MinerStage::Over(_));
+            if is_open && self.training(self.window).is_some() {
+                self.late();
             }
             self.stage = self.too_late();
         }

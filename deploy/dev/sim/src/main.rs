@@ -150,13 +150,15 @@ fn faults(flags: &RunFlags) -> Result<Option<Vec<Fault>>, Failure> {
 
 fn scenario(flags: &RunFlags, faults: Option<&[Fault]>, seed: u64) -> Scenario {
     let drawn = Scenario::draw(seed);
+    // A profile that is asked for has its own staleness.
+    let staleness = if flags.profile.is_some() { None } else { drawn.staleness };
     Scenario {
         seed,
         windows: flags.windows.unwrap_or(drawn.windows),
         validators: flags.validators.unwrap_or(drawn.validators),
         miners: flags.miners.unwrap_or(drawn.miners),
         profile: flags.profile.unwrap_or(drawn.profile),
-        staleness: flags.staleness,
+        staleness: flags.staleness.or(staleness),
         blocks: flags.blocks,
         link: flags.link.unwrap_or(drawn.link),
         faults: faults.map_or(drawn.faults, <[Fault]>::to_vec),
