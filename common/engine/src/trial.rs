@@ -115,6 +115,12 @@ impl SparseStep {
         Ok(step)
     }
 
+    /// Returns the value to subtract at each place.
+    #[must_use]
+    pub fn changes(&self) -> &[f32] {
+        &self.changes
+    }
+
     /// Returns the bytes that the step takes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {

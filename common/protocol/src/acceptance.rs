@@ -36,8 +36,8 @@ mod spec;
 mod tests;
 mod votes;
 
-pub use candidates::{Candidate, candidates, standing_candidates};
-pub use decision::{Accepted, Agreement, CannotDecide, Decision, Evidence, NullWindow, Part, decide};
+pub use candidates::{Candidate, candidates, order_candidates, standing_candidates};
+pub use decision::{Accepted, Agreement, CannotDecide, Decision, Evidence, NullWindow, Part, choose, decide};
 pub use electorate::{Electorate, Member};
 pub use screen::{LEAST_SHARE, LossDrop, TooWeak, screen};
 pub use snapshot::{NeuronState, Participant, Snapshot, SnapshotError};

@@ -67,11 +67,16 @@ pub fn standing_candidates(
             Candidate { id, object: claim.object, incentive }
         })
         .collect();
-    let order =
-        |candidate: &Candidate| (u16::MAX - candidate.incentive, tie(incentives.hash(), candidate.id.hotkey));
-    candidates.sort_by_cached_key(order);
-    candidates.truncate(spec.most_candidates());
+    order_candidates(spec, incentives.hash(), &mut candidates);
     Ok(candidates)
+}
+
+/// Orders candidates, the best-paid first, and keeps the first 2 x `gather_peers`. `seed` is the hash of
+/// block `D_w - 10`, which orders equals.
+pub fn order_candidates(spec: &AcceptanceSpec, seed: BlockHash, candidates: &mut Vec<Candidate>) {
+    candidates
+        .sort_by_cached_key(|candidate| (u16::MAX - candidate.incentive, tie(seed, candidate.id.hotkey)));
+    candidates.truncate(spec.most_candidates());
 }
 
 /// Returns the place of a hotkey among equals. `seed` is the hash of block `D_w - 10`.

@@ -237,8 +237,19 @@ fn accept(
     candidates: &[Candidate],
     is_good: impl Fn(usize) -> bool,
 ) -> Result<Vec<Accepted>, NullWindow> {
+    let accepted = choose(spec, candidates, is_good);
+    if accepted.is_empty() { Err(NullWindow::NothingAccepted) } else { Ok(accepted) }
+}
+
+/// Returns the good candidates within the limits of the run: at most `gather_peers`, of which at most
+/// `newcomer_share` are newcomers. `good` says whether the candidate at a place is good.
+pub fn choose(
+    spec: &AcceptanceSpec,
+    candidates: &[Candidate],
+    good: impl Fn(usize) -> bool,
+) -> Vec<Accepted> {
     let most = usize::from(spec.gather_peers);
-    let good = candidates.iter().enumerate().filter(|(place, _)| is_good(*place));
+    let good = candidates.iter().enumerate().filter(|(place, _)| good(*place));
     let (newcomers, proven): (Vec<&Candidate>, Vec<&Candidate>) =
         good.map(|(_, candidate)| candidate).partition(|c| c.is_newcomer());
     let any_incentive = candidates.first().is_some_and(|first| !first.is_newcomer());
@@ -249,5 +260,5 @@ fn accept(
         .map(|candidate| Accepted { id: candidate.id, object: candidate.object })
         .collect();
     accepted.sort_unstable();
-    if accepted.is_empty() { Err(NullWindow::NothingAccepted) } else { Ok(accepted) }
+    accepted
 }

@@ -19,16 +19,20 @@ const MOST_HELD_OUT: u64 = 128;
 const SEED: u64 = 0;
 
 /// The training sequences and the held-out batch.
-pub(crate) struct Dataset {
+pub struct Dataset {
     training: Shards,
     /// Training blocks, the unit of assignments.
     blocks: u64,
-    pub(crate) held_out: Batch,
+    /// The held-out batch.
+    pub held_out: Batch,
 }
 
 impl Dataset {
     /// Prepares the dataset of a run in a folder below `cache`, or finds it complete, and opens it.
-    pub(crate) fn open(texts: &Path, cache: &Path, run: &RunFile) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The texts cannot be read, are too short, or the dataset cannot be prepared.
+    pub fn open(texts: &Path, cache: &Path, run: &RunFile) -> Result<Self> {
         let texts = fs::canonicalize(texts).with_context(|| format!("--data {}", texts.display()))?;
         let options = cached::options(&texts, cache, run, SEED)?;
         cached::prepare(&options, &mut Quiet)?;
@@ -52,7 +56,10 @@ impl Dataset {
 
     /// Assigns data to all miners for a window. It depends only on the run's name, the seed, the window
     /// and the miners. So all variants of a run train on the same data.
-    pub(crate) fn assign(
+    ///
+    /// # Errors
+    /// The dataset has too few blocks for these miners.
+    pub fn assign(
         &self,
         run: &RunHash,
         seed: u64,
@@ -65,14 +72,33 @@ impl Dataset {
     }
 
     /// Returns the batches of a miner, in order.
-    pub(crate) fn batches(
+    ///
+    /// # Errors
+    /// The miner has no assignment.
+    pub fn batches(
         &self,
         assignments: &Assignments,
         miner: &NeuronId,
         train: &TrainSpec,
     ) -> Result<impl Iterator<Item = Result<Batch, ShardError>> + use<'_>> {
-        let sequences: Vec<u64> = assignments.of(miner)?.sequences().collect();
+        Ok(self.cut(assignments.of(miner)?.sequences().collect(), train))
+    }
+
+    /// Cuts training sequences into the batches of inner steps, in order. The last one may be smaller.
+    pub fn cut(
+        &self,
+        sequences: Vec<u64>,
+        train: &TrainSpec,
+    ) -> impl Iterator<Item = Result<Batch, ShardError>> + use<'_> {
         let batches: Vec<Vec<u64>> = sequences.chunks(train.batch as usize).map(<[u64]>::to_vec).collect();
-        Ok(batches.into_iter().map(|batch| self.training.batch(&batch)))
+        batches.into_iter().map(|batch| self.training.batch(&batch))
+    }
+
+    /// Returns some training sequences as one batch.
+    ///
+    /// # Errors
+    /// A sequence does not exist, or the list is empty.
+    pub fn batch(&self, sequences: &[u64]) -> Result<Batch, ShardError> {
+        self.training.batch(sequences)
     }
 }

@@ -5,23 +5,19 @@
 //! step. A choice is a [`Variant`] of the run. All variants start from the same parameters and train on the
 //! same data, so their losses can be compared.
 
-mod dataset;
-mod miner;
 mod report;
-mod seeds;
-mod training;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use cli::{Answer, EXIT_CODES, Failure, Job};
-use dataset::Dataset;
 use protocol::run_spec::RunFile;
 use report::Report;
 use std::{fs, path::PathBuf, process::ExitCode};
-use training::{Own, Training, Variant};
-
-/// The default run.
-const TINY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../runs/tiny.toml"));
+use training_bench::{
+    TINY,
+    dataset::Dataset,
+    training::{Own, Training, Variant},
+};
 
 /// Measure the cost of protocol choices in loss: train a run with several miners in this process, and
 /// print the loss on held-out text by window.

@@ -9,6 +9,7 @@ use base::{
 };
 use codec::{
     aggregate::Medians,
+    chunks::Geometry,
     feedback,
     sparse::{Source, SparseTensor, compress_all},
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
@@ -21,25 +22,32 @@ use std::sync::{Arc, atomic::AtomicBool};
 const THREADS: usize = 1;
 
 /// A miner.
-pub(crate) struct Miner {
-    pub(crate) neuron: NeuronId,
-    pub(crate) model: Model,
+pub struct Miner {
+    /// The miner's name on the chain.
+    pub neuron: NeuronId,
+    /// The model, with the shared parameters except while it trains.
+    pub model: Model,
     key: SigningKey,
     /// The values that were not sent yet.
     error: Vec<f32>,
 }
 
-/// The update of a miner for a window: the whole pseudo-gradient, the sent values, and the submission as all
-/// nodes open it.
-pub(crate) struct Update {
-    pub(crate) pseudo_gradient: Vec<f32>,
-    pub(crate) sent: Vec<SparseTensor>,
-    pub(crate) submission: Submission<Vec<u8>>,
+/// The update of a miner for a window.
+pub struct Update {
+    /// The whole pseudo-gradient.
+    pub pseudo_gradient: Vec<f32>,
+    /// The sent values, tensor by tensor.
+    pub sent: Vec<SparseTensor>,
+    /// The submission as all nodes open it.
+    pub submission: Submission<Vec<u8>>,
 }
 
 impl Miner {
     /// Creates a miner with the initial parameters of a repetition.
-    pub(crate) fn new(run: &RunFile, seed: u64, number: u32) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The model cannot be created.
+    pub fn new(run: &RunFile, seed: u64, number: u32) -> Result<Self> {
         let key = SigningKey::from_seed(&seed_of(seed, &[b"miner", &number.to_le_bytes()]).0);
         let options = Options { place: Place::Cpu, ..Options::default() };
         let mut model = Model::new(run.model, options)?;
@@ -48,15 +56,22 @@ impl Miner {
         Ok(Self { neuron, key, error: vec![0.0; model.layout().len()], model })
     }
 
+    /// Gives the miner a new hotkey, derived from a label.
+    pub fn take_hotkey(&mut self, seed: u64, label: &[&[u8]]) {
+        self.key = SigningKey::from_seed(&seed_of(seed, label).0);
+        self.neuron.hotkey = self.key.hotkey();
+    }
+
+    /// Returns the values that were not sent yet.
+    #[must_use]
+    pub fn error(&self) -> &[f32] {
+        &self.error
+    }
+
     /// Returns the requirements on the miner's submission for a window that it trains from the parameters
     /// with this root.
-    pub(crate) fn expected(
-        &self,
-        run: &RunHash,
-        window: Window,
-        from: &StateRoot,
-        train: &TrainSpec,
-    ) -> Expected {
+    #[must_use]
+    pub fn expected(&self, run: &RunHash, window: Window, from: &StateRoot, train: &TrainSpec) -> Expected {
         Expected {
             run: *run,
             spec: *run,
@@ -70,7 +85,10 @@ impl Miner {
 
     /// Applies a part of the miner's own update in exchange: the sent values with the outer step that would
     /// result from them alone, or the whole pseudo-gradient. `last` are the medians of the set before.
-    pub(crate) fn go_on(&mut self, own: Own, update: &Update, last: Option<&Medians>) -> Result<()> {
+    ///
+    /// # Errors
+    /// The update does not fit the model.
+    pub fn go_on(&mut self, own: Own, update: &Update, last: Option<&Medians>) -> Result<()> {
         match own {
             Own::None => {}
             Own::Sent => {
@@ -85,39 +103,76 @@ impl Miner {
         Ok(())
     }
 
-    /// Trains through a window from the current parameters, and returns to them. Returns the
-    /// pseudo-gradient.
-    pub(crate) fn train(
+    /// Trains through a window from the current parameters, and returns to them. `first` is the number of its
+    /// first inner step in the run. Returns the pseudo-gradient.
+    ///
+    /// # Errors
+    /// The data ends early, or the training diverges.
+    pub fn train(
         &mut self,
         train: &TrainSpec,
-        window: Window,
+        first: u64,
         batches: impl Iterator<Item = Result<Batch, ShardError>>,
     ) -> Result<Vec<f32>> {
-        let first = window.0 * u64::from(train.inner_steps);
         Ok(self.model.train(train, first, batches, &AtomicBool::new(false))?.pseudo_gradient)
     }
 
     /// Adds a pseudo-gradient to the error feedback, selects the values to send, and encodes them.
-    pub(crate) fn compress(
+    ///
+    /// # Errors
+    /// The training has diverged, or the values do not fit the layout.
+    pub fn compress(
         &mut self,
         pseudo_gradient: Vec<f32>,
         layout: &Arc<SubmissionLayout>,
         expected: &Expected,
     ) -> Result<Update> {
-        let geometries: Vec<_> = layout.tensors().iter().map(|tensor| *tensor.geometry()).collect();
-        let source = Source::Feedback { error: &mut self.error, pseudo_gradient: &pseudo_gradient };
-        let sent = compress_all(source, &geometries, layout.spec(), THREADS)?;
-        let header = Header::new(expected, expected.least_samples, layout);
-        let bytes = encode(layout, &header, &sent, &self.key)?;
-        let submission = Submission::open(bytes, Arc::clone(layout), expected)?;
+        let sent = self.select(&pseudo_gradient, layout)?;
+        let submission = self.submit(&sent, expected.least_samples, layout, expected)?;
         Ok(Update { pseudo_gradient, sent, submission })
     }
 
+    /// Adds a pseudo-gradient to the error feedback, and selects the values to send.
+    ///
+    /// # Errors
+    /// The training has diverged.
+    pub fn select(
+        &mut self,
+        pseudo_gradient: &[f32],
+        layout: &SubmissionLayout,
+    ) -> Result<Vec<SparseTensor>> {
+        let source = Source::Feedback { error: &mut self.error, pseudo_gradient };
+        Ok(compress_all(source, &geometries(layout), layout.spec(), THREADS)?)
+    }
+
+    /// Encodes and signs values, and opens the submission as all nodes do. It says that it was trained on
+    /// `samples` sequences.
+    ///
+    /// # Errors
+    /// The values do not fit the layout.
+    pub fn submit(
+        &self,
+        sent: &[SparseTensor],
+        samples: u64,
+        layout: &Arc<SubmissionLayout>,
+        expected: &Expected,
+    ) -> Result<Submission<Vec<u8>>> {
+        let header = Header::new(expected, samples, layout);
+        let bytes = encode(layout, &header, sent, &self.key)?;
+        Ok(Submission::open(bytes, Arc::clone(layout), expected)?)
+    }
+
     /// Subtracts accepted values from the error feedback.
-    pub(crate) fn settle(&mut self, sent: &[SparseTensor], layout: &SubmissionLayout) {
+    pub fn settle(&mut self, sent: &[SparseTensor], layout: &SubmissionLayout) {
         let places = self.model.layout().iter().map(|(_, place)| place);
         for ((tensor, place), sent) in layout.tensors().iter().zip(places).zip(sent) {
             feedback::settle(&mut self.error[place], tensor.geometry(), sent);
         }
     }
+}
+
+/// Returns the division of all tensors into chunks.
+#[must_use]
+pub fn geometries(layout: &SubmissionLayout) -> Vec<Geometry> {
+    layout.tensors().iter().map(|tensor| *tensor.geometry()).collect()
 }

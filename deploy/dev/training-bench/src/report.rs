@@ -1,9 +1,9 @@
 //! The results of all variants: a table for readers, JSON with all numbers.
 
-use crate::training::{Measured, Own, Variant};
 use protocol::run_spec::RunFile;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
+use training_bench::training::{Measured, Own, Variant};
 
 /// The results of a measurement.
 #[derive(Debug, Serialize)]

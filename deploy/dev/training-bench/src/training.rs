@@ -30,17 +30,20 @@ use std::{collections::VecDeque, sync::Arc};
 
 /// A choice to measure: a run, and the start of its miners.
 #[derive(Clone, Debug)]
-pub(crate) struct Variant {
-    pub(crate) name: String,
-    pub(crate) run: RunFile,
-    pub(crate) own: Own,
+pub struct Variant {
+    /// The name of the choice.
+    pub name: String,
+    /// The run.
+    pub run: RunFile,
+    /// The start of its miners.
+    pub own: Own,
 }
 
 /// The part of its own update in exchange that a miner applies before it trains. The base of its submission
 /// stays the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Own {
+pub enum Own {
     /// Train from the shared parameters.
     None,
     /// Train from them after an outer step along the values that the miner sent.
@@ -50,7 +53,7 @@ pub(crate) enum Own {
 }
 
 /// A run in training.
-pub(crate) struct Training<'a> {
+pub struct Training<'a> {
     run: &'a RunFile,
     own: Own,
     dataset: &'a Dataset,
@@ -67,21 +70,24 @@ pub(crate) struct Training<'a> {
 
 /// The results of a training.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Measured {
+pub struct Measured {
     /// The held-out loss of `theta_0`, `theta_1` and so on, in nats per token.
-    pub(crate) losses: Vec<f64>,
+    pub losses: Vec<f64>,
     /// The state roots of the same parameters.
-    pub(crate) roots: Vec<StateRoot>,
+    pub roots: Vec<StateRoot>,
     /// For each set and each of its updates: the nats per token by which a validator's trial step along the
     /// update lowers the held-out loss of the parameters that the set is applied to.
-    pub(crate) gains: Vec<Vec<f64>>,
+    pub gains: Vec<Vec<f64>>,
     /// The bytes of all submissions.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 impl<'a> Training<'a> {
     /// Creates a training with the initial parameters, keys and data of a repetition.
-    pub(crate) fn new(variant: &'a Variant, dataset: &'a Dataset, seed: u64, miners: u32) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is no miner, or the model cannot be created.
+    pub fn new(variant: &'a Variant, dataset: &'a Dataset, seed: u64, miners: u32) -> Result<Self> {
         let run = &variant.run;
         let miners = (0..miners).map(|number| Miner::new(run, seed, number)).collect::<Result<Vec<_>>>()?;
         ensure!(!miners.is_empty(), "a training needs at least one miner");
@@ -104,7 +110,10 @@ impl<'a> Training<'a> {
     }
 
     /// Trains through some windows, and applies all of their sets.
-    pub(crate) fn run(mut self, windows: u64) -> Result<Measured> {
+    ///
+    /// # Errors
+    /// A miner cannot train, or the states of the miners differ.
+    pub fn run(mut self, windows: u64) -> Result<Measured> {
         (0..windows).map(Window).try_for_each(|window| self.advance(window))?;
         self.apply_all_but(0)?;
         Ok(self.measured)
@@ -136,7 +145,8 @@ impl<'a> Training<'a> {
             for set in &self.exchanged {
                 miner.go_on(self.own, &set[number], self.medians.as_ref())?;
             }
-            let pseudo_gradient = miner.train(train, window, batches)?;
+            let first = window.0 * u64::from(train.inner_steps);
+            let pseudo_gradient = miner.train(train, first, batches)?;
             miner.model.set_parameters(&shared)?;
             trained.push((pseudo_gradient, expected));
         }

@@ -123,7 +123,8 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
                 }
             }
             let batches = dataset.batches(&assigned, &plain.miner.neuron, &run.train).unwrap();
-            let delta = plain.miner.train(&run.train, window, batches).unwrap();
+            let delta =
+                plain.miner.train(&run.train, number * u64::from(run.train.inner_steps), batches).unwrap();
             let sent = plain.compress(&delta, &layout);
             let expected = plain.miner.expected(&hash, window, &roots[from], &run.train);
             let header = Header::new(&expected, run.train.samples(), &layout);
