@@ -29,7 +29,7 @@ use protocol::{
     announcement::Vote,
     machine::validator::{Past, ValidatorMachine, ValidatorRules},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 use telemetry::{
     Shutdown,
     target::{SCORE, WINDOW},
@@ -70,8 +70,6 @@ struct Validator {
     gauntlet: Gauntlet,
     metrics: Arc<ValidatorMetrics>,
     logs: Logs,
-    /// Windows whose logs are in the journal and perhaps not in the bucket.
-    unpublished: BTreeSet<Window>,
     /// The submissions of the last windows, with which updates are compared.
     past: PastUpdates,
     /// The downloads of the window's candidates, until they are collected.
@@ -89,7 +87,6 @@ impl Validator {
         let metrics = Arc::new(ValidatorMetrics::default());
         node.observability.registry.add(metrics.clone());
         let logs = Logs::open(node.shared.folder(), run.hash, node.identity.neuron)?;
-        let unpublished = logs.iter().map(|closed| closed.log.header.window).collect();
         Ok(Self {
             node,
             run,
@@ -97,7 +94,6 @@ impl Validator {
             gauntlet,
             metrics,
             logs,
-            unpublished,
             past: PastUpdates::default(),
             prefetch: None,
             tasks: Tasks::default(),
@@ -112,14 +108,13 @@ impl Validator {
         if let (None, Some(vote)) = (self.logs.newest(), voted) {
             self.recover(&state, &vote).await?;
         }
-        let logged = self.logs.newest().map(|closed| closed.log.header.window);
         let on_chain = self.weights_on_chain().await?;
-        let weighed = self.logs.newest().zip(on_chain.as_ref());
-        let weighed = weighed.filter(|(closed, on_chain)| on_chain.has(&closed.log.stated.weights));
         let past = Past {
             voted: voted.map(|vote| vote.window),
-            logged,
-            weighed: weighed.and(logged),
+            logged: self.logs.newest().map(|closed| closed.log.header.window),
+            // The machine has those published again that are in the bucket.
+            unpublished: self.logs.iter().map(|closed| closed.log.header.window).collect(),
+            weighed: on_chain.as_ref().and_then(|on_chain| self.logs.weighed(on_chain)),
             opens: on_chain.map_or(state.height, |on_chain| on_chain.opens()),
         };
         let rules =
@@ -179,6 +174,7 @@ impl Validator {
                     self.apply(fetched.as_deref(), decision, until).await?
                 }
                 Action::Publish { window, .. } => self.publish(window).await?,
+                Action::PublishLogs { windows } => self.publish_logs(windows).await?,
                 Action::Checkpoint { window } => self.checkpoint(window).await?,
                 Action::SetWeights { window } => self.set_weights(window).await?,
                 Action::Resync => self.resync().await?,

@@ -1,27 +1,30 @@
 //! The validator's own score logs, on its disk. A restart continues from them.
 //!
 //! A log is written here before any other node can see it, so there is never a second one of a window.
-//! The last few logs are kept, since the evaluation priority follows from several. The validator's bucket
-//! has all of them.
+//! The last few logs are kept, since the evaluation priority follows from several, and all that are not
+//! published yet. The validator's bucket has the others.
 
+use crate::weights::OnChain;
 use base::{
     NeuronId, Window,
     digest::{RunHash, ScoreLogHead},
 };
 use bytes::Bytes;
 use node::{FileError, replace};
+use protocol::machine::validator::SettledWeights;
 use scoring::{
     gauntlet::{Availability, EvaluationPriority, Standings},
     score_log::{Expected, ScoreLog},
+    weights::Weights,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// The number of stored logs. A miner that was skipped in more windows in a row has the same priority as
-/// one that was skipped in all of these.
+/// The number of logs that stay when they are published. A miner that was skipped in more windows in a row
+/// has the same priority as one that was skipped in all of these.
 pub const KEPT: usize = 8;
 
 /// The folder's name in the node's folder.
@@ -44,6 +47,8 @@ pub struct Closed {
 pub struct Logs {
     folder: PathBuf,
     logs: BTreeMap<Window, Closed>,
+    /// The windows whose logs this process has published.
+    published: BTreeSet<Window>,
     /// The window in which failures of availability are excused.
     excused: Option<Window>,
 }
@@ -69,7 +74,7 @@ impl Logs {
             }
         }
         let excused = read_window(&folder.join(EXCUSED))?;
-        Ok(Self { folder, logs, excused })
+        Ok(Self { folder, logs, published: BTreeSet::new(), excused })
     }
 
     /// Notes that failures of availability do not count in a window.
@@ -94,6 +99,12 @@ impl Logs {
         self.logs.values().next_back()
     }
 
+    /// Returns the log of a window.
+    #[must_use]
+    pub fn get(&self, window: Window) -> Option<&Closed> {
+        self.logs.get(&window)
+    }
+
     /// Returns all stored logs, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Closed> {
         self.logs.values()
@@ -111,13 +122,29 @@ impl Logs {
         self.newest().map_or_else(Standings::default, |closed| closed.log.stated.standings.clone())
     }
 
-    /// Returns the evaluation priority of the miners.
+    /// Returns the evaluation priority of the miners: it follows from the last [`KEPT`] logs.
     #[must_use]
     pub fn priority(&self) -> EvaluationPriority {
-        self.iter().fold(EvaluationPriority::default(), |priority, closed| priority.after(&closed.log.cut()))
+        let newest = self.iter().skip(self.logs.len().saturating_sub(KEPT));
+        newest.fold(EvaluationPriority::default(), |priority, closed| priority.after(&closed.log.cut()))
     }
 
-    /// Stores a log, and deletes the oldest one.
+    /// Returns the weights to set: those of the newest log that has any. If no miner has a score in a window,
+    /// the last good weights are set again, so that they stay valid.
+    #[must_use]
+    pub fn last_weights(&self) -> Option<&Weights> {
+        self.logs.values().rev().map(|closed| &closed.log.stated.weights).find(|weights| !weights.is_empty())
+    }
+
+    /// Returns the newest stored log whose weights are on chain, as settled weights.
+    #[must_use]
+    pub fn weighed(&self, on_chain: &OnChain) -> Option<SettledWeights> {
+        let (&window, _) =
+            self.logs.iter().rev().find(|(_, closed)| on_chain.has(&closed.log.stated.weights))?;
+        Some(SettledWeights { window, public: on_chain.set? })
+    }
+
+    /// Stores a log.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -125,8 +152,21 @@ impl Logs {
         let window = closed.log.header.window;
         replace(&self.path(window), |file| file.write_all(&closed.bytes))?;
         self.logs.insert(window, closed);
+        Ok(())
+    }
+
+    /// Notes that the log of a window is in the bucket. Deletes the oldest published logs beyond [`KEPT`].
+    ///
+    /// # Errors
+    /// A file cannot be deleted.
+    pub fn published(&mut self, window: Window) -> Result<(), FileError> {
+        self.published.insert(window);
         while self.logs.len() > KEPT {
-            let Some((oldest, _)) = self.logs.pop_first() else { break };
+            let Some((&oldest, _)) = self.logs.first_key_value() else { break };
+            if !self.published.remove(&oldest) {
+                break;
+            }
+            self.logs.remove(&oldest);
             let path = self.path(oldest);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file(&path)(error)),
@@ -229,6 +269,7 @@ mod tests {
             let cut: &[u8] = if window < 10 { &[1, 2] } else { &[2] };
             let closed = log(&logs, window, cut);
             logs.keep(closed).unwrap();
+            logs.published(Window(window)).unwrap();
         }
         let again = open();
         assert_eq!(
@@ -239,6 +280,42 @@ mod tests {
         assert_eq!(again.newest().unwrap().bytes, logs.newest().unwrap().bytes, "the same signature");
         assert_eq!(again.priority(), logs.priority());
         assert_ne!(again.priority(), EvaluationPriority::default());
+    }
+
+    #[test]
+    fn a8_logs_that_are_not_published_outlive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Logs::open(folder.path(), RUN, validator()).unwrap();
+        let windows = |logs: &Logs| logs.iter().map(|closed| closed.log.header.window.0).collect::<Vec<_>>();
+        let mut logs = open();
+        for window in 0..12 {
+            let closed = log(&logs, window, &[1]);
+            logs.keep(closed).unwrap();
+        }
+        assert_eq!(windows(&open()), (0..12).collect::<Vec<_>>());
+        assert_eq!(open().priority(), logs.priority());
+        logs.published(Window(1)).unwrap();
+        assert_eq!(windows(&logs).len(), 12, "an older one is not published");
+        logs.published(Window(0)).unwrap();
+        assert_eq!(windows(&logs), (2..12).collect::<Vec<_>>());
+        (2..12).for_each(|window| logs.published(Window(window)).unwrap());
+        assert_eq!(windows(&logs), (4..12).collect::<Vec<_>>());
+        assert_eq!(windows(&open()), windows(&logs));
+    }
+
+    #[test]
+    fn without_a_score_the_last_good_weights_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logs = Logs::open(folder.path(), RUN, validator()).unwrap();
+        assert_eq!(logs.last_weights(), None);
+        let good = |weight| Weights::from([(Uid(1), weight), (Uid(2), 65535)]);
+        for (window, weights) in [(0, good(7)), (1, good(8)), (2, Weights::new()), (3, Weights::new())] {
+            let mut closed = log(&logs, window, &[1]);
+            assert_eq!(closed.log.stated.weights, Weights::new(), "no miner of these logs has a score");
+            closed.log.stated.weights = weights;
+            logs.keep(closed).unwrap();
+        }
+        assert_eq!(logs.last_weights(), Some(&good(8)));
     }
 
     #[test]

@@ -84,7 +84,10 @@ pub enum ReplayError {
     #[error(transparent)]
     Validator(#[from] ValidatorError),
     /// The log cannot be downloaded.
-    #[error("cannot download the score log of window {window}")]
+    #[error(
+        "cannot download the score log of window {window} (validators publish it when the votes on the next window \
+         are closed and weights that rest on it are on chain)"
+    )]
     Log {
         /// The window.
         window: Window,

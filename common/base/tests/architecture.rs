@@ -87,7 +87,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["base", "cli", "codec", "link", "protocol", "scoring"]),
     ("testkit", &["base", "bucket-server", "chain", "data", "devchain", "protocol"]),
     ("training-bench", &["base", "cli", "codec", "data", "engine", "protocol"]),
-    ("attacks", &["base", "cli", "codec", "devchain-runtime", "engine", "protocol", "scoring", "training-bench"]),
+    (
+        "attacks",
+        &["base", "cli", "codec", "devchain-runtime", "engine", "protocol", "scoring", "training-bench"],
+    ),
     (
         "devnet",
         &[

@@ -214,6 +214,11 @@ pub enum NodeEvent {
         /// Its head.
         head: ScoreLogHead,
     },
+    /// A score log is in the bucket.
+    LogPublished {
+        /// The window.
+        window: Window,
+    },
     /// Weights are on chain.
     Weights {
         /// The window whose scores the weights follow from.

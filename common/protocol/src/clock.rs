@@ -176,6 +176,25 @@ impl Clock {
         Height(heights.claims_close.0 + u64::from(self.spec.blocks))
     }
 
+    /// Returns the block before which no score log of a window is published: `M_(w+1)`, also after the last
+    /// window. Each validator has named the head of its own log in a vote then.
+    #[must_use]
+    pub fn logs_open(&self, heights: &Heights) -> Height {
+        Height(heights.votes_close.0.saturating_add(u64::from(self.spec.blocks)))
+    }
+
+    /// Returns the number of blocks after `M_w` in which a validator publishes its score log of a window, on
+    /// a subnet with `tempo` blocks between two epochs.
+    ///
+    /// The log waits for the next votes and for weights. An epoch takes weights once, and the next one
+    /// begins after `tempo + 1` blocks. A validator sets weights between `M_w` and the next `D_w`, so this
+    /// may take a window more. A further window is for the upload.
+    #[must_use]
+    pub fn log_delay(&self, tempo: u16) -> u64 {
+        let blocks = u64::from(self.spec.blocks);
+        blocks.max(u64::from(tempo) + 1) + 2 * blocks
+    }
+
     /// Returns the last window of the run.
     #[must_use]
     pub fn last_window(&self) -> Window {
@@ -306,6 +325,15 @@ pub(crate) mod tests {
         {
             assert_eq!(clock.last_decided(Height(height)), decided.map(Window), "{height}");
         }
+    }
+
+    #[test]
+    fn logs_are_published_after_the_next_votes_and_weights() {
+        let clock = tiny();
+        let open = |window| clock.logs_open(&clock.heights(Window(window)).unwrap());
+        assert_eq!((open(0), open(7)), (Height(179), Height(389)));
+        // Epochs that are shorter than a window, and longer ones.
+        assert_eq!((clock.log_delay(20), clock.log_delay(60)), (90, 121));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! without the first log of the run. A validator that joins adopts the standings after another validator's
 //! log, which any reader can replay. Its first log says whose.
 
+mod copies;
 mod difference;
 mod error;
 mod findings;
@@ -20,6 +21,7 @@ mod format;
 mod lines;
 mod replay;
 
+pub use copies::{OwnMeasurements, own_measurements};
 pub use difference::{Difference, weights_difference};
 pub use error::{ChainBreak, ReplayError, ScoreLogError};
 pub use findings::{Findings, Registrations};

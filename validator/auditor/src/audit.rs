@@ -4,10 +4,14 @@
 //! or at a checkpoint if earlier objects are gone ([`resume`]). For each window it reads the chain once
 //! ([`seen`]), downloads the objects ([`objects`]), checks the votes ([`votes`]) and applies the
 //! accepted objects ([`state_replay`]). Then it compares score logs ([`logs`]), weights on chain
-//! ([`weights`]) and the records of windows ([`records`]).
+//! ([`weights`]) and the records of windows ([`records`]). It also marks validators that do not work: a log
+//! with copied measurements ([`own_data`]), weights that follow no log or another's ([`weights`]), and
+//! dividends without votes ([`dividends`]).
 
+mod dividends;
 mod logs;
 mod objects;
+mod own_data;
 mod records;
 mod resume;
 mod score_logs;
@@ -70,16 +74,33 @@ impl Auditor {
     /// cannot be read is not an error: the report names it.
     pub async fn audit(&self, windows: &Windows) -> Result<Report, AuditError> {
         let finalized = self.chain_reader.finalized().await?;
-        let asked = windows.of(&self.run.clock, finalized)?;
+        let tempo = self.tempo(finalized).await?;
+        let asked = windows.of(&self.run.clock, tempo, finalized)?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
-        let mut audit =
-            Audit { auditor: self, sources, asked, finalized, seen: BTreeMap::new(), found: Vec::new() };
+        let mut audit = Audit {
+            auditor: self,
+            sources,
+            asked,
+            finalized,
+            tempo,
+            seen: BTreeMap::new(),
+            found: Vec::new(),
+            burnt: BTreeMap::new(),
+        };
         audit.replay().await?;
         let score_logs = audit.score_logs().await;
         audit.compare_logs(&score_logs);
+        audit.compare_conduct(&score_logs);
         audit.compare_weights(&score_logs).await?;
         audit.compare_records().await;
         Ok(audit.report())
+    }
+
+    /// Reads the number of blocks between two epochs.
+    async fn tempo(&self, at: Height) -> Result<u16, AuditError> {
+        let hash = self.chain_reader.hash(at).await?;
+        let netuid = self.chain_reader.netuid();
+        Ok(self.chain_reader.client().at(hash).hyperparameters(netuid).await?.tempo)
     }
 
     /// Returns the audited run.
@@ -105,9 +126,13 @@ struct Audit<'a> {
     /// The requested windows.
     asked: Range<u64>,
     finalized: Height,
+    /// The number of blocks between two epochs.
+    tempo: u16,
     /// The chain data of the requested windows, of the one before them and of the one after them.
     seen: BTreeMap<Window, Seen>,
     found: Vec<(Window, Finding)>,
+    /// The share of the weights that is burnt after each requested window.
+    burnt: BTreeMap<Window, f64>,
 }
 
 impl Audit<'_> {
@@ -215,11 +240,17 @@ impl Audit<'_> {
             Ok(rules) => rules,
             Err(why) => return Ok(Err(why)),
         };
+        let next_epoch = client.at(votes.hash).next_epoch(auditor.chain_reader.netuid()).await;
+        let next_epoch = match auditor.read(next_epoch)? {
+            Ok(next_epoch) => next_epoch,
+            Err(why) => return Ok(Err(why)),
+        };
         let permitted: BTreeSet<NeuronId> = votes.permitted().into_iter().map(|(id, _)| id).collect();
         let run = &auditor.run;
         Ok(Ok(Chain {
             claims: evidence.claims.claims(run.id, heights.window),
             votes: votes.votes(run.id, heights),
+            next_epoch,
             permitted,
             uids: uids(votes),
             rules,
@@ -286,21 +317,37 @@ impl Audit<'_> {
                 self.found.extend(skipped.map(|finding| (window, finding)));
             }
         }
-        let is_due = |window: Window| {
-            let heights = self.auditor.run.clock.heights(window);
-            let blocks = u64::from(self.auditor.run.clock.spec().blocks);
-            heights.is_ok_and(|heights| heights.votes_close.0 + blocks <= self.finalized.0)
-        };
         for logs in score_logs.values() {
+            let is_due = |window| self.are_logs_due(window);
             let found = logs::check(&self.auditor.run, logs, &self.seen, self.asked.clone(), is_due);
             self.found.extend(found);
         }
     }
 
+    /// Checks whether the score logs of a window must be published by now.
+    fn are_logs_due(&self, window: Window) -> bool {
+        let clock = &self.auditor.run.clock;
+        let delay = clock.log_delay(self.tempo);
+        clock.heights(window).is_ok_and(|heights| heights.votes_close.0 + delay <= self.finalized.0)
+    }
+
+    /// Checks what no single statement shows: copied measurements, and dividends without votes.
+    fn compare_conduct(&mut self, score_logs: &ScoreLogs) {
+        for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
+            let Ok(chain) = &seen.chain else { continue };
+            let next = self.seen.get(&Window(window.0 + 1)).and_then(|seen| seen.chain.as_ref().ok());
+            let copied = own_data::check(score_logs, window, chain, next);
+            let withheld = dividends::check(&self.auditor.run.clock, chain);
+            self.found.extend(copied.into_iter().chain(withheld).map(|finding| (window, finding)));
+        }
+    }
+
     async fn compare_weights(&mut self, score_logs: &ScoreLogs) -> Result<(), AuditError> {
         for (&window, seen) in self.seen.iter().filter(|(window, _)| self.asked.contains(&window.0)) {
-            for set in self.auditor.weights(seen, self.finalized).await? {
-                let finding = weights::check(seen, &set, score_logs.get(&set.validator));
+            let Some(weights) = self.auditor.weights(seen, self.finalized).await? else { continue };
+            self.burnt.extend(weights.burnt.map(|burnt| (window, burnt)));
+            for set in weights.sets {
+                let finding = weights::check(seen, &set, score_logs, self.are_logs_due(window));
                 self.found.push((window, finding));
             }
         }
@@ -331,7 +378,8 @@ impl Audit<'_> {
                 let verdict = Verdict::unread(&why);
                 findings.push(Finding { subject: Subject::Network, item: Item::Decision, verdict });
             });
-            windows.insert(window, WindowReport { window, decision: decision.ok(), root, state, findings });
+            let (decision, burnt) = (decision.ok(), self.burnt.get(&window).copied());
+            windows.insert(window, WindowReport { window, decision, root, state, burnt, findings });
         }
         for (window, finding) in self.found {
             if let Some(report) = windows.get_mut(&window) {

@@ -15,7 +15,8 @@
 //! use base::Height;
 //! use protocol::clock::{Clock, WindowSpec};
 //!
-//! // The windows of `auditor windows 2..` when block 300 is final: the end is the last complete window.
+//! // The windows of `auditor windows 2..` when block 400 is final, with epochs of 61 blocks: the end is the
+//! // last complete window.
 //! let spec = WindowSpec {
 //!     blocks: 30,
 //!     count: 8,
@@ -28,7 +29,7 @@
 //!     votes_close: 19,
 //! };
 //! let clock = Clock::new(Height(100), spec)?;
-//! assert_eq!("2..".parse::<Windows>()?.of(&clock, Height(300))?, 2..5);
+//! assert_eq!("2..".parse::<Windows>()?.of(&clock, 60, Height(400))?, 2..5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -54,15 +54,16 @@ impl Windows {
 
     /// Returns the numbers of the windows in this range when block `finalized` is final. An open range ends
     /// with the last complete window: everything that validators must publish about a complete window is due.
+    /// `tempo` is the number of blocks between two epochs of the subnet.
     ///
     /// # Errors
     /// The run has no such windows, or no window of an open range is complete.
-    pub fn of(&self, clock: &Clock, finalized: Height) -> Result<Range<u64>, WindowsError> {
+    pub fn of(&self, clock: &Clock, tempo: u16, finalized: Height) -> Result<Range<u64>, WindowsError> {
         let last = clock.last_window();
         let first = self.first.unwrap_or(0);
         let end = match self.end {
             Some(end) => end,
-            None => complete(clock, finalized),
+            None => complete(clock, tempo, finalized),
         };
         if let Some(found) = [first, end.saturating_sub(1)].into_iter().find(|&window| window > last.0) {
             return Err(WindowsError::Beyond { found, last });
@@ -75,10 +76,10 @@ impl Windows {
     }
 }
 
-/// Returns the number of complete windows. A window is complete one window length after its own
-/// decision: then the next window is decided too, if there is one.
-fn complete(clock: &Clock, finalized: Height) -> u64 {
-    let before = finalized.0.checked_sub(u64::from(clock.spec().blocks)).map(Height);
+/// Returns the number of complete windows. A window is complete when its score logs are due: then the next
+/// window is decided too, if there is one.
+fn complete(clock: &Clock, tempo: u16, finalized: Height) -> u64 {
+    let before = finalized.0.checked_sub(clock.log_delay(tempo)).map(Height);
     before.and_then(|height| clock.last_decided(height)).map_or(0, |window| window.0 + 1)
 }
 
@@ -116,8 +117,11 @@ mod tests {
         Clock::new(Height(100), run.window).unwrap()
     }
 
+    /// Blocks between two epochs. Logs are due 60 + 1 + 2 x 30 blocks after the decision.
+    const TEMPO: u16 = 60;
+
     fn of(text: &str, finalized: u64) -> Result<Range<u64>, WindowsError> {
-        text.parse::<Windows>()?.of(&clock(), Height(finalized))
+        text.parse::<Windows>()?.of(&clock(), TEMPO, Height(finalized))
     }
 
     #[test]
@@ -125,16 +129,16 @@ mod tests {
         assert_eq!(of("2..5", 0), Ok(2..5));
         assert_eq!(of("2..=5", 0), Ok(2..6));
         assert_eq!(of("..5", 0), Ok(0..5));
-        assert_eq!(Windows::one(Window(7)).of(&clock(), Height(0)), Ok(7..8));
+        assert_eq!(Windows::one(Window(7)).of(&clock(), TEMPO, Height(0)), Ok(7..8));
     }
 
     #[test]
     fn an_open_range_ends_with_the_last_complete_window() {
         // Window 0 is decided at 149, window 1 at 179, the last one at 359.
-        assert_eq!(of("..", 178), Err(WindowsError::NotYet { first: 0, height: Height(178) }));
-        assert_eq!(of("..", 179), Ok(0..1));
-        assert_eq!(of("0..", 388), Ok(0..7));
-        assert_eq!(of("3..", 389), Ok(3..8));
+        assert_eq!(of("..", 269), Err(WindowsError::NotYet { first: 0, height: Height(269) }));
+        assert_eq!(of("..", 270), Ok(0..1));
+        assert_eq!(of("0..", 479), Ok(0..7));
+        assert_eq!(of("3..", 480), Ok(3..8));
         assert_eq!(of("3..", 10_000), Ok(3..8));
     }
 

@@ -40,8 +40,12 @@ pub enum Item {
     Facts,
     /// Standings, scores and weights in the score log follow from its measurements.
     Ratings,
-    /// The weights on chain are those of a score log.
+    /// The measurements on the validator's own data are no other validator's.
+    OwnData,
+    /// The weights on chain are those of the validator's score log.
     Weights,
+    /// The validator that earned dividends has voted in the windows of that epoch.
+    Dividends,
 }
 
 /// The author of a statement.
@@ -100,6 +104,10 @@ pub struct WindowReport {
     /// The recomputed state, as votes name it: a hash of the state root and of all earlier accepted
     /// sets. `None` if it cannot be known.
     pub state: Option<State>,
+    /// The share of the validators' weights that is burnt, by stake: that of the subnet owner's uid. These
+    /// are the weights on chain when the next window is decided. `None` if there are no weights, or they
+    /// cannot be read.
+    pub burnt: Option<f64>,
     /// All comparisons.
     pub findings: Vec<Finding>,
 }
@@ -216,6 +224,7 @@ impl WindowReport {
             "electorate": decision.map(electorate::to_json),
             "root": self.root,
             "state": self.state,
+            "burnt": self.burnt,
             "findings": self.findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
         })
     }
@@ -269,7 +278,9 @@ impl fmt::Display for Item {
             Self::Log => "log",
             Self::Facts => "facts",
             Self::Ratings => "ratings",
+            Self::OwnData => "own data",
             Self::Weights => "weights",
+            Self::Dividends => "dividends",
         })
     }
 }

@@ -133,7 +133,8 @@ fn report() -> Report {
         };
         let root = Some(StateRoot([4; 32]));
         let state = decision.state;
-        WindowReport { window: Window(window), decision: Some(decision), root, state, findings }
+        let burnt = Some(0.0);
+        WindowReport { window: Window(window), decision: Some(decision), root, state, burnt, findings }
     };
     let mut second = agreed(4);
     second.decision.as_mut().unwrap().accepted = Err(NullWindow::NothingAccepted);
@@ -145,10 +146,13 @@ fn report() -> Report {
     let why = "cannot download from the bucket of validator 1: HTTP status 503, try again later".to_owned();
     second.findings[13].verdict = Verdict::Unknown { why };
     second.findings.push(finding(validators[0], Item::Weights, Verdict::Agree));
+    second.findings.extend(validators.map(|validator| finding(validator, Item::OwnData, Verdict::Agree)));
+    second.findings.push(finding(validators[0], Item::Dividends, Verdict::Agree));
+    second.burnt = Some(0.125);
     let why = "the state of block 0x01 has been dropped: ask an archive node".to_owned();
     let lost = finding(Subject::Network, Item::Decision, Verdict::Unknown { why });
-    let third =
-        WindowReport { window: Window(5), decision: None, root: None, state: None, findings: vec![lost] };
+    let (window, findings) = (Window(5), vec![lost]);
+    let third = WindowReport { window, decision: None, root: None, state: None, burnt: None, findings };
     let windows = vec![agreed(3), second, third];
     Report { name: "tiny".to_owned(), run: RunHash([8; 32]), windows }
 }

@@ -314,7 +314,6 @@ impl Validator {
         let miners = report::miners(&log, &self.run.spec.scoring);
         report::count(&self.metrics, &log);
         self.logs.keep(Closed { log, bytes })?;
-        self.unpublished.insert(window);
         tracing::info!(target: SCORE, %window, %head, miners = miners.len(), "score log closed");
         let events = &self.node.observability.events;
         events.emit(NodeEvent::Evaluated { window, seconds, miners });

@@ -1,12 +1,13 @@
-//! The publications of a validator after a window: log, record, checkpoint, weights.
+//! The publications of a validator: the record of a window, checkpoints, weights, and the logs of earlier
+//! windows.
 
 use super::{Validator, carried::Event};
 use crate::{ValidatorError, weights};
 use base::Window;
 use exchange::OwnBucketError;
 use node::{Node, NodeError, NodeEvent};
-use protocol::history::WindowRecord;
-use std::time::Duration;
+use protocol::{history::WindowRecord, machine::validator::SettledWeights};
+use std::{collections::BTreeSet, time::Duration};
 use telemetry::target::{SCORE, WINDOW};
 
 /// The time limit of one upload. A later window tries again.
@@ -15,20 +16,30 @@ const PUBLISHING: Duration = Duration::from_secs(120);
 const KEEP_WINDOWS: u64 = 20;
 
 impl Validator {
-    /// Publishes all data that is not published yet. The next window tries again if that fails.
-    pub(super) async fn publish(&mut self, window: Window) -> Result<Event, ValidatorError> {
-        for of in self.unpublished.clone() {
-            let Some(closed) = self.logs.iter().find(|closed| closed.log.header.window == of) else {
-                self.unpublished.remove(&of);
-                continue;
+    /// Uploads the score logs of these windows. The machine says when, and tries again if that fails.
+    pub(super) async fn publish_logs(&mut self, windows: BTreeSet<Window>) -> Result<Event, ValidatorError> {
+        let mut uploaded = BTreeSet::new();
+        for window in windows.iter().copied() {
+            let bytes = self.logs.get(window).map(|closed| closed.bytes.clone());
+            let is_done = match bytes {
+                Some(bytes) => {
+                    let upload = self.node.identity.own_bucket.put_score_log(window, bytes);
+                    self.put("score log", upload).await?
+                }
+                None => true,
             };
-            if self
-                .put("score log", self.node.identity.own_bucket.put_score_log(of, closed.bytes.clone()))
-                .await?
-            {
-                self.unpublished.remove(&of);
+            if !is_done {
+                break; // The next one would wait as long.
             }
+            self.logs.published(window)?;
+            self.node.observability.events.emit(NodeEvent::LogPublished { window });
+            uploaded.insert(window);
         }
+        Ok(Event::LogsPublished { attempted: windows, uploaded })
+    }
+
+    /// Publishes the record of a window, and deletes old objects.
+    pub(super) async fn publish(&mut self, window: Window) -> Result<Event, ValidatorError> {
         if let Some(record) = &self.record(window) {
             self.put("record", self.node.identity.own_bucket.put_record(record)).await?;
         }
@@ -80,16 +91,15 @@ impl Validator {
 
     pub(super) async fn set_weights(&mut self, window: Window) -> Result<Event, ValidatorError> {
         let Node { identity, network, .. } = &self.node;
-        let given_up = Event::WeightsSettled { window, opens: network.height() };
+        let settled =
+            |public, opens| Event::WeightsSettled { weights: SettledWeights { window, public }, opens };
+        let given_up = settled(network.height(), network.height());
         if self.logs.newest().is_none_or(|closed| closed.log.header.window != window) {
             return Ok(given_up);
         }
         // If no miner has a score, the last good weights are set again, so that they stay valid. The reason
         // was logged when the log was closed.
-        let stated = self.logs.iter().map(|closed| &closed.log.stated.weights);
-        let Some(stated) = stated.filter(|weights| !weights.is_empty()).last() else {
-            return Ok(given_up);
-        };
+        let Some(stated) = self.logs.last_weights() else { return Ok(given_up) };
         let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
         let setting = weights::set(client, netuid, &identity.hotkey, stated);
         Ok(match network.unless_stopped(setting).await? {
@@ -98,7 +108,7 @@ impl Validator {
                 self.metrics.weights.increment();
                 let row = stated.iter().map(|(&uid, &weight)| (uid, weight)).collect();
                 self.node.observability.events.emit(NodeEvent::Weights { window, block, weights: row });
-                Event::WeightsSettled { window, opens }
+                settled(block, opens)
             }
             weights::WeightsOutcome::NotYet { opens, reason } => {
                 tracing::info!(target: SCORE, %window, %opens, reason, "weights not set yet");

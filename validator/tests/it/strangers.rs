@@ -3,9 +3,8 @@
 use crate::{
     miners::{Kind, Miners},
     network::{Network, poor_founders},
-    windows::log,
 };
-use base::{Height, NeuronId, digest::ObjectHash};
+use base::{Height, NeuronId, Window, digest::ObjectHash};
 use bucket_server::{Fault as BucketFault, Plan, Rule};
 use protocol::{
     acceptance::{Candidate, candidates},
@@ -14,9 +13,9 @@ use protocol::{
 };
 use scoring::{
     gauntlet::{Fault, Outcome},
-    score_log::ScoreLog,
+    score_log::{Expected, ScoreLog},
 };
-use testkit::development;
+use testkit::{development, wallet::HOTKEY_ADDRESS};
 
 /// The miners whose bucket is `miners`, and the one whose bucket is `slow`.
 const MINERS: [(&str, Kind); 2] = [("Dave", Kind::Honest), ("Eve", Kind::Honest)];
@@ -91,10 +90,13 @@ async fn custodians_of(network: &Network, window: u64, candidate: &Candidate) ->
     custodians(closed.hash, &candidate.object, &electorate)
 }
 
-/// Returns the log of a window, when it is published.
-async fn published(network: &Network, window: u64) -> ScoreLog {
-    network.event("held_out", window as usize + 2).await; // After the publication of the window before.
-    log(network, window).await
+/// Returns the validator's log of a window from its disk: it is published much later.
+async fn closed(network: &Network, window: u64) -> ScoreLog {
+    network.event("logged", window as usize + 1).await;
+    let bytes = std::fs::read(network.path(&format!("node/scores/{window:010}"))).unwrap();
+    let (run, window) = (network.spec.hash(), Window(window));
+    let (validator, _) = network.now().await.neuron(&HOTKEY_ADDRESS.parse().unwrap()).unwrap();
+    ScoreLog::open(&bytes, &Expected { run, validator, window }).unwrap()
 }
 
 fn outcome(log: &ScoreLog, name: &str) -> Outcome {
@@ -123,7 +125,7 @@ async fn a1_a_bucket_that_answers_after_9_s_and_again_9_s_later_costs_only_its_o
         }
         network.vote_otherwise(voted).await;
         assert!(decide(&network, &mut miners, window).await >= 2);
-        let log = published(&network, window).await;
+        let log = closed(&network, window).await;
         assert!(is_evaluated(&log, "Dave") && is_evaluated(&log, "Eve"));
         // The bucket is at fault only if its rate is known: it was open for long enough. On a machine that
         // takes longer than 18 s until keys close, its object arrives in time.
@@ -150,7 +152,7 @@ async fn a4_an_object_that_only_custodians_serve_is_applied_and_absences_are_exc
     miners.store(&network, "unused", 0).await;
     network.vote_otherwise(Vote { good: Bits::of(0..3), ..voted }).await;
     assert_eq!(decide(&network, &mut miners, 0).await, 3);
-    let first = published(&network, 0).await;
+    let first = closed(&network, 0).await;
     assert_eq!(outcome(&first, "Ferdie"), Outcome::Failed(Fault::Missing), "judged before it was known");
 
     // The own line may have failed: no miner is at fault for an absence in the next window.
@@ -158,7 +160,7 @@ async fn a4_an_object_that_only_custodians_serve_is_applied_and_absences_are_exc
     let voted = vote(&network, 1).await;
     network.vote_otherwise(voted).await;
     assert_eq!(decide(&network, &mut miners, 1).await, 2);
-    let second = published(&network, 1).await;
+    let second = closed(&network, 1).await;
     assert!(is_evaluated(&second, "Dave") && is_evaluated(&second, "Eve"));
     assert_eq!(outcome(&second, "Ferdie"), Outcome::Skipped);
     validator.kill();
@@ -217,7 +219,7 @@ async fn a10_no_miner_is_at_fault_where_most_buckets_answer_403() {
     assert_eq!(voted.good, Bits(0));
     network.vote_otherwise(voted).await;
     assert_eq!(decide(&network, &mut miners, 0).await, 0);
-    let log = published(&network, 0).await;
+    let log = closed(&network, 0).await;
     for name in ["Dave", "Eve", "Ferdie"] {
         assert_eq!(outcome(&log, name), Outcome::Skipped, "{name}");
         assert_ne!(log.miners.values().next().unwrap().object, ObjectHash::default());
@@ -230,7 +232,7 @@ async fn a10_no_miner_is_at_fault_where_most_buckets_answer_403() {
     assert_eq!(voted.good.0.count_ones(), 1, "{}", network.log());
     network.vote_otherwise(voted).await;
     assert_eq!(decide(&network, &mut miners, 1).await, 1);
-    let log = published(&network, 1).await;
+    let log = closed(&network, 1).await;
     assert!(is_evaluated(&log, "Ferdie"));
     assert_eq!([outcome(&log, "Dave"), outcome(&log, "Eve")], [Outcome::Skipped; 2]);
     validator.kill();
@@ -248,7 +250,7 @@ async fn a10_one_bucket_that_answers_403_is_its_owners_fault() {
     let voted = vote(&network, 0).await;
     network.vote_otherwise(voted).await;
     assert_eq!(decide(&network, &mut miners, 0).await, 2);
-    let log = published(&network, 0).await;
+    let log = closed(&network, 0).await;
     assert_eq!(outcome(&log, "Ferdie"), Outcome::Failed(Fault::Missing));
     assert!(is_evaluated(&log, "Dave") && is_evaluated(&log, "Eve"));
     validator.kill();

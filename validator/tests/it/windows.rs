@@ -70,13 +70,18 @@ pub(crate) async fn log(network: &Network, window: u64) -> ScoreLog {
 
 /// Waits until our log of a window is in the bucket.
 async fn published(network: &Network, window: u64) {
-    let key = protocol::bucket_layout::score_log(network.spec.id(), Window(window));
-    let bucket = network.own_bucket("validator");
-    let time = std::time::Duration::from_secs(60);
-    while bucket.list(&key, None, 1, time).await.unwrap().is_empty() {
-        network.event("logged", window as usize + 1).await;
-        tokio::task::yield_now().await;
+    let mut seen = 0;
+    while !network.events("log_published").iter().any(|event| event["window"] == window) {
+        seen += 1;
+        network.event("log_published", seen).await;
     }
+}
+
+/// Returns the number of our logs in the bucket.
+async fn logs_in_bucket(network: &Network) -> usize {
+    let prefix = format!("{}/scores/", network.spec.id());
+    let time = std::time::Duration::from_secs(60);
+    network.own_bucket("validator").list(&prefix, None, 10, time).await.unwrap().len()
 }
 
 /// Plays a whole run without a kill, until the validator has ended.
@@ -205,14 +210,21 @@ async fn a_validator_that_is_killed_votes_and_logs_once() {
     assert_eq!(network.events("logged").len(), 1);
     validator.kill();
 
-    // After the outer step: what was closed is published all the same.
+    // After the outer step: what was closed is published all the same, but not before M_1 (A8).
     let validator = network.spawn();
     network.event("started", 3).await;
     claims_and_vote(&network, &mut miners, 1, 2).await;
-    let first = log(&network, 0).await;
+    assert_eq!(logs_in_bucket(&network).await, 0, "the log of window 0 could be copied");
     decision(&network, &mut miners, 1).await;
-    published(&network, 1).await;
-    validator.kill();
+    published(&network, 0).await;
+    let first = log(&network, 0).await;
+
+    // The run has ended, but not for the last log: the validator waits another window for it.
+    network.event("applied", 2).await;
+    assert_eq!(logs_in_bucket(&network).await, 1, "the log of window 1 could be copied");
+    network.release(Height(400));
+    assert_eq!(validator.ended().await, Some(0), "{}", network.log());
+    assert_eq!(logs_in_bucket(&network).await, 2);
 
     // Its disk is lost after the run: standings come from its bucket, and weights from its last log.
     std::fs::remove_dir_all(network.path("node")).unwrap();

@@ -7,8 +7,9 @@
 //! The actions of a window: prefetch the candidates' submissions in the background, collect what has
 //! arrived (at `K_w`), screen it (from `S_w` on), vote, publish the voted submissions of the own custody,
 //! measure on the window's parameters, read the decision at `M_w`, close the score log, make the outer
-//! step, publish, and set weights when the chain allows it. The score log is on the disk before the outer
-//! step replaces the window's parameters, so a validator that is killed at any point resumes where it was.
+//! step, publish the record, and set weights when the chain allows it. The score log is on the disk before
+//! the outer step replaces the window's parameters, so a validator that is killed at any point resumes where
+//! it was. It is published about a window later, when a copy of it has no use ([`release`]).
 //!
 //! Each action that depends on other nodes or takes long ends at a height, so no stranger holds a validator
 //! up. The heights of a window, with the finality lag of the run spec:
@@ -75,12 +76,17 @@
 //! # Ok::<(), protocol::clock::ClockError>(())
 //! ```
 
+mod idle;
 mod messages;
+mod release;
 
 pub use messages::{ValidatorAction, ValidatorEvent, WindowValues};
+pub use release::{SettledWeights, release};
 
 use crate::clock::{Clock, Heights};
 use base::{Height, Window};
+use release::Unpublished;
+use std::collections::BTreeSet;
 
 /// Blocks that are reserved for a vote: it enters the next block, or the one after it.
 const VOTE_BLOCKS: u64 = 2;
@@ -95,14 +101,16 @@ pub struct ValidatorRules {
 }
 
 /// The facts that outlast a restart: read from the node's journal, its bucket and the chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
     /// The newest window with a vote of this validator on chain.
     pub voted: Option<Window>,
     /// The newest window with a closed score log.
     pub logged: Option<Window>,
-    /// The newest window whose weights are settled: on chain, or never to be set.
-    pub weighed: Option<Window>,
+    /// The windows whose score logs are closed and not known to be in the bucket.
+    pub unpublished: BTreeSet<Window>,
+    /// The newest weights that are settled.
+    pub weighed: Option<SettledWeights>,
     /// The block from which on weights may be set: the rate limit is over, and the epoch has none of this
     /// validator yet.
     pub opens: Height,
@@ -112,7 +120,12 @@ pub struct Past {
 #[derive(Clone, Debug)]
 pub struct ValidatorMachine<V: WindowValues> {
     rules: ValidatorRules,
-    past: Past,
+    voted: Option<Window>,
+    logged: Option<Window>,
+    weighed: Option<SettledWeights>,
+    /// The block from which on weights may be set.
+    opens: Height,
+    unpublished: Unpublished,
     /// The next window to be decided.
     window: Window,
     /// Whether the window's downloads end too late for a vote: miners may know the seed.
@@ -205,7 +218,10 @@ impl<V: WindowValues> ValidatorMachine<V> {
     /// It publishes the last decided window again, since that may not have been done.
     #[must_use]
     pub fn resume(rules: ValidatorRules, window: Window, past: Past) -> Self {
-        Self { rules, past, window, is_seed_known: false, stage: ValidatorStage::Resumed }
+        let Past { voted, logged, unpublished, weighed, opens } = past;
+        let unpublished = Unpublished::new(unpublished);
+        let stage = ValidatorStage::Resumed;
+        Self { rules, voted, logged, weighed, opens, unpublished, window, is_seed_known: false, stage }
     }
 
     /// Returns the next window to be decided.
@@ -223,10 +239,13 @@ impl<V: WindowValues> ValidatorMachine<V> {
             ValidatorEvent::Height => {}
             ValidatorEvent::State { window } => self.begin(window),
             ValidatorEvent::Lost => self.stage = ValidatorStage::Lost,
-            ValidatorEvent::WeightsSettled { window, opens } => {
-                (self.past.weighed, self.past.opens) = (Some(window), opens);
+            ValidatorEvent::WeightsSettled { weights, opens } => {
+                (self.weighed, self.opens) = (Some(weights), opens);
             }
-            ValidatorEvent::WeightsLater { opens } => self.past.opens = opens,
+            ValidatorEvent::WeightsLater { opens } => self.opens = opens,
+            ValidatorEvent::LogsPublished { attempted, uploaded } => {
+                self.unpublished.settle(&attempted, &uploaded, height);
+            }
             event => self.advance(event),
         }
         self.act(height)
@@ -251,7 +270,7 @@ impl<V: WindowValues> ValidatorMachine<V> {
             (Stage::Claims(_), Event::Collected(fetched)) => Stage::Collected(fetched),
             (Stage::Collected(fetched), Event::Screened(good)) => Stage::Screened(fetched, good),
             (Stage::Screened(fetched, good), Event::Voted) => {
-                self.past.voted = Some(self.window);
+                self.voted = Some(self.window);
                 Stage::Voted(fetched, Some(good))
             }
             (stage @ (Stage::Collected(_) | Stage::Voted(..)), Event::Kept) => {
@@ -269,7 +288,8 @@ impl<V: WindowValues> ValidatorMachine<V> {
                 Stage::Decided(stage.known(), decision)
             }
             (Stage::Decided(Known::Losses(fetched, _), decision), Event::Logged) => {
-                self.past.logged = Some(self.window);
+                self.logged = Some(self.window);
+                self.unpublished.add(self.window);
                 Stage::Decided(Known::Submissions(fetched), decision)
             }
             (Stage::Decided(Known::Losses(fetched, _), decision), Event::NotLogged) => {
@@ -289,7 +309,11 @@ impl<V: WindowValues> ValidatorMachine<V> {
         use ValidatorAction as Action;
         use ValidatorStage as Stage;
         let window = self.window;
+        let logs = self.free_logs(height);
         match (&self.stage, self.heights()) {
+            (Stage::Resumed | Stage::Applied(_), _) if !logs.is_empty() => {
+                Action::PublishLogs { windows: logs }
+            }
             (Stage::Resumed, _) if window.0 > 0 => {
                 Action::Publish { window: Window(window.0 - 1), applied: None }
             }
@@ -313,7 +337,7 @@ impl<V: WindowValues> ValidatorMachine<V> {
                 until: self.rules.clock.objects_wait(&heights),
             },
             (Stage::Claims(_), Some(heights)) if height < heights.claims_close => {
-                self.weights_or_wait(heights.claims_close, height)
+                self.weights_logs_or_wait(heights.claims_close, height)
             }
             (Stage::Claims(Some(until)), Some(_)) => Action::Collect { window, until: *until },
             (stage, Some(heights)) => self.judge(stage, &heights, height),
@@ -335,7 +359,7 @@ impl<V: WindowValues> ValidatorMachine<V> {
                 Action::Vote { window, fetched: fetched.clone(), good: good.clone() }
             }
             // A vote that was sent before a restart: its submissions may not be published.
-            Stage::Collected(fetched) if self.past.voted == Some(window) => {
+            Stage::Collected(fetched) if self.voted == Some(window) => {
                 Action::Custody { window, fetched: fetched.clone(), good: None }
             }
             Stage::Voted(fetched, good) => {
@@ -401,37 +425,15 @@ impl<V: WindowValues> ValidatorMachine<V> {
         }
     }
 
-    /// Sets the weights of the last window's log after the run, then finishes.
-    fn end(&self, height: Height) -> ValidatorAction<V> {
-        match self.weights_due() {
-            None => ValidatorAction::Finish,
-            Some(_) => self.weights_or_wait(Height(u64::MAX), height),
-        }
-    }
-
-    /// Sets weights if they are due and the chain allows it. Otherwise waits, at most until `until`.
-    fn weights_or_wait(&self, until: Height, height: Height) -> ValidatorAction<V> {
-        match self.weights_due() {
-            Some(window) if height >= self.past.opens => ValidatorAction::SetWeights { window },
-            Some(_) => ValidatorAction::Wait(until.min(self.past.opens)),
-            None => ValidatorAction::Wait(until),
-        }
-    }
-
-    /// Returns the window whose weights should be on chain and are not.
-    fn weights_due(&self) -> Option<Window> {
-        self.past.logged.filter(|_| self.past.logged > self.past.weighed)
-    }
-
     /// Checks whether a vote can still count: it must be in a block by `M_w`, be the window's first, and rest
     /// on submissions that were published without knowledge of the seed.
     fn may_vote(&self, heights: &Heights, height: Height) -> bool {
-        self.past.voted < Some(self.window) && height < heights.votes_close && !self.is_seed_known
+        self.voted < Some(self.window) && height < heights.votes_close && !self.is_seed_known
     }
 
     /// Checks whether the window has no log yet. There is never a second one.
     fn may_log(&self) -> bool {
-        self.past.logged < Some(self.window)
+        self.logged < Some(self.window)
     }
 
     fn is_checkpoint_due(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::LEAD;
-use base::{Hotkey, Window};
+use base::{Hotkey, Millionths, Window};
 use codec::submission::SubmissionLayout;
 
 const TINY: &str = include_str!("../../../../deploy/runs/tiny.toml");
@@ -64,6 +64,7 @@ fn each_shipped_run_is_whole() {
     for (name, text, parameters) in SHIPPED {
         let file = launched(text);
         assert_eq!((file.name.as_str(), file.model.parameters()), (name, parameters));
+        assert_eq!(file.scoring.weights.burn, Millionths::ZERO, "{name} burns weight");
         let is_plan = ["8b", "covenant-72b"].contains(&name);
         assert_eq!(file.plan.is_some(), is_plan, "{name}");
         let refused = file.clone().complete();

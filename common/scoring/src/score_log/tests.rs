@@ -113,6 +113,39 @@ fn what_was_signed_is_what_is_opened() {
     }
 }
 
+/// Sets the improvements of a miner on the validator's own data.
+fn set_own(log: &mut ScoreLog, index: u8, sum: f64, squares: f64) {
+    let Some(MinerLine { outcome: Outcome::Evaluated(evaluation), .. }) = log.miners.get_mut(&miner(index))
+    else {
+        panic!("miner {index} was not evaluated")
+    };
+    (evaluation.own.sum, evaluation.own.squares) = (sum, squares);
+}
+
+#[test]
+fn a8_equal_bits_on_own_data_are_counted() {
+    // In window 4, miner 4 is skipped and miner 5 has failed.
+    let (mut first, mut second) = (log(), log());
+    let found = |first: &ScoreLog, second: &ScoreLog| {
+        let OwnMeasurements { compared, equal } = own_measurements(first, second);
+        assert_eq!(own_measurements(second, first), OwnMeasurements { compared, equal });
+        (compared, equal)
+    };
+    for index in 1..=3 {
+        set_own(&mut first, index, f64::from(index), 0.5);
+        set_own(&mut second, index, f64::from(index), 0.5);
+    }
+    assert_eq!(found(&first, &second), (3, 3));
+    set_own(&mut second, 1, 1.0 + f64::EPSILON, 0.5);
+    set_own(&mut second, 2, 2.0, 0.25);
+    assert_eq!(found(&first, &second), (3, 1));
+    // Updates that change nothing or break the model, and miners that are in one log only.
+    set_own(&mut second, 1, 0.0, 0.0);
+    set_own(&mut second, 2, f64::NAN, f64::NAN);
+    second.miners.remove(&miner(3));
+    assert_eq!(found(&first, &second), (0, 0));
+}
+
 #[test]
 fn bytes_are_those_of_version_2() {
     let log = log();

@@ -97,9 +97,9 @@ impl AuditedWindow {
 }
 
 impl Finding {
-    /// Returns whether the auditor misses a vote of a validator that usually votes.
+    /// Returns whether the auditor misses a vote of a validator that usually votes, or that earns dividends.
     fn is_missing_vote(&self) -> bool {
-        self.item == "vote" && self.stated.as_deref() == Some("no vote")
+        (self.item == "vote" && self.stated.as_deref() == Some("no vote")) || self.item == "dividends"
     }
 
     fn complaint(&self, record: &RunRecord, window: Window) -> Option<String> {

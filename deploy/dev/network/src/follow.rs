@@ -61,6 +61,8 @@ pub(crate) struct NodeProgress {
     pub(crate) logged: BTreeSet<String>,
     /// The validators whose weights of the last window are on chain.
     pub(crate) weights_set: BTreeSet<String>,
+    /// The validators that have published the score log of the last window.
+    pub(crate) published: BTreeSet<String>,
 }
 
 impl NodeProgress {
@@ -124,6 +126,9 @@ impl NodeProgress {
             }
             NodeEvent::Weights { window, .. } if *window == last => {
                 self.weights_set.insert(name.to_owned());
+            }
+            NodeEvent::LogPublished { window } if *window == last => {
+                self.published.insert(name.to_owned());
             }
             NodeEvent::Diverged { window, .. } => {
                 return Some(format!("{name} has a different state than the majority in window {window}"));

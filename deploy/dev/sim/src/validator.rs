@@ -16,11 +16,11 @@ use protocol::{
     announcement::{Bits, Possession, Record, Vote},
     downloads,
     machine::validator::{
-        Past, ValidatorAction, ValidatorEvent, ValidatorMachine, ValidatorRules, WindowValues,
+        Past, SettledWeights, ValidatorAction, ValidatorEvent, ValidatorMachine, ValidatorRules, WindowValues,
     },
 };
 use scoring::gauntlet::{Availability, Outcome};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Windows between two checkpoints.
 const CHECKPOINT_EVERY: u64 = 4;
@@ -47,9 +47,11 @@ pub(crate) type Event = ValidatorEvent<Values>;
 pub(crate) struct Validator {
     machine: Option<ValidatorMachine<Values>>,
     doing: Doing,
-    /// The newest window with a log in the journal, and the newest with weights on chain.
+    /// The newest window with a log in the journal, and the windows whose logs are not in the bucket.
     logged: Option<Window>,
-    weighed: Option<Window>,
+    unpublished: BTreeSet<Window>,
+    /// The newest weights on chain.
+    weighed: Option<SettledWeights>,
     /// The window in which failures of availability are excused.
     excused: Option<Window>,
     pub(crate) background: Background,
@@ -86,6 +88,7 @@ impl Validator {
             machine: None,
             doing: Doing::Nothing,
             logged: None,
+            unpublished: BTreeSet::new(),
             weighed: None,
             excused: None,
             background: Background::default(),
@@ -125,7 +128,8 @@ impl World {
             _ => None,
         };
         let Some(validator) = self.validator(n) else { return };
-        let past = Past { voted, logged: validator.logged, weighed: validator.weighed, opens };
+        let (logged, weighed) = (validator.logged, validator.weighed);
+        let past = Past { voted, logged, unpublished: validator.unpublished.clone(), weighed, opens };
         let rules = ValidatorRules { clock, checkpoint_every: CHECKPOINT_EVERY };
         validator.machine = Some(ValidatorMachine::resume(rules, window, past));
     }
@@ -228,16 +232,22 @@ impl World {
                 self.set_validator(n, Doing::Publish);
                 return self.published(n);
             }
+            Action::PublishLogs { windows } => {
+                let validator = self.validator(n)?;
+                validator.unpublished.retain(|window| !windows.contains(window));
+                return Some(Event::LogsPublished { attempted: windows.clone(), uploaded: windows });
+            }
             Action::Checkpoint { .. } => {
                 self.begin_checkpoint(n);
                 return Some(Event::Checkpointed);
             }
             Action::SetWeights { window } => {
-                let opens = Height(self.view(n).0 + 100);
+                let height = self.view(n);
+                let (weights, opens) = (SettledWeights { window, public: height }, Height(height.0 + 100));
                 if let Some(validator) = self.validator(n) {
-                    validator.weighed = Some(window);
+                    validator.weighed = Some(weights);
                 }
-                self.work(n, 2 * self.setup.profile.block, Event::WeightsSettled { window, opens });
+                self.work(n, 2 * self.setup.profile.block, Event::WeightsSettled { weights, opens });
             }
             Action::Resync => {
                 self.set_validator(n, Doing::Shared);
@@ -295,6 +305,7 @@ impl World {
     fn close_log(&mut self, n: usize, window: Window, fetched: &Collected) -> Event {
         let Some(validator) = self.validator(n) else { return Event::NotLogged };
         validator.logged = Some(window);
+        validator.unpublished.insert(window);
         let is_excused = validator.excused == Some(window);
         let availability = if is_excused { Availability::Excused } else { Availability::Counts };
         let faults = downloads::faults(&fetched.outcomes, fetched.clock);

@@ -65,7 +65,7 @@ impl Auditor {
     /// not replay them.
     pub(crate) async fn logs(&self, windows: &Windows) -> Result<Audited, AuditError> {
         let finalized = self.chain_reader.finalized().await?;
-        let windows = windows.of(&self.run.clock, finalized)?;
+        let windows = windows.of(&self.run.clock, self.tempo(finalized).await?, finalized)?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
         let mut validators = Validators::new();
         for window in windows.clone().map(Window) {

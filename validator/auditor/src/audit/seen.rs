@@ -2,7 +2,7 @@
 
 use super::unknown::Unknown;
 use base::{
-    NeuronId, Uid,
+    Height, NeuronId, Uid,
     digest::{State, StateRoot},
 };
 use chain::Hyperparameters;
@@ -37,6 +37,8 @@ pub(super) struct Chain {
     pub(super) claims: BTreeMap<NeuronId, Claim>,
     /// The votes at `M_w`.
     pub(super) votes: BTreeMap<NeuronId, Vote>,
+    /// The subnet's next epoch after `M_w`, if there will be one.
+    pub(super) next_epoch: Option<Height>,
     /// The validators that could vote: those with stake and permit at `M_w`.
     pub(super) permitted: BTreeSet<NeuronId>,
     /// The uids of all neurons at `M_w`.

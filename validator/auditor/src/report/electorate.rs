@@ -16,7 +16,7 @@ fn share(decision: &Decision, weight: u128) -> f64 {
 }
 
 /// Returns a share as a text in percent.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 

@@ -1,12 +1,15 @@
 //! Formats a report as text: tables of windows, of the electorate and of validators, the reasons for null
 //! windows, and every difference in full.
 
-use super::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport, electorate::turnout};
+use super::{
+    Counts, Finding, Item, Report, Subject, Verdict, WindowReport,
+    electorate::{percent, turnout},
+};
 use crate::table::{Side, Table, short};
 use base::Uid;
 
 /// The items of the table of validators, with the names of their columns.
-const COLUMNS: [(Item, &str); 10] = [
+const COLUMNS: [(Item, &str); 12] = [
     (Item::Vote, "vote"),
     (Item::VotedState, "state"),
     (Item::Good, "good"),
@@ -16,7 +19,9 @@ const COLUMNS: [(Item, &str); 10] = [
     (Item::Log, "log"),
     (Item::Facts, "facts"),
     (Item::Ratings, "ratings"),
+    (Item::OwnData, "own data"),
     (Item::Weights, "weights"),
+    (Item::Dividends, "dividends"),
 ];
 
 impl Report {
@@ -61,6 +66,8 @@ impl Report {
         table.column("turnout", Side::Right, windows().map(voted));
         table.column("objects", Side::Left, windows().map(|report| report.cell(None, Item::Object)));
         table.column("majority", Side::Left, windows().map(|report| report.cell(None, Item::State)));
+        let burnt = |report: &WindowReport| report.burnt.map_or_else(|| "-".to_owned(), percent);
+        table.column("burnt", Side::Right, windows().map(burnt));
         let state = |report: &WindowReport| report.state.map_or_else(unknown, short);
         table.column("state", Side::Left, windows().map(state));
         table

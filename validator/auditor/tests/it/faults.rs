@@ -24,6 +24,60 @@ async fn wrong_votes_and_weights_are_found() {
     ];
     assert_eq!((found, exit), (expected.map(str::to_owned).into(), Some(5)));
     both_values_are_shown(&test_run).await;
+    // The weights after window 3 are all on the owner; those after window 1 are not.
+    let output = test_run.auditor(&["windows", "..", "--json"]).await;
+    let burnt = |window: usize| report(&output)["windows"][window]["burnt"].as_f64();
+    assert_eq!(burnt(1), Some(0.0));
+    assert!(burnt(3).is_some_and(|burnt| burnt > 0.01 && burnt < 0.5), "{:?}", burnt(3));
+}
+
+/// Returns the finding on an item of a validator in a window.
+fn finding(output: &std::process::Output, window: usize, uid: u64, item: &str) -> serde_json::Value {
+    let report = report(output);
+    let findings = report["windows"][window]["findings"].as_array().unwrap();
+    let is_it = |finding: &&serde_json::Value| finding["uid"] == uid && finding["item"] == item;
+    findings.iter().find(is_it).unwrap_or_else(|| panic!("no {item}: {report}")).clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a8_copied_logs_and_copied_weights_are_found() {
+    let faults =
+        Faults { copied_log: Some(1), shared_log: Some(2), copied_weights: Some(3), ..Faults::default() };
+    let test_run = TestRun::simulate(faults).await;
+    let output = test_run.auditor(&["windows", "..", "--json"]).await;
+    // Charlie named the head of the copy of window 1 too late, so Alice is not blamed. In window 2 both
+    // named theirs in time.
+    let expected = [
+        "differ 1 validator 3 own-data",
+        "differ 2 validator 1 own-data",
+        "differ 2 validator 3 own-data",
+        "differ 3 validator 3 weights",
+    ];
+    assert_eq!((disagreements(&output), output.status.code()), (expected.map(str::to_owned).into(), Some(5)));
+    let alice = test_run.validators[0].id.hotkey.to_string();
+    let copied = finding(&output, 1, 3, "own-data");
+    let stated = copied["stated"].as_str().unwrap();
+    assert!(stated.starts_with("2 of 2 updates ") && stated.contains(&alice), "{copied}");
+    let weights = finding(&output, 3, 3, "weights");
+    let what = weights["what"].as_str().unwrap();
+    assert!(what.ends_with(&format!("are those of {alice} in its score log of window 3")), "{weights}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dividends_without_votes_are_found() {
+    let test_run = TestRun::simulate(Faults { silent: Some(1), ..Faults::default() }).await;
+    let (found, exit) = audit(&test_run).await;
+    let expected = [
+        "differ 1 validator 3 vote",
+        "differ 2 validator 3 dividends",
+        "differ 2 validator 3 vote",
+        "differ 3 validator 3 dividends",
+        "differ 3 validator 3 vote",
+    ];
+    assert_eq!((found, exit), (expected.map(str::to_owned).into(), Some(5)));
+    // Weights after window 1 are the first: no dividends at M_1. The others earn dividends too, and vote.
+    let output = test_run.auditor(&["window", "3", "--json"]).await;
+    assert_eq!(finding(&output, 0, 1, "dividends")["verdict"], "agree");
 }
 
 async fn both_values_are_shown(test_run: &TestRun) {

@@ -86,9 +86,14 @@ async fn everything_agrees(test_run: &TestRun) {
     assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
     let report = report(&output);
     // Each window has the majority's state and three objects. Each validator adds vote, state, good,
-    // possession, head, log, facts, ratings and record, and twice its weights in the whole run.
-    let count = WINDOWS as usize * (1 + 3 + VALIDATORS.len() * 9) + 2 * VALIDATORS.len();
-    assert_eq!(report["counts"]["agree"], count);
+    // possession, head, log, facts, ratings, own data and record, and twice its weights in the whole run.
+    let count = WINDOWS as usize * (1 + 3 + VALIDATORS.len() * 10) + 2 * VALIDATORS.len();
+    let windows = report["windows"].as_array().unwrap();
+    let findings = windows.iter().flat_map(|window| window["findings"].as_array().unwrap());
+    let dividends = findings.filter(|finding| finding["item"] == "dividends").count();
+    assert!(dividends > 0, "an epoch pays dividends");
+    assert_eq!(report["counts"]["agree"], count + dividends);
+    assert_eq!(windows[3]["burnt"], 0.0);
     for (window, decision) in report["windows"].as_array().unwrap().iter().zip(&test_run.decisions) {
         assert_eq!(window["accepted"].as_array().unwrap().len(), decision.applied().len());
         assert_eq!(window["state"], decision.state.unwrap().to_string());
@@ -96,7 +101,8 @@ async fn everything_agrees(test_run: &TestRun) {
     let output = test_run.auditor(&["window", "2"]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.ends_with("all 31 items agree\n"), "{text}");
+    let count = windows[2]["findings"].as_array().unwrap().len();
+    assert!(text.ends_with(&format!("all {count} items agree\n")), "{text}");
 }
 
 async fn objects(test_run: &TestRun) {

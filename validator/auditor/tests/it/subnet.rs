@@ -22,6 +22,9 @@ pub(crate) const FLOOR: Floor = Floor { bytes_per_second: 0, over: HANGS };
 /// The finality lag of the chain and of the run, in blocks.
 pub(crate) const LAG: u32 = 3;
 
+/// The number of blocks between two epochs.
+pub(crate) const TEMPO: u16 = 20;
+
 /// The validators, the largest stake first; the first two are a majority.
 pub(crate) const VALIDATORS: [&str; 3] = ["Alice", "Bob", "Charlie"];
 pub(crate) const MINERS: [&str; 3] = ["Dave", "Eve", "Ferdie"];
@@ -84,6 +87,7 @@ pub(crate) async fn start_chain() -> Devchain {
     genesis.neurons.extend(MINERS.iter().map(miner));
     // The miners have no permits, as on a subnet with more validators than seats.
     genesis.subnet.max_allowed_validators = 3;
+    genesis.subnet.tempo = TEMPO;
     let listen = "127.0.0.1:0".parse().unwrap();
     let config = Config {
         listen,

@@ -44,6 +44,8 @@ use tempfile::TempDir;
 
 /// Number of windows of the test run.
 pub(crate) const WINDOWS: u64 = 4;
+/// The uid of the subnet's owner.
+const OWNER: Uid = Uid(0);
 /// The window at whose start a checkpoint is saved.
 pub(crate) const CHECKPOINT: Window = Window(2);
 
@@ -58,8 +60,16 @@ pub(crate) struct Faults {
     pub(crate) skipped: Option<u64>,
     /// The window in which it marks one more candidate as good than there are.
     pub(crate) beyond: Option<u64>,
-    /// The window after which it sets other weights than its log states.
+    /// The window from which on it does not vote.
+    pub(crate) silent: Option<u64>,
+    /// The window after which it gives all weight to the subnet's owner, unlike its log.
     pub(crate) wrong_weights: Option<u64>,
+    /// The window after which it sets the weights of the first validator's log.
+    pub(crate) copied_weights: Option<u64>,
+    /// The window whose measurements it copies from the first validator's log after its publication.
+    pub(crate) copied_log: Option<u64>,
+    /// The window whose measurements it has from the first validator before it votes on the next window.
+    pub(crate) shared_log: Option<u64>,
     /// The window of which it makes no log, as if it had been down.
     pub(crate) no_log: Option<u64>,
     /// The window whose log states a wrong object for the first miner.
@@ -73,6 +83,8 @@ pub(crate) struct Faults {
 struct Judge {
     standings: Standings,
     head: ScoreLogHead,
+    /// The head that the next vote names.
+    named: ScoreLogHead,
     weights: Weights,
 }
 
@@ -103,9 +115,10 @@ impl TestRun {
             for window in 0..WINDOWS {
                 test_run.window(Window(window)).await;
             }
-            // Adds the length of a window, so that the last window is complete.
+            // So that the last window is complete.
             let last = test_run.heights(Window(WINDOWS - 1)).votes_close;
-            test_run.reach_final(Height(last.0 + u64::from(test_run.run.window.blocks))).await;
+            let delay = test_run.run.clock().unwrap().log_delay(subnet::TEMPO);
+            test_run.reach_final(Height(last.0 + delay)).await;
             test_run
         })
         .await
@@ -252,7 +265,8 @@ impl TestRun {
         let mut votes = Vec::new();
         for (number, (validator, judge)) in self.validators.iter().zip(&self.judges).enumerate() {
             let culprit = number + 1 == VALIDATORS.len();
-            if culprit && is(self.faults.skipped) {
+            let is_silent = self.faults.silent.is_some_and(|from| from <= heights.window.0);
+            if culprit && (is(self.faults.skipped) || is_silent) {
                 continue;
             }
             let wrong = culprit && is(self.faults.wrong_state);
@@ -263,7 +277,7 @@ impl TestRun {
                 window: heights.window,
                 good: Bits::of(0..candidates.len() + more),
                 state: if wrong { State([7; 32]) } else { self.progress.state() },
-                score_log: judge.head,
+                score_log: judge.named,
                 possession: possession(holder),
             };
             votes.push(validator.commitment_writer.record(Record::Vote(vote)));
@@ -305,7 +319,9 @@ impl TestRun {
                 baselines: Baselines::default(),
                 subnet,
             };
-            let mut lines = lines(&self.run.scoring, &self.miners, objects, heights.window, number);
+            let is_copied = is(self.faults.copied_log);
+            let measured_by = if is_copied || is(self.faults.shared_log) { 0 } else { number };
+            let mut lines = lines(&self.run.scoring, &self.miners, objects, heights.window, measured_by);
             if is(self.faults.wrong_claim) {
                 lines.get_mut(&self.miners[0].id.hotkey).unwrap().object = ObjectHash([9; 32]);
             }
@@ -316,8 +332,10 @@ impl TestRun {
             }
             let bytes = log.sign(&signing_key(&validator.key)).unwrap();
             validator.own_bucket.put_score_log(heights.window, bytes.into()).await.unwrap();
-            *judge =
-                Judge { standings: results.standings, head: log.head(), weights: results.weights.unwrap() };
+            // A copy is made when the votes on the next window are in.
+            let named = if is_copied { judge.named } else { log.head() };
+            let weights = results.weights.unwrap();
+            *judge = Judge { standings: results.standings, head: log.head(), named, weights };
         }
     }
 
@@ -375,8 +393,13 @@ impl TestRun {
         let netuid = self.run.network.netuid;
         let rows: Vec<Vec<(Uid, u16)>> = (self.judges.iter().enumerate())
             .map(|(number, judge)| {
-                let wrong = number + 1 == VALIDATORS.len() && self.faults.wrong_weights == Some(window.0);
-                if wrong { vec![(Uid(6), u16::MAX)] } else { judge.weights.clone().into_iter().collect() }
+                let culprit = number + 1 == VALIDATORS.len();
+                let is = |planned: Option<u64>| culprit && planned == Some(window.0);
+                if is(self.faults.wrong_weights) {
+                    return vec![(OWNER, u16::MAX)];
+                }
+                let judge = if is(self.faults.copied_weights) { &self.judges[0] } else { judge };
+                judge.weights.clone().into_iter().collect()
             })
             .collect();
         let sent = self.validators.iter().zip(&rows);

@@ -1,7 +1,8 @@
 //! The input and the output of the state machine: events and actions, with the values that they carry.
 
+use super::SettledWeights;
 use base::{Height, Window};
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
 /// The types of the values that a window yields. The machine carries them from stage to stage and does
 /// not look at them. Clones should be cheap.
@@ -110,12 +111,17 @@ pub enum ValidatorAction<V: WindowValues> {
         /// The block from which on it is useless to wait for an object.
         until: Height,
     },
-    /// Publish the score log and the window's record.
+    /// Publish the window's record.
     Publish {
         /// The window.
         window: Window,
         /// The result of the outer step. `None` after a restart.
         applied: Option<V::Applied>,
+    },
+    /// Upload the score logs of these windows: copies of them have no use any more.
+    PublishLogs {
+        /// The windows.
+        windows: BTreeSet<Window>,
     },
     /// Save the parameters at the window's start, and begin to publish them as a checkpoint. A large one
     /// takes longer than a window.
@@ -173,14 +179,21 @@ pub enum ValidatorEvent<V: WindowValues> {
     Applied(V::Applied),
     /// The shared state is lost: the stake majority names another one, or the next one cannot be made.
     Lost,
-    /// Log and record are published.
+    /// The record is published.
     Published,
+    /// The upload of score logs has ended.
+    LogsPublished {
+        /// The windows, as the action said.
+        attempted: BTreeSet<Window>,
+        /// Those whose logs are in the bucket, or do not exist. The others are tried again later.
+        uploaded: BTreeSet<Window>,
+    },
     /// The checkpoint is saved. Its publication goes on.
     Checkpointed,
     /// The window's weights are on chain, or can never be set.
     WeightsSettled {
-        /// The window.
-        window: Window,
+        /// The weights.
+        weights: SettledWeights,
         /// The block from which on weights may be set again.
         opens: Height,
     },

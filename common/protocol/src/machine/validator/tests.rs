@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::{WindowSpec, tests::TINY};
 use proptest::{collection::vec, prelude::*};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Each value of a window is the window itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +62,12 @@ struct World {
     kept: BTreeSet<u64>,
     measured: Vec<u64>,
     logs: Vec<u64>,
-    published: BTreeSet<u64>,
+    /// Windows whose records are published.
+    recorded: BTreeSet<u64>,
+    /// The logs in the bucket, each with the height of its upload.
+    published: BTreeMap<u64, u64>,
     weights: Vec<(u64, u64)>,
-    given_up: Option<Window>,
+    given_up: Option<SettledWeights>,
     checkpoints: Vec<u64>,
     held_out: BTreeSet<u64>,
     resyncs: u64,
@@ -73,14 +76,24 @@ struct World {
 impl World {
     fn past(&self) -> Past {
         let last = |list: &Vec<u64>| list.last().copied().map(Window);
-        let set = self.weights.last().map(|&(window, _)| Window(window));
         let opens = self.weights.last().map_or(0, |&(_, height)| (height / EPOCH + 1) * EPOCH);
         Past {
             voted: self.voted.last().map(|&(window, _)| Window(window)),
             logged: last(&self.logs),
-            weighed: set.max(self.given_up),
+            unpublished: self.unpublished(),
+            weighed: self.weighed(),
             opens: Height(opens),
         }
+    }
+
+    fn weighed(&self) -> Option<SettledWeights> {
+        let set = self.weights.last().map(|&(window, height)| settled(window, height));
+        set.into_iter().chain(self.given_up).max_by_key(|weights| weights.window)
+    }
+
+    fn unpublished(&self) -> BTreeSet<Window> {
+        let logs = self.logs.iter().filter(|window| !self.published.contains_key(window));
+        logs.copied().map(Window).collect()
     }
 
     fn resume(&self) -> Machine {
@@ -169,9 +182,10 @@ impl World {
             Action::Publish { window, applied } => {
                 assert_eq!(window.0 + 1, self.applied);
                 assert!(applied.is_none_or(|applied| applied == window));
-                self.published.insert(window.0);
+                self.recorded.insert(window.0);
                 Event::Published
             }
+            Action::PublishLogs { windows } => self.publish_logs(windows, luck),
             Action::Checkpoint { window } => {
                 assert_eq!(window.0, self.applied);
                 assert!(window.0.is_multiple_of(3) || window.0 == 8);
@@ -196,15 +210,35 @@ impl World {
             assert!(height / EPOCH < self.height / EPOCH, "twice in one epoch");
         }
         if luck.fails && luck.blocks == 0 {
-            self.given_up = Some(window);
-            return Event::WeightsSettled { window, opens: Height(self.height) };
+            let weights = settled(window.0, self.height);
+            self.given_up = Some(weights);
+            return Event::WeightsSettled { weights, opens: Height(self.height) };
         }
         if luck.fails {
             return Event::WeightsLater { opens: Height(self.height + 5) };
         }
         self.weights.push((window.0, self.height));
-        Event::WeightsSettled { window, opens: Height((self.height / EPOCH + 1) * EPOCH) }
+        let weights = settled(window.0, self.height);
+        Event::WeightsSettled { weights, opens: Height((self.height / EPOCH + 1) * EPOCH) }
     }
+
+    /// Uploads logs, and checks that no copier has a use for them.
+    fn publish_logs(&mut self, windows: BTreeSet<Window>, luck: Luck) -> Event {
+        let heights = |window: Window| rules().clock.heights(window).unwrap();
+        for window in &windows {
+            assert!(self.unpublished().contains(window), "there is such a log, and it is not published");
+            assert!(self.height >= heights(*window).votes_close.0 + 30, "the next votes are in");
+            assert!(self.weighed().unwrap().window >= *window, "weights rest on it");
+        }
+        let count = if luck.fails { windows.len() / 2 } else { windows.len() };
+        let uploaded: BTreeSet<Window> = windows.iter().copied().take(count).collect();
+        self.published.extend(uploaded.iter().map(|window| (window.0, self.height)));
+        Event::LogsPublished { attempted: windows, uploaded }
+    }
+}
+
+fn settled(window: u64, public: u64) -> SettledWeights {
+    SettledWeights { window: Window(window), public: Height(public) }
 }
 
 /// Returns the block with which an action ends at the latest, if it has one.
@@ -252,11 +286,15 @@ fn a_run_without_trouble() {
     assert_eq!(world.voted, all.iter().map(|w| (*w, 100 + 30 * w + 42)).collect::<Vec<_>>());
     assert_eq!((&world.measured, &world.logs), (&all, &all));
     assert_eq!(world.kept, all.iter().copied().collect());
-    assert_eq!(world.published, all.into_iter().collect());
+    assert_eq!(world.recorded, all.into_iter().collect());
     assert_eq!(world.held_out, (0..9).collect());
     assert_eq!(world.checkpoints, [3, 6, 8]);
     // The log of window w is closed in block 149 + 30 w; an epoch begins every 50 blocks.
     assert_eq!(world.weights, [(0, 149), (1, 179), (2, 209), (3, 250), (5, 300), (7, 359)]);
+    // M_(w+1) is 179 + 30 w. The log of window 4 waits for the weights of window 5 in block 300, the log of
+    // window 6 for those of window 7.
+    let published: Vec<_> = world.published.into_iter().collect();
+    assert_eq!(published, [(0, 179), (1, 209), (2, 239), (3, 269), (4, 300), (5, 329), (6, 359), (7, 389)]);
     assert_eq!(world.resyncs, 0);
 }
 
@@ -327,6 +365,29 @@ fn who_disagrees_makes_no_log_and_resyncs() {
     assert_eq!(world.logs, [1, 2, 3, 4, 5, 6, 7]);
 }
 
+/// Checks a validator whose weights are all refused, for example since it has lost its permit.
+#[test]
+fn a8_without_weights_the_logs_come_one_window_later() {
+    let mut world = World { height: 90, ..World::default() };
+    let mut machine = world.resume();
+    let mut event = Event::Height;
+    let refused = Luck { blocks: 0, killed: false, fails: true };
+    let fine = Luck { fails: false, ..refused };
+    loop {
+        event = match machine.step(event, Height(world.height)) {
+            Action::Finish => break,
+            Action::Wait(until) => {
+                world.height = until.0;
+                Event::Height
+            }
+            action @ Action::SetWeights { .. } => world.carry_out(&machine, action, refused),
+            action => world.carry_out(&machine, action, fine),
+        };
+    }
+    let published: Vec<_> = world.published.into_iter().collect();
+    assert_eq!(published, (0..8).map(|window| (window, 179 + 30 * window)).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_restart_between_vote_and_custody_publishes_what_the_vote_names() {
     let fine = Luck { blocks: 0, killed: false, fails: false };
@@ -372,7 +433,12 @@ fn at_its_slowest(spec: WindowSpec) -> (Vec<(u64, u64)>, Vec<u64>) {
             }
             Action::Publish { .. } => Event::Published,
             Action::Checkpoint { .. } => Event::Checkpointed,
-            Action::SetWeights { window } => Event::WeightsSettled { window, opens: height },
+            Action::PublishLogs { windows } => {
+                Event::LogsPublished { attempted: windows.clone(), uploaded: windows }
+            }
+            Action::SetWeights { window } => {
+                Event::WeightsSettled { weights: settled(window.0, height.0), opens: height }
+            }
             Action::Resync => unreachable!("the state is never lost"),
             Action::Finish => return (voted, applied),
         };
@@ -406,6 +472,8 @@ proptest! {
             prop_assert!(world.measured.contains(window));
         }
         prop_assert!(world.held_out.contains(&8));
+        let published: Vec<u64> = world.published.into_keys().collect();
+        prop_assert_eq!(published, world.logs, "the run ends when all logs are published");
     }
 
     #[test]
@@ -440,7 +508,8 @@ proptest! {
             fate.into_iter().map(|killed| Luck { blocks: 0, killed, fails: false }).collect();
         let world = run(90, &fate);
         prop_assert_eq!(world.logs, (0..8).collect::<Vec<_>>());
-        prop_assert_eq!(world.published, (0..8).collect::<BTreeSet<_>>());
+        prop_assert_eq!(world.recorded, (0..8).collect::<BTreeSet<_>>());
+        prop_assert_eq!(world.published.len(), 8);
         prop_assert!(world.weights.iter().any(|&(window, _)| window == 7), "the last log is paid by");
     }
 }

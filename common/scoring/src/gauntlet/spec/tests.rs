@@ -30,6 +30,7 @@ fn each_value_out_of_range_is_named() {
         spec.validate().unwrap_err().to_string()
     };
     assert_eq!(ScoringSpec::default().validate(), Ok(()));
+    assert_eq!(ScoringSpec::default().weights.burn, Millionths::ZERO);
     assert_eq!(
         refusal(|s| s.weights.burn.0 = 1_200_000),
         "scoring.weights.burn is 1.2: it must be from 0 to 1"

@@ -78,7 +78,7 @@ impl Work {
 
     /// Checks whether the miner takes part in a window.
     pub(crate) fn is_present(&self, window: u64) -> bool {
-        window >= self.joins && self.absent_every.is_none_or(|every| (window + 1) % every != 0)
+        window >= self.joins && self.absent_every.is_none_or(|every| !(window + 1).is_multiple_of(every))
     }
 
     /// Trains a miner, and returns the pseudo-gradient.

@@ -60,7 +60,7 @@ pub(super) struct Live {
     /// The rules of the bucket server.
     plan: bucket_server::Plan,
     join_at: Option<Height>,
-    /// The maximum time from the end of the run to the last weights.
+    /// The maximum time from the end of the run to the last weights and score logs.
     last_patience: Duration,
     started: Instant,
     ended: Option<Instant>,
@@ -317,7 +317,10 @@ impl Live {
                 .find(|(p, _)| p.name == **name)
                 .map(|(participant, _)| participant.role);
             match role {
-                Some(Role::Validator) => !(has_arrived && self.progress.weights_set.contains(*name)),
+                Some(Role::Validator) => {
+                    let NodeProgress { weights_set, published, .. } = &self.progress;
+                    !(has_arrived && weights_set.contains(*name) && published.contains(*name))
+                }
                 Some(role) => role.is_honest_miner() && !has_arrived,
                 None => false,
             }

@@ -96,6 +96,11 @@ impl ValidatorLogs {
         })
     }
 
+    /// Checks whether the bucket has no log of the known windows up to this one.
+    pub(in crate::audit) fn has_no_log_until(&self, last: Window) -> bool {
+        self.entries.range(..=last).all(|(_, entry)| matches!(entry, Entry::Absent(_)))
+    }
+
     /// Returns the reason why the log of a window cannot be used. Returns `None` if the log is valid or
     /// absent.
     pub(in crate::audit) fn failure(&self, window: Window) -> Option<String> {
