@@ -20,6 +20,8 @@ enum Command {
     Run(node::ConfigFlags),
     #[command(flatten)]
     Shared(chain_commands::Command),
+    /// Explain the pay of a hotkey by the validators' score logs, and say what would change it.
+    Why(auditor::WhyFlags),
     /// Prepare data to train on.
     #[command(subcommand)]
     Data(data::Data),
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     cli::run_program(|program: Program, _| match program.command {
         Command::Run(flags) => mine::job(&flags),
         Command::Shared(command) => Ok(command.job("miner")),
+        Command::Why(flags) => Ok(flags.job()),
         Command::Data(command) => Ok(command.job()),
         Command::Config(configuration) => configuration.job(),
     })

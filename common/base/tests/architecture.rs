@@ -46,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "miner",
         &[
+            "auditor",
             "base",
             "chain-commands",
             "cli",
@@ -122,7 +123,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["bucket-server", "data", "storage"]),
     ("node", &["bucket-server", "devchain"]),
     ("exchange", &["bucket-server", "devchain"]),
-    ("miner", &["bucket-server", "chain", "devchain", "storage", "testkit"]),
+    ("miner", &["bucket-server", "chain", "devchain", "scoring", "storage", "testkit"]),
     ("validator", &["bucket-server", "data", "devchain", "testkit"]),
     ("auditor", &["bucket-server", "devchain", "devchain-runtime"]),
 ];

@@ -165,7 +165,7 @@ pub struct WalletFlags {
     /// Use the wallet of this name.
     #[arg(long, value_name = "NAME", env = "MUSTER_WALLET", default_value = "default")]
     pub wallet: String,
-    /// Use the hotkey of this name in the wallet.
+    /// Use the hotkey of this name in the wallet, or of this address.
     #[arg(long, value_name = "NAME", env = "MUSTER_HOTKEY")]
     pub hotkey: Option<String>,
     /// Use the hotkey of this address instead of --hotkey; no secret is needed.
@@ -174,14 +174,17 @@ pub struct WalletFlags {
 }
 
 impl WalletFlags {
-    /// Returns the hotkey's account.
+    /// Returns the hotkey's account. A name that is an address needs no wallet.
     ///
     /// # Errors
     /// Neither a name nor an address is given, or the wallet has no such key.
     pub fn hotkey_account(&self) -> Result<Hotkey, crate::CommandError> {
         match (self.hotkey_address, &self.hotkey) {
             (Some(address), _) => Ok(address),
-            (None, Some(name)) => Ok(self.folder()?.hotkey_public(name)?),
+            (None, Some(name)) => match name.parse() {
+                Ok(address) => Ok(address),
+                Err(_) => Ok(self.folder()?.hotkey_public(name)?),
+            },
             (None, None) => Err(FlagError::NoHotkey.into()),
         }
     }

@@ -66,13 +66,13 @@ mod spec;
 mod standing;
 mod standings;
 
-pub use evaluation::{BaseLossError, Evaluation, Improvements, Judgement, SequencesError};
+pub use evaluation::{Advantage, BaseLossError, Evaluation, Improvements, Judgement, SequencesError};
 pub use evaluation_queue::{Draw, EvaluationPriority, EvaluationQueue, Turn};
 pub use fault::{Fault, Penalty};
 pub use field::{Field, FieldWindow, Reference, WINDOWS as FIELD_WINDOWS};
 pub use spec::{PenaltySpec, ScoringSpec, ScoringSpecError, WeightSpec};
 pub use standing::Standing;
-pub use standings::{Availability, MOST_STANDINGS, Observed, Outcome, RateError, Standings, ranking};
+pub use standings::{Availability, MOST_STANDINGS, Observed, Outcome, RateError, Standings, order, ranking};
 
 use base::{BlockHash, Hotkey};
 

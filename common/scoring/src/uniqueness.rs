@@ -30,9 +30,11 @@ use base::{
     Hotkey, Millionths,
     wire::{Reader, WireError, Writer},
 };
+use serde::Serialize;
 
 /// The classes of pairs. Each has its own baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Class {
     /// Two updates of the same window.

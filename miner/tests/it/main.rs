@@ -9,4 +9,5 @@ mod overlap;
 mod refusals;
 mod silence;
 mod strangers;
+mod why;
 mod windows;

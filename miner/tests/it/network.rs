@@ -1,7 +1,7 @@
 //! A testbed for one miner; the validators are played by the tests.
 
 use base::{
-    Height, NeuronId, Window,
+    Height, Hotkey, NeuronId, Window,
     digest::{ScoreLogHead, State},
 };
 use chain::{Client, Options as ChainOptions};
@@ -102,9 +102,14 @@ impl Network {
 
     /// Returns the neuron of a development key.
     pub(crate) async fn neuron(&self, name: &str) -> NeuronId {
+        self.id(&development(name).hotkey()).await
+    }
+
+    /// Returns the neuron of a hotkey.
+    pub(crate) async fn id(&self, hotkey: &Hotkey) -> NeuronId {
         let reader = ChainReader::new(self.client().await, SUBNET);
         let state = reader.at(reader.finalized().await.unwrap()).await.unwrap();
-        state.neuron(&development(name).hotkey()).unwrap().0
+        state.neuron(hotkey).unwrap().0
     }
 
     /// Writes the commitment of a development key.

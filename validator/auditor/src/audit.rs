@@ -9,6 +9,7 @@
 //! dividends without votes ([`dividends`]).
 
 mod dividends;
+mod explanations;
 mod logs;
 mod objects;
 mod own_data;
@@ -21,12 +22,14 @@ mod state_replay;
 mod unknown;
 mod votes;
 mod weights;
+mod why;
 
 pub(crate) use crate::run::Run;
 pub(crate) use score_logs::Audited;
 
 use crate::{
     AuditError, Windows,
+    pay::LogPay,
     progress::Progress,
     report::{Finding, Item, Report, Subject, Verdict, WindowReport},
 };
@@ -86,6 +89,7 @@ impl Auditor {
             seen: BTreeMap::new(),
             found: Vec::new(),
             burnt: BTreeMap::new(),
+            pay: Vec::new(),
         };
         audit.replay().await?;
         let score_logs = audit.score_logs().await;
@@ -133,6 +137,8 @@ struct Audit<'a> {
     found: Vec<(Window, Finding)>,
     /// The share of the weights that is burnt after each requested window.
     burnt: BTreeMap<Window, f64>,
+    /// The pay of all miners by each log, in an audit of one window.
+    pay: Vec<LogPay>,
 }
 
 impl Audit<'_> {
@@ -318,9 +324,11 @@ impl Audit<'_> {
             }
         }
         for logs in score_logs.values() {
+            let replays = logs::replay(&self.auditor.run, logs);
             let is_due = |window| self.are_logs_due(window);
-            let found = logs::check(&self.auditor.run, logs, &self.seen, self.asked.clone(), is_due);
+            let found = logs::check(logs, &replays, &self.seen, self.asked.clone(), is_due);
             self.found.extend(found);
+            self.pay.extend(self.explain(logs, &replays));
         }
     }
 
@@ -379,7 +387,8 @@ impl Audit<'_> {
                 findings.push(Finding { subject: Subject::Network, item: Item::Decision, verdict });
             });
             let (decision, burnt) = (decision.ok(), self.burnt.get(&window).copied());
-            windows.insert(window, WindowReport { window, decision, root, state, burnt, findings });
+            let pay = self.pay.clone();
+            windows.insert(window, WindowReport { window, decision, root, state, burnt, findings, pay });
         }
         for (window, finding) in self.found {
             if let Some(report) = windows.get_mut(&window) {

@@ -1,6 +1,6 @@
 //! The errors that prevent an audit, and their exit codes.
 
-use crate::WindowsError;
+use crate::{WhyError, WindowsError};
 use base::{BlockHash, Exit, Netuid};
 use chain::error::ReadError;
 use chain_commands::CommandError;
@@ -61,6 +61,9 @@ pub enum AuditError {
     /// The range of windows is invalid.
     #[error(transparent)]
     Windows(#[from] WindowsError),
+    /// There is no explanation of a miner's pay.
+    #[error(transparent)]
+    Why(#[from] WhyError),
     /// The name of the export file has no known extension.
     #[error("--out {}: the name must end with .parquet or .csv", .0.display())]
     Ending(PathBuf),
@@ -107,6 +110,8 @@ impl AuditError {
         match self {
             Self::Command(error) => error.exit(),
             Self::Exchange(_) | Self::Out { .. } => Exit::Failed,
+            Self::Why(WhyError::Undecided { .. }) => Exit::Usage,
+            Self::Why(_) => Exit::Failed,
             Self::RunFile { .. }
             | Self::Run { .. }
             | Self::Spec(_)

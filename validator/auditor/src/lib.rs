@@ -39,20 +39,24 @@
 mod audit;
 mod error;
 mod export;
+mod pay;
 mod progress;
 mod range;
 mod report;
 mod run;
 mod scores;
 mod table;
+mod why;
 
 pub use audit::Auditor;
 pub use error::{AuditError, OutError};
 pub use export::ExportFlags;
+pub use pay::LogPay;
 pub use range::{Windows, WindowsError};
 pub use report::{Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
 pub use run::RunFlags;
 pub use scores::{Scores, ScoresFlags};
+pub use why::{LeftOut, LogWhy, Reason, Why, WhyError, WhyFlags};
 
 use base::{Exit, Window};
 use clap::Args;
@@ -71,7 +75,7 @@ pub struct Program {
 enum Command {
     /// Show every neuron on chain: stake, incentive, weights from each validator, bucket.
     Scores(ScoresFlags),
-    /// Recompute one window and compare it with the published statements.
+    /// Recompute one window, compare it with the published statements, and explain the pay of each miner.
     Window {
         /// Window to audit.
         #[arg(value_name = "N")]

@@ -3,6 +3,7 @@
 mod electorate;
 mod text;
 
+use crate::pay::LogPay;
 use base::{
     Exit, NeuronId, Uid, Window,
     digest::{RunHash, State, StateRoot},
@@ -110,6 +111,8 @@ pub struct WindowReport {
     pub burnt: Option<f64>,
     /// All comparisons.
     pub findings: Vec<Finding>,
+    /// The pay of all miners by each score log that replays. Empty in an audit of more than one window.
+    pub pay: Vec<LogPay>,
 }
 
 /// The findings of an audit.
@@ -226,6 +229,7 @@ impl WindowReport {
             "state": self.state,
             "burnt": self.burnt,
             "findings": self.findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
+            "pay": self.pay,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Compares the printed reports with golden files. With `MUSTER_BLESS=1` the test rewrites the files.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
-use auditor::{Finding, Item, Report, Scores, Subject, Verdict, WindowReport};
+use auditor::{
+    Finding, Item, LeftOut, LogPay, LogWhy, Reason, Report, Scores, Subject, Verdict, Why, WindowReport,
+};
 use base::{
-    BlockHash, Coldkey, Height, Hotkey, Netuid, NeuronId, Rao, Secret, Uid, UnixMillis, Window,
-    digest::{ObjectHash, RunHash, RunId, State, StateRoot},
+    BlockHash, Coldkey, Height, Hotkey, Millionths, Netuid, NeuronId, Rao, Secret, Uid, UnixMillis, Window,
+    digest::{ObjectHash, RunHash, RunId, ScoreLogHead, State, StateRoot},
 };
 use chain::{Block, Metagraph, Neuron};
 use protocol::{
@@ -14,6 +16,14 @@ use protocol::{
     announcement::{Bucket, ReadCredentials, Record, Vote},
     clock::Clock,
     run_spec::RunFile,
+};
+use scoring::{
+    explanation::{Explanation, Measured, OutcomeKind, Overlapping, ProofPart, StandingPart, VerdictName},
+    gauntlet::{
+        Fault,
+        proof::{NextVerdict, Outlook},
+    },
+    uniqueness::Class,
 };
 
 #[track_caller]
@@ -133,8 +143,8 @@ fn report() -> Report {
         };
         let root = Some(StateRoot([4; 32]));
         let state = decision.state;
-        let burnt = Some(0.0);
-        WindowReport { window: Window(window), decision: Some(decision), root, state, burnt, findings }
+        let (burnt, pay) = (Some(0.0), vec![]);
+        WindowReport { window: Window(window), decision: Some(decision), root, state, burnt, findings, pay }
     };
     let mut second = agreed(4);
     second.decision.as_mut().unwrap().accepted = Err(NullWindow::NothingAccepted);
@@ -151,8 +161,15 @@ fn report() -> Report {
     second.burnt = Some(0.125);
     let why = "the state of block 0x01 has been dropped: ask an archive node".to_owned();
     let lost = finding(Subject::Network, Item::Decision, Verdict::Unknown { why });
-    let (window, findings) = (Window(5), vec![lost]);
-    let third = WindowReport { window, decision: None, root: None, state: None, burnt: None, findings };
+    let third = WindowReport {
+        window: Window(5),
+        decision: None,
+        root: None,
+        state: None,
+        burnt: None,
+        findings: vec![lost],
+        pay: vec![],
+    };
     let windows = vec![agreed(3), second, third];
     Report { name: "tiny".to_owned(), run: RunHash([8; 32]), windows }
 }
@@ -172,4 +189,114 @@ fn a_report_ends_the_program_as_it_should() {
     assert_eq!(exit(&report), 1, "an unknown item does not agree");
     report.windows.pop();
     assert_eq!(exit(&report), 0);
+}
+
+/// Returns the explanation of a judged miner with an undecided proof, an overlap and a failure behind it.
+fn judged_miner() -> Explanation {
+    let proof = ProofPart {
+        verdict: VerdictName::Undecided,
+        favoured: Some(true),
+        factor: Millionths(500_000),
+        evidence: Millionths(1_250_000),
+        outlook: Outlook { next: NextVerdict::Passed, missing: Millionths(3_355_170), windows: Some(12) },
+        field_margin: Millionths(1_000_000),
+        margin: Some(1.125),
+        margin_error: Some(0.5),
+    };
+    let measured = Measured {
+        place: 2,
+        places: 3,
+        improvement: 0.0125,
+        relative: Millionths(707_106),
+        difference: 0.003,
+        error: 0.002,
+        margin: 1.5,
+        share: Millionths::ONE,
+        uniqueness: Millionths(500_000),
+    };
+    let class = Class::SameWindow;
+    let overlap = Overlapping { hotkey: Some(id(3).hotkey), class, cosine: Millionths(930_000) };
+    let outer = Overlapping { hotkey: None, class: Class::OuterStep, cosine: Millionths(620_000) };
+    Explanation {
+        hotkey: id(2).hotkey,
+        uid: Uid(2),
+        outcome: OutcomeKind::Judged,
+        fault: None,
+        measured: Some(measured),
+        overlaps: vec![overlap, outer],
+        standing: Some(StandingPart {
+            rating: Millionths(21_000_000),
+            proof,
+            credit: Millionths(850_000),
+            failures: 0,
+            judged: 9,
+            contribution: Millionths(318_000),
+        }),
+        score: 0.04298,
+        weight: Some(21_845),
+        weight_share: Some(0.25),
+        incentive: Some(13_107),
+        advice: vec!["Your credit is 0.85: 2 judged windows bring it back to 1.".to_owned()],
+    }
+}
+
+/// Returns the explanation of a miner without a standing, whose submission failed.
+fn failed_miner() -> Explanation {
+    Explanation {
+        hotkey: id(3).hotkey,
+        uid: Uid(3),
+        outcome: OutcomeKind::Failed,
+        fault: Some(Fault::Slow),
+        measured: None,
+        overlaps: vec![],
+        standing: None,
+        score: 0.0,
+        weight: Some(0),
+        weight_share: Some(0.0),
+        incentive: None,
+        advice: vec!["The hotkey is not registered any more: register it with `miner register`.".to_owned()],
+    }
+}
+
+#[test]
+fn an_audit_of_one_window_shows_all_pay() {
+    let mut report = report();
+    report.windows.truncate(1);
+    let (validator, head) = (id(0).hotkey, ScoreLogHead([6; 32]));
+    let miners = vec![judged_miner(), failed_miner()];
+    report.windows[0].pay = vec![LogPay { validator, uid: Some(Uid(0)), head, miners }];
+    check("window.txt", &report.to_text());
+    check("window.json", &serde_json::to_string_pretty(&report.to_json()).unwrap());
+}
+
+#[test]
+fn an_explanation_names_each_validator_and_what_would_change_the_pay() {
+    let log = |number: u8, named_in| LogWhy {
+        validator: id(number).hotkey,
+        uid: Some(Uid(number.into())),
+        head: ScoreLogHead([number; 32]),
+        named_in,
+        pay: judged_miner(),
+    };
+    let left_out = |number: u8, reason| LeftOut { validator: id(number).hotkey, uid: None, reason };
+    let differs = Verdict::Differ {
+        what: "the score of a miner".to_owned(),
+        stated: "7".to_owned(),
+        computed: "8".to_owned(),
+    };
+    let mut why = Why {
+        name: "tiny".to_owned(),
+        run: RunHash([8; 32]),
+        hotkey: id(2).hotkey,
+        window: Window(3),
+        is_newest: true,
+        block: Height(300),
+        logs: vec![log(0, Some(Window(4))), log(1, None)],
+        left_out: vec![left_out(4, Reason::Unnamed), left_out(5, Reason::Unusable(differs))],
+    };
+    check("why.txt", &why.to_text());
+    check("why.json", &serde_json::to_string_pretty(&why.to_json()).unwrap());
+    assert_eq!(u8::from(why.exit()), 5, "a log does not replay");
+    why.left_out.pop();
+    assert_eq!(u8::from(why.exit()), 0, "a log that does not name the miner is no fault");
 }

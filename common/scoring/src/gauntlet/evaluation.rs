@@ -33,6 +33,15 @@ pub struct Evaluation {
     pub overlap: Overlap,
 }
 
+/// The difference between the mean improvements on assigned and on unassigned data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Advantage {
+    /// The difference, as a relative improvement.
+    pub difference: f64,
+    /// Its standard error.
+    pub error: f64,
+}
+
 /// The result of an [`Evaluation`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judgement {
@@ -138,10 +147,27 @@ impl Evaluation {
         if improvement.is_nan() || improvement <= 0.0 {
             return Err(Fault::NoImprovement);
         }
-        let error = (self.assigned.squared_error() + unassigned.squared_error()).sqrt();
-        let margin = (self.assigned.mean() - improvement) / error;
+        Ok(Judgement { improvement, margin: self.advantage().margin() })
+    }
+
+    /// Returns the advantage of assigned data over unassigned data, from which the margin follows.
+    #[must_use]
+    pub fn advantage(&self) -> Advantage {
+        let unassigned = self.unassigned();
+        Advantage {
+            difference: self.assigned.mean() - unassigned.mean(),
+            error: (self.assigned.squared_error() + unassigned.squared_error()).sqrt(),
+        }
+    }
+}
+
+impl Advantage {
+    /// Returns the margin: the difference in standard errors.
+    #[must_use]
+    pub fn margin(&self) -> f64 {
+        let margin = self.difference / self.error;
         // Without any spread between sequences there is no evidence.
-        Ok(Judgement { improvement, margin: if margin.is_finite() { margin } else { 0.0 } })
+        if margin.is_finite() { margin } else { 0.0 }
     }
 }
 

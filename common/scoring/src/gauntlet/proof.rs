@@ -88,6 +88,28 @@ pub struct Thresholds {
     pub change: Millionths,
 }
 
+/// The two verdicts to which a proof can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextVerdict {
+    /// The miner passes, at first or again.
+    Passed,
+    /// The miner fails, at first or by an alarm.
+    Failed,
+}
+
+/// The next change of a proof, if each further window brings the same evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Outlook {
+    /// The verdict to come.
+    pub next: NextVerdict,
+    /// The evidence that is missing until then, in nats.
+    pub missing: Millionths,
+    /// Number of windows until then, or `None` if the evidence is unknown or never brings the change: not
+    /// within 1000 windows.
+    pub windows: Option<u32>,
+}
+
 impl Verdict {
     /// Returns the factor of pay: 1 for a miner that has passed, half while the evidence favours an undecided
     /// miner, else 0. At half for all undecided miners, new hotkeys without work would earn half.
@@ -153,6 +175,42 @@ impl ProofSpec {
         }
     }
 
+    /// Returns the next change of a proof if each further window brings this evidence. Without any, an
+    /// undecided miner is on its way to pass.
+    #[must_use]
+    pub fn outlook(&self, proof: Proof, evidence: Option<Millionths>) -> Outlook {
+        let (next, missing) = match proof {
+            Proof::Undecided(sum) if evidence.is_some_and(|evidence| evidence.0 < 0) => {
+                (NextVerdict::Failed, Millionths(self.thresholds().fail.0 + sum.0))
+            }
+            Proof::Undecided(_) | Proof::Failed(_) => (NextVerdict::Passed, proof.missing(self)),
+            Proof::Passed(_) => (NextVerdict::Failed, proof.missing(self)),
+        };
+        let windows = evidence.and_then(|evidence| self.windows_until_change(proof, evidence));
+        Outlook { next, missing, windows }
+    }
+
+    fn windows_until_change(&self, proof: Proof, evidence: Millionths) -> Option<u32> {
+        let mut last = proof;
+        for window in 1..=MOST_WINDOWS {
+            let next = self.observe(last, evidence);
+            if std::mem::discriminant(&next) != std::mem::discriminant(&proof) {
+                return Some(window);
+            }
+            if next == last {
+                return None;
+            }
+            last = next;
+        }
+        None
+    }
+
+    /// Returns the margin above which evidence is for a miner, as a share of the field's: `(1 + q) / 2`.
+    #[must_use]
+    pub fn neutral_share(&self) -> Millionths {
+        Millionths((Millionths::ONE.0 + self.fraction.0) / 2)
+    }
+
     /// Appends the canonical bytes.
     pub fn write(&self, to: &mut Writer) {
         for number in self.numbers() {
@@ -190,6 +248,9 @@ impl Thresholds {
         (sum < self.change.0).then_some(Millionths(sum))
     }
 }
+
+/// Most windows that an [`Outlook`] looks ahead.
+const MOST_WINDOWS: u32 = 1000;
 
 /// Bound of the evidence of one window, in nats.
 const MOST_EVIDENCE: f64 = 1000.0;

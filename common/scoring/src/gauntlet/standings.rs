@@ -184,16 +184,12 @@ impl Standings {
         self.get(miner).copied().unwrap_or_default()
     }
 
-    /// Returns the match of a window: the largest improvement takes place 1. A draw orders equal
-    /// improvements, since ties would raise ratings.
+    /// Returns the match of a window: the largest improvement takes place 1.
     fn entrants(&self, seed: BlockHash, judged: &BTreeMap<Hotkey, Judgement>) -> BTreeMap<Hotkey, Entrant> {
-        let lot = |miner: &Hotkey| drawn("muster v1 equal improvements", seed, *miner);
-        let mut order: Vec<_> = judged.iter().map(|(miner, j)| (*miner, j.improvement, lot(miner))).collect();
-        order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.2.cmp(&b.2)));
-        let entrant = |(index, (miner, ..)): (usize, (Hotkey, f64, [u8; 32]))| {
+        let entrant = |(index, miner): (usize, Hotkey)| {
             (miner, Entrant { rating: self.standing(&miner).rating, place: index + 1 })
         };
-        order.into_iter().enumerate().map(entrant).collect()
+        order(seed, judged).into_iter().enumerate().map(entrant).collect()
     }
 
     /// Returns the hash of the canonical bytes.
@@ -284,6 +280,16 @@ impl Sorted {
         }
         Ok(Self { judged, failed })
     }
+}
+
+/// Returns the judged miners of a window by improvement, the largest first. A draw from the window's `seed`
+/// orders equal improvements, since ties would raise ratings.
+#[must_use]
+pub fn order(seed: BlockHash, judged: &BTreeMap<Hotkey, Judgement>) -> Vec<Hotkey> {
+    let lot = |miner: &Hotkey| drawn("muster v1 equal improvements", seed, *miner);
+    let mut order: Vec<_> = judged.iter().map(|(miner, j)| (*miner, j.improvement, lot(miner))).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.2.cmp(&b.2)));
+    order.into_iter().map(|(miner, ..)| miner).collect()
 }
 
 /// Returns the miners by score, the best first, and by hotkey among equals.

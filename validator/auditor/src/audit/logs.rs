@@ -4,9 +4,10 @@ mod facts;
 mod ratings;
 mod validator_logs;
 
-pub(super) use validator_logs::ValidatorLogs;
+pub(super) use ratings::{Replays, replay};
+pub(super) use validator_logs::{SEARCH, ValidatorLogs};
 
-use super::{Run, seen::Seen};
+use super::seen::Seen;
 use crate::report::{Finding, Item, Subject};
 use base::{Window, digest::ScoreLogHead};
 use std::{collections::BTreeMap, ops::Range};
@@ -14,14 +15,13 @@ use std::{collections::BTreeMap, ops::Range};
 /// Checks the logs of a validator in the requested windows. `is_due` returns whether everything about a
 /// window must be published by now.
 pub(super) fn check(
-    run: &Run,
     logs: &ValidatorLogs,
+    replays: &Replays,
     windows: &BTreeMap<Window, Seen>,
     asked: Range<u64>,
     is_due: impl Fn(Window) -> bool,
 ) -> Vec<(Window, Finding)> {
     let validator = logs.validator();
-    let ratings = ratings::check(run, logs);
     let mut findings = Vec::new();
     for window in asked.map(Window) {
         let Some(seen) = windows.get(&window) else { continue };
@@ -36,7 +36,7 @@ pub(super) fn check(
             (Item::Head, head),
             (Item::Log, presence),
             (Item::Facts, facts),
-            (Item::Ratings, ratings.get(&window).cloned()),
+            (Item::Ratings, replays.get(&window).map(ratings::verdict)),
         ];
         let subject = Subject::Validator(validator, chain.uid(&validator));
         let found = verdicts.into_iter().filter_map(|(item, verdict)| Some((item, verdict?)));

@@ -1,6 +1,10 @@
 //! Downloads the score logs of all validators.
 
-use super::{Auditor, Run, logs::ValidatorLogs, sources::Sources};
+use super::{
+    Auditor, Run,
+    logs::{SEARCH, ValidatorLogs},
+    sources::Sources,
+};
 use crate::{AuditError, Windows, progress::Progress};
 use base::{NeuronId, Uid, Window};
 use exchange::BlockState;
@@ -51,6 +55,26 @@ pub(super) async fn read(
     logs
 }
 
+/// Returns the newest of the last [`SEARCH`] decided windows of which any of these validators has published a
+/// valid log.
+pub(super) async fn newest(
+    run: &Run,
+    sources: &Sources,
+    validators: &Validators,
+    last: Window,
+) -> Option<Window> {
+    for window in (0..=last.0).rev().take(SEARCH as usize).map(Window) {
+        let fetches = validators.iter().map(|(validator, state)| {
+            let state = sources.of(validator, state);
+            sources.fetcher.score_log(state, validator, &run.hash, window)
+        });
+        if join_all(fetches).await.iter().any(Result::is_ok) {
+            return Some(window);
+        }
+    }
+    None
+}
+
 /// Takes no log for absent if more than half of the buckets forbid all of theirs: the cause may be this
 /// machine, as a validator assumes of itself. One such bucket is its owner's fault.
 fn doubt_refusals(logs: &mut ScoreLogs) {
@@ -67,16 +91,7 @@ impl Auditor {
         let finalized = self.chain_reader.finalized().await?;
         let windows = windows.of(&self.run.clock, self.tempo(finalized).await?, finalized)?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
-        let mut validators = Validators::new();
-        for window in windows.clone().map(Window) {
-            // The validators with a permit at that time. If the node has dropped that state, the
-            // current ones below must do.
-            let heights = self.run.clock.heights(window).map_err(protocol::run_spec::RunSpecError::from)?;
-            if let Ok(state) = self.read(self.chain_reader.at(heights.votes_close).await)? {
-                add(&mut validators, &state);
-            }
-        }
-        add(&mut validators, sources.head());
+        let validators = self.validators(windows.clone(), &sources).await?;
         let uids: BTreeMap<NeuronId, Uid> =
             (validators.iter()).filter_map(|(id, state)| Some((*id, state.neuron(&id.hotkey)?.1))).collect();
         let decided = windows.end;
@@ -93,5 +108,23 @@ impl Auditor {
             }
         }
         Ok(audited)
+    }
+
+    /// Returns the validators of these windows that announce a bucket: those with a permit then, and those
+    /// with one now. If the node has dropped the state of a window, only the latter.
+    pub(super) async fn validators(
+        &self,
+        windows: Range<u64>,
+        sources: &Sources,
+    ) -> Result<Validators, AuditError> {
+        let mut validators = Validators::new();
+        for window in windows.map(Window) {
+            let heights = self.run.clock.heights(window).map_err(protocol::run_spec::RunSpecError::from)?;
+            if let Ok(state) = self.read(self.chain_reader.at(heights.votes_close).await)? {
+                add(&mut validators, &state);
+            }
+        }
+        add(&mut validators, sources.head());
+        Ok(validators)
     }
 }

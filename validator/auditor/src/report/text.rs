@@ -5,7 +5,10 @@ use super::{
     Counts, Finding, Item, Report, Subject, Verdict, WindowReport,
     electorate::{percent, turnout},
 };
-use crate::table::{Side, Table, short};
+use crate::{
+    pay::{self, LogPay},
+    table::{Side, Table, short},
+};
 use base::Uid;
 
 /// The items of the table of validators, with the names of their columns.
@@ -33,6 +36,10 @@ impl Report {
         for table in [self.electorate_table(), self.validators_table()].into_iter().flatten() {
             lines.push(String::new());
             lines.extend(table.lines());
+        }
+        for pay in self.windows.iter().flat_map(|report| &report.pay) {
+            lines.push(String::new());
+            lines.extend(pay_lines(pay));
         }
         for mut part in [self.null_windows(), self.details()] {
             if !part.is_empty() {
@@ -126,6 +133,18 @@ impl Report {
             _ => format!("{agree} items agree, {differ} differ, {unknown} are unknown"),
         }
     }
+}
+
+/// Returns the table of the pay of all miners by one score log.
+fn pay_lines(pay: &LogPay) -> Vec<String> {
+    let uid = pay.uid.map_or("without uid".to_owned(), |uid| uid.to_string());
+    let mut table = Table::default();
+    let miners = || pay.miners.iter();
+    table.column("uid", Side::Right, miners().map(|miner| miner.uid.to_string()));
+    table.column("miner", Side::Left, miners().map(|miner| short(miner.hotkey)));
+    pay::columns(&mut table, &miners().collect::<Vec<_>>());
+    let title = format!("pay by validator {uid} ({}):", pay.validator);
+    std::iter::once(title).chain(table.lines()).collect()
 }
 
 impl WindowReport {

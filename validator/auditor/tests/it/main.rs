@@ -7,3 +7,4 @@ mod program;
 mod subnet;
 mod test_run;
 mod tree;
+mod why;

@@ -32,7 +32,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use scoring::{
     gauntlet::{Evaluation, Fault, Improvements, Outcome, ScoringSpec, Standings},
     score_log::{Header as LogHeader, MinerLine, ScoreLog},
-    uniqueness::{Baselines, Overlap},
+    uniqueness::{Baselines, Class, Nearest, Overlap},
     weights::{Subnet, Weights},
 };
 use std::{
@@ -125,7 +125,8 @@ impl TestRun {
         .expect("the test run hangs")
     }
 
-    async fn begin(faults: Faults) -> Self {
+    /// Starts the subnet and the run, before its first window.
+    pub(crate) async fn begin(faults: Faults) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = subnet::serve(folder.path()).await;
         let chain = subnet::start_chain().await;
@@ -419,7 +420,7 @@ impl TestRun {
     }
 
     /// Creates blocks until the one at this height is final.
-    async fn reach_final(&self, height: Height) {
+    pub(crate) async fn reach_final(&self, height: Height) {
         self.reach(Height(height.0 + u64::from(subnet::LAG))).await;
     }
 
@@ -448,6 +449,11 @@ impl TestRun {
         }
         command.env_clear().kill_on_drop(true);
         tokio::time::timeout(HANGS, command.output()).await.expect("the auditor hangs").unwrap()
+    }
+
+    /// Returns the address of the chain.
+    pub(crate) fn url(&self) -> String {
+        self.chain.url()
     }
 
     /// Returns the path of a file in the folder of the run spec.
@@ -484,7 +490,8 @@ impl TestRun {
 /// The submissions of a window.
 type Objects = BTreeMap<NeuronId, Submission<Vec<u8>>>;
 
-/// Returns invented measurements. The third miner fails in window 1 and is skipped in window 2.
+/// Returns invented measurements. The third miner fails in window 1 and is skipped in window 2. In the last
+/// window, the update of the second miner overlaps with that of the first.
 fn lines(
     spec: &ScoringSpec,
     miners: &[Neuron],
@@ -496,6 +503,9 @@ fn lines(
         let count = f64::from(count);
         Improvements { count: count as u32, sum: count * mean, squares: count * (mean * mean + 1e-4) }
     };
+    let (class, partner) = (Class::SameWindow, miners[0].id.hotkey);
+    let nearest = Some(Nearest { class, partner, cosine: Millionths(600_000) });
+    let overlap = Overlap { excess: Millionths(500_000), nearest };
     let line = |(number, miner): (usize, &Neuron)| {
         let mean = 0.1 / (number + 1) as f64 + (validator as f64 + window.0 as f64) / 1000.0;
         let evaluation = Evaluation {
@@ -503,7 +513,7 @@ fn lines(
             common: improvements(spec.common_sequences, mean),
             own: improvements(spec.own_sequences, mean),
             share: Millionths::ONE,
-            overlap: Overlap::default(),
+            overlap: if (number, window.0 + 1) == (1, WINDOWS) { overlap } else { Overlap::default() },
         };
         let outcome = match (number, window.0) {
             (2, 1) => Outcome::Failed(Fault::Slow),

@@ -6,15 +6,18 @@ use base::Window;
 use scoring::{
     gauntlet::{FieldWindow, Standing},
     pay::Score,
-    score_log::{Difference, Replay, ReplayError},
+    score_log::{Difference, Replay, ReplayError, Results},
 };
 use std::collections::BTreeMap;
 
-/// Replays all logs of a validator, and returns the verdict on each.
-pub(super) fn check(run: &Run, logs: &ValidatorLogs) -> BTreeMap<Window, Verdict> {
+/// The replay of each log: its results if they equal the stated ones, else the verdict.
+pub(in crate::audit) type Replays = BTreeMap<Window, Result<Results, Verdict>>;
+
+/// Replays all logs of a validator.
+pub(in crate::audit) fn replay(run: &Run, logs: &ValidatorLogs) -> Replays {
     let begin = || Replay::new(run.spec.scoring);
     let mut replay = begin();
-    let mut verdicts = BTreeMap::new();
+    let mut replays = Replays::new();
     for log in logs.logs() {
         let mut result = replay.next(log);
         if let Err(ReplayError::Gap { .. }) = result {
@@ -23,18 +26,22 @@ pub(super) fn check(run: &Run, logs: &ValidatorLogs) -> BTreeMap<Window, Verdict
             replay = begin();
             result = replay.next(log);
         }
-        let verdict = match result {
-            Ok(_) => Verdict::Agree,
-            Err(error @ ReplayError::NoStandings(_)) => Verdict::unknown(error),
-            Err(error) => {
+        let result = result.map_err(|error| match error {
+            ReplayError::NoStandings(_) => Verdict::unknown(error),
+            error => {
                 // The replay begins again at the validator's next snapshot.
                 replay = begin();
                 difference(error)
             }
-        };
-        verdicts.insert(log.header.window, verdict);
+        });
+        replays.insert(log.header.window, result);
     }
-    verdicts
+    replays
+}
+
+/// Returns the verdict on a replayed log.
+pub(super) fn verdict(replayed: &Result<Results, Verdict>) -> Verdict {
+    replayed.as_ref().err().cloned().unwrap_or(Verdict::Agree)
 }
 
 /// Returns the verdict on a log that cannot be replayed, or that replays to other values.

@@ -13,7 +13,7 @@ use scoring::score_log::{ScoreLog, ScoreLogError};
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// Number of consecutive windows without a log after which the search for one ends.
-const SEARCH: u64 = 16;
+pub(in crate::audit) const SEARCH: u64 = 16;
 
 /// The contents of a bucket under the key of a score log.
 #[derive(Debug)]
@@ -111,6 +111,18 @@ impl ValidatorLogs {
         }
     }
 
+    /// Returns the verdict on a window without a valid log.
+    pub(in crate::audit) fn defect(&self, window: Window) -> Verdict {
+        match self.entries.get(&window) {
+            None | Some(Entry::Log(_)) => Verdict::unknown("the score log was not downloaded"),
+            Some(Entry::Other(error)) => {
+                let stated = format!("the score log of window {window}");
+                Verdict::differ("the score log is invalid", stated, ErrorChain(error))
+            }
+            Some(Entry::Absent(error) | Entry::Unread(error)) => Verdict::unread(error),
+        }
+    }
+
     /// Returns all valid logs, in the order of windows.
     pub(super) fn logs(&self) -> impl Iterator<Item = &ScoreLog> {
         self.entries.values().filter_map(Entry::log)
@@ -128,7 +140,7 @@ impl ValidatorLogs {
 
     /// Checks whether the log that a vote on a window names is published. This is the last log before
     /// the window, or the one before that, if the last log was not closed yet when the validator voted.
-    pub(super) fn head(&self, window: Window, named: ScoreLogHead) -> Verdict {
+    pub(in crate::audit) fn head(&self, window: Window, named: ScoreLogHead) -> Verdict {
         let last: Vec<&ScoreLog> = self.before(window).take(2).collect();
         // A vote names no log until the first log of its validator is closed.
         let none_yet =
@@ -159,11 +171,7 @@ impl ValidatorLogs {
     ) -> Option<Verdict> {
         let why = match self.entries.get(&window)? {
             Entry::Log(_) => return Some(Verdict::Agree),
-            Entry::Other(error) => {
-                let stated = format!("the score log of window {window}");
-                return Some(Verdict::differ("the score log is invalid", stated, ErrorChain(error)));
-            }
-            Entry::Unread(error) => return Some(Verdict::unread(error)),
+            Entry::Other(_) | Entry::Unread(_) => return Some(self.defect(window)),
             Entry::Absent(error) => ErrorChain(error),
         };
         let missing = |stated: String| Some(Verdict::differ("the score log is missing", stated, why));
