@@ -12,6 +12,7 @@ use crate::{
     ValidatorError,
     fetched_window::FetchedWindow,
     gauntlet::Gauntlet,
+    joining::Joining,
     logs::{Closed, KEPT, Logs},
     metrics::ValidatorMetrics,
     overlaps::PastUpdates,
@@ -29,6 +30,7 @@ use protocol::{
     announcement::Vote,
     machine::validator::{Past, ValidatorMachine, ValidatorRules},
 };
+use scoring::score_log::Adopted;
 use std::sync::Arc;
 use telemetry::{
     Shutdown,
@@ -108,6 +110,9 @@ impl Validator {
         if let (None, Some(vote)) = (self.logs.newest(), voted) {
             self.recover(&state, &vote).await?;
         }
+        if self.logs.newest().is_none() {
+            self.join(&state).await?;
+        }
         let on_chain = self.weights_on_chain().await?;
         let past = Past {
             voted: voted.map(|vote| vote.window),
@@ -144,6 +149,25 @@ impl Validator {
             let window = closed.log.header.window;
             tracing::info!(target: SCORE, %window, "standings taken from the newest log in the own bucket");
         }
+        Ok(())
+    }
+
+    /// Takes the standings of another validator, since this one has no log of its own.
+    async fn join(&mut self, state: &Arc<BlockState>) -> Result<(), ValidatorError> {
+        let Node { identity, network, shared, observability, .. } = &self.node;
+        let next = shared.window();
+        if next == Window(0) {
+            return Ok(()); // At the beginning of a run no validator has standings.
+        }
+        let joining = Joining { network, run: &self.run, own: identity.neuron, next };
+        let Some(log) = joining.find(state).await? else {
+            tracing::warn!(target: SCORE, window = %next, "no other validator has score logs that replay: this one begins without standings");
+            return Ok(());
+        };
+        let Adopted { validator, window, head } = log.name();
+        tracing::info!(target: SCORE, %validator, %window, %head, "standings taken from the score log of another validator");
+        observability.events.emit(NodeEvent::Adopted { validator, window, head });
+        self.logs.adopt(log);
         Ok(())
     }
 

@@ -1,17 +1,17 @@
 //! Measures updates: the losses before and after a small step along each, alone, on the window's own
 //! parameters.
 //!
-//! [`TrialSteps`] turns a submission into such a step. It clips each submission to the medians of the last
-//! accepted set, so no other claim of the window has an influence on it. A [`Gauntlet`] applies one step
-//! after the other to the model, and restores the model to the last bit after each. The losses are rated
-//! elsewhere, in [`scoring::gauntlet`].
+//! [`TrialSteps`] turns a submission into such a step. It clips each submission to the references of the last
+//! outer step, so no other claim of the window has an influence on it. A [`Gauntlet`] applies one step after
+//! the other to the model, and restores the model to the last bit after each. The losses are rated elsewhere,
+//! in [`scoring::gauntlet`].
 
 mod kept_steps;
 
 use base::{Millionths, NeuronId};
 use bytes::Bytes;
 use codec::{
-    aggregate::{AggregateError, Medians, clip_alone},
+    aggregate::{AggregateError, StepNorms, clip_alone},
     sparse::{SparseSpec, SparseTensor},
     submission::{Submission, SubmissionError},
 };
@@ -38,7 +38,7 @@ const MOST_KEPT: usize = 1 << 30;
 pub struct TrialSteps {
     settings: TrialStep,
     /// The norms that submissions are clipped to, if there was an accepted set.
-    medians: Option<Medians>,
+    norms: Option<StepNorms>,
     layout: ParameterLayout,
     kept: Mutex<KeptSteps>,
 }
@@ -132,10 +132,10 @@ impl TrialStep {
 }
 
 impl TrialSteps {
-    /// Creates the trial steps of a window. `medians` are those of the last accepted set.
+    /// Creates the trial steps of a window. `norms` are those of the last outer step.
     #[must_use]
-    pub fn new(settings: TrialStep, medians: Option<Medians>, layout: ParameterLayout) -> Self {
-        Self { settings, medians, layout, kept: Mutex::default() }
+    pub fn new(settings: TrialStep, norms: Option<StepNorms>, layout: ParameterLayout) -> Self {
+        Self { settings, norms, layout, kept: Mutex::default() }
     }
 
     /// Decodes a miner's update. Returns the clipped step along it.
@@ -144,7 +144,7 @@ impl TrialSteps {
     /// The submission does not fit the model, or has changed since it was checked.
     pub fn step(&self, submission: &Submission<Bytes>) -> Result<SparseStep, GauntletError> {
         let miner = submission.header().neuron;
-        let factors = clip_alone(submission, self.medians.as_ref())?;
+        let factors = clip_alone(submission, self.norms.as_ref())?;
         let tensors = (0..factors.len()).map(|number| submission.tensor(number));
         let tensors: Result<Vec<SparseTensor>, _> = tensors.collect();
         let tensors = tensors.map_err(|source| GauntletError::Changed { miner, source: Box::new(source) })?;

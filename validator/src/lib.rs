@@ -24,6 +24,7 @@ mod app;
 mod error;
 pub mod fetched_window;
 pub mod gauntlet;
+mod joining;
 pub mod logs;
 mod metrics;
 pub mod overlaps;

@@ -14,7 +14,7 @@ use node::{FileError, replace};
 use protocol::machine::validator::SettledWeights;
 use scoring::{
     gauntlet::{Availability, EvaluationPriority, Standings},
-    score_log::{Expected, ScoreLog},
+    score_log::{Adopted, Expected, ScoreLog},
     weights::Weights,
 };
 use std::{
@@ -49,6 +49,8 @@ pub struct Logs {
     logs: BTreeMap<Window, Closed>,
     /// The windows whose logs this process has published.
     published: BTreeSet<Window>,
+    /// Another validator's log, from whose standings the first log begins.
+    adopted: Option<ScoreLog>,
     /// The window in which failures of availability are excused.
     excused: Option<Window>,
 }
@@ -74,7 +76,7 @@ impl Logs {
             }
         }
         let excused = read_window(&folder.join(EXCUSED))?;
-        Ok(Self { folder, logs, published: BTreeSet::new(), excused })
+        Ok(Self { folder, logs, published: BTreeSet::new(), adopted: None, excused })
     }
 
     /// Notes that failures of availability do not count in a window.
@@ -116,10 +118,29 @@ impl Logs {
         self.newest().map_or_else(ScoreLogHead::default, |closed| closed.log.head())
     }
 
+    /// Begins from the standings after another validator's log. Has no effect if there is an own log.
+    pub fn adopt(&mut self, log: ScoreLog) {
+        self.adopted = Some(log);
+    }
+
+    /// Returns the name of the log from whose standings the next log begins, if it is the first one and does
+    /// not begin without standings.
+    #[must_use]
+    pub fn adopted(&self) -> Option<Adopted> {
+        self.adopted.as_ref().filter(|_| self.newest().is_none()).map(ScoreLog::name)
+    }
+
+    /// Returns the log with whose standings the next log begins: the newest one, or the adopted one before
+    /// the first.
+    #[must_use]
+    pub fn last(&self) -> Option<&ScoreLog> {
+        self.newest().map(|closed| &closed.log).or(self.adopted.as_ref())
+    }
+
     /// Returns the standings of all miners.
     #[must_use]
     pub fn standings(&self) -> Standings {
-        self.newest().map_or_else(Standings::default, |closed| closed.log.stated.standings.clone())
+        self.last().map_or_else(Standings::default, |log| log.stated.standings.clone())
     }
 
     /// Returns the evaluation priority of the miners: it follows from the last [`KEPT`] logs.

@@ -39,7 +39,7 @@ mod tests;
 mod update;
 
 pub use arithmetic::check_arithmetic;
-pub use clip::{Clip, Medians, clip_alone};
+pub use clip::{Clip, StepNorms, clip_alone};
 
 #[cfg(doc)]
 use crate::sparse::Aggregation;
@@ -57,7 +57,7 @@ pub enum AggregateError {
     /// The parameters are not those of the model.
     #[error("{found} {what} are given: the model has {expected}")]
     Parameters {
-        /// The counted thing: tensors, values, chunks or medians.
+        /// The counted thing: tensors, values, chunks, medians or references.
         what: &'static str,
         /// The number given.
         found: usize,
@@ -87,7 +87,7 @@ pub enum AggregateError {
     Norms(Hotkey),
 }
 
-/// Applies the outer step to all tensors, in the order of the layout. Returns the median norms,
+/// Applies the outer step to all tensors, in the order of the layout. Returns the norms,
 /// which the next window's clipping needs.
 ///
 /// If the accepted set or the parameters do not fit, nothing was written. After any other error, do
@@ -99,12 +99,12 @@ pub enum AggregateError {
 pub fn outer_step<B: AsRef<[u8]> + Sync>(
     parameters: &mut [&mut [f32]],
     accepted: &[Submission<B>],
-    last: Option<&Medians>,
+    last: Option<&StepNorms>,
     threads: usize,
-) -> Result<Medians, AggregateError> {
+) -> Result<StepNorms, AggregateError> {
     check_arithmetic()?;
     let Some(first) = accepted.first() else {
-        return Ok(last.cloned().unwrap_or_else(|| Medians(vec![0.0; parameters.len()])));
+        return Ok(last.cloned().unwrap_or_else(|| StepNorms::zeros(parameters.len())));
     };
     let layout = first.layout();
     let tensors = layout.tensors();
@@ -123,7 +123,7 @@ pub fn outer_step<B: AsRef<[u8]> + Sync>(
         let updates = Updates { of_tensor: &updates, chunks_per_group: tensor.chunks_per_group() };
         apply::apply(values, tensor.geometry(), layout.spec(), &updates, threads)?;
     }
-    Ok(clip.medians)
+    Ok(clip.norms)
 }
 
 /// Checks that a count is the expected one.

@@ -29,8 +29,8 @@ pub struct SparseSpec {
     pub outer_lr: f32,
     /// The divisor of the sum over the accepted submissions.
     pub aggregation: Aggregation,
-    /// The most by which a tensor's reference norm may grow: at most this factor, at least 1, times
-    /// the last window's median norm.
+    /// The factor, at least 1, by which a tensor's reference norm may fall from the last one, or may grow
+    /// from the last reference or median.
     pub clip_growth: f64,
 }
 

@@ -17,7 +17,7 @@ use base::{
 };
 use clap::Parser;
 use codec::{
-    aggregate::Medians,
+    aggregate::StepNorms,
     feedback,
     sparse::{SparseTensor, compress},
     submission::{self, Expected, Header, Submission, encode},
@@ -100,7 +100,7 @@ struct Miner {
     key: SigningKey,
     model: Model,
     error: Vec<f32>,
-    medians: Option<Medians>,
+    norms: Option<StepNorms>,
 }
 
 /// The result of a miner for one window.
@@ -163,8 +163,8 @@ fn exchange(run: &Run, miners: &mut [Miner], window: Window, made: &[Made]) -> R
     let accepted = made.iter().zip(&expected).map(open).collect::<Result<Vec<_>, _>>()?;
     let mut roots = Vec::new();
     for (miner, made) in miners.iter_mut().zip(made) {
-        let (medians, root) = miner.model.apply_outer_step(&accepted, miner.medians.as_ref())?;
-        miner.medians = Some(medians);
+        let (norms, root) = miner.model.apply_outer_step(&accepted, miner.norms.as_ref())?;
+        miner.norms = Some(norms);
         miner.settle(run, &made.sent);
         roots.push(root);
     }
@@ -188,14 +188,14 @@ fn report(run: &Run, window: Window, loss: f64, made: &[Made], took: Duration) {
 }
 
 fn save(run: &Run, miner: &mut Miner, windows: u32, folder: &Path) -> Result<()> {
-    let (root, medians) = (miner.model.state_root()?, miner.medians.clone());
+    let (root, norms) = (miner.model.state_root()?, miner.norms.clone());
     let mut history = History::new(&run.hash);
     for window in (0..u64::from(windows)).map(Window) {
         // Without a chain there are no votes, and no node has computed the earlier states.
         let state = history.state(&root);
         history.push_record(WindowRecord { window, state, accepted: Vec::new(), voters: Vec::new() })?;
     }
-    miner.model.save(folder, &Progress { run: run.hash, history, root, medians }, 1 << 30)?;
+    miner.model.save(folder, &Progress { run: run.hash, history, root, norms }, 1 << 30)?;
     Ok(())
 }
 
@@ -248,7 +248,7 @@ impl Miner {
         model.initialize(&run.file.initial.seed.0)?;
         let error = vec![0.0; model.layout().len()];
         let neuron = NeuronId { hotkey: key.hotkey(), registered: Height(1) };
-        Ok(Self { neuron, key, model, error, medians: None })
+        Ok(Self { neuron, key, model, error, norms: None })
     }
 
     /// Returns the requirements on the miner's submission for a window.

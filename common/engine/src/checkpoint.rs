@@ -4,7 +4,7 @@
 //! config.json                        the model, as `transformers` reads it
 //! model-00001-of-00002.safetensors   parameters, f32, in the order of their names
 //! model.safetensors.index.json       the file of each tensor
-//! muster.progress                    the progress of the parameters: run, history, state root, last medians
+//! muster.progress                    the progress of the parameters: run, history, state root, last norms
 //! muster.json                        the run, window and state; size and hash of each file
 //! ```
 //!

@@ -4,7 +4,7 @@
 use crate::{error::EngineError, model::Model};
 use base::digest::{RunSeed, StateRoot};
 use codec::{
-    aggregate::{AggregateError, Medians, outer_step},
+    aggregate::{AggregateError, StepNorms, outer_step},
     submission::Submission,
 };
 
@@ -27,7 +27,7 @@ impl Model {
     }
 
     /// Applies the outer step of a window's accepted submissions, see [`outer_step`]. `last` are the
-    /// medians that the previous step returned. Returns this step's medians, and the state root of the
+    /// norms that the previous step returned. Returns this step's norms, and the state root of the
     /// parameters after it.
     ///
     /// # Errors
@@ -35,12 +35,12 @@ impl Model {
     pub fn apply_outer_step<B: AsRef<[u8]> + Sync>(
         &mut self,
         accepted: &[Submission<B>],
-        last: Option<&Medians>,
-    ) -> Result<(Medians, StateRoot), EngineError> {
+        last: Option<&StepNorms>,
+    ) -> Result<(StepNorms, StateRoot), EngineError> {
         let (layout, threads) = (self.layout.clone(), self.threads());
         let step = |values: &mut [f32]| {
-            let medians = outer_step(&mut layout.split_mut(values), accepted, last, threads)?;
-            Ok::<_, AggregateError>((medians, layout.state_root(values, threads)))
+            let norms = outer_step(&mut layout.split_mut(values), accepted, last, threads)?;
+            Ok::<_, AggregateError>((norms, layout.state_root(values, threads)))
         };
         Ok(self.change_parameters(step)??)
     }

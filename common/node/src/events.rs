@@ -207,6 +207,15 @@ pub enum NodeEvent {
         /// The duration.
         seconds: f64,
     },
+    /// The validator has no score log of its own, and begins from the standings of another validator.
+    Adopted {
+        /// The validator whose standings they are.
+        validator: Hotkey,
+        /// The window of its log.
+        window: Window,
+        /// The head of its log.
+        head: ScoreLogHead,
+    },
     /// A score log is closed.
     Logged {
         /// The window.

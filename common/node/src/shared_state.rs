@@ -221,8 +221,8 @@ impl SharedState {
             if !objects.is_empty() {
                 let started = Instant::now();
                 let model = transaction.model();
-                let (medians, root) = model.apply_outer_step(&objects, progress.medians.as_ref())?;
-                progress.medians = Some(medians);
+                let (norms, root) = model.apply_outer_step(&objects, progress.norms.as_ref())?;
+                progress.norms = Some(norms);
                 progress.root = root;
                 metrics.step_seconds.observe(started.elapsed().as_secs_f64());
             }

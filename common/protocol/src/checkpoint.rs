@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use crate::history::History;
     use base::digest::StateRoot;
-    use codec::aggregate::Medians;
+    use codec::aggregate::StepNorms;
     use proptest::{collection::vec, prelude::*};
 
     fn progress() -> Progress {
@@ -293,7 +293,7 @@ mod tests {
             run,
             history: History::new(&run),
             root: StateRoot([3; 32]),
-            medians: Some(Medians(vec![])),
+            norms: Some(StepNorms::default()),
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A journal keeps it, and a checkpoint carries it. The parameters belong to it by their state
 //! root. The history and the root make the [`State`] that votes name, so a node that gets it from a
-//! stranger can check it. The last medians follow from the accepted sets but are in no hash: wrong
-//! ones show in the next state.
+//! stranger can check it. The last norms follow from the accepted sets but are in no hash: wrong
+//! ones show in a later state.
 
 use crate::{
     acceptance::AcceptanceSpec,
@@ -17,15 +17,15 @@ use base::{
     object::{kind, open},
     wire::{Reader, WireError, Writer},
 };
-use codec::aggregate::Medians;
+use codec::aggregate::StepNorms;
 
 /// The version of the format.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Most tensors of a model: nine in each layer, embeddings, the last norm and the output.
 const MOST_TENSORS: usize = 9 * MOST_LAYERS as usize + 3;
 /// Most bytes of a [`Progress`].
 pub const MOST_BYTES: usize =
-    2 + 32 + 32 + 32 + 8 + 2 + KEPT_RECORDS * MOST_RECORD_BYTES + 1 + 4 + 8 * MOST_TENSORS;
+    2 + 32 + 32 + 32 + 8 + 2 + KEPT_RECORDS * MOST_RECORD_BYTES + 1 + 4 + 2 * 8 * MOST_TENSORS;
 
 /// The progress of a node at the start of the window `history.next()`.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +36,8 @@ pub struct Progress {
     pub history: History,
     /// The state root of the parameters.
     pub root: StateRoot,
-    /// The medians of the last outer step, which the next one needs. `None` before the first.
-    pub medians: Option<Medians>,
+    /// The norms of the last outer step, which the next one needs. `None` before the first.
+    pub norms: Option<StepNorms>,
 }
 
 /// The reason why bytes are not a valid progress.
@@ -67,7 +67,7 @@ impl Progress {
     #[must_use]
     pub fn initial(spec: &RunSpec) -> Self {
         let run = spec.hash();
-        Self { run, history: History::new(&run), root: spec.initial.root, medians: None }
+        Self { run, history: History::new(&run), root: spec.initial.root, norms: None }
     }
 
     /// Returns the next window. The parameters are those at its start.
@@ -91,7 +91,7 @@ impl Progress {
     /// Encodes the canonical bytes.
     ///
     /// # Panics
-    /// There are medians of more tensors than any model has.
+    /// There are norms of more tensors than any model has.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let records: Vec<&WindowRecord> = self.history.records().collect();
@@ -101,9 +101,9 @@ impl Progress {
         to.raw(&self.history.before_records().0);
         to.u64(self.window().0 - u64::from(count)).u16(count);
         records.iter().for_each(|record| record.write(&mut to));
-        to.u8(self.medians.is_some().into());
-        if let Some(medians) = &self.medians {
-            medians.write(&mut to);
+        to.u8(self.norms.is_some().into());
+        if let Some(norms) = &self.norms {
+            norms.write(&mut to);
         }
         to.into_bytes()
     }
@@ -120,9 +120,9 @@ impl Progress {
         let run = RunHash(from.array("the run")?);
         let root = StateRoot(from.array("the state root")?);
         let history = read_history(&mut from, &run)?;
-        let medians = read_medians(&mut from)?;
+        let norms = read_norms(&mut from)?;
         from.finish("the progress")?;
-        Ok(Self { run, history, root, medians })
+        Ok(Self { run, history, root, norms })
     }
 }
 
@@ -148,17 +148,17 @@ fn read_history(from: &mut Reader<'_>, run: &RunHash) -> Result<History, Progres
     }
 }
 
-fn read_medians(from: &mut Reader<'_>) -> Result<Option<Medians>, WireError> {
-    let what = "whether medians follow";
+fn read_norms(from: &mut Reader<'_>) -> Result<Option<StepNorms>, WireError> {
+    let what = "whether norms follow";
     let offset = from.offset();
     match from.u8(what)? {
         0 => Ok(None),
         1 => {
-            let what = "the number of medians";
+            let what = "the number of norms";
             let offset = from.offset();
             let tensors = from.clone().u32(what)?;
             match tensors as usize {
-                count if count <= MOST_TENSORS => Medians::read(from, count).map(Some),
+                count if count <= MOST_TENSORS => StepNorms::read(from, count).map(Some),
                 _ => {
                     let expected = "more tensors than any model has";
                     Err(WireError::Value { what, offset, found: tensors.into(), expected })
@@ -183,14 +183,16 @@ mod tests {
     }
 
     /// Creates the progress after `windows` windows, in each of which one miner was accepted and two voted.
-    fn progress(windows: u64, medians: Option<Vec<f64>>) -> Progress {
+    fn progress(windows: u64, norms: Option<Vec<f64>>) -> Progress {
         let mut history = History::new(&RUN);
         for window in (0..windows).map(Window) {
             let accepted = vec![Accepted { id: id(1), object: ObjectHash([window.0 as u8; 32]) }];
             let (state, voters) = (State([window.0 as u8 + 100; 32]), vec![id(4), id(5)]);
             history.push_record(WindowRecord { window, state, accepted, voters }).unwrap();
         }
-        Progress { run: RUN, history, root: StateRoot([3; 32]), medians: medians.map(Medians) }
+        let halves = |norms: &[f64]| norms.iter().map(|norm| norm / 2.0).collect();
+        let norms = norms.map(|norms| StepNorms { references: halves(&norms), medians: norms });
+        Progress { run: RUN, history, root: StateRoot([3; 32]), norms }
     }
 
     /// Pins the bytes: journals and checkpoints are made of them.
@@ -262,10 +264,10 @@ mod tests {
         elsewhere[2 + 32 + 32] ^= 1;
         assert!(refused(&elsewhere).contains("does not begin like run"), "{}", refused(&elsewhere));
 
-        let mut medians = bytes.clone();
-        *medians.last_mut().unwrap() = 1;
-        medians.extend(u32::MAX.to_le_bytes());
-        assert!(refused(&medians).contains("more tensors than any model has"), "{}", refused(&medians));
+        let mut norms = bytes.clone();
+        *norms.last_mut().unwrap() = 1;
+        norms.extend(u32::MAX.to_le_bytes());
+        assert!(refused(&norms).contains("more tensors than any model has"), "{}", refused(&norms));
 
         let history = History::resume(Accumulator([1; 32]), Window(20), []).unwrap();
         let short = Progress { history, ..progress(0, None) };
@@ -278,8 +280,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_round_trip_and_every_cut_is_noticed(windows in 0u64..20, medians in option::of(vec(0.0f64..9.0, 0..9))) {
-            let progress = progress(windows, medians);
+        fn bytes_round_trip_and_every_cut_is_noticed(windows in 0u64..20, norms in option::of(vec(0.0f64..9.0, 0..9))) {
+            let progress = progress(windows, norms);
             let bytes = progress.to_bytes();
             prop_assert!(bytes.len() <= MOST_BYTES);
             prop_assert_eq!(Progress::read(&bytes), Ok(progress));

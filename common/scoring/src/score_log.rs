@@ -11,8 +11,9 @@
 //!
 //! Every few windows a log begins with a snapshot of all standings. So a replay can begin there,
 //! without the first log of the run. A validator that joins adopts the standings after another validator's
-//! log, which any reader can replay. Its first log says whose.
+//! log, which any reader can replay. Its first log says whose ([`adoptable`]).
 
+mod adoption;
 mod copies;
 mod difference;
 mod error;
@@ -21,6 +22,7 @@ mod format;
 mod lines;
 mod replay;
 
+pub use adoption::{NotAdoptable, Voted, adoptable};
 pub use copies::{OwnMeasurements, own_measurements};
 pub use difference::{Difference, weights_difference};
 pub use error::{ChainBreak, ReplayError, ScoreLogError};
@@ -44,7 +46,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The first byte of a score log.
 pub const KIND: u8 = 0xe5;
 /// The version of the format, its second byte.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// The context of a score log's signature.
 pub const SIGNATURE_CONTEXT: &str = "muster v1 score log";
 /// Maximum number of bytes of a score log. A longer object need not be downloaded.
@@ -85,6 +87,8 @@ pub struct Header {
 pub struct Adopted {
     /// The validator that wrote it.
     pub validator: Hotkey,
+    /// Its window.
+    pub window: Window,
     /// Its head.
     pub head: ScoreLogHead,
 }

@@ -3,11 +3,12 @@
 //! [`Auditor::audit`] replays the run up to the requested windows. It begins at the start of the run,
 //! or at a checkpoint if earlier objects are gone ([`resume`]). For each window it reads the chain once
 //! ([`seen`]), downloads the objects ([`objects`]), checks the votes ([`votes`]) and applies the
-//! accepted objects ([`state_replay`]). Then it compares score logs ([`logs`]), weights on chain
-//! ([`weights`]) and the records of windows ([`records`]). It also marks validators that do not work: a log
-//! with copied measurements ([`own_data`]), weights that follow no log or another's ([`weights`]), and
-//! dividends without votes ([`dividends`]).
+//! accepted objects ([`state_replay`]). Then it compares score logs ([`logs`]), the standings that first logs
+//! begin from ([`adoption`]), weights on chain ([`weights`]) and the records of windows ([`records`]). It also
+//! marks validators that do not work: a log with copied measurements ([`own_data`]), weights that follow no
+//! log or another's ([`weights`]), and dividends without votes ([`dividends`]).
 
+mod adoption;
 mod dividends;
 mod explanations;
 mod logs;
@@ -31,7 +32,7 @@ use crate::{
     AuditError, Windows,
     pay::LogPay,
     progress::Progress,
-    report::{Finding, Item, Report, Subject, Verdict, WindowReport},
+    report::{Adoption, Finding, Item, Report, Subject, Verdict, WindowReport},
 };
 use base::{Exit, Height, NeuronId, Uid, Window, digest::State};
 use chain::Client;
@@ -90,11 +91,13 @@ impl Auditor {
             found: Vec::new(),
             burnt: BTreeMap::new(),
             pay: Vec::new(),
+            adoptions: Vec::new(),
         };
         audit.replay().await?;
         let score_logs = audit.score_logs().await;
         audit.compare_logs(&score_logs);
         audit.compare_conduct(&score_logs);
+        audit.compare_adoptions(&score_logs).await;
         audit.compare_weights(&score_logs).await?;
         audit.compare_records().await;
         Ok(audit.report())
@@ -139,6 +142,8 @@ struct Audit<'a> {
     burnt: BTreeMap<Window, f64>,
     /// The pay of all miners by each log, in an audit of one window.
     pay: Vec<LogPay>,
+    /// The first logs of validators that begin from another validator's standings.
+    adoptions: Vec<(Window, Adoption)>,
 }
 
 impl Audit<'_> {
@@ -387,8 +392,14 @@ impl Audit<'_> {
                 findings.push(Finding { subject: Subject::Network, item: Item::Decision, verdict });
             });
             let (decision, burnt) = (decision.ok(), self.burnt.get(&window).copied());
-            let pay = self.pay.clone();
-            windows.insert(window, WindowReport { window, decision, root, state, burnt, findings, pay });
+            let (pay, adoptions) = (self.pay.clone(), Vec::new());
+            let report = WindowReport { window, decision, root, state, burnt, findings, pay, adoptions };
+            windows.insert(window, report);
+        }
+        for (window, adoption) in self.adoptions {
+            if let Some(report) = windows.get_mut(&window) {
+                report.adoptions.push(adoption);
+            }
         }
         for (window, finding) in self.found {
             if let Some(report) = windows.get_mut(&window) {

@@ -9,6 +9,7 @@ use base::{
     digest::{RunHash, State, StateRoot},
 };
 use protocol::acceptance::{Accepted, Decision};
+use scoring::score_log::Adopted;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -39,6 +40,8 @@ pub enum Item {
     Log,
     /// Claims, state, seed, uids and subnet rules in the score log are those of the chain.
     Facts,
+    /// The standings that a validator's first score log begins from are those after the log that it names.
+    Adopted,
     /// Standings, scores and weights in the score log follow from its measurements.
     Ratings,
     /// The measurements on the validator's own data are no other validator's.
@@ -113,6 +116,17 @@ pub struct WindowReport {
     pub findings: Vec<Finding>,
     /// The pay of all miners by each score log that replays. Empty in an audit of more than one window.
     pub pay: Vec<LogPay>,
+    /// The validators whose first score log is of this window and begins from the standings of another one.
+    pub adoptions: Vec<Adoption>,
+}
+
+/// A validator that began from the standings of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// The validator that joined.
+    pub subject: Subject,
+    /// The log whose standings it took.
+    pub adopted: Adopted,
 }
 
 /// The findings of an audit.
@@ -230,21 +244,47 @@ impl WindowReport {
             "burnt": self.burnt,
             "findings": self.findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
             "pay": self.pay,
+            "adoptions": self.adoptions.iter().map(Adoption::to_json).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Adoption {
+    fn to_json(&self) -> Value {
+        let Adopted { validator, window, head } = self.adopted;
+        let mut adoption = json!({"from": validator, "window": window, "head": head});
+        self.subject.add_to(&mut adoption);
+        adoption
+    }
+}
+
+impl fmt::Display for Adoption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Adopted { validator, window, head } = self.adopted;
+        let subject = self.subject;
+        write!(f, "{subject} begins from the standings of {validator} after window {window} (head {head})")
+    }
+}
+
+impl Subject {
+    /// Adds the kind of the author, its uid and its hotkey to a JSON object.
+    fn add_to(&self, object: &mut Value) {
+        let (kind, neuron) = match *self {
+            Self::Network => ("network", None),
+            Self::Miner(id, uid) => ("miner", Some((id, uid))),
+            Self::Validator(id, uid) => ("validator", Some((id, uid))),
+        };
+        object["subject"] = json!(kind);
+        if let Some((id, uid)) = neuron {
+            (object["uid"], object["hotkey"]) = (json!(uid), json!(id.hotkey));
+        }
     }
 }
 
 impl Finding {
     fn to_json(&self) -> Value {
-        let (subject, neuron) = match self.subject {
-            Subject::Network => ("network", None),
-            Subject::Miner(id, uid) => ("miner", Some((id, uid))),
-            Subject::Validator(id, uid) => ("validator", Some((id, uid))),
-        };
-        let mut finding = json!({"subject": subject, "item": self.item, "verdict": self.verdict.word()});
-        if let Some((id, uid)) = neuron {
-            (finding["uid"], finding["hotkey"]) = (json!(uid), json!(id.hotkey));
-        }
+        let mut finding = json!({"item": self.item, "verdict": self.verdict.word()});
+        self.subject.add_to(&mut finding);
         match &self.verdict {
             Verdict::Agree => {}
             Verdict::Differ { what, stated, computed } => {
@@ -281,6 +321,7 @@ impl fmt::Display for Item {
             Self::Record => "record",
             Self::Log => "log",
             Self::Facts => "facts",
+            Self::Adopted => "adopted",
             Self::Ratings => "ratings",
             Self::OwnData => "own data",
             Self::Weights => "weights",

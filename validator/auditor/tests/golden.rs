@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop here.
 
 use auditor::{
-    Finding, Item, LeftOut, LogPay, LogWhy, Reason, Report, Scores, Subject, Verdict, Why, WindowReport,
+    Adoption, Finding, Item, LeftOut, LogPay, LogWhy, Reason, Report, Scores, Subject, Verdict, Why,
+    WindowReport,
 };
 use base::{
     BlockHash, Coldkey, Height, Hotkey, Millionths, Netuid, NeuronId, Rao, Secret, Uid, UnixMillis, Window,
@@ -23,6 +24,7 @@ use scoring::{
         Fault,
         proof::{NextVerdict, Outlook},
     },
+    score_log::Adopted,
     uniqueness::Class,
 };
 
@@ -143,8 +145,9 @@ fn report() -> Report {
         };
         let root = Some(StateRoot([4; 32]));
         let state = decision.state;
-        let (burnt, pay) = (Some(0.0), vec![]);
-        WindowReport { window: Window(window), decision: Some(decision), root, state, burnt, findings, pay }
+        let (window, decision, burnt) = (Window(window), Some(decision), Some(0.0));
+        let (pay, adoptions) = (vec![], vec![]);
+        WindowReport { window, decision, root, state, burnt, findings, pay, adoptions }
     };
     let mut second = agreed(4);
     second.decision.as_mut().unwrap().accepted = Err(NullWindow::NothingAccepted);
@@ -159,6 +162,9 @@ fn report() -> Report {
     second.findings.extend(validators.map(|validator| finding(validator, Item::OwnData, Verdict::Agree)));
     second.findings.push(finding(validators[0], Item::Dividends, Verdict::Agree));
     second.burnt = Some(0.125);
+    let adopted = Adopted { validator: id(0).hotkey, window: Window(3), head: ScoreLogHead([6; 32]) };
+    second.findings.push(finding(validators[1], Item::Adopted, Verdict::Agree));
+    second.adoptions.push(Adoption { subject: validators[1], adopted });
     let why = "the state of block 0x01 has been dropped: ask an archive node".to_owned();
     let lost = finding(Subject::Network, Item::Decision, Verdict::Unknown { why });
     let third = WindowReport {
@@ -169,6 +175,7 @@ fn report() -> Report {
         burnt: None,
         findings: vec![lost],
         pay: vec![],
+        adoptions: vec![],
     };
     let windows = vec![agreed(3), second, third];
     Report { name: "tiny".to_owned(), run: RunHash([8; 32]), windows }

@@ -74,8 +74,8 @@ impl Validator {
     fn fetched(&self, window: Window, collected: Arrivals) -> Result<FetchedWindow, ValidatorError> {
         let Arrivals { closed, candidates, submissions, outcomes, errors, clock, seconds } = collected;
         let settings = TrialStep::new(&self.run.spec.sparse, &self.run.spec.scoring);
-        let medians = self.node.shared.progress().medians.clone();
-        let steps = Arc::new(TrialSteps::new(settings, medians, self.run.flat.clone()));
+        let norms = self.node.shared.progress().norms.clone();
+        let steps = Arc::new(TrialSteps::new(settings, norms, self.run.flat.clone()));
         let claims = closed.claims(self.run.id, window);
         let heights = self.run.clock.heights(window)?;
         Ok(FetchedWindow {
@@ -276,7 +276,7 @@ impl Validator {
         measured: &Measured,
     ) -> Result<Event, ValidatorError> {
         let spec = &self.run.spec.scoring;
-        let last = self.logs.newest().map(|closed| &closed.log);
+        let last = self.logs.last();
         let standings = self.logs.standings();
         let findings = fetched.findings(measured, self.logs.availability(window));
         let registered = RegisteredAt { closed: &fetched.closed, seeded: &measured.seeded };
@@ -289,7 +289,7 @@ impl Validator {
             seed: measured.seeded.hash,
             previous: self.logs.head(),
             standings: standings.hash(),
-            adopted: None,
+            adopted: self.logs.adopted(),
             unassigned_before: measured.unassigned_before,
             baselines: measured.baselines,
             subnet: weights::subnet(&measured.seeded.metagraph, &measured.rules),

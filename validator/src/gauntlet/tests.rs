@@ -193,7 +193,8 @@ async fn a3_an_update_changes_nothing_if_it_is_sent_with_zeros_alone() {
     assert!(changes_nothing(&zeros));
     assert!(!changes_nothing(&honest) && !changes_nothing(&back));
     // A scale of tiny updates leaves nothing of an honest step. That is not the miner's fault.
-    let tiny = Medians(vec![1e-30; honest.norms().unwrap().len()]);
+    let tiny = vec![1e-30; honest.norms().unwrap().len()];
+    let tiny = StepNorms { medians: tiny.clone(), references: tiny };
     let steps = Arc::new(TrialSteps::new(step(), Some(tiny), ParameterLayout::new(&MODEL)));
     let gauntlet = Gauntlet::new(model().await);
     let unassigned = gauntlet.unassigned(batch(101), None).await.unwrap();
@@ -210,22 +211,23 @@ fn shares_are_those_of_the_assigned_samples() {
 }
 
 #[tokio::test]
-async fn updates_are_clipped_to_the_last_medians_whatever_others_claim() {
+async fn updates_are_clipped_to_the_last_references_whatever_others_claim() {
     let [honest, _, back, _] = submissions().await;
     let layout = ParameterLayout::new(&MODEL);
     let norms = honest.norms().unwrap().to_vec();
-    let medians = Medians(norms.iter().map(|norm| norm / 2.0).collect());
-    let clipped = TrialSteps::new(step(), Some(medians), layout.clone());
+    let references = norms.iter().map(|norm| norm / 2.0).collect();
+    let last = StepNorms { medians: norms.clone(), references };
+    let clipped = TrialSteps::new(step(), Some(last), layout.clone());
     for sent in [&honest, &back] {
         let factors = sent.norms().unwrap().iter().zip(&norms);
-        let factors = factors.map(|(norm, median)| (median / 2.0 / norm).min(1.0) as f32);
+        let factors = factors.map(|(norm, last)| (last / 2.0 / norm).min(1.0) as f32);
         let tensors: Vec<_> = (0..norms.len()).map(|number| sent.tensor(number).unwrap()).collect();
         let expected = SparseStep::along(&layout, 4, tensors.iter().zip(factors), 0.5).unwrap();
         assert_eq!(clipped.step(sent).unwrap(), expected);
         let whole = SparseStep::along(&layout, 4, tensors.iter().zip(vec![1.0; norms.len()]), 0.5).unwrap();
         assert_eq!(steps().step(sent).unwrap(), whole, "before any accepted set there is no scale");
     }
-    let other_model = TrialSteps::new(step(), Some(Medians(vec![1.0])), layout);
+    let other_model = TrialSteps::new(step(), Some(StepNorms::zeros(1)), layout);
     assert!(matches!(other_model.step(&honest), Err(GauntletError::Clip(_))));
 }
 

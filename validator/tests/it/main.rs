@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod command;
+mod joining;
 mod miners;
 mod network;
 mod refusals;

@@ -8,7 +8,7 @@ use base::{
 use bytes::Bytes;
 use chain::wallet::KeyPair;
 use codec::{
-    aggregate::Medians,
+    aggregate::StepNorms,
     sparse::compress,
     submission::{
         Expected, Header, KEY_BYTES, KeyObject, SealKey, Sealed, Submission, SubmissionLayout, encode_sealed,
@@ -56,7 +56,7 @@ pub(crate) struct Miners {
     run: Run,
     model: Handle,
     history: History,
-    medians: Option<Medians>,
+    norms: Option<StepNorms>,
     accepted: Vec<Submission<Bytes>>,
 }
 
@@ -69,7 +69,7 @@ impl Miners {
         let RunSeed(seed) = run.spec.initial.seed;
         model.run(move |model| model.initialize(&seed)).await.unwrap();
         let history = History::new(&run.hash);
-        Self { run, model, history, medians: None, accepted: Vec::new() }
+        Self { run, model, history, norms: None, accepted: Vec::new() }
     }
 
     /// Returns the state that the window begins with.
@@ -132,9 +132,9 @@ impl Miners {
         let mut accepted = std::mem::take(&mut self.accepted);
         accepted.retain(|sent| decision.applied().iter().any(|applied| applied.object == sent.hash()));
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
-        let medians = self.medians.take();
-        let step = self.model.run(move |model| model.apply_outer_step(&accepted, medians.as_ref()));
-        self.medians = Some(step.await.unwrap().0);
+        let norms = self.norms.take();
+        let step = self.model.run(move |model| model.apply_outer_step(&accepted, norms.as_ref()));
+        self.norms = Some(step.await.unwrap().0);
     }
 
     /// Downloads the accepted object of a miner as another node does, as soon as a source has it. `voted` is

@@ -51,6 +51,12 @@ fn rule() -> impl Strategy<Value = Aggregation> {
     ]
 }
 
+/// Returns norms of these medians and references.
+fn step_norms(norms: &[(f64, f64)]) -> StepNorms {
+    let (medians, references) = norms.iter().copied().unzip();
+    StepNorms { medians, references }
+}
+
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
@@ -75,7 +81,7 @@ fn plain(
     geometry: &Geometry,
     spec: &SparseSpec,
     updates: &[(u8, SparseTensor)],
-    last: Option<f64>,
+    last: Option<(f64, f64)>,
 ) {
     let mut updates: Vec<_> = updates.iter().collect();
     updates.sort_by_key(|(seed, _)| key(*seed).hotkey().0);
@@ -84,7 +90,10 @@ fn plain(
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or(0.0);
     let limit = match last {
-        Some(last) if last != 0.0 => median.min(last * spec.clip_growth),
+        Some((last_median, last)) if last != 0.0 => {
+            let most = last_median.max(last) * spec.clip_growth;
+            median.min(most).max(last / spec.clip_growth)
+        }
         _ => median,
     };
     let mut sums: Vec<Option<(f32, u32)>> = vec![None; parameters.len()];
@@ -132,8 +141,8 @@ fn golden_vector_of_templar() {
     };
     let accepted = [sent(1, [0, 1], [3.0, 4.0]), sent(2, [1, 2], [6.0, 8.0]), sent(3, [1, 5], [0.6, 0.8])];
     let mut parameters = vec![0.0; 64];
-    let medians = outer_step(&mut [&mut parameters], &accepted, None, 1).unwrap();
-    assert_eq!(medians, Medians(vec![5.0]));
+    let norms = outer_step(&mut [&mut parameters], &accepted, None, 1).unwrap();
+    assert_eq!(norms, step_norms(&[(5.0, 5.0)]));
     let expected = [3.0, 2.533_33, 4.0, 0.0, 0.0, 0.8];
     for (parameter, expected) in parameters.iter().zip(expected) {
         assert!((-parameter - expected).abs() < 1e-5, "{parameter} {expected}");
@@ -165,22 +174,30 @@ fn clip_factors_follow_from_the_norms() {
     let expected: Vec<f64> = submissions.iter().map(|sent| norm(&sent.tensor(0).unwrap())).collect();
     assert_eq!(norms, expected);
     let clip = Clip::of(&submissions, None).unwrap();
-    assert_eq!((&clip.medians.0[..], &clip.references[..]), (&norms[..1], &norms[..1]));
+    assert_eq!(clip.norms, step_norms(&[(norms[0], norms[0])]));
     assert_eq!(clip.factors, [[1.0], [0.25], [1.0]]);
-    // The last window's medians bound the reference, not the medians.
-    let last = Medians(vec![norms[0] / 2.0 / spec.clip_growth]);
-    let bounded = Clip::of(&submissions, Some(&last)).unwrap();
-    assert_eq!(bounded.medians, clip.medians);
-    assert_eq!(bounded.factors, [[0.5], [0.125], [1.0]]);
+    // The last norms bound the reference, not the medians.
+    let with = |median, reference| {
+        let bounded = Clip::of(&submissions, Some(&step_norms(&[(median, reference)]))).unwrap();
+        assert_eq!(bounded.norms.medians, clip.norms.medians);
+        ((bounded.norms.references[0] / norms[0]) as f32, bounded.factors)
+    };
+    let (half, twice) = (norms[0] / 2.0 / spec.clip_growth, norms[0] * 2.0 * spec.clip_growth);
+    let low = (0.5, vec![vec![0.5], vec![0.125], vec![1.0]]);
+    assert_eq!((with(half, half), with(0.0, half)), (low.clone(), low));
+    let high = (2.0, vec![vec![1.0], vec![0.5], vec![1.0]]);
+    assert_eq!((with(twice, twice), with(0.0, twice)), (high.clone(), high));
+    let unbounded = (1.0, clip.factors.clone());
+    assert_eq!((with(norms[0], half), with(0.0, 0.0)), (unbounded.clone(), unbounded));
+    let last = step_norms(&[(1.0, 2.0)]);
     let none = Clip::of::<Vec<u8>>([], Some(&last)).unwrap();
-    assert_eq!(none, Clip { medians: last, ..Clip::default() });
-    // Alone, each is clipped to the given medians, or not at all.
-    let alone =
-        |medians: Option<&Medians>| submissions.each_ref().map(|sent| clip_alone(sent, medians).unwrap());
-    assert_eq!(alone(Some(&Medians(vec![norms[0]]))), [[1.0], [0.25], [1.0]]);
+    assert_eq!(none, Clip { norms: last, ..Clip::default() });
+    // Alone, each is clipped to the given references, or not at all.
+    let alone = |last: Option<&StepNorms>| submissions.each_ref().map(|sent| clip_alone(sent, last).unwrap());
+    assert_eq!(alone(Some(&step_norms(&[(9.0, norms[0])]))), [[1.0], [0.25], [1.0]]);
     assert_eq!(alone(None), [[1.0], [1.0], [1.0]]);
-    assert_eq!(alone(Some(&Medians(vec![0.0]))), [[1.0], [1.0], [1.0]]);
-    let other_model = clip_alone(&submissions[0], Some(&Medians(vec![1.0, 2.0]))).unwrap_err();
+    assert_eq!(alone(Some(&step_norms(&[(9.0, 0.0)]))), [[1.0], [1.0], [1.0]]);
+    let other_model = clip_alone(&submissions[0], Some(&step_norms(&[(1.0, 1.0); 2]))).unwrap_err();
     assert!(matches!(other_model, AggregateError::Parameters { what: "medians", found: 2, expected: 1 }));
 }
 
@@ -192,7 +209,11 @@ proptest! {
         rule in rule(),
         quantizer in proptest::sample::select(&Quantizer::ALL[..]),
         rate in prop_oneof![Just(1.0f32), 0.01f32..2.0],
-        last in prop_oneof![Just(None), Just(Some(0.0)), (0.1f64..10.0).prop_map(Some)],
+        last in prop_oneof![
+            Just(None),
+            (0.0f64..10.0).prop_map(|median| Some((median, 0.0))),
+            (0.0f64..10.0, 0.1f64..10.0).prop_map(Some),
+        ],
         rotate: usize,
     ) {
         let spec = SparseSpec { chunk: 64, topk: 5, quantizer, outer_lr: rate, aggregation: rule, ..tiny() };
@@ -207,7 +228,7 @@ proptest! {
             .collect();
         let mut expected = parameters.clone();
         plain(&mut expected, &geometry, &spec, &updates, last);
-        let last = last.map(|last| Medians(vec![last]));
+        let last = last.map(|last| step_norms(&[last]));
         for threads in [1, 2, 3, 7] {
             let mut stepped = parameters.clone();
             outer_step(&mut [&mut stepped], &accepted, last.as_ref(), threads).unwrap();
@@ -270,14 +291,14 @@ fn all(values: impl Strategy<Value = f32> + 'static) -> impl Strategy<Value = Ve
 fn root_after(
     start: &[Vec<f32>],
     accepted: &[Submission<Vec<u8>>],
-    last: Option<&Medians>,
+    last: Option<&StepNorms>,
     threads: usize,
-) -> (String, Medians) {
+) -> (String, StepNorms) {
     let mut parameters = start.to_vec();
     let mut slices: Vec<&mut [f32]> = parameters.iter_mut().map(Vec::as_mut_slice).collect();
-    let medians = outer_step(&mut slices, accepted, last, threads).unwrap();
+    let norms = outer_step(&mut slices, accepted, last, threads).unwrap();
     let hashes: Vec<_> = parameters.iter().map(|values| TensorHash::of(values)).collect();
-    (root(shapes().iter().zip(&hashes)).to_string(), medians)
+    (root(shapes().iter().zip(&hashes)).to_string(), norms)
 }
 
 proptest! {
@@ -297,14 +318,14 @@ proptest! {
         let layout = Arc::new(SubmissionLayout::new(&shapes(), &spec).unwrap());
         let mut accepted: Vec<_> =
             sent.iter().zip(1..).map(|(values, seed)| submission(&layout, seed, values)).collect();
-        let (expected, medians) = root_after(&start, &accepted, None, 1);
-        let next = root_after(&start, &accepted, Some(&medians), 1);
+        let (expected, norms) = root_after(&start, &accepted, None, 1);
+        let next = root_after(&start, &accepted, Some(&norms), 1);
         for threads in [2, 3, 8] {
             let middle = cut % accepted.len().max(1);
             accepted.rotate_left(middle);
             accepted.reverse();
-            prop_assert_eq!(&root_after(&start, &accepted, None, threads), &(expected.clone(), medians.clone()));
-            prop_assert_eq!(&root_after(&start, &accepted, Some(&medians), threads), &next);
+            prop_assert_eq!(&root_after(&start, &accepted, None, threads), &(expected.clone(), norms.clone()));
+            prop_assert_eq!(&root_after(&start, &accepted, Some(&norms), threads), &next);
         }
         // Norms equal to those of the last window are not clipped further.
         prop_assert_eq!(&next.0, &expected);
@@ -318,7 +339,7 @@ fn accepted_sets_that_do_not_fit_are_named() {
     let values: Vec<Vec<f32>> = shapes().iter().map(|tensor| vec![1.0; tensor.len()]).collect();
     let one = submission(&layout, 1, &values);
     let mut parameters = values.clone();
-    let mut refuse = |count: usize, accepted: &[Submission<Vec<u8>>], last: Option<&Medians>| {
+    let mut refuse = |count: usize, accepted: &[Submission<Vec<u8>>], last: Option<&StepNorms>| {
         let mut slices: Vec<&mut [f32]> = parameters.iter_mut().map(Vec::as_mut_slice).take(count).collect();
         outer_step(&mut slices, accepted, last, 1).unwrap_err().to_string()
     };
@@ -332,7 +353,7 @@ fn accepted_sets_that_do_not_fit_are_named() {
     slices[1] = &mut short;
     let error = outer_step(&mut slices, &same[..1], None, 1).unwrap_err();
     assert_eq!(error.to_string(), "10 values are given: the model has 11");
-    let few = Medians(vec![1.0]);
+    let few = step_norms(&[(1.0, 1.0)]);
     assert_eq!(refuse(4, &same[..1], Some(&few)), "1 medians are given: the model has 4");
     let other =
         Arc::new(SubmissionLayout::new(&shapes(), &SparseSpec { chunk: 64, topk: 5, ..tiny() }).unwrap());

@@ -5,7 +5,7 @@ use base::{
     Window,
     digest::{RunHash, StateRoot},
 };
-use codec::aggregate::Medians;
+use codec::aggregate::StepNorms;
 use engine::Model;
 use protocol::{
     checkpoint::{MANIFEST, PROGRESS},
@@ -28,7 +28,8 @@ fn saved() -> Progress {
         let state = history.state(&StateRoot([2; 32]));
         history.push_record(WindowRecord { window, state, accepted: vec![], voters: vec![] }).unwrap();
     }
-    Progress { run, history, root: StateRoot([2; 32]), medians: Some(Medians(vec![0.5; 3])) }
+    let norms = StepNorms { medians: vec![0.5; 3], references: vec![0.25; 3] };
+    Progress { run, history, root: StateRoot([2; 32]), norms: Some(norms) }
 }
 
 /// Saves a checkpoint in parts of 2000 bytes, which gives several files.

@@ -7,7 +7,7 @@ use base::{
     signature::SigningKey,
 };
 use codec::{
-    aggregate::{Clip, Medians},
+    aggregate::{Clip, StepNorms},
     chunks::Geometry,
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
@@ -144,10 +144,11 @@ fn a_step_along_an_update_is_the_outer_step_of_it_alone() {
     let layout = model.layout().clone();
     let sent = sent(&model);
     let batch = &batches(1, 4)[0];
-    // The medians of the last window clip every second tensor.
+    // The norms of the last step clip every second tensor.
     let norms = sent.norms().unwrap().iter().enumerate();
-    let last =
-        Medians(norms.map(|(at, norm)| if at.is_multiple_of(2) { *norm } else { norm * 0.3 }).collect());
+    let last = norms.map(|(at, norm)| if at.is_multiple_of(2) { *norm } else { norm * 0.3 });
+    let last: Vec<f64> = last.collect();
+    let last = StepNorms { medians: last.clone(), references: last };
     let clip = Clip::of([&sent], Some(&last)).unwrap();
     let factors = &clip.factors[0];
     assert!(factors[0] == 1.0 && factors[1] < 0.4, "{factors:?}");
@@ -157,11 +158,11 @@ fn a_step_along_an_update_is_the_outer_step_of_it_alone() {
     let tried = model.trial(&step, |model| Ok((model.parameters()?, model.loss(batch)?))).unwrap();
     assert_eq!(bits(&model), before);
 
-    let (medians, root) = model.apply_outer_step(&[sent], Some(&last)).unwrap();
+    let (norms, root) = model.apply_outer_step(&[sent], Some(&last)).unwrap();
     let expected = (model.parameters().unwrap(), model.loss(batch).unwrap());
     assert_eq!(tried, expected);
     assert_ne!(bits(&model), before);
-    assert_eq!((medians, root), (clip.medians, model.state_root().unwrap()));
+    assert_eq!((norms, root), (clip.norms, model.state_root().unwrap()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use base::{
     Window,
     digest::{RunHash, RunSeed, StateRoot},
 };
-use codec::aggregate::Medians;
+use codec::aggregate::StepNorms;
 use exchange::{FetchError, ParametersError, read_parameters};
 use protocol::{
     bucket_layout,
@@ -40,8 +40,9 @@ fn progress(window: u64) -> Progress {
         let state = history.state(&StateRoot([2; 32]));
         history.push_record(WindowRecord { window, state, accepted: vec![], voters: vec![] }).unwrap();
     }
-    let medians = Some(Medians(vec![1.0; flat().iter().len()]));
-    Progress { run: RUN, history, root: flat().state_root(&values(), 1), medians }
+    let norms = vec![1.0; flat().iter().len()];
+    let norms = Some(StepNorms { medians: norms.clone(), references: norms });
+    Progress { run: RUN, history, root: flat().state_root(&values(), 1), norms }
 }
 
 /// Tensors in order, as bytes.

@@ -3,7 +3,7 @@ use base::{
     Height, Hotkey, NeuronId,
     digest::{Accumulator, ObjectHash, State},
 };
-use codec::aggregate::Medians;
+use codec::aggregate::StepNorms;
 use protocol::history::{History, WindowRecord};
 
 const RUN: RunHash = RunHash([7; 32]);
@@ -25,8 +25,8 @@ fn state(window: u64) -> (Progress, Vec<f32>) {
     });
     let before = if window <= 8 { History::new(&RUN).accumulator() } else { Accumulator([9; 32]) };
     let history = History::resume(before, Window(window.saturating_sub(8)), records).unwrap();
-    let medians = (window > 0).then(|| Medians(vec![0.5, 1.25]));
-    (Progress { run: RUN, history, root: root(&values), medians }, values)
+    let norms = (window > 0).then(|| StepNorms { medians: vec![0.5, 1.25], references: vec![0.5, 1.0] });
+    (Progress { run: RUN, history, root: root(&values), norms }, values)
 }
 
 /// Returns the newest undamaged state, which a node would use.

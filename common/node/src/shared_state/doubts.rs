@@ -21,7 +21,7 @@ pub(crate) struct Doubts {
     /// BLAKE3 of the manifest of the checkpoint that the state began with, if it did.
     pub(crate) taken: Option<[u8; 32]>,
     /// Checkpoints that led to another state than the majority's: a state does not vouch for the last
-    /// medians.
+    /// norms.
     pub(crate) distrusted: BTreeSet<[u8; 32]>,
     /// The reason to get the state from elsewhere, if there is one.
     pub(crate) lost: Option<Lost>,

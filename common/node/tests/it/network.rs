@@ -413,9 +413,9 @@ impl Network {
         assert_eq!(decision.applied().len(), objects.len(), "{:?}", decision.accepted);
         let flat = Flat::new(&self.spec.model);
         if !objects.is_empty() {
-            let last = progress.medians.as_ref();
-            let medians = outer_step(&mut flat.split_mut(&mut self.values), objects, last, 1).unwrap();
-            progress.medians = Some(medians);
+            let last = progress.norms.as_ref();
+            let norms = outer_step(&mut flat.split_mut(&mut self.values), objects, last, 1).unwrap();
+            progress.norms = Some(norms);
         }
         let state = self.truth.last().unwrap().state();
         progress.history.push(&decision, state).unwrap();

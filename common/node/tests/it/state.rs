@@ -3,7 +3,7 @@
 use crate::network::*;
 use base::{Exit, Height, Window, digest::State};
 use bucket_server::{Fault, Rule};
-use codec::aggregate::Medians;
+use codec::aggregate::StepNorms;
 use node::{Journal, Node, NodeError, NodeEvent, NodeRole, Source, Transaction, events};
 use protocol::{history::WindowRecord, progress::Progress};
 use std::{pin::pin, sync::Arc};
@@ -421,9 +421,10 @@ async fn a_checkpoint_that_leads_astray_is_not_taken_twice() {
     network.play(&[MINER]).await;
     let mut validator = network.open(network.config(VALIDATORS[0], NodeRole::Validator, &[])).await.unwrap();
     validator.start().await.unwrap();
-    // Its state is the one that votes name. The last medians are in no state, and wrong.
+    // Its state is the one that votes name. The last norms are in no state, and wrong.
     let tensors = validator.shared.run().flat.iter().len();
-    tamper(&validator, move |progress| progress.medians = Some(Medians(vec![1e-12; tensors]))).await;
+    let tiny = StepNorms { medians: vec![1e-12; tensors], references: vec![1e-12; tensors] };
+    tamper(&validator, move |progress| progress.norms = Some(tiny)).await;
     validator.save_checkpoint().await.unwrap().publish().await.unwrap();
     network.play(&[MINER]).await;
     let mut node = network.miner(JOINER).await;

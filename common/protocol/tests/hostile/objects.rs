@@ -240,7 +240,7 @@ pub(crate) fn score_log() -> ScoreLog {
 }
 
 /// Number of bytes of a score log before its lines. After them follow [`LOG_TRAILER`] bytes.
-pub(crate) const LOG_HEADER: usize = 323;
+pub(crate) const LOG_HEADER: usize = 331;
 pub(crate) const LOG_TRAILER: usize = 4 + 32 + 64;
 
 /// Numbers and chains the lines of a log again, up to the first malformed one. Appends count, head and
@@ -317,7 +317,7 @@ pub(crate) fn progress() -> Progress {
         run: RUN,
         history,
         root: StateRoot([3; 32]),
-        medians: Some(codec::aggregate::Medians(vec![0.5, 2.0])),
+        norms: Some(codec::aggregate::StepNorms { medians: vec![0.5, 2.0], references: vec![0.5, 1.5] }),
     }
 }
 

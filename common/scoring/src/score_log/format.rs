@@ -17,7 +17,8 @@ use base::{
 use std::collections::BTreeMap;
 
 /// Number of bytes of a header.
-pub(super) const HEADER_BYTES: usize = 2 + 32 + NeuronId::BYTES + 8 + 4 * 32 + 2 * 32 + 8 + 4 * 8 + 3 + 3 * 2;
+pub(super) const HEADER_BYTES: usize =
+    2 + 32 + NeuronId::BYTES + 8 + 4 * 32 + (32 + 8 + 32) + 8 + 4 * 8 + 3 + 3 * 2;
 
 /// The kinds of lines, in their order in a log.
 mod kind {
@@ -159,7 +160,8 @@ fn write_header(header: &Header, with_snapshot: bool, to: &mut Writer) {
     header.validator.write(to);
     to.u64(header.window.0).raw(&header.state.0).raw(&header.seed.0).raw(&header.previous.0);
     let adopted = header.adopted.unwrap_or(Adopted::NONE);
-    to.raw(&header.standings.0).raw(adopted.validator.as_bytes()).raw(&adopted.head.0);
+    to.raw(&header.standings.0);
+    to.raw(adopted.validator.as_bytes()).u64(adopted.window.0).raw(&adopted.head.0);
     to.f64(header.unassigned_before);
     header.baselines.iter().for_each(|baseline| baseline.write(to));
     let subnet = &header.subnet;
@@ -214,14 +216,15 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, bool), ScoreLogError>
 
 impl Adopted {
     /// The value in the bytes of a log that adopts no standings.
-    const NONE: Self = Self { validator: Hotkey([0; 32]), head: ScoreLogHead([0; 32]) };
+    const NONE: Self = Self { validator: Hotkey([0; 32]), window: Window(0), head: ScoreLogHead([0; 32]) };
 }
 
 /// Reads the log whose standings were adopted. Only the first log of a validator may adopt any.
 fn read_adopted(from: &mut Reader<'_>, previous: ScoreLogHead) -> Result<Option<Adopted>, WireError> {
     let (what, offset) = ("the adopted log", from.offset());
     let validator = Hotkey(from.array(what)?);
-    let adopted = Adopted { validator, head: ScoreLogHead(from.array(what)?) };
+    let window = Window(from.u64(what)?);
+    let adopted = Adopted { validator, window, head: ScoreLogHead(from.array(what)?) };
     if adopted == Adopted::NONE {
         return Ok(None);
     }

@@ -17,6 +17,7 @@ fn key(seed: u8) -> SigningKey {
 
 mod changes;
 mod replays;
+mod twins;
 
 fn validator() -> NeuronId {
     NeuronId { hotkey: key(1).hotkey(), registered: Height(77) }
@@ -26,7 +27,7 @@ fn miner(index: u8) -> Hotkey {
     Hotkey([index; 32])
 }
 
-fn spec() -> ScoringSpec {
+pub(super) fn spec() -> ScoringSpec {
     ScoringSpec { snapshot_every: 4, ..testing::spec() }
 }
 
@@ -80,7 +81,7 @@ fn miners(window: u64) -> BTreeMap<Hotkey, MinerLine> {
 }
 
 /// Returns the logs of the first `windows` windows, with their results.
-fn story(windows: u64) -> Vec<(ScoreLog, Results)> {
+pub(super) fn story(windows: u64) -> Vec<(ScoreLog, Results)> {
     let mut logs: Vec<(ScoreLog, Results)> = Vec::new();
     for window in 0..windows {
         let last = logs.last();
@@ -147,7 +148,7 @@ fn a8_equal_bits_on_own_data_are_counted() {
 }
 
 #[test]
-fn bytes_are_those_of_version_2() {
+fn bytes_are_those_of_version_3() {
     let log = log();
     let bytes = signed(&log);
     let unsigned = bytes.len() - SIGNATURE_BYTES;
@@ -158,7 +159,8 @@ fn bytes_are_those_of_version_2() {
 #[test]
 fn a_joining_validator_says_whose_standings_it_adopts() {
     let (last, results) = story(3).pop().unwrap();
-    let adopted = Adopted { validator: validator().hotkey, head: last.head() };
+    let adopted = Adopted { validator: validator().hotkey, window: Window(2), head: last.head() };
+    assert_eq!(last.name(), adopted);
     let mut header = header(3, ScoreLogHead::default());
     header.adopted = Some(adopted);
     let (log, after) = ScoreLog::close(&spec(), &results.standings, header, miners(3)).unwrap();

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use base::{BlockHash, Hotkey, NeuronId, Window, digest::StateRoot};
-use codec::{aggregate::Medians, sparse::SparseTensor, submission::Submission};
+use codec::{aggregate::StepNorms, sparse::SparseTensor, submission::Submission};
 use engine::{Model, Options, Place};
 use protocol::{
     acceptance::{Candidate, choose, order_candidates, screen},
@@ -35,7 +35,7 @@ pub(crate) struct Network<'a> {
     groups: Vec<Group>,
     model: Model,
     root: StateRoot,
-    medians: Option<Medians>,
+    norms: Option<StepNorms>,
     shared: Vec<f32>,
     before: Option<Vec<f32>>,
     published: Sent,
@@ -111,7 +111,7 @@ impl<'a> Network<'a> {
             groups,
             model,
             root,
-            medians: None,
+            norms: None,
             shared,
             before: None,
             published: BTreeMap::new(),
@@ -202,7 +202,7 @@ impl<'a> Network<'a> {
             honest,
             shared: &self.shared,
             before: self.before.as_deref(),
-            medians: self.medians.as_ref(),
+            norms: self.norms.as_ref(),
             published: &self.published,
         }
     }
@@ -250,7 +250,7 @@ impl<'a> Network<'a> {
                 trials.of.insert(*miner, None);
                 continue;
             };
-            let step = trial_step(self.lab, submission, self.medians.as_ref())?;
+            let step = trial_step(self.lab, submission, self.norms.as_ref())?;
             let trial = measure(&mut self.model, &step, &dataset.batch(&assigned)?, &unassigned, trained)?;
             trials.of.insert(*miner, Some(trial));
         }
@@ -323,9 +323,9 @@ impl<'a> Network<'a> {
             .filter(|(miner, _)| accepted.contains(miner))
             .map(|(_, submission)| submission)
             .collect();
-        let (medians, root) = self.model.apply_outer_step(&set, self.medians.as_ref())?;
+        let (norms, root) = self.model.apply_outer_step(&set, self.norms.as_ref())?;
         if !set.is_empty() {
-            self.medians = Some(medians);
+            self.norms = Some(norms);
         }
         self.root = root;
         let shared = self.model.parameters()?;

@@ -25,7 +25,7 @@ pub(crate) use work::{Data, Declared, Work};
 use crate::{lab::Lab, pay::Sent, random::Random};
 use anyhow::Result;
 use base::{NeuronId, Window};
-use codec::{aggregate::Medians, sparse::SparseTensor};
+use codec::{aggregate::StepNorms, sparse::SparseTensor};
 use protocol::{assignment::Assignments, train::TrainSpec};
 use training_bench::miner::Miner;
 
@@ -48,7 +48,7 @@ pub(crate) struct View<'a> {
     pub(crate) shared: &'a [f32],
     pub(crate) before: Option<&'a [f32]>,
     /// The norms of the last accepted set.
-    pub(crate) medians: Option<&'a Medians>,
+    pub(crate) norms: Option<&'a StepNorms>,
     /// All valid updates of the window before.
     pub(crate) published: &'a Sent,
 }

@@ -3,7 +3,7 @@
 use crate::lab::Lab;
 use anyhow::Result;
 use codec::{
-    aggregate::Medians,
+    aggregate::StepNorms,
     chunks::Geometry,
     quantize::quantize,
     sparse::{Source, SparseTensor, compress_all},
@@ -60,9 +60,9 @@ pub(crate) fn rebuilt(
 pub(crate) fn as_honest(
     lab: &Lab,
     sent: Vec<SparseTensor>,
-    medians: Option<&Medians>,
+    last: Option<&StepNorms>,
 ) -> Result<Vec<SparseTensor>> {
-    let Some(Medians(medians)) = medians else { return Ok(sent) };
+    let Some(StepNorms { medians, .. }) = last else { return Ok(sent) };
     let norms: Vec<f64> = sent.iter().zip(geometries(&lab.layout)).map(|(t, g)| norm(t, &g)).collect();
     changed(lab, &sent, |number, value| {
         if norms[number] > 0.0 { (f64::from(value) * medians[number] / norms[number]) as f32 } else { value }

@@ -8,7 +8,7 @@ use base::{
     signature::SigningKey,
 };
 use codec::{
-    aggregate::Medians,
+    aggregate::StepNorms,
     chunks::Geometry,
     feedback,
     sparse::{Source, SparseTensor, compress_all},
@@ -84,11 +84,11 @@ impl Miner {
     }
 
     /// Applies a part of the miner's own update in exchange: the sent values with the outer step that would
-    /// result from them alone, or the whole pseudo-gradient. `last` are the medians of the set before.
+    /// result from them alone, or the whole pseudo-gradient. `last` are the norms of the step before.
     ///
     /// # Errors
     /// The update does not fit the model.
-    pub fn go_on(&mut self, own: Own, update: &Update, last: Option<&Medians>) -> Result<()> {
+    pub fn go_on(&mut self, own: Own, update: &Update, last: Option<&StepNorms>) -> Result<()> {
         match own {
             Own::None => {}
             Own::Sent => {

@@ -20,7 +20,7 @@ use base::{
 };
 use clap::ValueEnum;
 use codec::{
-    aggregate::{Medians, clip_alone},
+    aggregate::{StepNorms, clip_alone},
     submission::{Expected, Submission, SubmissionLayout},
 };
 use engine::SparseStep;
@@ -61,8 +61,8 @@ pub struct Training<'a> {
     hash: RunHash,
     layout: Arc<SubmissionLayout>,
     miners: Vec<Miner>,
-    /// The median norms of the last accepted set, which clipping needs.
-    medians: Option<Medians>,
+    /// The norms of the last outer step, which clipping needs.
+    norms: Option<StepNorms>,
     /// The sets in exchange, oldest first. A set has one update per miner, in the order of the miners.
     exchanged: VecDeque<Vec<Update>>,
     measured: Measured,
@@ -100,7 +100,7 @@ impl<'a> Training<'a> {
             hash: RunHash::of(&[run.name.as_bytes()]),
             layout: Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse)?),
             miners,
-            medians: None,
+            norms: None,
             exchanged: VecDeque::new(),
             measured: Measured::default(),
         };
@@ -143,7 +143,7 @@ impl<'a> Training<'a> {
             let batches = self.dataset.batches(&assignments, &miner.neuron, train)?;
             let shared = miner.model.parameters()?;
             for set in &self.exchanged {
-                miner.go_on(self.own, &set[number], self.medians.as_ref())?;
+                miner.go_on(self.own, &set[number], self.norms.as_ref())?;
             }
             let first = window.0 * u64::from(train.inner_steps);
             let pseudo_gradient = miner.train(train, first, batches)?;
@@ -180,12 +180,12 @@ impl<'a> Training<'a> {
             set.into_iter().map(|update| (update.sent, update.submission)).unzip();
         let mut results = Vec::with_capacity(sent.len());
         for (miner, sent) in self.miners.iter_mut().zip(&sent) {
-            results.push(miner.model.apply_outer_step(&accepted, self.medians.as_ref())?);
+            results.push(miner.model.apply_outer_step(&accepted, self.norms.as_ref())?);
             miner.settle(sent, &self.layout);
         }
-        let (medians, root) = results.swap_remove(0);
+        let (norms, root) = results.swap_remove(0);
         ensure!(results.iter().all(|(_, other)| *other == root), "the states of the miners differ");
-        self.medians = Some(medians);
+        self.norms = Some(norms);
         self.note(root)
     }
 
@@ -196,7 +196,7 @@ impl<'a> Training<'a> {
         let rate = f64::from(sparse.outer_lr) * self.run.scoring.eval_lr_factor.get();
         #[expect(clippy::cast_possible_truncation, reason = "rounded once, as a validator does it")]
         let rate = rate as f32;
-        let factors = clip_alone(&update.submission, self.medians.as_ref())?;
+        let factors = clip_alone(&update.submission, self.norms.as_ref())?;
         let model = &mut self.miners[0].model;
         let step = SparseStep::along(model.layout(), sparse.edge(), update.sent.iter().zip(factors), rate)?;
         let after = model.trial(&step, |model| model.loss(&self.dataset.held_out))?;

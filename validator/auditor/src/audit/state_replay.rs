@@ -9,7 +9,7 @@ use base::{
     BlockHash, Hotkey, Window,
     digest::{State, StateRoot},
 };
-use codec::aggregate::{Medians, outer_step};
+use codec::aggregate::{StepNorms, outer_step};
 use protocol::{acceptance::Decision, announcement::Possession, history::History, progress::Progress};
 use std::{ops::Range, sync::Arc};
 
@@ -24,17 +24,17 @@ pub(super) struct StateReplay<'a> {
 struct Parameters {
     values: Vec<f32>,
     root: StateRoot,
-    medians: Option<Medians>,
+    norms: Option<StepNorms>,
 }
 
 impl<'a> StateReplay<'a> {
     /// Begins a replay at the start of the run.
     pub(super) fn begin(run: &'a Run) -> Self {
-        let Progress { history, root, medians, .. } = Progress::initial(&run.spec);
+        let Progress { history, root, norms, .. } = Progress::initial(&run.spec);
         let values = run.flat.initial(&run.spec.initial.seed);
         let found = run.flat.state_root(&values, run.threads);
         let parameters = if found == root {
-            Ok(Parameters { values, root, medians })
+            Ok(Parameters { values, root, norms })
         } else {
             Err(Unknown::Initial { expected: root, found })
         };
@@ -43,8 +43,8 @@ impl<'a> StateReplay<'a> {
 
     /// Begins a replay at a later window, with parameters that were verified.
     pub(super) fn resume(run: &'a Run, progress: Progress, values: Vec<f32>) -> Self {
-        let Progress { history, root, medians, .. } = progress;
-        Self { run, history: Ok(history), parameters: Ok(Parameters { values, root, medians }) }
+        let Progress { history, root, norms, .. } = progress;
+        Self { run, history: Ok(history), parameters: Ok(Parameters { values, root, norms }) }
     }
 
     /// Returns the history of all earlier windows, or the reason why it is unknown.
@@ -109,7 +109,7 @@ impl<'a> StateReplay<'a> {
 
 impl Parameters {
     fn step(&mut self, run: &Run, decision: &Decision, mut found: Objects) -> Result<(), StepError> {
-        // A window without an outer step changes neither parameters nor medians.
+        // A window without an outer step changes neither parameters nor norms.
         if decision.applied().is_empty() {
             return Ok(());
         }
@@ -120,8 +120,8 @@ impl Parameters {
             objects.push(found.map_err(|source| StepError::Object { object, source })?);
         }
         let mut tensors = run.flat.split_mut(&mut self.values);
-        let medians = outer_step(&mut tensors, &objects, self.medians.as_ref(), run.threads);
-        self.medians = Some(medians.map_err(|error| StepError::Aggregate(Arc::new(error)))?);
+        let norms = outer_step(&mut tensors, &objects, self.norms.as_ref(), run.threads);
+        self.norms = Some(norms.map_err(|error| StepError::Aggregate(Arc::new(error)))?);
         self.root = run.flat.state_root(&self.values, run.threads);
         Ok(())
     }

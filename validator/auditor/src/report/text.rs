@@ -1,5 +1,5 @@
 //! Formats a report as text: tables of windows, of the electorate and of validators, the reasons for null
-//! windows, and every difference in full.
+//! windows, the validators that joined with adopted standings, and every difference in full.
 
 use super::{
     Counts, Finding, Item, Report, Subject, Verdict, WindowReport,
@@ -12,7 +12,7 @@ use crate::{
 use base::Uid;
 
 /// The items of the table of validators, with the names of their columns.
-const COLUMNS: [(Item, &str); 12] = [
+const COLUMNS: [(Item, &str); 13] = [
     (Item::Vote, "vote"),
     (Item::VotedState, "state"),
     (Item::Good, "good"),
@@ -21,6 +21,7 @@ const COLUMNS: [(Item, &str); 12] = [
     (Item::Record, "record"),
     (Item::Log, "log"),
     (Item::Facts, "facts"),
+    (Item::Adopted, "adopted"),
     (Item::Ratings, "ratings"),
     (Item::OwnData, "own data"),
     (Item::Weights, "weights"),
@@ -41,7 +42,7 @@ impl Report {
             lines.push(String::new());
             lines.extend(pay_lines(pay));
         }
-        for mut part in [self.null_windows(), self.details()] {
+        for mut part in [self.null_windows(), self.adoptions(), self.details()] {
             if !part.is_empty() {
                 lines.push(String::new());
                 lines.append(&mut part);
@@ -102,6 +103,16 @@ impl Report {
             }
         }
         Some(table)
+    }
+
+    /// Returns a text for each validator that begins from another one's standings.
+    fn adoptions(&self) -> Vec<String> {
+        let text = |report: &WindowReport| {
+            let window = report.window;
+            let lines = report.adoptions.iter().map(|adoption| format!("window {window}: {adoption}"));
+            lines.collect::<Vec<_>>()
+        };
+        self.windows.iter().flat_map(text).collect()
     }
 
     /// Returns a text for each difference, then one for each unknown item.

@@ -120,3 +120,30 @@ async fn a_validator_that_was_down_and_made_no_log_is_not_blamed() {
     let output = test_run.auditor(&["window", "1", "--json"]).await;
     assert_eq!((disagreements(&output), output.status.code()), (vec![], Some(0)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adopted_standings_are_shown_and_checked() {
+    let joined = Faults { joined: Some(1), ..Faults::default() };
+    let test_run = TestRun::simulate(joined).await;
+    assert_eq!(audit(&test_run).await, (vec![], Some(0)));
+    let output = test_run.auditor(&["window", "1"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let [alice, charlie] = [0, 2].map(|number| test_run.validators[number].id.hotkey);
+    let line = format!(
+        "window 1: validator 3 ({charlie}) begins from the standings of {alice} after window 0 (head "
+    );
+    assert!(text.contains(&line), "no '{line}' in:\n{text}");
+    let output = test_run.auditor(&["windows", "1..", "--json"]).await;
+    let adoptions = &report(&output)["windows"][0]["adoptions"];
+    assert_eq!((&adoptions[0]["uid"], &adoptions[0]["window"]), (&3.into(), &0.into()));
+    assert_eq!(adoptions[0]["from"], alice.to_string());
+
+    // If the adopted log is gone, the standings before the first log cannot be checked.
+    let key = protocol::bucket_layout::score_log(test_run.run.id(), base::Window(0));
+    test_run.delete(&test_run.validators[0], &key).await;
+    let output = test_run.auditor(&["windows", "1..", "--json"]).await;
+    assert!(disagreements(&output).contains(&"unknown 1 validator 3 adopted".to_owned()));
+
+    let wrong = TestRun::simulate(Faults { wrong_standings: true, ..joined }).await;
+    assert_eq!(audit(&wrong).await, (vec!["differ 1 validator 3 adopted".to_owned()], Some(5)));
+}

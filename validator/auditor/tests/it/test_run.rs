@@ -31,7 +31,7 @@ use protocol::{
 use safetensors::{Dtype, tensor::TensorView};
 use scoring::{
     gauntlet::{Evaluation, Fault, Improvements, Outcome, ScoringSpec, Standings},
-    score_log::{Header as LogHeader, MinerLine, ScoreLog},
+    score_log::{Adopted, Header as LogHeader, MinerLine, ScoreLog},
     uniqueness::{Baselines, Class, Nearest, Overlap},
     weights::{Subnet, Weights},
 };
@@ -76,6 +76,10 @@ pub(crate) struct Faults {
     pub(crate) wrong_claim: Option<u64>,
     /// The window whose log states a wrong weight.
     pub(crate) wrong_rating: Option<u64>,
+    /// The window of its first log, which begins from the standings of the first validator.
+    pub(crate) joined: Option<u64>,
+    /// Whether that log begins without standings, whatever it says.
+    pub(crate) wrong_standings: bool,
 }
 
 /// The scoring state of a validator.
@@ -299,14 +303,20 @@ impl TestRun {
         let seeded = self.chain_reader.at(heights.seed).await.unwrap();
         let seed = seeded.hash;
         let subnet = self.subnet(&seeded).await;
+        let (first, source) = (self.judges[0].standings.clone(), self.adopted(heights.window));
         for number in 0..VALIDATORS.len() {
             let culprit = number + 1 == VALIDATORS.len();
             let is = |planned: Option<u64>| culprit && planned == Some(heights.window.0);
-            if is(self.faults.no_log) {
+            let joins_later = self.faults.joined.is_some_and(|joined| heights.window.0 < joined);
+            if is(self.faults.no_log) || culprit && joins_later {
                 continue;
             }
             let validator = &self.validators[number];
             let judge = &mut self.judges[number];
+            let adopted = source.filter(|_| is(self.faults.joined));
+            if adopted.is_some() && !self.faults.wrong_standings {
+                judge.standings = first.clone();
+            }
             let header = LogHeader {
                 run: self.run.hash(),
                 validator: validator.id,
@@ -315,7 +325,7 @@ impl TestRun {
                 seed,
                 previous: judge.head,
                 standings: judge.standings.hash(),
-                adopted: None,
+                adopted,
                 unassigned_before: 4.0 - heights.window.0 as f64 / 10.0,
                 baselines: Baselines::default(),
                 subnet,
@@ -338,6 +348,12 @@ impl TestRun {
             let weights = results.weights.unwrap();
             *judge = Judge { standings: results.standings, head: log.head(), named, weights };
         }
+    }
+
+    /// Returns the name of the first validator's last log before a window.
+    fn adopted(&self, window: Window) -> Option<Adopted> {
+        let window = Window(window.0.checked_sub(1)?);
+        Some(Adopted { validator: self.validators[0].id.hotkey, window, head: self.judges[0].head })
     }
 
     async fn subnet(&self, state: &BlockState) -> Subnet {
@@ -378,12 +394,12 @@ impl TestRun {
         let flat = model::ParameterLayout::new(&self.run.model);
         let accepted: Vec<_> =
             decision.applied().iter().map(|accepted| objects[&accepted.id].clone()).collect();
-        let last = self.progress.medians.as_ref();
-        let medians = outer_step(&mut flat.split_mut(&mut self.parameters), &accepted, last, 1).unwrap();
+        let last = self.progress.norms.as_ref();
+        let norms = outer_step(&mut flat.split_mut(&mut self.parameters), &accepted, last, 1).unwrap();
         let state = self.progress.state();
         self.progress.history.push(decision, state).unwrap();
         self.progress.root = flat.state_root(&self.parameters, 1);
-        self.progress.medians = Some(medians);
+        self.progress.norms = Some(norms);
     }
 
     /// Sets the weights of all validators, in every second window.

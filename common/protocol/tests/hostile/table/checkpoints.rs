@@ -63,10 +63,10 @@ pub(super) fn progress_rows() -> Table {
     let reads = |bytes: Vec<u8>| says(Progress::read(&bytes));
     let (before, first, count) = (2 + 32 + 32, 2 + 32 + 32 + 32, 2 + 32 + 32 + 32 + 8);
     let mut rows = Rows::of(objects::progress().to_bytes(), &reads);
-    let medians = rows.valid.len() - 4 - 8 * 2;
+    let norms = rows.valid.len() - 4 - 2 * 8 * 2;
     rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe8)
-        .row("a later version", |b| b[1] = 3)
+        .row("a later version", |b| b[1] = 4)
         .row("another beginning than the run's", |b| b[before] ^= 1)
         .row("windows out of order", |b| b[first] = 2)
         .row("records of the last possible windows", |b| b[first..first + 8].fill(0xff))
@@ -76,8 +76,8 @@ pub(super) fn progress_rows() -> Table {
             (b[first], b[count], b[count + 1]) = (20, 0, 0);
             b.push(0);
         })
-        .row("a flag of the medians that is neither 0 nor 1", |b| b[medians - 1] = 2)
-        .row("2^32 - 1 medians", |b| b[medians..medians + 4].fill(0xff))
+        .row("a flag of the norms that is neither 0 nor 1", |b| b[norms - 1] = 2)
+        .row("2^32 - 1 norms", |b| b[norms..norms + 4].fill(0xff))
         .row("cut off", |b| b.pop())
         .row("a trailing byte", |b| b.push(0));
     rows.done("Progress of a checkpoint: `ProgressError` of `Progress::read`")

@@ -36,13 +36,13 @@ pub(super) fn log() -> Table {
     let payload = LOG_HEADER + 2 + 37;
     let weight = [&[41, 0][..], &[0; 36], &[7], &[0; 4]].concat();
     rows.row("another kind of object", |v| v.0[0] = 0xe4)
-        .row("a later version", |v| v.0[1] = 3)
+        .row("a later version", |v| v.0[1] = 4)
         .row("another run", |v| v.0[2] ^= 1)
         .row("another registration of the validator", |v| v.0[66] ^= 1)
         .row("another window", |v| v.0[74] ^= 1)
         .row("adopted standings in a later log", |v| (v.0[146], v.0[210]) = (1, 1))
-        .row("unknown flags", |v| v.0[314] = 4)
-        .row("an owner's uid without its flag", |v| (v.0[314], v.0[315]) = (1, 1))
+        .row("unknown flags", |v| v.0[322] = 4)
+        .row("an owner's uid without its flag", |v| (v.0[322], v.0[323]) = (1, 1))
         .row("a line that is too short", |v| v.0[line] = 36)
         .row("a line of 65,535 bytes", |v| v.0[line..line + 2].fill(0xff))
         .row("a line that is cut off", |v| v.0.pop())

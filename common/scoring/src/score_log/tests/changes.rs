@@ -130,8 +130,8 @@ fn another_run_window_or_validator_is_said() {
 #[test]
 fn another_kind_and_a_later_version_are_said() {
     assert_eq!(changed(|parts| parts.header[0] = 1).to_string(), "an object of kind 0x01 is no score log");
-    let error = changed(|parts| parts.header[1] = 3).to_string();
-    assert_eq!(error, "the score log has version 3, this program reads version 2: update it");
+    let error = changed(|parts| parts.header[1] = 4).to_string();
+    assert_eq!(error, "the score log has version 4, this program reads version 3: update it");
 }
 
 #[test]

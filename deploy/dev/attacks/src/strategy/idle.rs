@@ -17,9 +17,9 @@ impl Strategy for Idle {
         let lab = view.lab;
         each(miners, |number, _| {
             let noise = view.random("idle", number).noise(lab.places.len());
-            let sent = as_honest(lab, compress(lab, &noise)?, view.medians)?;
+            let sent = as_honest(lab, compress(lab, &noise)?, view.norms)?;
             // In the first window there is no norm to imitate: the noise is as large as parameters are.
-            let share = if view.medians.is_some() { self.norm } else { self.norm * 1e-2 };
+            let share = if view.norms.is_some() { self.norm } else { self.norm * 1e-2 };
             let sent = changed(lab, &sent, |_, value| value * share)?;
             Ok(Some(Offer { sent, samples: view.samples() }))
         })
@@ -90,7 +90,7 @@ impl Strategy for Stale {
                 let noise = view.random("perturbation", number).noise(values.len());
                 values.iter_mut().zip(noise).for_each(|(v, noise)| *v *= 1.0 + self.perturbation * noise);
             }
-            let sent = as_honest(lab, compress(lab, &values)?, view.medians)?;
+            let sent = as_honest(lab, compress(lab, &values)?, view.norms)?;
             Ok(Some(Offer { sent, samples: view.samples() }))
         })
     }

@@ -16,7 +16,7 @@ impl Strategy for Downhill {
         each(miners, |number, miner| {
             let noise = view.random("downhill", number).noise(lab.places.len());
             let noise: Vec<f32> = noise.iter().map(|noise| noise * 1e-2).collect();
-            let sent = as_honest(lab, compress(lab, &noise)?, view.medians)?;
+            let sent = as_honest(lab, compress(lab, &noise)?, view.norms)?;
             let batch = lab.dataset.batch(&view.assigned(&miner.neuron)?)?;
             let edge = lab.layout.spec().edge();
             let step = SparseStep::along(&lab.places, edge, sent.iter().map(|sent| (sent, 1.0)), 1.0)?;

@@ -99,7 +99,7 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
     let mut miners: Vec<_> = (0..MINERS).map(PlainMiner::new).collect();
     let mut thetas = vec![miners[0].miner.model.parameters().unwrap()];
     let mut roots = vec![miners[0].miner.model.state_root().unwrap()];
-    let mut medians = vec![None];
+    let mut last_norms = vec![None];
     for number in 0..WINDOWS {
         let window = Window(number);
         let from = usize::try_from(number.saturating_sub(staleness)).unwrap();
@@ -113,7 +113,7 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
                 (Own::None, _) | (_, None) => {}
                 (Own::Sent, Some(last)) => {
                     model
-                        .apply_outer_step(std::slice::from_ref(&last.submission), medians[from].as_ref())
+                        .apply_outer_step(std::slice::from_ref(&last.submission), last_norms[from].as_ref())
                         .unwrap();
                 }
                 (Own::Whole, Some(last)) => {
@@ -135,8 +135,9 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
         }
         let model = &mut miners[0].miner.model;
         model.set_parameters(thetas.last().unwrap()).unwrap();
-        let (norms, root) = model.apply_outer_step(&accepted, medians[medians.len() - 1].as_ref()).unwrap();
-        medians.push(Some(norms));
+        let (norms, root) =
+            model.apply_outer_step(&accepted, last_norms[last_norms.len() - 1].as_ref()).unwrap();
+        last_norms.push(Some(norms));
         thetas.push(model.parameters().unwrap());
         roots.push(root);
     }
