@@ -8,18 +8,18 @@ mod tests;
 
 use std::{cell::RefCell, collections::HashMap, path::Path};
 
-use devchain_runtime::genesis::Genesis;
+use devchain_runtime::{aura::slot_duration_key, genesis::Genesis};
 use parity_scale_codec::{Decode, Encode};
 use sp_core::storage::Storage;
 use sp_crypto_hashing::{blake2_256, twox_128};
 use sp_runtime::traits::{BlakeTwo256, Hash as _};
-use sp_state_machine::Backend;
+use sp_state_machine::{Backend, OverlayedChanges};
 
 use self::load::Loader;
 use crate::{
     log::{Log, LogError, Record, RuntimeId, Sealed, Sync, TornTail},
     seal::{self, Draft, Executed, SealError},
-    state::{CallError, State},
+    state::{self, CallError, State},
     store::{Block, Hash, Header, Store},
 };
 
@@ -102,6 +102,8 @@ pub(crate) struct Chain {
     log: Option<Log>,
     runtime: RuntimeId,
     answers: RefCell<Answers>,
+    /// The block time that the metadata tells, in milliseconds.
+    block_time_ms: Option<u64>,
 }
 
 impl Chain {
@@ -130,7 +132,7 @@ impl Chain {
                 return Err(ChainError::OtherGenesis { found, configured });
             }
         }
-        Ok((Self { store, log: Some(log), runtime, answers: RefCell::default() }, torn))
+        Ok((Self { store, log: Some(log), runtime, answers: RefCell::default(), block_time_ms: None }, torn))
     }
 
     fn start(genesis: Option<&Genesis>, mut log: Option<Log>) -> Result<Self, ChainError> {
@@ -145,7 +147,13 @@ impl Chain {
             log.append(&Record::Genesis { runtime: runtime.clone(), header, nodes })?;
             log.flush()?;
         }
-        Ok(Self { store, log, runtime, answers: RefCell::default() })
+        Ok(Self { store, log, runtime, answers: RefCell::default(), block_time_ms: None })
+    }
+
+    /// Sets the block time that the metadata tells, in the constant `Aura.SlotDuration`.
+    pub(crate) fn set_block_time(&mut self, milliseconds: u64) {
+        self.block_time_ms = Some(milliseconds);
+        self.answers.borrow_mut().clear();
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -189,7 +197,12 @@ impl Chain {
         if let Some(answer) = self.answers.borrow().get(&question) {
             return Ok(answer.clone());
         }
-        let answer = self.state(block).call(method, data)?;
+        let state = self.state(block);
+        let mut overlay = OverlayedChanges::default();
+        if let Some(milliseconds) = self.block_time_ms {
+            overlay.set_storage(slot_duration_key(), Some(milliseconds.encode()));
+        }
+        let answer = state::call(&mut overlay, state.backend(), method, data)?;
         let mut answers = self.answers.borrow_mut();
         if answers.len() < KEPT_ANSWERS {
             answers.insert(question, answer.clone());

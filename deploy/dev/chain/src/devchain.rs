@@ -148,10 +148,11 @@ impl NodeThread {
     fn run(self) {
         let Self { config, messages, heads, stop, started, end } = self;
         let log = config.log.as_deref().map(|path| (path, config.sync));
-        let (chain, torn) = match Chain::open(config.genesis.as_ref(), log) {
+        let (mut chain, torn) = match Chain::open(config.genesis.as_ref(), log) {
             Ok(opened) => opened,
             Err(error) => return drop(started.send(Err(error.into()))),
         };
+        chain.set_block_time(config.block_time_ms);
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let timer = match timer {
             Ok(timer) => timer,

@@ -1,20 +1,16 @@
 //! The initial state of a chain, in a form that people write.
 
 mod key;
+mod write;
 
 pub use key::{Key, KeyError};
 
 use crate::{
-    commitments,
     runtime::{BalancesConfig, Runtime, RuntimeGenesisConfig},
-    subtensor::{self, Pallet},
-    types::{AlphaBalance, FixedU128, NetUid, NetUidStorageIndex, TaoBalance},
+    types::{FixedU128, TaoBalance},
 };
 use serde::{Deserialize, Serialize};
-use sp_core::{
-    crypto::AccountId32,
-    storage::{Storage, well_known_keys},
-};
+use sp_core::storage::{Storage, well_known_keys};
 use sp_runtime::BuildStorage;
 use sp_state_machine::BasicExternalities;
 use std::collections::BTreeSet;
@@ -23,6 +19,9 @@ use std::collections::BTreeSet;
 const TAO: u64 = 1_000_000_000;
 /// The maximum number of neurons of a subnet. The chain stores vectors with one entry per uid.
 const MAX_UIDS: u16 = 4096;
+
+/// The maximum number of epochs from a commit to its reveal, on the real chain too.
+const MAX_REVEAL_PERIOD: u64 = 100;
 
 /// The initial state of a chain. Amounts are in rao (10⁻⁹ TAO or alpha).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +98,10 @@ pub struct Subnet {
     pub weights_version_key: u64,
     /// Whether weights must be committed and revealed.
     pub commit_reveal_weights_enabled: bool,
+    /// The number of epochs from a commit to its reveal.
+    pub reveal_period_epochs: u64,
+    /// The minimum number of blocks between two announcements of a server's address.
+    pub serving_rate_limit: u64,
     /// The number of blocks without new weights after which a validator is inactive.
     pub activity_cutoff: u16,
     /// The majority that consensus needs, in units of 1/65535.
@@ -169,6 +172,9 @@ pub enum GenesisError {
     /// The sum of all stakes is too large.
     #[error("the stakes add up to more than {} rao", u64::MAX)]
     TotalStake,
+    /// The reveal period is out of bounds.
+    #[error("subnet.reveal_period_epochs is {0}: choose 1 to {MAX_REVEAL_PERIOD}")]
+    RevealPeriod(u64),
     /// The price bounds are in the wrong order.
     #[error("subnet.min_burn ({min}) is above subnet.max_burn ({max})")]
     BurnBounds {
@@ -234,6 +240,8 @@ impl Default for Subnet {
             weights_set_rate_limit: 0,
             weights_version_key: 0,
             commit_reveal_weights_enabled: false,
+            reveal_period_epochs: 1,
+            serving_rate_limit: 0,
             activity_cutoff: 5000,
             kappa: 32767,
             bonds_moving_average: 900_000,
@@ -282,6 +290,10 @@ impl Genesis {
         if self.neurons.len() > usize::from(uids) {
             return Err(GenesisError::TooManyNeurons { neurons: self.neurons.len(), uids });
         }
+        let period = self.subnet.reveal_period_epochs;
+        if !(1..=MAX_REVEAL_PERIOD).contains(&period) {
+            return Err(GenesisError::RevealPeriod(period));
+        }
         if min > max {
             return Err(GenesisError::BurnBounds { min, max });
         }
@@ -297,67 +309,6 @@ impl Genesis {
         total(self.balances.iter().map(|b| b.rao)).ok_or(GenesisError::TotalBalance)?;
         total(self.neurons.iter().map(|n| n.stake)).ok_or(GenesisError::TotalStake)?;
         Ok(())
-    }
-
-    /// Writes the pallets' state. Must run inside externalities.
-    fn write(&self) {
-        subtensor::StakeThreshold::<Runtime>::put(self.stake_threshold);
-        subtensor::TaoWeight::<Runtime>::put(self.tao_weight);
-        commitments::MaxSpace::<Runtime>::put(self.commitment_space);
-        self.subnet.write();
-        let netuid = NetUid(self.subnet.netuid);
-        for (uid, neuron) in self.neurons.iter().enumerate() {
-            let hotkey = neuron.hotkey.account();
-            subtensor::Owner::<Runtime>::insert(hotkey, neuron.coldkey.account());
-            subtensor::TotalHotkeyAlpha::<Runtime>::insert(hotkey, netuid, AlphaBalance(neuron.stake));
-            Pallet::<Runtime>::seat(netuid, uid as u16, hotkey);
-        }
-        let permits: Vec<bool> = self.neurons.iter().map(|neuron| neuron.permit).collect();
-        subtensor::ValidatorPermit::<Runtime>::insert(netuid, permits);
-        subtensor::StakeWeight::<Runtime>::insert(netuid, self.stake_weights());
-    }
-
-    /// Returns the shares of the stake in units of 1/65535, as an epoch would store them.
-    fn stake_weights(&self) -> Vec<u16> {
-        let total = u128::from(total(self.neurons.iter().map(|n| n.stake)).unwrap_or(u64::MAX)).max(1);
-        let share = |stake: u64| (u128::from(stake) * u128::from(u16::MAX) / total) as u16;
-        self.neurons.iter().map(|neuron| share(neuron.stake)).collect()
-    }
-}
-
-impl Subnet {
-    fn write(&self) {
-        use subtensor::*;
-        let netuid = NetUid(self.netuid);
-        let account = |key: &Key| -> AccountId32 { key.account().clone() };
-        NetworksAdded::<Runtime>::insert(netuid, true);
-        SubnetworkN::<Runtime>::insert(netuid, 0);
-        TokenSymbol::<Runtime>::insert(netuid, self.symbol.as_bytes().to_vec());
-        SubnetOwner::<Runtime>::insert(netuid, account(&self.owner));
-        SubnetOwnerHotkey::<Runtime>::insert(netuid, account(&self.owner_hotkey));
-        Tempo::<Runtime>::insert(netuid, self.tempo);
-        MaxAllowedUids::<Runtime>::insert(netuid, self.max_allowed_uids);
-        MinNonImmuneUids::<Runtime>::insert(netuid, self.min_non_immune_uids);
-        ImmunityPeriod::<Runtime>::insert(netuid, self.immunity_period);
-        MinAllowedWeights::<Runtime>::insert(netuid, self.min_allowed_weights);
-        MaxWeightsLimit::<Runtime>::insert(netuid, self.max_weights_limit);
-        WeightsSetRateLimit::<Runtime>::insert(netuid, self.weights_set_rate_limit);
-        WeightsVersionKey::<Runtime>::insert(netuid, self.weights_version_key);
-        CommitRevealWeightsEnabled::<Runtime>::insert(netuid, self.commit_reveal_weights_enabled);
-        ActivityCutoff::<Runtime>::insert(netuid, self.activity_cutoff);
-        Kappa::<Runtime>::insert(netuid, self.kappa);
-        BondsMovingAverage::<Runtime>::insert(netuid, self.bonds_moving_average);
-        BondsPenalty::<Runtime>::insert(netuid, self.bonds_penalty);
-        Yuma3On::<Runtime>::insert(netuid, self.yuma3_on);
-        MaxAllowedValidators::<Runtime>::insert(netuid, self.max_allowed_validators);
-        NetworkRegistrationAllowed::<Runtime>::insert(netuid, self.network_registration_allowed);
-        Burn::<Runtime>::insert(netuid, TaoBalance(self.burn));
-        MinBurn::<Runtime>::insert(netuid, TaoBalance(self.min_burn));
-        MaxBurn::<Runtime>::insert(netuid, TaoBalance(self.max_burn));
-        BurnHalfLife::<Runtime>::insert(netuid, self.burn_half_life);
-        BurnIncreaseMult::<Runtime>::insert(netuid, self.burn_increase_mult);
-        SubnetAlphaOutEmission::<Runtime>::insert(netuid, AlphaBalance(self.emission_per_block));
-        LastUpdate::<Runtime>::insert(NetUidStorageIndex::from(netuid), Vec::<u64>::new());
     }
 }
 

@@ -1,13 +1,13 @@
 //! The runtime of the development chain: Subtensor's interface for miners and validators, natively
 //! compiled.
 //!
-//! It has the FRAME pallets `SubtensorModule` and `Commitments`. Their calls, storage, events and
-//! errors have the names, indices, types and defaults of Subtensor spec 461. They build on the stock
+//! It has the FRAME pallets `SubtensorModule`, `Commitments` and `Drand`. Their calls, storage, events
+//! and errors have the names, indices, types and defaults of Subtensor spec 461. They build on the stock
 //! system, timestamp, balances and transaction-payment pallets. An epoch runs Yuma consensus once per
 //! tempo.
 //!
-//! It is not a node (see the crate `devchain`), not WebAssembly, and not all of Subtensor: staking,
-//! swaps, delegation, commit-reveal and the root network are left out.
+//! It is not a node (see the crate `devchain`), not WebAssembly, and not all of Subtensor: swaps at a
+//! moving price, delegation and the root network are left out.
 //!
 //! ```
 //! use devchain_runtime::{Genesis, Runtime, subtensor::Tempo, types::NetUid};
@@ -26,11 +26,15 @@
 //! * [`genesis`]: the initial state of a chain.
 //! * [`runtime`]: the composition of the pallets.
 
+pub mod aura;
 pub mod commitments;
+pub mod drand;
 pub mod extensions;
 pub mod genesis;
+pub mod info;
 pub mod interfaces;
 pub mod metagraph;
+pub mod mev_shield;
 pub mod runtime;
 pub mod subtensor;
 pub mod types;

@@ -1,24 +1,17 @@
 //! A summary of a subnet, in the form that Bittensor's tools request.
 //!
-//! Fields for features that this chain lacks (pools, identities, axons, collateral, registration by
-//! work) are zero, empty or `None`.
+//! Fields for features that this chain lacks (pools, identities, collateral, registration by work) are
+//! zero, empty or `None`.
 
 use crate::{
     runtime::Runtime,
     subtensor::*,
-    types::{AlphaBalance, NetUid, NetUidStorageIndex, TaoBalance},
+    types::{AlphaBalance, FixedI128, NetUid, NetUidStorageIndex, TaoBalance},
 };
 use parity_scale_codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
 use sp_core::crypto::AccountId32;
 use sp_runtime::PerU16;
-
-/// A signed number in units of 2⁻³².
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
-pub struct I96F32 {
-    /// The number of units.
-    pub bits: i128,
-}
 
 /// The identity of a subnet, as set by its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
@@ -127,7 +120,7 @@ pub struct Metagraph {
     /// The traded volume in TAO.
     pub subnet_volume: Compact<u128>,
     /// The moving average of the alpha price.
-    pub moving_price: I96F32,
+    pub moving_price: FixedI128,
     /// The steepness of trust.
     pub rho: Compact<u16>,
     /// The majority that consensus needs, in units of 1/65535.
@@ -253,7 +246,7 @@ impl Metagraph {
             name: text(b"development"),
             symbol: text(&TokenSymbol::<Runtime>::get(netuid)),
             identity: None,
-            network_registered_at: Compact(0),
+            network_registered_at: Compact(NetworkRegisteredAt::<Runtime>::get(netuid)),
             owner_hotkey: SubnetOwnerHotkey::<Runtime>::get(netuid),
             owner_coldkey: SubnetOwner::<Runtime>::get(netuid),
             block: Compact(Pallet::<Runtime>::current_block()),
@@ -262,15 +255,15 @@ impl Metagraph {
             blocks_since_last_step: Compact(BlocksSinceLastStep::<Runtime>::get(netuid)),
             subnet_emission: Compact(0),
             alpha_in: Compact(AlphaBalance(0)),
-            alpha_out: Compact(AlphaBalance(0)),
-            tao_in: Compact(TaoBalance(0)),
+            alpha_out: Compact(SubnetAlphaOut::<Runtime>::get(netuid)),
+            tao_in: Compact(SubnetTAO::<Runtime>::get(netuid)),
             alpha_out_emission: Compact(SubnetAlphaOutEmission::<Runtime>::get(netuid)),
             alpha_in_emission: Compact(AlphaBalance(0)),
             tao_in_emission: Compact(TaoBalance(0)),
             pending_alpha_emission: Compact(AlphaBalance(pending)),
             pending_root_emission: Compact(TaoBalance(0)),
             subnet_volume: Compact(0),
-            moving_price: I96F32::default(),
+            moving_price: FixedI128::default(),
             rho: Compact(0),
             kappa: Compact(Kappa::<Runtime>::get(netuid)),
             min_allowed_weights: Compact(MinAllowedWeights::<Runtime>::get(netuid)),
@@ -294,9 +287,9 @@ impl Metagraph {
             adjustment_interval: Compact(0),
             target_regs_per_interval: Compact(0),
             max_regs_per_block: Compact(0),
-            serving_rate_limit: Compact(0),
+            serving_rate_limit: Compact(ServingRateLimit::<Runtime>::get(netuid)),
             commit_reveal_weights_enabled: CommitRevealWeightsEnabled::<Runtime>::get(netuid),
-            commit_reveal_period: Compact(0),
+            commit_reveal_period: Compact(RevealPeriodEpochs::<Runtime>::get(netuid)),
             liquid_alpha_enabled: false,
             alpha_high: Compact(0),
             alpha_low: Compact(0),
@@ -304,7 +297,7 @@ impl Metagraph {
             hotkeys: hotkeys.clone(),
             coldkeys: hotkeys.iter().map(Owner::<Runtime>::get).collect(),
             identities: vec![None; n],
-            axons: vec![AxonInfo::default(); n],
+            axons: hotkeys.iter().map(|h| Axons::<Runtime>::get(netuid, h).unwrap_or_default()).collect(),
             active: Active::<Runtime>::get(netuid),
             validator_permit: ValidatorPermit::<Runtime>::get(netuid),
             pruning_score: vec![Compact(0); n],

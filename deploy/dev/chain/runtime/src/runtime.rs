@@ -6,12 +6,12 @@ mod api;
 pub use api::api as interface;
 
 use crate::{
-    commitments,
+    aura, commitments, drand,
     extensions::{
         CheckMetadataHash, CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension,
         SudoTransactionExtension,
     },
-    subtensor,
+    mev_shield, subtensor,
     types::{NetUid, TaoBalance},
 };
 use frame_support::{
@@ -97,10 +97,13 @@ construct_runtime!(
     pub enum Runtime {
         System: frame_system = 0,
         Timestamp: pallet_timestamp = 2,
+        Aura: aura = 3,
         Balances: pallet_balances = 5,
         TransactionPayment: pallet_transaction_payment = 6,
         SubtensorModule: subtensor = 7,
         Commitments: commitments = 18,
+        Drand: drand = 26,
+        MevShield: mev_shield = 30,
     }
 );
 
@@ -201,8 +204,32 @@ impl pallet_transaction_payment::Config for Runtime {
     type WeightInfo = ();
 }
 
+impl aura::Config for Runtime {
+    type SlotDuration = aura::SlotDuration;
+}
+
+impl drand::Config for Runtime {}
+
+impl mev_shield::Config for Runtime {}
+
 impl subtensor::Config for Runtime {
     type Currency = Balances;
+    type Beacon = Drand;
+}
+
+impl subtensor::Beacon for Drand {
+    fn advance(awaited: impl Iterator<Item = u64>) {
+        Self::store_pulses(awaited);
+    }
+
+    fn last_round() -> u64 {
+        drand::LastStoredRound::<Runtime>::get()
+    }
+
+    fn decrypt(round: u64, ciphertext: &[u8]) -> Option<Option<Vec<u8>>> {
+        let pulse = drand::Pulses::<Runtime>::get(round)?;
+        Some(drand::beacon::decrypt(ciphertext, &pulse.signature))
+    }
 }
 
 impl commitments::Config for Runtime {

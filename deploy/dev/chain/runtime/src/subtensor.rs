@@ -1,27 +1,54 @@
-//! The pallet `SubtensorModule`: registration, weights and epochs of subnets, as miners and validators
-//! use them.
+//! The pallet `SubtensorModule`: registration, stake, weights and epochs of subnets, as miners,
+//! validators and Bittensor's tools use them.
 //!
 //! Names, indices, types, hashers and defaults are those of Subtensor spec 461; `tests/metadata.rs`
-//! compares them by hash. The parts that Muster does not use are left out: delegation, swaps, coldkey
-//! swaps, root, pools, commit-reveal.
+//! compares them by hash. The parts that these do not need are left out: delegation, child keys, coldkey
+//! swaps, root, pools.
 
+mod calls;
+mod commit_reveal;
 mod defaults;
 mod epoch;
+mod errors;
+mod events;
 mod price;
 mod refusal;
 mod registration;
+mod serving;
+mod staking;
+mod timelock;
 mod weights;
 
+pub use commit_reveal::{HashCommit, Reveal};
 pub use epoch::Schedule;
 pub use pallet::*;
 pub use refusal::PoolRefusal;
+pub(crate) use staking::ALPHA_PRICE;
+pub use staking::{LockState, SafeFloat};
+pub use timelock::{Beacon, Ciphertext, TimelockedCommit};
+
+use frame_support::pallet_macros::import_section;
 
 /// The pallet itself. Its storage items have the chain's own names, `LastMechansimStepBlock` included.
+#[import_section(errors::errors)]
+#[import_section(events::events)]
+#[import_section(calls::calls)]
+#[allow(clippy::too_many_arguments)] // The chain's own parameters.
 #[frame_support::pallet]
 pub mod pallet {
-    use super::{defaults::*, epoch::Schedule};
+    use super::{
+        commit_reveal::{HashCommit, Reveal},
+        defaults::*,
+        epoch::Schedule,
+        staking::{LockState, SafeFloat},
+        timelock::{Beacon, Ciphertext, TimelockedCommit},
+    };
     use crate::{
-        types::{AlphaBalance, FixedU128, NetUid, NetUidStorageIndex, TaoBalance},
+        metagraph::{AxonInfo, ChainIdentityV2, SubnetIdentityV3},
+        types::{
+            AlphaBalance, EpochConsensus, FixedI128, FixedU128, MechId, NetUid, NetUidStorageIndex,
+            TaoBalance,
+        },
         yuma::SparseRow,
     };
     use frame_support::{
@@ -29,14 +56,18 @@ pub mod pallet {
         traits::{ConstU16, ConstU64, fungible::Mutate},
     };
     use frame_system::pallet_prelude::*;
-    use sp_core::crypto::AccountId32;
+    use parity_scale_codec::Compact;
+    use sp_core::{H256, crypto::AccountId32};
     use sp_runtime::PerU16;
+    use std::collections::VecDeque;
 
-    /// The currency and the event type of the pallet.
+    /// The currency, the beacon and the event type of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>> {
-        /// The currency in which coldkeys pay for registration.
+        /// The currency in which coldkeys pay for registration and stake.
         type Currency: Mutate<AccountId32, Balance = TaoBalance>;
+        /// The beacon to whose rounds weights are encrypted.
+        type Beacon: Beacon;
     }
 
     /// The pallet.
@@ -70,6 +101,12 @@ pub mod pallet {
     /// The symbol of the subnet's token, UTF-8. Tools read it.
     #[pallet::storage]
     pub type TokenSymbol<T> = StorageMap<_, Identity, NetUid, Vec<u8>, ValueQuery, Tau>;
+    /// The identity that a subnet's owner published. Tools read it; this chain has none.
+    #[pallet::storage]
+    pub type SubnetIdentitiesV3<T> = StorageMap<_, Blake2_128Concat, NetUid, SubnetIdentityV3, OptionQuery>;
+    /// The height at which a subnet was created.
+    #[pallet::storage]
+    pub type NetworkRegisteredAt<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery>;
     /// Whether new neurons may register.
     #[pallet::storage]
     pub type NetworkRegistrationAllowed<T> = StorageMap<_, Identity, NetUid, bool, ValueQuery, True>;
@@ -89,6 +126,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type BurnIncreaseMult<T> = StorageMap<_, Identity, NetUid, FixedU128, ValueQuery, BurnBump>;
 
+    /// The share of the price that is locked as collateral, in units of 1/65535. Tools read it; this
+    /// chain burns the whole price.
+    #[pallet::storage]
+    pub type CollateralLockShare<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery>;
+
     // Weights.
 
     /// The minimum number of weights that a validator may set.
@@ -103,13 +145,46 @@ pub mod pallet {
     /// The oldest version key that may set weights; 0 = any.
     #[pallet::storage]
     pub type WeightsVersionKey<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery>;
-    /// Whether weights must be committed and revealed. This chain cannot do that; it only refuses plain
-    /// weights.
+    /// Whether weights must be committed and revealed.
     #[pallet::storage]
     pub type CommitRevealWeightsEnabled<T> = StorageMap<_, Identity, NetUid, bool, ValueQuery, True>;
+    /// The number of epochs from a commit to its reveal.
+    #[pallet::storage]
+    pub type RevealPeriodEpochs<T> = StorageMap<_, Twox64Concat, NetUid, u64, ValueQuery, ConstU64<1>>;
+    /// The version of encrypted commits.
+    #[pallet::storage]
+    pub type CommitRevealWeightsVersion<T> = StorageValue<_, u16, ValueQuery, ConstU16<4>>;
+    /// The committed hashes of a hotkey that can still be revealed, the oldest first.
+    #[pallet::storage]
+    pub type WeightCommits<T> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        NetUidStorageIndex,
+        Twox64Concat,
+        AccountId32,
+        VecDeque<HashCommit>,
+        OptionQuery,
+    >;
+    /// The encrypted commits of an epoch, the oldest first.
+    #[pallet::storage]
+    pub type TimelockedWeightCommits<T> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        NetUidStorageIndex,
+        Twox64Concat,
+        u64,
+        VecDeque<TimelockedCommit>,
+        ValueQuery,
+    >;
+    /// The number of mechanisms of a subnet. Epochs compute mechanism 0 only.
+    #[pallet::storage]
+    pub type MechanismCountCurrent<T> = StorageMap<_, Twox64Concat, NetUid, MechId, ValueQuery, OneMechanism>;
     /// The stake weight, in rao, that a hotkey needs to set weights and to count in an epoch.
     #[pallet::storage]
     pub type StakeThreshold<T> = StorageValue<_, u64, ValueQuery>;
+    /// The consensus of a subnet's epochs. Tools newer than spec 461 read it.
+    #[pallet::storage]
+    pub type SubnetEpochConsensus<T> = StorageMap<_, Identity, NetUid, EpochConsensus, ValueQuery>;
     /// The factor for stake in the root network when it counts in a subnet, in units of 2⁻⁶⁴.
     #[pallet::storage]
     pub type TaoWeight<T> = StorageValue<_, u64, ValueQuery, ConstU64<971_718_665_099_567_868>>;
@@ -186,6 +261,67 @@ pub mod pallet {
     pub type TotalHotkeyAlpha<T> =
         StorageDoubleMap<_, Blake2_128Concat, AccountId32, Identity, NetUid, AlphaBalance, ValueQuery>;
 
+    /// The identity that a coldkey published. Tools read it; this chain has none.
+    #[pallet::storage]
+    pub type IdentitiesV2<T> = StorageMap<_, Blake2_128Concat, AccountId32, ChainIdentityV2, OptionQuery>;
+    /// The hotkeys of a coldkey.
+    #[pallet::storage]
+    pub type OwnedHotkeys<T> = StorageMap<_, Blake2_128Concat, AccountId32, Vec<AccountId32>, ValueQuery>;
+    /// The announced address of a hotkey's server.
+    #[pallet::storage]
+    pub type Axons<T> =
+        StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, AccountId32, AxonInfo, OptionQuery>;
+    /// The minimum number of blocks between two announcements of a hotkey.
+    #[pallet::storage]
+    pub type ServingRateLimit<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery, ConstU64<50>>;
+
+    // Stake.
+
+    /// The hotkeys on which a coldkey has staked.
+    #[pallet::storage]
+    pub type StakingHotkeys<T> = StorageMap<_, Blake2_128Concat, AccountId32, Vec<AccountId32>, ValueQuery>;
+    /// A coldkey's shares of a hotkey's alpha (hotkey, coldkey, subnet).
+    #[pallet::storage]
+    pub type AlphaV2<T> = StorageNMap<
+        _,
+        (
+            NMapKey<Blake2_128Concat, AccountId32>,
+            NMapKey<Blake2_128Concat, AccountId32>,
+            NMapKey<Identity, NetUid>,
+        ),
+        SafeFloat,
+        ValueQuery,
+    >;
+    /// All shares of a hotkey's alpha.
+    #[pallet::storage]
+    pub type TotalHotkeySharesV2<T> =
+        StorageDoubleMap<_, Blake2_128Concat, AccountId32, Identity, NetUid, SafeFloat, ValueQuery>;
+    /// The TAO that was staked in a subnet.
+    #[pallet::storage]
+    pub type SubnetTAO<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
+    /// The alpha of a subnet that hotkeys hold.
+    #[pallet::storage]
+    pub type SubnetAlphaOut<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
+    /// The TAO that each block adds to a subnet's pool. Tools read it; this chain adds none.
+    #[pallet::storage]
+    pub type SubnetTaoInEmission<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
+    /// The moving average of the TAO that flows into a subnet (block, units of 2⁻⁶⁴). Tools read it;
+    /// this chain does not compute it.
+    #[pallet::storage]
+    pub type SubnetEmaTaoFlow<T> = StorageMap<_, Identity, NetUid, (u64, FixedI128), OptionQuery>;
+    /// The locked stake of a coldkey (coldkey, subnet, hotkey). Tools read it; this chain locks none.
+    #[pallet::storage]
+    pub type Lock<T> = StorageNMap<
+        _,
+        (
+            NMapKey<Blake2_128Concat, AccountId32>,
+            NMapKey<Identity, NetUid>,
+            NMapKey<Blake2_128Concat, AccountId32>,
+        ),
+        LockState,
+        OptionQuery,
+    >;
+
     // Vectors with one entry per uid.
 
     /// Whether each neuron set weights within the activity cutoff.
@@ -227,145 +363,14 @@ pub mod pallet {
     pub type Bonds<T> =
         StorageDoubleMap<_, Identity, NetUidStorageIndex, Identity, u16, SparseRow, ValueQuery>;
 
-    /// The events of the operations that Muster uses.
-    #[pallet::event]
-    #[pallet::generate_deposit(pub(super) fn deposit_event)]
-    pub enum Event<T: Config> {
-        /// A validator set its weights (subnet and mechanism, uid).
-        #[codec(index = 5)]
-        WeightsSet(NetUidStorageIndex, u16),
-        /// A hotkey got a uid.
-        #[codec(index = 7)]
-        NeuronRegistered(NetUid, u16, T::AccountId),
-        /// An epoch paid its miners (one entry per uid).
-        #[codec(index = 111)]
-        IncentiveAlphaEmittedToMiners {
-            /// The subnet and mechanism.
-            netuid: NetUidStorageIndex,
-            /// The alpha, one entry per uid.
-            emissions: Vec<AlphaBalance>,
-        },
-    }
-
-    /// The reasons why a call was refused.
-    #[pallet::error]
-    pub enum Error<T> {
-        /// The hotkey has no uid in the subnet.
-        #[codec(index = 4)]
-        HotKeyNotRegisteredInSubNet,
-        /// The hotkey belongs to another coldkey.
-        #[codec(index = 7)]
-        NonAssociatedColdKey,
-        /// The hotkey's stake weight is below the threshold.
-        #[codec(index = 10)]
-        NotEnoughStakeToSetWeights,
-        /// The coldkey cannot pay the registration price and keep the existential deposit.
-        #[codec(index = 12)]
-        NotEnoughBalanceToStake,
-        /// The neuron has no validator permit.
-        #[codec(index = 15)]
-        NeuronNoValidatorPermit,
-        /// The numbers of uids and weights differ.
-        #[codec(index = 16)]
-        WeightVecNotEqualSize,
-        /// A uid occurs twice.
-        #[codec(index = 17)]
-        DuplicateUids,
-        /// A uid is not in use.
-        #[codec(index = 18)]
-        UidVecContainInvalidOne,
-        /// There are fewer weights than the subnet requires.
-        #[codec(index = 19)]
-        WeightVecLengthIsLow,
-        /// The hotkey already has a uid in the subnet.
-        #[codec(index = 21)]
-        HotKeyAlreadyRegisteredInSubNet,
-        /// A weight is above the subnet's limit.
-        #[codec(index = 27)]
-        MaxWeightExceeded,
-        /// The last weights are more recent than the rate limit allows.
-        #[codec(index = 29)]
-        SettingWeightsTooFast,
-        /// The version key is older than the subnet's.
-        #[codec(index = 30)]
-        IncorrectWeightVersionKey,
-        /// There are more uids than the subnet has.
-        #[codec(index = 32)]
-        UidsLengthExceedUidsInSubNet,
-        /// The subnet accepts no registrations.
-        #[codec(index = 37)]
-        SubNetRegistrationDisabled,
-        /// The root network accepts no such registration.
-        #[codec(index = 42)]
-        RegistrationNotPermittedOnRootSubnet,
-        /// The root network accepts no such weights.
-        #[codec(index = 47)]
-        CanNotSetRootNetworkWeights,
-        /// No uid is free, and no neuron can be replaced.
-        #[codec(index = 48)]
-        NoNeuronIdAvailable,
-        /// Weights must be committed and revealed.
-        #[codec(index = 53)]
-        CommitRevealEnabled,
-        /// The subnet has no such mechanism, or does not exist.
-        #[codec(index = 74)]
-        MechanismDoesNotExist,
-        /// The subnet does not exist.
-        #[codec(index = 76)]
-        SubnetNotExists,
-        /// The price is above the caller's limit.
-        #[codec(index = 136)]
-        RegistrationPriceLimitExceeded,
-    }
-
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_initialize(_block: BlockNumberFor<T>) -> Weight {
-            for netuid in NetworksAdded::<T>::iter_keys().collect::<Vec<_>>() {
-                Self::decay_registration_price(netuid);
-                Self::step_subnet(netuid);
-            }
+            let netuids: Vec<NetUid> = NetworksAdded::<T>::iter_keys().collect();
+            netuids.iter().for_each(|netuid| Self::decay_registration_price(*netuid));
+            Self::reveal_timelocked_weights(&netuids);
+            netuids.iter().for_each(|netuid| Self::step_subnet(*netuid));
             Weight::zero()
-        }
-    }
-
-    /// The calls that accounts can make.
-    #[pallet::call]
-    impl<T: Config> Pallet<T> {
-        /// Sets a validator's weights on the neurons of a subnet. The hotkey signs; the call is free of
-        /// fees.
-        #[pallet::call_index(0)]
-        #[pallet::weight((Weight::zero(), DispatchClass::Normal, Pays::No))]
-        pub fn set_weights(
-            origin: OriginFor<T>,
-            netuid: NetUid,
-            dests: Vec<u16>,
-            weights: Vec<u16>,
-            version_key: u64,
-        ) -> DispatchResult {
-            let hotkey = ensure_signed(origin)?;
-            Self::do_set_weights(&hotkey, netuid, &dests, &weights, version_key)
-        }
-
-        /// Registers a hotkey for the current price. The coldkey signs and pays.
-        #[pallet::call_index(7)]
-        #[pallet::weight((Weight::zero(), DispatchClass::Normal, Pays::Yes))]
-        pub fn burned_register(origin: OriginFor<T>, netuid: NetUid, hotkey: T::AccountId) -> DispatchResult {
-            let coldkey = ensure_signed(origin)?;
-            Self::do_register(&coldkey, netuid, &hotkey)
-        }
-
-        /// Registers a hotkey if the price is at most `limit_price` rao. The coldkey signs and pays.
-        #[pallet::call_index(134)]
-        #[pallet::weight((Weight::zero(), DispatchClass::Normal, Pays::Yes))]
-        pub fn register_limit(
-            origin: OriginFor<T>,
-            netuid: NetUid,
-            hotkey: T::AccountId,
-            limit_price: u64,
-        ) -> DispatchResult {
-            let coldkey = ensure_signed(origin)?;
-            Self::do_register_limit(&coldkey, netuid, &hotkey, limit_price)
         }
     }
 

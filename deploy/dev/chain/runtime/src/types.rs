@@ -6,7 +6,7 @@
 mod arithmetic;
 mod fixed;
 
-pub use fixed::FixedU128;
+pub use fixed::{FixedI64, FixedI128, FixedU128};
 
 use parity_scale_codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::{Path, Type, TypeInfo, build::Fields};
@@ -53,7 +53,7 @@ chain_integer! {
     NetUid(u16), "subtensor_runtime_common"
 }
 chain_integer! {
-    /// A mechanism within a subnet. Muster's subnets have one mechanism, number 0.
+    /// A mechanism within a subnet. Most subnets have one mechanism, number 0.
     MechId(u8), "subtensor_runtime_common"
 }
 chain_integer! {
@@ -67,6 +67,27 @@ chain_integer! {
 chain_integer! {
     /// An amount of a subnet's alpha in units of 10⁻⁹.
     AlphaBalance(u64), "subtensor_runtime_common" :: "currency"
+}
+
+/// The consensus of a subnet's epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub enum EpochConsensus {
+    /// Yuma consensus.
+    #[default]
+    Yuma,
+    /// The mean of all weights. This chain does not have it.
+    Null,
+}
+
+/// The number of subnets that storage indices leave room for.
+const MAX_SUBNETS: u16 = 4096;
+
+impl NetUidStorageIndex {
+    /// Returns the index of a mechanism of a subnet.
+    #[must_use]
+    pub fn of(netuid: NetUid, mechanism: MechId) -> Self {
+        Self(netuid.0.wrapping_add(MAX_SUBNETS.wrapping_mul(mechanism.0.into())))
+    }
 }
 
 impl From<NetUid> for NetUidStorageIndex {

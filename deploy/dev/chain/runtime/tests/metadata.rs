@@ -24,7 +24,10 @@ macro_rules! metadata {
     };
 }
 
-const OWN_PALLETS: [&str; 2] = ["SubtensorModule", "Commitments"];
+const OWN_PALLETS: [&str; 5] = ["SubtensorModule", "Commitments", "Drand", "MevShield", "Aura"];
+
+/// The storage items that newer runtimes than spec 461 have, and that Bittensor's SDK 11.3 reads.
+const NEWER: [&str; 1] = ["SubnetEpochConsensus"];
 
 #[test]
 fn calls_storage_and_constants_of_our_pallets_are_those_of_spec_461() {
@@ -34,7 +37,7 @@ fn calls_storage_and_constants_of_our_pallets_are_those_of_spec_461() {
         let ours = ours.pallet_by_name(name).unwrap();
         assert_eq!(ours.call_index(), theirs.call_index(), "number of {name}");
         let mut compared = 0;
-        for call in ours.call_variants().unwrap() {
+        for call in ours.call_variants().unwrap_or_default() {
             assert_eq!(
                 theirs.call_variant_by_name(&call.name).unwrap().index,
                 call.index,
@@ -44,7 +47,8 @@ fn calls_storage_and_constants_of_our_pallets_are_those_of_spec_461() {
             assert_eq!(ours.call_hash(&call.name), theirs.call_hash(&call.name), "{name}.{}", call.name);
             compared += 1;
         }
-        for entry in ours.storage().unwrap().entries() {
+        let entries = ours.storage().map_or(&[][..], |storage| storage.entries());
+        for entry in entries.iter().filter(|entry| !NEWER.contains(&entry.name())) {
             let hash = theirs.storage_hash(entry.name());
             assert!(hash.is_some(), "{name}.{} is not in spec 461", entry.name());
             assert_eq!(ours.storage_hash(entry.name()), hash, "{name}.{}", entry.name());
@@ -52,9 +56,11 @@ fn calls_storage_and_constants_of_our_pallets_are_those_of_spec_461() {
         }
         for constant in ours.constants() {
             let hash = theirs.constant_hash(constant.name());
+            assert!(hash.is_some(), "{name}.{} is not in spec 461", constant.name());
             assert_eq!(ours.constant_hash(constant.name()), hash, "{name}.{}", constant.name());
+            compared += 1;
         }
-        assert!(compared >= 6, "{name}: only {compared} items");
+        assert!(compared >= 1, "{name}: no items");
     }
 }
 
@@ -64,13 +70,11 @@ fn errors_and_events_of_our_pallets_have_the_numbers_and_fields_of_spec_461() {
     for name in OWN_PALLETS {
         let theirs = theirs.pallet_by_name(name).unwrap();
         let ours = ours.pallet_by_name(name).unwrap();
-        assert_eq!(ours.error_index(), theirs.error_index());
-        for error in ours.error_variants().unwrap() {
+        for error in ours.error_variants().unwrap_or_default() {
             let twin = theirs.error_variant_by_index(error.index);
             assert_eq!(twin.map(|twin| &twin.name), Some(&error.name), "error {} of {name}", error.index);
         }
-        assert_eq!(ours.event_index(), theirs.event_index());
-        for event in ours.event_variants().unwrap() {
+        for event in ours.event_variants().unwrap_or_default() {
             let twin = theirs.event_variant_by_index(event.index).unwrap();
             let names = |fields: &[_]| fields.iter().map(field_name).collect::<Vec<_>>();
             assert_eq!(twin.name, event.name, "event {} of {name}", event.index);
@@ -98,14 +102,21 @@ fn everything_that_muster_uses_is_there_and_equal() {
 #[test]
 fn runtime_apis_answer_in_the_types_of_spec_461() {
     let (theirs, ours) = (metadata!(subtensor), metadata!(devchain));
-    let name = "SubnetInfoRuntimeApi";
-    let theirs = theirs.runtime_api_trait_by_name(name).unwrap();
-    let ours = ours.runtime_api_trait_by_name(name).unwrap();
-    let methods: Vec<_> = ours.methods().collect();
-    assert_eq!(methods.len(), 2);
-    for method in methods {
-        let twin = theirs.method_by_name(method.name()).unwrap();
-        assert_eq!(method.hash(), twin.hash(), "{name}.{}", method.name());
+    for (name, count) in [
+        ("SubnetInfoRuntimeApi", 3),
+        ("NeuronInfoRuntimeApi", 2),
+        ("StakeInfoRuntimeApi", 4),
+        ("SwapRuntimeApi", 4),
+        ("BetaBasketRuntimeApi", 2),
+    ] {
+        let theirs = theirs.runtime_api_trait_by_name(name).unwrap();
+        let ours = ours.runtime_api_trait_by_name(name).unwrap();
+        let methods: Vec<_> = ours.methods().collect();
+        assert_eq!(methods.len(), count, "{name}");
+        for method in methods {
+            let twin = theirs.method_by_name(method.name()).unwrap();
+            assert_eq!(method.hash(), twin.hash(), "{name}.{}", method.name());
+        }
     }
 }
 

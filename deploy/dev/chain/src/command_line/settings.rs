@@ -78,7 +78,7 @@ pub(super) struct Settings {
     /// Genesis: set the number of blocks that a validator must wait between two weight settings.
     #[arg(long, value_name = "BLOCKS", env = "DEVCHAIN_WEIGHTS_RATE_LIMIT")]
     weights_rate_limit: Option<u64>,
-    /// Genesis: refuse plain weights (commit-reveal itself is not implemented).
+    /// Genesis: switch commit-reveal on: weights must be committed and revealed.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", env = "DEVCHAIN_COMMIT_REVEAL")]
     commit_reveal: Option<bool>,
     /// Genesis: fund one more coldkey, an SS58 address or a path such as //Alice, with this much TAO.

@@ -1,6 +1,6 @@
 //! Tests the answers that clients get, and the refusals.
 
-use devchain::{Block, Hash};
+use devchain::{Block, Config, Hash};
 use jsonrpsee::{
     core::{ClientError, client::ClientT},
     http_client::HttpClientBuilder,
@@ -35,6 +35,21 @@ async fn a_client_connects_and_reads() {
     let properties: Value = ask(&client, "system_properties", rpc_params![]).await;
     assert_eq!(properties, json!({ "ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO" }));
     chain.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_metadata_tells_the_block_time() {
+    for block_time_ms in [250, 12_000] {
+        let chain = start(Config { block_time_ms, ..paced() }).await;
+        let client = connect(&chain.url()).await;
+        let metadata: String = ask(&client, "state_getMetadata", rpc_params![]).await;
+        // The value follows its name and its type: eight bytes with their length before them.
+        let name = hex::encode("SlotDuration");
+        let value = metadata.split_once(&name).expect("the constant is there").1;
+        let expected = format!("20{}", hex::encode(block_time_ms.to_le_bytes()));
+        assert!(value[..30].contains(&expected), "{block_time_ms}: {}", &value[..30]);
+        chain.shutdown().await;
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@ use sp_runtime::{
     transaction_validity::{TransactionSource, ValidTransaction},
 };
 
-/// Refuses weights from a signer with too little stake, or too soon after its last weights.
+/// Refuses weights, commits, reveals and addresses that the call itself would refuse, for the reasons
+/// that the real chain's pool knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubtensorTransactionExtension;
 

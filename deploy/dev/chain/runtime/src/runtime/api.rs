@@ -6,8 +6,14 @@ use super::{
     TransactionPayment, VERSION,
 };
 use crate::{
+    info::{
+        hyperparameters::{self, HyperparamEntry},
+        neurons::{self, NeuronInfoLite},
+        prices::{self, SimSwapResult, SubnetPrice},
+        stake::{self, StakeAvailability, StakeInfo},
+    },
     metagraph::Metagraph,
-    types::{NetUid, TaoBalance},
+    types::{AlphaBalance, NetUid, TaoBalance},
 };
 use frame_support::weights::Weight;
 use sp_api::impl_runtime_apis;
@@ -18,6 +24,7 @@ use sp_runtime::{
     transaction_validity::{TransactionSource, TransactionValidity},
 };
 use sp_version::RuntimeVersion;
+use std::collections::BTreeMap;
 
 impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
@@ -116,6 +123,76 @@ impl_runtime_apis! {
 
         fn get_next_epoch_start_block(netuid: NetUid) -> Option<u64> {
             SubtensorModule::schedule(netuid).next()
+        }
+
+        fn get_subnet_hyperparams_v3(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
+            hyperparameters::of(netuid)
+        }
+    }
+
+    impl crate::interfaces::NeuronInfoRuntimeApi<Block> for Runtime {
+        fn get_neurons_lite(netuid: NetUid) -> Vec<NeuronInfoLite> {
+            neurons::all(netuid)
+        }
+
+        fn get_neuron_lite(netuid: NetUid, uid: u16) -> Option<NeuronInfoLite> {
+            neurons::one(netuid, uid)
+        }
+    }
+
+    impl crate::interfaces::StakeInfoRuntimeApi<Block> for Runtime {
+        fn get_stake_info_for_coldkey(coldkey_account: AccountId) -> Vec<StakeInfo> {
+            stake::positions(&coldkey_account)
+        }
+
+        fn get_stake_info_for_coldkeys(
+            coldkey_accounts: Vec<AccountId>,
+        ) -> Vec<(AccountId, Vec<StakeInfo>)> {
+            let of = |coldkey: AccountId| (coldkey.clone(), stake::positions(&coldkey));
+            coldkey_accounts.into_iter().map(of).collect()
+        }
+
+        fn get_stake_info_for_hotkey_coldkey_netuid(
+            hotkey_account: AccountId,
+            coldkey_account: AccountId,
+            netuid: NetUid,
+        ) -> Option<StakeInfo> {
+            Some(stake::position(hotkey_account, coldkey_account, netuid))
+        }
+
+        fn get_stake_availability_for_coldkeys(
+            coldkey_accounts: Vec<AccountId>,
+            netuids: Option<Vec<NetUid>>,
+        ) -> BTreeMap<AccountId, BTreeMap<NetUid, StakeAvailability>> {
+            stake::availability(coldkey_accounts, netuids)
+        }
+    }
+
+    impl crate::interfaces::SwapRuntimeApi<Block> for Runtime {
+        fn current_alpha_price(netuid: NetUid) -> u64 {
+            prices::price(netuid)
+        }
+
+        fn current_alpha_price_all() -> Vec<SubnetPrice> {
+            prices::all()
+        }
+
+        fn sim_swap_tao_for_alpha(_netuid: NetUid, tao: TaoBalance) -> SimSwapResult {
+            SimSwapResult::of(tao.0)
+        }
+
+        fn sim_swap_alpha_for_tao(_netuid: NetUid, alpha: AlphaBalance) -> SimSwapResult {
+            SimSwapResult::of(alpha.0)
+        }
+    }
+
+    impl crate::interfaces::BetaBasketRuntimeApi<Block> for Runtime {
+        fn get_root_basket_owed(_coldkey: AccountId) -> TaoBalance {
+            TaoBalance(0)
+        }
+
+        fn get_root_basket_positions(_coldkey: AccountId) -> Vec<(AccountId, u64, TaoBalance)> {
+            Vec::new()
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The default values of storage items that the primitive `Const…` types cannot express.
 
-use crate::types::{FixedU128, TaoBalance};
+use crate::types::{FixedU128, MechId, TaoBalance};
 use sp_core::{Get, crypto::AccountId32};
 
 /// The value `true`.
@@ -24,6 +24,14 @@ pub struct Rao<const N: u64>;
 impl<const N: u64> Get<TaoBalance> for Rao<N> {
     fn get() -> TaoBalance {
         TaoBalance(N)
+    }
+}
+
+/// One mechanism, the number of most subnets.
+pub struct OneMechanism;
+impl Get<MechId> for OneMechanism {
+    fn get() -> MechId {
+        MechId(1)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::pallet::*;
 use crate::{
     types::{AlphaBalance, NetUid, NetUidStorageIndex},
-    yuma::{self, EpochInput, EpochOutput},
+    yuma::{self, EpochInput, EpochOutput, SparseRow},
 };
 use sp_core::crypto::AccountId32;
 use sp_runtime::PerU16;
@@ -98,23 +98,42 @@ impl<T: Config> Pallet<T> {
             last_update: LastUpdate::<T>::get(index),
             registered_at: uids.clone().map(|uid| BlockAtRegistration::<T>::get(netuid, uid)).collect(),
             permits: ValidatorPermit::<T>::get(netuid),
-            weights: uids.clone().map(|uid| Weights::<T>::get(index, uid)).collect(),
+            weights: Self::weights_in_force(netuid, hotkeys),
             bonds: uids.map(|uid| Bonds::<T>::get(index, uid)).collect(),
             emission,
         }
     }
 
-    /// Adds each neuron's earnings to its stake.
+    /// Returns the weights of all neurons. With commit-reveal, those on neurons that were registered
+    /// after the validator's oldest open commit do not count.
+    fn weights_in_force(netuid: NetUid, hotkeys: &[AccountId32]) -> Vec<SparseRow> {
+        let index = NetUidStorageIndex::from(netuid);
+        let mut rows: Vec<SparseRow> =
+            (0..hotkeys.len() as u16).map(|uid| Weights::<T>::get(index, uid)).collect();
+        if CommitRevealWeightsEnabled::<T>::get(netuid) {
+            for (row, committed) in rows.iter_mut().zip(Self::oldest_commits(netuid, hotkeys)) {
+                row.retain(|(uid, _)| committed >= BlockAtRegistration::<T>::get(netuid, *uid));
+            }
+        }
+        rows
+    }
+
+    /// Adds each neuron's earnings to its stake: those for validating to all who staked on it, those
+    /// for serving to its owner.
     fn pay(netuid: NetUid, hotkeys: &[AccountId32], output: &EpochOutput) {
         for ((hotkey, served), validated) in
             hotkeys.iter().zip(&output.server_emission).zip(&output.validator_emission)
         {
-            let earned = served.saturating_add(*validated);
-            if earned > 0 {
+            if *validated > 0 {
                 TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |stake| {
-                    stake.0 = stake.0.saturating_add(earned)
+                    stake.0 = stake.0.saturating_add(*validated)
                 });
             }
+            if *served > 0 {
+                Self::credit(hotkey, &Owner::<T>::get(hotkey), netuid, *served);
+            }
+            let earned = served.saturating_add(*validated);
+            SubnetAlphaOut::<T>::mutate(netuid, |out| out.0 = out.0.saturating_add(earned));
         }
     }
 

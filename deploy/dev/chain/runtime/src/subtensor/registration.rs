@@ -2,7 +2,7 @@
 //! weakest neuron.
 
 use super::pallet::*;
-use crate::types::{AlphaBalance, NetUid, NetUidStorageIndex, TaoBalance};
+use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
 use frame_support::{
     ensure,
     pallet_prelude::*,
@@ -53,10 +53,16 @@ impl<T: Config> Pallet<T> {
     /// Assigns a new hotkey to its coldkey. A known hotkey must already belong to this coldkey.
     fn own(coldkey: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         if !Owner::<T>::contains_key(hotkey) {
-            Owner::<T>::insert(hotkey, coldkey);
+            Self::set_owner(hotkey, coldkey);
         }
         ensure!(Owner::<T>::get(hotkey) == *coldkey, Error::<T>::NonAssociatedColdKey);
         Ok(())
+    }
+
+    /// Records the coldkey of a hotkey that has none.
+    pub(crate) fn set_owner(hotkey: &AccountId32, coldkey: &AccountId32) {
+        Owner::<T>::insert(hotkey, coldkey);
+        OwnedHotkeys::<T>::append(coldkey, hotkey);
     }
 
     /// Returns the next unused uid, or the uid of the neuron to replace.
@@ -109,16 +115,22 @@ impl<T: Config> Pallet<T> {
         Emission::<T>::mutate(netuid, |v| set_at(v, uid, AlphaBalance::default()));
         ValidatorPermit::<T>::mutate(netuid, |v| set_at(v, uid, false));
         StakeWeight::<T>::mutate(netuid, |v| set_at(v, uid, 0));
-        LastUpdate::<T>::mutate(index, |v| set_at(v, uid, block));
+        for mechanism in 0..MechanismCountCurrent::<T>::get(netuid).0 {
+            let index = NetUidStorageIndex::of(netuid, MechId(mechanism));
+            LastUpdate::<T>::mutate(index, |v| set_at(v, uid, block));
+        }
     }
 
     fn unseat(netuid: NetUid, uid: u16) {
-        let index = NetUidStorageIndex::from(netuid);
         let leaving = Keys::<T>::get(netuid, uid);
         Uids::<T>::remove(netuid, &leaving);
         IsNetworkMember::<T>::remove(&leaving, netuid);
-        Weights::<T>::remove(index, uid);
-        Bonds::<T>::remove(index, uid);
+        Axons::<T>::remove(netuid, &leaving);
+        for mechanism in 0..MechanismCountCurrent::<T>::get(netuid).0 {
+            let index = NetUidStorageIndex::of(netuid, MechId(mechanism));
+            Weights::<T>::remove(index, uid);
+            Bonds::<T>::remove(index, uid);
+        }
     }
 }
 

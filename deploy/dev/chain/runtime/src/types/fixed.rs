@@ -1,4 +1,4 @@
-//! The chain's unsigned fixed-point type with 64 fractional bits.
+//! The chain's fixed-point types.
 
 use parity_scale_codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::{Path, Type, TypeInfo, build::Fields};
@@ -54,6 +54,28 @@ impl TypeInfo for FixedU128 {
         Type::builder()
             .path(path)
             .composite(Fields::named().field(|f| f.name("bits").ty::<u128>().type_name("u128")))
+    }
+}
+
+/// A signed number. Its place tells the unit: 2⁻³² or 2⁻⁶⁴.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct FixedI128 {
+    /// The number of units.
+    pub bits: i128,
+}
+
+/// A signed number in units of 2⁻³².
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct FixedI64 {
+    /// The number of units.
+    pub bits: i64,
+}
+
+impl FixedI64 {
+    /// Converts a whole number.
+    #[must_use]
+    pub fn whole(value: i32) -> Self {
+        Self { bits: i64::from(value) << 32 }
     }
 }
 

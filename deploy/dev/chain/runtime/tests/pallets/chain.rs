@@ -1,71 +1,19 @@
 //! Tests the pallets block by block, without a node.
 
-#![allow(clippy::unwrap_used)] // A test that cannot continue must stop.
-
+use crate::support::*;
 use devchain_runtime::{
-    AccountId, Executive, Genesis, Header, Runtime, RuntimeCall, RuntimeEvent,
+    Genesis, Runtime, RuntimeCall, RuntimeEvent,
     commitments::{self, CommitmentInfo, Data},
     genesis::{Key, Neuron},
-    runtime::{RuntimeOrigin, System},
+    runtime::System,
     subtensor::{self, Call, Error, Event, *},
-    types::{NetUid, NetUidStorageIndex, TaoBalance},
+    types::{NetUid, TaoBalance},
 };
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
 use parity_scale_codec::Encode;
-use sp_io::TestExternalities;
-use sp_runtime::{
-    DispatchError, PerU16,
-    traits::{BlakeTwo256, Dispatchable, Hash as _, Header as _},
-};
+use sp_runtime::{DispatchError, PerU16};
 
-const SUBNET: NetUid = NetUid(3);
-const MAIN: NetUidStorageIndex = NetUidStorageIndex(3);
 type Refusal = Error<Runtime>;
-
-fn key(path: &str) -> AccountId {
-    path.parse::<Key>().unwrap().account().clone()
-}
-
-/// Creates a chain after its first block.
-fn chain(change: impl FnOnce(&mut Genesis)) -> TestExternalities {
-    let mut genesis = Genesis::default();
-    change(&mut genesis);
-    let mut chain = TestExternalities::new(genesis.storage().unwrap());
-    chain.execute_with(|| advance_to(1));
-    chain
-}
-
-/// Starts each block up to `height`, as a node does.
-fn advance_to(height: u32) {
-    while System::block_number() < height {
-        let number = System::block_number() + 1;
-        let parent = BlakeTwo256::hash_of(&System::block_number());
-        let header = Header::new(number, Default::default(), Default::default(), parent, Default::default());
-        Executive::initialize_block(&header);
-    }
-}
-
-fn call(signer: &AccountId, call: impl Into<RuntimeCall>) -> Result<(), DispatchError> {
-    call.into().dispatch(RuntimeOrigin::signed(signer.clone())).map(|_| ()).map_err(|error| error.error)
-}
-
-fn register(coldkey: &str, hotkey: &str) -> Result<(), DispatchError> {
-    call(&key(coldkey), Call::burned_register { netuid: SUBNET, hotkey: key(hotkey) })
-}
-
-fn set_weights(hotkey: &str, weights: &[(u16, u16)]) -> Result<(), DispatchError> {
-    set_weights_as(hotkey, SUBNET, weights, 0)
-}
-
-fn set_weights_as(
-    hotkey: &str,
-    netuid: NetUid,
-    weights: &[(u16, u16)],
-    version_key: u64,
-) -> Result<(), DispatchError> {
-    let (dests, weights) = weights.iter().copied().unzip();
-    call(&key(hotkey), Call::set_weights { netuid, dests, weights, version_key })
-}
 
 fn commit(hotkey: &str, fields: &[usize]) -> Result<(), DispatchError> {
     let field = |bytes: &usize| Data::BigRaw(vec![7; *bytes].try_into().unwrap());
