@@ -3,6 +3,7 @@
 
 use crate::{
     info::{
+        delegates::{DelegateInfo, Delegated},
         hyperparameters::HyperparamEntry,
         neurons::NeuronInfoLite,
         prices::{SimSwapResult, SubnetPrice},
@@ -53,6 +54,14 @@ sp_api::decl_runtime_apis! {
             coldkey_accounts: Vec<AccountId32>,
             netuids: Option<Vec<NetUid>>,
         ) -> BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
+    }
+
+    /// Information about hotkeys on which coldkeys have staked.
+    pub trait DelegateInfoRuntimeApi {
+        /// Returns a hotkey.
+        fn get_delegate(delegate_account: AccountId32) -> Option<DelegateInfo>;
+        /// Returns all positions of a coldkey.
+        fn get_delegated(delegatee_account: AccountId32) -> Vec<Delegated>;
     }
 
     /// Prices of alpha.

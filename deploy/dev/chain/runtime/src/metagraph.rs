@@ -270,7 +270,7 @@ impl Metagraph {
             max_weights_limit: Compact(MaxWeightsLimit::<Runtime>::get(netuid)),
             weights_version: Compact(WeightsVersionKey::<Runtime>::get(netuid)),
             weights_rate_limit: Compact(WeightsSetRateLimit::<Runtime>::get(netuid)),
-            activity_cutoff: Compact(ActivityCutoff::<Runtime>::get(netuid).into()),
+            activity_cutoff: Compact(Pallet::<Runtime>::activity_cutoff(netuid)),
             max_validators: Compact(MaxAllowedValidators::<Runtime>::get(netuid)),
             num_uids: Compact(SubnetworkN::<Runtime>::get(netuid)),
             max_uids: Compact(MaxAllowedUids::<Runtime>::get(netuid)),

@@ -194,9 +194,13 @@ pub mod pallet {
     /// The number of blocks from one epoch to the next; 0 = no epochs.
     #[pallet::storage]
     pub type Tempo<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<10>>;
-    /// The number of blocks without new weights after which a validator is inactive.
+    /// The activity cutoff in blocks, under its older name. Epochs use the factor.
     #[pallet::storage]
     pub type ActivityCutoff<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<5000>>;
+    /// The number of tempos without new weights after which a validator is inactive, in thousandths.
+    #[pallet::storage]
+    pub type ActivityCutoffFactorMilli<T> =
+        StorageMap<_, Identity, NetUid, u32, ValueQuery, ConstU32<13_889>>;
     /// The majority that consensus needs, in units of 1/65535.
     #[pallet::storage]
     pub type Kappa<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<32767>>;

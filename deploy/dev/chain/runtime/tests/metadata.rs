@@ -106,6 +106,7 @@ fn runtime_apis_answer_in_the_types_of_spec_461() {
         ("SubnetInfoRuntimeApi", 3),
         ("NeuronInfoRuntimeApi", 2),
         ("StakeInfoRuntimeApi", 4),
+        ("DelegateInfoRuntimeApi", 2),
         ("SwapRuntimeApi", 4),
         ("BetaBasketRuntimeApi", 2),
     ] {

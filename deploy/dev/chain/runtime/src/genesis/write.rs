@@ -66,6 +66,7 @@ impl Subnet {
         RevealPeriodEpochs::<Runtime>::insert(netuid, self.reveal_period_epochs);
         ServingRateLimit::<Runtime>::insert(netuid, self.serving_rate_limit);
         ActivityCutoff::<Runtime>::insert(netuid, self.activity_cutoff);
+        ActivityCutoffFactorMilli::<Runtime>::insert(netuid, self.activity_cutoff_factor());
         Kappa::<Runtime>::insert(netuid, self.kappa);
         BondsMovingAverage::<Runtime>::insert(netuid, self.bonds_moving_average);
         BondsPenalty::<Runtime>::insert(netuid, self.bonds_penalty);
@@ -79,5 +80,9 @@ impl Subnet {
         BurnIncreaseMult::<Runtime>::insert(netuid, self.burn_increase_mult);
         SubnetAlphaOutEmission::<Runtime>::insert(netuid, AlphaBalance(self.emission_per_block));
         LastUpdate::<Runtime>::insert(NetUidStorageIndex::from(netuid), Vec::<u64>::new());
+    }
+    /// Returns the activity cutoff in thousandths of the tempo, rounded up.
+    fn activity_cutoff_factor(&self) -> u32 {
+        (u32::from(self.activity_cutoff) * 1000).div_ceil(u32::from(self.tempo).max(1))
     }
 }

@@ -1,7 +1,7 @@
 //! The hyperparameters of a subnet as a list of names and values.
 
 use crate::{
-    runtime::Runtime,
+    runtime::{Runtime, SubtensorModule},
     subtensor::*,
     types::{FixedI64, FixedU128, NetUid, TaoBalance},
 };
@@ -46,12 +46,6 @@ const ALPHA_BOUNDS: (u16, u16) = (45_875, 58_982);
 /// The steepness of trust, which is retired: the real chain's default.
 const RHO: u16 = 10;
 
-/// Returns the activity cutoff in thousandths of the tempo.
-fn activity_cutoff_factor(netuid: NetUid) -> u32 {
-    let tempo = u32::from(Tempo::<Runtime>::get(netuid)).max(1);
-    u32::from(ActivityCutoff::<Runtime>::get(netuid)) * 1000 / tempo
-}
-
 /// Returns the hyperparameters of a subnet, in the real chain's order. Those that this chain lacks have
 /// the value that fits its behaviour.
 pub(crate) fn of(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
@@ -69,8 +63,8 @@ pub(crate) fn of(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
         ("tempo", U16(Compact(Tempo::<Runtime>::get(netuid)))),
         ("weights_version", U64(Compact(WeightsVersionKey::<Runtime>::get(netuid)))),
         ("weights_rate_limit", U64(Compact(WeightsSetRateLimit::<Runtime>::get(netuid)))),
-        ("activity_cutoff", U64(Compact(ActivityCutoff::<Runtime>::get(netuid).into()))),
-        ("activity_cutoff_factor", U32(Compact(activity_cutoff_factor(netuid)))),
+        ("activity_cutoff", U64(Compact(SubtensorModule::activity_cutoff(netuid)))),
+        ("activity_cutoff_factor", U32(Compact(ActivityCutoffFactorMilli::<Runtime>::get(netuid)))),
         ("registration_allowed", Bool(NetworkRegistrationAllowed::<Runtime>::get(netuid))),
         ("min_burn", TaoBalance(Compact(MinBurn::<Runtime>::get(netuid)))),
         ("max_burn", TaoBalance(Compact(MaxBurn::<Runtime>::get(netuid)))),

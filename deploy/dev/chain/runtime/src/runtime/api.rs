@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     info::{
+        delegates::{self, DelegateInfo, Delegated},
         hyperparameters::{self, HyperparamEntry},
         neurons::{self, NeuronInfoLite},
         prices::{self, SimSwapResult, SubnetPrice},
@@ -165,6 +166,16 @@ impl_runtime_apis! {
             netuids: Option<Vec<NetUid>>,
         ) -> BTreeMap<AccountId, BTreeMap<NetUid, StakeAvailability>> {
             stake::availability(coldkey_accounts, netuids)
+        }
+    }
+
+    impl crate::interfaces::DelegateInfoRuntimeApi<Block> for Runtime {
+        fn get_delegate(delegate_account: AccountId) -> Option<DelegateInfo> {
+            delegates::one(delegate_account)
+        }
+
+        fn get_delegated(delegatee_account: AccountId) -> Vec<Delegated> {
+            delegates::positions(&delegatee_account)
         }
     }
 

@@ -86,7 +86,7 @@ impl<T: Config> Pallet<T> {
         EpochInput {
             block,
             last_epoch,
-            activity_cutoff: ActivityCutoff::<T>::get(netuid).into(),
+            activity_cutoff: Self::activity_cutoff(netuid),
             stake: hotkeys.iter().map(|hotkey| Self::stake_of(hotkey, netuid)).collect(),
             stake_threshold: StakeThreshold::<T>::get(),
             owner_uid: Uids::<T>::get(netuid, SubnetOwnerHotkey::<T>::get(netuid)),
@@ -102,6 +102,12 @@ impl<T: Config> Pallet<T> {
             bonds: uids.map(|uid| Bonds::<T>::get(index, uid)).collect(),
             emission,
         }
+    }
+
+    /// Returns the number of blocks without new weights after which a validator is inactive.
+    pub(crate) fn activity_cutoff(netuid: NetUid) -> u64 {
+        let factor = u64::from(ActivityCutoffFactorMilli::<T>::get(netuid));
+        factor * u64::from(Tempo::<T>::get(netuid)) / 1000
     }
 
     /// Returns the weights of all neurons. With commit-reveal, those on neurons that were registered

@@ -6,6 +6,7 @@ use devchain_runtime::{
     api::dispatch,
     aura::slot_duration_key,
     info::{
+        delegates::{DelegateInfo, Delegated},
         hyperparameters::{HyperparamEntry, HyperparamValue},
         neurons::NeuronInfoLite,
         prices::{SimSwapResult, SubnetPrice},
@@ -224,6 +225,44 @@ fn tools_read_neurons_stake_prices_and_hyperparameters() {
             ask("SubnetInfoRuntimeApi_get_subnet_hyperparams_v3", NetUid(9));
         assert_eq!(nothing, None);
         assert_eq!(dispatch("NeuronInfoRuntimeApi_get_neurons", &[]), None, "unknown functions are an error");
+    });
+}
+
+#[test]
+fn tools_read_who_staked_on_a_hotkey() {
+    chain(|_| {}).execute_with(|| {
+        assert_ok!(stake("//Dave", ALICE_HOTKEY, 10 * TAO));
+        let hotkey: Option<DelegateInfo> = ask("DelegateInfoRuntimeApi_get_delegate", key(ALICE_HOTKEY));
+        let hotkey = hotkey.unwrap();
+        assert_eq!(
+            (hotkey.owner_ss58.clone(), hotkey.registrations.clone()),
+            (key("//Alice"), vec![Compact(SUBNET)])
+        );
+        let alpha = |tao: u64| vec![(Compact(SUBNET), Compact(tao * TAO))];
+        assert_eq!(hotkey.nominators.len(), 2);
+        assert!(hotkey.nominators.contains(&(key("//Dave"), alpha(10))));
+        assert!(hotkey.nominators.contains(&(key("//Alice"), alpha(50_000))));
+        let held: Vec<Delegated> = ask("DelegateInfoRuntimeApi_get_delegated", key("//Dave"));
+        assert_eq!(held, [(hotkey, (Compact(SUBNET), Compact(AlphaBalance(10 * TAO))))]);
+        let stranger: Option<DelegateInfo> = ask("DelegateInfoRuntimeApi_get_delegate", key("//stranger"));
+        assert_eq!(stranger, None);
+    });
+}
+
+#[test]
+fn a_validator_is_inactive_after_the_cutoffs_share_of_tempos() {
+    chain(|genesis| genesis.subnet.activity_cutoff = 30).execute_with(|| {
+        advance_to(2);
+        assert_ok!(set_weights(ALICE_HOTKEY, &[(0, 1)]));
+        advance_to(20);
+        assert_eq!(Active::<Runtime>::get(SUBNET), [true; 4]);
+        advance_to(40);
+        assert_eq!(Active::<Runtime>::get(SUBNET), [false; 4], "two tempos are more than the cutoff");
+        // The owner may change the factor and the tempo; the cutoff follows.
+        ActivityCutoffFactorMilli::<Runtime>::insert(SUBNET, 3_000);
+        advance_to(60);
+        let active = Active::<Runtime>::get(SUBNET);
+        assert_eq!(active, [true; 4], "three tempos are 60 blocks");
     });
 }
 
