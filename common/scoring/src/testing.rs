@@ -1,15 +1,18 @@
 //! Measurements for tests, and the comparison with golden files.
 
 use crate::{
-    gauntlet::{Evaluation, Improvements, ScoringSpec},
+    gauntlet::{Evaluation, Improvements, ScoringSpec, proof::ProofSpec},
     uniqueness::Overlap,
 };
 use base::Millionths;
 use std::{fmt::Write as _, fs, path::Path};
 
-/// Returns the rules of the tests: batches of 64 sequences, 32 common and 32 of the validator's own.
+/// Returns the rules of the tests: batches of 64 sequences, 32 common and 32 of the validator's own, and the
+/// error rates of the golden files.
 pub(crate) fn spec() -> ScoringSpec {
-    ScoringSpec { assigned_sequences: 64, common_sequences: 32, own_sequences: 32, ..ScoringSpec::default() }
+    let rules = ScoringSpec::default();
+    let proof = ProofSpec { fraction: Millionths(350_000), false_change: Millionths(1_000), ..rules.proof };
+    ScoringSpec { assigned_sequences: 64, common_sequences: 32, own_sequences: 32, proof, ..rules }
 }
 
 /// Returns the improvements of `count` sequences with this mean and this standard error of the mean.

@@ -80,10 +80,10 @@ impl Default for ScoringSpec {
             snapshot_every: 8,
             penalty: PenaltySpec { factor: Millionths(750_000), all_after: 3, recovery: Millionths(100_000) },
             proof: ProofSpec {
-                fraction: Millionths(350_000),
+                fraction: Millionths(250_000),
                 false_accept: Millionths(10_000),
                 false_reject: Millionths(1_000),
-                false_change: Millionths(1_000),
+                false_change: Millionths(100),
                 first_margin: Millionths(1_000_000),
                 floor: Millionths(500_000),
             },

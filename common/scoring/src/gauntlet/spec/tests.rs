@@ -10,7 +10,7 @@ fn bytes(spec: &ScoringSpec) -> Vec<u8> {
 #[test]
 fn toml_names_each_field_and_takes_no_other() {
     let text = toml::to_string(&ScoringSpec::default()).unwrap();
-    let proof = "[proof]\nfraction = 0.35\nfalse_accept = 0.01\nfalse_reject = 0.001\nfalse_change = 0.001\n\
+    let proof = "[proof]\nfraction = 0.25\nfalse_accept = 0.01\nfalse_reject = 0.001\nfalse_change = 0.0001\n\
                  first_margin = 1.0\nfloor = 0.5\n";
     assert!(text.contains(proof), "{text}");
     assert_eq!(toml::from_str::<ScoringSpec>(&text).unwrap(), ScoringSpec::default());
