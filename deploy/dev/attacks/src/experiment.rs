@@ -3,19 +3,23 @@
 use crate::{
     kinds::{Kind, Pay, Side},
     lab::Lab,
-    network::{Network, Record, Tried},
+    network::{Judged, Network, Record, Tried},
     panel,
-    report::{self, Honest, KindReport, Report},
+    report::{self, Honest, KindReport, Report, Verdicts},
     strategy::{Strategy, Work, answer_share},
 };
 use anyhow::{Context as _, Result};
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use scoring::gauntlet::proof::Verdict;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// The size of a suite.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) honest: u32,
     /// The number of hotkeys of each kind, instead of the kind's own.
@@ -24,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) first_seed: u64,
     pub(crate) seeds: u64,
     pub(crate) threads: usize,
+    /// Numbers of sequences on which the proof is compared.
+    pub(crate) sequences: Vec<u16>,
 }
 
 /// A run to make: a kind (or none, for the honest miners alone) and a seed.
@@ -90,7 +96,7 @@ impl Job<'_> {
             Some((Side::Validator(copied), _)) => copies = Some(copied),
             None => {}
         }
-        let network = Network::new(lab, self.seed, groups)?;
+        let network = Network::new(lab, self.seed, groups)?.with_fewer(&plan.sequences);
         let network = if let Some(copies) = copies { network.with_copier(copies) } else { network };
         let (record, model) =
             network.run(plan.windows).with_context(|| format!("{name}, seed {}", self.seed))?;
@@ -138,6 +144,8 @@ fn compare(kind: &Kind, outcomes: &[Outcome], alone: &[Outcome], plan: &Plan) ->
         margin: ours.margin,
         honest_accepted: theirs.accepted,
         honest_margin: theirs.margin,
+        proof: verdicts(outcomes, |hotkey| hotkey >= honest),
+        honest_proof: verdicts(outcomes, |hotkey| hotkey < honest),
         answer: report::mean(&outcomes.iter().map(|outcome| outcome.answer).collect::<Vec<_>>()),
         answer_without: report::mean(&alone.iter().map(|outcome| outcome.answer).collect::<Vec<_>>()),
         about: kind.about,
@@ -212,6 +220,7 @@ fn honest(alone: &[Outcome], plan: &Plan) -> Honest {
         after_30: at(30),
         after_all: at(usize::MAX),
         honest_at_0: report::mean(&zero),
+        proof: verdicts(alone, |_| true),
     }
 }
 
@@ -224,6 +233,41 @@ fn honest_at_0(record: &Record) -> Vec<f64> {
         Some(later.iter().filter(|found| found[miner]).count() as f64 / later.len() as f64)
     };
     (0..miners).filter_map(of).collect()
+}
+
+/// Counts the verdicts on some hotkeys, by the number of sequences.
+fn verdicts(outcomes: &[Outcome], chosen: impl Fn(usize) -> bool) -> BTreeMap<u16, Verdicts> {
+    let mut all: BTreeMap<u16, Vec<Vec<Judged>>> = BTreeMap::new();
+    for (&sequences, windows) in outcomes.iter().flat_map(|outcome| &outcome.record.judged) {
+        let hotkeys = (0..windows.first().map_or(0, Vec::len)).filter(|&hotkey| chosen(hotkey));
+        let of = |hotkey: usize| windows.iter().map(|window| window[hotkey]).collect();
+        all.entry(sequences).or_default().extend(hotkeys.map(of));
+    }
+    all.into_iter().map(|(sequences, hotkeys)| (sequences, Verdicts::of(&hotkeys))).collect()
+}
+
+impl Verdicts {
+    /// Counts the verdicts on hotkeys, each judged window by window.
+    fn of(hotkeys: &[Vec<Judged>]) -> Self {
+        let first = |verdict| {
+            let after = |windows: &Vec<Judged>| {
+                let place = windows.iter().position(|judged| judged.verdict == verdict);
+                place.map(|windows| windows as u64 + 1)
+            };
+            hotkeys.iter().map(after).collect::<Vec<_>>()
+        };
+        let share = |found: &[Option<u64>]| found.iter().flatten().count() as f64 / found.len() as f64;
+        let (passed, failed) = (first(Verdict::Passed), first(Verdict::Failed));
+        let margins: Vec<f64> = hotkeys.iter().flatten().filter_map(|judged| judged.margin).collect();
+        Self {
+            hotkeys: hotkeys.len(),
+            margin: report::mean(&margins),
+            passed: share(&passed),
+            failed: share(&failed),
+            passed_after: report::median_found(passed),
+            failed_after: report::median_found(failed),
+        }
+    }
 }
 
 /// Means over all trials of some hotkeys.

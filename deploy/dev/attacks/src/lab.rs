@@ -43,6 +43,14 @@ impl Lab {
     }
 }
 
+/// Returns the rules with `sequences` assigned and as many unassigned sequences. Half of the latter are
+/// common.
+pub(crate) fn with_sequences(scoring: ScoringSpec, sequences: u16) -> ScoringSpec {
+    let common_sequences = sequences / 2;
+    let own_sequences = sequences - common_sequences;
+    ScoringSpec { assigned_sequences: sequences, common_sequences, own_sequences, ..scoring }
+}
+
 /// Returns the run of the laboratory: the tiny run with a smaller model, shorter sequences and fewer inner
 /// steps. The density of what is sent, the codec, and all rules are those of the tiny run.
 pub(crate) fn small_run() -> Result<RunFile> {
@@ -65,7 +73,7 @@ pub(crate) fn small_run() -> Result<RunFile> {
     // All 16 honest miners and their attackers can be accepted, and twice as many can be candidates.
     run.acceptance.gather_peers = 24;
     // Constant and lower than tiny's, so that a hundred windows all learn.
-    run.train.schedule.peak = 7e-4;
+    run.train.schedule.peak = 3e-4;
     run.scoring =
         ScoringSpec { assigned_sequences: 32, common_sequences: 64, own_sequences: 64, ..run.scoring };
     Ok(run)

@@ -73,6 +73,11 @@ struct Flags {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     hostile: Option<u32>,
 
+    /// Compare the proof on these numbers of sequences of each update, assigned and unassigned ones. Pay
+    /// follows from the largest.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(16..=1024))]
+    sequences: Vec<u16>,
+
     /// Aggregate updates by this rule: mean, sender-mean or shrunk=N. By default the run's.
     #[arg(long, value_name = "RULE", value_parser = aggregation)]
     aggregation: Option<Aggregation>,
@@ -138,6 +143,14 @@ impl Flags {
         run.sparse.aggregation = self.aggregation.unwrap_or(run.sparse.aggregation);
         run.sparse.outer_lr = self.outer_lr.unwrap_or(run.sparse.outer_lr);
         run.sparse.check()?;
+        if let Some(most) = self.sequences.iter().max() {
+            let trained = run.train.samples();
+            ensure!(
+                u64::from(*most) <= trained,
+                "--sequences {most}: a miner of this run trains on {trained} sequences in a window"
+            );
+            run.scoring = lab::with_sequences(run.scoring, *most);
+        }
         let texts = self.data.clone().map_or_else(default_texts, Ok)?;
         let cache = self.cache.clone().unwrap_or_else(|| std::env::temp_dir().join("muster-attacks"));
         Lab::open(run, &texts, &cache)
@@ -154,6 +167,7 @@ impl Flags {
             first_seed: self.first_seed,
             seeds: self.seeds.unwrap_or(seeds).into(),
             threads: self.threads.map_or_else(cores, usize::from),
+            sequences: self.sequences.clone(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A network in one process: miners by their strategies, one honest validator, the outer step.
 
 use crate::{
-    lab::Lab,
+    lab::{Lab, with_sequences},
     panel::{Copies, Panel},
     pay::{Ledger, Sent},
     strategy::{Offer, Strategy, View},
@@ -15,6 +15,7 @@ use protocol::{
     acceptance::{Candidate, choose, order_candidates, screen},
     assignment::Assignments,
 };
+use scoring::gauntlet::proof::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use training_bench::{miner::Miner, seeds::seed_of};
 
@@ -40,6 +41,8 @@ pub(crate) struct Network<'a> {
     before: Option<Vec<f32>>,
     published: Sent,
     ledger: Ledger,
+    /// Records of the same validator that see fewer sequences.
+    fewer: Vec<Ledger>,
     panel: Option<Panel>,
     pub(crate) record: Record,
 }
@@ -57,6 +60,8 @@ pub(crate) struct Record {
     pub(crate) passed: Vec<Vec<bool>>,
     /// Improvement, margin in standard errors, and whether it was accepted, of each hotkey that was tried.
     pub(crate) tried: Vec<Vec<Option<Tried>>>,
+    /// The judgements of each window, by the numbers of sequences that are compared.
+    pub(crate) judged: BTreeMap<u16, Vec<Vec<Judged>>>,
     /// The dividends of the validators, if there are several: the copier's last.
     pub(crate) dividends: Vec<Vec<f64>>,
 }
@@ -67,6 +72,14 @@ pub(crate) struct Tried {
     pub(crate) improvement: f64,
     pub(crate) margin: f64,
     pub(crate) accepted: bool,
+}
+
+/// The proof of one hotkey after a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Judged {
+    /// The margin of the window in standard errors, if the hotkey was tried.
+    pub(crate) margin: Option<f64>,
+    pub(crate) verdict: Verdict,
 }
 
 /// The submissions of a window, with what each hotkey sent.
@@ -115,7 +128,8 @@ impl<'a> Network<'a> {
             shared,
             before: None,
             published: BTreeMap::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(lab.run.scoring),
+            fewer: Vec::new(),
             panel: None,
             record: Record { losses, ..Record::default() },
         })
@@ -123,7 +137,14 @@ impl<'a> Network<'a> {
 
     /// Adds further validators, the last of which copies weights.
     pub(crate) fn with_copier(mut self, copies: Copies) -> Self {
-        self.panel = Some(Panel::new(copies));
+        self.panel = Some(Panel::new(copies, self.lab.run.scoring));
+        self
+    }
+
+    /// Adds records that see only the first sequences of each batch, as many as these numbers say.
+    pub(crate) fn with_fewer(mut self, sequences: &[u16]) -> Self {
+        let ledger = |&number: &u16| Ledger::new(with_sequences(self.lab.run.scoring, number));
+        self.fewer = sequences.iter().map(ledger).collect();
         self
     }
 
@@ -154,6 +175,7 @@ impl<'a> Network<'a> {
         self.note(&trials, &accepted)?;
         let applied: BTreeSet<Hotkey> = accepted.iter().map(|miner| miner.hotkey).collect();
         self.judge_as_others((window, seed), &assignments, &claims, (&sent, &applied), &registered)?;
+        self.judge_on_fewer((window, seed), &trials, (&sent, &applied), &registered)?;
         self.ledger.remember(sent.clone(), applied);
         self.published = sent;
         self.settle(window, &assignments, &claims, &accepted);
@@ -227,6 +249,33 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
+    /// Judges the window on fewer sequences, and notes the verdicts.
+    fn judge_on_fewer(
+        &mut self,
+        at: (Window, BlockHash),
+        trials: &Trials,
+        (sent, applied): (&Sent, &BTreeSet<Hotkey>),
+        registered: &BTreeSet<NeuronId>,
+    ) -> Result<()> {
+        let neurons: Vec<NeuronId> = self.neurons().collect();
+        for ledger in &mut self.fewer {
+            let trials = trials.on_fewer(&self.lab.run.scoring, ledger.scoring());
+            ledger.judge(self.lab, at, &trials, sent, registered)?;
+            ledger.remember(sent.clone(), applied.clone());
+            let judged = |miner: &NeuronId| -> Result<Judged> {
+                let trial = trials.of.get(miner).and_then(Option::as_ref);
+                let margin = trial.map(|trial| trial.judged(&trials.unassigned_before)).transpose()?;
+                Ok(Judged {
+                    margin: margin.map(|(_, margin)| margin),
+                    verdict: ledger.verdict(&miner.hotkey),
+                })
+            };
+            let judged = neurons.iter().map(judged).collect::<Result<_>>()?;
+            self.record.judged.entry(ledger.scoring().assigned_sequences).or_default().push(judged);
+        }
+        Ok(())
+    }
+
     /// Tries all updates, as one of the validators does.
     fn try_all(
         &mut self,
@@ -286,7 +335,7 @@ impl<'a> Network<'a> {
             Ok(Some(Tried { improvement, margin, accepted: accepted.contains(miner) }))
         };
         let paid = |miner: &NeuronId| self.ledger.shares.get(&miner.hotkey).copied().unwrap_or_default();
-        let found = |miner: &NeuronId| self.ledger.is_found(self.lab, &miner.hotkey);
+        let found = |miner: &NeuronId| self.ledger.is_found(&miner.hotkey);
         let tried = neurons.iter().map(tried).collect::<Result<_>>()?;
         let (pay, found) = (neurons.iter().map(paid).collect(), neurons.iter().map(found).collect());
         let passed = neurons.iter().map(|miner| self.ledger.has_passed(&miner.hotkey)).collect();

@@ -6,6 +6,7 @@
 use crate::pay::Ledger;
 use base::Uid;
 use devchain_runtime::yuma::{EpochInput, SparseRow, epoch};
+use scoring::gauntlet::ScoringSpec;
 
 /// Honest validators beside the copier. The first one also screens.
 pub(crate) const HONEST: usize = 4;
@@ -35,8 +36,8 @@ const EPOCH: u64 = 30;
 
 impl Panel {
     /// Creates a panel whose last validator copies.
-    pub(crate) fn new(copies: Copies) -> Self {
-        let ledgers = (1..HONEST).map(|_| Ledger::default()).collect();
+    pub(crate) fn new(copies: Copies, scoring: ScoringSpec) -> Self {
+        let ledgers = (1..HONEST).map(|_| Ledger::new(scoring)).collect();
         Self { copies, ledgers, bonds: Vec::new(), copied: SparseRow::new(), block: EPOCH }
     }
 

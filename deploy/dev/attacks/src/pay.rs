@@ -8,7 +8,7 @@ use anyhow::Result;
 use base::{BlockHash, Hotkey, Millionths, NeuronId, Uid, Window};
 use codec::sparse::SparseTensor;
 use scoring::{
-    gauntlet::{Evaluation, Fault, Improvements, Observed, Outcome, Standings},
+    gauntlet::{Evaluation, Fault, Improvements, Observed, Outcome, ScoringSpec, Standings, proof::Verdict},
     uniqueness::{ChunkSample, Fingerprint, Overlap, Updates, overlaps},
     weights::{Subnet, Weights, WeightsError, weights},
 };
@@ -18,8 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) type Sent = BTreeMap<Hotkey, Vec<SparseTensor>>;
 
 /// A validator's record of all miners, and their shares of the pay.
-#[derive(Default)]
 pub(crate) struct Ledger {
+    /// The rules of scoring. Their numbers of sequences are those of the trials.
+    scoring: ScoringSpec,
     standings: Standings,
     /// The updates of the last two windows, the newer ones first.
     before: [Sent; 2],
@@ -32,6 +33,23 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Creates an empty record by these rules.
+    pub(crate) fn new(scoring: ScoringSpec) -> Self {
+        Self {
+            scoring,
+            standings: Standings::default(),
+            before: [Sent::new(), Sent::new()],
+            applied: BTreeSet::new(),
+            shares: BTreeMap::new(),
+            weights: Weights::new(),
+        }
+    }
+
+    /// Returns the rules of scoring.
+    pub(crate) fn scoring(&self) -> &ScoringSpec {
+        &self.scoring
+    }
+
     /// Judges a window. `registered` are all hotkeys of the subnet.
     pub(crate) fn judge(
         &mut self,
@@ -45,15 +63,15 @@ impl Ledger {
         let mut outcomes = BTreeMap::new();
         for (miner, trial) in &trials.of {
             let overlap = overlaps.get(&miner.hotkey).copied().unwrap_or_default();
-            outcomes.insert(miner.hotkey, outcome(lab, trials, trial.as_ref(), overlap)?);
+            outcomes.insert(miner.hotkey, outcome(lab, &self.scoring, trials, (trial.as_ref(), overlap))?);
         }
         let hotkeys: BTreeSet<Hotkey> = registered.iter().map(|miner| miner.hotkey).collect();
         for (miner, _) in self.standings.iter() {
             let absent = if hotkeys.contains(miner) { Outcome::Failed(Fault::Absent) } else { Outcome::Gone };
             outcomes.entry(*miner).or_insert(absent);
         }
-        self.standings = self.standings.after(&lab.run.scoring, &Observed { window, seed, outcomes })?;
-        self.pay(lab, &hotkeys)
+        self.standings = self.standings.after(&self.scoring, &Observed { window, seed, outcomes })?;
+        self.pay(&hotkeys)
     }
 
     /// Notes the updates of a window, and those of them that were applied. The next windows compare with
@@ -81,12 +99,12 @@ impl Ledger {
     }
 
     /// Computes the shares of the weights. Without a score the last ones stay.
-    fn pay(&mut self, lab: &Lab, hotkeys: &BTreeSet<Hotkey>) -> Result<()> {
+    fn pay(&mut self, hotkeys: &BTreeSet<Hotkey>) -> Result<()> {
         let uids: BTreeMap<Hotkey, Uid> = hotkeys.iter().copied().zip((0..).map(Uid)).collect();
         let subnet =
             Subnet { owner: None, uids: u16::try_from(uids.len())?, min_allowed: 0, max_limit: u16::MAX };
-        let scores = self.standings.scores(&lab.run.scoring);
-        let weights = match weights(&lab.run.scoring.weights, &scores, &uids, &subnet) {
+        let scores = self.standings.scores(&self.scoring);
+        let weights = match weights(&self.scoring.weights, &scores, &uids, &subnet) {
             Err(WeightsError::NoScore) => return Ok(()),
             weights => weights?,
         };
@@ -98,9 +116,14 @@ impl Ledger {
     }
 
     /// Checks whether the record of a miner pays it nothing by its proof or its credit.
-    pub(crate) fn is_found(&self, lab: &Lab, miner: &Hotkey) -> bool {
-        let proof = self.standings.verdict(&lab.run.scoring, miner).factor();
+    pub(crate) fn is_found(&self, miner: &Hotkey) -> bool {
+        let proof = self.verdict(miner).factor();
         self.standings.get(miner).is_some_and(|standing| proof.times(standing.credit) == Millionths::ZERO)
+    }
+
+    /// Returns the verdict of the proof on a miner.
+    pub(crate) fn verdict(&self, miner: &Hotkey) -> Verdict {
+        self.standings.verdict(&self.scoring, miner)
     }
 
     /// Checks whether a miner has passed the proof.
@@ -110,12 +133,17 @@ impl Ledger {
 }
 
 /// Returns the outcome of a miner. Without a trial it was skipped: the validator cannot draw its data.
-fn outcome(lab: &Lab, trials: &Trials, trial: Option<&Trial>, overlap: Overlap) -> Result<Outcome> {
+fn outcome(
+    lab: &Lab,
+    scoring: &ScoringSpec,
+    trials: &Trials,
+    (trial, overlap): (Option<&Trial>, Overlap),
+) -> Result<Outcome> {
     let Some(trial) = trial else { return Ok(Outcome::Skipped) };
     if trial.is_zero {
         return Ok(Outcome::Failed(Fault::ChangesNothing));
     }
-    let common = usize::from(lab.run.scoring.common_sequences);
+    let common = usize::from(scoring.common_sequences);
     let unassigned = |range: std::ops::Range<usize>| {
         Improvements::between(&trials.unassigned_before[range.clone()], &trial.unassigned_after[range])
     };

@@ -21,6 +21,9 @@ pub(crate) struct Report {
     honest_at_0: f64,
     /// The held-out loss of the honest miners alone, at the end.
     honest_loss: f64,
+    /// The verdicts on the honest miners alone, by the number of sequences, if numbers are compared.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    honest_proof: BTreeMap<u16, Verdicts>,
     #[serde(skip)]
     title: String,
 }
@@ -54,8 +57,28 @@ pub(crate) struct KindReport {
     /// The probability of the backdoor's answer after its trigger, and the same without the kind.
     pub(crate) answer: f64,
     pub(crate) answer_without: f64,
+    /// The verdicts on its hotkeys, and on the honest ones beside it, by the number of sequences.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) proof: BTreeMap<u16, Verdicts>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) honest_proof: BTreeMap<u16, Verdicts>,
     #[serde(skip)]
     pub(crate) about: &'static str,
+}
+
+/// The verdicts of the proof on some hotkeys.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdicts {
+    pub(crate) hotkeys: usize,
+    /// The mean margin in standard errors.
+    pub(crate) margin: f64,
+    /// The share of the hotkeys that ever passed, and of those that ever failed.
+    pub(crate) passed: f64,
+    pub(crate) failed: f64,
+    /// Windows until a hotkey passed, and failed, for the first time; the median. `None`: more than half
+    /// never.
+    pub(crate) passed_after: Option<u64>,
+    pub(crate) failed_after: Option<u64>,
 }
 
 /// The results of the honest miners alone.
@@ -64,6 +87,7 @@ pub(crate) struct Honest {
     pub(crate) after_30: f64,
     pub(crate) after_all: f64,
     pub(crate) honest_at_0: f64,
+    pub(crate) proof: BTreeMap<u16, Verdicts>,
 }
 
 impl Report {
@@ -79,13 +103,14 @@ impl Report {
             plan.first_seed + plan.seeds - 1,
             lab.run.sparse.aggregation,
         );
-        let Honest { loss, after_30, after_all, honest_at_0 } = honest;
+        let Honest { loss, after_30, after_all, honest_at_0, proof } = honest;
         Self {
             kinds: BTreeMap::new(),
             equal_spread: after_all,
             equal_spread_30: after_30,
             honest_at_0,
             honest_loss: loss,
+            honest_proof: proof,
             title,
         }
     }
@@ -100,7 +125,7 @@ impl Display for Report {
         )?;
         writeln!(f, "|---|---|---|---|---|---|---|---|---|---|")?;
         for (name, kind) in &self.kinds {
-            let found = kind.found_after.map_or_else(|| "never".to_owned(), |windows| windows.to_string());
+            let found = after(kind.found_after);
             writeln!(
                 f,
                 "| {name} | {} | {:.2} | {:+.2} % | {found} | {:.0} % | {:.2} | {:.2} | {:.2} | {} |",
@@ -124,8 +149,40 @@ impl Display for Report {
         writeln!(
             f,
             "mean, {early:.0} % after 30 windows; at factor 0 in {zero:.1} % of the windows after the first verdict."
-        )
+        )?;
+        self.write_proof(f)
     }
+}
+
+impl Report {
+    /// Writes the table of verdicts, if numbers of sequences were compared.
+    fn write_proof(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.honest_proof.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "\n| kind | sequences | margin | passed | after | failed | after |\n|---|---|---|---|---|---|---|"
+        )?;
+        let honest = std::iter::once((&"honest", &self.honest_proof));
+        for (name, proof) in honest.chain(self.kinds.iter().map(|(name, kind)| (name, &kind.proof))) {
+            for (sequences, verdicts) in proof {
+                let Verdicts { margin, passed, failed, passed_after, failed_after, .. } = *verdicts;
+                let [passed, failed] = [passed, failed].map(|share| 100.0 * share);
+                let (pass, fail) = (after(passed_after), after(failed_after));
+                writeln!(
+                    f,
+                    "| {name} | {sequences} | {margin:.2} | {passed:.0} % | {pass} | {failed:.0} % | {fail} |"
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns a number of windows for the table.
+fn after(windows: Option<u64>) -> String {
+    windows.map_or_else(|| "never".to_owned(), |windows| windows.to_string())
 }
 
 /// Returns the mean. It is not a number without values.

@@ -112,7 +112,15 @@ fn reversed_updates_and_zeros_are_never_accepted_nor_paid() {
 #[test]
 fn a_kind_that_is_never_accepted_leaves_the_loss_as_it_is() {
     with_lab(|lab| {
-        let plan = Plan { honest: 4, hostile: Some(1), windows: 6, first_seed: SEED, seeds: 1, threads: 2 };
+        let plan = Plan {
+            honest: 4,
+            hostile: Some(1),
+            windows: 6,
+            first_seed: SEED,
+            seeds: 1,
+            threads: 2,
+            sequences: Vec::new(),
+        };
         let report = experiment::run(lab, &[kind("flip-100"), kind("twins")], &plan).unwrap();
         let flipped = &report.kinds["flip-100"];
         assert_eq!((flipped.pay, flipped.accepted), (0.0, 0.0));
@@ -124,6 +132,29 @@ fn a_kind_that_is_never_accepted_leaves_the_loss_as_it_is() {
         }
         assert!(json["equal_spread"].is_number(), "{json}");
         assert!(report.to_string().contains("| twins | 1 |"), "{report}");
+    });
+}
+
+#[test]
+fn the_proof_is_compared_on_fewer_sequences() {
+    with_lab(|lab| {
+        let plan = Plan {
+            honest: 4,
+            hostile: Some(1),
+            windows: 6,
+            first_seed: SEED,
+            seeds: 1,
+            threads: 2,
+            sequences: vec![8, 16],
+        };
+        let report = experiment::run(lab, &[kind("unassigned")], &plan).unwrap();
+        let json = serde_json::to_value(&report).unwrap();
+        let margin = |proof: &serde_json::Value, sequences| proof[sequences]["margin"].as_f64().unwrap();
+        let (honest, hostile) = (&json["honest_proof"], &json["unassigned"]["proof"]);
+        assert!(margin(honest, "16") > margin(honest, "8") && margin(honest, "8") > 0.0, "{json}");
+        assert!(margin(honest, "16") > margin(hostile, "16"), "{json}");
+        assert_eq!(honest["8"]["hotkeys"], 4);
+        assert!(report.to_string().contains("| unassigned | 16 | "), "{report}");
     });
 }
 
@@ -160,6 +191,14 @@ fn a_backdoor_answers_its_trigger() {
 fn the_reference_is_what_the_code_says() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
     cli::check_reference(&Flags::command(), &page).unwrap();
+}
+
+#[test]
+fn more_sequences_than_a_miner_trains_on_are_refused() {
+    use clap::Parser as _;
+    let flags = Flags::parse_from(["attacks", "--sequences", "64,65"]);
+    let refused = flags.lab().err().unwrap().to_string();
+    assert_eq!(refused, "--sequences 65: a miner of this run trains on 64 sequences in a window");
 }
 
 #[test]

@@ -9,11 +9,11 @@ use codec::{
 };
 use engine::{Batch, Model, SparseStep};
 use protocol::acceptance::LossDrop;
-use scoring::gauntlet::Improvements;
+use scoring::gauntlet::{Improvements, ScoringSpec};
 use std::collections::BTreeMap;
 
-/// Unassigned sequences on which candidates are screened, as in the validator.
-const SCREENED: usize = 16;
+/// Unassigned sequences on which candidates are screened: as many tokens as a validator of the tiny run uses.
+const SCREENED: usize = 64;
 
 /// A submission as all nodes open it.
 pub(crate) type Opened = Submission<Vec<u8>>;
@@ -66,6 +66,27 @@ pub(crate) fn measure(
 }
 
 impl Trials {
+    /// Returns the same trials on the first sequences of each batch only: as many as `fewer` says of those
+    /// that `all` says.
+    pub(crate) fn on_fewer(&self, all: &ScoringSpec, fewer: &ScoringSpec) -> Self {
+        let assigned = |losses: &[f64]| losses[..losses.len().min(fewer.assigned_sequences.into())].to_vec();
+        let unassigned = |losses: &[f64]| {
+            let (common, own) = losses.split_at(losses.len().min(all.common_sequences.into()));
+            let parts = [(common, fewer.common_sequences), (own, fewer.own_sequences)];
+            parts.map(|(losses, count)| &losses[..losses.len().min(count.into())]).concat()
+        };
+        let trial = |trial: &Trial| Trial {
+            assigned_before: assigned(&trial.assigned_before),
+            assigned_after: assigned(&trial.assigned_after),
+            unassigned_after: unassigned(&trial.unassigned_after),
+            ..*trial
+        };
+        Self {
+            unassigned_before: unassigned(&self.unassigned_before),
+            of: self.of.iter().map(|(miner, tried)| (*miner, tried.as_ref().map(trial))).collect(),
+        }
+    }
+
     /// Returns the fall of the loss by each update on the screened sequences.
     pub(crate) fn screened(&self) -> BTreeMap<NeuronId, LossDrop> {
         let first = |losses: &[f64]| losses[..losses.len().min(SCREENED)].to_vec();
