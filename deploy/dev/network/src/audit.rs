@@ -102,10 +102,20 @@ impl Finding {
         (self.item == "vote" && self.stated.as_deref() == Some("no vote")) || self.item == "dividends"
     }
 
+    /// Returns whether the auditor misses a score log, or cannot check weights without it.
+    fn is_missing_log(&self) -> bool {
+        (self.item == "log" && self.what.as_deref() == Some("the score log is missing"))
+            || (self.item == "weights" && self.verdict == "unknown")
+    }
+
     fn complaint(&self, record: &RunRecord, window: Window) -> Option<String> {
         let name = self.hotkey.as_ref().and_then(|hotkey| record.name_of(hotkey)).unwrap_or(&self.subject);
         let is_excused = || record.excused.contains(&window) || record.has_lost_vote(name, window);
-        if self.verdict == "agree" || (self.is_missing_vote() && is_excused()) {
+        let has_kept_log = || record.kept_logs.contains(&(name.to_owned(), window));
+        if self.verdict == "agree"
+            || (self.is_missing_vote() && is_excused())
+            || (self.is_missing_log() && has_kept_log())
+        {
             return None;
         }
         let what = match (&self.what, &self.stated, &self.computed, &self.why) {
@@ -126,6 +136,10 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{
+        Fault, NetworkFault,
+        tests::{participants, with_setting},
+    };
     use crate::roster::{Participant, Role};
     use base::{Uid, digest::StateRoot};
 
@@ -191,6 +205,38 @@ mod tests {
         assert!(answer(1, &missing).outcome(&record).differences.is_empty());
         let wrong = missing.replace("no vote", "another vote");
         assert_eq!(answer(1, &wrong).outcome(&record).differences.len(), 1);
+    }
+
+    #[test]
+    fn a_missing_log_is_a_difference_unless_a_fault_ended_its_validator_before() {
+        let missing = format!(
+            r#"{{"subject": "validator", "uid": 2, "hotkey": "{}", "item": "log", "verdict": "differ",
+                "what": "the score log is missing", "stated": "a vote", "computed": "no log"}}"#,
+            Hotkey([2; 32])
+        );
+        let participants = participants(&[50, 40, 30]);
+        let gone = with_setting(&participants, |it| NetworkFault::new(Fault::MajorityGone, it).unwrap());
+        let mut record =
+            RunRecord { participants, count: 8, faults: gone.into_iter().collect(), ..RunRecord::default() };
+        record.kept_logs = record.logs_that_faults_keep();
+        assert_eq!(record.kept_logs.len(), 2 * 6, "two validators, windows 2 to 7");
+        let found = |window: u64, what: &str| {
+            let text = missing.replace("the score log is missing", what);
+            answer(1, &text).windows[0].findings[0].complaint(&record, Window(window)).is_some()
+        };
+        // The validator ended in window 3: its log of window 2 was due after votes on window 3 were closed.
+        assert!(!found(2, "the score log is missing") && !found(3, "the score log is missing"));
+        assert!(found(1, "the score log is missing"));
+        assert!(found(2, "the score log is not signed"));
+        let weights = format!(
+            r#"{{"subject": "validator", "uid": 2, "hotkey": "{}", "item": "weights", "verdict": "unknown",
+                "why": "the weights may come from a score log that is missing"}}"#,
+            Hotkey([2; 32])
+        );
+        let found = |window: u64| {
+            answer(1, &weights).windows[0].findings[0].complaint(&record, Window(window)).is_some()
+        };
+        assert!(found(1) && !found(2), "weights of a log that was never published");
     }
 
     #[test]

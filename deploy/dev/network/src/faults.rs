@@ -299,13 +299,13 @@ fn blamed(record: &RunRecord, except: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::launch::tiny_window;
     use base::Uid;
 
     /// Returns validators with these stakes, and three miners.
-    pub(super) fn participants(stakes: &[u64]) -> Vec<(Participant, Hotkey)> {
+    pub(crate) fn participants(stakes: &[u64]) -> Vec<(Participant, Hotkey)> {
         let validators =
             stakes.iter().enumerate().map(|(n, stake)| (format!("validator-{n}"), Role::Validator, *stake));
         let miners = (0..3).map(|n| (format!("miner-{n}"), Role::Miner, 0));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     /// Calls `test` with the setting of a run of eight windows that starts with block 40.
-    pub(super) fn with_setting<T>(
+    pub(crate) fn with_setting<T>(
         participants: &[(Participant, Hotkey)],
         test: impl FnOnce(&Setting<'_>) -> T,
     ) -> T {

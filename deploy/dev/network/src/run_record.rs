@@ -2,7 +2,10 @@
 //! [`assertions`](crate::assertions), [`report`](crate::report) and [`view`](crate::view) are computed
 //! from it. This module does no I/O.
 
-use crate::{faults::NetworkFault, roster::Participant};
+use crate::{
+    faults::NetworkFault,
+    roster::{Participant, Role},
+};
 use base::{
     Hotkey, Window,
     digest::{State, StateRoot},
@@ -37,6 +40,8 @@ pub struct RunRecord {
     /// The nodes that were killed between the seed of a window and the close of its votes. A validator that
     /// restarts then cannot take keys any more: their miners may know the seed. So it may have no vote.
     pub lost_votes: BTreeSet<(String, Window)>,
+    /// The score logs that were never published, by validator and window: a fault ended the validator before.
+    pub kept_logs: BTreeSet<(String, Window)>,
     /// The faults of the network, each with its progress.
     pub faults: Vec<NetworkFault>,
     /// The windows in which a missing vote does not mean a dishonest validator: a fault of the network
@@ -167,6 +172,13 @@ pub struct Rating {
     pub credit: f64,
 }
 
+impl Rating {
+    /// Returns whether the miner has a score, and so a weight.
+    fn has_score(&self) -> bool {
+        self.contribution * self.proof * self.credit > 0.0
+    }
+}
+
 /// The weights and incentives on chain after the last epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndRecord {
@@ -238,6 +250,36 @@ impl RunRecord {
     #[must_use]
     pub fn has_lost_vote(&self, name: &str, window: Window) -> bool {
         self.lost_votes.contains(&(name.to_owned(), window))
+    }
+
+    /// Returns whether a validator rated miners and none ever had a score. It has no weights to set then.
+    #[must_use]
+    pub fn has_no_score(&self, validator: &str) -> bool {
+        let mut rated = self.windows.values().filter_map(|outcome| outcome.ratings.get(validator)).peekable();
+        rated.peek().is_some() && rated.flat_map(BTreeMap::values).all(|rating| !rating.has_score())
+    }
+
+    /// Returns whether the newest ratings of all validators give a miner a score. Also `true` without any
+    /// rating.
+    #[must_use]
+    pub fn has_score(&self, miner: &str) -> bool {
+        let newest = self.windows.values().rev().find(|outcome| !outcome.ratings.is_empty());
+        let mut ratings = newest.iter().flat_map(|outcome| outcome.ratings.values());
+        ratings.all(|ratings| ratings.get(miner).is_some_and(Rating::has_score))
+    }
+
+    /// Returns the score logs that faults of the network keep from being published. The log of a window is
+    /// due when votes on the next window are closed.
+    pub(crate) fn logs_that_faults_keep(&self) -> BTreeSet<(String, Window)> {
+        let ended = |name: &str, window: Window| {
+            let is_after = |first: &Window| window.0 + 1 >= first.0;
+            self.faults.iter().any(|fault| fault.ends(name) && fault.struck().first().is_some_and(is_after))
+        };
+        let of = |window: Window| {
+            let names = self.names(|participant| participant.role == Role::Validator);
+            names.filter(move |name| ended(name, window)).map(move |name| (name.to_owned(), window))
+        };
+        self.run().flat_map(of).collect()
     }
 
     /// Returns whether a fault of the network keeps this node from acting in a window.

@@ -51,6 +51,8 @@ pub(crate) struct SavedWindow {
     excused: bool,
     /// The nodes whose vote a kill may have cost.
     lost_votes: BTreeSet<String>,
+    /// The validators that a fault ended before they published their score logs.
+    kept_logs: BTreeSet<String>,
 }
 
 impl SavedRun {
@@ -66,9 +68,11 @@ impl SavedRun {
             let outcome = record.windows.get(&window)?;
             let (state, accepted) = (outcome.state, outcome.accepted.clone()?);
             let excused = record.excused.contains(&window);
-            let of_window = record.lost_votes.iter().filter(|(_, lost)| *lost == window);
-            let lost_votes = of_window.map(|(name, _)| name.clone()).collect();
-            Some(SavedWindow { window, state, accepted, excused, lost_votes })
+            let of_window = |all: &BTreeSet<(String, Window)>| {
+                all.iter().filter(|(_, of)| *of == window).map(|(name, _)| name.clone()).collect()
+            };
+            let (lost_votes, kept_logs) = (of_window(&record.lost_votes), of_window(&record.kept_logs));
+            Some(SavedWindow { window, state, accepted, excused, lost_votes, kept_logs })
         });
         Self {
             seed,
@@ -117,9 +121,10 @@ impl SavedRun {
         let participants =
             members.iter().map(|member| (member.participant.clone(), member.keys.hotkey())).collect();
         let mut record = RunRecord { participants, count: self.count, ..RunRecord::default() };
-        for SavedWindow { window, state, accepted, excused, lost_votes } in &self.windows {
+        for SavedWindow { window, state, accepted, excused, lost_votes, kept_logs } in &self.windows {
             record.excused.extend(excused.then_some(*window));
             record.lost_votes.extend(lost_votes.iter().map(|name| (name.clone(), *window)));
+            record.kept_logs.extend(kept_logs.iter().map(|name| (name.clone(), *window)));
             let outcome = record.window(*window);
             (outcome.state, outcome.accepted) = (*state, Some(accepted.clone()));
         }
@@ -150,6 +155,7 @@ mod tests {
         record.window(Window(1)).accepted = Some(None);
         record.excused.insert(Window(1));
         record.lost_votes.insert(("validator-0".into(), Window(0)));
+        record.kept_logs.insert(("validator-0".into(), Window(1)));
         record
             .states
             .entry(Window(1))
@@ -165,5 +171,6 @@ mod tests {
         let again = read.record(&members);
         assert_eq!((again.participants, again.windows), (record.participants, record.windows));
         assert_eq!((again.excused, again.lost_votes), (record.excused, record.lost_votes));
+        assert_eq!(again.kept_logs, record.kept_logs);
     }
 }

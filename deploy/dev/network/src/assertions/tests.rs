@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     faults::{Fault, NetworkFault, Setting},
     roster::{Kind, Participant, Role},
-    run_record::{ActTimes, AuditOutcome, EndRecord},
+    run_record::{ActTimes, AuditOutcome, EndRecord, Rating},
 };
 use base::{
     Height, Hotkey, Uid, Window,
@@ -205,6 +205,24 @@ fn a_validator_without_weights_is_named() {
     });
     fails("weights", "validator-0 set weights in block 301, after the last epoch (300)", |record| {
         record.end.set.insert("validator-0".into(), 301);
+    });
+}
+
+#[test]
+fn a_validator_without_any_score_needs_no_weights() {
+    let rated = |record: &mut RunRecord, validator: &str, proof: f64| {
+        let rating = Rating { contribution: 1.0, proof, credit: 1.0 };
+        let ratings = BTreeMap::from([("miner-0".to_owned(), rating)]);
+        record.window(Window(6)).ratings.insert(validator.to_owned(), ratings);
+    };
+    let unpaid = after(|record| {
+        (record.end.set, record.end.incentives) = Default::default();
+        ["validator-0", "validator-1"].iter().for_each(|name| rated(record, name, 0.0));
+    });
+    assert_eq!(unpaid.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["incentives"]);
+    fails("weights", "validator-1 set no weights", |record| {
+        record.end.set.remove("validator-1");
+        rated(record, "validator-1", 0.5);
     });
 }
 

@@ -56,15 +56,19 @@ impl Withhold {
             complaints.push(format!("no read from the bucket of {} was refused", self.miner));
         }
         let share = |name: &str| record.end.incentives.get(name).copied().unwrap_or(0.0);
-        let others = record.names(|participant| participant.role == Role::Miner);
-        let most = others.filter(|name| *name != self.miner).map(share).fold(0.0, f64::max);
+        let others: Vec<&str> = record
+            .names(|participant| participant.role == Role::Miner)
+            .filter(|name| *name != self.miner)
+            .collect();
+        let most = others.iter().map(|name| share(name)).fold(0.0, f64::max);
         let pay = format!(
             "{} gets {:.1} % of the incentive, another honest miner up to {:.1} %",
             self.miner,
             100.0 * share(&self.miner),
             100.0 * most
         );
-        if share(&self.miner) > FAIR * most {
+        // A miner whose work is not proven yet is paid by chance: nothing, or half.
+        if share(&self.miner) > FAIR * most && others.iter().any(|name| record.has_score(name)) {
             complaints.push(pay.clone());
         }
         let applied = super::times_applied(record, Window(0), &self.miner);

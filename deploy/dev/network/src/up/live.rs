@@ -319,7 +319,8 @@ impl Live {
             match role {
                 Some(Role::Validator) => {
                     let NodeProgress { weights_set, published, .. } = &self.progress;
-                    !(has_arrived && weights_set.contains(*name) && published.contains(*name))
+                    let is_weighed = weights_set.contains(*name) || self.record.has_no_score(name);
+                    !(has_arrived && is_weighed && published.contains(*name))
                 }
                 Some(role) => role.is_honest_miner() && !has_arrived,
                 None => false,
@@ -378,6 +379,7 @@ fn empty_record(network: &Network, up: &Up, clock: &Clock) -> anyhow::Result<Run
     let faults = faults.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let real_time = up.real_time.then(|| up.block_time());
     let mut record = RunRecord { participants, count: up.windows, faults, real_time, ..RunRecord::default() };
+    record.kept_logs = record.logs_that_faults_keep();
     record.excused = record.run().filter(|window| up.real_time || record.is_struck(*window)).collect();
     Ok(record)
 }
