@@ -48,6 +48,10 @@ struct Flags {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seeds: u32,
 
+    /// Begin with this seed.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first_seed: u64,
+
     /// Compare these numbers of windows between training and application.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1")]
     staleness: Vec<u8>,
@@ -98,7 +102,7 @@ fn run(flags: &Flags) -> Result<Answer, Failure> {
 fn measure(flags: &Flags, run: &RunFile, variants: &[Variant], dataset: &Dataset) -> Result<Report> {
     let windows = u64::from(flags.windows.unwrap_or(run.window.count));
     let mut measured = vec![Vec::new(); variants.len()];
-    for seed in 0..u64::from(flags.seeds) {
+    for seed in flags.first_seed..flags.first_seed.saturating_add(flags.seeds.into()) {
         for (variant, measured) in variants.iter().zip(&mut measured) {
             let training = Training::new(variant, dataset, seed, flags.miners);
             let result = training.and_then(|training| training.run(windows));
@@ -107,7 +111,7 @@ fn measure(flags: &Flags, run: &RunFile, variants: &[Variant], dataset: &Dataset
     }
     let mut report = Report::new(run, flags.miners, dataset.held_out.sequences());
     for (variant, measured) in variants.iter().zip(&measured) {
-        report.add(variant, measured);
+        report.add(variant, flags.first_seed, measured);
     }
     Ok(report)
 }

@@ -68,10 +68,10 @@ impl Report {
         }
     }
 
-    /// Adds a variant, and the results of its seeds from 0.
-    pub(crate) fn add(&mut self, variant: &Variant, measured: &[Measured]) {
+    /// Adds a variant, and the results of its seeds from the first one.
+    pub(crate) fn add(&mut self, variant: &Variant, first_seed: u64, measured: &[Measured]) {
         let repetitions: Vec<_> =
-            (0..).zip(measured).map(|(seed, measured)| self.repetition(seed, measured)).collect();
+            (first_seed..).zip(measured).map(|(seed, measured)| self.repetition(seed, measured)).collect();
         let windows = measured.first().map_or(0, |measured| measured.losses.len());
         let losses = (0..windows).map(|window| Range::of(measured.iter().map(|m| m.losses[window])));
         self.variants.push(Results {

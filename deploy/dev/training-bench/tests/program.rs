@@ -59,6 +59,14 @@ fn json_and_table_have_the_loss_of_each_window_and_staleness() {
         assert!(variant["repetitions"][0]["submission_bytes"].as_u64().unwrap() > 0);
     }
 
+    let one = ["--seeds", "1", "--first-seed", "1", "--json"];
+    let second = bench(&[&flags[..], &sizes[..4], &sizes[6..], &one].concat());
+    let second: Value = serde_json::from_slice(&second.stdout).unwrap();
+    assert_eq!(
+        second["variants"][0]["repetitions"][0], variants[0]["repetitions"][1],
+        "the second seed alone"
+    );
+
     let few =
         ["--miners", "1", "--windows", "1", "--seeds", "1", "--staleness", "1", "--outer-lr", "0.5,0.25"];
     let output = bench(&[&flags[..], &few].concat());
