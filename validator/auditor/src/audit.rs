@@ -3,10 +3,10 @@
 //! [`Auditor::audit`] replays the run up to the requested windows. It begins at the start of the run,
 //! or at a checkpoint if earlier objects are gone ([`resume`]). For each window it reads the chain once
 //! ([`seen`]), downloads the objects ([`objects`]), checks the votes ([`votes`]) and applies the
-//! accepted objects ([`state_replay`]). Then it compares score logs ([`logs`]), the standings that first logs
-//! begin from ([`adoption`]), weights on chain ([`weights`]) and the records of windows ([`records`]). It also
-//! marks validators that do not work: a log with copied measurements ([`own_data`]), weights that follow no
-//! log or another's ([`weights`]), and dividends without votes ([`dividends`]).
+//! accepted objects ([`state_replay`]). Then it compares score logs ([`logs`]), the standings that first
+//! logs begin from ([`adoption`]), weights on chain ([`weights`]) and the records of windows ([`records`]).
+//! It also marks validators that do not work: a log with copied measurements ([`own_data`]), weights that
+//! follow no log or another's ([`weights`]), and dividends without votes ([`dividends`]).
 
 mod adoption;
 mod dividends;

@@ -175,35 +175,58 @@ fn next_window(machine: &mut Machine, window: u64, decided: u64, trained: Option
     enter(machine, Window(window + 1), None, height.0)
 }
 
+/// Returns a miner in window 1 whose update is made, and whose training of window 2 is due. One that is full
+/// waited for its last training. Windows begin at 10, 18, 26, ...; claims of window w close at 19 + 8 w.
+fn overlapping(full: bool) -> Machine {
+    let mut machine = Machine::new(clock(6), Rules { overlaps: true, ..Rules::default() });
+    assert_eq!(enter(&mut machine, Window(0), None, 19), train(1, 8));
+    let trained = if full { 25 } else { 24 };
+    let compress = next_window(&mut machine, 0, 24, Some(trained));
+    assert!(matches!(compress, Action::Compress { .. }), "{compress:?}");
+    let made = object(Window(1), 0);
+    assert_eq!(machine.step(Event::Prepared(made), Height(26)), train(2, 16));
+    machine
+}
+
 #[test]
 fn a_miner_without_time_to_spare_sits_a_window_out_after_it_was_late() {
-    let rules = Rules { overlaps: true, ..Rules::default() };
-    // The windows begin at 10, 18, 26, ... and claims of window w close at 19 + 8 w.
-    let begin = |full: bool| {
-        let mut machine = Machine::new(clock(6), rules);
-        assert_eq!(enter(&mut machine, Window(0), None, 19), train(1, 8));
-        let trained = if full { 25 } else { 24 };
-        let compress = next_window(&mut machine, 0, 24, Some(trained));
-        assert!(matches!(compress, Action::Compress { .. }), "{compress:?}");
-        let made = object(Window(1), 0);
-        assert_eq!(machine.step(Event::Prepared(made), Height(26)), train(2, 16));
-        machine
-    };
-
     // One that waited for its training gives up window 2, does not train 3, and trains 4 in time.
-    let mut full = begin(true);
+    let mut full = overlapping(true);
     let next = next_window(&mut full, 1, 32, None);
     assert!(matches!(next, Action::Decide { window: Window(2), upload: None, .. }), "{next:?}");
     assert_eq!(full.step(Event::Decided, Height(40)), Action::Apply { window: Window(2) });
     assert_eq!(enter(&mut full, Window(3), None, 40), train(4, 32));
 
     // One that has time to spare trains 3 at once. If that is late again, it sits 4 out.
-    let mut spare = begin(false);
+    let mut spare = overlapping(false);
     assert_eq!(next_window(&mut spare, 1, 32, None), train(3, 24));
     let next = next_window(&mut spare, 2, 40, None);
     assert!(matches!(next, Action::Decide { window: Window(3), upload: None, .. }), "{next:?}");
     assert_eq!(spare.step(Event::Decided, Height(48)), Action::Apply { window: Window(3) });
     assert_eq!(enter(&mut spare, Window(4), None, 48), train(5, 40));
+}
+
+#[test]
+fn a_claim_in_a_block_after_the_deadline_counts_as_late() {
+    let after_claim_at = |height| {
+        let mut machine = overlapping(true);
+        let made = object(Window(1), 0);
+        let upload = machine.step(Event::Training(Window(2)), Height(26));
+        assert!(matches!(upload, Action::Upload { .. }), "{upload:?}");
+        let claim = machine.step(Event::Uploaded, Height(26));
+        assert!(matches!(claim, Action::Claim { .. }), "{claim:?}");
+        let decide = Action::Decide { window: Window(1), upload: Some(made), until: Height(35) };
+        assert_eq!(machine.step(Event::Claimed, Height(height)), decide);
+        let wait = machine.step(Event::Decided, Height(33));
+        assert!(matches!(wait, Action::Await { .. }), "{wait:?}");
+        assert_eq!(machine.step(Event::Trained, Height(34)), Action::Apply { window: Window(1) });
+        let compress = enter(&mut machine, Window(2), None, 34);
+        assert!(matches!(compress, Action::Compress { .. }), "{compress:?}");
+        machine.step(Event::Prepared(object(Window(2), 0)), Height(34))
+    };
+    assert_eq!(after_claim_at(27), train(3, 24), "the last block for claims");
+    let next = after_claim_at(28);
+    assert!(matches!(next, Action::Upload { window: Window(2), .. }), "window 3 is sat out: {next:?}");
 }
 
 #[test]

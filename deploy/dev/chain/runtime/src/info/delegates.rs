@@ -12,6 +12,9 @@ use sp_core::crypto::AccountId32;
 use sp_runtime::PerU16;
 use std::collections::BTreeMap;
 
+/// A coldkey with stake on a hotkey, and its alpha by subnet.
+pub type Nominator = (AccountId32, Vec<(Compact<NetUid>, Compact<u64>)>);
+
 /// A hotkey on which coldkeys have staked.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct DelegateInfo {
@@ -20,7 +23,7 @@ pub struct DelegateInfo {
     /// The share of the dividends that the owner takes: none on this chain.
     pub take: Compact<PerU16>,
     /// The coldkeys with stake, and their alpha by subnet.
-    pub nominators: Vec<(AccountId32, Vec<(Compact<NetUid>, Compact<u64>)>)>,
+    pub nominators: Vec<Nominator>,
     /// The coldkey that owns the hotkey.
     pub owner_ss58: AccountId32,
     /// The subnets in which the hotkey has a uid.
@@ -58,7 +61,7 @@ impl DelegateInfo {
     }
 }
 
-fn nominators(hotkey: &AccountId32) -> Vec<(AccountId32, Vec<(Compact<NetUid>, Compact<u64>)>)> {
+fn nominators(hotkey: &AccountId32) -> Vec<Nominator> {
     let mut by_coldkey = BTreeMap::<AccountId32, Vec<_>>::new();
     for (coldkey, netuid) in AlphaV2::<Runtime>::iter_key_prefix((hotkey,)) {
         let alpha = SubtensorModule::alpha_of(hotkey, &coldkey, netuid);
