@@ -52,6 +52,19 @@ fn play(lab: &Lab, kind: Option<&Kind>, windows: u64) -> Record {
     network.run(windows).unwrap().0
 }
 
+/// Returns a short suite that compares the proof on these numbers of sequences.
+fn plan(sequences: &[u16]) -> Plan {
+    Plan {
+        honest: 4,
+        hostile: Some(1),
+        windows: 6,
+        first_seed: SEED,
+        seeds: 1,
+        threads: 2,
+        sequences: sequences.to_vec(),
+    }
+}
+
 fn kind(name: &str) -> Kind {
     kinds::all().into_iter().find(|kind| kind.name == name).unwrap()
 }
@@ -112,16 +125,7 @@ fn reversed_updates_and_zeros_are_never_accepted_nor_paid() {
 #[test]
 fn a_kind_that_is_never_accepted_leaves_the_loss_as_it_is() {
     with_lab(|lab| {
-        let plan = Plan {
-            honest: 4,
-            hostile: Some(1),
-            windows: 6,
-            first_seed: SEED,
-            seeds: 1,
-            threads: 2,
-            sequences: Vec::new(),
-        };
-        let report = experiment::run(lab, &[kind("flip-100"), kind("twins")], &plan).unwrap();
+        let report = experiment::run(lab, &[kind("flip-100"), kind("twins")], &plan(&[])).unwrap();
         let flipped = &report.kinds["flip-100"];
         assert_eq!((flipped.pay, flipped.accepted), (0.0, 0.0));
         // With more hotkeys, the validator draws other unassigned data, so the losses are not equal.
@@ -138,16 +142,7 @@ fn a_kind_that_is_never_accepted_leaves_the_loss_as_it_is() {
 #[test]
 fn the_proof_is_compared_on_fewer_sequences() {
     with_lab(|lab| {
-        let plan = Plan {
-            honest: 4,
-            hostile: Some(1),
-            windows: 6,
-            first_seed: SEED,
-            seeds: 1,
-            threads: 2,
-            sequences: vec![8, 16],
-        };
-        let report = experiment::run(lab, &[kind("unassigned")], &plan).unwrap();
+        let report = experiment::run(lab, &[kind("unassigned")], &plan(&[8, 16])).unwrap();
         let json = serde_json::to_value(&report).unwrap();
         let margin = |proof: &serde_json::Value, sequences| proof[sequences]["margin"].as_f64().unwrap();
         let (honest, hostile) = (&json["honest_proof"], &json["unassigned"]["proof"]);
