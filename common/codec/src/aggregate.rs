@@ -10,7 +10,7 @@
 //! denormals, another rounding) is detected before anything is written.
 //!
 //! ```
-//! use codec::{aggregate::outer_step, sparse::*, submission::*};
+//! use codec::{aggregate::{ClipBounds, outer_step}, sparse::*, submission::*};
 //! # use base::{Height, NeuronId, Window, digest::*, signature::SigningKey, tensor::*};
 //! # use std::sync::Arc;
 //! # let spec = SparseSpec { chunk: 4096, topk: 64, codec: Codec::Halving, quantizer: Quantizer::Templar,
@@ -26,7 +26,8 @@
 //! let bytes = encode(&layout, &Header::new(&expected, 1, &layout), &[sent], &key)?;
 //! let accepted = [Submission::open(bytes, Arc::clone(&layout), &expected)?];
 //! let mut parameters = [3.0; 4];
-//! outer_step(&mut [&mut parameters], &accepted, None, 2)?;
+//! let bounds = ClipBounds { last: None, travel: 1.0 };
+//! outer_step(&mut [&mut parameters], &accepted, bounds, 2)?;
 //! assert_eq!(parameters, [2.5; 4]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -39,7 +40,7 @@ mod tests;
 mod update;
 
 pub use arithmetic::check_arithmetic;
-pub use clip::{Clip, StepNorms, clip_alone};
+pub use clip::{Clip, ClipBounds, StepNorms, clip_alone};
 
 #[cfg(doc)]
 use crate::sparse::Aggregation;
@@ -99,12 +100,12 @@ pub enum AggregateError {
 pub fn outer_step<B: AsRef<[u8]> + Sync>(
     parameters: &mut [&mut [f32]],
     accepted: &[Submission<B>],
-    last: Option<&StepNorms>,
+    bounds: ClipBounds<'_>,
     threads: usize,
 ) -> Result<StepNorms, AggregateError> {
     check_arithmetic()?;
     let Some(first) = accepted.first() else {
-        return Ok(last.cloned().unwrap_or_else(|| StepNorms::zeros(parameters.len())));
+        return Ok(bounds.last.cloned().unwrap_or_else(|| StepNorms::zeros(parameters.len())));
     };
     let layout = first.layout();
     let tensors = layout.tensors();
@@ -115,7 +116,7 @@ pub fn outer_step<B: AsRef<[u8]> + Sync>(
     let mut accepted: Vec<&Submission<B>> = accepted.iter().collect();
     accepted.sort_unstable_by_key(|submission| submission.header().neuron);
     check_order(accepted.iter().map(|submission| submission.header().neuron.hotkey))?;
-    let clip = Clip::of(accepted.iter().copied(), last)?;
+    let clip = Clip::of(accepted.iter().copied(), bounds)?;
     for (number, (tensor, values)) in tensors.iter().zip(parameters).enumerate() {
         let updates = accepted.iter().zip(&clip.factors);
         let updates = updates.map(|(submission, factors)| Update::new(submission, number, factors[number]));

@@ -17,7 +17,7 @@ use base::{
 };
 use clap::Parser;
 use codec::{
-    aggregate::StepNorms,
+    aggregate::{ClipBounds, StepNorms},
     feedback,
     sparse::{SparseTensor, compress},
     submission::{self, Expected, Header, Submission, encode},
@@ -163,7 +163,8 @@ fn exchange(run: &Run, miners: &mut [Miner], window: Window, made: &[Made]) -> R
     let accepted = made.iter().zip(&expected).map(open).collect::<Result<Vec<_>, _>>()?;
     let mut roots = Vec::new();
     for (miner, made) in miners.iter_mut().zip(made) {
-        let (norms, root) = miner.model.apply_outer_step(&accepted, miner.norms.as_ref())?;
+        let bounds = ClipBounds { last: miner.norms.as_ref(), travel: run.file.train.travel(window) };
+        let (norms, root) = miner.model.apply_outer_step(&accepted, bounds)?;
         miner.norms = Some(norms);
         miner.settle(run, &made.sent);
         roots.push(root);

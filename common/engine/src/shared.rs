@@ -4,7 +4,7 @@
 use crate::{error::EngineError, model::Model};
 use base::digest::{RunSeed, StateRoot};
 use codec::{
-    aggregate::{AggregateError, StepNorms, outer_step},
+    aggregate::{AggregateError, ClipBounds, StepNorms, outer_step},
     submission::Submission,
 };
 
@@ -26,20 +26,19 @@ impl Model {
         self.read_parameters(|values| self.layout.state_root(values, self.threads()))
     }
 
-    /// Applies the outer step of a window's accepted submissions, see [`outer_step`]. `last` are the
-    /// norms that the previous step returned. Returns this step's norms, and the state root of the
-    /// parameters after it.
+    /// Applies the outer step of a window's accepted submissions, see [`outer_step`]. Returns
+    /// this step's norms, and the state root of the parameters after it.
     ///
     /// # Errors
     /// The accepted set does not fit the model, or this machine's arithmetic differs from the protocol's.
     pub fn apply_outer_step<B: AsRef<[u8]> + Sync>(
         &mut self,
         accepted: &[Submission<B>],
-        last: Option<&StepNorms>,
+        bounds: ClipBounds<'_>,
     ) -> Result<(StepNorms, StateRoot), EngineError> {
         let (layout, threads) = (self.layout.clone(), self.threads());
         let step = |values: &mut [f32]| {
-            let norms = outer_step(&mut layout.split_mut(values), accepted, last, threads)?;
+            let norms = outer_step(&mut layout.split_mut(values), accepted, bounds, threads)?;
             Ok::<_, AggregateError>((norms, layout.state_root(values, threads)))
         };
         Ok(self.change_parameters(step)??)

@@ -8,6 +8,7 @@ use base::{
 };
 use bucket_server::{BucketConfig, Config, Key, Server};
 use codec::{
+    aggregate::ClipBounds,
     feedback,
     sparse::compress,
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
@@ -109,7 +110,8 @@ fn make(run: &RunFile, layout: &SubmissionLayout, expected: &Expected, data: (&S
 fn apply(run: &RunFile, layout: &Arc<SubmissionLayout>, expected: &Expected, object: Vec<u8>) -> StateRoot {
     let accepted = Submission::open(object, Arc::clone(layout), expected).unwrap();
     let mut model = node(run);
-    model.apply_outer_step(&[accepted], None).unwrap().1
+    let bounds = ClipBounds { last: None, travel: run.train.travel(expected.window) };
+    model.apply_outer_step(&[accepted], bounds).unwrap().1
 }
 
 /// Starts a server with one bucket. Returns the owner's access and the access of other nodes.

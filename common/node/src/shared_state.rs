@@ -22,7 +22,10 @@ use base::{
     digest::{ObjectHash, RunSeed, State},
 };
 use bytes::Bytes;
-use codec::submission::{Expected, Submission};
+use codec::{
+    aggregate::ClipBounds,
+    submission::{Expected, Submission},
+};
 use doubts::Doubts;
 use engine::{Handle, Model};
 use protocol::{acceptance::Decision, progress::Progress};
@@ -213,6 +216,7 @@ impl SharedState {
         objects: Arc<Vec<Submission<Bytes>>>,
     ) -> Result<(), NodeError> {
         let decided = decision.clone();
+        let travel = self.run.spec.train.travel(decision.window);
         let metrics = Arc::clone(&self.metrics);
         let apply = move |mut transaction: Transaction<'_>| {
             let mut progress = Progress::clone(&*transaction.whole()?);
@@ -221,7 +225,8 @@ impl SharedState {
             if !objects.is_empty() {
                 let started = Instant::now();
                 let model = transaction.model();
-                let (norms, root) = model.apply_outer_step(&objects, progress.norms.as_ref())?;
+                let bounds = ClipBounds { last: progress.norms.as_ref(), travel };
+                let (norms, root) = model.apply_outer_step(&objects, bounds)?;
                 progress.norms = Some(norms);
                 progress.root = root;
                 metrics.step_seconds.observe(started.elapsed().as_secs_f64());

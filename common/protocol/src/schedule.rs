@@ -106,6 +106,20 @@ impl Schedule {
         }
     }
 
+    /// Returns the sum of the learning rates of `steps` inner steps from `first` on, as if the rate never
+    /// fell after the warm-up. It is the same on all machines: no function of a library is called.
+    ///
+    /// The first outer steps need it, to bound the norms of updates.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "steps beyond 2^53 do not occur, and would round")]
+    pub fn travel(&self, first: u64, steps: u64) -> f64 {
+        let rising = self.warmup_steps.saturating_sub(first).min(steps);
+        // The shares of the peak are an arithmetic series: (first + 1 + ... + first + rising) / warmup_steps.
+        let ends = first as f64 + 1.0 + first as f64 + rising as f64;
+        let risen = if rising == 0 { 0.0 } else { ends * rising as f64 / 2.0 / self.warmup_steps as f64 };
+        self.peak * (risen + (steps - rising) as f64)
+    }
+
     /// Returns the share of the peak at a step, without the anneal.
     fn factor(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
@@ -291,6 +305,19 @@ mod tests {
             let rate = schedule.rate(step);
             assert!(close(rate, 1.2e-4 * factor), "step {step}: {rate}");
         }
+    }
+
+    #[test]
+    fn the_travel_is_the_sum_of_the_rates_until_the_rate_falls() {
+        let schedule = Schedule { decay: Decay::Constant, decay_steps: 0, floor: 1.0, ..covenant() };
+        let schedule = Schedule { hold: None, anneal: None, ..schedule };
+        for (first, steps) in [(0, 1), (0, 30), (30, 30), (1490, 30), (1500, 30), (5000, 30), (0, 2000)] {
+            let sum: f64 = (first..first + steps).map(|step| schedule.rate(step)).sum();
+            let travel = schedule.travel(first, steps);
+            assert!((travel - sum).abs() <= 1e-9 * sum, "{steps} steps from {first}: {travel}, not {sum}");
+        }
+        // The fall and the anneal do not count.
+        assert_eq!(covenant().travel(183_000, 30), 30.0 * 1.2e-4);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Training within a window: the inner steps, their optimizer and its learning rate.
 
 use crate::schedule::{Schedule, ScheduleError};
-use base::wire::{Reader, WireError, Writer};
+use base::{
+    Window,
+    wire::{Reader, WireError, Writer},
+};
 use serde::{Deserialize, Serialize};
 
 /// The rules of training within a window. They are the same for all miners.
@@ -72,6 +75,13 @@ impl TrainSpec {
     #[must_use]
     pub fn samples(&self) -> u64 {
         u64::from(self.inner_steps) * u64::from(self.batch)
+    }
+
+    /// Returns a bound of the sum of the learning rates of a window: see [`Schedule::travel`].
+    #[must_use]
+    pub fn travel(&self, window: Window) -> f64 {
+        let steps = u64::from(self.inner_steps);
+        self.schedule.travel(window.0.saturating_mul(steps), steps)
     }
 
     /// Checks that every value can be used for training.

@@ -8,7 +8,7 @@
 mod submissions;
 
 use codec::{
-    aggregate::outer_step,
+    aggregate::{ClipBounds, outer_step},
     feedback,
     sparse::{Quantizer, compress},
     submission::{Header, Submission, SubmissionLayout, TRAILER_BYTES, encode},
@@ -19,6 +19,9 @@ use std::{
     sync::Arc,
 };
 use submissions::{SENDER, expected, layout, sign};
+
+/// Bounds that clip nothing.
+const BOUNDS: ClipBounds<'_> = ClipBounds { last: None, travel: 1e30 };
 
 /// An allocator that counts the allocations of each thread and the bytes that it holds.
 struct Counting;
@@ -108,7 +111,7 @@ fn each_step(bands: usize, quantizer: Quantizer) -> [(&'static str, u64); 6] {
     assert_eq!(decoded, sent[0]);
     let mut parameters = values;
     let accepted = [submission];
-    let (aggregating, _) = allocations(|| outer_step(&mut [&mut parameters], &accepted, None, 1).unwrap());
+    let (aggregating, _) = allocations(|| outer_step(&mut [&mut parameters], &accepted, BOUNDS, 1).unwrap());
     [
         ("compressing", compressing),
         ("settling", settling),
@@ -162,7 +165,7 @@ fn hostile_bodies_take_no_more_memory_than_true_ones() {
             assert!(held <= most + 4096, "{quantizer:?}, {step}: {held} of {most}");
         }
         let accepted = [Submission::open(bytes, Arc::clone(&layout), &expected).unwrap()];
-        let (held, _) = most_held(|| outer_step(&mut [&mut values], &accepted, None, 1).unwrap());
+        let (held, _) = most_held(|| outer_step(&mut [&mut values], &accepted, BOUNDS, 1).unwrap());
         assert!(held < 1 << 20, "{quantizer:?}: {held}");
     }
 }

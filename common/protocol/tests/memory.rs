@@ -10,7 +10,7 @@ mod objects;
 
 use base::{commitment::Commitment, key_file::KeyFile, tensor::TensorRole, tensor::TensorSpec};
 use codec::{
-    aggregate::outer_step,
+    aggregate::{ClipBounds, outer_step},
     chunks::Geometry,
     sparse::{Quantizer, Source, compress, compress_all},
     submission::{Header, Sealed, Submission, SubmissionLayout, encode},
@@ -32,6 +32,9 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
+
+/// Bounds that clip nothing.
+const BOUNDS: ClipBounds<'_> = ClipBounds { last: None, travel: 1e30 };
 
 /// An allocator that counts the bytes in use and their maximum.
 struct Counting;
@@ -126,7 +129,7 @@ fn opening_and_adding_need_a_fixed_amount() {
             for threads in [1, 4] {
                 let mut parameters = values.clone();
                 let (_, adding) =
-                    needed(|| outer_step(&mut [&mut parameters], &accepted, None, threads).unwrap());
+                    needed(|| outer_step(&mut [&mut parameters], &accepted, BOUNDS, threads).unwrap());
                 // Groups of 4096 values of each submission, and the sums of a chunk.
                 let most = threads * PEERS * 4096 * 8 + (1 << 20);
                 assert!(adding <= most, "{quantizer:?}, {rows} rows, {threads} threads: {adding} of {most}");

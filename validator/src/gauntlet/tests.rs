@@ -131,9 +131,9 @@ async fn submissions() -> [Submission<Bytes>; 4] {
     })
 }
 
-/// Returns trial steps that are not clipped.
+/// Returns trial steps before any outer step.
 fn steps() -> Arc<TrialSteps> {
-    Arc::new(TrialSteps::new(step(), None, ParameterLayout::new(&MODEL)))
+    Arc::new(TrialSteps::new(step(), None, training().travel(Window(0)), ParameterLayout::new(&MODEL)))
 }
 
 fn step() -> TrialStep {
@@ -195,7 +195,12 @@ async fn a3_an_update_changes_nothing_if_it_is_sent_with_zeros_alone() {
     // A scale of tiny updates leaves nothing of an honest step. That is not the miner's fault.
     let tiny = vec![1e-30; honest.norms().unwrap().len()];
     let tiny = StepNorms { medians: tiny.clone(), references: tiny };
-    let steps = Arc::new(TrialSteps::new(step(), Some(tiny), ParameterLayout::new(&MODEL)));
+    let steps = Arc::new(TrialSteps::new(
+        step(),
+        Some(tiny),
+        training().travel(Window(0)),
+        ParameterLayout::new(&MODEL),
+    ));
     let gauntlet = Gauntlet::new(model().await);
     let unassigned = gauntlet.unassigned(batch(101), None).await.unwrap();
     let improved = gauntlet.evaluate(&steps, &honest, batch(0), &unassigned).await.unwrap();
@@ -217,17 +222,25 @@ async fn updates_are_clipped_to_the_last_references_whatever_others_claim() {
     let norms = honest.norms().unwrap().to_vec();
     let references = norms.iter().map(|norm| norm / 2.0).collect();
     let last = StepNorms { medians: norms.clone(), references };
-    let clipped = TrialSteps::new(step(), Some(last), layout.clone());
+    let clipped = TrialSteps::new(step(), Some(last), training().travel(Window(0)), layout.clone());
     for sent in [&honest, &back] {
         let factors = sent.norms().unwrap().iter().zip(&norms);
         let factors = factors.map(|(norm, last)| (last / 2.0 / norm).min(1.0) as f32);
         let tensors: Vec<_> = (0..norms.len()).map(|number| sent.tensor(number).unwrap()).collect();
         let expected = SparseStep::along(&layout, 4, tensors.iter().zip(factors), 0.5).unwrap();
         assert_eq!(clipped.step(sent).unwrap(), expected);
-        let whole = SparseStep::along(&layout, 4, tensors.iter().zip(vec![1.0; norms.len()]), 0.5).unwrap();
-        assert_eq!(steps().step(sent).unwrap(), whole, "before any accepted set there is no scale");
     }
-    let other_model = TrialSteps::new(step(), Some(StepNorms::zeros(1)), layout);
+    // Before any outer step, the learning rates bound the norms: an honest update is not clipped.
+    let tensors: Vec<_> = (0..norms.len()).map(|number| honest.tensor(number).unwrap()).collect();
+    let whole = SparseStep::along(&layout, 4, tensors.iter().zip(vec![1.0; norms.len()]), 0.5).unwrap();
+    assert_eq!(steps().step(&honest).unwrap(), whole);
+    let longest = |sent| {
+        let step = steps().step(sent).unwrap();
+        step.changes().iter().fold(0.0f32, |most, change| most.max(change.abs()))
+    };
+    assert!(longest(&back) < 10.0 * longest(&honest), "{} {}", longest(&back), longest(&honest));
+    let other_model =
+        TrialSteps::new(step(), Some(StepNorms::zeros(1)), training().travel(Window(0)), layout);
     assert!(matches!(other_model.step(&honest), Err(GauntletError::Clip(_))));
 }
 

@@ -8,7 +8,7 @@ use base::{
 use bytes::Bytes;
 use chain::wallet::KeyPair;
 use codec::{
-    aggregate::StepNorms,
+    aggregate::{ClipBounds, StepNorms},
     sparse::compress,
     submission::{
         Expected, Header, KEY_BYTES, KeyObject, SealKey, Sealed, Submission, SubmissionLayout, encode_sealed,
@@ -133,7 +133,10 @@ impl Miners {
         accepted.retain(|sent| decision.applied().iter().any(|applied| applied.object == sent.hash()));
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
         let norms = self.norms.take();
-        let step = self.model.run(move |model| model.apply_outer_step(&accepted, norms.as_ref()));
+        let travel = self.run.spec.train.travel(decision.window);
+        let step = self
+            .model
+            .run(move |model| model.apply_outer_step(&accepted, ClipBounds { last: norms.as_ref(), travel }));
         self.norms = Some(step.await.unwrap().0);
     }
 

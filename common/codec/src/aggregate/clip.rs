@@ -1,7 +1,7 @@
 //! Clips updates: no submission moves a tensor further than the median submission does.
 
 use super::{AggregateError, check_count};
-use crate::submission::Submission;
+use crate::submission::{Submission, SubmissionLayout, TensorLayout};
 use base::wire::{Reader, WireError, Writer};
 
 /// The norms of an outer step, one of each kind per tensor. The clipping of the next outer step needs them,
@@ -71,6 +71,41 @@ fn read_norm(from: &mut Reader<'_>, what: &'static str) -> Result<f64, WireError
     }
 }
 
+/// The values that bound the clipping of a window. They are known before any update of the window is.
+#[derive(Clone, Copy, Debug)]
+pub struct ClipBounds<'a> {
+    /// The norms of the last outer step. `None` before the first.
+    pub last: Option<&'a StepNorms>,
+    /// The sum of the learning rates of a window's inner steps. It bounds the norm of a tensor that has no
+    /// last reference.
+    ///
+    /// An Adam step moves a parameter by about the learning rate at most (Kingma and Ba 2015, section 2.1).
+    /// So the norm of an update is at most about this sum, times the root of the number of values sent.
+    pub travel: f64,
+}
+
+impl ClipBounds<'_> {
+    /// Returns the reference of the last outer step. Without one, returns the bound.
+    fn last_reference(&self, number: usize, tensor: &TensorLayout) -> f64 {
+        match self.last.map(|last| last.references[number]) {
+            Some(reference) if reference > 0.0 => reference,
+            _ => self.first_reference(tensor),
+        }
+    }
+
+    /// Returns the largest norm to expect of a tensor that no update was applied to.
+    #[expect(clippy::cast_precision_loss, reason = "a tensor sends fewer than 2^53 values")]
+    fn first_reference(&self, tensor: &TensorLayout) -> f64 {
+        let sent = tensor.geometry().chunks() * tensor.sent();
+        (self.travel * (sent as f64).sqrt()).min(f64::MAX)
+    }
+
+    /// Checks that the last norms are of a model with this layout.
+    fn check(&self, layout: &SubmissionLayout) -> Result<(), AggregateError> {
+        self.last.map_or(Ok(()), |last| last.check(layout.tensors().len()))
+    }
+}
+
 /// The clipping of some submissions of a window, by the norms of all of them.
 ///
 /// Every node clips the accepted submissions in the outer step. The norms were computed when the submissions
@@ -84,15 +119,14 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Returns the clipping of these submissions. `last` are the norms of the last outer step. Without
-    /// submissions they stay as they are.
+    /// Returns the clipping of these submissions. Without submissions the last norms stay as they are.
     ///
     /// # Errors
     /// Fails if the submissions or the norms are of different models, or if a norm is not the same on all
     /// machines.
     pub fn of<'a, B: AsRef<[u8]> + 'a>(
         submissions: impl IntoIterator<Item = &'a Submission<B>>,
-        last: Option<&StepNorms>,
+        bounds: ClipBounds<'_>,
     ) -> Result<Self, AggregateError> {
         let mut layout = None;
         let mut norms = Vec::new();
@@ -103,17 +137,17 @@ impl Clip {
             norms.push(submission.norms()?);
         }
         let Some(layout) = layout else {
-            return Ok(Self { norms: last.cloned().unwrap_or_default(), ..Self::default() });
+            return Ok(Self { norms: bounds.last.cloned().unwrap_or_default(), ..Self::default() });
         };
-        let tensors = layout.tensors().len();
-        if let Some(last) = last {
-            last.check(tensors)?;
-        }
-        let median = |tensor| lower_median(norms.iter().map(|norms: &&[f64]| norms[tensor]));
-        let medians: Vec<f64> = (0..tensors).map(median).collect();
+        bounds.check(layout)?;
+        let median = |number| lower_median(norms.iter().map(|norms: &&[f64]| norms[number]));
+        let medians: Vec<f64> = (0..layout.tensors().len()).map(median).collect();
         let growth = layout.spec().clip_growth;
-        let reference = |(tensor, &median)| reference(median, last.map(|last| last.of(tensor)), growth);
-        let references: Vec<f64> = medians.iter().enumerate().map(reference).collect();
+        let reference = |((number, tensor), &median)| {
+            let last = bounds.last.map(|last| last.of(number));
+            reference(median, last, bounds.first_reference(tensor), growth)
+        };
+        let references: Vec<f64> = layout.tensors().iter().enumerate().zip(&medians).map(reference).collect();
         let factors = |norms: &[f64]| norms.iter().zip(&references).map(|(&n, &r)| factor(n, r)).collect();
         let factors = norms.into_iter().map(factors).collect();
         Ok(Self { norms: StepNorms { medians, references }, factors })
@@ -121,18 +155,18 @@ impl Clip {
 }
 
 /// Returns the factor of each tensor of one submission that is clipped alone: to the references of the last
-/// outer step. Other miners' claims have no influence on it. Without references it is not clipped.
+/// outer step. Without one it is clipped to the bounds. Other miners' claims have no influence on it.
 ///
 /// # Errors
 /// Fails if the norms are of another model, or if a norm is not the same on all machines.
 pub fn clip_alone<B: AsRef<[u8]>>(
     submission: &Submission<B>,
-    last: Option<&StepNorms>,
+    bounds: ClipBounds<'_>,
 ) -> Result<Vec<f32>, AggregateError> {
-    let norms = submission.norms()?;
-    let Some(last) = last else { return Ok(vec![1.0; norms.len()]) };
-    last.check(norms.len())?;
-    Ok(norms.iter().zip(&last.references).map(|(&norm, &reference)| factor(norm, reference)).collect())
+    let (norms, layout) = (submission.norms()?, submission.layout());
+    bounds.check(layout)?;
+    let tensors = layout.tensors().iter().enumerate().zip(norms);
+    Ok(tensors.map(|((number, tensor), &norm)| factor(norm, bounds.last_reference(number, tensor))).collect())
 }
 
 /// Returns the median of the norms, the lower one of two, or 0 if there are no norms.
@@ -151,19 +185,21 @@ fn lower_median(norms: impl Iterator<Item = f64>) -> f64 {
 ///   because norms may grow for many windows, as in a warm-up. With the last reference alone, one step of
 ///   tiny updates at the beginning of a run would hold it down for a long time.
 ///
-/// The first outer step has no bounds.
-fn reference(median: f64, last: Option<(f64, f64)>, growth: f64) -> f64 {
+/// `first` bounds a tensor that has no last reference: otherwise a majority of inflated updates would set it.
+fn reference(median: f64, last: Option<(f64, f64)>, first: f64, growth: f64) -> f64 {
     match last {
         Some((last_median, last)) if last > 0.0 => {
             median.clamp(last / growth, growth * last.max(last_median))
         }
-        _ => median,
+        // If most updates do not change the tensor, the others are still bounded.
+        _ if median > 0.0 => median.min(first),
+        _ => first,
     }
 }
 
 /// Returns the factor for the values of an update, rounded once.
 fn factor(norm: f64, reference: f64) -> f32 {
-    if norm == 0.0 || reference == 0.0 { 1.0 } else { (reference / norm).min(1.0) as f32 }
+    if norm == 0.0 { 1.0 } else { (reference / norm).min(1.0) as f32 }
 }
 
 #[cfg(test)]

@@ -57,6 +57,11 @@ fn step_norms(norms: &[(f64, f64)]) -> StepNorms {
     StepNorms { medians, references }
 }
 
+/// Returns bounds that clip no tensor without a last reference.
+fn free(last: Option<&StepNorms>) -> ClipBounds<'_> {
+    ClipBounds { last, travel: 1e60 }
+}
+
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
@@ -141,7 +146,7 @@ fn golden_vector_of_templar() {
     };
     let accepted = [sent(1, [0, 1], [3.0, 4.0]), sent(2, [1, 2], [6.0, 8.0]), sent(3, [1, 5], [0.6, 0.8])];
     let mut parameters = vec![0.0; 64];
-    let norms = outer_step(&mut [&mut parameters], &accepted, None, 1).unwrap();
+    let norms = outer_step(&mut [&mut parameters], &accepted, free(None), 1).unwrap();
     assert_eq!(norms, step_norms(&[(5.0, 5.0)]));
     let expected = [3.0, 2.533_33, 4.0, 0.0, 0.0, 0.8];
     for (parameter, expected) in parameters.iter().zip(expected) {
@@ -159,7 +164,7 @@ fn results_that_are_not_finite_leave_the_parameter() {
     let layout = matrix([2, 2], &spec);
     let sent = submission(&layout, 1, &[vec![f32::MAX, -1.0, 1.0, f32::MIN_POSITIVE]]);
     let mut parameters = [1.0, f32::INFINITY, f32::NAN, 0.0];
-    outer_step(&mut [&mut parameters], &[sent], None, 1).unwrap();
+    outer_step(&mut [&mut parameters], &[sent], free(None), 1).unwrap();
     assert_eq!(bits(&parameters), bits(&[1.0, f32::INFINITY, f32::NAN, -3.0 * f32::MIN_POSITIVE]));
 }
 
@@ -173,12 +178,12 @@ fn clip_factors_follow_from_the_norms() {
     let norms: Vec<f64> = submissions.iter().map(|sent| sent.norms().unwrap()[0]).collect();
     let expected: Vec<f64> = submissions.iter().map(|sent| norm(&sent.tensor(0).unwrap())).collect();
     assert_eq!(norms, expected);
-    let clip = Clip::of(&submissions, None).unwrap();
+    let clip = Clip::of(&submissions, free(None)).unwrap();
     assert_eq!(clip.norms, step_norms(&[(norms[0], norms[0])]));
     assert_eq!(clip.factors, [[1.0], [0.25], [1.0]]);
     // The last norms bound the reference, not the medians.
     let with = |median, reference| {
-        let bounded = Clip::of(&submissions, Some(&step_norms(&[(median, reference)]))).unwrap();
+        let bounded = Clip::of(&submissions, free(Some(&step_norms(&[(median, reference)])))).unwrap();
         assert_eq!(bounded.norms.medians, clip.norms.medians);
         ((bounded.norms.references[0] / norms[0]) as f32, bounded.factors)
     };
@@ -190,14 +195,27 @@ fn clip_factors_follow_from_the_norms() {
     let unbounded = (1.0, clip.factors.clone());
     assert_eq!((with(norms[0], half), with(0.0, 0.0)), (unbounded.clone(), unbounded));
     let last = step_norms(&[(1.0, 2.0)]);
-    let none = Clip::of::<Vec<u8>>([], Some(&last)).unwrap();
+    let none = Clip::of::<Vec<u8>>([], free(Some(&last))).unwrap();
     assert_eq!(none, Clip { norms: last, ..Clip::default() });
-    // Alone, each is clipped to the given references, or not at all.
-    let alone = |last: Option<&StepNorms>| submissions.each_ref().map(|sent| clip_alone(sent, last).unwrap());
+    // Without a last reference, the learning rates bound it. The tensor sends two values.
+    let travel = norms[0] / 2.0f64.sqrt();
+    let first = Clip::of(&submissions, ClipBounds { last: None, travel }).unwrap();
+    assert_eq!(first, clip);
+    for last in [None, Some(&step_norms(&[(0.0, 0.0)]))] {
+        let bounds = ClipBounds { last, travel: travel / 4.0 };
+        let first = Clip::of(&submissions, bounds).unwrap();
+        assert_eq!(first.norms.medians, clip.norms.medians);
+        assert_eq!(first.factors, [[0.25], [0.0625], [0.5]]);
+        let alone = submissions.each_ref().map(|sent| clip_alone(sent, bounds).unwrap());
+        assert_eq!(alone, [[0.25], [0.0625], [0.5]]);
+    }
+    // Alone, each is clipped to the given references.
+    let alone =
+        |last: Option<&StepNorms>| submissions.each_ref().map(|sent| clip_alone(sent, free(last)).unwrap());
     assert_eq!(alone(Some(&step_norms(&[(9.0, norms[0])]))), [[1.0], [0.25], [1.0]]);
     assert_eq!(alone(None), [[1.0], [1.0], [1.0]]);
     assert_eq!(alone(Some(&step_norms(&[(9.0, 0.0)]))), [[1.0], [1.0], [1.0]]);
-    let other_model = clip_alone(&submissions[0], Some(&step_norms(&[(1.0, 1.0); 2]))).unwrap_err();
+    let other_model = clip_alone(&submissions[0], free(Some(&step_norms(&[(1.0, 1.0); 2])))).unwrap_err();
     assert!(matches!(other_model, AggregateError::Parameters { what: "medians", found: 2, expected: 1 }));
 }
 
@@ -231,7 +249,7 @@ proptest! {
         let last = last.map(|last| step_norms(&[last]));
         for threads in [1, 2, 3, 7] {
             let mut stepped = parameters.clone();
-            outer_step(&mut [&mut stepped], &accepted, last.as_ref(), threads).unwrap();
+            outer_step(&mut [&mut stepped], &accepted, free(last.as_ref()), threads).unwrap();
             prop_assert_eq!(bits(&stepped), bits(&expected));
             let middle = rotate % accepted.len().max(1);
             accepted.rotate_left(middle);
@@ -296,7 +314,7 @@ fn root_after(
 ) -> (String, StepNorms) {
     let mut parameters = start.to_vec();
     let mut slices: Vec<&mut [f32]> = parameters.iter_mut().map(Vec::as_mut_slice).collect();
-    let norms = outer_step(&mut slices, accepted, last, threads).unwrap();
+    let norms = outer_step(&mut slices, accepted, free(last), threads).unwrap();
     let hashes: Vec<_> = parameters.iter().map(|values| TensorHash::of(values)).collect();
     (root(shapes().iter().zip(&hashes)).to_string(), norms)
 }
@@ -341,7 +359,7 @@ fn accepted_sets_that_do_not_fit_are_named() {
     let mut parameters = values.clone();
     let mut refuse = |count: usize, accepted: &[Submission<Vec<u8>>], last: Option<&StepNorms>| {
         let mut slices: Vec<&mut [f32]> = parameters.iter_mut().map(Vec::as_mut_slice).take(count).collect();
-        outer_step(&mut slices, accepted, last, 1).unwrap_err().to_string()
+        outer_step(&mut slices, accepted, free(last), 1).unwrap_err().to_string()
     };
     let same = [one.clone(), one.clone()];
     assert!(refuse(4, &same, None).contains("has two submissions in the accepted set"));
@@ -351,7 +369,7 @@ fn accepted_sets_that_do_not_fit_are_named() {
     short.pop();
     let mut slices: Vec<&mut [f32]> = all.iter_mut().map(Vec::as_mut_slice).collect();
     slices[1] = &mut short;
-    let error = outer_step(&mut slices, &same[..1], None, 1).unwrap_err();
+    let error = outer_step(&mut slices, &same[..1], free(None), 1).unwrap_err();
     assert_eq!(error.to_string(), "10 values are given: the model has 11");
     let few = step_norms(&[(1.0, 1.0)]);
     assert_eq!(refuse(4, &same[..1], Some(&few)), "1 medians are given: the model has 4");
@@ -372,7 +390,7 @@ fn a_submission_that_other_arithmetic_opened_is_not_applied() {
     let open = || Submission::open(bytes, Arc::clone(&layout), &expected);
     let opened = arithmetic::tests::with_mxcsr(arithmetic::tests::FLUSH, open).unwrap();
     let mut parameters = [1.0; 4];
-    let error = outer_step(&mut [&mut parameters], std::slice::from_ref(&opened), None, 1).unwrap_err();
+    let error = outer_step(&mut [&mut parameters], std::slice::from_ref(&opened), free(None), 1).unwrap_err();
     assert_eq!(error, AggregateError::Norms(opened.header().neuron.hotkey));
     assert_eq!(parameters, [1.0; 4], "nothing was written");
 }

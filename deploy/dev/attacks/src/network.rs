@@ -9,7 +9,11 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use base::{BlockHash, Hotkey, NeuronId, Window, digest::StateRoot};
-use codec::{aggregate::StepNorms, sparse::SparseTensor, submission::Submission};
+use codec::{
+    aggregate::{ClipBounds, StepNorms},
+    sparse::SparseTensor,
+    submission::Submission,
+};
 use engine::{Model, Options, Place};
 use protocol::{
     acceptance::{Candidate, choose, order_candidates, screen},
@@ -179,7 +183,7 @@ impl<'a> Network<'a> {
         self.ledger.remember(sent.clone(), applied);
         self.published = sent;
         self.settle(window, &assignments, &claims, &accepted);
-        self.apply(claims, &accepted)
+        self.apply(window, claims, &accepted)
     }
 
     /// Returns all hotkeys in the order of their assignments.
@@ -291,6 +295,8 @@ impl<'a> Network<'a> {
         let mut unassigned = assignments.unassigned(seed, scoring.common_sequences.into())?;
         unassigned.extend(assignments.unassigned_of(&validator, seed, scoring.own_sequences.into())?);
         let unassigned = dataset.batch(&unassigned)?;
+        let travel = self.lab.run.train.travel(window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
         let mut trials = Trials { unassigned_before: self.model.losses(&unassigned)?, of: BTreeMap::new() };
         for (miner, submission) in &claims.submissions {
             let trained = submission.header().samples;
@@ -299,7 +305,7 @@ impl<'a> Network<'a> {
                 trials.of.insert(*miner, None);
                 continue;
             };
-            let step = trial_step(self.lab, submission, self.norms.as_ref())?;
+            let step = trial_step(self.lab, submission, bounds)?;
             let trial = measure(&mut self.model, &step, &dataset.batch(&assigned)?, &unassigned, trained)?;
             trials.of.insert(*miner, Some(trial));
         }
@@ -367,12 +373,14 @@ impl<'a> Network<'a> {
     }
 
     /// Makes the outer step, and hands the parameters to all miners.
-    fn apply(&mut self, claims: Claims, accepted: &BTreeSet<NeuronId>) -> Result<()> {
+    fn apply(&mut self, window: Window, claims: Claims, accepted: &BTreeSet<NeuronId>) -> Result<()> {
         let set: Vec<Submission<Vec<u8>>> = (claims.submissions.into_iter())
             .filter(|(miner, _)| accepted.contains(miner))
             .map(|(_, submission)| submission)
             .collect();
-        let (norms, root) = self.model.apply_outer_step(&set, self.norms.as_ref())?;
+        let travel = self.lab.run.train.travel(window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let (norms, root) = self.model.apply_outer_step(&set, bounds)?;
         if !set.is_empty() {
             self.norms = Some(norms);
         }

@@ -4,7 +4,7 @@ use crate::lab::Lab;
 use anyhow::Result;
 use base::NeuronId;
 use codec::{
-    aggregate::{StepNorms, clip_alone},
+    aggregate::{ClipBounds, clip_alone},
     submission::Submission,
 };
 use engine::{Batch, Model, SparseStep};
@@ -40,11 +40,11 @@ pub(crate) struct Trials {
 }
 
 /// Returns the trial step along an update, at the share of the outer rate that evaluations use.
-pub(crate) fn trial_step(lab: &Lab, submission: &Opened, norms: Option<&StepNorms>) -> Result<SparseStep> {
+pub(crate) fn trial_step(lab: &Lab, submission: &Opened, bounds: ClipBounds<'_>) -> Result<SparseStep> {
     let sparse = &lab.run.sparse;
     let rate = f64::from(sparse.outer_lr) * lab.run.scoring.eval_lr_factor.get();
     let rate = rate as f32;
-    let factors = clip_alone(submission, norms)?;
+    let factors = clip_alone(submission, bounds)?;
     let sent = (0..factors.len()).map(|number| submission.tensor(number)).collect::<Result<Vec<_>, _>>()?;
     Ok(SparseStep::along(&lab.places, sparse.edge(), sent.iter().zip(factors), rate)?)
 }

@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Context as _;
 use base::{signature::SigningKey, tensor::TensorRole, tensor::TensorSpec};
 use codec::{
-    aggregate::outer_step,
+    aggregate::{ClipBounds, outer_step},
     chunks::Geometry,
     quantize::Values,
     select::Simd,
@@ -111,7 +111,8 @@ pub(crate) fn aggregate(
     accepted: &[Submission<Vec<u8>>],
     threads: usize,
 ) -> anyhow::Result<()> {
-    outer_step(&mut [parameters], accepted, None, threads)?;
+    let bounds = ClipBounds { last: None, travel: 1.0 };
+    outer_step(&mut [parameters], accepted, bounds, threads)?;
     Ok(())
 }
 

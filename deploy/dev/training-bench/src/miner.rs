@@ -8,7 +8,7 @@ use base::{
     signature::SigningKey,
 };
 use codec::{
-    aggregate::StepNorms,
+    aggregate::ClipBounds,
     chunks::Geometry,
     feedback,
     sparse::{Source, SparseTensor, compress_all},
@@ -84,15 +84,15 @@ impl Miner {
     }
 
     /// Applies a part of the miner's own update in exchange: the sent values with the outer step that would
-    /// result from them alone, or the whole pseudo-gradient. `last` are the norms of the step before.
+    /// result from them alone, or the whole pseudo-gradient. `bounds` are those of the step before.
     ///
     /// # Errors
     /// The update does not fit the model.
-    pub fn go_on(&mut self, own: Own, update: &Update, last: Option<&StepNorms>) -> Result<()> {
+    pub fn go_on(&mut self, own: Own, update: &Update, bounds: ClipBounds<'_>) -> Result<()> {
         match own {
             Own::None => {}
             Own::Sent => {
-                self.model.apply_outer_step(std::slice::from_ref(&update.submission), last)?;
+                self.model.apply_outer_step(std::slice::from_ref(&update.submission), bounds)?;
             }
             Own::Whole => {
                 let mut values = self.model.parameters()?;

@@ -20,7 +20,7 @@ use base::{
 };
 use clap::ValueEnum;
 use codec::{
-    aggregate::{StepNorms, clip_alone},
+    aggregate::{ClipBounds, StepNorms, clip_alone},
     submission::{Expected, Submission, SubmissionLayout},
 };
 use engine::SparseStep;
@@ -143,7 +143,9 @@ impl<'a> Training<'a> {
             let batches = self.dataset.batches(&assignments, &miner.neuron, train)?;
             let shared = miner.model.parameters()?;
             for set in &self.exchanged {
-                miner.go_on(self.own, &set[number], self.norms.as_ref())?;
+                let travel = train.travel(set[number].submission.header().window);
+                let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+                miner.go_on(self.own, &set[number], bounds)?;
             }
             let first = window.0 * u64::from(train.inner_steps);
             let pseudo_gradient = miner.train(train, first, batches)?;
@@ -178,9 +180,12 @@ impl<'a> Training<'a> {
         self.measured.gains.push(gains);
         let (sent, accepted): (Vec<_>, Vec<Submission<_>>) =
             set.into_iter().map(|update| (update.sent, update.submission)).unzip();
+        let first = accepted.first().context("a set has an update of each miner")?;
+        let travel = self.run.train.travel(first.header().window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
         let mut results = Vec::with_capacity(sent.len());
         for (miner, sent) in self.miners.iter_mut().zip(&sent) {
-            results.push(miner.model.apply_outer_step(&accepted, self.norms.as_ref())?);
+            results.push(miner.model.apply_outer_step(&accepted, bounds)?);
             miner.settle(sent, &self.layout);
         }
         let (norms, root) = results.swap_remove(0);
@@ -196,7 +201,9 @@ impl<'a> Training<'a> {
         let rate = f64::from(sparse.outer_lr) * self.run.scoring.eval_lr_factor.get();
         #[expect(clippy::cast_possible_truncation, reason = "rounded once, as a validator does it")]
         let rate = rate as f32;
-        let factors = clip_alone(&update.submission, self.norms.as_ref())?;
+        let travel = self.run.train.travel(update.submission.header().window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let factors = clip_alone(&update.submission, bounds)?;
         let model = &mut self.miners[0].model;
         let step = SparseStep::along(model.layout(), sparse.edge(), update.sent.iter().zip(factors), rate)?;
         let after = model.trial(&step, |model| model.loss(&self.dataset.held_out))?;

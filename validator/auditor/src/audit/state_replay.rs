@@ -9,7 +9,7 @@ use base::{
     BlockHash, Hotkey, Window,
     digest::{State, StateRoot},
 };
-use codec::aggregate::{StepNorms, outer_step};
+use codec::aggregate::{ClipBounds, StepNorms, outer_step};
 use protocol::{acceptance::Decision, announcement::Possession, history::History, progress::Progress};
 use std::{ops::Range, sync::Arc};
 
@@ -120,7 +120,9 @@ impl Parameters {
             objects.push(found.map_err(|source| StepError::Object { object, source })?);
         }
         let mut tensors = run.flat.split_mut(&mut self.values);
-        let norms = outer_step(&mut tensors, &objects, self.norms.as_ref(), run.threads);
+        let travel = run.spec.train.travel(decision.window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let norms = outer_step(&mut tensors, &objects, bounds, run.threads);
         self.norms = Some(norms.map_err(|error| StepError::Aggregate(Arc::new(error)))?);
         self.root = run.flat.state_root(&self.values, run.threads);
         Ok(())

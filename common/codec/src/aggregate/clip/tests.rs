@@ -10,24 +10,27 @@ fn medians_are_the_lower_ones() {
 
 #[test]
 fn the_reference_moves_slowly_and_does_not_stick() {
-    assert_eq!(reference(5.0, None, 1.1), 5.0);
-    assert_eq!(reference(5.0, Some((0.0, 0.0)), 1.1), 5.0);
-    assert_eq!(reference(5.0, Some((4.0, 4.0)), 1.25), 5.0);
+    for last in [None, Some((0.0, 0.0)), Some((3.0, 0.0))] {
+        assert_eq!(reference(5.0, last, 9.0, 1.1), 5.0);
+        assert_eq!(reference(5.0, last, 4.0, 1.1), 4.0);
+        assert_eq!(reference(0.0, last, 4.0, 1.1), 4.0);
+    }
+    assert_eq!(reference(5.0, Some((4.0, 4.0)), 0.1, 1.25), 5.0);
     // Growth is bounded by the last median or reference, the larger one.
-    assert_eq!(reference(5.0, Some((2.0, 2.0)), 1.5), 3.0);
-    assert_eq!(reference(5.0, Some((2.0, 4.0)), 1.125), 4.5);
-    assert_eq!(reference(5.0, Some((4.0, 1.0)), 1.125), 4.5);
+    assert_eq!(reference(5.0, Some((2.0, 2.0)), 0.1, 1.5), 3.0);
+    assert_eq!(reference(5.0, Some((2.0, 4.0)), 0.1, 1.125), 4.5);
+    assert_eq!(reference(5.0, Some((4.0, 1.0)), 0.1, 1.125), 4.5);
     // The fall is bounded by the last reference alone.
-    assert_eq!(reference(5.0, Some((100.0, 5.5)), 1.5), 5.0);
-    assert_eq!(reference(5.0, Some((100.0, 30.0)), 1.5), 20.0);
-    assert_eq!(reference(0.0, Some((0.0, 30.0)), 1.5), 20.0);
+    assert_eq!(reference(5.0, Some((100.0, 5.5)), 0.1, 1.5), 5.0);
+    assert_eq!(reference(5.0, Some((100.0, 30.0)), 0.1, 1.5), 20.0);
+    assert_eq!(reference(0.0, Some((0.0, 30.0)), 0.1, 1.5), 20.0);
 }
 
 /// Returns the references of windows with these medians.
 fn references(medians: &[f64], growth: f64) -> Vec<f64> {
     let mut last = None;
     let mut next = |&median: &f64| {
-        let reference = reference(median, last, growth);
+        let reference = reference(median, last, f64::MAX, growth);
         last = Some((median, reference));
         reference
     };
@@ -63,7 +66,7 @@ proptest! {
         growth in 1.0..3.0f64,
     ) {
         let references = references(&medians, growth);
-        prop_assert_eq!(references[0], medians[0]);
+        prop_assert_eq!(references[0], if medians[0] > 0.0 { medians[0] } else { f64::MAX });
         for at in 1..medians.len() {
             let (before, reference) = (references[at - 1], references[at]);
             if before > 0.0 {
@@ -80,7 +83,7 @@ proptest! {
 fn only_longer_updates_are_clipped() {
     assert_eq!(factor(10.0, 5.0), 0.5);
     assert_eq!(factor(1.0, 5.0), 1.0);
-    assert_eq!((factor(0.0, 5.0), factor(3.0, 0.0), factor(0.0, 0.0)), (1.0, 1.0, 1.0));
+    assert_eq!((factor(0.0, 5.0), factor(0.0, 0.0)), (1.0, 1.0));
     assert_eq!(factor(3.0, 1.0), (1.0f64 / 3.0) as f32);
 }
 

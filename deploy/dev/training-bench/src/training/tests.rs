@@ -103,6 +103,7 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
     for number in 0..WINDOWS {
         let window = Window(number);
         let from = usize::try_from(number.saturating_sub(staleness)).unwrap();
+        let bounds = |last| ClipBounds { last, travel: run.train.travel(window) };
         let neurons = miners.iter().map(|plain| plain.miner.neuron);
         let assigned = dataset.assign(&hash, SEED, window, neurons, &run.train).unwrap();
         let mut accepted = Vec::new();
@@ -113,7 +114,10 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
                 (Own::None, _) | (_, None) => {}
                 (Own::Sent, Some(last)) => {
                     model
-                        .apply_outer_step(std::slice::from_ref(&last.submission), last_norms[from].as_ref())
+                        .apply_outer_step(
+                            std::slice::from_ref(&last.submission),
+                            bounds(last_norms[from].as_ref()),
+                        )
                         .unwrap();
                 }
                 (Own::Whole, Some(last)) => {
@@ -136,7 +140,7 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
         let model = &mut miners[0].miner.model;
         model.set_parameters(thetas.last().unwrap()).unwrap();
         let (norms, root) =
-            model.apply_outer_step(&accepted, last_norms[last_norms.len() - 1].as_ref()).unwrap();
+            model.apply_outer_step(&accepted, bounds(last_norms[last_norms.len() - 1].as_ref())).unwrap();
         last_norms.push(Some(norms));
         thetas.push(model.parameters().unwrap());
         roots.push(root);
