@@ -18,6 +18,7 @@
     derive_for_all_types = "Clone, PartialEq, Eq",
     substitute_type(path = "subtensor_runtime_common::NetUid", with = "::core::primitive::u16"),
     substitute_type(path = "subtensor_runtime_common::NetUidStorageIndex", with = "::core::primitive::u16"),
+    substitute_type(path = "subtensor_runtime_common::MechId", with = "::core::primitive::u8"),
     substitute_type(
         path = "subtensor_runtime_common::currency::TaoBalance",
         with = "::core::primitive::u64"

@@ -63,7 +63,7 @@ pub fn find(kind: Kind, pallet: &str, name: &str) -> Option<&'static Item> {
 
 /// Pallets that stay in the pinned metadata. Their error enums stay complete, so that each dispatch error
 /// has a name.
-pub const PALLETS: &[&str] = &[SYSTEM, TIMESTAMP, BALANCES, SUBTENSOR, COMMITMENTS];
+pub const PALLETS: &[&str] = &[SYSTEM, TIMESTAMP, BALANCES, SUBTENSOR, COMMITMENTS, DRAND];
 
 /// Constant of pallet System that the pinned metadata keeps besides [`ITEMS`]. It names the pinned runtime.
 pub const VERSION_CONSTANT: &str = "Version";
@@ -73,11 +73,19 @@ const TIMESTAMP: &str = "Timestamp";
 const BALANCES: &str = "Balances";
 const SUBTENSOR: &str = "SubtensorModule";
 const COMMITMENTS: &str = "Commitments";
+const DRAND: &str = "Drand";
 
 /// All items that Muster uses. Source: metadata of spec 461.
 pub const ITEMS: &[Item] = &[
     // Calls.
     call(SUBTENSOR, "set_weights", "set a validator's weights, once per epoch"),
+    call(SUBTENSOR, "set_mechanism_weights", "the same for another mechanism than the first"),
+    call(SUBTENSOR, "commit_timelocked_weights", "commit encrypted weights, which the chain reveals"),
+    call(SUBTENSOR, "commit_timelocked_mechanism_weights", "the same for another mechanism than the first"),
+    call(SUBTENSOR, "commit_weights", "commit the hash of weights if the runtime lacks the timelocked call"),
+    call(SUBTENSOR, "commit_mechanism_weights", "the same for another mechanism than the first"),
+    call(SUBTENSOR, "reveal_weights", "reveal the weights of a committed hash"),
+    call(SUBTENSOR, "reveal_mechanism_weights", "the same for another mechanism than the first"),
     call(SUBTENSOR, "burned_register", "register a hotkey if the runtime lacks register_limit"),
     call(SUBTENSOR, "register_limit", "register a hotkey at a price of at most the user's cap"),
     call(COMMITMENTS, "set_commitment", "publish a bucket, claim or vote"),
@@ -97,6 +105,14 @@ pub const ITEMS: &[Item] = &[
     storage(SUBTENSOR, "LastEpochBlock", "block of the last epoch, where tempos are dynamic"),
     storage(SUBTENSOR, "PendingEpochAt", "block of an epoch that the owner has asked for"),
     storage(SUBTENSOR, "SubnetEpochIndex", "number of the epoch: commitment space is counted per epoch"),
+    // Commit-reveal.
+    storage(SUBTENSOR, "CommitRevealWeightsVersion", "form of timelocked commits that the chain accepts"),
+    storage(SUBTENSOR, "RevealPeriodEpochs", "epochs from a commit to its reveal"),
+    storage(SUBTENSOR, "TimelockedWeightCommits", "encrypted weights that wait for their reveal"),
+    storage(SUBTENSOR, "WeightCommits", "hashes of weights that wait for their reveal"),
+    storage(SUBTENSOR, "MechanismCountCurrent", "number of the subnet's mechanisms"),
+    storage(DRAND, "BeaconConfig", "public key and schedule of the randomness beacon"),
+    storage(DRAND, "LastStoredRound", "newest round that the chain has of the beacon"),
     // Hyperparameters.
     storage(SUBTENSOR, "ImmunityPeriod", "blocks during which a new neuron cannot be replaced"),
     storage(SUBTENSOR, "MinAllowedWeights", "minimum number of weights that set_weights accepts"),
@@ -105,6 +121,7 @@ pub const ITEMS: &[Item] = &[
     storage(SUBTENSOR, "WeightsVersionKey", "minimum version key that set_weights accepts"),
     storage(SUBTENSOR, "CommitRevealWeightsEnabled", "whether commit-reveal replaces plain set_weights"),
     storage(SUBTENSOR, "ActivityCutoff", "blocks without set_weights after which a validator does not count"),
+    storage(SUBTENSOR, "ActivityCutoffFactorMilli", "the same in thousandths of the tempo"),
     storage(SUBTENSOR, "Kappa", "majority of Yuma consensus, of 65535"),
     storage(SUBTENSOR, "BondsMovingAverage", "Yuma: smoothing of bonds, of 1000000"),
     storage(SUBTENSOR, "BondsPenalty", "Yuma: penalty on out-of-consensus bonds, of 65535"),

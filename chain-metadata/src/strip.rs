@@ -4,7 +4,7 @@
 //! `RuntimeEvent`, `RuntimeError`) name the types of every pallet and keep them alive, so it saves only
 //! 12 %. This module first filters the variants of those enums, of the pallets' call and event enums, and the
 //! storage entries. Then the unreachable types can be dropped. With the docs removed too, 387 kB become
-//! 21 kB. Pallet and variant indices do not change, nor do the extrinsic's description and the pallets' error
+//! 24 kB. Pallet and variant indices do not change, nor do the extrinsic's description and the pallets' error
 //! enums.
 
 use frame_metadata::v15::{PalletMetadata, RuntimeApiMetadata, RuntimeMetadataV15};

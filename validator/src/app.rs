@@ -3,6 +3,7 @@
 mod background;
 mod carried;
 mod checkpoints;
+mod committed;
 mod judging;
 mod measuring;
 mod others;
@@ -10,6 +11,7 @@ mod publishing;
 
 use crate::{
     ValidatorError,
+    commits::{Commits, Committed},
     fetched_window::FetchedWindow,
     gauntlet::Gauntlet,
     joining::Joining,
@@ -17,18 +19,19 @@ use crate::{
     metrics::ValidatorMetrics,
     overlaps::PastUpdates,
     published::{published_logs, standing_vote},
-    weights::OnChain,
+    weights::{OnChain, Weigher},
 };
 use background::Tasks;
 use base::{Exit, Height, Window};
 use carried::{Action, Carried, Event, Values};
 use checkpoints::Checkpoints;
+use committed::Hidden;
 use exchange::BlockState;
-use node::{Config, Node, NodeError, NodeEvent, Prefetching, Run, ValidatorConfig};
+use node::{Background, Config, Node, NodeError, NodeEvent, Prefetching, Run, ValidatorConfig};
 use protocol::{
     acceptance::{Agreement, Decision},
     announcement::Vote,
-    machine::validator::{Past, ValidatorMachine, ValidatorRules},
+    machine::validator::{Past, SettledWeights, ValidatorMachine, ValidatorRules},
 };
 use scoring::score_log::Adopted;
 use std::sync::Arc;
@@ -72,6 +75,7 @@ struct Validator {
     gauntlet: Gauntlet,
     metrics: Arc<ValidatorMetrics>,
     logs: Logs,
+    weigher: Weigher,
     /// The submissions of the last windows, with which updates are compared.
     past: PastUpdates,
     /// The downloads of the window's candidates, until they are collected.
@@ -89,6 +93,11 @@ impl Validator {
         let metrics = Arc::new(ValidatorMetrics::default());
         node.observability.registry.add(metrics.clone());
         let logs = Logs::open(node.shared.folder(), run.hash, node.identity.neuron)?;
+        let commits = Commits::open(node.shared.folder(), run.hash, node.identity.neuron)?;
+        let reader = &node.network.chain_reader;
+        let hotkey = node.identity.hotkey.clone();
+        let version_key = run.spec.network.version_key;
+        let weigher = Weigher::new(reader.clone(), version_key, hotkey, commits);
         Ok(Self {
             node,
             run,
@@ -96,6 +105,7 @@ impl Validator {
             gauntlet,
             metrics,
             logs,
+            weigher,
             past: PastUpdates::default(),
             prefetch: None,
             tasks: Tasks::default(),
@@ -114,12 +124,15 @@ impl Validator {
             self.join(&state).await?;
         }
         let on_chain = self.weights_on_chain().await?;
+        if let Some(on_chain) = &on_chain {
+            self.foresee_weights(on_chain)?;
+        }
         let past = Past {
             voted: voted.map(|vote| vote.window),
             logged: self.logs.newest().map(|closed| closed.log.header.window),
             // The machine has those published again that are in the bucket.
             unpublished: self.logs.iter().map(|closed| closed.log.header.window).collect(),
-            weighed: on_chain.as_ref().and_then(|on_chain| self.logs.weighed(on_chain)),
+            weighed: self.weighed(on_chain.as_ref()),
             opens: on_chain.map_or(state.height, |on_chain| on_chain.opens()),
         };
         let rules =
@@ -130,9 +143,35 @@ impl Validator {
     }
 
     async fn weights_on_chain(&self) -> Result<Option<OnChain>, ValidatorError> {
-        let (network, hotkey) = (&self.node.network, &self.node.identity.hotkey);
-        let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
-        Ok(network.ask(async || Ok(OnChain::read(client, netuid, hotkey).await?)).await?)
+        Ok(self.node.network.ask(async || Ok(self.weigher.on_chain().await?)).await?)
+    }
+
+    /// Returns the settled weights: committed ones, and those that are on chain openly.
+    fn weighed(&self, on_chain: Option<&OnChain>) -> Vec<SettledWeights> {
+        let open = on_chain.and_then(|on_chain| self.logs.weighed(on_chain));
+        self.weigher.settled().into_iter().chain(open).collect()
+    }
+
+    /// Logs in which form and when weights will reach the chain, and what stands in their way. Goes on with
+    /// the commits that wait for their reveal.
+    fn foresee_weights(&mut self, on_chain: &OnChain) -> Result<(), ValidatorError> {
+        tracing::info!(target: SCORE, "{}", on_chain.standing);
+        for obstacle in on_chain.standing.obstacles() {
+            tracing::warn!(target: SCORE, "weights may not count: {obstacle}");
+        }
+        for committed in self.weigher.settle(on_chain)? {
+            let (window, reveal) = (committed.window, committed.commit.reveal);
+            tracing::info!(target: SCORE, %window, block = ?committed.block, %reveal, "committed weights wait for their reveal");
+            self.follow_commit(committed);
+        }
+        Ok(())
+    }
+
+    /// Follows a commit to its reveal, in the background.
+    fn follow_commit(&mut self, committed: Committed) {
+        let (network, weigher) = (self.node.network.clone(), self.weigher.clone());
+        let hidden = Hidden { network, weigher, committed };
+        self.tasks.add(Background::start(move || hidden.run()));
     }
 
     /// Downloads the newest logs from the node's own bucket: the journal has none, but the chain shows a

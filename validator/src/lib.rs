@@ -4,9 +4,10 @@
 //! [`protocol::machine::validator`] decides what to do next, as a pure state machine. [`run`] carries it
 //! out with a [`node::Node`]. [`gauntlet`] measures updates and leaves no trace of them.
 //! [`fetched_window`] holds a validator's knowledge of one window. [`logs`] stores the validator's own
-//! score logs on its disk. [`weights`] sets weights on chain. The crates [`scoring::gauntlet`],
-//! [`scoring::score_log`] and [`scoring::weights`] turn losses into ratings and weights, so that auditors
-//! can recompute them. The crate [`node`] keeps the shared state.
+//! score logs on its disk. [`weights`] sets weights on chain, and [`commits`] stores those that wait for
+//! their reveal. The crates [`scoring::gauntlet`], [`scoring::score_log`] and [`scoring::weights`] turn
+//! losses into ratings and weights, so that auditors can recompute them. The crate [`node`] keeps the shared
+//! state.
 //!
 //! ```no_run
 //! # async fn example(flags: node::ValidatorFlags) -> Result<(), validator::ValidatorError> {
@@ -21,6 +22,7 @@
 //! Next: [`protocol::machine::validator::ValidatorMachine`], then the file `app.rs`.
 
 mod app;
+pub mod commits;
 mod error;
 pub mod fetched_window;
 pub mod gauntlet;

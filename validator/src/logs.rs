@@ -15,7 +15,6 @@ use protocol::machine::validator::SettledWeights;
 use scoring::{
     gauntlet::{Availability, EvaluationPriority, Standings},
     score_log::{Adopted, Expected, ScoreLog},
-    weights::Weights,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +27,7 @@ use std::{
 pub const KEPT: usize = 8;
 
 /// The folder's name in the node's folder.
-const FOLDER: &str = "scores";
+pub(crate) const FOLDER: &str = "scores";
 
 /// The name of the file with the number of the excused window.
 const EXCUSED: &str = "excused";
@@ -150,18 +149,19 @@ impl Logs {
         newest.fold(EvaluationPriority::default(), |priority, closed| priority.after(&closed.log.cut()))
     }
 
-    /// Returns the weights to set: those of the newest log that has any. If no miner has a score in a window,
-    /// the last good weights are set again, so that they stay valid.
+    /// Returns the log with the weights to set: the newest one that has any. If no miner has a score in a
+    /// window, the last good weights are set again, so that they stay valid.
     #[must_use]
-    pub fn last_weights(&self) -> Option<&Weights> {
-        self.logs.values().rev().map(|closed| &closed.log.stated.weights).find(|weights| !weights.is_empty())
+    pub fn last_weights(&self) -> Option<&ScoreLog> {
+        self.logs.values().rev().map(|closed| &closed.log).find(|log| !log.stated.weights.is_empty())
     }
 
     /// Returns the newest stored log whose weights are on chain, as settled weights.
     #[must_use]
     pub fn weighed(&self, on_chain: &OnChain) -> Option<SettledWeights> {
-        let (&window, _) =
-            self.logs.iter().rev().find(|(_, closed)| on_chain.has(&closed.log.stated.weights))?;
+        let is_set =
+            |log: &ScoreLog| on_chain.has(&log.stated.weights) || on_chain.has(&on_chain.weights_of(log));
+        let (&window, _) = self.logs.iter().rev().find(|(_, closed)| is_set(&closed.log))?;
         Some(SettledWeights { window, public: on_chain.set? })
     }
 
@@ -234,7 +234,7 @@ mod tests {
     use scoring::{
         gauntlet::{Outcome, ScoringSpec},
         score_log::{Header, MinerLine},
-        weights::Subnet,
+        weights::{Subnet, Weights},
     };
 
     const RUN: RunHash = RunHash([7; 32]);
@@ -336,7 +336,7 @@ mod tests {
             closed.log.stated.weights = weights;
             logs.keep(closed).unwrap();
         }
-        assert_eq!(logs.last_weights(), Some(&good(8)));
+        assert_eq!(logs.last_weights().map(|log| &log.stated.weights), Some(&good(8)));
     }
 
     #[test]

@@ -2,17 +2,22 @@
 
 use crate::{
     ValidatorError,
+    commits::{Commits, Committed},
     logs::Logs,
     published::{published_logs, standing_vote},
     weights::OnChain,
 };
-use base::{NeuronId, Uid, Window};
+use base::{Height, NeuronId, Uid, Window};
+use chain::WeightsForm;
 use exchange::BlockState;
 use node::{Config, Network, NodeError, Registration, Run};
 use protocol::run_spec::RunSpec;
 use scoring::score_log::ScoreLog;
 use serde_json::json;
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+};
 use storage::Storage;
 use telemetry::Shutdown;
 
@@ -23,7 +28,26 @@ struct Weights {
     uid: Uid,
     log: Option<ScoreLog>,
     on_chain: OnChain,
+    commits: Vec<ShownCommit>,
     rows: Vec<Row>,
+}
+
+/// A commit, and its place on the way to the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ShownCommit {
+    window: Option<Window>,
+    block: Height,
+    stage: CommitStage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CommitStage {
+    /// It waits for its reveal. The block is known of commits that this node made.
+    Committed { reveal: Option<Height> },
+    /// The weights on chain are those of the commit.
+    Revealed,
+    /// The commit is gone, and the chain holds other weights.
+    Gone,
 }
 
 #[derive(Clone, Debug)]
@@ -51,8 +75,7 @@ async fn read(config: &Config) -> Result<Weights, ValidatorError> {
     let state = network.newest().await?;
     let registration = Registration::new(hotkey.hotkey(), &network, config);
     let (validator, uid) = registration.find(&state)?;
-    let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
-    let on_chain = OnChain::read(client, netuid, &hotkey).await.map_err(NodeError::from)?;
+    let on_chain = OnChain::read(&network.chain_reader, &hotkey).await.map_err(NodeError::from)?;
     let on_chain = on_chain.ok_or_else(|| registration.missing())?;
     let log = newest_log(config, &spec, &validator, &network, &state).await?;
     let stated = log.as_ref().map(|log| log.stated.weights.clone()).unwrap_or_default();
@@ -64,7 +87,54 @@ async fn read(config: &Config) -> Result<Weights, ValidatorError> {
         stated: stated.get(&uid).copied(),
         set: on_chain.row.iter().find(|(other, _)| *other == uid).map(|(_, weight)| *weight),
     };
-    Ok(Weights { validator, uid, rows: uids.into_iter().map(row).collect(), log, on_chain })
+    let own = Commits::open(&config.node.folder, spec.hash(), validator)?;
+    let commits = commits(&on_chain, own.list());
+    Ok(Weights { validator, uid, rows: uids.into_iter().map(row).collect(), log, on_chain, commits })
+}
+
+/// Returns the commits that wait for their reveal, and the newest one that does not.
+fn commits(on_chain: &OnChain, own: &[Committed]) -> Vec<ShownCommit> {
+    let pending = on_chain.pending.iter().map(|pending| {
+        let known = own.iter().find(|committed| committed.commit.hash == pending.hash);
+        let reveal = known.map(|committed| committed.commit.reveal);
+        let window = known.map(|committed| committed.window);
+        ShownCommit { window, block: pending.block, stage: CommitStage::Committed { reveal } }
+    });
+    let is_pending = |hash: &[u8; 32]| on_chain.pending.iter().any(|pending| pending.hash == *hash);
+    let over =
+        own.iter().rev().filter(|committed| !is_pending(&committed.commit.hash)).find_map(|committed| {
+            let weights = committed.commit.row.iter().copied().collect();
+            let stage = if on_chain.has(&weights) { CommitStage::Revealed } else { CommitStage::Gone };
+            Some(ShownCommit { window: Some(committed.window), block: committed.block?, stage })
+        });
+    over.into_iter().chain(pending).collect()
+}
+
+impl fmt::Display for ShownCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.window {
+            Some(window) => write!(f, "of window {window}: ")?,
+            None => f.write_str("of another program: ")?,
+        }
+        write!(f, "committed in block {}, ", self.block)?;
+        match self.stage {
+            CommitStage::Committed { reveal: Some(reveal) } => write!(f, "reveals at block {reveal}"),
+            CommitStage::Committed { reveal: None } => f.write_str("not revealed yet"),
+            CommitStage::Revealed => f.write_str("revealed"),
+            CommitStage::Gone => f.write_str("not on chain any more: replaced, or dropped by the chain"),
+        }
+    }
+}
+
+impl ShownCommit {
+    fn as_json(&self) -> serde_json::Value {
+        let (stage, reveal) = match self.stage {
+            CommitStage::Committed { reveal } => ("committed", reveal),
+            CommitStage::Revealed => ("revealed", None),
+            CommitStage::Gone => ("gone", None),
+        };
+        json!({ "window": self.window, "block": self.block, "stage": stage, "reveals_at_block": reveal })
+    }
 }
 
 /// Returns the newest log: from the journal, else from the bucket.
@@ -98,9 +168,14 @@ impl Weights {
         let log = self.log.as_ref();
         let window = log.map(|log| format!("of window {}, head {}", log.header.window, log.head()));
         line(&mut text, "newest score log", window.unwrap_or("none".to_owned()));
-        let set = self.on_chain.set.map(|block| format!("set in block {block}"));
+        let form = &self.on_chain.standing.form;
+        let verb = if *form == WeightsForm::Plain { "set" } else { "last committed" };
+        let set = self.on_chain.set.map(|block| format!("{verb} in block {block}"));
         line(&mut text, "on chain", set.unwrap_or("never set".to_owned()));
-        let next = self.on_chain.next_epoch.map(|block| format!("block {block}"));
+        for commit in &self.commits {
+            line(&mut text, "commit", commit.to_string());
+        }
+        let next = self.on_chain.standing.schedule.next().map(|block| format!("block {block}"));
         line(&mut text, "next epoch", next.unwrap_or("none".to_owned()));
         let number = |number: Option<u16>| number.map_or("-".to_owned(), |number| number.to_string());
         writeln!(text, "\n{:>5}  {:>6}  {:>8}  hotkey", "uid", "to set", "on chain")
@@ -125,8 +200,9 @@ impl Weights {
             "uid": self.uid,
             "log": log,
             "set_in_block": self.on_chain.set,
-            "next_epoch": self.on_chain.next_epoch,
-            "block": self.on_chain.height,
+            "commits": self.commits.iter().map(ShownCommit::as_json).collect::<Vec<_>>(),
+            "next_epoch": self.on_chain.standing.schedule.next(),
+            "block": self.on_chain.height(),
             "weights": rows,
         })
         .to_string()

@@ -44,6 +44,17 @@ number! {
 }
 
 number! {
+    /// The number of a subnet's mechanism: one of several sets of weights, each with its own share of the
+    /// emission.
+    Mechanism(u8)
+}
+
+impl Mechanism {
+    /// The first mechanism. Most subnets have no other.
+    pub const MAIN: Self = Self(0);
+}
+
+number! {
     /// A neuron's place on a subnet.
     ///
     /// The chain reassigns uids. To name a neuron for longer than one block, use its hotkey and block

@@ -1,7 +1,7 @@
 //! Provides the types that every other crate of Muster shares: identifiers, accounts, canonical
 //! bytes, digests, signatures, fixed-point numbers and tensor specs.
 //!
-//! * Identifiers of the chain and of a run: [`Hotkey`], [`Coldkey`], [`Netuid`], [`Uid`],
+//! * Identifiers of the chain and of a run: [`Hotkey`], [`Coldkey`], [`Netuid`], [`Mechanism`], [`Uid`],
 //!   [`NeuronId`], [`Height`], [`BlockHash`], [`Window`]; amounts of money: [`Rao`].
 //! * Canonical bytes: [`wire`] reads and writes them, [`object`] checks the kind and version of an
 //!   object, [`digest`] names each hash, [`signature`] signs with sr25519.
@@ -51,7 +51,7 @@ pub use account::{Coldkey, Hotkey};
 pub use balance::{ParseRaoError, RAO_PER_TAO, Rao};
 pub use error_chain::ErrorChain;
 pub use exit::{EXIT_CODES, Exit};
-pub use ids::{BlockHash, Height, Netuid, ParseHashError, Uid, UnixMillis, Window};
+pub use ids::{BlockHash, Height, Mechanism, Netuid, ParseHashError, Uid, UnixMillis, Window};
 pub use millionths::{Millionths, MillionthsError};
 pub use neuron::NeuronId;
 pub use secret::Secret;

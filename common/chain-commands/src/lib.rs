@@ -32,7 +32,7 @@ pub use launch::Launch;
 pub use register::Register;
 pub use status::Status;
 
-use cli::{Failure, Job};
+use cli::{Answer, Failure, Job};
 
 /// Commands that miner and validator share.
 #[derive(Debug, clap::Subcommand)]
@@ -41,7 +41,8 @@ pub enum Command {
     Register(Register),
     /// Show the hotkey's uid, stake weight, incentive and last weights on the subnet.
     Status(Status),
-    /// Fill in a run file (genesis hash, start block, dataset), so that the run can begin.
+    /// Fill in a run file (genesis hash, start block, dataset), so that the run can begin. Or check the
+    /// subnet's settings.
     Launch(Launch),
 }
 
@@ -52,15 +53,15 @@ impl Command {
     pub fn job(self, program: &'static str) -> Job {
         let work = async move {
             let result = self.run(program).await;
-            result.map(Into::into).map_err(|error| Failure::new(error.exit(), error))
+            result.map_err(|error| Failure::new(error.exit(), error))
         };
         Job::command(work).with_filter("warn")
     }
 
-    async fn run(self, program: &'static str) -> Result<String, CommandError> {
+    async fn run(self, program: &'static str) -> Result<Answer, CommandError> {
         match self {
-            Self::Register(register) => register.run().await,
-            Self::Status(status) => status.run(program).await,
+            Self::Register(register) => register.run().await.map(Answer::from),
+            Self::Status(status) => status.run(program).await.map(Answer::from),
             Self::Launch(launch) => launch.run().await,
         }
     }

@@ -1,7 +1,11 @@
 //! The calls that Muster sends, and their encoding as signed transactions.
 
-use base::{BlockHash, Height, Hotkey, Netuid, Rao, commitment::Fields};
-use chain_metadata::{api, items::Kind, report::Unusable};
+use base::{BlockHash, Height, Hotkey, Mechanism, Netuid, Rao, commitment::Fields};
+use chain_metadata::{
+    api::{self, runtime_types::bounded_collections::bounded_vec::BoundedVec},
+    items::Kind,
+    report::Unusable,
+};
 use subxt::{
     SubstrateConfig,
     config::substrate::SubstrateExtrinsicParamsBuilder,
@@ -15,14 +19,54 @@ use crate::{runtime::Runtime, wallet::KeyPair};
 /// `set_commitment` and `set_weights` make checks before they send one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// `SubtensorModule.set_weights`, signed by the hotkey.
+    /// `SubtensorModule.set_weights` or `set_mechanism_weights`, signed by the hotkey.
     SetWeights {
         /// The subnet.
         netuid: Netuid,
+        /// The mechanism.
+        mechanism: Mechanism,
         /// The uids that receive weights.
         uids: Vec<u16>,
         /// The weight of each uid.
         weights: Vec<u16>,
+        /// The version key of the software that sets the weights.
+        version_key: u64,
+    },
+    /// `SubtensorModule.commit_timelocked_weights` or `commit_timelocked_mechanism_weights`, signed by the
+    /// hotkey.
+    CommitTimelocked {
+        /// The subnet.
+        netuid: Netuid,
+        /// The mechanism.
+        mechanism: Mechanism,
+        /// The encrypted weights.
+        commit: Vec<u8>,
+        /// The round of the beacon that decrypts them.
+        round: u64,
+        /// The version of the form.
+        version: u16,
+    },
+    /// `SubtensorModule.commit_weights` or `commit_mechanism_weights`, signed by the hotkey.
+    CommitHash {
+        /// The subnet.
+        netuid: Netuid,
+        /// The mechanism.
+        mechanism: Mechanism,
+        /// The hash of the weights.
+        hash: [u8; 32],
+    },
+    /// `SubtensorModule.reveal_weights` or `reveal_mechanism_weights`, signed by the hotkey.
+    RevealWeights {
+        /// The subnet.
+        netuid: Netuid,
+        /// The mechanism.
+        mechanism: Mechanism,
+        /// The uids that receive weights.
+        uids: Vec<u16>,
+        /// The weight of each uid.
+        weights: Vec<u16>,
+        /// The salt of the hash.
+        salt: Vec<u16>,
         /// The version key of the software that sets the weights.
         version_key: u64,
     },
@@ -87,8 +131,19 @@ impl From<Unusable> for CallError {
 impl Call {
     /// Returns the pallet and the name of the call in the metadata.
     pub fn name(&self) -> (&'static str, &'static str) {
+        let of = |mechanism: &Mechanism, main, other| match *mechanism {
+            Mechanism::MAIN => ("SubtensorModule", main),
+            _ => ("SubtensorModule", other),
+        };
         match self {
-            Self::SetWeights { .. } => ("SubtensorModule", "set_weights"),
+            Self::SetWeights { mechanism, .. } => of(mechanism, "set_weights", "set_mechanism_weights"),
+            Self::CommitTimelocked { mechanism, .. } => {
+                of(mechanism, "commit_timelocked_weights", "commit_timelocked_mechanism_weights")
+            }
+            Self::CommitHash { mechanism, .. } => of(mechanism, "commit_weights", "commit_mechanism_weights"),
+            Self::RevealWeights { mechanism, .. } => {
+                of(mechanism, "reveal_weights", "reveal_mechanism_weights")
+            }
             Self::BurnedRegister { .. } => ("SubtensorModule", "burned_register"),
             Self::RegisterLimit { .. } => ("SubtensorModule", "register_limit"),
             Self::SetCommitment { .. } => ("Commitments", "set_commitment"),
@@ -102,8 +157,42 @@ impl Call {
         let signing = Signing { runtime, key, terms };
         let subtensor = api::tx().subtensor_module();
         let signed = match self.clone() {
-            Self::SetWeights { netuid, uids, weights, version_key } => {
+            Self::SetWeights { netuid, mechanism: Mechanism::MAIN, uids, weights, version_key } => {
                 signing.sign(&subtensor.set_weights(netuid.0, uids, weights, version_key).unvalidated())
+            }
+            Self::SetWeights { netuid, mechanism, uids, weights, version_key } => {
+                let (netuid, mechanism) = (netuid.0, mechanism.0);
+                let call = subtensor.set_mechanism_weights(netuid, mechanism, uids, weights, version_key);
+                signing.sign(&call.unvalidated())
+            }
+            Self::CommitTimelocked { netuid, mechanism: Mechanism::MAIN, commit, round, version } => {
+                let commit = BoundedVec(commit);
+                signing.sign(
+                    &subtensor.commit_timelocked_weights(netuid.0, commit, round, version).unvalidated(),
+                )
+            }
+            Self::CommitTimelocked { netuid, mechanism, commit, round, version } => {
+                let (netuid, mechanism, commit) = (netuid.0, mechanism.0, BoundedVec(commit));
+                let call =
+                    subtensor.commit_timelocked_mechanism_weights(netuid, mechanism, commit, round, version);
+                signing.sign(&call.unvalidated())
+            }
+            Self::CommitHash { netuid, mechanism: Mechanism::MAIN, hash } => {
+                signing.sign(&subtensor.commit_weights(netuid.0, H256(hash)).unvalidated())
+            }
+            Self::CommitHash { netuid, mechanism, hash } => {
+                let call = subtensor.commit_mechanism_weights(netuid.0, mechanism.0, H256(hash));
+                signing.sign(&call.unvalidated())
+            }
+            Self::RevealWeights { netuid, mechanism: Mechanism::MAIN, uids, weights, salt, version_key } => {
+                let call = subtensor.reveal_weights(netuid.0, uids, weights, salt, version_key);
+                signing.sign(&call.unvalidated())
+            }
+            Self::RevealWeights { netuid, mechanism, uids, weights, salt, version_key } => {
+                let (netuid, mechanism) = (netuid.0, mechanism.0);
+                let call =
+                    subtensor.reveal_mechanism_weights(netuid, mechanism, uids, weights, salt, version_key);
+                signing.sign(&call.unvalidated())
             }
             Self::BurnedRegister { netuid, hotkey } => {
                 signing.sign(&subtensor.burned_register(netuid.0, AccountId32(hotkey.0)).unvalidated())

@@ -39,6 +39,7 @@
 //! values in one request), then one file for each thing that is read or sent.
 
 mod backoff;
+mod beacon;
 mod blocks;
 mod calls;
 mod client;
@@ -47,6 +48,7 @@ mod connection;
 mod contact;
 mod dialer;
 mod endpoint;
+mod epochs;
 pub mod error;
 mod follower;
 #[cfg(test)]
@@ -67,11 +69,13 @@ mod transactions;
 pub mod wallet;
 mod weights;
 
+pub use beacon::{Beacon, TimelockError};
 pub use blocks::{Block, Blocks, BlocksError, Heads};
 pub use calls::{Call, CallError};
 pub use client::Client;
 pub use commitments::{CommitError, Commitments, Space};
 pub use endpoint::Endpoint;
+pub use epochs::EpochSchedule;
 pub use metagraph::{Metagraph, Neuron, Row};
 pub use metrics::Metrics;
 pub use options::Options;
@@ -80,4 +84,7 @@ pub use register::{RegisterError, Registration};
 pub use snapshot::ChainSnapshot;
 pub use subnet::Hyperparameters;
 pub use transactions::{Included, TransactionError, TransactionHash, TransactionStage};
-pub use weights::{WeightsError, scale_to_max};
+pub use weights::{
+    Commit, CommitKind, PendingCommit, PreparedWeights, SentWeights, WeightsError, WeightsForm,
+    WeightsStanding, scale_to_max,
+};

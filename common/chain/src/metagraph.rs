@@ -86,7 +86,7 @@ pub type Row = Vec<(Uid, u16)>;
 impl ChainSnapshot<'_> {
     /// Reads the metagraph of a subnet. Three requests for up to 2047 neurons.
     pub async fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ReadError> {
-        let (columns, values) = self.read(|batch| Columns::plan(batch, netuid.0)).await?;
+        let (columns, values) = self.read(|batch| Columns::plan(batch, netuid.0, self.index(netuid))).await?;
         let columns = columns.take(&values, netuid)?;
         let (keys, values) = self.read(|batch| plan_keys(batch, netuid.0, columns.neurons)).await?;
         let keys = take_keys(&values, &keys)?;
@@ -109,8 +109,9 @@ impl ChainSnapshot<'_> {
     /// Reads the weights that each of these uids has set. The largest weight of a row is 65535. One request.
     pub async fn weights(&self, netuid: Netuid, uids: &[Uid]) -> Result<Vec<Row>, ReadError> {
         let plan = |batch: &mut Batch<'_>| {
-            let weights =
-                |uid: &Uid| batch.add(api::storage().subtensor_module().weights(), (netuid.0, uid.0));
+            let weights = |uid: &Uid| {
+                batch.add(api::storage().subtensor_module().weights(), (self.index(netuid), uid.0))
+            };
             uids.iter().map(weights).collect::<Result<Vec<_>, _>>()
         };
         let (rows, values) = self.read(plan).await?;
@@ -120,7 +121,8 @@ impl ChainSnapshot<'_> {
     /// Reads the bonds of each of these uids. One request.
     pub async fn bonds(&self, netuid: Netuid, uids: &[Uid]) -> Result<Vec<Row>, ReadError> {
         let plan = |batch: &mut Batch<'_>| {
-            let bonds = |uid: &Uid| batch.add(api::storage().subtensor_module().bonds(), (netuid.0, uid.0));
+            let bonds =
+                |uid: &Uid| batch.add(api::storage().subtensor_module().bonds(), (self.index(netuid), uid.0));
             uids.iter().map(bonds).collect::<Result<Vec<_>, _>>()
         };
         let (rows, values) = self.read(plan).await?;
@@ -158,7 +160,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn plan(batch: &mut Batch<'_>, netuid: u16) -> Result<Self, ReadError> {
+    fn plan(batch: &mut Batch<'_>, netuid: u16, index: u16) -> Result<Self, ReadError> {
         let subtensor = || api::storage().subtensor_module();
         Ok(Self {
             exists: batch.add(subtensor().networks_added(), (netuid,))?,
@@ -168,12 +170,12 @@ impl Columns {
             stake_weight: batch.add(subtensor().stake_weight(), (netuid,))?,
             permit: batch.add(subtensor().validator_permit(), (netuid,))?,
             active: batch.add(subtensor().active(), (netuid,))?,
-            incentive: batch.add(subtensor().incentive(), (netuid,))?,
+            incentive: batch.add(subtensor().incentive(), (index,))?,
             consensus: batch.add(subtensor().consensus(), (netuid,))?,
             dividends: batch.add(subtensor().dividends(), (netuid,))?,
             validator_trust: batch.add(subtensor().validator_trust(), (netuid,))?,
             emission: batch.add(subtensor().emission(), (netuid,))?,
-            last_update: batch.add(subtensor().last_update(), (netuid,))?,
+            last_update: batch.add(subtensor().last_update(), (index,))?,
         })
     }
 

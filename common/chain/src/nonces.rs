@@ -1,9 +1,9 @@
 //! Nonces: they give the transactions of one account an order, and each nonce takes effect once.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -22,26 +22,36 @@ struct Account {
     next: Arc<tokio::sync::Mutex<u64>>,
     /// Number of sent transactions whose outcome is not known yet.
     in_flight: Arc<AtomicUsize>,
+    /// The nonces of sent transactions that are in no block and in no pool. A later nonce must wait until
+    /// they are used.
+    free: Free,
 }
+
+type Free = Arc<Mutex<BTreeSet<u64>>>;
 
 /// The right to send the account's next transaction. Other transactions of the account wait meanwhile.
 pub(crate) struct Turn {
     next: OwnedMutexGuard<u64>,
     in_flight: Arc<AtomicUsize>,
+    free: Free,
 }
 
 /// A transaction that was sent. Drop this when its outcome is known.
-pub(crate) struct InFlight(Arc<AtomicUsize>);
+pub(crate) struct InFlight {
+    nonce: u64,
+    count: Arc<AtomicUsize>,
+    free: Free,
+}
 
 impl Nonces {
     /// Waits until no other transaction of this account is being sent.
     pub(crate) async fn turn(&self, account: [u8; 32]) -> Turn {
-        let (next, in_flight) = {
+        let (next, in_flight, free) = {
             let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
             let account = accounts.entry(account).or_default();
-            (account.next.clone(), account.in_flight.clone())
+            (account.next.clone(), account.in_flight.clone(), account.free.clone())
         };
-        Turn { next: next.lock_owned().await, in_flight }
+        Turn { next: next.lock_owned().await, in_flight, free }
     }
 }
 
@@ -49,25 +59,40 @@ impl Turn {
     /// Returns the nonce to sign with. `of_node` is the node's own answer.
     ///
     /// After a change of nodes, the new node may not know yet the transactions that the old one accepted.
-    /// Then the client's own count is ahead of the node's.
+    /// Then the client's own count is ahead of the node's. If a transaction was lost, those after it wait for
+    /// its nonce, so that nonce goes first.
     pub(crate) fn nonce(&self, of_node: u64) -> u64 {
+        let mut free = lock(&self.free);
+        free.retain(|nonce| *nonce >= of_node);
         match self.in_flight.load(Ordering::Acquire) {
             0 => of_node,
-            _ => of_node.max(*self.next),
+            _ => free.first().copied().unwrap_or_else(|| of_node.max(*self.next)),
         }
     }
 
     /// Marks the nonce as spent, since the transaction may have reached a node. The next transaction may go.
     pub(crate) fn sent(mut self, nonce: u64) -> InFlight {
-        *self.next = nonce.saturating_add(1);
+        *self.next = nonce.saturating_add(1).max(*self.next);
+        lock(&self.free).remove(&nonce);
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        InFlight(self.in_flight.clone())
+        InFlight { nonce, count: self.in_flight.clone(), free: self.free.clone() }
     }
+}
+
+impl InFlight {
+    /// Notes that the transaction was lost, so that its nonce is free.
+    pub(crate) fn lost(self) {
+        lock(&self.free).insert(self.nonce);
+    }
+}
+
+fn lock(free: &Free) -> MutexGuard<'_, BTreeSet<u64>> {
+    free.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -89,6 +114,22 @@ mod tests {
         assert_eq!(second.nonce(9), 9, "another program signs for the account too");
         drop((first, second));
         assert_eq!(nonces.turn(ALICE).await.nonce(5), 5, "nothing is in flight: the node is right");
+    }
+
+    #[tokio::test]
+    async fn the_nonce_of_a_lost_transaction_goes_first() {
+        let nonces = Nonces::default();
+        let first = nonces.turn(ALICE).await.sent(5);
+        let second = nonces.turn(ALICE).await.sent(6);
+        first.lost();
+        let turn = nonces.turn(ALICE).await;
+        assert_eq!(turn.nonce(5), 5, "the second one waits for it");
+        assert_eq!(turn.nonce(6), 7, "another program has used it");
+        let again = nonces.turn(ALICE);
+        drop(turn);
+        let again = again.await.sent(5);
+        assert_eq!(nonces.turn(ALICE).await.nonce(5), 7);
+        drop((second, again));
     }
 
     #[tokio::test]

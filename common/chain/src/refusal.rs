@@ -3,7 +3,8 @@
 //! Two places can refuse a transaction. The node's pool refuses it before it is in a block, with the
 //! JSON-RPC codes 1001 to 1018; code 1010 carries the runtime's own numbers. The runtime refuses it in a
 //! block, with a dispatch error named `Pallet::Error`. Both become a [`Refusal`]. Sources:
-//! `CustomTransactionError` and the `Error` enums of the chain's pallets, spec 461.
+//! `CustomTransactionError` and the `Error` enums of the chain's pallets, spec 461. Tests compare the table
+//! of errors with the metadata in both directions.
 
 mod dispatch;
 mod pool;
@@ -24,7 +25,7 @@ pub enum Refusal {
     /// `SubtensorModule::UidsLengthExceedUidsInSubNet`.
     #[error("there are more weights than the subnet has neurons: read the metagraph again")]
     MoreWeightsThanNeurons,
-    /// `SubtensorModule::HotKeyNotRegisteredInSubNet`, `…InNetwork`; pool 10.
+    /// `SubtensorModule::HotKeyNotRegisteredInSubNet` (pool 19), `…InNetwork` (pool 10).
     #[error(
         "the hotkey is not registered on this subnet: register it first (it may have been replaced by a newer one)"
     )]
@@ -35,7 +36,7 @@ pub enum Refusal {
     /// `SubtensorModule::IncorrectWeightVersionKey`.
     #[error("the subnet requires a newer version key: update this program, as the subnet's owner asks")]
     VersionKeyTooOld,
-    /// `SubtensorModule::SettingWeightsTooFast`.
+    /// `SubtensorModule::SettingWeightsTooFast`, `CommittingWeightsTooFast`.
     #[error("the last weights are too recent: wait until WeightsSetRateLimit blocks have passed since then")]
     WeightsTooSoon,
     /// `SubtensorModule::NeuronNoValidatorPermit`.
@@ -46,7 +47,7 @@ pub enum Refusal {
     /// `SubtensorModule::DuplicateUids`.
     #[error("a uid has two weights: give each uid once")]
     DuplicateUids,
-    /// `SubtensorModule::UidVecContainInvalidOne`; pool 19.
+    /// `SubtensorModule::UidVecContainInvalidOne`.
     #[error("a uid with a weight is not on the subnet: read the metagraph again")]
     UnknownUid,
     /// `SubtensorModule::WeightVecLengthIsLow`.
@@ -58,6 +59,30 @@ pub enum Refusal {
     /// `SubtensorModule::CommitRevealEnabled`.
     #[error("the subnet requires commit-reveal: it does not accept plain weights, commit them first")]
     CommitRevealOn,
+    /// `SubtensorModule::CommitRevealDisabled`.
+    #[error("the subnet has just switched commit-reveal off: set the weights openly")]
+    CommitRevealOff,
+    /// `SubtensorModule::IncorrectCommitRevealVersion`.
+    #[error("the chain takes commits of another version than this program makes: look for an update")]
+    CommitVersion,
+    /// `SubtensorModule::TooManyUnrevealedCommits`.
+    #[error("ten commits of the hotkey wait for their reveal: commit again in the next epoch")]
+    TooManyCommits,
+    /// `SubtensorModule::InvalidRevealRound`; pool 15.
+    #[error("the round of the commit is over, so that all could read it: encrypt the weights again")]
+    RevealRoundOver,
+    /// `SubtensorModule::NoWeightsCommitFound`; pool 16.
+    #[error("the chain has no such commit of the hotkey: it was revealed, has expired, or was never made")]
+    NoCommit,
+    /// `SubtensorModule::InvalidRevealCommitHashNotMatch`.
+    #[error("the revealed weights match no commit: reveal exactly the weights, salt and key of the commit")]
+    CommitDiffers,
+    /// `SubtensorModule::RevealTooEarly`; pool 17.
+    #[error("the commit cannot be revealed in this epoch: wait for the epoch of its reveal")]
+    RevealTooEarly,
+    /// `SubtensorModule::ExpiredWeightCommit`.
+    #[error("the epoch of the reveal is over, and the commit has expired: commit new weights")]
+    CommitExpired,
 
     // Registration.
     /// `SubtensorModule::RegistrationNotPermittedOnRootSubnet`.
@@ -72,10 +97,10 @@ pub enum Refusal {
     /// `SubtensorModule::HotKeyAlreadyRegisteredInSubNet`.
     #[error("the hotkey is already registered on this subnet: nothing was paid, use it")]
     AlreadyRegistered,
-    /// `SubtensorModule::NotEnoughBalanceToStake`; pool 2.
+    /// `SubtensorModule::NotEnoughBalanceToStake` (pool 2) and its like.
     #[error("the coldkey's balance does not cover the price: send TAO to it")]
     BalanceTooLow,
-    /// `SubtensorModule::NonAssociatedColdKey`; pool 26.
+    /// `SubtensorModule::NonAssociatedColdKey`; pool 25.
     #[error("the hotkey belongs to another coldkey: sign with that coldkey, or use another hotkey")]
     ForeignHotkey,
     /// `SubtensorModule::NoNeuronIdAvailable`.
@@ -118,6 +143,12 @@ pub enum Refusal {
     /// Pool 0; `SubtensorModule::ColdkeySwapAnnounced`.
     #[error("the coldkey is being swapped for another: wait until the swap is over")]
     ColdkeyInSwap,
+    /// Pool 21; `SubtensorModule::ColdkeySwapDisputed`.
+    #[error("the swap of the coldkey is disputed, and its calls are blocked: settle that first")]
+    ColdkeySwapDisputed,
+    /// `SubtensorModule::CallDisabled`, `DisabledTemporarily`, `Deprecated`.
+    #[error("the chain has switched this call off: try again later, or look for an update")]
+    CallOff,
     /// Pool 18; `SubtensorModule::InputLengthsUnequal`.
     #[error("the lists of the call have different lengths: give one entry of each per item")]
     LengthsDiffer,
@@ -224,8 +255,11 @@ impl Refusal {
     pub fn retry(&self) -> Retry {
         match self {
             Self::WeightsTooSoon | Self::RateLimited => Retry::RateLimit,
-            Self::SpaceUsedUp => Retry::NextEpoch,
+            Self::SpaceUsedUp | Self::TooManyCommits | Self::RevealTooEarly => Retry::NextEpoch,
             Self::TooManyRegistrations | Self::BlockFull => Retry::NextBlock,
+            // The form of the weights is chosen again.
+            Self::CommitRevealOn | Self::CommitRevealOff => Retry::NextBlock,
+            Self::RevealRoundOver => Retry::Anew,
             Self::Stale | Self::Future | Self::BadSignature | Self::AncientBirthBlock => Retry::Anew,
             Self::AlreadyImported | Self::NonceTaken => Retry::NextBlock,
             Self::SubnetFull
@@ -233,6 +267,7 @@ impl Refusal {
             | Self::UnknownValidity
             | Self::Banned
             | Self::PoolFull
+            | Self::CallOff
             | Self::ColdkeyInSwap => Retry::Later,
             _ => Retry::Never,
         }

@@ -1,6 +1,6 @@
 //! The chain's state after one block.
 
-use base::{BlockHash, Coldkey, Netuid, Rao, UnixMillis};
+use base::{BlockHash, Coldkey, Mechanism, Netuid, Rao, UnixMillis};
 use chain_metadata::api;
 use subxt::utils::AccountId32;
 
@@ -8,6 +8,7 @@ use crate::{
     Client,
     error::ReadError,
     storage::{self, Batch, Values},
+    weights::storage_index,
 };
 
 /// The chain's state after a block. Created by [`Client::at`]. The doc of each method says how many requests
@@ -18,11 +19,23 @@ use crate::{
 pub struct ChainSnapshot<'a> {
     client: &'a Client,
     block: BlockHash,
+    mechanism: Mechanism,
 }
 
 impl<'a> ChainSnapshot<'a> {
     pub(crate) fn new(client: &'a Client, block: BlockHash) -> Self {
-        Self { client, block }
+        Self { client, block, mechanism: Mechanism::MAIN }
+    }
+
+    /// Returns the same state, for reads of another mechanism: its weights, incentives and updates.
+    #[must_use]
+    pub fn of(self, mechanism: Mechanism) -> Self {
+        Self { mechanism, ..self }
+    }
+
+    /// Returns the number under which the chain keeps the values of a subnet's mechanism.
+    pub(crate) fn index(&self, netuid: Netuid) -> u16 {
+        storage_index(netuid, self.mechanism)
     }
 
     /// Returns the hash of the block.

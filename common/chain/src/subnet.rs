@@ -39,8 +39,9 @@ pub struct Hyperparameters {
     pub weights_version: u64,
     /// Whether weights must be committed first and revealed later. If so, plain `set_weights` is refused.
     pub commit_reveal: bool,
-    /// Blocks without `set_weights` after which a validator does not count.
-    pub activity_cutoff: u16,
+    /// Blocks without `set_weights`, or a commit, after which a validator does not count. Where tempos are
+    /// dynamic, this is a multiple of the tempo.
+    pub activity_cutoff: u64,
     /// Majority of Yuma consensus, of 65535.
     pub kappa: u16,
     /// Smoothing of bonds, of 1000000: a larger value lets bonds follow weights more slowly.
@@ -74,6 +75,7 @@ struct Slots {
     weights_version: Slot<u64>,
     commit_reveal: Slot<bool>,
     activity_cutoff: Slot<u16>,
+    activity_cutoff_factor: Option<Slot<u32>>,
     kappa: Slot<u16>,
     bonds_moving_average: Slot<u64>,
     bonds_penalty: Slot<u16>,
@@ -100,6 +102,8 @@ impl Slots {
             weights_version: batch.add(subtensor().weights_version_key(), (netuid,))?,
             commit_reveal: batch.add(subtensor().commit_reveal_weights_enabled(), (netuid,))?,
             activity_cutoff: batch.add(subtensor().activity_cutoff(), (netuid,))?,
+            activity_cutoff_factor: batch
+                .add_if_present(subtensor().activity_cutoff_factor_milli(), (netuid,))?,
             kappa: batch.add(subtensor().kappa(), (netuid,))?,
             bonds_moving_average: batch.add(subtensor().bonds_moving_average(), (netuid,))?,
             bonds_penalty: batch.add(subtensor().bonds_penalty(), (netuid,))?,
@@ -114,8 +118,13 @@ impl Slots {
 
     fn take(self, values: &Values, netuid: Netuid) -> Result<Hyperparameters, ReadError> {
         require_subnet(values.get(self.exists)?, netuid)?;
+        let tempo = values.get(self.tempo)?;
+        let activity_cutoff = match self.activity_cutoff_factor {
+            Some(factor) => activity_cutoff_of(values.get(factor)?, tempo),
+            None => values.get(self.activity_cutoff)?.into(),
+        };
         Ok(Hyperparameters {
-            tempo: values.get(self.tempo)?,
+            tempo,
             max_uids: values.get(self.max_uids)?,
             max_validators: values.get(self.max_validators)?,
             immunity_period: values.get(self.immunity_period)?,
@@ -124,7 +133,7 @@ impl Slots {
             weights_rate_limit: values.get(self.weights_rate_limit)?,
             weights_version: values.get(self.weights_version)?,
             commit_reveal: values.get(self.commit_reveal)?,
-            activity_cutoff: values.get(self.activity_cutoff)?,
+            activity_cutoff,
             kappa: values.get(self.kappa)?,
             bonds_moving_average: values.get(self.bonds_moving_average)?,
             bonds_penalty: values.get(self.bonds_penalty)?,
@@ -184,9 +193,15 @@ impl ChainSnapshot<'_> {
     }
 }
 
+/// Returns the activity cutoff in blocks: a factor, in thousandths, of the tempo. Source:
+/// `get_activity_cutoff_blocks` of the chain's pallet.
+fn activity_cutoff_of(factor: u32, tempo: u16) -> u64 {
+    (u64::from(factor) * u64::from(tempo) / 1000).max(1)
+}
+
 /// Returns whether the runtime is from before tempos could change. Such runtimes do not count epochs. A
 /// counter in another form, or metadata that describes no runtime APIs, does not make a runtime old.
-fn has_fixed_tempos(runtime: &Runtime) -> bool {
+pub(crate) fn has_fixed_tempos(runtime: &Runtime) -> bool {
     let counter = runtime.require(Kind::Storage, "SubtensorModule", "SubnetEpochIndex");
     matches!(counter, Err(Unusable { why: Why::Absent, .. }))
 }
@@ -196,7 +211,7 @@ fn has_fixed_tempos(runtime: &Runtime) -> bool {
 ///
 /// Source: `blocks_until_next_epoch` of the chain's pallet, up to the runtimes that have
 /// `get_next_epoch_start_block`.
-fn next_epoch_of_fixed_tempo(netuid: Netuid, tempo: u16, block: Height) -> Option<Height> {
+pub(crate) fn next_epoch_of_fixed_tempo(netuid: Netuid, tempo: u16, block: Height) -> Option<Height> {
     if tempo == 0 {
         return None;
     }
@@ -213,6 +228,13 @@ pub(crate) fn epoch_of_fixed_tempo(netuid: Netuid, tempo: u16, block: Height) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_activity_cutoff_follows_the_tempo() {
+        assert_eq!(activity_cutoff_of(13_889, 360), 5000);
+        assert_eq!(activity_cutoff_of(1000, 99), 99);
+        assert_eq!(activity_cutoff_of(0, 99), 1);
+    }
 
     #[test]
     fn epochs_of_subnet_3_with_tempo_20() {

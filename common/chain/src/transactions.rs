@@ -205,10 +205,7 @@ impl Client {
 
     async fn prepare(&self, call: &Call, key: &KeyPair, turn: &Turn) -> Result<Signed, TransactionError> {
         let account = &AccountId32(key.public());
-        let next_index = self.connection().read("system_accountNextIndex", |node| async move {
-            node.system_account_next_index(account).await
-        });
-        let next_index = async { next_index.await.map_err(ReadError::from) };
+        let next_index = self.next_index(account);
         let runtime = self.runtimes().at(self.connection(), None);
         let (next_index, runtime, head, best) =
             tokio::try_join!(next_index, runtime, self.finalized_header(), self.best_header())?;
@@ -219,6 +216,14 @@ impl Client {
         let last = Height(head.0.0.saturating_add(terms.era.saturating_sub(1)));
         let hash = TransactionHash(sp_crypto_hashing::blake2_256(&bytes));
         Ok(Signed { bytes, hash, account: key.public(), nonce, first: head.0.next(), last })
+    }
+
+    /// Returns the nonce after those of the best block and of the ready transactions in the node's pool.
+    async fn next_index(&self, account: &AccountId32) -> Result<u64, ReadError> {
+        let read = self.connection().read("system_accountNextIndex", |node| async move {
+            node.system_account_next_index(account).await
+        });
+        Ok(read.await?)
     }
 
     async fn finalized_header(&self) -> Result<(Height, BlockHash), ReadError> {
@@ -269,8 +274,24 @@ impl Signed {
     async fn follow(
         self,
         client: &Client,
+        statuses: Option<Statuses>,
+        in_flight: InFlight,
+    ) -> Result<Included, TransactionError> {
+        let outcome = self.outcome(client, statuses).await;
+        let is_lost = |error: &TransactionError| match error {
+            TransactionError::Refused { stage, .. } => *stage == TransactionStage::Pool,
+            error => matches!(error, TransactionError::Expired { .. }),
+        };
+        if outcome.as_ref().err().is_some_and(is_lost) {
+            in_flight.lost();
+        }
+        outcome
+    }
+
+    async fn outcome(
+        self,
+        client: &Client,
         mut statuses: Option<Statuses>,
-        _in_flight: InFlight,
     ) -> Result<Included, TransactionError> {
         let mut search = Search::default();
         loop {
@@ -321,11 +342,7 @@ impl Signed {
     /// yet. A dropped block gives its nonce back.
     async fn waits_for_finality(&self, client: &Client) -> bool {
         let account = &AccountId32(self.account);
-        let best = client.connection().read("system_accountNextIndex", |node| async move {
-            node.system_account_next_index(account).await
-        });
-        let head = client.finalized_header();
-        match tokio::try_join!(async { best.await.map_err(ReadError::from) }, head) {
+        match tokio::try_join!(client.next_index(account), client.finalized_header()) {
             Ok((next_index, (height, _))) => next_index > self.nonce && height < self.last,
             Err(_) => false,
         }

@@ -1,8 +1,8 @@
 //! Reads the chain block by block, and decides windows from it.
 
 use crate::{BlockState, ExchangeError};
-use base::{BlockHash, Height, Netuid, Window};
-use chain::{Block, Client, error::ReadError};
+use base::{BlockHash, Height, Mechanism, Netuid, Window};
+use chain::{Block, ChainSnapshot, Client, error::ReadError};
 use protocol::{
     acceptance::{Decision, Evidence, decide},
     assignment::Assignments,
@@ -25,6 +25,7 @@ const HASHES: usize = 4096;
 pub struct ChainReader {
     client: Client,
     netuid: Netuid,
+    mechanism: Mechanism,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -63,10 +64,10 @@ impl WindowEvidence {
 }
 
 impl ChainReader {
-    /// Creates a chain reader for a subnet.
+    /// Creates a chain reader for a mechanism of a subnet.
     #[must_use]
-    pub fn new(client: Client, netuid: Netuid) -> Self {
-        Self { client, netuid, memory: Arc::default() }
+    pub fn new(client: Client, netuid: Netuid, mechanism: Mechanism) -> Self {
+        Self { client, netuid, mechanism, memory: Arc::default() }
     }
 
     /// Returns the chain's client.
@@ -79,6 +80,18 @@ impl ChainReader {
     #[must_use]
     pub fn netuid(&self) -> Netuid {
         self.netuid
+    }
+
+    /// Returns the mechanism.
+    #[must_use]
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// Returns the state after a block, for reads of the mechanism.
+    #[must_use]
+    pub fn snapshot(&self, block: BlockHash) -> ChainSnapshot<'_> {
+        self.client.at(block).of(self.mechanism)
     }
 
     /// Stores a finalized block from [`chain::Blocks`] in the cache, so that it is not requested again.
@@ -130,7 +143,7 @@ impl ChainReader {
             return Ok(state);
         }
         let hash = self.hash(height).await?;
-        let at = self.client.at(hash);
+        let at = self.snapshot(hash);
         let metagraph = at.metagraph(self.netuid).await?;
         let commitments = at.commitments_of(self.netuid, &metagraph.hotkeys()).await?;
         let state = Arc::new(BlockState::new(height, hash, metagraph, &commitments)?);

@@ -19,7 +19,7 @@
 //! use base::Window;
 //! use exchange::ChainReader;
 //!
-//! let chain_reader = ChainReader::new(client, spec.network.netuid);
+//! let chain_reader = ChainReader::new(client, spec.network.netuid, spec.network.mechanism);
 //! let decision = chain_reader.decide(&spec, Window(0)).await?;
 //! let (applied, candidates) = (decision.applied().len(), decision.candidates.len());
 //! println!("window 0: {applied} of {candidates} candidates are applied");

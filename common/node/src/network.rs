@@ -1,7 +1,7 @@
 //! Read access to the chain and to the buckets of other nodes.
 
 use crate::{Config, NodeError, Tip, tip::Follow};
-use base::{BlockHash, Height, Netuid};
+use base::{BlockHash, Height};
 use chain::{Client, Options};
 use exchange::{BlockState, ChainReader, ExchangeError, FetchLimits, Fetcher};
 use protocol::run_spec::RunSpec;
@@ -49,8 +49,7 @@ impl Network {
         component: Option<&Component>,
     ) -> Result<Self, NodeError> {
         let client = connect(config, spec.network.genesis, component, &shutdown).await?;
-        let netuid: Netuid = spec.network.netuid;
-        let chain_reader = ChainReader::new(client, netuid);
+        let chain_reader = ChainReader::new(client, spec.network.netuid, spec.network.mechanism);
         let tip = Tip::fixed(chain_reader.finalized().await?, shutdown.clone());
         let floor = Floor { bytes_per_second: config.fetch.floor, over: FLOOR_OVER };
         let fetcher = Fetcher::new(storage, FetchLimits { time: config.fetch.deadline, floor });

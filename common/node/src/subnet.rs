@@ -18,12 +18,14 @@ pub(crate) async fn read(
 ) -> Result<LiveSubnet, NodeError> {
     let at = client.at(state.hash);
     let netuid = run.spec.network.netuid;
+    let rules = at.hyperparameters(netuid).await?;
     Ok(LiveSubnet {
         genesis: client.genesis(),
         netuid,
         height: state.height,
-        tempo: at.hyperparameters(netuid).await?.tempo,
+        tempo: rules.tempo,
         commitment_space: at.commitment_space(netuid, hotkey).await?.granted,
+        version_key: rules.weights_version,
         permits: state.permitted().len(),
         runs: runs(state, run),
     })

@@ -184,15 +184,16 @@ impl Clock {
     }
 
     /// Returns the number of blocks after `M_w` in which a validator publishes its score log of a window, on
-    /// a subnet with `tempo` blocks between two epochs.
+    /// a subnet with `tempo` blocks between two epochs that hides weights for `hidden` blocks (0 without
+    /// commit-reveal).
     ///
     /// The log waits for the next votes and for weights. An epoch takes weights once, and the next one
     /// begins after `tempo + 1` blocks. A validator sets weights between `M_w` and the next `D_w`, so this
     /// may take a window more. A further window is for the upload.
     #[must_use]
-    pub fn log_delay(&self, tempo: u16) -> u64 {
+    pub fn log_delay(&self, tempo: u16, hidden: u64) -> u64 {
         let blocks = u64::from(self.spec.blocks);
-        blocks.max(u64::from(tempo) + 1) + 2 * blocks
+        blocks.max(u64::from(tempo) + 1).saturating_add(2 * blocks).saturating_add(hidden)
     }
 
     /// Returns the last window of the run.
@@ -333,7 +334,7 @@ pub(crate) mod tests {
         let open = |window| clock.logs_open(&clock.heights(Window(window)).unwrap());
         assert_eq!((open(0), open(7)), (Height(179), Height(389)));
         // Epochs that are shorter than a window, and longer ones.
-        assert_eq!((clock.log_delay(20), clock.log_delay(60)), (90, 121));
+        assert_eq!((clock.log_delay(20, 0), clock.log_delay(60, 0), clock.log_delay(20, 24)), (90, 121, 114));
     }
 
     #[test]

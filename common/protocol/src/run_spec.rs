@@ -28,7 +28,7 @@ mod live;
 
 pub use amendment::{Amendment, AmendmentError, MOST_DIFFERENCE};
 pub use file::{DataFile, InitialFile, NetworkFile, RunFile};
-pub use live::{LiveProblem, LiveSubnet};
+pub use live::{LiveProblem, LiveSubnet, commitment_bytes};
 
 use crate::{
     acceptance::{AcceptanceError, AcceptanceSpec},
@@ -37,7 +37,7 @@ use crate::{
     train::{TrainError, TrainSpec},
 };
 use base::{
-    BlockHash, Height, Netuid,
+    BlockHash, Height, Mechanism, Netuid,
     digest::{DatasetHash, RunHash, RunId, RunSeed, StateRoot, TokenizerHash},
     wire::WireError,
 };
@@ -80,6 +80,11 @@ pub struct Network {
     pub genesis: BlockHash,
     /// The subnet.
     pub netuid: Netuid,
+    /// The mechanism of the subnet that the run's weights are set on.
+    pub mechanism: Mechanism,
+    /// The version key that validators send with weights. If the subnet's owner requires a larger one, the
+    /// chain takes no weights of this run any more.
+    pub version_key: u64,
     /// The first block of window 0.
     pub start_block: Height,
 }

@@ -151,6 +151,23 @@ pub struct Expected {
 }
 
 impl ScoreLog {
+    /// Returns the uids with a weight whose miner has lost the uid to another one. `seats` is the hotkey at
+    /// each uid. The weight of such a uid would pay the wrong miner.
+    #[must_use]
+    pub fn lost_seats(&self, seats: &[Hotkey]) -> BTreeSet<Uid> {
+        let mut named: BTreeMap<Uid, BTreeSet<Hotkey>> = BTreeMap::new();
+        for (hotkey, line) in &self.miners {
+            named.entry(line.uid).or_default().insert(*hotkey);
+        }
+        let is_lost = |(uid, weight): (&Uid, &u16)| {
+            // A uid without a line is not a miner's: it burns weight, or fills the row up.
+            let miners = named.get(uid).filter(|_| *weight > 0)?;
+            let seat = seats.get(usize::from(uid.0));
+            seat.is_none_or(|seat| !miners.contains(seat)).then_some(*uid)
+        };
+        self.stated.weights.iter().filter_map(is_lost).collect()
+    }
+
     /// Returns the head: the hash that the validator signs, names in its vote, and puts into its next log.
     #[must_use]
     pub fn head(&self) -> ScoreLogHead {

@@ -70,6 +70,33 @@ async fn offsets_without_time_for_finality_are_refused_and_right_ones_proposed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subnet_is_compared_with_a_run_and_nothing_is_written() {
+    let network = Network::start().await;
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/runs/tiny.toml");
+    let check = |founder: &str, json: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
+        quiet(&mut command);
+        command.arg("launch").arg(&run).args(["--chain", &network.chain.url(), "--check"]);
+        command.args(["--founder", &development(founder).hotkey().to_string()]);
+        command.args(json.then_some("--json"));
+        command
+    };
+    let output = end(check("Alice", false)).await;
+    assert_ends(&output, Exit::Good, "");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for setting in ["ok    epochs", "commitments", "ok    permits", "ok    founder"] {
+        assert!(said.contains(setting), "{said}");
+    }
+    let output = end(check("Zoe", true)).await;
+    assert_eq!(output.status.code(), Some(i32::from(u8::from(Exit::Failed))), "{output:?}");
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = answer["findings"].as_array().unwrap();
+    let failed: Vec<_> = findings.iter().filter(|finding| finding["fit"] == "FAIL").collect();
+    assert!(matches!(failed[..], [finding] if finding["setting"] == "founder"), "{answer}");
+    assert!(!network.path("launched.toml").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_launched_is_named() {
     let network = Network::start().await;
     let ends = async |run: &str, start: &str, message: &str| {

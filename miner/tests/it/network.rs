@@ -1,7 +1,7 @@
 //! A testbed for one miner; the validators are played by the tests.
 
 use base::{
-    Height, Hotkey, NeuronId, Window,
+    Height, Hotkey, Mechanism, NeuronId, Window,
     digest::{ScoreLogHead, State},
 };
 use chain::{Client, Options as ChainOptions};
@@ -107,7 +107,7 @@ impl Network {
 
     /// Returns the neuron of a hotkey.
     pub(crate) async fn id(&self, hotkey: &Hotkey) -> NeuronId {
-        let reader = ChainReader::new(self.client().await, SUBNET);
+        let reader = ChainReader::new(self.client().await, SUBNET, Mechanism::MAIN);
         let state = reader.at(reader.finalized().await.unwrap()).await.unwrap();
         state.neuron(hotkey).unwrap().0
     }

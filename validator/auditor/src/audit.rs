@@ -67,7 +67,7 @@ pub struct Auditor {
 
 impl Auditor {
     pub(crate) fn new(run: Run, client: Client, storage: Storage, progress: Progress) -> Self {
-        let chain_reader = ChainReader::new(client, run.spec.network.netuid);
+        let chain_reader = ChainReader::new(client, run.spec.network.netuid, run.spec.network.mechanism);
         Self { run, chain_reader, storage, progress }
     }
 
@@ -78,15 +78,15 @@ impl Auditor {
     /// cannot be read is not an error: the report names it.
     pub async fn audit(&self, windows: &Windows) -> Result<Report, AuditError> {
         let finalized = self.chain_reader.finalized().await?;
-        let tempo = self.tempo(finalized).await?;
-        let asked = windows.of(&self.run.clock, tempo, finalized)?;
+        let log_delay = self.log_delay(finalized).await?;
+        let asked = windows.of(&self.run.clock, log_delay, finalized)?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
         let mut audit = Audit {
             auditor: self,
             sources,
             asked,
             finalized,
-            tempo,
+            log_delay,
             seen: BTreeMap::new(),
             found: Vec::new(),
             burnt: BTreeMap::new(),
@@ -103,11 +103,15 @@ impl Auditor {
         Ok(audit.report())
     }
 
-    /// Reads the number of blocks between two epochs.
-    async fn tempo(&self, at: Height) -> Result<u16, AuditError> {
+    /// Returns the number of blocks after a decision in which the window's score logs must be published, by
+    /// the subnet's rules at that block.
+    async fn log_delay(&self, at: Height) -> Result<u64, AuditError> {
         let hash = self.chain_reader.hash(at).await?;
         let netuid = self.chain_reader.netuid();
-        Ok(self.chain_reader.client().at(hash).hyperparameters(netuid).await?.tempo)
+        let at = self.chain_reader.snapshot(hash);
+        let rules = at.hyperparameters(netuid).await?;
+        let hidden = if rules.commit_reveal { at.hidden_blocks(netuid).await? } else { 0 };
+        Ok(self.run.clock.log_delay(rules.tempo, hidden))
     }
 
     /// Returns the audited run.
@@ -133,8 +137,8 @@ struct Audit<'a> {
     /// The requested windows.
     asked: Range<u64>,
     finalized: Height,
-    /// The number of blocks between two epochs.
-    tempo: u16,
+    /// The number of blocks after a decision in which the window's score logs must be published.
+    log_delay: u64,
     /// The chain data of the requested windows, of the one before them and of the one after them.
     seen: BTreeMap<Window, Seen>,
     found: Vec<(Window, Finding)>,
@@ -339,9 +343,8 @@ impl Audit<'_> {
 
     /// Checks whether the score logs of a window must be published by now.
     fn are_logs_due(&self, window: Window) -> bool {
-        let clock = &self.auditor.run.clock;
-        let delay = clock.log_delay(self.tempo);
-        clock.heights(window).is_ok_and(|heights| heights.votes_close.0 + delay <= self.finalized.0)
+        let heights = self.auditor.run.clock.heights(window);
+        heights.is_ok_and(|heights| heights.votes_close.0 + self.log_delay <= self.finalized.0)
     }
 
     /// Checks what no single statement shows: copied measurements, and dividends without votes.

@@ -54,16 +54,16 @@ impl Windows {
 
     /// Returns the numbers of the windows in this range when block `finalized` is final. An open range ends
     /// with the last complete window: everything that validators must publish about a complete window is due.
-    /// `tempo` is the number of blocks between two epochs of the subnet.
+    /// `delay` is the number of blocks after which its score logs are due.
     ///
     /// # Errors
     /// The run has no such windows, or no window of an open range is complete.
-    pub fn of(&self, clock: &Clock, tempo: u16, finalized: Height) -> Result<Range<u64>, WindowsError> {
+    pub fn of(&self, clock: &Clock, delay: u64, finalized: Height) -> Result<Range<u64>, WindowsError> {
         let last = clock.last_window();
         let first = self.first.unwrap_or(0);
         let end = match self.end {
             Some(end) => end,
-            None => complete(clock, tempo, finalized),
+            None => complete(clock, delay, finalized),
         };
         if let Some(found) = [first, end.saturating_sub(1)].into_iter().find(|&window| window > last.0) {
             return Err(WindowsError::Beyond { found, last });
@@ -78,8 +78,8 @@ impl Windows {
 
 /// Returns the number of complete windows. A window is complete when its score logs are due: then the next
 /// window is decided too, if there is one.
-fn complete(clock: &Clock, tempo: u16, finalized: Height) -> u64 {
-    let before = finalized.0.checked_sub(clock.log_delay(tempo)).map(Height);
+fn complete(clock: &Clock, delay: u64, finalized: Height) -> u64 {
+    let before = finalized.0.checked_sub(delay).map(Height);
     before.and_then(|height| clock.last_decided(height)).map_or(0, |window| window.0 + 1)
 }
 
@@ -121,7 +121,7 @@ mod tests {
     const TEMPO: u16 = 60;
 
     fn of(text: &str, finalized: u64) -> Result<Range<u64>, WindowsError> {
-        text.parse::<Windows>()?.of(&clock(), TEMPO, Height(finalized))
+        text.parse::<Windows>()?.of(&clock(), clock().log_delay(TEMPO, 0), Height(finalized))
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(of("2..5", 0), Ok(2..5));
         assert_eq!(of("2..=5", 0), Ok(2..6));
         assert_eq!(of("..5", 0), Ok(0..5));
-        assert_eq!(Windows::one(Window(7)).of(&clock(), TEMPO, Height(0)), Ok(7..8));
+        assert_eq!(Windows::one(Window(7)).of(&clock(), clock().log_delay(TEMPO, 0), Height(0)), Ok(7..8));
     }
 
     #[test]

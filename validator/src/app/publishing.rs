@@ -2,10 +2,13 @@
 //! windows.
 
 use super::{Validator, carried::Event};
-use crate::{ValidatorError, weights};
+use crate::{
+    ValidatorError,
+    weights::{OnTheirWay, WeightsOutcome},
+};
 use base::Window;
 use exchange::OwnBucketError;
-use node::{Node, NodeError, NodeEvent};
+use node::{NodeError, NodeEvent};
 use protocol::{history::WindowRecord, machine::validator::SettledWeights};
 use std::{collections::BTreeSet, time::Duration};
 use telemetry::target::{SCORE, WINDOW};
@@ -20,6 +23,10 @@ impl Validator {
     pub(super) async fn publish_logs(&mut self, windows: BTreeSet<Window>) -> Result<Event, ValidatorError> {
         let mut uploaded = BTreeSet::new();
         for window in windows.iter().copied() {
+            if self.is_hidden(window).await? {
+                tracing::info!(target: SCORE, %window, "the log waits: its weights are not revealed yet");
+                break;
+            }
             let bytes = self.logs.get(window).map(|closed| closed.bytes.clone());
             let is_done = match bytes {
                 Some(bytes) => {
@@ -36,6 +43,12 @@ impl Validator {
             uploaded.insert(window);
         }
         Ok(Event::LogsPublished { attempted: windows, uploaded })
+    }
+
+    /// Checks whether weights that rest on a log are committed and still hidden, although the machine expects
+    /// them to be public: the subnet's epochs may have moved since the commit.
+    async fn is_hidden(&self, window: Window) -> Result<bool, ValidatorError> {
+        Ok(self.node.network.ask(async || Ok(self.weigher.is_hidden(window).await?)).await?)
     }
 
     /// Publishes the record of a window, and deletes old objects.
@@ -90,7 +103,7 @@ impl Validator {
     }
 
     pub(super) async fn set_weights(&mut self, window: Window) -> Result<Event, ValidatorError> {
-        let Node { identity, network, .. } = &self.node;
+        let network = &self.node.network;
         let settled =
             |public, opens| Event::WeightsSettled { weights: SettledWeights { window, public }, opens };
         let given_up = settled(network.height(), network.height());
@@ -99,22 +112,27 @@ impl Validator {
         }
         // If no miner has a score, the last good weights are set again, so that they stay valid. The reason
         // was logged when the log was closed.
-        let Some(stated) = self.logs.last_weights() else { return Ok(given_up) };
-        let (client, netuid) = (network.chain_reader.client(), network.chain_reader.netuid());
-        let setting = weights::set(client, netuid, &identity.hotkey, stated);
-        Ok(match network.unless_stopped(setting).await? {
-            weights::WeightsOutcome::Set { block, opens } => {
-                tracing::info!(target: SCORE, %window, %block, "weights set, and on chain as they were sent");
+        let Some(log) = self.logs.last_weights() else { return Ok(given_up) };
+        Ok(match network.unless_stopped(self.weigher.set(window, log)).await? {
+            WeightsOutcome::Set(OnTheirWay { block, opens, public, row, committed }) => {
                 self.metrics.weights.increment();
-                let row = stated.iter().map(|(&uid, &weight)| (uid, weight)).collect();
                 self.node.observability.events.emit(NodeEvent::Weights { window, block, weights: row });
-                settled(block, opens)
+                match committed {
+                    Some(committed) => {
+                        tracing::info!(target: SCORE, %window, %block, reveal = %public, "weights committed");
+                        self.follow_commit(committed);
+                    }
+                    None => {
+                        tracing::info!(target: SCORE, %window, %block, "weights set, and on chain as they were sent")
+                    }
+                }
+                settled(public, opens)
             }
-            weights::WeightsOutcome::NotYet { opens, reason } => {
+            WeightsOutcome::NotYet { opens, reason } => {
                 tracing::info!(target: SCORE, %window, %opens, reason, "weights not set yet");
                 Event::WeightsLater { opens: opens.max(network.height().next()) }
             }
-            weights::WeightsOutcome::Refused(reason) => {
+            WeightsOutcome::Refused(reason) => {
                 tracing::error!(target: SCORE, %window, reason, "the weights of this window cannot be set");
                 given_up
             }

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod command;
+mod hidden;
 mod joining;
 mod miners;
 mod network;

@@ -1,8 +1,8 @@
 //! A testbed for one validator; miners and other validators are played by the tests.
 
-use base::{Hotkey, digest::ScoreLogHead};
+use base::{Hotkey, Mechanism, digest::ScoreLogHead};
 use chain::{Client, Options as ChainOptions, wallet::KeyPair};
-use devchain::Genesis;
+use devchain::{Genesis, StorageWrite};
 use exchange::{BlockState, ChainReader, FetchLimits, Fetcher};
 use protocol::{
     acceptance::Screen,
@@ -10,6 +10,7 @@ use protocol::{
     run_spec::RunFile,
 };
 use serde_json::Value;
+use sp_crypto_hashing::twox_128;
 use std::{fs, ops::Deref, process::Output, sync::Arc};
 use storage::{Floor, Storage};
 use testkit::{HANGS, Running, SUBNET, Setup, Testbed, development, wallet::HOTKEY_ADDRESS};
@@ -48,6 +49,17 @@ impl Network {
             run.acceptance.screen = Screen::Structure;
         };
         Self::with(miners, &|_| (), run).await
+    }
+
+    /// Starts a network on a subnet with commit-reveal that takes hashes only: it asks for timelocked commits
+    /// of a version that no program knows.
+    pub(crate) async fn with_hashed_weights(miners: &[&str]) -> Self {
+        let genesis = |genesis: &mut Genesis| genesis.subnet.commit_reveal_weights_enabled = true;
+        let network = Self::with(miners, &genesis, small_run).await;
+        let names = [&b"SubtensorModule"[..], b"CommitRevealWeightsVersion"].map(twox_128);
+        let write = StorageWrite { key: names.concat(), value: Some(vec![5, 0]) };
+        network.chain.handle().set_storage(vec![write]).await.unwrap();
+        network
     }
 
     /// Starts a network in which the voters of window 0 that have most of the stake are no custodians. The
@@ -98,7 +110,7 @@ impl Network {
         let more = "[validator]\ncheckpoint_every = 2\nheld_out_sequences = 8\n";
         fs::write(testbed.path("validator.toml"), testbed.configuration() + more).unwrap();
         let options = ChainOptions { block_time: HANGS, ..ChainOptions::new([testbed.chain.url()]) };
-        let chain_reader = ChainReader::new(Client::connect(options).await.unwrap(), SUBNET);
+        let chain_reader = ChainReader::new(Client::connect(options).await.unwrap(), SUBNET, Mechanism::MAIN);
         let floor = Floor { bytes_per_second: 0, over: HANGS };
         let limits = FetchLimits { time: HANGS, floor };
         let fetcher = Fetcher::new(Storage::new(AddressPolicy::PublicOrLoopback), limits);

@@ -28,7 +28,13 @@ fn register(netuid: u16) -> Call {
 }
 
 fn weights() -> Call {
-    Call::SetWeights { netuid: Netuid(1), uids: vec![0, 1], weights: vec![100, 200], version_key: 0 }
+    Call::SetWeights {
+        netuid: Netuid(1),
+        mechanism: Mechanism::MAIN,
+        uids: vec![0, 1],
+        weights: vec![100, 200],
+        version_key: 0,
+    }
 }
 
 /// Splits a signed transaction into account, signature, and extensions with the call.

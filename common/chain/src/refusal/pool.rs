@@ -51,20 +51,42 @@ fn invalid(detail: &str, code: i32, message: &str) -> Refusal {
     }
 }
 
+/// The runtime's own numbers, with the pallet's error for which each stands. 14, 22, 23 and 24 are about
+/// calls that Muster does not send, and stand for no error of the pallet. Source:
+/// `CustomTransactionError` and its conversion from the pallet's errors (June 2026).
+const CUSTOM: &[(u8, &str)] = &[
+    (0, "ColdkeySwapAnnounced"),
+    (1, "NotEnoughStakeToSetWeights"),
+    (2, "NotEnoughBalanceToStake"),
+    (3, "SubnetNotExists"),
+    (4, "HotKeyAccountNotExists"),
+    (5, "NotEnoughStakeToWithdraw"),
+    // Of all rate limits, those of weights and commits too.
+    (6, "TxRateLimitExceeded"),
+    (7, "InsufficientLiquidity"),
+    (8, "SlippageTooHigh"),
+    (9, "TransferDisallowed"),
+    (10, "HotKeyNotRegisteredInNetwork"),
+    (11, "InvalidIpAddress"),
+    (12, "ServingRateLimitExceeded"),
+    (13, "InvalidPort"),
+    (15, "InvalidRevealRound"),
+    (16, "NoWeightsCommitFound"),
+    (17, "RevealTooEarly"),
+    (18, "InputLengthsUnequal"),
+    (19, "HotKeyNotRegisteredInSubNet"),
+    (20, "EvmKeyAssociateRateLimitExceeded"),
+    (21, "ColdkeySwapDisputed"),
+    (25, "NonAssociatedColdKey"),
+    (26, "DelegateTakeTooLow"),
+    (27, "DelegateTakeTooHigh"),
+];
+
 fn custom(number: u8) -> Refusal {
-    match number {
-        0 => Refusal::ColdkeyInSwap,
-        1 => Refusal::StakeTooLow,
-        2 => Refusal::BalanceTooLow,
-        3 => Refusal::NoSuchSubnet,
-        4 => Refusal::UnknownHotkey,
-        6 => Refusal::RateLimited,
-        10 => Refusal::NotRegistered,
-        18 => Refusal::LengthsDiffer,
-        19 => Refusal::UnknownUid,
-        26 => Refusal::ForeignHotkey,
-        255 => Refusal::BadRequest,
-        other => Refusal::OtherCustom(other),
+    match CUSTOM.iter().find(|(code, _)| *code == number) {
+        Some((_, name)) => Refusal::from_pallet("SubtensorModule", name),
+        None if number == u8::MAX => Refusal::BadRequest,
+        None => Refusal::OtherCustom(number),
     }
 }
 
@@ -117,11 +139,41 @@ mod tests {
             1010,
             "Custom error: 19",
             Retry::Never,
-            "a uid with a weight is not on the subnet: read the metagraph again",
+            "the hotkey is not registered on this subnet: register it first (it may have been replaced by a newer one)",
+        ),
+        (
+            1010,
+            "Custom error: 15",
+            Retry::Anew,
+            "the round of the commit is over, so that all could read it: encrypt the weights again",
+        ),
+        (
+            1010,
+            "Custom error: 16",
+            Retry::Never,
+            "the chain has no such commit of the hotkey: it was revealed, has expired, or was never made",
+        ),
+        (
+            1010,
+            "Custom error: 17",
+            Retry::NextEpoch,
+            "the commit cannot be revealed in this epoch: wait for the epoch of its reveal",
+        ),
+        (
+            1010,
+            "Custom error: 21",
+            Retry::Never,
+            "the swap of the coldkey is disputed, and its calls are blocked: settle that first",
         ),
         (
             1010,
             "Custom error: 26",
+            Retry::Never,
+            "the chain refuses the call: SubtensorModule::DelegateTakeTooLow",
+        ),
+        (
+            1010,
+            "Custom error: 25",
             Retry::Never,
             "the hotkey belongs to another coldkey: sign with that coldkey, or use another hotkey",
         ),
@@ -218,6 +270,18 @@ mod tests {
         ),
         (1017, "x", Retry::Never, "the node refuses the transaction: Invalid Transaction: x (code 1017)"),
     ];
+
+    #[test]
+    fn the_runtimes_numbers_stand_for_errors_that_it_has() {
+        let metadata = chain_metadata::runtime::pinned();
+        let errors = metadata.pallet_by_name("SubtensorModule").unwrap().error_variants().unwrap();
+        for (code, name) in CUSTOM {
+            assert!(errors.iter().any(|error| error.name == *name), "{code} {name}");
+        }
+        let missing: Vec<u8> =
+            (0..=27).filter(|code| CUSTOM.iter().all(|(known, _)| known != code)).collect();
+        assert_eq!(missing, [14, 22, 23, 24]);
+    }
 
     #[test]
     fn every_answer_of_the_pool_has_its_message() {

@@ -1,6 +1,7 @@
 //! Searches the blocks for a transaction, when the node that accepted it sends no more updates.
 
 use base::{BlockHash, Height};
+use subxt::utils::AccountId32;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -28,6 +29,8 @@ pub(super) struct Search {
     sent_again: Option<Height>,
     /// The refusal of the bytes that were sent again, and the next height at that time.
     refused: Option<(Refusal, Height)>,
+    /// Whether neither the best block nor the pool of the node that refused has used the nonce.
+    is_unused: bool,
 }
 
 /// The result of one step of the search.
@@ -82,6 +85,8 @@ impl Search {
                 Some(statuses)
             }
             Err(SendError::Refused(refusal)) => {
+                // A pool bans bytes that it has found invalid, and those that are in a block.
+                self.is_unused = refusal == Refusal::Banned && is_unused(signed, client).await;
                 debug!(target: "chain", hash = %signed.hash, %refusal, "sent again");
                 self.refused = Some((refusal, self.next_height(signed)));
                 None
@@ -109,8 +114,8 @@ impl Search {
             return Err(TransactionError::Expired { hash: signed.hash, last: signed.last });
         }
         if let Some((refusal, since)) = &self.refused
-            && !may_be_in_a_block(refusal)
-            && height.0 >= since.0.saturating_add(GRACE)
+            && (self.is_lost(refusal)
+                || !may_be_in_a_block(refusal) && height.0 >= since.0.saturating_add(GRACE))
         {
             return Err(TransactionError::Refused {
                 refusal: refusal.clone(),
@@ -129,10 +134,23 @@ impl Search {
         Ok(body.position(&signed.bytes).map(|_| hash))
     }
 
+    /// Returns whether the same call may be signed anew at once. It gets the same nonce then, so at most one
+    /// of the two is valid in any chain.
+    fn is_lost(&self, refusal: &Refusal) -> bool {
+        // Rounds of the beacon only grow.
+        self.is_unused || matches!(refusal, Refusal::RevealRoundOver)
+    }
+
     /// Returns the height of the next block to search.
     fn next_height(&self, signed: &Signed) -> Height {
         self.blocks.as_ref().map_or(signed.first, Blocks::next_height)
     }
+}
+
+/// Returns whether neither the best block nor the ready transactions of the pool have used the nonce.
+async fn is_unused(signed: &Signed, client: &Client) -> bool {
+    let next = client.next_index(&AccountId32(signed.account)).await;
+    next.is_ok_and(|next| next <= signed.nonce)
 }
 
 /// Returns whether bytes that were sent before, and are refused for this reason, may be in a pool or in a

@@ -1,7 +1,7 @@
 //! Tests of each refusal that our calls can meet, by the chain itself.
 
 use base::{
-    Hotkey, Netuid, Rao, Uid,
+    Hotkey, Mechanism, Netuid, Rao, Uid,
     commitment::{Field, Fields},
 };
 use chain::{
@@ -44,7 +44,13 @@ async fn refused_by_pool(client: &Client, call: Call, key: &KeyPair, expected: R
 }
 
 fn weights(uids: &[u16], weights: &[u16]) -> Call {
-    Call::SetWeights { netuid: SUBNET, uids: uids.into(), weights: weights.into(), version_key: 0 }
+    Call::SetWeights {
+        netuid: SUBNET,
+        mechanism: Mechanism::MAIN,
+        uids: uids.into(),
+        weights: weights.into(),
+        version_key: 0,
+    }
 }
 
 fn register(netuid: Netuid, hotkey: Hotkey) -> Call {
@@ -69,7 +75,13 @@ async fn weights_that_are_wrong_in_themselves() {
     let plain = |netuid: u16| StorageWrite { key: commit_reveal_key(netuid), value: Some(vec![0]) };
     chain.handle().set_storage(vec![plain(0), plain(9)]).await.unwrap();
     let alice = validator("Alice");
-    let on = |netuid| Call::SetWeights { netuid, uids: vec![0], weights: vec![1], version_key: 0 };
+    let on = |netuid| Call::SetWeights {
+        netuid,
+        mechanism: Mechanism::MAIN,
+        uids: vec![0],
+        weights: vec![1],
+        version_key: 0,
+    };
     refused_in_block(&client, on(Netuid(0)), &alice, Refusal::RootWeights).await;
     refused_in_block(&client, on(Netuid(9)), &alice, Refusal::NoSuchMechanism).await;
     refused_in_block(&client, weights(&[0, 1], &[1]), &alice, Refusal::WeightsAndUidsDiffer).await;
@@ -89,8 +101,8 @@ async fn weights_against_the_subnets_rules() {
     });
     let (_chain, client) = begin(genesis).await;
     let with_key = |call: Call, key| match call {
-        Call::SetWeights { netuid, uids, weights, .. } => {
-            Call::SetWeights { netuid, uids, weights, version_key: key }
+        Call::SetWeights { netuid, mechanism: Mechanism::MAIN, uids, weights, .. } => {
+            Call::SetWeights { netuid, mechanism: Mechanism::MAIN, uids, weights, version_key: key }
         }
         other => other,
     };
@@ -125,8 +137,46 @@ async fn weights_under_commit_reveal() {
     let (_chain, client) = begin(subnet(|genesis| genesis.subnet.commit_reveal_weights_enabled = true)).await;
     let alice = validator("Alice");
     refused_in_block(&client, weights(&[0], &[1]), &alice, Refusal::CommitRevealOn).await;
-    let foreseen = client.set_weights(SUBNET, &[(Uid(0), 1)], 0, &alice).await;
-    assert_eq!(foreseen, Err(WeightsError::Foreseen(Refusal::CommitRevealOn)));
+    let timelocked = |round, version| Call::CommitTimelocked {
+        netuid: SUBNET,
+        mechanism: Mechanism::MAIN,
+        commit: vec![7; 20],
+        round,
+        version,
+    };
+    refused_by_pool(&client, timelocked(1, 4), &alice, Refusal::RevealRoundOver).await;
+    refused_in_block(&client, timelocked(u64::MAX, 3), &alice, Refusal::CommitVersion).await;
+    let unregistered = key("//Unregistered");
+    refused_in_block(&client, timelocked(u64::MAX, 4), &unregistered, Refusal::NotRegistered).await;
+    let reveal = Call::RevealWeights {
+        netuid: SUBNET,
+        mechanism: Mechanism::MAIN,
+        uids: vec![0],
+        weights: vec![1],
+        salt: vec![2],
+        version_key: 0,
+    };
+    refused_by_pool(&client, reveal, &alice, Refusal::NoCommit).await;
+    let hash = Call::CommitHash { netuid: SUBNET, mechanism: Mechanism(1), hash: [7; 32] };
+    refused_in_block(&client, hash, &alice, Refusal::NoSuchMechanism).await;
+}
+
+#[tokio::test]
+async fn commits_without_commit_reveal_and_more_than_ten() {
+    let (_chain, client) = begin(Genesis::default()).await;
+    let alice = validator("Alice");
+    let hash = |hash| Call::CommitHash { netuid: SUBNET, mechanism: Mechanism::MAIN, hash: [hash; 32] };
+    refused_in_block(&client, hash(1), &alice, Refusal::CommitRevealOff).await;
+
+    let genesis = subnet(|genesis| {
+        genesis.subnet.commit_reveal_weights_enabled = true;
+        genesis.subnet.tempo = 5000;
+    });
+    let (_chain, client) = begin(genesis).await;
+    for number in 0..10 {
+        in_time(client.submit(&hash(number), &alice)).await.unwrap();
+    }
+    refused_in_block(&client, hash(10), &alice, Refusal::TooManyCommits).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use base::{
-    Height, Hotkey, NeuronId, Window,
+    Height, Hotkey, Mechanism, NeuronId, Window,
     commitment::Commitment,
     digest::{DatasetHash, ObjectHash, RunId, ScoreLogHead, State, StateRoot, TokenizerHash},
 };
@@ -83,7 +83,7 @@ impl Chain {
             ..Options::new([chain.url()])
         };
         let client = Client::connect(options).await.unwrap();
-        let chain_reader = ChainReader::new(client.clone(), SUBNET);
+        let chain_reader = ChainReader::new(client.clone(), SUBNET, Mechanism::MAIN);
         Self { chain, client, chain_reader }
     }
 

@@ -8,7 +8,7 @@ use bucket_server::{BucketConfig, Key, Plan, Rule, Server};
 use bytes::Bytes;
 use chain::{Client, Options, wallet::KeyPair};
 use codec::{
-    aggregate::outer_step,
+    aggregate::{ClipBounds, outer_step},
     sparse::compress,
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
@@ -193,7 +193,7 @@ impl Network {
         fs::write(folder.path().join("run.toml"), RunFile::from(&spec).to_toml().unwrap()).unwrap();
         let layout = Arc::new(SubmissionLayout::new(&spec.model.tensors(), &spec.sparse).unwrap());
         let values = Flat::new(&spec.model).initial(&spec.initial.seed);
-        let chain_reader = ChainReader::new(client.clone(), spec.network.netuid);
+        let chain_reader = ChainReader::new(client.clone(), spec.network.netuid, spec.network.mechanism);
         let truth = vec![Progress::initial(&spec)];
         Self { chain, buckets, spec, folder, client, chain_reader, layout, truth, values }
     }
@@ -413,8 +413,9 @@ impl Network {
         assert_eq!(decision.applied().len(), objects.len(), "{:?}", decision.accepted);
         let flat = Flat::new(&self.spec.model);
         if !objects.is_empty() {
-            let last = progress.norms.as_ref();
-            let norms = outer_step(&mut flat.split_mut(&mut self.values), objects, last, 1).unwrap();
+            let travel = self.spec.train.travel(decision.window);
+            let bounds = ClipBounds { last: progress.norms.as_ref(), travel };
+            let norms = outer_step(&mut flat.split_mut(&mut self.values), objects, bounds, 1).unwrap();
             progress.norms = Some(norms);
         }
         let state = self.truth.last().unwrap().state();

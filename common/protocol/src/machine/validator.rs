@@ -85,7 +85,7 @@ pub use release::{SettledWeights, release};
 
 use crate::clock::{Clock, Heights};
 use base::{Height, Window};
-use release::Unpublished;
+use release::{Settled, Unpublished};
 use std::collections::BTreeSet;
 
 /// Blocks that are reserved for a vote: it enters the next block, or the one after it.
@@ -109,8 +109,8 @@ pub struct Past {
     pub logged: Option<Window>,
     /// The windows whose score logs are closed and not known to be in the bucket.
     pub unpublished: BTreeSet<Window>,
-    /// The newest weights that are settled.
-    pub weighed: Option<SettledWeights>,
+    /// The newest weights that are settled, and earlier ones that are public before them.
+    pub weighed: Vec<SettledWeights>,
     /// The block from which on weights may be set: the rate limit is over, and the epoch has none of this
     /// validator yet.
     pub opens: Height,
@@ -122,7 +122,7 @@ pub struct ValidatorMachine<V: WindowValues> {
     rules: ValidatorRules,
     voted: Option<Window>,
     logged: Option<Window>,
-    weighed: Option<SettledWeights>,
+    weighed: Settled,
     /// The block from which on weights may be set.
     opens: Height,
     unpublished: Unpublished,
@@ -219,7 +219,7 @@ impl<V: WindowValues> ValidatorMachine<V> {
     #[must_use]
     pub fn resume(rules: ValidatorRules, window: Window, past: Past) -> Self {
         let Past { voted, logged, unpublished, weighed, opens } = past;
-        let unpublished = Unpublished::new(unpublished);
+        let (unpublished, weighed) = (Unpublished::new(unpublished), weighed.into_iter().collect());
         let stage = ValidatorStage::Resumed;
         Self { rules, voted, logged, weighed, opens, unpublished, window, is_seed_known: false, stage }
     }
@@ -240,11 +240,14 @@ impl<V: WindowValues> ValidatorMachine<V> {
             ValidatorEvent::State { window } => self.begin(window),
             ValidatorEvent::Lost => self.stage = ValidatorStage::Lost,
             ValidatorEvent::WeightsSettled { weights, opens } => {
-                (self.weighed, self.opens) = (Some(weights), opens);
+                self.weighed.forget(height);
+                self.weighed.add(weights);
+                self.opens = opens;
             }
             ValidatorEvent::WeightsLater { opens } => self.opens = opens,
             ValidatorEvent::LogsPublished { attempted, uploaded } => {
                 self.unpublished.settle(&attempted, &uploaded, height);
+                self.weighed.forget(height);
             }
             event => self.advance(event),
         }

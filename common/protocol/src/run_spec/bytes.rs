@@ -3,7 +3,7 @@
 use super::{Data, Initial, MOST_NAME, Network, RunSpec, RunSpecError};
 use crate::{acceptance::AcceptanceSpec, clock::WindowSpec, model::ModelSpec, train::TrainSpec};
 use base::{
-    BlockHash, Height, Netuid,
+    BlockHash, Height, Mechanism, Netuid,
     digest::{DatasetHash, RunSeed, StateRoot, TokenizerHash},
     object::{self, kind},
     wire::{Reader, WireError, Writer},
@@ -12,7 +12,7 @@ use codec::sparse::SparseSpec;
 use scoring::gauntlet::ScoringSpec;
 
 /// The version that this code writes and reads.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 /// Number of zeros at the end: space for fields of a later version, so that no other field moves.
 const RESERVED: usize = 16;
 
@@ -22,7 +22,8 @@ impl RunSpec {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::new();
         to.u8(kind::RUN_SPEC).u8(VERSION).text(&self.name);
-        to.raw(&self.network.genesis.0).u16(self.network.netuid.0).u64(self.network.start_block.0);
+        let Network { genesis, netuid, mechanism, version_key, start_block } = self.network;
+        to.raw(&genesis.0).u16(netuid.0).u8(mechanism.0).u64(version_key).u64(start_block.0);
         self.window.write(&mut to);
         self.model.write(&mut to);
         to.raw(&self.data.tokenizer.0).raw(&self.data.dataset.0);
@@ -60,6 +61,8 @@ impl RunSpec {
             network: Network {
                 genesis: BlockHash(from.array("network.genesis")?),
                 netuid: Netuid(from.u16("network.netuid")?),
+                mechanism: Mechanism(from.u8("network.mechanism")?),
+                version_key: from.u64("network.version_key")?,
                 start_block: Height(from.u64("network.start_block")?),
             },
             window: WindowSpec::read(from)?,

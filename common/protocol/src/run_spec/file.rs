@@ -8,7 +8,7 @@ use crate::{
     train::TrainSpec,
 };
 use base::{
-    BlockHash, Height, Hotkey, Netuid,
+    BlockHash, Height, Hotkey, Mechanism, Netuid,
     digest::{DatasetHash, RunSeed, StateRoot, TokenizerHash},
 };
 use codec::sparse::SparseSpec;
@@ -53,6 +53,12 @@ pub struct NetworkFile {
     pub genesis: Option<BlockHash>,
     /// The subnet.
     pub netuid: Netuid,
+    /// The mechanism of the subnet that the run's weights are set on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mechanism: Mechanism,
+    /// The version key that validators send with weights.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub version_key: u64,
     /// The first block of window 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_block: Option<Height>,
@@ -114,6 +120,8 @@ impl RunFile {
         let network = Network {
             genesis: require(network.genesis, "network.genesis", &mut missing),
             netuid: network.netuid,
+            mechanism: network.mechanism,
+            version_key: network.version_key,
             start_block: require(network.start_block, "network.start_block", &mut missing),
         };
         let data = Data {
@@ -193,6 +201,11 @@ impl RunFile {
     }
 }
 
+/// Returns whether a value is the one that a file may leave out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Returns a value that the launch fills in. If it is missing, its name is added to `missing`.
 fn require<T: Default>(value: Option<T>, name: &'static str, missing: &mut Vec<&'static str>) -> T {
     value.unwrap_or_else(|| {
@@ -203,11 +216,12 @@ fn require<T: Default>(value: Option<T>, name: &'static str, missing: &mut Vec<&
 
 impl From<&RunSpec> for RunFile {
     fn from(spec: &RunSpec) -> Self {
-        let Network { genesis, netuid, start_block } = spec.network;
+        let Network { genesis, netuid, mechanism, version_key, start_block } = spec.network;
+        let (genesis, start_block) = (Some(genesis), Some(start_block));
         Self {
             name: spec.name.clone(),
             plan: None,
-            network: NetworkFile { genesis: Some(genesis), netuid, start_block: Some(start_block) },
+            network: NetworkFile { genesis, netuid, mechanism, version_key, start_block },
             window: spec.window,
             model: spec.model,
             data: DataFile { tokenizer: Some(spec.data.tokenizer), dataset: Some(spec.data.dataset) },

@@ -36,7 +36,7 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "dbddaf3cb9869f77ee80bc55102b832f443f03c719f7435196103c19ab08266a");
+    assert_eq!(tiny().hash().to_string(), "60377c26b30fa6e7fe8063be3fc582c1e830e79325fd834c93bf40e77287f6dc");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
 }
 
@@ -223,6 +223,7 @@ fn the_live_subnet_must_fit() {
         height: Height(900),
         tempo: 99,
         commitment_space: 3100,
+        version_key: 0,
         permits: 2,
         runs: vec![(ours, 10), (RunId([9; 8]), 10)],
     };
@@ -236,6 +237,10 @@ fn the_live_subnet_must_fit() {
     assert!(
         problem(|l| l.genesis = BlockHash([1; 32]))
             .starts_with("the run is on the chain with genesis 0x1111")
+    );
+    assert_eq!(
+        problem(|l| l.version_key = 7),
+        "the run's version key is 0, and the owner of subnet 3 requires 7: update this program and its run file"
     );
     assert_eq!(problem(|l| l.netuid = Netuid(4)), "the run is on subnet 3, not 4: set the netuid of the run");
     assert_eq!(

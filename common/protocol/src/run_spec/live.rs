@@ -1,7 +1,7 @@
 //! Checks whether a run fits the subnet as it is now.
 
 use super::RunSpec;
-use crate::clock::Position;
+use crate::clock::{Position, WindowSpec};
 use base::{BlockHash, Height, Netuid, digest::RunId};
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ pub struct LiveSubnet {
     pub tempo: u16,
     /// Bytes that a hotkey may write as commitments in an epoch (`Commitments.MaxSpace`).
     pub commitment_space: u64,
+    /// The smallest version key of weights that the subnet's owner allows (`WeightsVersionKey`).
+    pub version_key: u64,
     /// The number of hotkeys with stake and permit.
     pub permits: usize,
     /// The runs of the last votes of hotkeys with a permit, and the stake behind each run.
@@ -63,6 +65,19 @@ pub enum LiveProblem {
         /// The bytes that the chain grants.
         granted: u64,
     },
+    /// A subnet whose owner has stopped programs and runs of this version.
+    #[error(
+        "the run's version key is {ours}, and the owner of subnet {netuid} requires {required}: update this program \
+         and its run file"
+    )]
+    VersionKey {
+        /// The subnet.
+        netuid: Netuid,
+        /// The run's version key.
+        ours: u64,
+        /// The smallest one that the subnet allows.
+        required: u64,
+    },
     /// A subnet without hotkeys that may vote, so no window would have an outer step.
     #[error("no hotkey of subnet {0} has stake and a permit, so no vote counts: stake to a validator first")]
     NoPermits(Netuid),
@@ -88,6 +103,13 @@ pub enum LiveProblem {
     },
 }
 
+/// Returns the bytes of commitments that a validator may need in an epoch. A node writes once in each window,
+/// at any block of it. So an epoch of `e` blocks touches at most `(e - 1) / blocks + 2` windows.
+#[must_use]
+pub fn commitment_bytes(window: &WindowSpec, tempo: u16) -> u64 {
+    (u64::from(tempo) / u64::from(window.blocks) + 2) * VOTE_COST
+}
+
 impl RunSpec {
     /// Lists all reasons against taking part in this run on the subnet as it is now. The list is
     /// empty if the run fits.
@@ -97,6 +119,7 @@ impl RunSpec {
             self.check_chain(live),
             self.check_subnet(live),
             self.check_space(live),
+            self.check_version(live),
             (live.permits == 0).then_some(LiveProblem::NoPermits(live.netuid)),
             self.check_end(live),
             self.check_majority(live),
@@ -116,13 +139,17 @@ impl RunSpec {
         (expected != found).then_some(LiveProblem::Subnet { expected, found })
     }
 
-    /// Checks the space for commitments. A node writes once in each window, at any block of it. So
-    /// an epoch of `e` blocks touches at most `(e - 1) / blocks + 2` windows.
+    fn check_version(&self, live: &LiveSubnet) -> Option<LiveProblem> {
+        let (ours, required, netuid) = (self.network.version_key, live.version_key, live.netuid);
+        (ours < required).then_some(LiveProblem::VersionKey { netuid, ours, required })
+    }
+
+    /// Checks the space for commitments.
     fn check_space(&self, live: &LiveSubnet) -> Option<LiveProblem> {
         let blocks = self.window.blocks;
         let tempo = live.tempo;
         let granted = live.commitment_space;
-        let needed = (u64::from(tempo) / u64::from(blocks) + 2) * VOTE_COST;
+        let needed = commitment_bytes(&self.window, tempo);
         (needed > granted).then_some(LiveProblem::CommitmentSpace { blocks, needed, tempo, granted })
     }
 

@@ -1,6 +1,7 @@
 //! The genesis of the development chain: subnet, stakes, balances.
 
 use crate::{
+    options::Weights,
     roster::{Participant, Role},
     wallets::Keys,
 };
@@ -20,6 +21,9 @@ const EMISSION: u64 = TAO;
 /// The minimum number of blocks between two `set_weights` calls of one validator.
 const WEIGHTS_RATE_LIMIT: u64 = 10;
 
+/// A version of timelocked commits that no program knows, so that all commit hashes.
+const UNKNOWN_TIMELOCK: u16 = u16::MAX;
+
 /// Returns the number of blocks between epochs for a run with windows of `blocks` blocks: two windows, so
 /// that the weights of a window soon become incentive.
 pub(crate) fn tempo(blocks: u32) -> u16 {
@@ -27,13 +31,14 @@ pub(crate) fn tempo(blocks: u32) -> u16 {
 }
 
 /// Creates the genesis of a chain with subnet `netuid`, on which all participants are registered.
-/// Epochs are `tempo` blocks apart. `keys` has the same order as `participants`.
+/// Epochs are `tempo` blocks apart, and weights have the given form. `keys` has the same order as
+/// `participants`.
 ///
 /// # Errors
 /// Never: addresses derived from keys are valid.
 pub(crate) fn genesis(
     netuid: u16,
-    tempo: u16,
+    (tempo, weights): (u16, Weights),
     participants: &[Participant],
     keys: &[&Keys],
 ) -> Result<Genesis, KeyError> {
@@ -52,6 +57,11 @@ pub(crate) fn genesis(
         owner_hotkey: owner.map_or(defaults.owner_hotkey, |owner| owner.hotkey),
         tempo,
         weights_set_rate_limit: WEIGHTS_RATE_LIMIT,
+        commit_reveal_weights_enabled: weights != Weights::Open,
+        commit_reveal_version: match weights {
+            Weights::Hash => UNKNOWN_TIMELOCK,
+            Weights::Timelocked | Weights::Open => defaults.commit_reveal_version,
+        },
         max_allowed_validators: validators as u16,
         emission_per_block: EMISSION,
         ..Subnet::default()

@@ -26,6 +26,9 @@ use tokio::time::Instant;
 /// The maximum time for an injected transaction to reach the pool.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The most blocks until a commit is revealed: two epochs, and the rounds of the beacon.
+const MOST_HIDDEN: u32 = 300;
+
 /// Returns the window that the faults strike: the one in the middle of the run.
 pub(crate) fn window(record: &RunRecord) -> Window {
     Window(u64::from(record.count) / 2)
@@ -145,10 +148,32 @@ async fn wrong_weights(network: &Network, record: &RunRecord) -> anyhow::Result<
     }
     network.make_final(Height(chain.status().await?.node.height.into())).await?;
     let target = wrong_target(network, record, &name).await?;
-    let set = tokio::spawn(async move { client.set_weights(netuid, &[(target, u16::MAX)], 0, &key).await });
+    let place = (netuid, network.chain_reader.mechanism());
+    let hotkey = key.hotkey();
+    let set = tokio::spawn(async move {
+        let prepared = client.prepare_weights(place, &[(target, u16::MAX)], 0, &key).await?;
+        client.send_weights(prepared, &key).await
+    });
     network.seal_until(|| set.is_finished()).await?;
-    set.await?.with_context(|| format!("cannot set the weights of {name}"))?;
+    let set = set.await?.with_context(|| format!("cannot set the weights of {name}"))?;
+    if set.commit.is_some() {
+        reveal_all(network, &hotkey).await?;
+    }
     Ok(format!("fault: {name} sets all its weight on uid {target}"))
+}
+
+/// Makes blocks until no commit of a hotkey waits for its reveal.
+async fn reveal_all(network: &Network, hotkey: &Hotkey) -> anyhow::Result<()> {
+    let (reader, chain) = (&network.chain_reader, network.chain.handle());
+    for _ in 0..MOST_HIDDEN {
+        let head = reader.client().finalized_hash().await?;
+        if reader.snapshot(head).pending_commits(reader.netuid(), hotkey).await?.is_empty() {
+            return Ok(());
+        }
+        let sealed = chain.fast_forward(1).await?;
+        network.make_final(Height(sealed.height.into())).await?;
+    }
+    anyhow::bail!("the weights of {hotkey} are not revealed after {MOST_HIDDEN} blocks")
 }
 
 /// Returns a uid that has not all the weight of a validator: the owner, or a miner where the validator
@@ -160,7 +185,7 @@ async fn wrong_target(network: &Network, record: &RunRecord, validator: &str) ->
     let voter = uid_of(&|p| p.name == validator).context("internal: the validator has no uid")?;
     let owner = uid_of(&|p| p.role == Role::Owner).context("internal: the network has no owner")?;
     let client = network.chain_reader.client();
-    let newest = client.at(client.finalized().await?.hash);
+    let newest = network.chain_reader.snapshot(client.finalized().await?.hash);
     let rows = newest.weights(network.chain_reader.netuid(), &[voter]).await?;
     let burns = rows.iter().flatten().any(|(uid, weight)| *uid == owner && *weight > 0);
     if burns { uid_of(&|p| p.role.mines()).context("there is no miner") } else { Ok(owner) }

@@ -130,7 +130,7 @@ impl Network {
         let (participants, keys): (Vec<_>, Vec<_>) =
             members.iter().map(|m| (m.participant.clone(), &m.keys)).unzip();
         let tempo = genesis::tempo(file.window.blocks);
-        let genesis = genesis(file.network.netuid.0, tempo, &participants, &keys)?;
+        let genesis = genesis(file.network.netuid.0, (tempo, up.weights), &participants, &keys)?;
         let chain = Devchain::start(devchain::Config {
             block_time_ms: up.block_time().as_millis() as u64,
             log: Some(folder.chain_log()),
@@ -287,7 +287,7 @@ pub(crate) async fn chain_reader(chain: &Devchain, spec: &RunSpec) -> anyhow::Re
         block_time: BLOCK_TIME,
         ..Options::new([chain.url()])
     };
-    Ok(ChainReader::new(Client::connect(options).await?, spec.network.netuid))
+    Ok(ChainReader::new(Client::connect(options).await?, spec.network.netuid, spec.network.mechanism))
 }
 
 /// Returns the configuration of a chain on a free port that seals a block only on request.

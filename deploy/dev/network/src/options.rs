@@ -11,6 +11,18 @@ pub const MOST_NODES: usize = 64;
 /// The maximum of `--finality-lag`. Transactions live for 64 blocks, and must become final before.
 const MOST_LAG: i64 = 50;
 
+/// The form in which the chain takes weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Weights {
+    /// As commits that the chain reveals in the next epoch.
+    #[default]
+    Timelocked,
+    /// As commits of hashes, which validators reveal in the next epoch.
+    Hash,
+    /// Openly.
+    Open,
+}
+
 /// The default time between two blocks. Nodes that act at once follow blocks at this pace.
 const PACED_BLOCK: Duration = Duration::from_millis(100);
 
@@ -94,6 +106,9 @@ pub struct Up {
     /// Hold no block for a node: a node that is late misses the deadline, as on a real chain.
     #[arg(long)]
     pub real_time: bool,
+    /// Take weights in this form.
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
+    pub weights: Weights,
     /// Make blocks final N blocks late, and make the run for this lag. Default: the lag that the run spec
     /// names.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MOST_LAG))]

@@ -14,7 +14,7 @@ pub(crate) async fn read(
 ) -> Result<EndRecord, ExchangeError> {
     let state = chain_reader.at(height).await?;
     let uids: Vec<Uid> = state.metagraph.neurons.iter().map(|neuron| neuron.uid).collect();
-    let rows = chain_reader.client().at(state.hash).weights(chain_reader.netuid(), &uids).await?;
+    let rows = chain_reader.snapshot(state.hash).weights(chain_reader.netuid(), &uids).await?;
     Ok(of(record, &state, &rows))
 }
 

@@ -128,7 +128,7 @@ impl World {
             _ => None,
         };
         let Some(validator) = self.validator(n) else { return };
-        let (logged, weighed) = (validator.logged, validator.weighed);
+        let (logged, weighed) = (validator.logged, validator.weighed.into_iter().collect());
         let past = Past { voted, logged, unpublished: validator.unpublished.clone(), weighed, opens };
         let rules = ValidatorRules { clock, checkpoint_every: CHECKPOINT_EVERY };
         validator.machine = Some(ValidatorMachine::resume(rules, window, past));

@@ -89,7 +89,7 @@ impl Auditor {
     /// not replay them.
     pub(crate) async fn logs(&self, windows: &Windows) -> Result<Audited, AuditError> {
         let finalized = self.chain_reader.finalized().await?;
-        let windows = windows.of(&self.run.clock, self.tempo(finalized).await?, finalized)?;
+        let windows = windows.of(&self.run.clock, self.log_delay(finalized).await?, finalized)?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
         let validators = self.validators(windows.clone(), &sources).await?;
         let uids: BTreeMap<NeuronId, Uid> =

@@ -25,6 +25,10 @@ pub(super) enum Unknown {
     Window { window: Window, source: Arc<Unknown> },
     #[error("cannot compute the outer step of window {window}")]
     Step { window: Window, source: Arc<StepError> },
+    #[error(
+        "the weights committed in block {height} are not revealed yet: they can be from block {reveal} on"
+    )]
+    Hidden { height: Height, reveal: Height },
     #[error("the chain shows no weights")]
     NoWeights,
     #[error("cannot read the weights of uid {uid} in block {height}")]

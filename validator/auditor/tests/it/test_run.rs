@@ -11,7 +11,7 @@ use bucket_server::Server;
 use bytes::Bytes;
 use chain::Client;
 use codec::{
-    aggregate::outer_step,
+    aggregate::{ClipBounds, outer_step},
     sparse::compress,
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
 };
@@ -121,7 +121,7 @@ impl TestRun {
             }
             // So that the last window is complete.
             let last = test_run.heights(Window(WINDOWS - 1)).votes_close;
-            let delay = test_run.run.clock().unwrap().log_delay(subnet::TEMPO);
+            let delay = test_run.run.clock().unwrap().log_delay(subnet::TEMPO, 0);
             test_run.reach_final(Height(last.0 + delay)).await;
             test_run
         })
@@ -143,7 +143,7 @@ impl TestRun {
         std::fs::write(folder.path().join("run.toml"), run.to_toml().unwrap()).unwrap();
         let run = run.complete().unwrap();
         let layout = Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse).unwrap());
-        let chain_reader = ChainReader::new(client.clone(), run.network.netuid);
+        let chain_reader = ChainReader::new(client.clone(), run.network.netuid, run.network.mechanism);
         let url = format!("http://{}", server.address());
         let neuron = |name: &&str, uid: usize| subnet::neuron(&client, &run, &url, name, uid);
         let validators = VALIDATORS.iter().enumerate().map(|(at, name)| neuron(name, at + 1)).collect();
@@ -394,8 +394,9 @@ impl TestRun {
         let flat = model::ParameterLayout::new(&self.run.model);
         let accepted: Vec<_> =
             decision.applied().iter().map(|accepted| objects[&accepted.id].clone()).collect();
-        let last = self.progress.norms.as_ref();
-        let norms = outer_step(&mut flat.split_mut(&mut self.parameters), &accepted, last, 1).unwrap();
+        let travel = self.run.train.travel(decision.window);
+        let bounds = ClipBounds { last: self.progress.norms.as_ref(), travel };
+        let norms = outer_step(&mut flat.split_mut(&mut self.parameters), &accepted, bounds, 1).unwrap();
         let state = self.progress.state();
         self.progress.history.push(decision, state).unwrap();
         self.progress.root = flat.state_root(&self.parameters, 1);

@@ -25,17 +25,17 @@ impl<V: WindowValues> ValidatorMachine<V> {
             return ValidatorAction::PublishLogs { windows };
         }
         let opens = weights.map(|_| self.opens);
-        let logs = self.unpublished.next(&self.rules.clock, self.weighed);
+        let logs = self.unpublished.next(&self.rules.clock, &self.weighed);
         ValidatorAction::Wait([opens, logs].into_iter().flatten().fold(until, Height::min))
     }
 
     /// Returns the windows whose score logs may be published now.
     pub(super) fn free_logs(&self, height: Height) -> BTreeSet<Window> {
-        self.unpublished.free(&self.rules.clock, self.weighed, height)
+        self.unpublished.free(&self.rules.clock, &self.weighed, height)
     }
 
     /// Returns the window whose weights should be on chain and are not.
     fn weights_due(&self) -> Option<Window> {
-        self.logged.filter(|_| self.logged > self.weighed.map(|weights| weights.window))
+        self.logged.filter(|_| self.logged > self.weighed.newest())
     }
 }

@@ -81,7 +81,7 @@ impl World {
             voted: self.voted.last().map(|&(window, _)| Window(window)),
             logged: last(&self.logs),
             unpublished: self.unpublished(),
-            weighed: self.weighed(),
+            weighed: self.weighed().into_iter().collect(),
             opens: Height(opens),
         }
     }

@@ -98,6 +98,8 @@ pub struct Subnet {
     pub weights_version_key: u64,
     /// Whether weights must be committed and revealed.
     pub commit_reveal_weights_enabled: bool,
+    /// The version of timelocked commits that the chain takes. Clients that do not know it commit hashes.
+    pub commit_reveal_version: u16,
     /// The number of epochs from a commit to its reveal.
     pub reveal_period_epochs: u64,
     /// The minimum number of blocks between two announcements of a server's address.
@@ -240,6 +242,7 @@ impl Default for Subnet {
             weights_set_rate_limit: 0,
             weights_version_key: 0,
             commit_reveal_weights_enabled: false,
+            commit_reveal_version: 4,
             reveal_period_epochs: 1,
             serving_rate_limit: 0,
             activity_cutoff: 5000,

@@ -63,6 +63,7 @@ impl Subnet {
         WeightsSetRateLimit::<Runtime>::insert(netuid, self.weights_set_rate_limit);
         WeightsVersionKey::<Runtime>::insert(netuid, self.weights_version_key);
         CommitRevealWeightsEnabled::<Runtime>::insert(netuid, self.commit_reveal_weights_enabled);
+        CommitRevealWeightsVersion::<Runtime>::put(self.commit_reveal_version);
         RevealPeriodEpochs::<Runtime>::insert(netuid, self.reveal_period_epochs);
         ServingRateLimit::<Runtime>::insert(netuid, self.serving_rate_limit);
         ActivityCutoff::<Runtime>::insert(netuid, self.activity_cutoff);
