@@ -89,7 +89,7 @@ use release::{Settled, Unpublished};
 use std::collections::BTreeSet;
 
 /// Blocks that are reserved for a vote: it enters the next block, or the one after it.
-const VOTE_BLOCKS: u64 = 2;
+pub const VOTE_BLOCKS: u64 = 2;
 
 /// The settings that do not change within a run.
 #[derive(Clone, Copy, Debug)]

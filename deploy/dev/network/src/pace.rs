@@ -10,7 +10,10 @@
 //! In real time nothing is held: a node that is late misses the deadline, as on a real chain.
 
 use base::{Height, Window};
-use protocol::clock::{Clock, Heights};
+use protocol::{
+    clock::{Clock, Heights},
+    machine::validator::VOTE_BLOCKS,
+};
 use std::time::Duration;
 
 /// The number of blocks before the close of claims from which on the chain is held. Other transactions
@@ -195,10 +198,12 @@ impl Pacer {
                 ready: heights.keys_close.0,
                 deadline: heights.seed.0,
             }),
+            // Validators end their screen when a block before that is final: other transactions must not take
+            // its time.
             PaceStage::Votes(window) => of(window, |_, heights| Bounds {
                 free: 0,
                 ready: heights.seed.0,
-                deadline: heights.votes_close.0,
+                deadline: heights.votes_close.0 - VOTE_BLOCKS,
             }),
             PaceStage::End => of(self.clock.last_window(), |_, heights| Bounds {
                 ready: heights.votes_close.0,
@@ -385,6 +390,7 @@ mod tests {
         assert_eq!(verdict(84, 3, 0), Verdict::Seal, "the seed's block must be final first");
         assert_eq!(verdict(85, 3, 0), Verdict::Wait);
         assert_eq!(verdict(85, 3, 1), Verdict::Seal);
+        assert_eq!(verdict(86, 3, 1), Verdict::Wait, "block 84 would be final, and the screen would end");
         assert_eq!(verdict(88, 1, 5), Verdict::Wait);
         assert_eq!(verdict(88, 0, 0), Verdict::Seal);
     }
