@@ -62,6 +62,12 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
         running: tokio::sync::Mutex::default(),
     });
     tokio::spawn(Arc::clone(&own_clock).check());
+    let rules = Arc::new(subnet::RulesWatch {
+        client: network.chain_reader.client().clone(),
+        hotkey: identity.neuron.hotkey,
+        run: Arc::clone(&run),
+        component: observability.health.component("subnet"),
+    });
     let requests = Requests::new(run.clock, network.chain_reader.client().metrics(), storage.metrics());
     let metrics = Arc::clone(&observability.metrics);
     let shared = SharedState::start(run, config.node.compute, &config.node.folder).await?;
@@ -74,6 +80,7 @@ async fn open(config: &Config, shutdown: Shutdown) -> Result<Node, NodeError> {
         shutdown: network.shutdown.clone(),
         patience: config.chain.block_time.saturating_mul(SILENT_BLOCKS),
         own_clock: Arc::clone(&own_clock),
+        rules,
         requests,
     });
     let floor = floor(config, shared.run());

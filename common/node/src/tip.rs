@@ -1,6 +1,6 @@
 //! The newest finalized block, for all tasks of the process.
 
-use crate::{NodeError, NodeMetrics, own_clock::OwnClock, requests::Requests};
+use crate::{NodeError, NodeMetrics, own_clock::OwnClock, requests::Requests, subnet::RulesWatch};
 use base::Height;
 use chain::{Block, BlocksError, Heads};
 use exchange::ChainReader;
@@ -35,6 +35,8 @@ pub(crate) struct Follow {
     pub(crate) patience: Duration,
     /// The comparison of the own clock, once a window.
     pub(crate) own_clock: Arc<OwnClock>,
+    /// The comparison of the subnet's rules with the run, once a window.
+    pub(crate) rules: Arc<RulesWatch>,
     /// The log of requests, once a window.
     pub(crate) requests: Requests,
 }
@@ -142,6 +144,7 @@ impl Follow {
         self.note(block.height, alarm);
         if self.requests.saw(block.height) {
             tokio::spawn(Arc::clone(&self.own_clock).check());
+            tokio::spawn(Arc::clone(&self.rules).check(block.hash));
         }
     }
 

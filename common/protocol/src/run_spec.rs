@@ -28,7 +28,7 @@ mod live;
 
 pub use amendment::{Amendment, AmendmentError, MOST_DIFFERENCE};
 pub use file::{DataFile, InitialFile, NetworkFile, RunFile};
-pub use live::{LiveProblem, LiveSubnet, commitment_bytes};
+pub use live::{LiveProblem, LiveRules, LiveSubnet, commitment_bytes};
 
 use crate::{
     acceptance::{AcceptanceError, AcceptanceSpec},

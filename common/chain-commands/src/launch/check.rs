@@ -24,7 +24,7 @@ pub(super) struct Subnet {
     pub(super) lag: u64,
 }
 
-/// How a setting fits.
+/// The fit of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     /// The run can be run.

@@ -4,8 +4,10 @@
 use crate::network::*;
 use base::{Exit, Height, digest::ObjectHash};
 use bucket_server::{Fault, Rule};
+use devchain::StorageWrite;
 use node::{Node, NodeRole};
 use protocol::announcement::{Claim, Record};
+use sp_crypto_hashing::twox_128;
 use std::time::Duration;
 use telemetry::{Report, Shutdown};
 
@@ -59,6 +61,29 @@ async fn a10_a_clock_that_is_off_is_told_at_the_start() {
     let is_known = |report: &Report| !report.reasons.contains_key("clock");
     let report = health(&node, is_known).await;
     assert!(report.degraded.is_empty(), "{report:?}");
+    network.chain.shutdown().await;
+}
+
+/// Checks that a node notices, in the next window, rules of the subnet with which the run cannot go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_key_that_the_owner_raises_is_told() {
+    let mut network = Network::start().await;
+    let node = network.miner(MINER).await;
+    network.skip().await;
+    let is_known = |report: &Report| !report.reasons.contains_key("subnet");
+    assert!(!health(&node, is_known).await.degraded.contains_key("subnet"));
+    let netuid = network.spec.network.netuid.0.to_le_bytes();
+    let key = [&twox_128(b"SubtensorModule")[..], &twox_128(b"WeightsVersionKey"), &netuid].concat();
+    let write = StorageWrite { key, value: Some(7u64.to_le_bytes().into()) };
+    network.chain.handle().set_storage(vec![write]).await.unwrap();
+    network.skip().await;
+    let report = health(&node, |report| report.degraded.contains_key("subnet")).await;
+    let text = &report.degraded["subnet"];
+    assert!(text.contains("version key is 0") && text.contains("requires 7"), "{text}");
+    drop(node);
+    let (exit, said) = refused(&network).await;
+    assert_eq!(exit, Exit::Usage, "{said}");
+    assert!(said.contains("update this program and its run file"), "{said}");
     network.chain.shutdown().await;
 }
 

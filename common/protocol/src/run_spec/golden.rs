@@ -221,9 +221,7 @@ fn the_live_subnet_must_fit() {
         genesis: BlockHash([0x11; 32]),
         netuid: Netuid(3),
         height: Height(900),
-        tempo: 99,
-        commitment_space: 3100,
-        version_key: 0,
+        rules: LiveRules { tempo: 99, commitment_space: 3100, version_key: 0 },
         permits: 2,
         runs: vec![(ours, 10), (RunId([9; 8]), 10)],
     };
@@ -239,12 +237,12 @@ fn the_live_subnet_must_fit() {
             .starts_with("the run is on the chain with genesis 0x1111")
     );
     assert_eq!(
-        problem(|l| l.version_key = 7),
+        problem(|l| l.rules.version_key = 7),
         "the run's version key is 0, and the owner of subnet 3 requires 7: update this program and its run file"
     );
     assert_eq!(problem(|l| l.netuid = Netuid(4)), "the run is on subnet 3, not 4: set the netuid of the run");
     assert_eq!(
-        problem(|l| l.tempo = 360),
+        problem(|l| l.rules.tempo = 360),
         "windows of 30 blocks need 3500 bytes of commitments an epoch (tempo 360), but the chain grants 3100: use longer \
          windows or a shorter tempo"
     );

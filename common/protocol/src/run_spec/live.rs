@@ -17,16 +17,23 @@ pub struct LiveSubnet {
     pub netuid: Netuid,
     /// The finalized block.
     pub height: Height,
+    /// The rules that can change while the run runs.
+    pub rules: LiveRules,
+    /// The number of hotkeys with stake and permit.
+    pub permits: usize,
+    /// The runs of the last votes of hotkeys with a permit, and the stake behind each run.
+    pub runs: Vec<(RunId, u64)>,
+}
+
+/// The rules of a subnet that a run depends on, and that its owner may change at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveRules {
     /// The number of blocks between epochs, less one.
     pub tempo: u16,
     /// Bytes that a hotkey may write as commitments in an epoch (`Commitments.MaxSpace`).
     pub commitment_space: u64,
     /// The smallest version key of weights that the subnet's owner allows (`WeightsVersionKey`).
     pub version_key: u64,
-    /// The number of hotkeys with stake and permit.
-    pub permits: usize,
-    /// The runs of the last votes of hotkeys with a permit, and the stake behind each run.
-    pub runs: Vec<(RunId, u64)>,
 }
 
 /// The reason why a run does not fit the subnet.
@@ -118,13 +125,19 @@ impl RunSpec {
         let found = [
             self.check_chain(live),
             self.check_subnet(live),
-            self.check_space(live),
-            self.check_version(live),
+            self.check_space(&live.rules),
+            self.check_version(&live.rules),
             (live.permits == 0).then_some(LiveProblem::NoPermits(live.netuid)),
             self.check_end(live),
             self.check_majority(live),
         ];
         found.into_iter().flatten().collect()
+    }
+
+    /// Lists the reasons in the subnet's rules alone. A node looks for them once a window.
+    #[must_use]
+    pub fn rule_problems(&self, rules: &LiveRules) -> Vec<LiveProblem> {
+        self.check_space(rules).into_iter().chain(self.check_version(rules)).collect()
     }
 
     fn check_chain(&self, live: &LiveSubnet) -> Option<LiveProblem> {
@@ -139,13 +152,13 @@ impl RunSpec {
         (expected != found).then_some(LiveProblem::Subnet { expected, found })
     }
 
-    fn check_version(&self, live: &LiveSubnet) -> Option<LiveProblem> {
-        let (ours, required, netuid) = (self.network.version_key, live.version_key, live.netuid);
+    fn check_version(&self, live: &LiveRules) -> Option<LiveProblem> {
+        let (ours, required, netuid) = (self.network.version_key, live.version_key, self.network.netuid);
         (ours < required).then_some(LiveProblem::VersionKey { netuid, ours, required })
     }
 
     /// Checks the space for commitments.
-    fn check_space(&self, live: &LiveSubnet) -> Option<LiveProblem> {
+    fn check_space(&self, live: &LiveRules) -> Option<LiveProblem> {
         let blocks = self.window.blocks;
         let tempo = live.tempo;
         let granted = live.commitment_space;

@@ -10,14 +10,14 @@ use protocol::{
 pub(super) fn run_spec() -> Table {
     let reads = |bytes: Vec<u8>| says(RunSpec::read(&bytes));
     let mut rows = Rows::of(objects::run_spec().to_bytes(), &reads);
-    let window = 2 + 2 + 4 + 32 + 2 + 8;
+    let window = 2 + 2 + 4 + 32 + 2 + 1 + 8 + 8;
     let bytes = objects::run_spec().to_bytes();
     let first = bytes.windows(32).position(|bytes| bytes == [0x55; 32]).expect("the first founder");
     let founders = first - 1;
     rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe2)
         .row("an earlier version", |b| b[1] = 3)
-        .row("a later version", |b| b[1] = 5)
+        .row("a later version", |b| b[1] = 6)
         .row("a name of 255 characters", |b| b[2] = 255)
         .row("a name that is not UTF-8", |b| b[4] = 0xff)
         .row("a name in capitals", |b| b[4] = b'T')
