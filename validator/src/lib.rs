@@ -23,6 +23,7 @@
 
 mod app;
 pub mod commits;
+mod dry_run;
 mod error;
 pub mod fetched_window;
 pub mod gauntlet;
@@ -40,4 +41,4 @@ pub use app::run;
 pub use error::ValidatorError;
 pub use metrics::ValidatorMetrics;
 pub use replay::{ReplayDifference, ReplayError, Replayed, replay};
-pub use show::show;
+pub use show::{ShowOptions, show};

@@ -6,7 +6,7 @@ use cli::{Answer, Failure, Job};
 use node::{Config, NodeRole, Settings, ValidatorFlags, environment};
 use std::process::ExitCode;
 use telemetry::Shutdown;
-use validator::Replayed;
+use validator::{Replayed, ShowOptions};
 
 /// Muster's validator on a Bittensor subnet.
 #[derive(Parser)]
@@ -54,6 +54,9 @@ struct RunFlags {
 struct ShowFlags {
     #[command(flatten)]
     config: ValidatorFlags,
+    /// Show also what would be sent now and what it costs, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -97,10 +100,10 @@ fn run(flags: &ValidatorFlags) -> Result<Job, Failure> {
 
 fn show_weights(flags: &ShowFlags) -> Result<Job, Failure> {
     let config = load(&flags.config)?;
-    let json = flags.json;
+    let options = ShowOptions { json: flags.json, dry_run: flags.dry_run };
     let logs = config.log.clone();
     let work = async move {
-        let text = validator::show(config, json).await;
+        let text = validator::show(config, options).await;
         text.map(Answer::from).map_err(|error| Failure::new(error.exit(), error))
     };
     Ok(Job::command(work).with_logs(logs).on_threads(None))

@@ -3,6 +3,7 @@
 use crate::{
     ValidatorError,
     commits::{Commits, Committed},
+    dry_run::WeightsPlan,
     logs::Logs,
     published::{published_logs, standing_vote},
     weights::OnChain,
@@ -30,6 +31,16 @@ struct Weights {
     on_chain: OnChain,
     commits: Vec<ShownCommit>,
     rows: Vec<Row>,
+    plan: Option<WeightsPlan>,
+}
+
+/// The options of `weights show`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShowOptions {
+    /// Whether to print JSON instead of a table.
+    pub json: bool,
+    /// Whether to show what would be sent now, and what it costs.
+    pub dry_run: bool,
 }
 
 /// A commit, and its place on the way to the chain.
@@ -62,12 +73,12 @@ struct Row {
 ///
 /// # Errors
 /// The chain cannot be read, or the hotkey is not registered.
-pub async fn show(config: Config, json: bool) -> Result<String, ValidatorError> {
-    let weights = read(&config).await?;
-    Ok(if json { weights.as_json() } else { weights.as_table() })
+pub async fn show(config: Config, options: ShowOptions) -> Result<String, ValidatorError> {
+    let weights = read(&config, options.dry_run).await?;
+    Ok(if options.json { weights.as_json() } else { weights.as_table() })
 }
 
-async fn read(config: &Config) -> Result<Weights, ValidatorError> {
+async fn read(config: &Config, dry_run: bool) -> Result<Weights, ValidatorError> {
     let spec = Run::read_spec(&config.run).map_err(NodeError::from)?;
     let hotkey = config.wallet.hotkey()?;
     let storage = Storage::new(config.bucket.policy);
@@ -89,7 +100,13 @@ async fn read(config: &Config) -> Result<Weights, ValidatorError> {
     };
     let own = Commits::open(&config.node.folder, spec.hash(), validator)?;
     let commits = commits(&on_chain, own.list());
-    Ok(Weights { validator, uid, rows: uids.into_iter().map(row).collect(), log, on_chain, commits })
+    let rows = uids.into_iter().map(row).collect();
+    let plan = if dry_run {
+        Some(WeightsPlan::read(client, netuid, &hotkey, &on_chain, log.as_ref()).await?)
+    } else {
+        None
+    };
+    Ok(Weights { validator, uid, rows, log, on_chain, commits, plan })
 }
 
 /// Returns the commits that wait for their reveal, and the newest one that does not.
@@ -162,7 +179,8 @@ impl Weights {
     fn as_table(&self) -> String {
         let mut text = String::new();
         let line = |text: &mut String, name: &str, value: String| {
-            writeln!(text, "{name:18}{value}").expect("a string takes all that is written");
+            // One name is longer than the column.
+            writeln!(text, "{name:17} {value}").expect("a string takes all that is written");
         };
         line(&mut text, "validator", format!("{} (uid {})", self.validator.hotkey, self.uid));
         let log = self.log.as_ref();
@@ -177,6 +195,9 @@ impl Weights {
         }
         let next = self.on_chain.standing.schedule.next().map(|block| format!("block {block}"));
         line(&mut text, "next epoch", next.unwrap_or("none".to_owned()));
+        for (name, value) in self.plan.iter().flat_map(WeightsPlan::rows) {
+            line(&mut text, name, value);
+        }
         let number = |number: Option<u16>| number.map_or("-".to_owned(), |number| number.to_string());
         writeln!(text, "\n{:>5}  {:>6}  {:>8}  hotkey", "uid", "to set", "on chain")
             .expect("a string takes all that is written");
@@ -204,6 +225,7 @@ impl Weights {
             "next_epoch": self.on_chain.standing.schedule.next(),
             "block": self.on_chain.height(),
             "weights": rows,
+            "dry_run": self.plan.as_ref().map(WeightsPlan::as_json),
         })
         .to_string()
     }

@@ -1,6 +1,6 @@
 //! [`CommandError`]: the errors of the shared commands, and their exit codes.
 
-use crate::FlagError;
+use crate::{FlagError, PasswordError, WalletCommandError};
 use base::Exit;
 use chain::{
     RegisterError, TransactionError,
@@ -17,6 +17,12 @@ pub enum CommandError {
     /// A wallet or key that cannot be read.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// A key without its password.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// A key that cannot be created or imported.
+    #[error(transparent)]
+    Key(#[from] WalletCommandError),
     /// A failed connection to the chain.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -45,7 +51,9 @@ impl CommandError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Flags(_) | Self::Wallet(_) => Exit::Usage,
+            Self::Flags(_) | Self::Password(_) => Exit::Usage,
+            Self::Key(error) => error.exit(),
+            Self::Wallet(error) => wallet_exit(error),
             Self::Connect(error) => connect_exit(error),
             Self::Read(error) => read_exit(error),
             Self::Register(error) => register_exit(error),
@@ -54,7 +62,15 @@ impl CommandError {
     }
 }
 
-fn register_exit(error: &RegisterError) -> Exit {
+fn wallet_exit(error: &WalletError) -> Exit {
+    match error {
+        WalletError::Unwritable { .. } => Exit::Failed,
+        _ => Exit::Usage,
+    }
+}
+
+/// Returns the exit code of a registration that fails.
+pub(crate) fn register_exit(error: &RegisterError) -> Exit {
     match error {
         RegisterError::PriceAboveCap { .. }
         | RegisterError::BalanceTooLow { .. }

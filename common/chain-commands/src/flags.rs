@@ -1,10 +1,11 @@
 //! Flags that name a chain and a key.
 
-use base::{BlockHash, Hotkey, Netuid, Secret};
+use crate::{COLDKEY_PASSWORD, PasswordFlags, open_key};
+use base::{BlockHash, Coldkey, Hotkey, Netuid};
 use chain::{
     Client, Options,
     error::ConnectError,
-    wallet::{KeyPair, Wallet, WalletError},
+    wallet::{KeyPair, Wallet},
 };
 use clap::Args;
 use protocol::{
@@ -12,17 +13,7 @@ use protocol::{
     dataset::ManifestError,
     run_spec::RunSpecError,
 };
-use std::{
-    env::VarError,
-    io::{self, IsTerminal},
-    path::PathBuf,
-    string::FromUtf8Error,
-    time::Duration,
-};
-
-/// The environment variable of the coldkey's password. There is no flag for it, since other users can
-/// see flags.
-const PASSWORD: &str = "MUSTER_COLDKEY_PASSWORD";
+use std::{io, path::PathBuf, string::FromUtf8Error, time::Duration};
 
 /// An error in the flags.
 #[derive(Debug, thiserror::Error)]
@@ -33,15 +24,6 @@ pub enum FlagError {
     /// No hotkey.
     #[error("no hotkey is named: give --hotkey NAME, or --hotkey-address ADDRESS where no secret is needed")]
     NoHotkey,
-    /// A password that cannot be read.
-    #[error("cannot read the password from the terminal (set {PASSWORD} instead)")]
-    Password(#[source] io::Error),
-    /// An encrypted coldkey, without a password or a terminal to ask for it.
-    #[error("{} is encrypted: set {PASSWORD} to its password, or run this in a terminal to be asked for it", .0.display())]
-    PasswordNeeded(PathBuf),
-    /// An environment variable of the password that is not UTF-8.
-    #[error("{PASSWORD} is not UTF-8: set it to the coldkey's password")]
-    PasswordText,
     /// An address that is not a WebSocket address.
     #[error("--chain: an address begins with ws:// or wss://, and `{0}` does not")]
     Endpoint(String),
@@ -156,15 +138,36 @@ impl ChainFlags {
     }
 }
 
-/// The flags of the wallet and the key.
+/// The flags of the wallet.
 #[derive(Clone, Debug, Args)]
-pub struct WalletFlags {
+pub struct WalletFolder {
     /// Look for Bittensor's wallets in this folder [default: ~/.bittensor/wallets].
     #[arg(long, value_name = "PATH", env = "MUSTER_WALLETS")]
     pub wallets: Option<PathBuf>,
     /// Use the wallet of this name.
     #[arg(long, value_name = "NAME", env = "MUSTER_WALLET", default_value = "default")]
     pub wallet: String,
+}
+
+impl WalletFolder {
+    /// Opens the wallet. Reads nothing yet.
+    ///
+    /// # Errors
+    /// The folder of wallets is unknown, or the name is not plain.
+    pub fn open(&self) -> Result<Wallet, crate::CommandError> {
+        let root = match &self.wallets {
+            Some(path) => path.clone(),
+            None => Wallet::default_root(&std::env::home_dir().ok_or(FlagError::NoHome)?),
+        };
+        Ok(Wallet::new(&root, &self.wallet)?)
+    }
+}
+
+/// The flags of the wallet and the key.
+#[derive(Clone, Debug, Args)]
+pub struct WalletFlags {
+    #[command(flatten)]
+    folder: WalletFolder,
     /// Use the hotkey of this name in the wallet, or of this address.
     #[arg(long, value_name = "NAME", env = "MUSTER_HOTKEY")]
     pub hotkey: Option<String>,
@@ -183,44 +186,27 @@ impl WalletFlags {
             (Some(address), _) => Ok(address),
             (None, Some(name)) => match name.parse() {
                 Ok(address) => Ok(address),
-                Err(_) => Ok(self.folder()?.hotkey_public(name)?),
+                Err(_) => Ok(self.folder.open()?.hotkey_public(name)?),
             },
             (None, None) => Err(FlagError::NoHotkey.into()),
         }
     }
 
-    /// Reads the coldkey with its secret. The password of an encrypted coldkey comes from the
-    /// environment or the terminal.
+    /// Reads the coldkey with its secret. The password of an encrypted coldkey comes from the flag's file,
+    /// the environment or the terminal.
     ///
     /// # Errors
     /// The wallet has no coldkey, or the password does not decrypt it.
-    pub fn coldkey(&self) -> Result<KeyPair, crate::CommandError> {
-        let wallet = self.folder()?;
-        match wallet.coldkey(password_of_environment()?.as_ref()) {
-            Err(WalletError::NeedsPassword { path }) if io::stdin().is_terminal() => {
-                let prompt = format!("Password of {}: ", path.display());
-                let password = rpassword::prompt_password(prompt).map_err(FlagError::Password)?;
-                Ok(wallet.coldkey(Some(&Secret::new(password)))?)
-            }
-            Err(WalletError::NeedsPassword { path }) => Err(FlagError::PasswordNeeded(path).into()),
-            other => Ok(other?),
-        }
+    pub fn coldkey(&self, password: &PasswordFlags) -> Result<KeyPair, crate::CommandError> {
+        let (wallet, given) = (self.folder.open()?, password.given(COLDKEY_PASSWORD)?);
+        Ok(open_key(given.as_ref(), COLDKEY_PASSWORD, |password| wallet.coldkey(password))?)
     }
 
-    /// Opens the wallet.
-    fn folder(&self) -> Result<Wallet, crate::CommandError> {
-        let root = match &self.wallets {
-            Some(path) => path.clone(),
-            None => Wallet::default_root(&std::env::home_dir().ok_or(FlagError::NoHome)?),
-        };
-        Ok(Wallet::new(&root, &self.wallet)?)
-    }
-}
-
-fn password_of_environment() -> Result<Option<Secret>, FlagError> {
-    match std::env::var(PASSWORD) {
-        Ok(password) => Ok(Some(Secret::new(password))),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(FlagError::PasswordText),
+    /// Reads the coldkey's account. It needs no password where the wallet has the public file.
+    ///
+    /// # Errors
+    /// The wallet has neither the public file nor a plain coldkey.
+    pub fn coldkey_account(&self) -> Result<Coldkey, crate::CommandError> {
+        Ok(self.folder.open()?.coldkey_public()?)
     }
 }

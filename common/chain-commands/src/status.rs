@@ -1,11 +1,10 @@
 //! The command `status`: shows a hotkey's state on the subnet.
 
-use crate::{ChainFlags, CommandError, WalletFlags};
-use base::{Height, Rao};
-use chain::{Block, Client, Hyperparameters, Neuron};
+use crate::{ChainFlags, CommandError, WalletFlags, costs::lines};
+use base::{Height, Hotkey, Rao};
+use chain::{Block, NeuronStatus};
 use clap::Args;
 use serde_json::json;
-use std::fmt::Write as _;
 
 /// Flags of `status`.
 #[derive(Debug, Args)]
@@ -20,13 +19,10 @@ pub struct Status {
 }
 
 /// The facts that `status` shows.
-struct NeuronStatus {
+struct Shown {
     block: Block,
-    neuron: Neuron,
-    neurons: usize,
-    rules: Hyperparameters,
-    next_epoch: Option<Height>,
-    balance: Rao,
+    hotkey: Hotkey,
+    status: NeuronStatus,
 }
 
 impl Status {
@@ -34,87 +30,141 @@ impl Status {
         let hotkey = self.wallet.hotkey_account()?;
         let client = self.chain.connect().await?;
         let netuid = self.chain.netuid;
-        let standing = self.standing(&client, hotkey).await?;
-        let standing = standing.ok_or(CommandError::NotRegistered { hotkey, netuid, program })?;
-        Ok(if self.json { standing.as_json().to_string() } else { standing.as_text() })
-    }
-
-    async fn standing(
-        &self,
-        client: &Client,
-        hotkey: base::Hotkey,
-    ) -> Result<Option<NeuronStatus>, CommandError> {
         let block = client.finalized().await?;
-        let snapshot = client.at(block.hash);
-        let metagraph = snapshot.metagraph(self.chain.netuid).await?;
-        let Some(neuron) = metagraph.by_hotkey(&hotkey).copied() else { return Ok(None) };
-        Ok(Some(NeuronStatus {
-            rules: snapshot.hyperparameters(self.chain.netuid).await?,
-            next_epoch: snapshot.next_epoch(self.chain.netuid).await?,
-            balance: snapshot.balance(&neuron.coldkey).await?,
-            neurons: metagraph.neurons.len(),
-            block,
-            neuron,
-        }))
+        let status = client.at(block.hash).neuron_status(netuid, &hotkey, block.height).await?;
+        let status = status.ok_or(CommandError::NotRegistered { hotkey, netuid, program })?;
+        let shown = Shown { block, hotkey, status };
+        Ok(if self.json { shown.as_json().to_string() } else { shown.as_text() })
     }
 }
 
-impl NeuronStatus {
-    /// Returns the block of the hotkey's last weights. The chain counts the registration as an update too.
-    fn last_weights(&self) -> Option<Height> {
-        let Neuron { last_update, registered, .. } = self.neuron;
-        (last_update > registered).then_some(last_update)
+/// Returns the text of a value that the runtime may lack.
+fn known<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "unknown: the runtime does not tell".to_owned(), show)
+}
+
+impl Shown {
+    /// Returns the block of the hotkey's last weights; the inner `None` if it has never set any. The chain
+    /// counts the registration as an update too.
+    fn last_weights(&self) -> Option<Option<Height>> {
+        let (last, registered) = (self.status.last_update?, self.status.registered?);
+        Some(Some(last).filter(|last| *last > registered))
     }
 
     fn as_text(&self) -> String {
-        let Self { block, neuron, rules, .. } = self;
+        let Self { block, hotkey, status } = self;
         let share = |value: u16| format!("{:.4}", f64::from(value) / f64::from(u16::MAX));
         let ago =
             |height: Height| format!("block {height} ({} ago)", block.height.0.saturating_sub(height.0));
-        let last_weights = self.last_weights().map_or("never".into(), ago);
-        let next_epoch = self.next_epoch.map_or("never".into(), |height| {
-            format!("block {height} (in {})", height.0.saturating_sub(block.height.0))
-        });
-        let rows = [
+        let coming =
+            |height: Height| format!("block {height} (in {})", height.0.saturating_sub(block.height.0));
+        let or_never = |height: Option<Height>, show: &dyn Fn(Height) -> String| {
+            height.map_or_else(|| "never".to_owned(), show)
+        };
+        let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+        let of = status.neurons.map_or_else(String::new, |neurons| format!(" of {neurons}"));
+        let most = status.max_neurons.map_or_else(String::new, |most| format!(" (at most {most})"));
+        let alpha = |emission: Rao| emission.to_string().replace("TAO", "alpha an epoch");
+        lines(&[
             ("block", block.height.to_string()),
-            ("hotkey", neuron.hotkey.to_string()),
-            ("coldkey", format!("{}, {}", neuron.coldkey, self.balance)),
-            ("uid", format!("{} of {} (at most {})", neuron.uid, self.neurons, rules.max_uids)),
-            ("registered", ago(neuron.registered)),
-            ("stake weight", share(neuron.stake_weight)),
-            ("validator permit", if neuron.permit { "yes" } else { "no" }.into()),
-            ("incentive", share(neuron.incentive)),
-            ("dividends", share(neuron.dividends)),
-            ("emission", neuron.emission.to_string().replace("TAO", "alpha an epoch")),
-            ("last weights", last_weights),
-            ("next epoch", next_epoch),
-        ];
-        rows.iter().fold(String::new(), |mut text, (name, value)| {
-            let line_break = if text.is_empty() { "" } else { "\n" };
-            let _ = write!(text, "{line_break}{name:<17} {value}"); // Writing to a String cannot fail.
-            text
-        })
+            ("hotkey", hotkey.to_string()),
+            ("coldkey", format!("{}, {}", status.coldkey, known(status.balance, |rao| rao.to_string()))),
+            ("uid", format!("{}{of}{most}", status.uid)),
+            ("registered", known(status.registered, ago)),
+            ("stake weight", known(status.stake_weight, share)),
+            ("validator permit", known(status.permit, yes)),
+            ("incentive", known(status.incentive, share)),
+            ("dividends", known(status.dividends, share)),
+            ("emission", known(status.emission, alpha)),
+            ("last weights", known(self.last_weights(), |last| or_never(last, &ago))),
+            ("next epoch", known(status.next_epoch, |next| or_never(next, &coming))),
+        ])
     }
 
     fn as_json(&self) -> serde_json::Value {
-        let Self { block, neuron, .. } = self;
+        let Self { block, hotkey, status } = self;
         json!({
             "block": block.height,
             "block_hash": block.hash,
-            "hotkey": neuron.hotkey,
-            "coldkey": neuron.coldkey,
-            "coldkey_rao": self.balance.0,
-            "uid": neuron.uid,
-            "registered": neuron.registered,
-            "stake_weight": neuron.stake_weight,
-            "alpha_rao": neuron.alpha.0,
-            "permit": neuron.permit,
-            "active": neuron.active,
-            "incentive": neuron.incentive,
-            "dividends": neuron.dividends,
-            "emission_rao": neuron.emission.0,
-            "last_weights": self.last_weights(),
-            "next_epoch": self.next_epoch,
+            "hotkey": hotkey,
+            "coldkey": status.coldkey,
+            "coldkey_rao": status.balance.map(|rao| rao.0),
+            "uid": status.uid,
+            "registered": status.registered,
+            "stake_weight": status.stake_weight,
+            "alpha_rao": status.alpha.map(|rao| rao.0),
+            "permit": status.permit,
+            "active": status.active,
+            "incentive": status.incentive,
+            "dividends": status.dividends,
+            "emission_rao": status.emission.map(|rao| rao.0),
+            "last_weights": self.last_weights().flatten(),
+            "next_epoch": status.next_epoch.flatten(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{BlockHash, Coldkey, Uid, UnixMillis};
+
+    fn shown(status: NeuronStatus) -> Shown {
+        let (hash, parent) = (BlockHash([1; 32]), BlockHash([2; 32]));
+        let block = Block { height: Height(100), hash, parent, time: UnixMillis(0) };
+        Shown { block, hotkey: Hotkey([7; 32]), status }
+    }
+
+    /// Creates the status as of a runtime that tells nothing but the uid and the owner.
+    fn bare() -> NeuronStatus {
+        NeuronStatus {
+            uid: Uid(4),
+            coldkey: Coldkey([8; 32]),
+            balance: None,
+            neurons: None,
+            max_neurons: None,
+            registered: None,
+            stake_weight: None,
+            alpha: None,
+            permit: None,
+            active: None,
+            incentive: None,
+            dividends: None,
+            emission: None,
+            last_update: None,
+            next_epoch: None,
+        }
+    }
+
+    #[test]
+    fn what_the_runtime_lacks_is_unknown_and_no_failure() {
+        let shown = shown(bare());
+        let text = shown.as_text();
+        assert!(text.contains("\nuid               4\n"), "{text}");
+        for row in ["stake weight", "incentive", "last weights", "next epoch"] {
+            assert!(text.contains(&format!("\n{row:<17} unknown: the runtime does not tell")), "{text}");
+        }
+        let json = shown.as_json();
+        assert_eq!(json["uid"], 4);
+        for field in ["coldkey_rao", "alpha_rao", "permit", "last_weights", "next_epoch"] {
+            assert!(json[field].is_null(), "{field} in {json}");
+        }
+    }
+
+    #[test]
+    fn a_registration_is_no_weights() {
+        let (registered, last_update) = (Some(Height(90)), Some(Height(90)));
+        let new = NeuronStatus { registered, last_update, next_epoch: Some(None), ..bare() };
+        let text = shown(new.clone()).as_text();
+        assert!(text.contains("registered        block 90 (10 ago)"), "{text}");
+        assert!(
+            text.contains("last weights      never") && text.ends_with("next epoch        never"),
+            "{text}"
+        );
+        let later =
+            NeuronStatus { last_update: Some(Height(95)), next_epoch: Some(Some(Height(120))), ..new };
+        let text = shown(later).as_text();
+        assert!(text.contains("last weights      block 95 (5 ago)"), "{text}");
+        assert!(text.ends_with("next epoch        block 120 (in 20)"), "{text}");
     }
 }

@@ -9,11 +9,11 @@ use chain_metadata::{
 use subxt::{
     SubstrateConfig,
     config::substrate::SubstrateExtrinsicParamsBuilder,
-    tx::{Payload, StaticPayload},
+    tx::{Payload, Signer, StaticPayload},
     utils::{AccountId32, H256, Static},
 };
 
-use crate::{runtime::Runtime, wallet::KeyPair};
+use crate::runtime::Runtime;
 
 /// A call of the chain. [`Client::submit`](crate::Client::submit) sends a call as it is. `register`,
 /// `set_commitment` and `set_weights` make checks before they send one.
@@ -151,7 +151,12 @@ impl Call {
     }
 
     /// Signs the call and returns the bytes of the transaction.
-    pub(crate) fn sign(&self, runtime: &Runtime, key: &KeyPair, terms: Terms) -> Result<Vec<u8>, CallError> {
+    pub(crate) fn sign(
+        &self,
+        runtime: &Runtime,
+        key: &impl Signer<SubstrateConfig>,
+        terms: Terms,
+    ) -> Result<Vec<u8>, CallError> {
         let (pallet, name) = self.name();
         runtime.require(Kind::Call, pallet, name)?;
         let signing = Signing { runtime, key, terms };
@@ -211,13 +216,13 @@ impl Call {
 }
 
 /// The inputs of a signature, without the call.
-struct Signing<'a> {
+struct Signing<'a, S> {
     runtime: &'a Runtime,
-    key: &'a KeyPair,
+    key: &'a S,
     terms: Terms,
 }
 
-impl Signing<'_> {
+impl<S: Signer<SubstrateConfig>> Signing<'_, S> {
     fn sign(&self, payload: &impl Payload) -> Result<Vec<u8>, String> {
         let (height, hash) = self.terms.anchor;
         let params = SubstrateExtrinsicParamsBuilder::<SubstrateConfig>::new()

@@ -29,6 +29,11 @@ pub(crate) fn runtime_365() -> Runtime {
     Runtime::new(&data("finney-365-v16.scale"), Version { spec: 365, transaction: 1 }, genesis()).unwrap()
 }
 
+/// Creates the full runtime of spec 219, from before stake was counted by subnet.
+pub(crate) fn runtime_219() -> Runtime {
+    Runtime::new(&data("finney-219-v14.scale"), Version { spec: 219, transaction: 1 }, genesis()).unwrap()
+}
+
 /// Returns a list of the SDK's file.
 pub(crate) fn list(name: &str) -> Vec<Value> {
     let golden: Value = serde_json::from_slice(&data("golden-461.json")).unwrap();

@@ -8,7 +8,7 @@
 //! ([`refusal::Refusal`]).
 //!
 //! This crate decides nothing about a training run: other crates choose the contents of commitments and the
-//! weights. It does not create wallets. Only finalized blocks are read; of newer ones it tells the height
+//! weights. Only finalized blocks are read; of newer ones it tells the height
 //! ([`Heads`]), so that a finality that lags is seen.
 //!
 //! **Silence.** Every wait has a time limit. A node that accepts a connection and goes silent, in any phase,
@@ -22,7 +22,7 @@
 //! use base::{Netuid, commitment::{Field, Fields}};
 //!
 //! let client = Client::connect(Options::new(["wss://entrypoint-finney.opentensor.ai:443"])).await?;
-//! let hotkey = Wallet::new("wallets".as_ref(), "default")?.hotkey("miner")?;
+//! let hotkey = Wallet::new("wallets".as_ref(), "default")?.hotkey("miner", None)?;
 //! client.set_commitment(Netuid(3), Fields::new(vec![Field::raw(*b"hello")?])?, &hotkey).await?;
 //!
 //! let mut blocks = client.blocks().await?;
@@ -46,6 +46,7 @@ mod client;
 mod commitments;
 mod connection;
 mod contact;
+mod costs;
 mod dialer;
 mod endpoint;
 mod epochs;
@@ -55,6 +56,7 @@ mod follower;
 mod golden;
 mod metagraph;
 mod metrics;
+mod neuron_status;
 mod nonces;
 mod options;
 mod outcome;
@@ -74,13 +76,15 @@ pub use blocks::{Block, Blocks, BlocksError, Heads};
 pub use calls::{Call, CallError};
 pub use client::Client;
 pub use commitments::{CommitError, Commitments, Space};
+pub use costs::Costs;
 pub use endpoint::Endpoint;
 pub use epochs::EpochSchedule;
 pub use metagraph::{Metagraph, Neuron, Row};
 pub use metrics::Metrics;
+pub use neuron_status::NeuronStatus;
 pub use options::Options;
 pub use outcome::ChainEvent;
-pub use register::{RegisterError, Registration};
+pub use register::{RegisterError, Registration, RegistrationPlan};
 pub use snapshot::ChainSnapshot;
 pub use subnet::Hyperparameters;
 pub use transactions::{Included, TransactionError, TransactionHash, TransactionStage};

@@ -1,5 +1,9 @@
 //! Registration: a uid on a subnet for a hotkey, paid by its coldkey.
 
+mod plan;
+
+pub use plan::RegistrationPlan;
+
 use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use chain_metadata::{api, items::Kind};
 use subxt::utils::AccountId32;

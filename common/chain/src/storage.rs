@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
-use base::BlockHash;
+use base::{BlockHash, Netuid};
 use chain_metadata::{items::Kind, report::Why};
 use parity_scale_codec::{Compact, Decode};
 use sp_crypto_hashing::twox_128;
@@ -49,7 +49,12 @@ pub(crate) struct Batch<'a> {
     keys: Vec<Vec<u8>>,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// Creates a batch without keys.
+    pub(crate) fn new(runtime: &'a Runtime) -> Self {
+        Self { runtime, keys: Vec::new() }
+    }
+
     /// Adds the value at these keys to the request. Returns an error if the live runtime lacks the entry, or
     /// has it in another form.
     pub(crate) fn add<K, V, P>(
@@ -83,6 +88,15 @@ impl Batch<'_> {
     pub(crate) fn add_key(&mut self, key: Vec<u8>) -> Slot<()> {
         self.keys.push(key);
         Slot { index: self.keys.len() - 1, pallet: "raw", entry: "key", value: PhantomData }
+    }
+
+    /// Adds the bytes of an entry that [`chain_metadata`] does not list: a map from a subnet, by the hasher
+    /// `Identity`. Returns `None` if the live runtime lacks the entry.
+    pub(crate) fn add_unlisted(&mut self, pallet: &str, entry: &str, netuid: Netuid) -> Option<Slot<()>> {
+        let storage = self.runtime.metadata.pallet_by_name(pallet)?.storage()?;
+        storage.entry_by_name(entry)?;
+        let [pallet, entry] = [pallet, entry].map(|name| twox_128(name.as_bytes()));
+        Some(self.add_key([&pallet[..], &entry, &netuid.0.to_le_bytes()].concat()))
     }
 
     /// Adds a value like [`Batch::add`], or returns `None` if the runtime lacks the entry. An entry in
@@ -180,7 +194,7 @@ pub(crate) async fn read<S>(
 ) -> Result<(S, Values), ReadError> {
     let mut runtime = runtimes.newest();
     loop {
-        let mut batch = Batch { runtime: &runtime, keys: Vec::new() };
+        let mut batch = Batch::new(&runtime);
         let slots = plan(&mut batch)?;
         let mut keys = batch.keys;
         keys.push(last_runtime_upgrade());

@@ -6,15 +6,25 @@
 //!                           hotkeys/HOTKEY     a hotkey's secret, plain JSON, mode 0600
 //! ```
 //!
-//! This module only reads wallets. It never prints secrets. The bytes of a key file, the strings taken out
-//! of it, passwords and keys are wiped from memory when they are dropped. Two kinds of copies are not wiped:
-//! the JSON parser's buffer for a string with escapes (no tool writes a phrase or a key with escapes), and
-//! memory that the system has swapped out.
+//! [`Wallet::hotkey`] and [`Wallet::coldkey`] read a key, [`Wallet::write`] makes the files of a key from
+//! its [`Phrase`], and [`Wallet::overview`] tells about all files without a password. The password of an
+//! encrypted file is given, or lies in the variable that Bittensor's tools use ([`password_variable`]).
+//!
+//! This module never prints secrets. The bytes of a key file, the strings taken out of it, passwords and keys
+//! are wiped from memory when they are dropped. Some copies are not wiped: the JSON parser's buffer for a
+//! string with escapes (no tool writes a phrase or a key with escapes), the word indices of a phrase that is
+//! checked, and memory that the system has swapped out.
 
+mod error;
 mod keypair;
 mod nacl;
+mod overview;
+mod password;
+mod phrase;
+mod write;
 
 use std::{
+    env::VarError,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -26,80 +36,15 @@ use base::{
 };
 use zeroize::Zeroizing;
 
+pub use error::WalletError;
 pub use keypair::KeyPair;
+pub use overview::{KeyForm, KeyOverview, WalletOverview};
+pub use password::password_variable;
+pub use phrase::{Phrase, PhraseError, WordCount};
+pub use write::{Existing, WalletKey};
 
-/// An error of reading a key from a wallet.
-#[derive(Debug, thiserror::Error)]
-pub enum WalletError {
-    /// The name is not that of a well-known development key.
-    #[error("`{0}` is not a development key: those begin with //, like //Alice")]
-    NotADevelopmentKey(String),
-    /// The name would lead out of the wallets' folder.
-    #[error("`{0}` cannot be the name of a wallet or a hotkey: give a plain name, without slashes")]
-    BadName(String),
-    /// There is no such file.
-    #[error("there is no {what} at {}: check the names, or create it with `btcli wallet create`", .path.display())]
-    Missing {
-        /// The kind of file that is missing.
-        what: &'static str,
-        /// The path of the file.
-        path: PathBuf,
-    },
-    /// The operating system refuses to read the file.
-    #[error("cannot read {}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// Other users may read the secret.
-    #[error("{} can be read by other users (mode {mode:04o}): protect it with `chmod 600 {}`", .path.display(), .path.display())]
-    Mode {
-        /// The file.
-        path: PathBuf,
-        /// The permissions of the file.
-        mode: u32,
-    },
-    /// The file holds no usable key.
-    #[error("cannot use {}", .path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// The fault. It repeats nothing of the file's contents.
-        source: KeyFileError,
-    },
-    /// The file is encrypted, and no password was given.
-    #[error("{} is encrypted: give its password", .path.display())]
-    NeedsPassword {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The password does not decrypt the file.
-    #[error("the password does not open {}", .path.display())]
-    WrongPassword {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The phrase, seed or private key is not a valid key.
-    #[error("the {field} in {} is not a valid key: the file is damaged, restore it from the phrase", .path.display())]
-    BadSecret {
-        /// The file.
-        path: PathBuf,
-        /// The name of the field.
-        field: &'static str,
-    },
-    /// The secret belongs to another account than the file states.
-    #[error("{} says {stated}, but its secret belongs to {found}: the file was modified, or mixed up", .path.display())]
-    Mismatch {
-        /// The file.
-        path: PathBuf,
-        /// The account that the file states.
-        stated: Hotkey,
-        /// The account that the secret belongs to.
-        found: Hotkey,
-    },
-}
+/// The end of the names of hotkeys' public files.
+const PUBLIC: &str = "pub.txt";
 
 /// A wallet: one coldkey and its hotkeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,37 +63,70 @@ impl Wallet {
         Ok(Self { folder: root.join(plain_name(name)?) })
     }
 
-    /// Reads a hotkey from its plain file.
-    pub fn hotkey(&self, name: &str) -> Result<KeyPair, WalletError> {
-        let path = self.folder.join("hotkeys").join(plain_name(name)?);
-        let bytes = read(&path, "hotkey", Access::Secret)?;
-        open(&path, bytes, None)
+    /// Returns the folder of the wallet.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads a hotkey. An encrypted file needs the password, see [`coldkey`](Self::coldkey).
+    pub fn hotkey(&self, name: &str, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
+        self.key(WalletKey::Hotkey(name), password)
     }
 
     /// Reads a hotkey's account from its public file `hotkeys/NAMEpub.txt`, or from the hotkey's own file if
     /// there is no public file.
     pub fn hotkey_public(&self, name: &str) -> Result<Hotkey, WalletError> {
-        let path = self.folder.join("hotkeys").join(format!("{}pub.txt", plain_name(name)?));
-        match read(&path, "public hotkey", Access::Public) {
+        self.account(WalletKey::Hotkey(name))
+    }
+
+    /// Reads the coldkey. An encrypted file needs the password: the given one, or that of Bittensor's
+    /// environment variable. The decryption takes a few seconds and 512 MiB of memory (Bittensor's
+    /// parameters), so call this on a separate thread.
+    pub fn coldkey(&self, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
+        self.key(WalletKey::Coldkey, password)
+    }
+
+    /// Reads the coldkey's account from its public file `coldkeypub.txt`, or from the coldkey's own file if
+    /// there is no public file.
+    pub fn coldkey_public(&self) -> Result<Coldkey, WalletError> {
+        Ok(Coldkey(self.account(WalletKey::Coldkey)?.0))
+    }
+
+    /// Returns the path of a key's file.
+    pub fn path(&self, key: WalletKey<'_>) -> Result<PathBuf, WalletError> {
+        Ok(match key {
+            WalletKey::Coldkey => self.folder.join("coldkey"),
+            WalletKey::Hotkey(name) => self.folder.join("hotkeys").join(plain_name(name)?),
+        })
+    }
+
+    /// Returns the path of the public file of a key.
+    pub fn public_path(&self, key: WalletKey<'_>) -> Result<PathBuf, WalletError> {
+        Ok(match key {
+            WalletKey::Coldkey => self.folder.join("coldkeypub.txt"),
+            WalletKey::Hotkey(name) => {
+                self.folder.join("hotkeys").join(format!("{}{PUBLIC}", plain_name(name)?))
+            }
+        })
+    }
+
+    fn key(&self, key: WalletKey<'_>, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
+        let path = self.path(key)?;
+        let bytes = read(&path, key.kind(), Access::Secret)?;
+        open(&path, &bytes, password, |variable| std::env::var(variable))
+    }
+
+    fn account(&self, key: WalletKey<'_>) -> Result<Hotkey, WalletError> {
+        let path = self.public_path(key)?;
+        match read(&path, key.public_kind(), Access::Public) {
             Ok(bytes) => account(&path, &bytes),
-            Err(WalletError::Missing { .. }) => Ok(self.hotkey(name)?.hotkey()),
+            Err(WalletError::Missing { .. }) => {
+                let path = self.path(key)?;
+                let bytes = read(&path, key.kind(), Access::Secret)?;
+                Ok(open(&path, &bytes, None, |_| Err(VarError::NotPresent))?.hotkey())
+            }
             Err(error) => Err(error),
         }
-    }
-
-    /// Reads the coldkey. An encrypted file needs the password. Its decryption takes a few seconds and 512
-    /// MiB of memory (Bittensor's parameters), so call this on a separate thread.
-    pub fn coldkey(&self, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
-        let path = self.folder.join("coldkey");
-        let bytes = read(&path, "coldkey", Access::Secret)?;
-        open(&path, bytes, password)
-    }
-
-    /// Reads the coldkey's account from its public file.
-    pub fn coldkey_public(&self) -> Result<Coldkey, WalletError> {
-        let path = self.folder.join("coldkeypub.txt");
-        let bytes = read(&path, "public coldkey", Access::Public)?;
-        Ok(Coldkey(account(&path, &bytes)?.0))
     }
 }
 
@@ -165,15 +143,28 @@ fn account(path: &Path, bytes: &[u8]) -> Result<Hotkey, WalletError> {
     KeyFile::parse(bytes).and_then(|file| file.account()).map_err(in_file(path))
 }
 
-/// Decodes a key file's bytes, and decrypts them if necessary.
-fn open(path: &Path, bytes: Zeroizing<Vec<u8>>, password: Option<&Secret>) -> Result<KeyPair, WalletError> {
-    let sealed = match KeyFile::read(&bytes).map_err(in_file(path))? {
+/// Decodes a key file's bytes, and decrypts them if necessary: with the given password, or with that of
+/// Bittensor's variable.
+fn open(
+    path: &Path,
+    bytes: &[u8],
+    given: Option<&Secret>,
+    lookup: impl Fn(&str) -> Result<String, VarError>,
+) -> Result<KeyPair, WalletError> {
+    let sealed = match KeyFile::read(bytes).map_err(in_file(path))? {
         Contents::Plain(file) => return key_pair(path, &file),
         Contents::Sealed(sealed) => sealed,
     };
-    let password = password.ok_or_else(|| WalletError::NeedsPassword { path: path.into() })?;
-    let plain = nacl::open(sealed, password, nacl::Cost::BITTENSOR)
-        .ok_or_else(|| WalletError::WrongPassword { path: path.into() })?;
+    let (password, variable) = match given {
+        Some(given) => (given.clone(), None),
+        None => {
+            let found = password::find(path, lookup)?;
+            let found = found.ok_or_else(|| WalletError::NeedsPassword { path: path.into() })?;
+            (found.password, Some(found.variable))
+        }
+    };
+    let plain = nacl::open(sealed, &password, nacl::Cost::BITTENSOR)
+        .ok_or_else(|| WalletError::WrongPassword { path: path.into(), variable })?;
     key_pair(path, &KeyFile::parse(&plain).map_err(in_file(path))?)
 }
 
@@ -204,7 +195,9 @@ enum Access {
 
 fn read(path: &Path, what: &'static str, access: Access) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     let unreadable = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => WalletError::Missing { what, path: path.into() },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            WalletError::Missing { what, path: path.into() }
+        }
         _ => WalletError::Unreadable { path: path.into(), source },
     };
     // Opening a pipe would wait for a writer.

@@ -67,6 +67,12 @@ impl PreparedWeights {
     pub fn commit(&self) -> Option<&Commit> {
         self.commit.as_ref()
     }
+
+    /// Returns the call that will be sent.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
 }
 
 /// Weights that were sent.

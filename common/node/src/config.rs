@@ -19,13 +19,12 @@ pub use settings::{Environment, Settings, environment};
 
 use base::{BlockHash, Netuid, Secret};
 use chain::wallet::{KeyPair, Wallet};
+use chain_commands::{HOTKEY_PASSWORD, open_key};
 use engine::{Compute, Place};
 use protocol::announcement::{AddressPolicy, Bucket, ReadCredentials};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
-    fs::File,
-    io::Read as _,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64},
     path::{Path, PathBuf},
@@ -33,9 +32,6 @@ use std::{
     time::Duration,
 };
 use telemetry::Logs;
-
-/// The largest size of a file with a secret, in bytes.
-const MOST_SECRET: u64 = 4096;
 
 /// The kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,6 +99,8 @@ pub struct WalletConfig {
     pub name: String,
     /// The hotkey in the wallet.
     pub hotkey: String,
+    /// The password of the hotkey, if it is given. Bittensor's variable or the terminal may give it too.
+    pub password: Option<Secret>,
 }
 
 /// `[bucket]`
@@ -198,12 +196,15 @@ impl Config {
 }
 
 impl WalletConfig {
-    /// Loads the hotkey with its secret.
+    /// Loads the hotkey with its secret. Asks for the password of an encrypted hotkey in a terminal, if it is
+    /// not given.
     ///
     /// # Errors
-    /// It is missing, cannot be read, or is damaged.
+    /// It is missing, cannot be read, is damaged, or its password is missing or wrong.
     pub fn hotkey(&self) -> Result<KeyPair, ConfigError> {
-        Ok(Wallet::new(&self.folder, &self.name)?.hotkey(&self.hotkey)?)
+        let wallet = Wallet::new(&self.folder, &self.name)?;
+        let open = |password: Option<&Secret>| wallet.hotkey(&self.hotkey, password);
+        Ok(open_key(self.password.as_ref(), HOTKEY_PASSWORD, open)?)
     }
 }
 
@@ -238,7 +239,8 @@ fn wallet(settings: &Settings) -> Result<WalletConfig, ConfigError> {
         None => Wallet::default_root(&std::env::home_dir().ok_or(ConfigError::NoHome)?),
     };
     let (name, hotkey) = (settings.require("wallet.name")?, settings.require("wallet.hotkey")?);
-    Ok(WalletConfig { folder, name, hotkey })
+    let password = secret(settings, PASSWORD)?.map(Secret::new);
+    Ok(WalletConfig { folder, name, hotkey, password })
 }
 
 fn bucket(settings: &Settings) -> Result<BucketConfig, ConfigError> {
@@ -287,6 +289,7 @@ fn key(access: &str, secret: &str) -> ReadCredentials {
 /// A secret and the setting of the file that may hold it.
 const READ: [&str; 2] = ["bucket.read_secret", "bucket.read_secret_file"];
 const WRITE: [&str; 2] = ["bucket.write_secret", "bucket.write_secret_file"];
+const PASSWORD: [&str; 2] = ["wallet.password", "wallet.password_file"];
 
 fn secret(settings: &Settings, [key, file]: [&'static str; 2]) -> Result<Option<String>, ConfigError> {
     match (settings.text(key), settings.text(file)) {
@@ -299,17 +302,9 @@ fn secret(settings: &Settings, [key, file]: [&'static str; 2]) -> Result<Option<
 
 /// Returns the only line of a file.
 fn secret_file(key: &'static str, path: &Path) -> Result<String, ConfigError> {
-    let refuse = |reason: String| ConfigError::SecretFile { key, path: path.to_owned(), reason };
-    let mut text = String::new();
-    let opened = File::open(path).and_then(|file| file.take(MOST_SECRET + 1).read_to_string(&mut text));
-    opened.map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    match text.trim() {
-        "" => Err(refuse("is empty: write the secret into it".to_owned())),
-        secret if secret.lines().count() > 1 || text.len() as u64 > MOST_SECRET => {
-            Err(refuse("holds more than one line: write the secret alone into it".to_owned()))
-        }
-        secret => Ok(secret.to_owned()),
-    }
+    let secret = chain_commands::secret_file(path);
+    let secret = secret.map_err(|source| ConfigError::SecretFile { key, path: path.to_owned(), source })?;
+    Ok(secret.expose().to_owned())
 }
 
 fn node(settings: &Settings) -> Result<NodeConfig, ConfigError> {

@@ -144,6 +144,9 @@ fn hide_own(config: &Config) {
     if let Some(read) = config.bucket.announced.credentials() {
         hide(read.secret.expose());
     }
+    if let Some(password) = &config.wallet.password {
+        hide(password.expose());
+    }
 }
 
 /// Removes the keys that other nodes announce from all log lines: they are public, and still belong in no

@@ -4,8 +4,9 @@ use base::Exit;
 use devchain::{Config, Devchain, Genesis, Pace};
 use serde_json::Value;
 use std::{
+    io::Write as _,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 use testkit::wallet::{COLDKEY, HOTKEY, HOTKEY_ADDRESS, wallet};
 
@@ -66,11 +67,22 @@ async fn a_miner_registers_and_sees_where_it_stands() {
         Exit::NotPermitted,
         "above the cap of 0.01 TAO: raise the cap, or wait until the price decays",
     );
+    let plan = on(&["register", "--dry-run", "--json"]).await;
+    assert_ends(&plan, Exit::Good, "register_limit");
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let rao = |field: &str| plan["costs"][field].as_u64().unwrap();
+    assert!(rao("balance_after_rao") <= rao("balance_rao") - rao("price_rao"), "{plan}");
+    assert!(rao("price_rao") > 0, "{plan}");
+    assert_ends(&on(&["status"]).await, Exit::NotPermitted, &unknown);
+    let dear = on(&["register", "--dry-run", "--max-price", "0.01"]).await;
+    assert_eq!(dear.status.code(), Some(i32::from(u8::from(Exit::NotPermitted))));
+    assert!(String::from_utf8_lossy(&dear.stdout).contains("above the cap of 0.01 TAO"));
     assert_ends(
         &on(&["register", "--max-price", "0.2"]).await,
         Exit::Good,
         "is uid 4 of subnet 3 since block",
     );
+    assert_ends(&on(&["register", "--dry-run"]).await, Exit::Good, "nothing: the hotkey is uid 4 already");
     assert_ends(&on(&["register", "--max-price", "0.2"]).await, Exit::Good, "was registered already: uid 4");
     assert_ends(&on(&["status"]).await, Exit::Good, "uid               4 of 5 (at most 256)");
     let json = on(&["status", "--json"]).await;
@@ -129,6 +141,39 @@ async fn an_encrypted_coldkey_says_how_to_open_it() {
         Exit::Usage,
         "set MUSTER_COLDKEY_PASSWORD to its password",
     );
+}
+
+/// Checks the words of a phrase with all logs on: only its file may hold them.
+#[tokio::test]
+async fn a_phrase_is_in_no_answer_and_in_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("phrase").display().to_string();
+    let run = |words: &[&str], input: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_miner"));
+        command.args(["wallet"]).args(words).env_clear().env("MUSTER_WALLETS", folder.path().join("wallets"));
+        command.env("RUST_LOG", "trace").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A program that does not read its input has closed the pipe.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let created = run(&["create", "hotkey", "--words", "24", "--phrase-out", &file, "--json"], "");
+    assert_ends(&created, Exit::Good, "\"key\":\"hotkey\"");
+    let phrase = std::fs::read_to_string(&file).unwrap();
+    let imported = run(&["import", "hotkey", "--hotkey", "copy"], &phrase);
+    assert_ends(&imported, Exit::Good, "(not encrypted)");
+    let shown = run(&["show"], "");
+    assert_ends(&shown, Exit::Good, "hotkey copy");
+    let wrong = run(&["import", "hotkey", "--hotkey", "other"], &phrase.replacen(' ', "x ", 1));
+    assert_ends(&wrong, Exit::Usage, "word 1 of the phrase");
+    let words: Vec<&str> = phrase.split_whitespace().collect();
+    assert_eq!(words.len(), 24);
+    for output in [created, imported, shown, wrong] {
+        let all = [output.stdout, output.stderr].concat();
+        let all = String::from_utf8_lossy(&all);
+        assert!(!words.windows(2).any(|two| all.contains(&two.join(" "))), "{all}");
+    }
+    assert_ends(&run(&["create", "coldkey"], ""), Exit::Usage, "--phrase-out");
 }
 
 #[tokio::test]

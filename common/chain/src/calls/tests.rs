@@ -4,7 +4,10 @@ use base::commitment::Field;
 use sp_core::{Pair, sr25519};
 
 use super::*;
-use crate::golden::{self, bytes};
+use crate::{
+    golden::{self, bytes},
+    wallet::KeyPair,
+};
 
 const BIRTH: &str = "0xd9f2d5c7e6b387e32b3f41d7808094cc966fbbbbd4709d96471c52d9b1a2b2aa";
 

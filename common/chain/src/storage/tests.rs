@@ -17,16 +17,12 @@ fn golden_key(pallet: &str, entry: &str) -> Vec<u8> {
     bytes(&keys.iter().find(wanted).unwrap()["key_hex"])
 }
 
-fn batch(runtime: &Runtime) -> Batch<'_> {
-    Batch { runtime, keys: Vec::new() }
-}
-
 #[test]
 fn keys_are_the_sdks() {
     let subtensor = || api::storage().subtensor_module();
     let alice = account("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
     for runtime in [golden::runtime_461(), golden::runtime_365()] {
-        let mut batch = batch(&runtime);
+        let mut batch = Batch::new(&runtime);
         batch.add(api::storage().system().account(), (alice,)).unwrap();
         batch.add(api::storage().timestamp().now(), ()).unwrap();
         batch.add(subtensor().tempo(), (1,)).unwrap();
@@ -57,7 +53,7 @@ where
     P: YesMaybe,
 {
     let runtime = golden::runtime_461();
-    let mut batch = batch(&runtime);
+    let mut batch = Batch::new(&runtime);
     let slot = batch.add(address, keys)?;
     let golden = &golden::list("storage_values")[place];
     assert_eq!(batch.keys[0], bytes(&golden["key_hex"]));
@@ -81,7 +77,7 @@ fn values_are_the_sdks() {
 #[test]
 fn numbers_of_spec_365_have_no_newtypes_and_read_the_same() {
     let runtime = Arc::new(golden::runtime_365());
-    let mut batch = batch(&runtime);
+    let mut batch = Batch::new(&runtime);
     let incentive = batch.add(api::storage().subtensor_module().incentive(), (3,)).unwrap();
     let burn = batch.add(api::storage().subtensor_module().burn(), (3,)).unwrap();
     let raw = vec![Some(vec![8, 1, 0, 2, 0]), Some(5u64.to_le_bytes().to_vec())];
@@ -93,7 +89,7 @@ fn numbers_of_spec_365_have_no_newtypes_and_read_the_same() {
 #[test]
 fn an_entry_that_the_runtime_lacks_is_named_or_left_out() {
     let runtime = golden::runtime_365();
-    let mut batch = batch(&runtime);
+    let mut batch = Batch::new(&runtime);
     let epoch = || api::storage().subtensor_module().subnet_epoch_index();
     assert!(batch.add_if_present(epoch(), (3,)).unwrap().is_none());
     let text = batch.add(epoch(), (3,)).map(|_| ()).unwrap_err().to_string();
@@ -103,7 +99,7 @@ fn an_entry_that_the_runtime_lacks_is_named_or_left_out() {
 #[test]
 fn bytes_that_are_no_value_are_told() {
     let runtime = Arc::new(golden::runtime_461());
-    let mut batch = batch(&runtime);
+    let mut batch = Batch::new(&runtime);
     let tempo = batch.add(api::storage().subtensor_module().tempo(), (3,)).unwrap();
     for bytes in [vec![], vec![1], vec![1, 2, 3]] {
         let values = Values { runtime: runtime.clone(), at: golden::genesis(), bytes: vec![Some(bytes)] };
@@ -113,5 +109,22 @@ fn bytes_that_are_no_value_are_told() {
             "{error}"
         );
         assert!(!error.is_retryable());
+    }
+}
+
+#[test]
+fn an_entry_that_is_not_listed_is_read_where_the_runtime_has_it() {
+    let (pallet, entry, netuid) = ("SubtensorModule", "CollateralLockShare", Netuid(3));
+    assert!(chain_metadata::items::find(Kind::Storage, pallet, entry).is_none());
+    let runtime = golden::runtime_461();
+    let mut batch = Batch::new(&runtime);
+    assert!(batch.add_unlisted(pallet, entry, netuid).is_some());
+    // The key of another map from a subnet has the same form.
+    let mut listed = Batch::new(&runtime);
+    listed.add(api::storage().subtensor_module().networks_added(), (3,)).unwrap();
+    assert_eq!(batch.keys[0][32..], listed.keys[0][32..]);
+    assert_eq!(batch.keys[0][..16], listed.keys[0][..16]);
+    for older in [golden::runtime_219(), golden::runtime_365()] {
+        assert!(Batch::new(&older).add_unlisted(pallet, entry, netuid).is_none());
     }
 }

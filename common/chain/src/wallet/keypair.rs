@@ -8,7 +8,7 @@ use subxt::{
     utils::{AccountId32, MultiSignature},
 };
 
-use super::WalletError;
+use super::{Phrase, WalletError};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// An sr25519 key pair of a hotkey or a coldkey. Its secret is never printed, and `schnorrkel` wipes it from
@@ -44,6 +44,19 @@ impl KeyPair {
         Some(Self(pair))
     }
 
+    /// Creates the key of a phrase, as Bittensor's wallets derive it (no password), and the seed of 32 bytes
+    /// between the two.
+    pub(super) fn of_phrase(phrase: &Phrase) -> (Self, Zeroizing<[u8; 32]>) {
+        let derived = sr25519::Pair::from_phrase(phrase.expose(), None);
+        let (pair, seed) = derived.expect("a phrase is checked when it is made");
+        (Self(pair), Zeroizing::new(seed))
+    }
+
+    /// Returns the 64 bytes of the secret key.
+    pub(super) fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.to_raw_vec())
+    }
+
     /// Returns the public key. It is the account id.
     pub fn public(&self) -> [u8; 32] {
         self.0.public().0
@@ -53,7 +66,7 @@ impl KeyPair {
     #[must_use]
     pub fn signing_key(&self) -> SigningKey {
         let mut secret = [0; 64];
-        let bytes = Zeroizing::new(self.0.to_raw_vec());
+        let bytes = self.secret_bytes();
         secret.copy_from_slice(&bytes);
         let key =
             SigningKey::from_bytes(&secret).expect("an sr25519 pair keeps the 64 bytes of its secret key");

@@ -1,12 +1,13 @@
-//! Decrypts Bittensor's coldkey files. Their format: `$NACL`, a nonce, and a secret box with a key from the
-//! password.
+//! Encrypts and decrypts key files as Bittensor does. The format: `$NACL`, a nonce, and a secret box with a
+//! key from the password.
 //!
 //! Source: PyPI `bittensor-wallet` 4.1.1. The key is Argon2i (version 1.3) of the password with a fixed
 //! salt. The box is XSalsa20-Poly1305, libsodium's `crypto_secretbox`.
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use base::Secret;
+use base::{Secret, key_file::SEALED_PREFIX};
 use crypto_secretbox::{KeyInit, XSalsa20Poly1305, aead::Aead};
+use rand::TryRngCore as _;
 use zeroize::Zeroizing;
 
 const SALT: [u8; 16] =
@@ -25,8 +26,18 @@ impl Cost {
     pub(super) const BITTENSOR: Self = Self { memory_kib: 512 << 10, passes: 8 };
 }
 
-/// Decrypts the bytes after [`SEALED_PREFIX`](base::key_file::SEALED_PREFIX). Returns `None` if the
-/// password is wrong or the bytes are damaged.
+/// Encrypts the text of a key file. Returns the bytes of the encrypted file.
+pub(super) fn seal(plain: &[u8], password: &Secret, cost: Cost) -> Vec<u8> {
+    let mut nonce = [0; NONCE];
+    rand::rngs::OsRng.try_fill_bytes(&mut nonce).expect("the operating system has random numbers");
+    let key = key(password, cost).expect("the costs are valid, and no password has 4 GiB");
+    let cipher = XSalsa20Poly1305::new((&*key).into());
+    let sealed = cipher.encrypt(&nonce.into(), plain).expect("a key file is short enough for one box");
+    [SEALED_PREFIX, &nonce, &sealed].concat()
+}
+
+/// Decrypts the bytes after [`SEALED_PREFIX`]. Returns `None` if the password is wrong or the bytes are
+/// damaged.
 pub(super) fn open(sealed: &[u8], password: &Secret, cost: Cost) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
     let nonce: [u8; NONCE] = nonce.try_into().ok()?;
@@ -52,11 +63,15 @@ mod tests {
     const CHEAP: Cost = Cost { memory_kib: 64, passes: 3 };
 
     fn seal(plain: &[u8], password: &Secret) -> Vec<u8> {
-        let nonce = [7u8; NONCE];
-        let cipher = XSalsa20Poly1305::new((&*key(password, CHEAP).unwrap()).into());
-        let mut sealed = nonce.to_vec();
-        sealed.extend(cipher.encrypt(&nonce.into(), plain).unwrap());
-        sealed
+        let file = super::seal(plain, password, CHEAP);
+        file.strip_prefix(SEALED_PREFIX).unwrap().to_vec()
+    }
+
+    #[test]
+    fn each_file_has_its_own_nonce() {
+        let password = Secret::new("right");
+        let [first, second] = [seal(b"{}", &password), seal(b"{}", &password)];
+        assert_ne!(first[..NONCE], second[..NONCE]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Wallets {
         let mut json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         json[field] = value;
         self.write("plain", "hotkeys/changed", json.to_string().as_bytes());
-        self.open("plain").hotkey("changed")
+        self.open("plain").hotkey("changed", None)
     }
 }
 
@@ -49,7 +49,7 @@ impl Wallets {
 fn plain_keys_are_read() {
     let wallets = Wallets::new();
     let wallet = wallets.open("plain");
-    assert_eq!(wallet.hotkey("default").unwrap().hotkey().to_string(), HOTKEY);
+    assert_eq!(wallet.hotkey("default", None).unwrap().hotkey().to_string(), HOTKEY);
     assert_eq!(wallet.coldkey(None).unwrap().coldkey().to_string(), COLDKEY);
     assert_eq!(wallet.coldkey_public().unwrap().to_string(), COLDKEY);
 }
@@ -73,7 +73,7 @@ fn what_is_no_regular_file_is_not_opened() {
     let wallets = Wallets::new();
     let pipe = wallets.0.path().join("plain/hotkeys/pipe");
     assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
-    let error = wallets.open("plain").hotkey("pipe").unwrap_err();
+    let error = wallets.open("plain").hotkey("pipe", None).unwrap_err();
     assert!(base::ErrorChain(&error).to_string().contains("not a regular file"), "{error}");
 }
 
@@ -85,13 +85,17 @@ fn phrase_seed_and_private_key_are_the_same_key() {
     for field in ["secretPhrase", "secretSeed", "privateKey"] {
         let only = serde_json::json!({ field: json[field], "ss58Address": HOTKEY });
         wallets.write("plain", "hotkeys/only", only.to_string().as_bytes());
-        assert_eq!(wallets.open("plain").hotkey("only").unwrap().hotkey().to_string(), HOTKEY, "{field}");
+        assert_eq!(
+            wallets.open("plain").hotkey("only", None).unwrap().hotkey().to_string(),
+            HOTKEY,
+            "{field}"
+        );
     }
 }
 
 #[test]
 fn a_seed_that_the_reference_wrote_wrongly_does_not_hinder() {
-    let key = Wallets::new().open("encrypted").hotkey("default").unwrap();
+    let key = Wallets::new().open("encrypted").hotkey("default", None).unwrap();
     assert_eq!(key.hotkey().to_string(), SEEDED_HOTKEY);
 }
 
@@ -107,7 +111,7 @@ fn an_encrypted_coldkey_opens_with_its_password() {
 #[test]
 fn a_missing_key_is_named() {
     let wallets = Wallets::new();
-    let error = wallets.open("plain").hotkey("other").unwrap_err();
+    let error = wallets.open("plain").hotkey("other", None).unwrap_err();
     let text = base::ErrorChain(&error).to_string();
     assert!(text.starts_with("there is no hotkey at /") && text.contains("plain/hotkeys/other"), "{text}");
     assert!(matches!(wallets.open("none").coldkey(None), Err(WalletError::Missing { what: "coldkey", .. })));
@@ -118,7 +122,7 @@ fn a_key_that_others_can_read_is_refused() {
     let wallets = Wallets::new();
     let path = wallets.0.path().join("plain/hotkeys/default");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    let text = base::ErrorChain(&wallets.open("plain").hotkey("default").unwrap_err()).to_string();
+    let text = base::ErrorChain(&wallets.open("plain").hotkey("default", None).unwrap_err()).to_string();
     assert!(text.contains("(mode 0640): protect it with `chmod 600 "), "{text}");
 }
 
@@ -128,7 +132,7 @@ fn a_folder_is_no_key() {
     let path = wallets.0.path().join("plain/hotkeys/folder");
     fs::create_dir(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-    assert!(matches!(wallets.open("plain").hotkey("folder"), Err(WalletError::Unreadable { .. })));
+    assert!(matches!(wallets.open("plain").hotkey("folder", None), Err(WalletError::Unreadable { .. })));
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn a_huge_file_is_refused() {
     let wallets = Wallets::new();
     wallets.write("plain", "hotkeys/huge", &vec![b' '; MOST_BYTES + 1]);
     assert!(matches!(
-        wallets.open("plain").hotkey("huge"),
+        wallets.open("plain").hotkey("huge", None),
         Err(WalletError::KeyFile { source: KeyFileError::TooLarge, .. })
     ));
 }
@@ -146,7 +150,7 @@ fn old_encryptions_are_named() {
     let wallets = Wallets::new();
     for (bytes, form) in [("$ANSIBLE_VAULT;1.1;AES256", "ansible vault"), ("gAAAAABk", "fernet")] {
         wallets.write("plain", "hotkeys/old", bytes.as_bytes());
-        let text = base::ErrorChain(&wallets.open("plain").hotkey("old").unwrap_err()).to_string();
+        let text = base::ErrorChain(&wallets.open("plain").hotkey("old", None).unwrap_err()).to_string();
         assert!(text.contains(form) && text.contains("btcli wallet update"), "{text}");
     }
 }
@@ -155,7 +159,7 @@ fn old_encryptions_are_named() {
 fn an_encrypted_hotkey_asks_for_its_password() {
     let wallets = Wallets::new();
     wallets.write("plain", "hotkeys/locked", b"$NACL123");
-    assert!(matches!(wallets.open("plain").hotkey("locked"), Err(WalletError::NeedsPassword { .. })));
+    assert!(matches!(wallets.open("plain").hotkey("locked", None), Err(WalletError::NeedsPassword { .. })));
 }
 
 #[test]
@@ -171,7 +175,7 @@ fn a_public_key_file_holds_no_secret() {
     let public = fs::read(wallets.0.path().join("plain/coldkeypub.txt")).unwrap();
     wallets.write("plain", "hotkeys/public", &public);
     assert!(matches!(
-        wallets.open("plain").hotkey("public"),
+        wallets.open("plain").hotkey("public", None),
         Err(WalletError::KeyFile { source: KeyFileError::NoSecret, .. })
     ));
 }
@@ -189,7 +193,7 @@ fn what_is_no_key_file_is_told_without_repeating_it() {
     let file = format!("{{\"secretPhrase\": 1, \"cryptoType\": \"{secret}\"}}");
     for bytes in [secret, "", "[]", &file] {
         wallets.write("plain", "hotkeys/bad", bytes.as_bytes());
-        let error = wallets.open("plain").hotkey("bad").unwrap_err();
+        let error = wallets.open("plain").hotkey("bad", None).unwrap_err();
         assert!(matches!(error, WalletError::KeyFile { source: KeyFileError::Json { .. }, .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("abandon"), "{error:?}");
     }
@@ -200,7 +204,7 @@ fn a_damaged_phrase_is_named_and_not_repeated() {
     let wallets = Wallets::new();
     let bad = serde_json::json!({ "secretPhrase": "abandon ship", "ss58Address": HOTKEY });
     wallets.write("plain", "hotkeys/bad", bad.to_string().as_bytes());
-    let error = wallets.open("plain").hotkey("bad").unwrap_err();
+    let error = wallets.open("plain").hotkey("bad", None).unwrap_err();
     assert!(matches!(error, WalletError::BadSecret { field: "secretPhrase", .. }));
     assert!(!format!("{error} {error:?}").contains("ship"));
 }
@@ -210,6 +214,6 @@ fn names_do_not_lead_out_of_the_folder() {
     let wallets = Wallets::new();
     for name in ["", ".", "..", "../plain", "a/b", "/etc/passwd", "a/"] {
         assert!(matches!(Wallet::new(wallets.0.path(), name), Err(WalletError::BadName(_))), "{name}");
-        assert!(matches!(wallets.open("plain").hotkey(name), Err(WalletError::BadName(_))), "{name}");
+        assert!(matches!(wallets.open("plain").hotkey(name, None), Err(WalletError::BadName(_))), "{name}");
     }
 }

@@ -6,6 +6,7 @@ mod commit_reveal;
 mod errors_page;
 mod finality;
 mod flow;
+mod plans;
 mod proxy;
 mod reads;
 mod reconnect;

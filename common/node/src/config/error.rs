@@ -1,6 +1,7 @@
 //! The errors of a configuration.
 
 use chain::wallet::WalletError;
+use chain_commands::{PasswordError, SecretFileError};
 use protocol::announcement::BucketError;
 use std::{io, path::PathBuf};
 
@@ -77,14 +78,14 @@ pub enum ConfigError {
         key: &'static str,
     },
     /// A file with a secret cannot be used.
-    #[error("{key}: {} {reason}", path.display())]
+    #[error("{key}: cannot use {}", path.display())]
     SecretFile {
         /// The setting.
         key: &'static str,
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        source: SecretFileError,
     },
     /// An environment variable is not UTF-8.
     #[error("the environment variable {0} is not UTF-8")]
@@ -98,4 +99,7 @@ pub enum ConfigError {
     /// The hotkey cannot be loaded.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// The hotkey is encrypted, and cannot be opened.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
 }

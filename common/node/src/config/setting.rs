@@ -97,6 +97,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         .flag("wallet", "NAME").default("default"),
     setting("wallet.hotkey", Form::Text, "MUSTER_HOTKEY", "Name of the hotkey in the wallet")
         .flag("hotkey", "NAME"),
+    setting("wallet.password", Form::Text, "MUSTER_HOTKEY_PASSWORD", "Password of an encrypted hotkey; without one, the variable of Bittensor's tools (BT_PW_ and the path of the key), or the terminal")
+        .secret(),
+    setting("wallet.password_file", Form::Path, "MUSTER_HOTKEY_PASSWORD_FILE", "File that holds it instead")
+        .flag("password-file", "FILE"),
     setting("run.spec", Form::Path, "MUSTER_RUN", "The launched run's TOML file")
         .flag("run", "FILE"),
     setting("data.folder", Form::Path, "MUSTER_DATA", "The run's dataset: the folder that `miner data prepare` made")
@@ -170,7 +174,7 @@ mod tests {
     #[test]
     fn secrets_have_no_flag_and_no_default() {
         let secrets: Vec<_> = SETTINGS.iter().filter(|setting| setting.secret).collect();
-        assert_eq!(secrets.len(), 4);
+        assert_eq!(secrets.len(), 5);
         assert!(secrets.iter().all(|setting| setting.flag.is_none() && setting.default.is_none()));
     }
 }

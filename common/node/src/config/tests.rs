@@ -247,15 +247,53 @@ fn secrets_may_lie_in_files() {
     let text = MINIMAL.replace("write_secret = \"very-secret-2\"", "write_secret_file = \"secret\"");
     let case = Case::new(&text);
     let secret = case.folder.path().join("secret");
-    assert!(case.error().starts_with("bucket.write_secret_file: secret cannot be read"), "{}", case.error());
+    let missing = case.error();
+    assert!(
+        missing.starts_with("bucket.write_secret_file: cannot use secret: it cannot be read"),
+        "{missing}"
+    );
     fs::write(&secret, "very-secret-3\n").unwrap();
     assert_eq!(case.config().bucket.write.secret.expose(), "very-secret-3");
     fs::write(&secret, " \n").unwrap();
-    assert_eq!(case.error(), "bucket.write_secret_file: secret is empty: write the secret into it");
+    assert_eq!(
+        case.error(),
+        "bucket.write_secret_file: cannot use secret: it is empty: write the secret into it"
+    );
     fs::write(&secret, "very\nsecret").unwrap();
     assert!(case.error().contains("more than one line"));
     let twice = case.variable("MUSTER_BUCKET_WRITE_SECRET", "x");
     assert_eq!(twice.error(), "both bucket.write_secret and bucket.write_secret_file are set: keep one");
+}
+
+#[test]
+fn the_hotkeys_password_is_given_by_variable_or_file() {
+    let case = Case::new(MINIMAL);
+    assert_eq!(case.config().wallet.password, None);
+    let case = case.variable("MUSTER_HOTKEY_PASSWORD", "correct horse");
+    assert_eq!(case.config().wallet.password, Some(Secret::new("correct horse")));
+    let shown = format!("{} {:?}", case.settings().unwrap().show(), case.config());
+    assert!(!shown.contains("horse"), "{shown}");
+    let text = MINIMAL.replace("hotkey = \"first\"", "hotkey = \"first\"\npassword_file = \"password\"");
+    let case = Case::new(&text);
+    fs::write(case.folder.path().join("password"), "correct horse\n").unwrap();
+    assert_eq!(case.config().wallet.password, Some(Secret::new("correct horse")));
+    let twice = case.variable("MUSTER_HOTKEY_PASSWORD", "x");
+    assert_eq!(twice.error(), "both wallet.password and wallet.password_file are set: keep one");
+}
+
+#[test]
+fn an_encrypted_hotkey_tells_the_ways_to_open_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let case = Case::new(MINIMAL);
+    let hotkeys = case.folder.path().join("wallets/default/hotkeys");
+    fs::create_dir_all(&hotkeys).unwrap();
+    fs::write(hotkeys.join("first"), [b"$NACL".as_slice(), &[7; 100]].concat()).unwrap();
+    fs::set_permissions(hotkeys.join("first"), fs::Permissions::from_mode(0o600)).unwrap();
+    // Tests may run in a terminal: then the password would be asked for there.
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        let error = case.config().wallet.hotkey().unwrap_err().to_string();
+        assert!(error.contains("set MUSTER_HOTKEY_PASSWORD") && error.contains("--password-file"), "{error}");
+    }
 }
 
 #[test]

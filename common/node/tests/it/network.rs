@@ -92,7 +92,7 @@ fn write_wallet(root: &Path, name: &str) {
 }
 
 fn hotkey(root: &Path, name: &str) -> KeyPair {
-    chain::wallet::Wallet::new(root, name).unwrap().hotkey("hot").unwrap()
+    chain::wallet::Wallet::new(root, name).unwrap().hotkey("hot", None).unwrap()
 }
 
 /// Returns the tiny run, with a model of a few thousand parameters and short windows.

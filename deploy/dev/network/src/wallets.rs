@@ -133,7 +133,7 @@ impl Keys {
 
 /// Reads the hotkey that signs for a participant from its wallet, as any other program does.
 pub(crate) fn signer(root: &Path, participant: &str) -> Result<KeyPair, WalletsError> {
-    Ok(Wallet::new(root, participant)?.hotkey(HOTKEY)?)
+    Ok(Wallet::new(root, participant)?.hotkey(HOTKEY, None)?)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), WalletsError> {
@@ -157,7 +157,7 @@ mod tests {
         let keys = Keys::new(42, &participant.name);
         keys.write(root.path(), &participant).unwrap();
         let wallet = Wallet::new(root.path(), "miner-0").unwrap();
-        assert_eq!(wallet.hotkey(HOTKEY).unwrap().hotkey(), keys.hotkey());
+        assert_eq!(wallet.hotkey(HOTKEY, None).unwrap().hotkey(), keys.hotkey());
         assert_eq!(wallet.hotkey_public(HOTKEY).unwrap(), keys.hotkey());
         assert_eq!(wallet.coldkey_public().unwrap().to_string(), keys.coldkey());
         assert_eq!(wallet.coldkey(None).unwrap().coldkey().to_string(), keys.coldkey());
