@@ -1,4 +1,4 @@
-//! The typed interface to the chain, generated from `metadata/subtensor-461.scale`.
+//! The typed interface to the chain, generated from `metadata/subtensor.scale`.
 //!
 //! * [`tx`](fn@tx): calls, for example `tx().subtensor_module().set_weights(..)`.
 //! * [`storage`](fn@storage): storage entries, for example `storage().subtensor_module().tempo()`.
@@ -14,7 +14,7 @@
 
 #[allow(missing_docs, unused_imports, unreachable_pub, rustdoc::all, clippy::all, clippy::unwrap_used)]
 #[subxt::subxt(
-    runtime_metadata_path = "metadata/subtensor-461.scale",
+    runtime_metadata_path = "metadata/subtensor.scale",
     derive_for_all_types = "Clone, PartialEq, Eq",
     substitute_type(path = "subtensor_runtime_common::NetUid", with = "::core::primitive::u16"),
     substitute_type(path = "subtensor_runtime_common::NetUidStorageIndex", with = "::core::primitive::u16"),

@@ -12,7 +12,7 @@ use crate::{
     compare::Comparison,
     describe,
     items::{ITEMS, Item, Kind},
-    runtime,
+    losses, runtime,
 };
 
 /// The relation of a live runtime's item to the pinned one.
@@ -135,6 +135,8 @@ pub struct ItemReport {
     pub pinned: String,
     /// The live item in words; `None` if the live runtime does not have or describe it.
     pub live: Option<String>,
+    /// The consequence for an operator, if the item cannot be used.
+    pub loss: Option<&'static str>,
 }
 
 /// Compares each of [`ITEMS`] with a live runtime, in the order of the list.
@@ -158,7 +160,8 @@ fn check_item(item: &'static Item, pinned: &Metadata, live: &Metadata) -> ItemRe
             None => (Status::Absent, None),
         }
     };
-    ItemReport { item, status, pinned: words(item, pinned).unwrap_or_default(), live: live_words }
+    let loss = (!status.is_usable()).then(|| losses::loss(item));
+    ItemReport { item, status, pinned: words(item, pinned).unwrap_or_default(), live: live_words, loss }
 }
 
 fn status(comparison: Comparison<'_>) -> Status {

@@ -107,15 +107,8 @@ pub struct Fetched {
 ///
 /// `limit` bounds the time of the whole fetch, from connecting to the last byte.
 pub async fn fetch(url: &str, limit: Duration) -> Result<Fetched, FetchError> {
-    if !(url.starts_with("ws://") || url.starts_with("wss://")) {
-        return Err(FetchError::BadUrl { url: url.into() });
-    }
-    let node = Node { url, limit, start: Instant::now() };
-    let client = node
-        .within("connecting", RpcClient::from_insecure_url(url))
-        .await?
-        .map_err(|source| FetchError::Unreachable { url: url.into(), source: innermost(source) })?;
-    let methods = Methods::new(client);
+    let node = Node::new(url, limit)?;
+    let methods = node.connect().await?;
     let bytes = match node.best_version(&methods).await? {
         Some(version) => node.metadata_at(&methods, version).await?,
         None => node.metadata_without_version(&methods).await?,
@@ -125,6 +118,28 @@ pub async fn fetch(url: &str, limit: Duration) -> Result<Fetched, FetchError> {
     Ok(Fetched { metadata, version, bytes })
 }
 
+/// Metadata V15 from a node, with the identity of its chain.
+#[derive(Debug)]
+pub struct FetchedV15 {
+    /// The bytes of the metadata, with their `meta` prefix.
+    pub bytes: Vec<u8>,
+    /// The genesis hash of the node's chain, in hex with 0x.
+    pub genesis: String,
+}
+
+/// Fetches metadata V15, from which the pin is made, for the newest block of the node at `url`.
+///
+/// `limit` bounds the time of the whole fetch, from connecting to the last byte.
+pub async fn fetch_v15(url: &str, limit: Duration) -> Result<FetchedV15, FetchError> {
+    let node = Node::new(url, limit)?;
+    let methods = node.connect().await?;
+    let bytes = node.metadata_at(&methods, 15).await?;
+    let method = "chain_getBlockHash";
+    let genesis = node.within(method, methods.genesis_hash()).await?;
+    let genesis = genesis.map_err(|source| node.refused(method, source))?;
+    Ok(FetchedV15 { bytes, genesis: format!("0x{}", hex::encode(genesis.0)) })
+}
+
 /// One node, with the time limit for it.
 struct Node<'a> {
     url: &'a str,
@@ -132,7 +147,22 @@ struct Node<'a> {
     start: Instant,
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
+    fn new(url: &'a str, limit: Duration) -> Result<Self, FetchError> {
+        if url.starts_with("ws://") || url.starts_with("wss://") {
+            Ok(Self { url, limit, start: Instant::now() })
+        } else {
+            Err(FetchError::BadUrl { url: url.into() })
+        }
+    }
+
+    async fn connect(&self) -> Result<Methods, FetchError> {
+        let client = self.within("connecting", RpcClient::from_insecure_url(self.url)).await?;
+        let unreachable =
+            |source| FetchError::Unreachable { url: self.url.into(), source: innermost(source) };
+        Ok(Methods::new(client.map_err(unreachable)?))
+    }
+
     async fn within<F: Future>(&self, during: &'static str, future: F) -> Result<F::Output, FetchError> {
         let left = self.limit.saturating_sub(self.start.elapsed());
         tokio::time::timeout(left, future).await.map_err(|_| FetchError::TimedOut {

@@ -23,7 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! From the shell: `chain-metadata check --url ws://127.0.0.1:9944`.
+//! From the shell: `chain-metadata check --url ws://127.0.0.1:9944` says what an operator loses, and
+//! `chain-metadata refresh --url ws://127.0.0.1:9944` makes the pin anew.
 //!
 //! Read next: [`items`] for the list of items and their purposes, [`api`] for the calls and storage,
 //! [`check`] for the kinds of differences, and `PROVENANCE.md` for the sources of the files and the steps to
@@ -36,6 +37,8 @@ pub mod decode;
 mod describe;
 pub mod fetch;
 pub mod items;
+pub mod losses;
+pub mod pin;
 pub mod report;
 pub mod runtime;
 pub mod strip;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base::Exit;
 use chain_metadata::decode::{self, DecodeError};
 use chain_metadata::fetch::{self, FetchError};
+use chain_metadata::pin::{self, PinError};
 use chain_metadata::report::Report;
 use chain_metadata::strip::{self, StripError};
 use chain_metadata::table;
@@ -41,6 +42,19 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         timeout: u64,
     },
+    /// Make the pinned metadata and its facts anew from a live node, and print the differences
+    #[command(after_help = EXIT_CODES)]
+    Refresh {
+        /// Ask this node, for example ws://127.0.0.1:9944
+        #[arg(long)]
+        url: String,
+        /// Write into this folder: that of this program's source, in a checkout
+        #[arg(long, value_name = "PATH", default_value = "chain-metadata")]
+        folder: PathBuf,
+        /// Give up after this many seconds, from connecting to the last byte
+        #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        timeout: u64,
+    },
     /// Cut metadata V15 down to the items that Muster uses
     #[command(after_help = EXIT_CODES)]
     Strip {
@@ -58,6 +72,8 @@ enum Command {
 enum Failure {
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Pin(#[from] PinError),
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}", path.display())]
@@ -73,12 +89,20 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Fetch(FetchError::BadUrl { .. }) | Self::Read { .. } => Exit::Usage,
-            Self::Fetch(
-                FetchError::Unreachable { .. } | FetchError::TimedOut { .. } | FetchError::Request { .. },
-            ) => Exit::Unreachable,
+            Self::Fetch(error) | Self::Pin(PinError::Fetch(error)) => fetch_exit(error),
+            Self::Read { .. } | Self::Pin(PinError::Folder(_)) => Exit::Usage,
             _ => Exit::Failed,
         }
+    }
+}
+
+fn fetch_exit(error: &FetchError) -> Exit {
+    match error {
+        FetchError::BadUrl { .. } => Exit::Usage,
+        FetchError::Unreachable { .. } | FetchError::TimedOut { .. } | FetchError::Request { .. } => {
+            Exit::Unreachable
+        }
+        _ => Exit::Failed,
     }
 }
 
@@ -90,6 +114,7 @@ async fn run(command: Command) -> Result<Answer, cli::Failure> {
     let result = match command {
         Command::Check { url: Some(url), json, timeout, .. } => check_url(&url, timeout, json).await,
         Command::Check { file, json, .. } => check_file(&file.unwrap_or_default(), json),
+        Command::Refresh { url, folder, timeout } => refresh(&url, &folder, timeout).await,
         Command::Strip { from, to } => strip_file(&from, &to),
     };
     result.map_err(|failure| cli::Failure::new(failure.exit(), failure))
@@ -111,6 +136,11 @@ fn answer(report: &Report, source: &str, json: bool) -> Result<Answer, Failure> 
     let text = if json { serde_json::to_string_pretty(report)? } else { table::render(report, source) };
     let exit = if report.unusable().next().is_some() { Exit::Disagreement } else { Exit::Good };
     Ok(Answer::new(text, exit))
+}
+
+async fn refresh(url: &str, folder: &Path, timeout: u64) -> Result<Answer, Failure> {
+    let renewed = pin::refresh(url, Duration::from_secs(timeout), folder).await?;
+    Ok(renewed.to_text().into())
 }
 
 fn strip_file(from: &Path, to: &Path) -> Result<Answer, Failure> {

@@ -9,7 +9,7 @@ use subxt::Metadata;
 use crate::{decode, items::VERSION_CONSTANT};
 
 /// The bytes of the pinned metadata, V15 with its `meta` prefix.
-pub const PINNED_BYTES: &[u8] = include_bytes!("../metadata/subtensor-461.scale");
+pub const PINNED_BYTES: &[u8] = include_bytes!("../metadata/subtensor.scale");
 
 static PINNED: LazyLock<Metadata> =
     LazyLock::new(|| decode::decode(PINNED_BYTES).expect("a test decodes the pinned file"));

@@ -38,6 +38,7 @@ fn render_item(text: &mut String, report: &ItemReport, width: usize) {
             line(&format!("    live      {live}"));
         }
         line(&format!("    used for  {}", report.item.why));
+        report.loss.iter().for_each(|loss| line(&format!("    you lose  {loss}")));
     }
 }
 
@@ -67,6 +68,6 @@ pub fn summary(report: &Report) -> String {
 }
 
 /// Replaces control characters. Names come from a node and must not control the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

@@ -6,8 +6,10 @@ mod common;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use chain_metadata::pin;
 use chain_metadata::report::Report;
 use chain_metadata::runtime::PINNED_BYTES;
+use chain_metadata::strip;
 use common::{SPEC_219, SPEC_365, SPEC_461};
 use jsonrpsee::server::{RpcModule, ServerBuilder, ServerHandle};
 use jsonrpsee::types::ErrorObjectOwned;
@@ -76,6 +78,7 @@ fn methods(offer: Offer) -> RpcModule<Offer> {
             Ok(format!("0x{}", hex::encode(answer)))
         })
         .unwrap();
+    module.register_method("chain_getBlockHash", |_, _, _| format!("0x{}", "2f".repeat(32))).unwrap();
     module
         .register_method("state_getMetadata", |_, offer, _| format!("0x{}", hex::encode(&offer.legacy)))
         .unwrap();
@@ -229,9 +232,77 @@ fn strip_makes_the_pinned_file() {
     assert!(std::fs::read(to).unwrap() == PINNED_BYTES);
 }
 
+/// Returns a folder with an old pin, as the source of this crate has one.
+fn checkout() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("metadata")).unwrap();
+    std::fs::create_dir_all(folder.path().join("tests/data")).unwrap();
+    std::fs::write(folder.path().join(pin::FILE), b"old").unwrap();
+    folder
+}
+
+#[test]
+fn refresh_makes_the_pin_from_a_node_and_tells_the_differences() {
+    let full = common::data(SPEC_461);
+    // The same runtime, but with another name for one argument.
+    let position = full.windows(5).position(|bytes| bytes == b"dests").unwrap();
+    let mut changed = full.clone();
+    changed[position..position + 5].copy_from_slice(b"heirs");
+    for (offered, expected) in [(full, "all items are equal"), (changed, "call SubtensorModule.set_")] {
+        let folder = checkout();
+        let versions = vec![(15, Some(offered.clone()))];
+        let node = Node::start(Offer { versions, legacy: vec![] });
+        let path = folder.path().to_str().unwrap();
+        let output = run(&["refresh", "--url", &node.url, "--folder", path]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let found = text(&output.stdout);
+        assert!(
+            found.starts_with("old  node-subtensor 461\nnew  node-subtensor 461, genesis 0x2f2f"),
+            "{found}"
+        );
+        assert!(found.contains(expected), "{found}");
+        let pinned = std::fs::read(folder.path().join(pin::FILE)).unwrap();
+        assert!(pinned == strip::strip(&offered).unwrap());
+        let facts = std::fs::read(folder.path().join(pin::FACTS)).unwrap();
+        let facts: pin::Facts = serde_json::from_slice(&facts).unwrap();
+        assert_eq!((facts.bytes, facts.blake2b), (pinned.len(), pin::hash(&pinned)));
+        assert!(std::fs::read(folder.path().join(&facts.source)).unwrap() == offered);
+    }
+}
+
+#[test]
+fn refresh_changes_nothing_if_the_runtime_lacks_an_item() {
+    let full = common::data(SPEC_461);
+    let name = b"register_limit";
+    let mut lacks = full.clone();
+    for start in 0..full.len() - name.len() {
+        if full[start..].starts_with(name) {
+            lacks[start..start + name.len()].copy_from_slice(b"register_bound");
+        }
+    }
+    let folder = checkout();
+    let node = Node::start(Offer { versions: vec![(15, Some(lacks))], legacy: vec![] });
+    let path = folder.path().to_str().unwrap();
+    assert_fails(
+        &["refresh", "--url", &node.url, "--folder", path],
+        1,
+        "has no call SubtensorModule.register_limit",
+    );
+    assert!(std::fs::read(folder.path().join(pin::FILE)).unwrap() == b"old");
+    assert_fails(&["refresh", "--url", &node.url, "--folder", "/nowhere"], 2, "chain-metadata of a checkout");
+}
+
+#[test]
+fn check_says_what_an_operator_loses() {
+    let path = common::path("tests/data").join(SPEC_219);
+    let output = run(&["check", "--file", path.to_str().unwrap()]);
+    let expected = "    you lose  mechanisms: weights of other mechanisms than the first cannot be set";
+    assert!(text(&output.stdout).contains(expected), "{output:?}");
+}
+
 #[test]
 fn every_flag_has_help_and_the_exit_codes_are_told() {
-    for command in ["check", "strip"] {
+    for command in ["check", "refresh", "strip"] {
         let help = run(&[command, "--help"]);
         let help = text(&help.stdout);
         assert!(help.contains("Exit codes:"), "{help}");

@@ -3,8 +3,7 @@
 use crate::{COLDKEY_PASSWORD, PasswordFlags, open_key};
 use base::{BlockHash, Coldkey, Hotkey, Netuid};
 use chain::{
-    Client, Options,
-    error::ConnectError,
+    Client, Endpoint, Network, Options,
     wallet::{KeyPair, Wallet},
 };
 use clap::Args;
@@ -25,8 +24,16 @@ pub enum FlagError {
     #[error("no hotkey is named: give --hotkey NAME, or --hotkey-address ADDRESS where no secret is needed")]
     NoHotkey,
     /// An address that is not a WebSocket address.
-    #[error("--chain: an address begins with ws:// or wss://, and `{0}` does not")]
-    Endpoint(String),
+    #[error("--{flag}: an address begins with ws:// or wss://, and `{shown}` does not")]
+    Endpoint {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// The part of the address that holds no secret.
+        shown: String,
+    },
+    /// A time limit that is out of range.
+    #[error("--timeout is {0}: give the seconds to wait for an answer, 0.1 to 3600")]
+    Timeout(f64),
     /// An error in a file that a flag names.
     #[error("cannot use {}", path.display())]
     File {
@@ -93,7 +100,7 @@ impl From<RunSpecError> for FileProblem {
 /// The flags of the chain and the subnet.
 #[derive(Clone, Debug, Args)]
 pub struct ChainFlags {
-    /// Connect to this node of the chain (WebSocket URL); several are tried in turn.
+    /// Connect to this node of the chain (WebSocket URL); several are tried in turn, and share the reads.
     #[arg(
         long = "chain",
         value_name = "URL",
@@ -103,7 +110,11 @@ pub struct ChainFlags {
         default_value = "wss://entrypoint-finney.opentensor.ai:443"
     )]
     pub endpoints: Vec<String>,
-    /// Refuse a chain with another genesis hash.
+    /// Read old blocks from this archive node: other nodes keep the states of about 300 blocks, an hour.
+    #[arg(long, value_name = "URL", env = "MUSTER_ARCHIVE", hide_env_values = true, value_delimiter = ',')]
+    pub archive: Vec<String>,
+    /// Refuse a chain with another genesis hash. Without this, there is a warning unless it is a public
+    /// network.
     #[arg(long, value_name = "HASH", env = "MUSTER_GENESIS")]
     pub genesis: Option<BlockHash>,
     /// Use the subnet of this number.
@@ -112,29 +123,72 @@ pub struct ChainFlags {
     /// Expect this many seconds between two blocks; a much longer silence counts as a lost connection.
     #[arg(long, value_name = "SECONDS", default_value = "12")]
     pub block_time: f64,
+    /// Give up if the nodes have not answered for this many seconds, all attempts together.
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub timeout: f64,
 }
 
 impl ChainFlags {
-    /// Connects to the chain.
+    /// Connects to the chain. Waits while its nodes only limit requests.
     ///
     /// # Errors
     /// The flags are wrong, or no node of such a chain answers.
     pub async fn connect(&self) -> Result<Client, crate::CommandError> {
+        let (options, limit) = self.options()?;
+        let client = Client::connect_within(options, limit).await?;
+        self.name_network(&client);
+        Ok(client)
+    }
+
+    /// Returns the options of the client, and the time limit.
+    fn options(&self) -> Result<(Options, Duration), FlagError> {
         if !(0.001..=3600.0).contains(&self.block_time) {
-            return Err(FlagError::BlockTime(self.block_time).into());
+            return Err(FlagError::BlockTime(self.block_time));
         }
-        let is_address = |url: &&String| url.starts_with("ws://") || url.starts_with("wss://");
-        if let Some(other) = self.endpoints.iter().find(|url| !is_address(url)) {
-            // Show only the part before the path, since a path may hold a key.
-            let shown = other.split(['/', '?', '@']).next().unwrap_or_default();
-            return Err(FlagError::Endpoint(shown.chars().take(80).collect()).into());
+        if !(0.1..=3600.0).contains(&self.timeout) {
+            return Err(FlagError::Timeout(self.timeout));
         }
+        check_addresses("chain", &self.endpoints)?;
+        check_addresses("archive", &self.archive)?;
+        let limit = Duration::from_secs_f64(self.timeout);
+        let options = Options::new(self.endpoints.iter().cloned());
         let options = Options {
+            archive: self.archive.clone(),
             genesis: self.genesis,
             block_time: Duration::from_secs_f64(self.block_time),
-            ..Options::new(self.endpoints.iter().cloned())
+            connect_timeout: options.connect_timeout.min(limit),
+            request_timeout: options.request_timeout.min(limit),
+            patience: limit,
+            ..options
         };
-        Client::connect(options).await.map_err(|error: ConnectError| error.into())
+        Ok((options, limit))
+    }
+
+    /// Warns of a chain that is no known network, if the user has not named it by its genesis. A chain on
+    /// this machine is a development chain.
+    fn name_network(&self, client: &Client) {
+        let genesis = client.genesis();
+        match Network::of(genesis) {
+            Some(network) => tracing::info!(target: "chain", %network, "connected"),
+            None if self.genesis.is_some()
+                || self.endpoints.iter().all(|url| Endpoint::new(url).is_loopback()) => {}
+            None => tracing::warn!(
+                target: "chain", %genesis,
+                "this chain is not a public network of Bittensor: if you expect it, give --genesis {genesis}"
+            ),
+        }
+    }
+}
+
+fn check_addresses(flag: &'static str, urls: &[String]) -> Result<(), FlagError> {
+    let is_address = |url: &&String| url.starts_with("ws://") || url.starts_with("wss://");
+    match urls.iter().find(|url| !is_address(url)) {
+        None => Ok(()),
+        Some(other) => {
+            // Show only the part before the path, since a path may hold a key.
+            let shown = other.split(['/', '?', '@']).next().unwrap_or_default();
+            Err(FlagError::Endpoint { flag, shown: shown.chars().take(80).collect() })
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The command `status`: shows a hotkey's state on the subnet.
 
 use crate::{ChainFlags, CommandError, WalletFlags, costs::lines};
-use base::{Height, Hotkey, Rao};
-use chain::{Block, NeuronStatus};
+use base::{BlockHash, Height, Hotkey, Netuid, Rao};
+use chain::{Client, Network, NeuronStatus, error::ReadError};
 use clap::Args;
 use serde_json::json;
 
@@ -20,7 +20,7 @@ pub struct Status {
 
 /// The facts that `status` shows.
 struct Shown {
-    block: Block,
+    genesis: BlockHash,
     hotkey: Hotkey,
     status: NeuronStatus,
 }
@@ -30,10 +30,8 @@ impl Status {
         let hotkey = self.wallet.hotkey_account()?;
         let client = self.chain.connect().await?;
         let netuid = self.chain.netuid;
-        let block = client.finalized().await?;
-        let status = client.at(block.hash).neuron_status(netuid, &hotkey, block.height).await?;
-        let status = status.ok_or(CommandError::NotRegistered { hotkey, netuid, program })?;
-        let shown = Shown { block, hotkey, status };
+        let shown = Shown::read(&client, netuid, hotkey).await?;
+        let shown = shown.ok_or(CommandError::NotRegistered { hotkey, netuid, program })?;
         Ok(if self.json { shown.as_json().to_string() } else { shown.as_text() })
     }
 }
@@ -44,6 +42,13 @@ fn known<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
 }
 
 impl Shown {
+    /// Reads the newest finalized block. Three requests. Returns `None` if the hotkey is not registered.
+    async fn read(client: &Client, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Self>, ReadError> {
+        let head = client.finalized_hash().await?;
+        let status = client.at(head).neuron_status(netuid, &hotkey).await?;
+        Ok(status.map(|status| Self { genesis: client.genesis(), hotkey, status }))
+    }
+
     /// Returns the block of the hotkey's last weights; the inner `None` if it has never set any. The chain
     /// counts the registration as an update too.
     fn last_weights(&self) -> Option<Option<Height>> {
@@ -52,7 +57,8 @@ impl Shown {
     }
 
     fn as_text(&self) -> String {
-        let Self { block, hotkey, status } = self;
+        let Self { genesis, hotkey, status } = self;
+        let block = &status.block;
         let share = |value: u16| format!("{:.4}", f64::from(value) / f64::from(u16::MAX));
         let ago =
             |height: Height| format!("block {height} ({} ago)", block.height.0.saturating_sub(height.0));
@@ -65,7 +71,12 @@ impl Shown {
         let of = status.neurons.map_or_else(String::new, |neurons| format!(" of {neurons}"));
         let most = status.max_neurons.map_or_else(String::new, |most| format!(" (at most {most})"));
         let alpha = |emission: Rao| emission.to_string().replace("TAO", "alpha an epoch");
+        let chain = Network::of(*genesis).map_or_else(
+            || format!("none of Bittensor's public networks (genesis {genesis})"),
+            |network| network.to_string(),
+        );
         lines(&[
+            ("chain", chain),
             ("block", block.height.to_string()),
             ("hotkey", hotkey.to_string()),
             ("coldkey", format!("{}, {}", status.coldkey, known(status.balance, |rao| rao.to_string()))),
@@ -82,8 +93,11 @@ impl Shown {
     }
 
     fn as_json(&self) -> serde_json::Value {
-        let Self { block, hotkey, status } = self;
+        let Self { genesis, hotkey, status } = self;
+        let block = &status.block;
         json!({
+            "genesis": genesis,
+            "network": Network::of(*genesis).map(|network| network.to_string()),
             "block": block.height,
             "block_hash": block.hash,
             "hotkey": hotkey,
@@ -107,17 +121,19 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::{BlockHash, Coldkey, Uid, UnixMillis};
+    use base::{Coldkey, Uid, UnixMillis};
+    use chain::{Block, Options, wallet::KeyPair};
+    use devchain::{Config, Devchain, Genesis, Pace};
 
     fn shown(status: NeuronStatus) -> Shown {
-        let (hash, parent) = (BlockHash([1; 32]), BlockHash([2; 32]));
-        let block = Block { height: Height(100), hash, parent, time: UnixMillis(0) };
-        Shown { block, hotkey: Hotkey([7; 32]), status }
+        Shown { genesis: BlockHash([3; 32]), hotkey: Hotkey([7; 32]), status }
     }
 
     /// Creates the status as of a runtime that tells nothing but the uid and the owner.
     fn bare() -> NeuronStatus {
+        let (hash, parent) = (BlockHash([1; 32]), BlockHash([2; 32]));
         NeuronStatus {
+            block: Block { height: Height(100), hash, parent, time: UnixMillis(0) },
             uid: Uid(4),
             coldkey: Coldkey([8; 32]),
             balance: None,
@@ -149,6 +165,43 @@ mod tests {
         for field in ["coldkey_rao", "alpha_rao", "permit", "last_weights", "next_epoch"] {
             assert!(json[field].is_null(), "{field} in {json}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_status_takes_at_most_four_requests_and_names_the_chain() {
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            pace: Pace::Outside,
+            genesis: Some(Genesis::default()),
+            ..Config::default()
+        };
+        let devchain = Devchain::start(config).await.unwrap();
+        devchain.handle().new_block(3).await.unwrap();
+        let client = Client::connect(Options::new([devchain.url()])).await.unwrap();
+        let hotkey = KeyPair::development("//Alice//hotkey").unwrap().hotkey();
+        let before = client.metrics().requests.total();
+        let shown = Shown::read(&client, Netuid(3), hotkey).await.unwrap().unwrap();
+        let requests = client.metrics().requests.total() - before;
+        assert!(requests <= 4, "{requests} requests");
+
+        // The same facts, read one by one.
+        let block = client.finalized().await.unwrap();
+        let at = client.at(block.hash);
+        let metagraph = at.metagraph(Netuid(3)).await.unwrap();
+        let neuron = metagraph.by_hotkey(&hotkey).unwrap();
+        let status = &shown.status;
+        assert_eq!((status.block, status.uid, status.alpha), (block, neuron.uid, Some(neuron.alpha)));
+        assert_eq!(status.balance, Some(at.balance(&neuron.coldkey).await.unwrap()));
+        let rules = at.hyperparameters(Netuid(3)).await.unwrap();
+        let next = at.next_epoch(Netuid(3)).await.unwrap();
+        assert_eq!((status.max_neurons, status.next_epoch), (Some(rules.max_uids), Some(next)));
+
+        let unknown = format!("none of Bittensor's public networks (genesis {})", client.genesis());
+        assert!(shown.as_text().contains(&unknown), "{}", shown.as_text());
+        let main = Shown { genesis: Network::Main.genesis(), ..shown };
+        assert!(main.as_text().contains("Bittensor's main network (finney)"), "{}", main.as_text());
+        let stranger = KeyPair::development("//Nobody").unwrap().hotkey();
+        assert!(Shown::read(&client, Netuid(3), stranger).await.unwrap().is_none());
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The client of one chain: reads blocks, and opens the state after a block.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base::{BlockHash, Height};
 use chain_metadata::report::Report;
 use parity_scale_codec::Encode;
 use subxt::{config::substrate::SubstrateHeader, utils::H256};
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use crate::{
     Block, Metrics, Options,
+    backoff::Backoff,
     blocks::Blocks,
     connection::Connection,
     error::{ConnectError, ReadError, RequestError},
@@ -53,6 +56,26 @@ impl Client {
         let after = options.silence();
         let connected = tokio::time::timeout(after, Self::connect_now(options)).await;
         connected.unwrap_or(Err(ConnectError::Silent { after }))
+    }
+
+    /// Connects like [`Client::connect`]. While endpoints only limit requests, or are overloaded, it tries
+    /// again after pauses, up to `limit`.
+    pub async fn connect_within(options: Options, limit: Duration) -> Result<Self, ConnectError> {
+        let end = Instant::now() + limit;
+        let mut backoff = Backoff::new(options.first_pause, options.longest_pause);
+        loop {
+            let connected = timeout_at(end, Self::connect(options.clone())).await;
+            let error = match connected.unwrap_or(Err(ConnectError::Silent { after: limit })) {
+                Err(error) if error.is_busy() => error,
+                other => return other,
+            };
+            let pause = backoff.pause(&mut rand::rng());
+            if Instant::now() + pause >= end {
+                return Err(error);
+            }
+            warn!(target: "chain", error = %base::ErrorChain(&error), ?pause, "connecting again");
+            tokio::time::sleep(pause).await;
+        }
     }
 
     async fn connect_now(options: Arc<Options>) -> Result<Self, ConnectError> {
@@ -149,7 +172,11 @@ impl Client {
     pub(crate) async fn header(&self, hash: BlockHash) -> Result<Header, ReadError> {
         let header = self
             .connection()
-            .read("chain_getHeader", |node| async move { node.chain_get_header(Some(H256(hash.0))).await })
+            .read_at(
+                "chain_getHeader",
+                |node| async move { node.chain_get_header(Some(H256(hash.0))).await },
+                Option::is_some,
+            )
             .await?;
         let header = header.ok_or(ReadError::UnknownBlock(hash))?;
         match header_hash(&header) {
@@ -165,8 +192,11 @@ impl Client {
     /// Adds the block's time to a header.
     pub(crate) async fn with_time(&self, header: &Header, hash: BlockHash) -> Result<Block, ReadError> {
         let time = match self.at(hash).time().await {
-            // Nodes drop states after a few hundred blocks, but keep the blocks: read the time there.
-            Err(pruned @ ReadError::Pruned(_)) => outcome::body(self, hash).await?.time().ok_or(pruned)?,
+            // Nodes drop states after a few hundred blocks, but keep the blocks: read the time there. The
+            // same helps where a runtime lacks the item.
+            Err(error @ (ReadError::Pruned(_) | ReadError::Unusable(_))) => {
+                outcome::body(self, hash).await?.time().ok_or(error)?
+            }
             time => time?,
         };
         Ok(Block { height: Height(header.number), hash, parent: BlockHash(header.parent_hash.0), time })

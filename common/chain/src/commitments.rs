@@ -31,10 +31,7 @@ impl Commitments {
         Some(&self.valid[place].1)
     }
 
-    fn collect(
-        values: &Values,
-        slots: impl IntoIterator<Item = (Hotkey, Slot<api::commitments::storage::commitment_of::Output>)>,
-    ) -> Self {
+    pub(crate) fn collect(values: &Values, slots: Vec<CommitmentSlot>) -> Self {
         let mut commitments = Self::default();
         for (hotkey, slot) in slots {
             let Some(bytes) = values.raw(slot) else { continue };
@@ -47,6 +44,22 @@ impl Commitments {
         commitments.malformed.sort_by_key(|(hotkey, _)| *hotkey);
         commitments
     }
+}
+
+/// A hotkey, and the slot of its commitment.
+pub(crate) type CommitmentSlot = (Hotkey, Slot<api::commitments::storage::commitment_of::Output>);
+
+/// Adds the commitments of these hotkeys to a read.
+pub(crate) fn plan(
+    batch: &mut Batch<'_>,
+    netuid: Netuid,
+    hotkeys: &[Hotkey],
+) -> Result<Vec<CommitmentSlot>, ReadError> {
+    let commitment = |hotkey: &Hotkey| {
+        let keys = (netuid.0, AccountId32(hotkey.0));
+        Ok((*hotkey, batch.add(api::storage().commitments().commitment_of(), keys)?))
+    };
+    hotkeys.iter().map(commitment).collect()
 }
 
 fn parse(bytes: &[u8]) -> Result<Commitment, CommitmentError> {
@@ -120,14 +133,7 @@ impl ChainSnapshot<'_> {
     /// The chain also keeps the commitments of all hotkeys that were replaced. Their number has no bound, so
     /// there is no call that lists them.
     pub async fn commitments_of(&self, netuid: Netuid, hotkeys: &[Hotkey]) -> Result<Commitments, ReadError> {
-        let plan = |batch: &mut Batch<'_>| {
-            let commitment = |hotkey: &Hotkey| {
-                let keys = (netuid.0, AccountId32(hotkey.0));
-                Ok((*hotkey, batch.add(api::storage().commitments().commitment_of(), keys)?))
-            };
-            hotkeys.iter().map(commitment).collect::<Result<Vec<_>, ReadError>>()
-        };
-        let (slots, values) = self.read(plan).await?;
+        let (slots, values) = self.read(|batch| plan(batch, netuid, hotkeys)).await?;
         Ok(Commitments::collect(&values, slots))
     }
 

@@ -2,13 +2,14 @@
 //!
 //! A separate task, the [`Dialer`], keeps a session with one node. If the session breaks, it connects to the
 //! next node. A caller waits for a session and sends its request. If the request is harmless to repeat (all
-//! reads are), it is sent again: on the next session, or after a pause if the node only limits requests.
+//! reads are), it is sent again: on the next session, or after a pause if the node refuses it. A refusal does
+//! not cost the connection. Reads that name a block are spread over all endpoints: see [`Spread`].
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use base::BlockHash;
+use base::{BlockHash, ErrorChain};
 use jsonrpsee::core::client::Error as ClientError;
-use subxt::{SubstrateConfig, config::RpcConfigFor};
+use subxt::{SubstrateConfig, config::RpcConfigFor, utils::H256};
 use subxt_rpcs::LegacyRpcMethods;
 use tokio::{
     sync::{mpsc, watch},
@@ -19,18 +20,23 @@ use tracing::warn;
 
 use crate::{
     Endpoint, Metrics, Options,
+    archive::Archive,
     backoff::Backoff,
     contact::Contact,
     dialer::Dialer,
-    error::{ConnectError, EndpointError, EndpointFault, RequestError},
+    error::{ConnectError, EndpointError, EndpointFault, ReadError, RequestError},
+    runtime::explain,
     socket::Socket,
+    spread::{Keeper, Spread},
 };
 
 /// The JSON-RPC methods of subxt's legacy backend.
 pub(crate) type Methods = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
-/// Attempts of one read, each on a new session. Refusals of a busy node do not count.
+/// Attempts of one read. Refusals of a busy node do not count.
 const READ_ATTEMPTS: usize = 4;
+/// Refusals by one node, one after the other, after which the next endpoint is tried.
+pub(crate) const REFUSALS: usize = 3;
 /// Capacity of the queue of broken-session reports to the dialer. More reports would add no information.
 const REPORTS: usize = 16;
 
@@ -68,15 +74,18 @@ pub(crate) struct Connection {
     /// The refusals to connect. An endpoint that refuses is not silent.
     pub(crate) refusals: Contact,
     metrics: Arc<Metrics>,
-    _dialer: Arc<Dialing>,
+    spread: Arc<Spread>,
+    /// The archive nodes, if any are named.
+    archive: Option<Arc<Archive>>,
+    _tasks: Arc<Tasks>,
 }
 
-/// Stops the dialer when the last [`Connection`] is dropped.
-struct Dialing(AbortHandle);
+/// Stops the dialer and the keeper when the last [`Connection`] is dropped.
+struct Tasks(Vec<AbortHandle>);
 
-impl Drop for Dialing {
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -91,8 +100,20 @@ impl Connection {
         let (session, genesis) = dialer.first_session().await?;
         let (state, state_seen) = watch::channel(State::Up(session.clone()));
         let (broken, reports) = mpsc::channel(REPORTS);
-        let task = tokio::spawn(dialer.run(session, genesis, state, reports));
-        let dialing = Arc::new(Dialing(task.abort_handle()));
+        let mut tasks = vec![tokio::spawn(dialer.run(session, genesis, state, reports)).abort_handle()];
+        let spread = Arc::new(Spread::new(&options));
+        if options.endpoints.len() > 1 {
+            let keeper = Keeper {
+                options: options.clone(),
+                metrics: metrics.clone(),
+                genesis,
+                spread: spread.clone(),
+                state: state_seen.clone(),
+                broken: broken.clone(),
+            };
+            tasks.push(tokio::spawn(keeper.run()).abort_handle());
+        }
+        let archive = Archive::new(&options, metrics.clone(), genesis).map(Arc::new);
         let connection = Self {
             state: state_seen,
             broken,
@@ -100,7 +121,9 @@ impl Connection {
             answers: Contact::new(),
             refusals,
             metrics,
-            _dialer: dialing,
+            spread,
+            archive,
+            _tasks: Arc::new(Tasks(tasks)),
         };
         Ok((connection, genesis))
     }
@@ -145,6 +168,84 @@ impl Connection {
         let _ = self.broken.try_send(Report { serial: session.serial, reason: reason.to_string() });
     }
 
+    /// Reads from the state of a block, or of the best block. Asks an archive node, if one is named, for a
+    /// state that is gone.
+    pub(crate) async fn read_state<T, F, Fut>(
+        &self,
+        method: &'static str,
+        at: Option<H256>,
+        request: F,
+    ) -> Result<T, ReadError>
+    where
+        F: Fn(Methods) -> Fut,
+        Fut: Future<Output = Result<T, subxt_rpcs::Error>>,
+    {
+        let answer = match at {
+            Some(_) => self.read_at(method, &request, |_| true).await,
+            None => self.read(method, &request).await,
+        };
+        let error = match answer {
+            Ok(value) => return Ok(value),
+            Err(error) => explain(error, at),
+        };
+        match (&self.archive, &error) {
+            (Some(archive), ReadError::Pruned(_)) => match archive.connection().await {
+                Some(connection) => {
+                    connection.read(method, request).await.map_err(|error| explain(error, at))
+                }
+                None => Err(error),
+            },
+            _ => Err(error),
+        }
+    }
+
+    /// Returns the connection to the archive nodes, if any are named and can be reached.
+    pub(crate) async fn archive(&self) -> Option<&Self> {
+        self.archive.as_ref()?.connection().await
+    }
+
+    /// Reads what belongs to a block that the request names, on any of the endpoints. `has` checks whether an
+    /// answer holds it: another node may lack the block.
+    pub(crate) async fn read_at<T, F, Fut>(
+        &self,
+        method: &'static str,
+        request: F,
+        has: impl Fn(&T) -> bool,
+    ) -> Result<T, RequestError>
+    where
+        F: Fn(Methods) -> Fut,
+        Fut: Future<Output = Result<T, subxt_rpcs::Error>>,
+    {
+        if let Some(other) = self.spread.next() {
+            match self.ask_other(&other, method, request(other.methods.clone())).await {
+                Ok(value) if has(&value) => return Ok(value),
+                Ok(_) => self.spread.leave(&other, "it lacks a block"),
+                Err(_) => {}
+            }
+        }
+        self.read(method, request).await
+    }
+
+    /// Asks another node than the one that is followed, once. The node rests if it fails, is busy, or lacks
+    /// the block.
+    async fn ask_other<T>(
+        &self,
+        session: &Session,
+        method: &'static str,
+        request: impl Future<Output = Result<T, subxt_rpcs::Error>>,
+    ) -> Result<T, RequestError> {
+        let limit = self.options.request_timeout.min(self.options.patience / 4);
+        let answer = self.ask(session, method, request, limit).await;
+        if let Err(error) = &answer {
+            let is_refusal = matches!(error, RequestError::Refused { .. });
+            let is_behind = error.says("UnknownBlock") && !error.says("discarded");
+            if !is_refusal || error.is_busy() || is_behind {
+                self.spread.leave(session, ErrorChain(error));
+            }
+        }
+        answer
+    }
+
     /// Sends a request that is harmless to repeat, and sends it again after a loss, a timeout or a refusal
     /// that passes. It takes at most the options' `patience`.
     pub(crate) async fn read<T, F, Fut>(&self, method: &'static str, request: F) -> Result<T, RequestError>
@@ -154,7 +255,7 @@ impl Connection {
     {
         let end = Instant::now() + self.options.patience;
         let mut backoff = Backoff::new(self.options.first_pause, self.options.longest_pause);
-        let (mut failed, mut attempts) = (0, 0);
+        let (mut failed, mut attempts, mut refusals) = (0, 0, 0);
         loop {
             let session = self.session_before(failed, end).await?;
             let left = end.saturating_duration_since(Instant::now());
@@ -163,23 +264,31 @@ impl Connection {
                 Err(error) if error.is_retryable() => error,
                 answer => return answer,
             };
-            if error.is_busy() {
-                let pause = backoff.pause(&mut rand::rng());
-                if Instant::now() + pause >= end {
-                    return Err(error);
-                }
-                warn!(target: "chain", endpoint = %session.endpoint, error = %base::ErrorChain(&error), ?pause, "the node limits requests");
-                tokio::time::sleep(pause).await;
-                // Another endpoint may have room. With one endpoint alone, a new connection only adds
-                // requests.
-                failed = if self.options.endpoints.len() > 1 { session.serial } else { 0 };
-                continue;
-            }
-            attempts += 1;
+            attempts += usize::from(!error.is_busy());
             if attempts == READ_ATTEMPTS || Instant::now() >= end {
                 return Err(error);
             }
-            failed = session.serial;
+            if !matches!(error, RequestError::Refused { .. }) {
+                (failed, refusals) = (session.serial, 0);
+                continue;
+            }
+            if let Some(other) = self.spread.any()
+                && let Ok(value) = self.ask_other(&other, method, request(other.methods.clone())).await
+            {
+                return Ok(value);
+            }
+            refusals += 1;
+            let pause = backoff.pause(&mut rand::rng());
+            if Instant::now() + pause >= end {
+                return Err(error);
+            }
+            warn!(target: "chain", endpoint = %session.endpoint, error = %ErrorChain(&error), ?pause, "the node refuses a request: asking again");
+            tokio::time::sleep(pause).await;
+            // Another endpoint may have room. With one endpoint alone, a new connection only adds requests.
+            if refusals == REFUSALS && self.options.endpoints.len() > 1 {
+                self.give_up(&session, &error);
+                (failed, refusals) = (session.serial, 0);
+            }
         }
     }
 
@@ -193,8 +302,27 @@ impl Connection {
         self.request_within(session, method, request, self.options.request_timeout).await
     }
 
-    /// Sends a request once, with a shorter time limit.
+    /// Sends a request once, with a shorter time limit. A session that does not answer is given up; one whose
+    /// node refuses is not.
     pub(crate) async fn request_within<T>(
+        &self,
+        session: &Session,
+        method: &'static str,
+        request: impl Future<Output = Result<T, subxt_rpcs::Error>>,
+        limit: Duration,
+    ) -> Result<T, RequestError> {
+        let result = self.ask(session, method, request, limit).await;
+        if let Err(error) = &result
+            && error.is_retryable()
+            && !matches!(error, RequestError::Refused { .. })
+        {
+            self.give_up(session, error);
+        }
+        result
+    }
+
+    /// Sends a request once, and notes whether the node answers.
+    async fn ask<T>(
         &self,
         session: &Session,
         method: &'static str,
@@ -211,14 +339,8 @@ impl Connection {
         if !is_silence {
             self.answers.note();
         }
-        if let Err(error) = &result {
-            let busy = error.is_busy();
-            if busy {
-                self.metrics.busy.increment();
-            }
-            if error.is_retryable() && (!busy || self.options.endpoints.len() > 1) {
-                self.give_up(session, error);
-            }
+        if result.as_ref().is_err_and(RequestError::is_busy) {
+            self.metrics.busy.increment();
         }
         result
     }

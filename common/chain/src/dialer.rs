@@ -123,7 +123,9 @@ impl Dialer {
         self.made += 1;
         let name = endpoint.to_string();
         self.metrics.connects.with(&name).increment();
-        let attempt = timeout(self.options.connect_timeout, self.shake_hands(endpoint)).await;
+        let attempt =
+            timeout(self.options.connect_timeout, open(&self.options, &self.metrics, endpoint, self.made))
+                .await;
         let opened = attempt.unwrap_or_else(|_| Err(("no answer in time".into(), EndpointFault::Silent)));
         match (opened, expected) {
             (Ok((_, found)), Some(expected)) if expected != found => {
@@ -142,22 +144,28 @@ impl Dialer {
             }
         }
     }
+}
 
-    async fn shake_hands(&self, endpoint: Endpoint) -> Result<(Session, BlockHash), (String, EndpointFault)> {
-        let socket = WsClientBuilder::default()
-            .connection_timeout(self.options.connect_timeout)
-            .request_timeout(self.options.request_timeout)
-            .max_response_size(MAX_RESPONSE)
-            .max_buffer_capacity_per_subscription(MAX_UNREAD)
-            .enable_ws_ping(PingConfig::new())
-            .build(endpoint.secret_url())
-            .await
-            .map_err(|error| handshake_fault(&error))?;
-        let socket = Arc::new(Socket::new(socket, &endpoint.to_string(), self.metrics.clone()));
-        let methods = Methods::new(RpcClient::new(socket.clone()));
-        let genesis = methods.genesis_hash().await.map_err(|error| genesis_fault(&error))?;
-        Ok((Session { serial: self.made, endpoint, methods, socket }, BlockHash(genesis.0)))
-    }
+/// Opens a session: connects, and asks for the genesis hash. The caller limits the time.
+pub(crate) async fn open(
+    options: &Options,
+    metrics: &Arc<Metrics>,
+    endpoint: Endpoint,
+    serial: u64,
+) -> Result<(Session, BlockHash), (String, EndpointFault)> {
+    let socket = WsClientBuilder::default()
+        .connection_timeout(options.connect_timeout)
+        .request_timeout(options.request_timeout)
+        .max_response_size(MAX_RESPONSE)
+        .max_buffer_capacity_per_subscription(MAX_UNREAD)
+        .enable_ws_ping(PingConfig::new())
+        .build(endpoint.secret_url())
+        .await
+        .map_err(|error| handshake_fault(&error))?;
+    let socket = Arc::new(Socket::new(socket, &endpoint.to_string(), metrics.clone()));
+    let methods = Methods::new(RpcClient::new(socket.clone()));
+    let genesis = methods.genesis_hash().await.map_err(|error| genesis_fault(&error))?;
+    Ok((Session { serial, endpoint, methods, socket }, BlockHash(genesis.0)))
 }
 
 /// Returns the reason and the kind of a failed websocket handshake.

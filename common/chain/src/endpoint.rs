@@ -1,6 +1,6 @@
 //! Addresses of nodes. They may hold secrets: providers put keys into the path, the query or before the host.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 /// The URL of a node. It prints only scheme, host and port, so that errors and logs can be shared.
 #[derive(Clone, PartialEq, Eq)]
@@ -10,6 +10,14 @@ impl Endpoint {
     /// Creates an endpoint from a URL. Does not check it.
     pub fn new(url: &str) -> Self {
         Self(url.into())
+    }
+
+    /// Returns whether the node is on this machine, as far as the address tells.
+    pub fn is_loopback(&self) -> bool {
+        let Some((_, host)) = shown(&self.0) else { return false };
+        let name = host.strip_prefix('[').and_then(|host| host.split(']').next());
+        let name = name.unwrap_or_else(|| host.split(':').next().unwrap_or_default());
+        name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
     /// Returns the whole URL with its secrets, for connecting.
@@ -58,6 +66,16 @@ mod tests {
             ("wss://example.org", "wss://example.org"),
         ] {
             assert_eq!(Endpoint::new(url).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn nodes_on_this_machine_are_known() {
+        for url in ["ws://127.0.0.1:9944", "ws://localhost", "ws://[::1]:9944/x", "ws://127.1.2.3"] {
+            assert!(Endpoint::new(url).is_loopback(), "{url}");
+        }
+        for url in ["wss://example.org", "ws://10.0.0.1:9944", "ws://127.0.0.1.example.org", "127.0.0.1"] {
+            assert!(!Endpoint::new(url).is_loopback(), "{url}");
         }
     }
 

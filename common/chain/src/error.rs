@@ -221,7 +221,10 @@ pub enum ReadError {
     #[error(transparent)]
     Unusable(Box<Unusable>),
     /// The node no longer has the state of this block.
-    #[error("the node no longer has the state of block {0}: use an archive node, or read the block sooner")]
+    #[error(
+        "the node no longer has the state of block {0}: all but archive nodes keep about 300 blocks; name an archive \
+         node (--archive URL), or read the block sooner"
+    )]
     Pruned(BlockHash),
     /// The node does not know this block.
     #[error("the node does not know block {0}")]
@@ -269,11 +272,12 @@ impl From<Unusable> for ReadError {
 }
 
 impl ReadError {
-    /// Returns whether the same read may succeed later.
+    /// Returns whether the same read may succeed later. A runtime that lacks an item may be upgraded, as it
+    /// was before.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Request(error) => error.is_retryable(),
-            Self::NoBlockYet(_) => true,
+            Self::NoBlockYet(_) | Self::Unusable(_) => true,
             _ => false,
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     Block, BlocksError, Client, Heads,
     backoff::Backoff,
     client::{Header, header_hash},
-    connection::Session,
+    connection::{REFUSALS, Session},
     contact::{Contact, all_silent},
     error::{ReadError, RequestError},
 };
@@ -34,6 +34,8 @@ pub(crate) struct Follower {
     alive: Contact,
     /// The number of the last session that was useless.
     useless: u64,
+    /// The refusals of the node, one after the other.
+    refusals: usize,
     /// The pauses between useless nodes.
     backoff: Backoff,
 }
@@ -87,6 +89,7 @@ impl Follower {
             heads: Heads::default(),
             alive: Contact::new(),
             useless: 0,
+            refusals: 0,
             backoff,
         }
     }
@@ -152,6 +155,7 @@ impl Follower {
         }
         self.last = Some(block.hash);
         self.next = block.height.next();
+        self.refusals = 0;
         self.backoff.reset();
         Ok(block)
     }
@@ -284,12 +288,16 @@ impl Follower {
         Ok(Heard { session: session.clone(), finalized, best, newest: None, finalized_at })
     }
 
-    /// Pauses after a failed request. Leaves the node, unless it is the only one and limits requests.
+    /// Pauses after a failed request. Leaves a node that does not answer, and one that refuses again and
+    /// again, unless it is the only one and limits requests.
     async fn after_failure(&mut self, session: &Session, error: &ReadError) {
-        if let ReadError::Request(error) = error {
-            self.note_refusal(error);
+        let is_refusal = matches!(error, ReadError::Request(RequestError::Refused { .. }));
+        if is_refusal {
+            self.alive.note();
         }
-        if error.is_busy() && self.client.options().endpoints.len() == 1 {
+        self.refusals = if is_refusal { self.refusals + 1 } else { 0 };
+        let is_only_one = self.client.options().endpoints.len() == 1;
+        if is_refusal && (self.refusals < REFUSALS || (is_only_one && error.is_busy())) {
             self.pause().await;
         } else {
             let reason = base::ErrorChain(error).to_string();
@@ -305,7 +313,7 @@ impl Follower {
     }
 
     async fn leave_session(&mut self, session: &Session, reason: &str) {
-        self.heard = None;
+        (self.heard, self.refusals) = (None, 0);
         self.useless = session.serial;
         self.client.connection().give_up(session, reason);
         self.pause().await;

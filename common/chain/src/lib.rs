@@ -14,7 +14,10 @@
 //! **Silence.** Every wait has a time limit. A node that accepts a connection and goes silent, in any phase,
 //! is left for the next endpoint. If no endpoint gives a sign of life for [`Options::silence`], below 120 s,
 //! streams and calls end with an error. **Limits.** A node that limits requests (HTTP status 429 or 503, or a
-//! JSON-RPC error of this meaning) is asked again after pauses. **Counts.** [`Metrics`] counts each request.
+//! JSON-RPC error of this meaning) is asked again after pauses, on the same connection. **Spread.** With
+//! several endpoints, reads take turns on them, and a node that is behind the others is left. **History.**
+//! States that nodes no longer have are read from [`Options::archive`]. **Counts.** [`Metrics`] counts each
+//! request.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,6 +41,7 @@
 //! methods of subxt's legacy backend), `runtime` (the abilities of the live runtime), `storage` (many
 //! values in one request), then one file for each thing that is read or sent.
 
+mod archive;
 mod backoff;
 mod beacon;
 mod blocks;
@@ -57,6 +61,7 @@ mod golden;
 mod metagraph;
 mod metrics;
 mod neuron_status;
+mod network;
 mod nonces;
 mod options;
 mod outcome;
@@ -65,6 +70,7 @@ mod register;
 mod runtime;
 mod snapshot;
 mod socket;
+mod spread;
 mod storage;
 mod subnet;
 mod transactions;
@@ -79,9 +85,10 @@ pub use commitments::{CommitError, Commitments, Space};
 pub use costs::Costs;
 pub use endpoint::Endpoint;
 pub use epochs::EpochSchedule;
-pub use metagraph::{Metagraph, Neuron, Row};
+pub use metagraph::{Metagraph, Neuron, Row, SubnetView};
 pub use metrics::Metrics;
 pub use neuron_status::NeuronStatus;
+pub use network::Network;
 pub use options::Options;
 pub use outcome::ChainEvent;
 pub use register::{RegisterError, Registration, RegistrationPlan};

@@ -1,5 +1,10 @@
 //! The metagraph of a subnet: its neurons with their consensus values.
 
+mod view;
+
+pub(crate) use view::BlockSlots;
+pub use view::SubnetView;
+
 use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use chain_metadata::api;
 use subxt::utils::AccountId32;
@@ -91,17 +96,7 @@ impl ChainSnapshot<'_> {
         let (keys, values) = self.read(|batch| plan_keys(batch, netuid.0, columns.neurons)).await?;
         let keys = take_keys(&values, &keys)?;
         let (stakes, values) = self.read(|batch| plan_stakes(batch, netuid.0, &keys)).await?;
-        let neurons = (keys.iter().zip(stakes).enumerate())
-            .map(|(uid, ((hotkey, registered), (owner, alpha)))| {
-                Ok(Neuron {
-                    hotkey: *hotkey,
-                    registered: *registered,
-                    coldkey: Coldkey(values.get(owner)?.0),
-                    alpha: Rao(values.get(alpha)?),
-                    ..columns.neuron(uid)
-                })
-            })
-            .collect::<Result<_, ReadError>>()?;
+        let neurons = with_keys(&columns, &keys, stakes, &values)?;
         let (owner, owner_hotkey) = (columns.owner, columns.owner_hotkey);
         Ok(Metagraph { netuid, block: self.block(), owner, owner_hotkey, neurons })
     }
@@ -142,7 +137,8 @@ fn take_row(values: &Values, row: Slot<Vec<(u16, u16)>>) -> Result<Row, ReadErro
     Ok(values.get(row)?.into_iter().map(|(uid, value)| (Uid(uid), value)).collect())
 }
 
-/// The slots of the values that are stored as one vector over all uids, and of the subnet's owner.
+/// The slots of the values that are stored as one vector over all uids, and of the subnet's owner. Those that
+/// only inform may be absent in a runtime: they count as zero.
 struct Columns {
     exists: Slot<bool>,
     neurons: Slot<u16>,
@@ -150,12 +146,12 @@ struct Columns {
     owner_hotkey: Slot<AccountId32>,
     stake_weight: Slot<Vec<u16>>,
     permit: Slot<Vec<bool>>,
-    active: Slot<Vec<bool>>,
+    active: Option<Slot<Vec<bool>>>,
     incentive: Slot<Vec<u16>>,
-    consensus: Slot<Vec<u16>>,
-    dividends: Slot<Vec<u16>>,
-    validator_trust: Slot<Vec<u16>>,
-    emission: Slot<Vec<u64>>,
+    consensus: Option<Slot<Vec<u16>>>,
+    dividends: Option<Slot<Vec<u16>>>,
+    validator_trust: Option<Slot<Vec<u16>>>,
+    emission: Option<Slot<Vec<u64>>>,
     last_update: Slot<Vec<u64>>,
 }
 
@@ -169,12 +165,12 @@ impl Columns {
             owner_hotkey: batch.add(subtensor().subnet_owner_hotkey(), (netuid,))?,
             stake_weight: batch.add(subtensor().stake_weight(), (netuid,))?,
             permit: batch.add(subtensor().validator_permit(), (netuid,))?,
-            active: batch.add(subtensor().active(), (netuid,))?,
+            active: batch.add_if_present(subtensor().active(), (netuid,))?,
             incentive: batch.add(subtensor().incentive(), (index,))?,
-            consensus: batch.add(subtensor().consensus(), (netuid,))?,
-            dividends: batch.add(subtensor().dividends(), (netuid,))?,
-            validator_trust: batch.add(subtensor().validator_trust(), (netuid,))?,
-            emission: batch.add(subtensor().emission(), (netuid,))?,
+            consensus: batch.add_if_present(subtensor().consensus(), (netuid,))?,
+            dividends: batch.add_if_present(subtensor().dividends(), (netuid,))?,
+            validator_trust: batch.add_if_present(subtensor().validator_trust(), (netuid,))?,
+            emission: batch.add_if_present(subtensor().emission(), (netuid,))?,
             last_update: batch.add(subtensor().last_update(), (index,))?,
         })
     }
@@ -187,12 +183,12 @@ impl Columns {
             owner_hotkey: Hotkey(values.get(self.owner_hotkey)?.0),
             stake_weight: values.get(self.stake_weight)?,
             permit: values.get(self.permit)?,
-            active: values.get(self.active)?,
+            active: values.get_or_default(self.active)?,
             incentive: values.get(self.incentive)?,
-            consensus: values.get(self.consensus)?,
-            dividends: values.get(self.dividends)?,
-            validator_trust: values.get(self.validator_trust)?,
-            emission: values.get(self.emission)?,
+            consensus: values.get_or_default(self.consensus)?,
+            dividends: values.get_or_default(self.dividends)?,
+            validator_trust: values.get_or_default(self.validator_trust)?,
+            emission: values.get_or_default(self.emission)?,
             last_update: values.get(self.last_update)?,
         })
     }
@@ -274,4 +270,24 @@ fn plan_stakes(
             Ok((owner, alpha))
         })
         .collect()
+}
+
+/// Completes the columns with the values that are stored once per neuron.
+fn with_keys(
+    columns: &FilledColumns,
+    keys: &[(Hotkey, Height)],
+    stakes: Vec<StakeSlots>,
+    values: &Values,
+) -> Result<Vec<Neuron>, ReadError> {
+    let neuron = |(uid, (key, (owner, alpha))): (usize, (&(Hotkey, Height), StakeSlots))| {
+        let (hotkey, registered) = *key;
+        Ok(Neuron {
+            hotkey,
+            registered,
+            coldkey: Coldkey(values.get(owner)?.0),
+            alpha: Rao(values.get(alpha)?),
+            ..columns.neuron(uid)
+        })
+    };
+    keys.iter().zip(stakes).enumerate().map(neuron).collect()
 }

@@ -1,12 +1,13 @@
 //! [`NeuronStatus`]: the place of one hotkey on a subnet, as far as the live runtime tells it.
 
-use base::{Coldkey, Height, Hotkey, Netuid, Rao, Uid};
+use base::{BlockHash, Coldkey, Height, Hotkey, Netuid, Rao, Uid};
 use chain_metadata::{api, items::Kind};
 use subxt::{ext::scale_decode::DecodeAsType, utils::AccountId32};
 
 use crate::{
-    ChainSnapshot, epochs,
+    Block, ChainSnapshot, epochs,
     error::ReadError,
+    metagraph::BlockSlots,
     snapshot::require_subnet,
     storage::{Batch, Slot, Values},
     subnet::has_fixed_tempos,
@@ -18,6 +19,8 @@ use crate::{
 /// Shares are parts of 65535, from the chain's last epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeuronStatus {
+    /// The block.
+    pub block: Block,
     /// The uid.
     pub uid: Uid,
     /// The account that owns the hotkey.
@@ -55,6 +58,7 @@ type Optional<V> = Option<Slot<V>>;
 
 /// The slots of the values that need no uid.
 struct Slots {
+    block: BlockSlots,
     exists: Slot<bool>,
     uid: Slot<u16>,
     coldkey: Slot<AccountId32>,
@@ -76,6 +80,7 @@ impl Slots {
         let subtensor = || api::storage().subtensor_module();
         let (n, account) = (netuid.0, || AccountId32(hotkey.0));
         Ok(Self {
+            block: BlockSlots::plan(batch)?,
             exists: batch.add(subtensor().networks_added(), (n,))?,
             uid: batch.add(subtensor().uids(), (n, account()))?,
             coldkey: batch.add(subtensor().owner(), (account(),))?,
@@ -93,11 +98,13 @@ impl Slots {
         })
     }
 
-    fn take(self, values: &Values, netuid: Netuid, block: Height) -> Result<Option<NeuronStatus>, ReadError> {
+    fn take(self, values: &Values, netuid: Netuid, hash: BlockHash) -> Result<Option<NeuronStatus>, ReadError> {
         require_subnet(values.get(self.exists)?, netuid)?;
         let Some(uid) = values.find(self.uid)?.map(Uid) else { return Ok(None) };
-        let epochs = self.epochs.map(|slots| slots.take(values, block)).transpose()?;
+        let block = self.block.take(values, hash)?;
+        let epochs = self.epochs.map(|slots| slots.take(values, block.height)).transpose()?;
         Ok(Some(NeuronStatus {
+            block,
             uid,
             coldkey: Coldkey(values.get(self.coldkey)?.0),
             balance: None,
@@ -151,8 +158,7 @@ where
 }
 
 impl ChainSnapshot<'_> {
-    /// Reads the place of a hotkey on a subnet. `block` is the height of this snapshot's block. Returns
-    /// `None` if the hotkey is not registered. Two requests.
+    /// Reads the place of a hotkey on a subnet. Returns `None` if the hotkey is not registered. Two requests.
     ///
     /// # Errors
     /// The chain cannot be read, there is no such subnet, or the runtime cannot tell the uid.
@@ -160,10 +166,9 @@ impl ChainSnapshot<'_> {
         &self,
         netuid: Netuid,
         hotkey: &Hotkey,
-        block: Height,
     ) -> Result<Option<NeuronStatus>, ReadError> {
         let (slots, values) = self.read(|batch| Slots::plan(batch, netuid, hotkey)).await?;
-        let Some(status) = slots.take(&values, netuid, block)? else { return Ok(None) };
+        let Some(status) = slots.take(&values, netuid, self.block())? else { return Ok(None) };
         let plan = |batch: &mut Batch<'_>| {
             let account = (AccountId32(status.coldkey.0),);
             let registered = api::storage().subtensor_module().block_at_registration();

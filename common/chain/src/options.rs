@@ -15,8 +15,12 @@ const NEXT_ENDPOINTS: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// WebSocket URLs of nodes of one chain, `ws://` or `wss://`, in order of preference. If one connection
-    /// is lost, the client tries the next endpoint.
+    /// is lost, the client tries the next endpoint. Reads of blocks are spread over all of them, and a node
+    /// that is more than `stall_blocks` behind another one is left.
     pub endpoints: Vec<String>,
+    /// WebSocket URLs of archive nodes of the same chain, such as `wss://archive.chain.opentensor.ai:443`.
+    /// They are asked only for states that other nodes no longer have.
+    pub archive: Vec<String>,
     /// The chain's genesis hash. A node of another chain is refused. If not set, the first node decides.
     pub genesis: Option<BlockHash>,
     /// Time between two blocks: 12 s on Bittensor.
@@ -47,6 +51,7 @@ impl Options {
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
+            archive: Vec::new(),
             genesis: None,
             block_time: Duration::from_secs(12),
             stall_blocks: 5,
@@ -79,6 +84,7 @@ impl Options {
             (self.longest_pause >= self.first_pause, "longest_pause", "must not be below first_pause"),
             (self.stall_blocks > 0, "stall_blocks", "must be at least 1"),
             (self.endpoints.iter().all(|url| !url.is_empty()), "endpoints", "must not hold an empty address"),
+            (self.archive.iter().all(|url| !url.is_empty()), "archive", "must not hold an empty address"),
         ];
         match demands.into_iter().find(|(is_met, ..)| !is_met) {
             Some((_, field, demand)) => Err(ConnectError::Options { field, demand }),

@@ -10,7 +10,7 @@ use subxt::{
     utils::H256,
 };
 
-use crate::{Client, error::ReadError, refusal::Refusal, runtime::Runtime};
+use crate::{Client, connection::Methods, error::ReadError, refusal::Refusal, runtime::Runtime};
 
 /// An event that the runtime emitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +64,19 @@ fn time_set(mut extrinsic: &[u8]) -> Option<UnixMillis> {
     is_set.then_some(UnixMillis(time))
 }
 
-/// Reads a block with its transactions. One request.
+/// Reads a block with its transactions. One request, and another to an archive node if the node lacks the
+/// block.
 pub(crate) async fn body(client: &Client, block: BlockHash) -> Result<Body, ReadError> {
-    let details = client
-        .connection()
-        .read("chain_getBlock", |node| async move { node.chain_get_block(Some(H256(block.0))).await })
-        .await?
-        .ok_or(ReadError::UnknownBlock(block))?;
+    const METHOD: &str = "chain_getBlock";
+    let request = |node: Methods| async move { node.chain_get_block(Some(H256(block.0))).await };
+    let connection = client.connection();
+    let mut details = connection.read_at(METHOD, request, Option::is_some).await?;
+    if details.is_none()
+        && let Some(archive) = connection.archive().await
+    {
+        details = archive.read(METHOD, request).await?;
+    }
+    let details = details.ok_or(ReadError::UnknownBlock(block))?;
     Ok(Body {
         height: Height(details.block.header.number),
         parent: BlockHash(details.block.header.parent_hash.0),

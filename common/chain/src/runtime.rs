@@ -130,18 +130,27 @@ impl Runtimes {
     }
 }
 
+/// Warns of all items that the runtime lacks, or has in another form, in one line.
 fn log_unusable(runtime: &Runtime) {
-    for item in runtime.report.unusable() {
-        warn!(target: "chain", item = %item.item, status = %item.status, "the runtime lacks this item, or has it in another form");
+    let unusable = runtime.report.unusable();
+    let names: Vec<String> = unusable.map(|report| report.item.to_string()).collect();
+    if !names.is_empty() {
+        let (spec, pinned) = (runtime.version.spec, runtime.report.pinned.spec_version);
+        warn!(
+            target: "chain", spec, pinned, items = names.join(", "),
+            "the runtime lacks {} items, or has them in another form: what needs them is off (`chain-metadata check` says what)",
+            names.len()
+        );
     }
 }
 
 async fn fetch_version(connection: &Connection, at: Option<BlockHash>) -> Result<Version, ReadError> {
     let at = at.map(|hash| H256(hash.0));
     let version = connection
-        .read("state_getRuntimeVersion", move |node| async move { node.state_get_runtime_version(at).await })
-        .await
-        .map_err(|error| explain(error, at))?;
+        .read_state("state_getRuntimeVersion", at, move |node| async move {
+            node.state_get_runtime_version(at).await
+        })
+        .await?;
     Ok(Version { spec: version.spec_version, transaction: version.transaction_version })
 }
 
@@ -166,9 +175,8 @@ async fn fetch_metadata(connection: &Connection, at: Option<BlockHash>) -> Resul
     }
     // Nodes from before metadata V15 have only this method.
     let answer = connection
-        .read("state_getMetadata", move |node| async move { node.state_get_metadata(at).await })
-        .await
-        .map_err(|error| explain(error, at))?;
+        .read_state("state_getMetadata", at, move |node| async move { node.state_get_metadata(at).await })
+        .await?;
     Ok(answer.into_raw())
 }
 
@@ -180,13 +188,13 @@ async fn metadata_at_version(
     const CALL: &str = "Metadata_metadata_at_version";
     let arguments = &version.encode();
     let answer = connection
-        .read(CALL, move |node| async move { node.state_call(CALL, Some(arguments), at).await })
+        .read_state(CALL, at, move |node| async move { node.state_call(CALL, Some(arguments), at).await })
         .await;
     match answer {
         Ok(bytes) => Option::<Vec<u8>>::decode(&mut &bytes[..])
             .map_err(|error| RequestError::Unintelligible { method: CALL, reason: error.to_string() }.into()),
-        Err(error) if error.is_absent() => Ok(None),
-        Err(error) => Err(explain(error, at)),
+        Err(ReadError::Request(error)) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -204,5 +212,63 @@ pub(crate) fn explain(error: RequestError, at: Option<H256>) -> ReadError {
             ReadError::UnknownBlock(BlockHash(at.0))
         }
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, atomic::AtomicUsize, atomic::Ordering};
+
+    use tracing::{
+        Event, Metadata, Subscriber,
+        field::{Field, Visit},
+        span::{Attributes, Id, Record},
+    };
+
+    use super::*;
+
+    /// Counts events, and keeps their fields.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<(AtomicUsize, Mutex<String>)>);
+
+    impl Visit for &Lines {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            self.0.1.lock().unwrap().push_str(&format!("{}={value:?};", field.name()));
+        }
+    }
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            self.0.0.fetch_add(1, Ordering::SeqCst);
+            event.record(&mut &*self);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn an_older_runtime_costs_one_line() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../chain-metadata/tests/data");
+        let logged = |file: &str, spec| {
+            let bytes = std::fs::read(format!("{folder}/{file}")).unwrap();
+            let version = Version { spec, transaction: 1 };
+            let runtime = Runtime::new(&bytes, version, BlockHash([0; 32])).unwrap();
+            let lines = Lines::default();
+            tracing::subscriber::with_default(lines.clone(), || log_unusable(&runtime));
+            let text = lines.0.1.lock().unwrap().clone();
+            (lines.0.0.load(Ordering::SeqCst), text)
+        };
+        let (count, text) = logged("finney-219-v14.scale", 219);
+        assert_eq!(count, 1);
+        assert!(text.contains("SubtensorModule.register_limit") && text.contains("pinned=461"), "{text}");
+        assert_eq!(logged("subtensor-461-v15.scale", 461).0, 0);
     }
 }

@@ -19,7 +19,7 @@ use subxt::{
 use crate::{
     connection::Connection,
     error::{ReadError, RequestError},
-    runtime::{Runtime, Runtimes, explain},
+    runtime::{Runtime, Runtimes},
 };
 
 /// The only JSON-RPC method of this module.
@@ -149,6 +149,14 @@ impl Values {
         self.raw(slot).map(|bytes| self.decode(slot, bytes)).transpose()
     }
 
+    /// Returns the value like [`Values::get`], or the type's default if the runtime lacks the entry.
+    pub(crate) fn get_or_default<V: DecodeAsType + Default>(
+        &self,
+        slot: Option<Slot<V>>,
+    ) -> Result<V, ReadError> {
+        slot.map_or_else(|| Ok(V::default()), |slot| self.get(slot))
+    }
+
     /// Returns the bytes of the value, if the chain has one.
     pub(crate) fn raw<V>(&self, slot: Slot<V>) -> Option<&[u8]> {
         self.bytes.get(slot.index)?.as_deref()
@@ -236,11 +244,10 @@ async fn query(
     for keys in keys.chunks(KEYS_PER_REQUEST) {
         let block = Some(H256(at.0));
         let changes = connection
-            .read(METHOD, |node| async move {
+            .read_state(METHOD, block, |node| async move {
                 node.state_query_storage_at(keys.iter().map(Vec::as_slice), block).await
             })
-            .await
-            .map_err(|error| explain(error, block))?;
+            .await?;
         let mut found: HashMap<Vec<u8>, Option<Vec<u8>>> = changes
             .into_iter()
             .flat_map(|set| set.changes)

@@ -12,7 +12,7 @@ use subxt::utils::H256;
 use crate::{
     ChainSnapshot,
     error::{ReadError, RequestError},
-    runtime::{Runtime, explain},
+    runtime::Runtime,
     snapshot::require_subnet,
     storage::{Batch, Slot, Values},
 };
@@ -164,7 +164,11 @@ impl ChainSnapshot<'_> {
         let client = self.client();
         let runtime = client.runtimes().newest();
         match runtime.require(Kind::RuntimeApi, API.0, API.1) {
-            Ok(()) => self.ask_next_epoch(netuid).await,
+            Ok(()) => match self.ask_next_epoch(netuid).await {
+                // The runtime was upgraded since, or the block is older.
+                Err(ReadError::Request(error)) if error.is_absent() => Ok(self.epochs(netuid).await?.next()),
+                answer => answer,
+            },
             Err(_) if has_fixed_tempos(&runtime) => self.compute_next_epoch(netuid).await,
             Err(unusable) => Err(unusable.into()),
         }
@@ -177,9 +181,8 @@ impl ChainSnapshot<'_> {
         let answer = self
             .client()
             .connection()
-            .read(CALL, |node| async move { node.state_call(CALL, Some(arguments), at).await })
-            .await
-            .map_err(|error| explain(error, at))?;
+            .read_state(CALL, at, |node| async move { node.state_call(CALL, Some(arguments), at).await })
+            .await?;
         let height = Option::<u64>::decode(&mut &answer[..])
             .map_err(|error| RequestError::Unintelligible { method: CALL, reason: error.to_string() })?;
         Ok(height.map(Height))

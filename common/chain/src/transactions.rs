@@ -142,7 +142,8 @@ impl TransactionError {
         match self {
             Self::Unsent(error) => error.is_retryable(),
             Self::Refused { refusal, .. } => refusal.is_retryable(),
-            Self::Expired { .. } => true,
+            // Nothing was sent, and a later runtime may have the call.
+            Self::Expired { .. } | Self::Call(CallError::Unusable(_)) => true,
             Self::Call(_) | Self::Unknown { .. } | Self::Unfollowed { .. } | Self::Unread { .. } => false,
         }
     }
@@ -172,9 +173,17 @@ impl Client {
     /// account at once. The calls take effect in the order in which they are sent.
     pub async fn submit(&self, call: &Call, key: &KeyPair) -> Result<Included, TransactionError> {
         let turn = self.nonces().turn(key.public()).await;
-        let signed = self.prepare(call, key, &turn).await?;
+        let mut signed = self.prepare(call, key, &turn).await?;
         let session = self.connection().session().await.map_err(ReadError::from)?;
-        let statuses = signed.send(self, &session).await;
+        let mut statuses = signed.send(self, &session).await;
+        if matches!(statuses, Err(SendError::Refused(Refusal::BadSignature))) {
+            // A signature covers the version of the runtime, which may have been upgraded since.
+            let again = self.prepare(call, key, &turn).await?;
+            if again.spec != signed.spec {
+                signed = again;
+                statuses = signed.send(self, &session).await;
+            }
+        }
         if let Err(SendError::Refused(refusal)) = statuses {
             return Err(TransactionError::Refused { refusal, stage: TransactionStage::Pool });
         }
@@ -215,7 +224,8 @@ impl Client {
         let bytes = call.sign(&runtime, key, terms)?;
         let last = Height(head.0.0.saturating_add(terms.era.saturating_sub(1)));
         let hash = TransactionHash(sp_crypto_hashing::blake2_256(&bytes));
-        Ok(Signed { bytes, hash, account: key.public(), nonce, first: head.0.next(), last })
+        let (account, spec) = (key.public(), runtime.version.spec);
+        Ok(Signed { bytes, hash, account, spec, nonce, first: head.0.next(), last })
     }
 
     /// Returns the nonce after those of the best block and of the ready transactions in the node's pool.
@@ -237,6 +247,8 @@ struct Signed {
     bytes: Vec<u8>,
     hash: TransactionHash,
     account: [u8; 32],
+    /// The spec version of the runtime that it is signed for.
+    spec: u32,
     nonce: u64,
     /// The first block that can hold it.
     first: Height,

@@ -11,6 +11,7 @@
 mod adoption;
 mod dividends;
 mod explanations;
+mod history;
 mod logs;
 mod objects;
 mod own_data;
@@ -32,7 +33,7 @@ use crate::{
     AuditError, Windows,
     pay::LogPay,
     progress::Progress,
-    report::{Adoption, Finding, Item, Report, Subject, Verdict, WindowReport},
+    report::{Adoption, Finding, Gone, Item, Report, Subject, Verdict, WindowReport},
 };
 use base::{Exit, Height, NeuronId, Uid, Window, digest::State};
 use chain::Client;
@@ -80,6 +81,7 @@ impl Auditor {
         let finalized = self.chain_reader.finalized().await?;
         let log_delay = self.log_delay(finalized).await?;
         let asked = windows.of(&self.run.clock, log_delay, finalized)?;
+        let gone = self.gone(&asked).await?;
         let sources = Sources::new(self.storage.clone(), self.chain_reader.at(finalized).await?);
         let mut audit = Audit {
             auditor: self,
@@ -92,6 +94,7 @@ impl Auditor {
             burnt: BTreeMap::new(),
             pay: Vec::new(),
             adoptions: Vec::new(),
+            gone,
         };
         audit.replay().await?;
         let score_logs = audit.score_logs().await;
@@ -148,6 +151,8 @@ struct Audit<'a> {
     pay: Vec<LogPay>,
     /// The first logs of validators that begin from another validator's standings.
     adoptions: Vec<(Window, Adoption)>,
+    /// The requested windows of which the node no longer has the states.
+    gone: Option<Gone>,
 }
 
 impl Audit<'_> {
@@ -410,7 +415,7 @@ impl Audit<'_> {
             }
         }
         let windows = windows.into_values().collect();
-        Report { name: run.spec.name.clone(), run: run.hash, windows }
+        Report { name: run.spec.name.clone(), run: run.hash, windows, gone: self.gone }
     }
 }
 

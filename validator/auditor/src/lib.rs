@@ -53,7 +53,7 @@ pub use error::{AuditError, OutError};
 pub use export::ExportFlags;
 pub use pay::LogPay;
 pub use range::{Windows, WindowsError};
-pub use report::{Adoption, Counts, Finding, Item, Report, Subject, Verdict, WindowReport};
+pub use report::{Adoption, Counts, Finding, Gone, Item, Report, Subject, Verdict, WindowReport};
 pub use run::RunFlags;
 pub use scores::{Scores, ScoresFlags};
 pub use why::{LeftOut, LogWhy, Reason, Why, WhyError, WhyFlags};

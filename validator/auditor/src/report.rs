@@ -5,7 +5,7 @@ mod text;
 
 use crate::pay::LogPay;
 use base::{
-    Exit, NeuronId, Uid, Window,
+    Exit, Height, NeuronId, Uid, Window,
     digest::{RunHash, State, StateRoot},
 };
 use protocol::acceptance::{Accepted, Decision};
@@ -138,6 +138,20 @@ pub struct Report {
     pub run: RunHash,
     /// The windows, in order.
     pub windows: Vec<WindowReport>,
+    /// The windows of which the chain's node no longer has the states.
+    pub gone: Option<Gone>,
+}
+
+/// Windows of which the chain's node no longer has the states: what follows from them cannot be known. All
+/// but archive nodes keep the states of about 300 blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gone {
+    /// The first window.
+    pub first: Window,
+    /// The last window.
+    pub last: Window,
+    /// The newest block that is known to have no state: that of the last window's incentives.
+    pub block: Height,
 }
 
 /// The number of comparisons for each result.
@@ -220,6 +234,7 @@ impl Report {
             "name": self.name,
             "run": self.run,
             "counts": self.counts(),
+            "gone": self.gone,
             "windows": self.windows.iter().map(WindowReport::to_json).collect::<Vec<_>>(),
         })
     }
@@ -255,6 +270,18 @@ impl Adoption {
         let mut adoption = json!({"from": validator, "window": window, "head": head});
         self.subject.add_to(&mut adoption);
         adoption
+    }
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, block } = self;
+        write!(
+            f,
+            "windows {first} to {last}: the chain's node no longer has the states up to block {block}. All but archive \
+             nodes keep about 300 blocks. So claims, votes, accepted sets and weights of these windows cannot be \
+             known here; name an archive node with --archive URL"
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     table::{Side, Table, line_width, short},
 };
 use base::{Hotkey, Netuid, Uid};
-use chain::{Block, Client, Metagraph, Neuron, Row};
+use chain::{Block, Client, Metagraph, Neuron, Row, SubnetView};
 use chain_commands::ChainFlags;
 use clap::Args;
 use protocol::announcement::{self, Bucket};
@@ -51,23 +51,20 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Reads the newest finalized block.
+    /// Reads the newest finalized block. Four requests for up to 1023 neurons.
     ///
     /// # Errors
     /// The chain does not answer, or has no such subnet.
     pub async fn read(client: &Client, netuid: Netuid) -> Result<Self, AuditError> {
-        let block = client.finalized().await?;
-        let at = client.at(block.hash);
-        let metagraph = at.metagraph(netuid).await?;
-        let hotkeys: Vec<Hotkey> = metagraph.neurons.iter().map(|neuron| neuron.hotkey).collect();
-        let commitments = at.commitments_of(netuid, &hotkeys).await?;
+        let head = client.finalized_hash().await?;
+        let SubnetView { block, metagraph, commitments, weights } =
+            client.at(head).subnet_view(netuid).await?;
         let announced = commitments.valid.iter().filter_map(|(hotkey, commitment)| {
             Some((*hotkey, announcement::read(&commitment.fields).announcement?.bucket))
         });
         let buckets = announced.collect();
-        let uids: Vec<Uid> = metagraph.neurons.iter().map(|neuron| neuron.uid).collect();
-        let rows = at.weights(netuid, &uids).await?;
-        let weights = uids.into_iter().zip(rows).filter(|(_, row)| !row.is_empty()).collect();
+        let uids = metagraph.neurons.iter().map(|neuron| neuron.uid);
+        let weights = uids.zip(weights).filter(|(_, row)| !row.is_empty()).collect();
         Ok(Self { block, metagraph, buckets, weights })
     }
 

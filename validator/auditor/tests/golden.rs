@@ -178,7 +178,7 @@ fn report() -> Report {
         adoptions: vec![],
     };
     let windows = vec![agreed(3), second, third];
-    Report { name: "tiny".to_owned(), run: RunHash([8; 32]), windows }
+    Report { name: "tiny".to_owned(), run: RunHash([8; 32]), windows, gone: None }
 }
 
 #[test]

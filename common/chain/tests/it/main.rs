@@ -4,6 +4,7 @@
 
 mod commit_reveal;
 mod errors_page;
+mod endpoints;
 mod finality;
 mod flow;
 mod plans;

@@ -6,6 +6,7 @@ use chain::{
     error::{ConnectError, ReadError},
 };
 use devchain::{Genesis, StorageWrite};
+use devchain_runtime::genesis::{Key, Neuron};
 
 use crate::{proxy::Proxy, support::*};
 
@@ -19,6 +20,40 @@ async fn a_metagraph_takes_three_requests() {
     let metagraph = client.at(head).metagraph(SUBNET).await.unwrap();
     assert_eq!(metagraph.neurons.len(), 4);
     assert_eq!(proxy.seen(), ["state_queryStorageAt"; 3]);
+}
+
+#[tokio::test]
+async fn a_subnet_with_weights_and_commitments_takes_three_requests() {
+    let mut genesis = Genesis::default();
+    let key = |path: String| -> Key { path.parse().unwrap() };
+    let miner = |uid: usize| Neuron {
+        hotkey: key(format!("//{uid}//hotkey")),
+        coldkey: key(format!("//{uid}")),
+        stake: 0,
+        permit: false,
+    };
+    genesis.neurons.extend((genesis.neurons.len()..256).map(miner));
+    let chain = start(genesis).await;
+    let proxy = Proxy::start(&chain.url()).await;
+    let client = Client::connect(options(&proxy.url)).await.unwrap();
+    client.set_weights(SUBNET, &[(Uid(1), 1), (Uid(255), 2)], 0, &validator("Alice")).await.unwrap();
+    let block = client.finalized().await.unwrap();
+    let at = client.at(block.hash);
+    proxy.seen();
+    let begun = std::time::Instant::now();
+    let view = at.subnet_view(SUBNET).await.unwrap();
+    println!("256 neurons with weights and commitments: {:?}", begun.elapsed());
+    assert_eq!(proxy.seen(), ["state_queryStorageAt"; 3]);
+
+    // The same facts, read one by one.
+    let metagraph = at.metagraph(SUBNET).await.unwrap();
+    let uids: Vec<Uid> = (0..256).map(Uid).collect();
+    assert_eq!((view.block, view.metagraph.neurons.len()), (block, 256));
+    assert_eq!(view.weights, at.weights(SUBNET, &uids).await.unwrap());
+    let set: Vec<_> = view.weights.iter().filter(|row| !row.is_empty()).collect();
+    assert!(set.len() == 1 && set[0].iter().map(|(uid, _)| uid.0).eq([1, 255]), "{set:?}");
+    assert_eq!(view.commitments, at.commitments_of(SUBNET, &metagraph.hotkeys()).await.unwrap());
+    assert_eq!(view.metagraph, metagraph);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use sp_core::storage::Storage;
 use sp_crypto_hashing::{blake2_256, twox_128};
 use sp_runtime::traits::{BlakeTwo256, Hash as _};
 use sp_state_machine::{Backend, OverlayedChanges};
+use sp_version::RuntimeVersion;
 
 use self::load::Loader;
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     seal::{self, Draft, Executed, SealError},
     state::{self, CallError, State},
     store::{Block, Hash, Header, Store},
+    upgrade,
 };
 
 /// The approximate size of the nodes in one record of a snapshot, in bytes.
@@ -93,8 +95,8 @@ pub(crate) struct Outcome {
     pub(crate) dropped: Vec<Hash>,
 }
 
-/// Cached answers of the runtime, by method and arguments.
-type Answers = HashMap<(String, Vec<u8>), Vec<u8>>;
+/// Cached answers of the runtime, by its spec version, method and arguments.
+type Answers = HashMap<(u32, String, Vec<u8>), Vec<u8>>;
 
 /// The chain: its blocks and states in memory, and its log.
 pub(crate) struct Chain {
@@ -187,17 +189,20 @@ impl Chain {
 
     /// Calls a runtime API function on the state after `block`.
     ///
-    /// Metadata is cached: it is the same in every state, and generating it takes longer than all other
-    /// calls of a connecting client.
+    /// Metadata is cached: it is the same in every state between two upgrades, and generating it takes longer
+    /// than all other calls of a connecting client.
     pub(crate) fn call(&self, block: &Block, method: &str, data: &[u8]) -> Result<Vec<u8>, CallError> {
         if !method.starts_with("Metadata_") {
             return self.state(block).call(method, data);
         }
-        let question = (method.to_owned(), data.to_owned());
+        let state = self.state(block);
+        if let Some(answer) = upgrade::answer(&state, method, data) {
+            return Ok(answer);
+        }
+        let question = (self.version(block)?.spec_version, method.to_owned(), data.to_owned());
         if let Some(answer) = self.answers.borrow().get(&question) {
             return Ok(answer.clone());
         }
-        let state = self.state(block);
         let mut overlay = OverlayedChanges::default();
         if let Some(milliseconds) = self.block_time_ms {
             overlay.set_storage(slot_duration_key(), Some(milliseconds.encode()));
@@ -208,6 +213,12 @@ impl Chain {
             answers.insert(question, answer.clone());
         }
         Ok(answer)
+    }
+
+    /// Returns the version of the runtime in the state after `block`.
+    pub(crate) fn version(&self, block: &Block) -> Result<RuntimeVersion, CallError> {
+        let method = "Core_version";
+        state::answer(method, &self.state(block).call(method, &[])?, "a runtime version")
     }
 
     /// Seals the next block: executes it, appends it to the log, and only then adds it to the store.

@@ -12,7 +12,9 @@ use crate::{
     log::{LogError, StorageWrite},
     node::{Message, Node, NodeStatus, Pace, Reply, SealJob},
     pool::{Refusal, Status},
+    state::CallError,
     store::{Block, Extrinsic, Hash},
+    upgrade::{self, UpgradeError},
 };
 
 /// The capacity of the chain's inbox, in messages. A sender waits while it is full.
@@ -51,6 +53,12 @@ pub enum ControlError {
     /// A fault was not set.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// The runtime was not upgraded.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+    /// A call of the runtime failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
 }
 
 /// A transaction that was not accepted.
@@ -144,6 +152,17 @@ impl Handle {
         if let Some(length) = lengths.into_iter().find(|length| !(1..=MAX_KEY).contains(length)) {
             return Err(ControlError::KeyLength(length));
         }
+        self.ask(|reply| Message::Write { writes, reply }).await
+    }
+
+    /// Upgrades the runtime with the next block, as far as clients see it: another spec version, and this
+    /// metadata instead of the runtime's own. Returns the height of that block.
+    ///
+    /// Transactions that were signed for the older version are refused from then on. Items that the
+    /// metadata lacks still work for clients that know them.
+    pub async fn upgrade(&self, spec_version: u32, metadata: Option<Vec<u8>>) -> Result<u32, ControlError> {
+        let present = self.read(|node| node.chain().version(node.chain().store().best())).await??;
+        let writes = upgrade::writes(present.spec_version, spec_version, metadata)?;
         self.ask(|reply| Message::Write { writes, reply }).await
     }
 

@@ -54,6 +54,7 @@ mod server;
 pub mod sign;
 mod state;
 mod store;
+mod upgrade;
 
 pub use self::{
     chain::{BlockError, ChainError},
@@ -71,5 +72,6 @@ pub use self::{
     server::Limits as RpcLimits,
     state::CallError,
     store::{Block, Extrinsic, Hash, Header},
+    upgrade::{MAX_METADATA, UpgradeError},
 };
 pub use devchain_runtime::{Genesis, GenesisError};

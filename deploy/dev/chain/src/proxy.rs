@@ -23,7 +23,7 @@ use tokio::{
     },
     sync::{Mutex as AsyncMutex, watch},
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use frames::Frame;
@@ -64,6 +64,12 @@ pub enum ProxyFault {
         /// The message of the error.
         message: String,
     },
+    /// Requests for the state of a block other than these are refused, as by a node that keeps the newest
+    /// states only. The blocks' hashes are hexadecimal, with 0x.
+    KeepStates(Vec<String>),
+    /// Only one request in each such time is answered, over all connections. Others are refused, as by a
+    /// public endpoint.
+    OneRequestIn(Duration),
     /// Each message to the client is late by this time.
     Delay(Duration),
 }
@@ -84,6 +90,9 @@ pub struct Proxy {
     seen: Seen,
     task: JoinHandle<()>,
 }
+
+/// The time from which on the next request is answered, if requests are limited.
+type NextAnswer = Arc<Mutex<Option<Instant>>>;
 
 /// The JSON-RPC methods of all requests, in order.
 type Seen = Arc<Mutex<Vec<String>>>;
@@ -146,6 +155,7 @@ async fn accept(
     seen: Seen,
 ) {
     let mut connections = JoinSet::new();
+    let next = NextAnswer::default();
     loop {
         if control.borrow_and_update().fault == ProxyFault::SilentConnect {
             let Ok(address) = listener.local_addr() else { return };
@@ -158,7 +168,7 @@ async fn accept(
             changed = control.changed() => if changed.is_err() { return },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                let line = Line { control: control.clone(), seen: seen.clone() };
+                let line = Line { control: control.clone(), seen: seen.clone(), next: next.clone() };
                 connections.spawn(line.serve(client, upstream));
             },
         }
@@ -181,6 +191,7 @@ async fn fill(address: SocketAddr) -> Vec<TcpStream> {
 struct Line {
     control: watch::Receiver<Control>,
     seen: Seen,
+    next: NextAnswer,
 }
 
 /// The writing end to the client: the node's messages and own refusals go there.
@@ -231,6 +242,17 @@ impl Line {
         Ok(now.map_err(io::Error::other)?.fault.clone())
     }
 
+    /// Checks whether a request may be answered now, if one is in each such time. Counts it if so.
+    fn may_answer(&self, time: Duration) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = next.is_none_or(|next| next <= now);
+        if may {
+            *next = Some(now + time);
+        }
+        may
+    }
+
     /// Carries the client's frames to the node.
     async fn requests(
         mut self,
@@ -253,6 +275,17 @@ impl Line {
                     let answer = refusal(&request["id"], code, &message);
                     to_client.lock().await.write_all(&Frame::text(&answer)).await?;
                 }
+                (ProxyFault::OneRequestIn(time), Some(request)) if !self.may_answer(time) => {
+                    const CODE: i32 = -32029;
+                    let answer = refusal(&request["id"], CODE, "Too many requests");
+                    to_client.lock().await.write_all(&Frame::text(&answer)).await?;
+                }
+                (ProxyFault::KeepStates(kept), Some(request)) if is_of_dropped_state(request, &kept) => {
+                    const CODE: i32 = 4003;
+                    const MESSAGE: &str = "Client error: UnknownBlock: State already discarded";
+                    let answer = refusal(&request["id"], CODE, MESSAGE);
+                    to_client.lock().await.write_all(&Frame::text(&answer)).await?;
+                }
                 _ => node.write_all(frame.bytes()).await?,
             }
         }
@@ -270,6 +303,18 @@ impl Line {
             to_client.lock().await.write_all(frame.bytes()).await?;
         }
     }
+}
+
+/// Checks whether a request asks for the state of a block that is not among the kept ones.
+fn is_of_dropped_state(request: &Value, kept: &[String]) -> bool {
+    let position = match request["method"].as_str() {
+        Some("state_call") => 2,
+        Some("state_queryStorageAt" | "state_getStorage") => 1,
+        Some("state_getRuntimeVersion" | "state_getMetadata") => 0,
+        _ => return false,
+    };
+    let block = request["params"].get(position).and_then(Value::as_str);
+    block.is_some_and(|block| !kept.iter().any(|kept| kept == block))
 }
 
 /// Checks whether a frame of the node is a message of a subscription: it has a method, no answer has one.

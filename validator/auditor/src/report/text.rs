@@ -33,6 +33,9 @@ impl Report {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("run {} ({})", self.name, self.run.id()), String::new()];
+        if let Some(gone) = &self.gone {
+            lines.extend([gone.to_string(), String::new()]);
+        }
         lines.extend(self.windows_table().lines());
         for table in [self.electorate_table(), self.validators_table()].into_iter().flatten() {
             lines.push(String::new());

@@ -1,13 +1,15 @@
 //! Tests an honest run: everything agrees, and the auditor finds every later change in a bucket.
 
 use crate::{
-    subnet::{Neuron, VALIDATORS},
+    subnet::{LAG, Neuron, VALIDATORS, options, start_chain},
     test_run::{CHECKPOINT, Faults, TestRun, WINDOWS},
 };
-use base::Window;
+use auditor::Scores;
+use base::{Netuid, Window};
 use bucket_server::{Fault, Plan, Rule};
+use chain::Client;
 use protocol::bucket_layout;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Output;
 
 /// Returns the findings of an audit that do not agree, sorted: `verdict window subject uid item`.
@@ -271,4 +273,39 @@ fn parquet_rows(path: &std::path::Path) -> Vec<Vec<String>> {
         rows.push(row.get_column_iter().map(text).collect());
     }
     rows
+}
+
+#[tokio::test]
+async fn scores_take_at_most_four_requests() {
+    let chain = start_chain().await;
+    chain.handle().new_block(LAG + 2).await.unwrap();
+    let client = Client::connect(options(&chain.url())).await.unwrap();
+    let before = client.metrics().requests.total();
+    let scores = Scores::read(&client, Netuid(3)).await.unwrap();
+    let requests = client.metrics().requests.total() - before;
+    assert!(requests <= 4, "{requests} requests");
+    let block = client.finalized().await.unwrap();
+    assert_eq!(scores.block, block);
+    assert_eq!(scores.metagraph, client.at(block.hash).metagraph(Netuid(3)).await.unwrap());
+}
+
+/// Checks an audit by a node that keeps the newest states only, without and with an archive.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_without_history_cannot_know_is_said() {
+    let test_run = TestRun::simulate(Faults::default()).await;
+    let node = devchain::Proxy::start(test_run.address()).await.unwrap();
+    let first_kept = test_run.heights(Window(2)).incentives;
+    node.set(devchain::ProxyFault::KeepStates(test_run.hashes_from(first_kept).await));
+    let output = test_run.auditor(&["windows", "..", "--json", "--chain", &node.url()]).await;
+    let gone = &report(&output)["gone"];
+    assert_eq!((&gone["first"], &gone["last"]), (&json!(0), &json!(1)), "{gone}");
+    assert_ne!(output.status.code(), Some(0), "the windows are unknown");
+    let output = test_run.auditor(&["windows", "..", "--chain", &node.url()]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("windows 0 to 1: the chain's node no longer has the states up to block"), "{text}");
+
+    let archive = ["windows", "..", "--json", "--chain", &node.url(), "--archive", &test_run.url()];
+    let output = test_run.auditor(&archive).await;
+    assert_eq!((disagreements(&output), output.status.code()), (Vec::<String>::new(), Some(0)));
+    assert_eq!(report(&output)["gone"], json!(null));
 }

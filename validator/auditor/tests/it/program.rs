@@ -32,6 +32,30 @@ fn a_chain_that_does_not_answer_is_unreachable() {
 }
 
 #[test]
+fn a_node_that_says_nothing_is_given_up_after_the_time_allowed() {
+    // The system accepts the connection, but the handshake gets no answer.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    refused(&["scores", "--chain", &url, "--timeout", "0.2"], 3, "no answer");
+    refused(&["scores", "--chain", &url, "--timeout", "0"], 2, "--timeout is 0");
+    refused(
+        &["scores", "--chain", &url, "--archive", "http://x"],
+        2,
+        "--archive: an address begins with ws://",
+    );
+}
+
+#[test]
+fn no_colours_go_into_a_pipe() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auditor"));
+    command.args(["scores", "--chain", "ws://127.0.0.1:1"]).env_clear().env("RUST_LOG", "trace");
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("TRACE") || error.contains("DEBUG"), "{error}");
+    assert!(!error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
 fn the_reference_is_what_the_code_says() {
     use clap::CommandFactory as _;
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");

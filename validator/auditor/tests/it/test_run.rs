@@ -460,7 +460,10 @@ impl TestRun {
     pub(crate) async fn auditor(&self, arguments: &[&str]) -> Output {
         let run = self.path("run.toml");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_auditor"));
-        command.args(arguments).args(["--chain", &self.chain.url(), "--block-time", "0.02"]);
+        command.args(arguments).args(["--block-time", "0.02"]);
+        if !arguments.contains(&"--chain") {
+            command.args(["--chain", &self.chain.url()]);
+        }
         if arguments[0] != "scores" {
             command.arg("--allow-loopback").arg("--run").arg(run);
         }
@@ -468,7 +471,24 @@ impl TestRun {
         tokio::time::timeout(HANGS, command.output()).await.expect("the auditor hangs").unwrap()
     }
 
-    /// Returns the address of the chain.
+    /// Returns the address of the chain, for a proxy.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.chain.address()
+    }
+
+    /// Returns the hashes of all blocks from this height on.
+    pub(crate) async fn hashes_from(&self, height: Height) -> Vec<String> {
+        let mut hashes = Vec::new();
+        for height in u32::try_from(height.0).unwrap().. {
+            match self.handle().block(height).await.unwrap() {
+                Some(block) => hashes.push(format!("{:?}", block.hash)),
+                None => break,
+            }
+        }
+        hashes
+    }
+
+    /// Returns the URL of the chain.
     pub(crate) fn url(&self) -> String {
         self.chain.url()
     }

@@ -26,7 +26,9 @@ use frame_support::{
 };
 use frame_system::limits::{BlockLength, BlockWeights};
 use pallet_transaction_payment::{ConstFeeMultiplier, FungibleAdapter, Multiplier};
+use parity_scale_codec::{Compact, Decode};
 use sp_core::{H256, crypto::AccountId32};
+use sp_io::hashing::twox_128;
 use sp_runtime::{
     MultiAddress, MultiSignature, Perbill, generic,
     traits::{AccountIdLookup, BlakeTwo256},
@@ -114,9 +116,31 @@ const BLOCK_BYTES: u32 = 10 * 1024 * 1024;
 /// The share of a block that is open to ordinary transactions.
 const NORMAL_SHARE: Perbill = Perbill::from_percent(75);
 
+/// The version in the form that FRAME needs.
+pub struct Version;
+impl Get<RuntimeVersion> for Version {
+    fn get() -> RuntimeVersion {
+        version()
+    }
+}
+
+/// Returns the version of the runtime in the present state: the spec version is that of the last upgrade
+/// (`System.LastRuntimeUpgrade`). Outside of a node it is that of [`VERSION`].
+#[must_use]
+pub fn version() -> RuntimeVersion {
+    let read = |ext: &mut dyn sp_externalities::Externalities| ext.storage(&last_upgrade_key());
+    let written = sp_externalities::with_externalities(read).flatten();
+    let spec = written.and_then(|bytes| Compact::<u32>::decode(&mut &bytes[..]).ok());
+    RuntimeVersion { spec_version: spec.map_or(VERSION.spec_version, |spec| spec.0), ..VERSION }
+}
+
+/// Returns the storage key of `System.LastRuntimeUpgrade`: the spec version in compact form, and the name.
+#[must_use]
+pub fn last_upgrade_key() -> Vec<u8> {
+    [twox_128(b"System"), twox_128(b"LastRuntimeUpgrade")].concat()
+}
+
 parameter_types! {
-    /// The version in the form that FRAME needs.
-    pub const Version: RuntimeVersion = VERSION;
     /// The limits on the execution time of a block.
     pub Weights: BlockWeights = BlockWeights::with_sensible_defaults(BLOCK_TIME_BUDGET, NORMAL_SHARE);
     /// The limits on the size of a block.

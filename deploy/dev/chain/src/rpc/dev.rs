@@ -9,6 +9,7 @@
 //! | `dev_lagFinality` | number of blocks | finalized height |
 //! | `dev_dropBlocks` | largest number of blocks to drop, default 1 | status |
 //! | `dev_setStorage` | list of `[key, value or null]`, hexadecimal | height at which it is written |
+//! | `dev_upgrade` | spec version, metadata or null, hexadecimal | height at which it takes effect |
 //! | `dev_snapshot` | path of a new file on the chain's machine | null |
 //! | `dev_fault` | a [`FaultChange`] | the active faults |
 //! | `dev_status` | none | status and faults |
@@ -18,7 +19,10 @@
 use std::path::PathBuf;
 
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
-use sp_core::storage::{StorageData, StorageKey};
+use sp_core::{
+    Bytes,
+    storage::{StorageData, StorageKey},
+};
 
 use super::error::Result;
 use crate::{
@@ -53,6 +57,9 @@ pub(super) trait DevApi {
 
     #[method(name = "dev_setStorage")]
     async fn set_storage(&self, writes: Vec<(StorageKey, Option<StorageData>)>) -> Result<u32>;
+
+    #[method(name = "dev_upgrade")]
+    async fn upgrade(&self, spec_version: u32, metadata: Option<Bytes>) -> Result<u32>;
 
     #[method(name = "dev_snapshot")]
     async fn snapshot(&self, path: PathBuf) -> Result<()>;
@@ -102,6 +109,10 @@ impl DevApiServer for Dev {
             value: value.map(|value| value.0),
         };
         Ok(self.0.set_storage(writes.into_iter().map(write).collect()).await?)
+    }
+
+    async fn upgrade(&self, spec_version: u32, metadata: Option<Bytes>) -> Result<u32> {
+        Ok(self.0.upgrade(spec_version, metadata.map(|bytes| bytes.0)).await?)
     }
 
     async fn snapshot(&self, path: PathBuf) -> Result<()> {

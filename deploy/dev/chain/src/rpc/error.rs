@@ -78,8 +78,9 @@ impl From<ControlError> for ErrorObjectOwned {
             ControlError::BlockCount(_)
             | ControlError::DropCount(_)
             | ControlError::KeyLength(_)
-            | ControlError::Fault(_) => PARAMS,
-            ControlError::Block(_) | ControlError::Snapshot(_) => DEV,
+            | ControlError::Fault(_)
+            | ControlError::Upgrade(_) => PARAMS,
+            ControlError::Block(_) | ControlError::Snapshot(_) | ControlError::Call(_) => DEV,
         };
         error(code, ErrorChain(&failed).to_string())
     }

@@ -154,7 +154,7 @@ impl StateApiServer for State {
     }
 
     async fn runtime_version(&self, at: Option<Hash>) -> Result<RuntimeVersion> {
-        self.at(at, |_, _| Ok(devchain_runtime::VERSION)).await
+        self.at(at, |node, block| node.chain().version(block).map_err(error::call)).await
     }
 
     async fn storage(&self, key: StorageKey, at: Option<Hash>) -> Result<Option<StorageData>> {
@@ -237,10 +237,17 @@ impl StateApiServer for State {
     }
 
     async fn runtime_versions(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
+        let mut follower = Follower::from_newest(self.0.imports());
         subscription::run(pending, async |sink| {
-            subscription::send(sink, &devchain_runtime::VERSION).await?;
-            // This runtime is never upgraded.
-            std::future::pending().await
+            let mut told = None;
+            while follower.next().await.is_some() {
+                let version = self.runtime_version(None).await?;
+                if told.as_ref() != Some(&version) {
+                    subscription::send(sink, &version).await?;
+                    told = Some(version);
+                }
+            }
+            Ok(())
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Tests the `dev_*` operations, over JSON-RPC and by handle.
 
 use devchain::{Config, ControlError, Devchain, LOGICAL_START_MS, MAX_BLOCKS, Pace, StorageWrite};
-use jsonrpsee::rpc_params;
+use jsonrpsee::{core::client::ClientT, rpc_params};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -190,4 +190,33 @@ async fn a_port_in_use_is_named() {
         message.starts_with(&format!("cannot listen on {} (is another devchain", chain.address())),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn an_upgrade_changes_version_and_metadata_from_its_block_on() {
+    let chain = start(paced()).await;
+    let client = connect(&chain.url()).await;
+    chain.handle().new_block(1).await.unwrap();
+    let before: String = ask(&client, "chain_getBlockHash", rpc_params![1]).await;
+    let metadata = format!("0x{}", hex::encode(b"meta\x0fall of it"));
+    assert_eq!(ask::<u32>(&client, "dev_upgrade", rpc_params![462, &metadata]).await, 2);
+    let version = async |at: Option<&str>| -> Value {
+        ask::<Value>(&client, "state_getRuntimeVersion", rpc_params![at]).await["specVersion"].clone()
+    };
+    assert_eq!(version(None).await, json!(461), "not before the next block");
+    chain.handle().new_block(1).await.unwrap();
+    assert_eq!((version(None).await, version(Some(&before)).await), (json!(462), json!(461)));
+    let served: String = ask(&client, "state_getMetadata", rpc_params![]).await;
+    assert_eq!(served, metadata);
+    let older: String = ask(&client, "state_getMetadata", rpc_params![&before]).await;
+    assert!(older.len() > 10_000);
+
+    for wrong in [rpc_params![462], rpc_params![463, "0x00"]] {
+        let error = client.request::<Value, _>("dev_upgrade", wrong).await.unwrap_err();
+        assert!(error.to_string().contains("give "), "{error}");
+    }
+    ask::<u32>(&client, "dev_upgrade", rpc_params![463, Value::Null]).await;
+    chain.handle().new_block(1).await.unwrap();
+    let own: String = ask(&client, "state_getMetadata", rpc_params![]).await;
+    assert!(own.len() > 10_000 && version(None).await == json!(463));
 }

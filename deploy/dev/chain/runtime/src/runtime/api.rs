@@ -2,8 +2,7 @@
 #![allow(missing_docs)] // The macros generate undocumented items.
 
 use super::{
-    AccountId, Block, Executive, InherentDataExt, Nonce, Runtime, SubtensorModule, System,
-    TransactionPayment, VERSION,
+    AccountId, Block, Executive, InherentDataExt, Nonce, Runtime, SubtensorModule, System, TransactionPayment,
 };
 use crate::{
     info::{
@@ -30,7 +29,7 @@ use std::collections::BTreeMap;
 impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
         fn version() -> RuntimeVersion {
-            VERSION
+            super::version()
         }
 
         fn execute_block(block: <Block as BlockT>::LazyBlock) {
