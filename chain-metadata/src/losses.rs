@@ -5,10 +5,7 @@ use crate::items::Item;
 /// The consequences, each with the items whose absence has it. A test checks that each item has one.
 const LOSSES: &[(&str, &[&str])] = &[
     // Weights.
-    (
-        "weights: a validator cannot set them where commit-reveal is off",
-        &["SubtensorModule.set_weights", "SubtensorModule.WeightsSet"],
-    ),
+    ("weights: a validator cannot set them where commit-reveal is off", &["SubtensorModule.set_weights"]),
     (
         "mechanisms: weights of other mechanisms than the first cannot be set, committed or revealed",
         &[
@@ -21,7 +18,11 @@ const LOSSES: &[(&str, &[&str])] = &[
     ),
     (
         "commit-reveal: weights cannot be committed in encrypted form; they are committed as a hash, if the runtime can",
-        &["SubtensorModule.commit_timelocked_weights", "SubtensorModule.CommitRevealWeightsVersion"],
+        &[
+            "SubtensorModule.commit_timelocked_weights",
+            "SubtensorModule.CommitRevealWeightsVersion",
+            "Drand.BeaconConfig",
+        ],
     ),
     (
         "commit-reveal: weights cannot be committed where the runtime takes only hashes",
@@ -29,8 +30,8 @@ const LOSSES: &[(&str, &[&str])] = &[
     ),
     ("commit-reveal: weights committed as a hash cannot be revealed", &["SubtensorModule.reveal_weights"]),
     (
-        "commit-reveal: the time of the reveal is unknown, so weights cannot be committed",
-        &["SubtensorModule.RevealPeriodEpochs", "Drand.BeaconConfig", "Drand.LastStoredRound"],
+        "commit-reveal: one epoch is taken for the time from a commit to its reveal",
+        &["SubtensorModule.RevealPeriodEpochs"],
     ),
     (
         "commit-reveal: weights that wait for their reveal cannot be seen, neither by `weights show` nor by the auditor",
@@ -58,20 +59,14 @@ const LOSSES: &[(&str, &[&str])] = &[
         &["SubtensorModule.register_limit"],
     ),
     (
-        "registration: `register` cannot tell the price, and pays nothing",
-        &[
-            "SubtensorModule.NetworkRegistrationAllowed",
-            "SubtensorModule.Burn",
-            "SubtensorModule.MinBurn",
-            "SubtensorModule.MaxBurn",
-            "Balances.ExistentialDeposit",
-        ],
+        "registration and the subnet's rules: `register` cannot tell the price, a validator cannot score",
+        &["SubtensorModule.NetworkRegistrationAllowed", "SubtensorModule.Burn"],
     ),
-    ("registration: the new uid is looked up instead of told", &["SubtensorModule.NeuronRegistered"]),
+    ("registration: the new uid is not told; `status` shows it", &["SubtensorModule.NeuronRegistered"]),
     // Commitments.
     (
         "commitments: miners cannot claim, validators cannot vote, no bucket can be announced",
-        &["Commitments.set_commitment", "Commitments.MaxFields", "Commitments.Commitment"],
+        &["Commitments.set_commitment"],
     ),
     (
         "commitments: buckets, claims and votes cannot be read: no window can be decided",
@@ -121,6 +116,8 @@ const LOSSES: &[(&str, &[&str])] = &[
             "SubtensorModule.BondsMovingAverage",
             "SubtensorModule.BondsPenalty",
             "SubtensorModule.MaxAllowedValidators",
+            "SubtensorModule.MinBurn",
+            "SubtensorModule.MaxBurn",
         ],
     ),
     ("Yuma 3 counts as off", &["SubtensorModule.Yuma3On"]),
@@ -138,7 +135,6 @@ const LOSSES: &[(&str, &[&str])] = &[
             "SubtensorModule.SubnetEpochIndex",
         ],
     ),
-    ("the block of the last epoch is not shown", &["SubtensorModule.LastMechansimStepBlock"]),
     (
         "the block of the next epoch is computed instead of asked for",
         &["SubnetInfoRuntimeApi.get_next_epoch_start_block"],
@@ -146,8 +142,27 @@ const LOSSES: &[(&str, &[&str])] = &[
     // The chain.
     ("balances cannot be read: neither `status` nor `register` can tell them", &["System.Account"]),
     ("the time of a block is read from its transactions instead", &["Timestamp.Now"]),
-    ("no transaction can be sent: the next nonce is unknown", &["AccountNonceApi.account_nonce"]),
-    ("nothing: Muster has this value built in", &["System.BlockHashCount", "System.SS58Prefix"]),
+    (
+        "the node may be unable to tell the next nonce; then no transaction can be sent",
+        &["AccountNonceApi.account_nonce"],
+    ),
+    (
+        "nothing: Muster has this value built in",
+        &["System.BlockHashCount", "System.SS58Prefix", "Commitments.MaxFields"],
+    ),
+    (
+        "nothing: the chain itself refuses a registration that the coldkey cannot pay",
+        &["Balances.ExistentialDeposit"],
+    ),
+    (
+        "nothing: it only informs",
+        &[
+            "SubtensorModule.LastMechansimStepBlock",
+            "SubtensorModule.WeightsSet",
+            "Commitments.Commitment",
+            "Drand.LastStoredRound",
+        ],
+    ),
     ("the outcome of transactions cannot be told", &["System.ExtrinsicSuccess", "System.ExtrinsicFailed"]),
     (
         "refusals by the chain are told by number, without their meaning",

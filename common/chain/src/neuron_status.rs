@@ -98,7 +98,12 @@ impl Slots {
         })
     }
 
-    fn take(self, values: &Values, netuid: Netuid, hash: BlockHash) -> Result<Option<NeuronStatus>, ReadError> {
+    fn take(
+        self,
+        values: &Values,
+        netuid: Netuid,
+        hash: BlockHash,
+    ) -> Result<Option<NeuronStatus>, ReadError> {
         require_subnet(values.get(self.exists)?, netuid)?;
         let Some(uid) = values.find(self.uid)?.map(Uid) else { return Ok(None) };
         let block = self.block.take(values, hash)?;

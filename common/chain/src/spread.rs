@@ -177,6 +177,6 @@ impl Keeper {
     async fn height(&self, session: &Session) -> Option<u64> {
         let asked = session.methods.chain_get_header(None);
         let answer = timeout(self.options.request_timeout, asked).await;
-        Some(answer.ok()?.ok()??.number.into())
+        Some(answer.ok()?.ok()??.number)
     }
 }

@@ -203,7 +203,19 @@ pub(crate) async fn read<S>(
     let mut runtime = runtimes.newest();
     loop {
         let mut batch = Batch::new(&runtime);
-        let slots = plan(&mut batch)?;
+        let slots = match plan(&mut batch) {
+            // The block may be of another runtime, which has the item: a newer one, after an upgrade.
+            Err(error @ ReadError::Unusable(_)) => {
+                drop(batch);
+                let found = runtimes.at(connection, Some(at)).await?;
+                if found.version.spec == runtime.version.spec {
+                    return Err(error);
+                }
+                runtime = found;
+                continue;
+            }
+            slots => slots?,
+        };
         let mut keys = batch.keys;
         keys.push(last_runtime_upgrade());
         let mut bytes = query(connection, at, &keys).await?;

@@ -7,6 +7,7 @@
 //! once.
 
 mod search;
+mod send;
 
 use std::{fmt, future::Future};
 
@@ -20,7 +21,6 @@ use crate::{
     Client,
     blocks::BlocksError,
     calls::{Call, CallError, Terms},
-    connection::Session,
     contact::all_silent,
     error::{ReadError, RequestError},
     nonces::{InFlight, Turn},
@@ -29,6 +29,7 @@ use crate::{
     wallet::KeyPair,
 };
 use search::{Search, Step};
+use send::SendError;
 
 /// The hash of a transaction's bytes. It identifies the transaction on chain and in explorers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -174,14 +175,13 @@ impl Client {
     pub async fn submit(&self, call: &Call, key: &KeyPair) -> Result<Included, TransactionError> {
         let turn = self.nonces().turn(key.public()).await;
         let mut signed = self.prepare(call, key, &turn).await?;
-        let session = self.connection().session().await.map_err(ReadError::from)?;
-        let mut statuses = signed.send(self, &session).await;
+        let mut statuses = signed.send_patiently(self).await?;
         if matches!(statuses, Err(SendError::Refused(Refusal::BadSignature))) {
             // A signature covers the version of the runtime, which may have been upgraded since.
             let again = self.prepare(call, key, &turn).await?;
             if again.spec != signed.spec {
                 signed = again;
-                statuses = signed.send(self, &session).await;
+                statuses = signed.send_patiently(self).await?;
             }
         }
         if let Err(SendError::Refused(refusal)) = statuses {
@@ -256,11 +256,6 @@ struct Signed {
     last: Height,
 }
 
-enum SendError {
-    Refused(Refusal),
-    Request(RequestError),
-}
-
 /// The result of watching a transaction on one node.
 enum Watched {
     Finalized(BlockHash),
@@ -269,19 +264,6 @@ enum Watched {
 }
 
 impl Signed {
-    async fn send(&self, client: &Client, session: &Session) -> Result<Statuses, SendError> {
-        const METHOD: &str = "author_submitAndWatchExtrinsic";
-        let methods = session.methods.clone();
-        let sending = methods.author_submit_and_watch_extrinsic(&self.bytes);
-        client.connection().request(session, METHOD, sending).await.map_err(|error| match error {
-            RequestError::Refused { code, ref message, ref data, .. } => {
-                Refusal::from_pool(code, message, data.as_deref())
-                    .map_or(SendError::Request(error), SendError::Refused)
-            }
-            error => SendError::Request(error),
-        })
-    }
-
     /// Waits for the outcome: in the node's own updates while there are any, in the blocks otherwise.
     async fn follow(
         self,

@@ -246,8 +246,8 @@ async fn eight_windows(client: &Client) {
     }
 }
 
-/// Checks a client with the limit of public endpoints: one request a second, where blocks are 12 s apart. Here
-/// a second is 20 ms.
+/// Checks a client with the limit of public endpoints: one request a second, where blocks are 12 s apart.
+/// Here a second is 20 ms.
 #[tokio::test]
 async fn one_request_a_second_is_enough() {
     const SECOND: Duration = Duration::from_millis(20);

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod commit_reveal;
-mod errors_page;
 mod endpoints;
+mod errors_page;
 mod finality;
 mod flow;
 mod plans;

@@ -122,7 +122,7 @@ async fn what_an_older_runtime_lacks_disables_what_needs_it_and_no_more() {
     let epoch = at.next_epoch(SUBNET).await.unwrap().unwrap();
     assert_eq!((epoch.0 + 4) % 21, 0);
     let alice = validator("Alice").hotkey();
-    let status = at.neuron_status(SUBNET, &alice, head.height).await.unwrap().unwrap();
+    let status = at.neuron_status(SUBNET, &alice).await.unwrap().unwrap();
     assert_eq!((status.neurons, status.permit, status.next_epoch), (Some(4), Some(true), Some(Some(epoch))));
     let space = at.commitment_space(SUBNET, &validator("Alice").hotkey()).await.unwrap();
     assert_eq!(space.left(), 3100);
