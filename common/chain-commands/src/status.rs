@@ -200,7 +200,7 @@ mod tests {
         assert!(shown.as_text().contains(&unknown), "{}", shown.as_text());
         let main = Shown { genesis: Network::Main.genesis(), ..shown };
         assert!(main.as_text().contains("Bittensor's main network (finney)"), "{}", main.as_text());
-        let stranger = KeyPair::development("//Nobody").unwrap().hotkey();
+        let stranger = KeyPair::development("//Stranger").unwrap().hotkey();
         assert!(Shown::read(&client, Netuid(3), stranger).await.unwrap().is_none());
     }
 

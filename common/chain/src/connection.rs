@@ -189,9 +189,9 @@ impl Connection {
             Err(error) => explain(error, at),
         };
         match (&self.archive, &error) {
-            (Some(archive), ReadError::Pruned(_)) => match archive.connection().await {
+            (Some(archive), ReadError::Pruned(_)) => match Box::pin(archive.connection()).await {
                 Some(connection) => {
-                    connection.read(method, request).await.map_err(|error| explain(error, at))
+                    Box::pin(connection.read(method, request)).await.map_err(|error| explain(error, at))
                 }
                 None => Err(error),
             },
@@ -217,7 +217,8 @@ impl Connection {
         Fut: Future<Output = Result<T, subxt_rpcs::Error>>,
     {
         if let Some(other) = self.spread.next() {
-            match self.ask_other(&other, method, request(other.methods.clone())).await {
+            // Boxed, since the futures of callers are nested deeply.
+            match Box::pin(self.ask_other(&other, method, request(other.methods.clone()))).await {
                 Ok(value) if has(&value) => return Ok(value),
                 Ok(_) => self.spread.leave(&other, "it lacks a block"),
                 Err(_) => {}

@@ -62,7 +62,8 @@ impl<'a> ChainSnapshot<'a> {
         &self,
         plan: impl Fn(&mut Batch<'_>) -> Result<S, ReadError>,
     ) -> Result<(S, Values), ReadError> {
-        storage::read(self.client.connection(), self.client.runtimes(), self.block, plan).await
+        // Boxed, since the futures of callers are nested deeply.
+        Box::pin(storage::read(self.client.connection(), self.client.runtimes(), self.block, plan)).await
     }
 
     pub(crate) fn client(&self) -> &'a Client {

@@ -143,7 +143,7 @@ impl Client {
         };
         let read = self.at(included.block).reveal_schedule(netuid).await;
         let (schedule, period) = read.map_err(|source| unread(&included, source))?;
-        let commit = commit.as_included(&schedule, period);
+        let commit = commit.corrected(&schedule, period);
         Ok(SentWeights { included, commit: Some(commit) })
     }
 

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The time between two blocks: enough for the validator to act.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The blocks for which the killed validator is away: ten minutes of the public network.
+const AWAY: u64 = 50;
+
 /// Lets blocks come one by one until the validator has committed the weights of a window. Then the chain
 /// stands still, long before the reveal.
 async fn committed(network: &Network, window: u64) {
@@ -47,6 +50,7 @@ async fn a_validator_that_is_killed_between_commit_and_reveal_reveals_its_weight
     let reveal = last["reveals_at_block"].as_u64().unwrap();
     assert!(reveal > now.height.0, "{shown}");
     validator.kill();
+    network.reach_final(Height(now.height.0 + AWAY)).await;
 
     let validator = network.spawn();
     network.event("started", 2).await;

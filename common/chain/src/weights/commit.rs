@@ -61,7 +61,7 @@ pub struct Commit {
 
 impl Commit {
     /// Corrects the epoch and the reveal by the schedule after the block that holds the commit.
-    pub(super) fn as_included(self, schedule: &EpochSchedule, period: u64) -> Self {
+    pub(super) fn corrected(self, schedule: &EpochSchedule, period: u64) -> Self {
         let epoch = schedule.index;
         if epoch == self.epoch {
             return self;

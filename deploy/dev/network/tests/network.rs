@@ -208,7 +208,8 @@ fn a_network_with_staleness_1_is_sound_and_can_be_replayed() {
     }
     let spec = network.folder.path().join("overlap.toml");
     fs::write(&spec, run).unwrap();
-    let (code, report) = network.finish(network.command_with(&spec, "20", &["--windows", "6"]));
+    let (code, report) =
+        network.finish(network.command_with(&spec, "20", &["--windows", "6", "--weights", "hash"]));
     assert_sound(&report);
     assert_eq!(code, Some(0));
     let windows = report["windows"].as_array().unwrap();
@@ -219,12 +220,12 @@ fn a_network_with_staleness_1_is_sound_and_can_be_replayed() {
 }
 
 #[test]
-fn a_network_is_sound_at_each_finality_lag() {
-    for lag in ["0", "2", "3", "10"] {
+fn a_network_is_sound_at_each_finality_lag_with_each_form_of_weights() {
+    for (lag, weights) in [("0", "open"), ("2", "hash"), ("3", "timelocked"), ("10", "timelocked")] {
         let network = Network::new();
-        let (code, report) = network.run(&["--windows", "2", "--finality-lag", lag]);
+        let (code, report) = network.run(&["--windows", "2", "--finality-lag", lag, "--weights", weights]);
         assert_sound(&report);
-        assert_eq!(code, Some(0), "lag {lag}");
+        assert_eq!(code, Some(0), "lag {lag}, weights {weights}");
         let run = fs::read_to_string(network.run_folder().join("run.toml")).unwrap();
         assert!(run.contains(&format!("finality_lag = {lag}\n")), "{run}");
     }
