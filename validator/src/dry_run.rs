@@ -1,9 +1,10 @@
 //! [`WeightsPlan`]: the weights as they would be sent now, for `weights show --dry-run`.
 
 use crate::{ValidatorError, weights::OnChain};
-use base::{ErrorChain, Height, Netuid};
-use chain::{Client, Costs, Mechanism, TransactionError, WeightsError, error::ReadError, wallet::KeyPair};
+use base::{ErrorChain, Height};
+use chain::{Costs, TransactionError, WeightsError, error::ReadError, wallet::KeyPair};
 use chain_commands::{cost_json, cost_rows};
+use exchange::ChainReader;
 use node::NodeError;
 use scoring::score_log::ScoreLog;
 use serde_json::{Value, json};
@@ -27,14 +28,13 @@ struct Sendable {
 }
 
 impl WeightsPlan {
-    /// Prepares the weights of the newest score log as the validator does, and asks for their costs. The
-    /// hotkey signs and pays.
+    /// Prepares the weights of the newest score log as the validator does, with the run's version key. Asks
+    /// for their costs. The hotkey signs and pays.
     ///
     /// # Errors
     /// The chain cannot be read.
     pub(crate) async fn read(
-        client: &Client,
-        netuid: Netuid,
+        (reader, version_key): (&ChainReader, u64),
         hotkey: &KeyPair,
         on_chain: &OnChain,
         log: Option<&ScoreLog>,
@@ -48,8 +48,8 @@ impl WeightsPlan {
             ));
         }
         let row: Vec<_> = on_chain.weights_of(log).into_iter().collect();
-        let (place, key) = ((netuid, Mechanism::MAIN), on_chain.standing.rules.weights_version);
-        let prepared = match client.prepare_weights(place, &row, key, hotkey).await {
+        let (client, place) = (reader.client(), (reader.netuid(), reader.mechanism()));
+        let prepared = match client.prepare_weights(place, &row, version_key, hotkey).await {
             Ok(prepared) => prepared,
             Err(WeightsError::Transaction(TransactionError::Unsent(error))) => return Err(unread(error)),
             Err(error) => return refuse(ErrorChain(&error).to_string()),

@@ -102,7 +102,15 @@ async fn read(config: &Config, dry_run: bool) -> Result<Weights, ValidatorError>
     let commits = commits(&on_chain, own.list());
     let rows = uids.into_iter().map(row).collect();
     let plan = if dry_run {
-        Some(WeightsPlan::read(client, netuid, &hotkey, &on_chain, log.as_ref()).await?)
+        Some(
+            WeightsPlan::read(
+                (&network.chain_reader, spec.network.version_key),
+                &hotkey,
+                &on_chain,
+                log.as_ref(),
+            )
+            .await?,
+        )
     } else {
         None
     };

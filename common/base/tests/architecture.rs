@@ -117,6 +117,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// The crates of the workspace that tests may use in addition. A test of an adapter may start the
 /// service behind it.
 const TEST_ARROWS: &[(&str, &[&str])] = &[
+    ("chain-commands", &["devchain"]),
     ("chain", &["devchain", "devchain-runtime"]),
     ("devchain-runtime", &["chain-metadata"]),
     ("storage", &["bucket-server"]),

@@ -261,7 +261,7 @@ impl Connection {
             let session = self.session_before(failed, end).await?;
             let left = end.saturating_duration_since(Instant::now());
             let asked = self.request_within(&session, method, request(session.methods.clone()), left);
-            let error = match asked.await {
+            let error = match Box::pin(asked).await {
                 Err(error) if error.is_retryable() => error,
                 answer => return answer,
             };
@@ -274,7 +274,8 @@ impl Connection {
                 continue;
             }
             if let Some(other) = self.spread.any()
-                && let Ok(value) = self.ask_other(&other, method, request(other.methods.clone())).await
+                && let Ok(value) =
+                    Box::pin(self.ask_other(&other, method, request(other.methods.clone()))).await
             {
                 return Ok(value);
             }

@@ -28,10 +28,11 @@ impl Node {
     /// # Errors
     /// The node is being stopped, the initial parameters are not the run's, or the disk is full.
     pub async fn start(&mut self) -> Result<Source, NodeError> {
-        let source = self.take_first().await?;
+        // Boxed, since the futures are nested deeply.
+        let source = Box::pin(self.take_first()).await?;
         self.report_state(source);
-        match self.catch_up().await {
-            Err(error) if error.is_lost() => self.resync().await,
+        match Box::pin(self.catch_up()).await {
+            Err(error) if error.is_lost() => Box::pin(self.resync()).await,
             caught_up => caught_up.map(|_| source),
         }
     }

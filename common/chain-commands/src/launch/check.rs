@@ -110,9 +110,10 @@ fn finding(setting: &'static str, fit: Fit, text: impl Into<String>) -> Finding 
 
 /// Returns a finding that depends on a condition.
 fn judged(setting: &'static str, fits: bool, otherwise: Fit, fine: String, remedy: &str) -> Finding {
-    match fits {
-        true => finding(setting, Fit::Ok, fine),
-        false => finding(setting, otherwise, format!("{fine}: {remedy}")),
+    if fits {
+        finding(setting, Fit::Ok, fine)
+    } else {
+        finding(setting, otherwise, format!("{fine}: {remedy}"))
     }
 }
 

@@ -9,6 +9,7 @@ use chain::{
     wallet::KeyPair,
 };
 use devchain::{Devchain, Genesis, StorageWrite};
+use sp_crypto_hashing::twox_128;
 
 use crate::support::*;
 
@@ -134,8 +135,11 @@ async fn weights_too_soon_are_refused_by_the_pool_and_foreseen() {
 
 #[tokio::test]
 async fn weights_under_commit_reveal() {
-    let (_chain, client) = begin(subnet(|genesis| genesis.subnet.commit_reveal_weights_enabled = true)).await;
+    let (chain, client) = begin(subnet(|genesis| genesis.subnet.commit_reveal_weights_enabled = true)).await;
     let alice = validator("Alice");
+    let key_of_round = [twox_128(b"Drand"), twox_128(b"LastStoredRound")].concat();
+    let write = StorageWrite { key: key_of_round, value: Some(10u64.to_le_bytes().into()) };
+    chain.handle().set_storage(vec![write]).await.unwrap();
     refused_in_block(&client, weights(&[0], &[1]), &alice, Refusal::CommitRevealOn).await;
     let timelocked = |round, version| Call::CommitTimelocked {
         netuid: SUBNET,

@@ -103,7 +103,7 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
     for number in 0..WINDOWS {
         let window = Window(number);
         let from = usize::try_from(number.saturating_sub(staleness)).unwrap();
-        let bounds = |last| ClipBounds { last, travel: run.train.travel(window) };
+        let bounds = |last, of: Window| ClipBounds { last, travel: run.train.travel(of) };
         let neurons = miners.iter().map(|plain| plain.miner.neuron);
         let assigned = dataset.assign(&hash, SEED, window, neurons, &run.train).unwrap();
         let mut accepted = Vec::new();
@@ -116,7 +116,7 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
                     model
                         .apply_outer_step(
                             std::slice::from_ref(&last.submission),
-                            bounds(last_norms[from].as_ref()),
+                            bounds(last_norms[from].as_ref(), last.submission.header().window),
                         )
                         .unwrap();
                 }
@@ -139,8 +139,9 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
         }
         let model = &mut miners[0].miner.model;
         model.set_parameters(thetas.last().unwrap()).unwrap();
-        let (norms, root) =
-            model.apply_outer_step(&accepted, bounds(last_norms[last_norms.len() - 1].as_ref())).unwrap();
+        let (norms, root) = model
+            .apply_outer_step(&accepted, bounds(last_norms[last_norms.len() - 1].as_ref(), window))
+            .unwrap();
         last_norms.push(Some(norms));
         thetas.push(model.parameters().unwrap());
         roots.push(root);

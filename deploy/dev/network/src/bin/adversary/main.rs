@@ -1,5 +1,6 @@
 //! A dishonest miner. It differs from the real miner in the updates that it makes, the time of its
 //! claims, and whether it publishes its keys.
+#![recursion_limit = "256"] // The futures of the chain's client are nested deeply.
 
 mod copy;
 mod strategy;
