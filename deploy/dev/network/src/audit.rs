@@ -102,9 +102,13 @@ impl Finding {
         (self.item == "vote" && self.stated.as_deref() == Some("no vote")) || self.item == "dividends"
     }
 
-    /// Returns whether the auditor misses a score log, or cannot check weights without it.
+    /// Returns whether the auditor misses a score log, finds a later vote that names it, or cannot check
+    /// weights without it.
     fn is_missing_log(&self) -> bool {
-        (self.item == "log" && self.what.as_deref() == Some("the score log is missing"))
+        let what = self.what.as_deref();
+        (self.item == "log" && what == Some("the score log is missing"))
+            || (self.item == "head"
+                && what == Some("the vote names a score log that is not the last one published"))
             || (self.item == "weights" && self.verdict == "unknown")
     }
 
@@ -218,7 +222,8 @@ mod tests {
         let gone = with_setting(&participants, |it| NetworkFault::new(Fault::MajorityGone, it).unwrap());
         let mut record =
             RunRecord { participants, count: 8, faults: gone.into_iter().collect(), ..RunRecord::default() };
-        record.kept_logs = record.logs_that_faults_keep();
+        assert_eq!(record.logs_that_faults_keep(4).len(), 2 * 8, "weights of window 0 are still hidden");
+        record.kept_logs = record.logs_that_faults_keep(0);
         assert_eq!(record.kept_logs.len(), 2 * 6, "two validators, windows 2 to 7");
         let found = |window: u64, what: &str| {
             let text = missing.replace("the score log is missing", what);

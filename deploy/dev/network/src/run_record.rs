@@ -269,10 +269,11 @@ impl RunRecord {
     }
 
     /// Returns the score logs that faults of the network keep from being published. The log of a window is
-    /// due when votes on the next window are closed.
-    pub(crate) fn logs_that_faults_keep(&self) -> BTreeSet<(String, Window)> {
+    /// due when votes on the next window are closed, and its weights are revealed: at most `hidden` windows
+    /// later.
+    pub(crate) fn logs_that_faults_keep(&self, hidden: u64) -> BTreeSet<(String, Window)> {
         let ended = |name: &str, window: Window| {
-            let is_after = |first: &Window| window.0 + 1 >= first.0;
+            let is_after = |first: &Window| window.0 + 1 + hidden >= first.0;
             self.faults.iter().any(|fault| fault.ends(name) && fault.struck().first().is_some_and(is_after))
         };
         let of = |window: Window| {

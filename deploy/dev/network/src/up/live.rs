@@ -10,7 +10,7 @@ use crate::{
     genesis, inject,
     kills::{self, Kill},
     network::Network,
-    options::Up,
+    options::{Up, Weights},
     pace::{Observation, PaceStage, Pacer, Verdict},
     pool::{self, Waiting},
     replay::last_line,
@@ -379,7 +379,10 @@ fn empty_record(network: &Network, up: &Up, clock: &Clock) -> anyhow::Result<Run
     let faults = faults.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let real_time = up.real_time.then(|| up.block_time());
     let mut record = RunRecord { participants, count: up.windows, faults, real_time, ..RunRecord::default() };
-    record.kept_logs = record.logs_that_faults_keep();
+    // Weights are revealed in the epoch after that of their commit.
+    let blocks = network.spec.window.blocks;
+    let hidden = if up.weights == Weights::Open { 0 } else { 2 * u32::from(genesis::tempo(blocks)) / blocks };
+    record.kept_logs = record.logs_that_faults_keep(hidden.into());
     record.excused = record.run().filter(|window| up.real_time || record.is_struck(*window)).collect();
     Ok(record)
 }
