@@ -29,7 +29,8 @@
 //!     votes_close: 19,
 //! };
 //! let clock = Clock::new(Height(100), spec)?;
-//! assert_eq!("2..".parse::<Windows>()?.of(&clock, 60, Height(400))?, 2..5);
+//! let delay = clock.log_delay(60, 0);
+//! assert_eq!("2..".parse::<Windows>()?.of(&clock, delay, Height(400))?, 2..5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
