@@ -16,6 +16,7 @@
 //! This crate neither trains nor judges, and it claims and votes for nothing: miner and validator add that.
 //!
 //! ```no_run
+//! # #![recursion_limit = "256"] // The futures are nested deeply.
 //! # async fn example(flags: node::ConfigFlags) -> Result<(), node::NodeError> {
 //! use node::{Config, Node, NodeRole};
 //! use telemetry::Shutdown;
