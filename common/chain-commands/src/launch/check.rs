@@ -6,8 +6,8 @@ use protocol::run_spec::{RunFile, commitment_bytes};
 use serde_json::json;
 use std::fmt::{self, Write as _};
 
-/// Windows until a new miner is paid like an honest one that has always been there. Source: the table of the
-/// attack suite, `newcomer`.
+/// Windows until a new miner has nine tenths of the pay of an honest one that has always been there. Source:
+/// the table of the attack suite, `newcomer`.
 const WINDOWS_UNTIL_PAID: u64 = 27;
 
 /// The state of a subnet that a run depends on.
@@ -178,7 +178,8 @@ fn registration(rules: &Hyperparameters) -> Finding {
 
 fn immunity(rules: &Hyperparameters, blocks: u64) -> Finding {
     let paid = WINDOWS_UNTIL_PAID.saturating_mul(blocks);
-    let text = format!("{} blocks; a new miner is paid in full after {paid}", rules.immunity_period);
+    let text =
+        format!("{} blocks; a new miner has nine tenths of its pay after {paid}", rules.immunity_period);
     let remedy = "new miners can be replaced before that, so set a longer immunity_period";
     judged("immunity", u64::from(rules.immunity_period) >= paid, Fit::Warn, text, remedy)
 }
