@@ -280,7 +280,9 @@ impl Connection {
                 return Ok(value);
             }
             refusals += 1;
-            let pause = backoff.pause(&mut rand::rng());
+            // A node that limits requests is asked again at its pace.
+            let is_paced = error.is_busy();
+            let pause = if is_paced { Duration::ZERO } else { backoff.pause(&mut rand::rng()) };
             if Instant::now() + pause >= end {
                 return Err(error);
             }
@@ -323,7 +325,8 @@ impl Connection {
         result
     }
 
-    /// Sends a request once, and notes whether the node answers.
+    /// Sends a request once, at the node's pace, and notes whether the node answers. The wait for the pace
+    /// does not count against the limit.
     async fn ask<T>(
         &self,
         session: &Session,
@@ -332,6 +335,7 @@ impl Connection {
         limit: Duration,
     ) -> Result<T, RequestError> {
         let limit = limit.min(self.options.request_timeout);
+        let sent = session.socket.pace.turn().await;
         let answer = timeout(limit, request).await;
         let result = read_answer(answer, session, method, limit);
         let is_silence = matches!(
@@ -343,6 +347,9 @@ impl Connection {
         }
         if result.as_ref().is_err_and(RequestError::is_busy) {
             self.metrics.busy.increment();
+            session.socket.pace.refused(sent);
+        } else if result.is_ok() {
+            session.socket.pace.answered();
         }
         result
     }

@@ -162,7 +162,7 @@ pub(crate) async fn open(
         .build(endpoint.secret_url())
         .await
         .map_err(|error| handshake_fault(&error))?;
-    let socket = Arc::new(Socket::new(socket, &endpoint.to_string(), metrics.clone()));
+    let socket = Arc::new(Socket::new(socket, &endpoint.to_string(), options, metrics.clone()));
     let methods = Methods::new(RpcClient::new(socket.clone()));
     let genesis = methods.genesis_hash().await.map_err(|error| genesis_fault(&error))?;
     Ok((Session { serial, endpoint, methods, socket }, BlockHash(genesis.0)))

@@ -298,7 +298,10 @@ impl Follower {
         self.refusals = if is_refusal { self.refusals + 1 } else { 0 };
         let is_only_one = self.client.options().endpoints.len() == 1;
         if is_refusal && (self.refusals < REFUSALS || (is_only_one && error.is_busy())) {
-            self.pause().await;
+            // A node that limits requests is asked again at its pace.
+            if !error.is_busy() {
+                self.pause().await;
+            }
         } else {
             let reason = base::ErrorChain(error).to_string();
             self.leave_session(session, &reason).await;

@@ -65,6 +65,7 @@ mod neuron_status;
 mod nonces;
 mod options;
 mod outcome;
+mod pace;
 pub mod refusal;
 mod register;
 mod runtime;

@@ -1,4 +1,4 @@
-//! The socket of a session: counts each request.
+//! The socket of a session: counts each request, and holds the session's pace.
 
 use std::sync::Arc;
 
@@ -7,19 +7,21 @@ use serde_json::value::RawValue;
 use subxt_rpcs::client::{RawRpcFuture, RawRpcSubscription, RpcClientT};
 use telemetry::Counter;
 
-use crate::Metrics;
+use crate::{Metrics, Options, pace::Pace};
 
 /// An open websocket. Every request of the client passes through it.
 pub(crate) struct Socket {
     client: WsClient,
     metrics: Arc<Metrics>,
     of_endpoint: Arc<Counter>,
+    /// The pace of requests. Callers follow it, outside of their time limits.
+    pub(crate) pace: Pace,
 }
 
 impl Socket {
-    pub(crate) fn new(client: WsClient, endpoint: &str, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(client: WsClient, endpoint: &str, options: &Options, metrics: Arc<Metrics>) -> Self {
         let of_endpoint = metrics.endpoint_requests.with(endpoint);
-        Self { client, metrics, of_endpoint }
+        Self { client, metrics, of_endpoint, pace: Pace::new(options) }
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -1,12 +1,11 @@
 //! Sends a signed transaction to a node's pool.
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Signed, Statuses};
 use crate::{
     Client,
-    backoff::Backoff,
     connection::{REFUSALS, Session},
     error::{ReadError, RequestError},
     refusal::Refusal,
@@ -35,8 +34,8 @@ impl Signed {
         })
     }
 
-    /// Sends the transaction. While nodes only limit requests, none has taken it: sends it again after
-    /// pauses, up to the options' `patience`. With several endpoints, it tries the next one after some
+    /// Sends the transaction. While nodes only limit requests, none has taken it: sends it again at
+    /// their pace, up to the options' `patience`. With several endpoints, it tries the next one after some
     /// refusals.
     pub(super) async fn send_patiently(
         &self,
@@ -44,7 +43,6 @@ impl Signed {
     ) -> Result<Result<Statuses, SendError>, ReadError> {
         let (connection, options) = (client.connection(), client.options());
         let end = Instant::now() + options.patience;
-        let mut backoff = Backoff::new(options.first_pause, options.longest_pause);
         let (mut left, mut refusals) = (0, 0);
         loop {
             let session = connection.session_after(left).await?;
@@ -52,12 +50,10 @@ impl Signed {
                 Err(SendError::Request(error)) if error.is_busy() => error,
                 sent => return Ok(sent),
             };
-            let pause = backoff.pause(&mut rand::rng());
-            if Instant::now() + pause >= end {
+            if Instant::now() >= end {
                 return Err(error.into());
             }
-            warn!(target: "chain", endpoint = %session.endpoint, error = %base::ErrorChain(&error), ?pause, "the node takes no transaction now: sending again");
-            sleep(pause).await;
+            warn!(target: "chain", endpoint = %session.endpoint, error = %base::ErrorChain(&error), "the node takes no transaction now: sending again");
             refusals += 1;
             if refusals % REFUSALS == 0 && options.endpoints.len() > 1 {
                 connection.give_up(&session, &error);

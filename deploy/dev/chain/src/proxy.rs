@@ -10,7 +10,7 @@ mod frames;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -87,15 +87,40 @@ struct Control {
 pub struct Proxy {
     address: SocketAddr,
     control: Arc<watch::Sender<Control>>,
-    seen: Seen,
+    requests: SharedRequests,
     task: JoinHandle<()>,
 }
 
-/// The time from which on the next request is answered, if requests are limited.
-type NextAnswer = Arc<Mutex<Option<Instant>>>;
+/// The requests of all connections.
+#[derive(Debug, Default)]
+struct Requests {
+    /// The JSON-RPC methods, in order.
+    methods: Vec<String>,
+    /// The time from which on the next request is answered, if requests are limited.
+    next: Option<Instant>,
+    /// The number of requests that were above the limit.
+    refused: usize,
+}
 
-/// The JSON-RPC methods of all requests, in order.
-type Seen = Arc<Mutex<Vec<String>>>;
+impl Requests {
+    /// Checks whether a request may be answered now, if one is in each such time. Counts it.
+    fn may_answer(&mut self, time: Duration) -> bool {
+        let now = Instant::now();
+        let may = self.next.is_none_or(|next| next <= now);
+        if may {
+            self.next = Some(now + time);
+        } else {
+            self.refused += 1;
+        }
+        may
+    }
+}
+
+type SharedRequests = Arc<Mutex<Requests>>;
+
+fn lock(requests: &SharedRequests) -> MutexGuard<'_, Requests> {
+    requests.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Proxy {
     /// Starts a proxy on a free port of the loopback address.
@@ -108,9 +133,9 @@ impl Proxy {
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let control = Arc::new(watch::Sender::new(Control::default()));
-        let seen = Seen::default();
-        let accepting = accept(listener, upstream, control.subscribe(), seen.clone());
-        Ok(Self { address, control, seen, task: tokio::spawn(accepting) })
+        let requests = SharedRequests::default();
+        let accepting = accept(listener, upstream, control.subscribe(), requests.clone());
+        Ok(Self { address, control, requests, task: tokio::spawn(accepting) })
     }
 
     /// Returns the address for clients.
@@ -138,7 +163,12 @@ impl Proxy {
     /// Returns the JSON-RPC methods of the requests since the last call of this function, in order. Refused
     /// and swallowed requests are among them.
     pub fn seen(&self) -> Vec<String> {
-        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.requests).methods)
+    }
+
+    /// Returns the number of requests so far that [`ProxyFault::OneRequestIn`] refused.
+    pub fn refused(&self) -> usize {
+        lock(&self.requests).refused
     }
 }
 
@@ -152,10 +182,9 @@ async fn accept(
     listener: TcpListener,
     upstream: SocketAddr,
     mut control: watch::Receiver<Control>,
-    seen: Seen,
+    requests: SharedRequests,
 ) {
     let mut connections = JoinSet::new();
-    let next = NextAnswer::default();
     loop {
         if control.borrow_and_update().fault == ProxyFault::SilentConnect {
             let Ok(address) = listener.local_addr() else { return };
@@ -168,7 +197,7 @@ async fn accept(
             changed = control.changed() => if changed.is_err() { return },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                let line = Line { control: control.clone(), seen: seen.clone(), next: next.clone() };
+                let line = Line { control: control.clone(), requests: requests.clone() };
                 connections.spawn(line.serve(client, upstream));
             },
         }
@@ -190,8 +219,7 @@ async fn fill(address: SocketAddr) -> Vec<TcpStream> {
 #[derive(Clone)]
 struct Line {
     control: watch::Receiver<Control>,
-    seen: Seen,
-    next: NextAnswer,
+    requests: SharedRequests,
 }
 
 /// The writing end to the client: the node's messages and own refusals go there.
@@ -242,17 +270,6 @@ impl Line {
         Ok(now.map_err(io::Error::other)?.fault.clone())
     }
 
-    /// Checks whether a request may be answered now, if one is in each such time. Counts it if so.
-    fn may_answer(&self, time: Duration) -> bool {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let may = next.is_none_or(|next| next <= now);
-        if may {
-            *next = Some(now + time);
-        }
-        may
-    }
-
     /// Carries the client's frames to the node.
     async fn requests(
         mut self,
@@ -265,7 +282,7 @@ impl Line {
             let request = frame.json();
             let method = request.as_ref().and_then(|request| request["method"].as_str()).unwrap_or_default();
             if !method.is_empty() {
-                self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
+                lock(&self.requests).methods.push(method.to_owned());
             }
             match (self.passable().await?, request.as_ref()) {
                 (ProxyFault::SilentMethod(silent), Some(_)) if silent == method => {}
@@ -275,7 +292,7 @@ impl Line {
                     let answer = refusal(&request["id"], code, &message);
                     to_client.lock().await.write_all(&Frame::text(&answer)).await?;
                 }
-                (ProxyFault::OneRequestIn(time), Some(request)) if !self.may_answer(time) => {
+                (ProxyFault::OneRequestIn(time), Some(request)) if !lock(&self.requests).may_answer(time) => {
                     const CODE: i32 = -32029;
                     let answer = refusal(&request["id"], CODE, "Too many requests");
                     to_client.lock().await.write_all(&Frame::text(&answer)).await?;
