@@ -82,6 +82,9 @@ pub struct Config {
 pub struct ChainConfig {
     /// WebSocket URLs, in order of preference. They may contain keys.
     pub endpoints: Vec<String>,
+    /// WebSocket URLs of archive nodes, asked only for states that other nodes no longer have. They may
+    /// contain keys.
+    pub archive: Vec<String>,
     /// The genesis that the operator expects. The node always uses the run spec's.
     pub genesis: Option<BlockHash>,
     /// The subnet that the operator expects. The node always uses the run spec's.
@@ -149,9 +152,10 @@ pub struct ValidatorConfig {
 
 impl fmt::Debug for ChainConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> = self.endpoints.iter().map(|url| chain::Endpoint::new(url)).collect();
+        let shown = |urls: &[String]| urls.iter().map(|url| chain::Endpoint::new(url)).collect::<Vec<_>>();
         f.debug_struct("ChainConfig")
-            .field("endpoints", &shown)
+            .field("endpoints", &shown(&self.endpoints))
+            .field("archive", &shown(&self.archive))
             .field("genesis", &self.genesis)
             .field("netuid", &self.netuid)
             .field("block_time", &self.block_time)
@@ -215,18 +219,25 @@ impl Default for ValidatorConfig {
 }
 
 fn chain(settings: &Settings) -> Result<ChainConfig, ConfigError> {
-    let key = "chain.endpoints";
-    let text: String = settings.require(key)?;
-    let endpoints: Vec<String> = text.split(',').map(|url| url.trim().to_owned()).collect();
-    if !endpoints.iter().all(|url| url.starts_with("ws://") || url.starts_with("wss://")) {
-        return Err(settings.wrong(key, "each address begins with ws:// or wss://"));
-    }
+    let urls = |key: &'static str, text: String| {
+        let urls: Vec<String> = text.split(',').map(|url| url.trim().to_owned()).collect();
+        let are_valid = urls.iter().all(|url| url.starts_with("ws://") || url.starts_with("wss://"));
+        if are_valid {
+            Ok(urls)
+        } else {
+            Err(settings.wrong(key, "each address begins with ws:// or wss://"))
+        }
+    };
+    let endpoints = urls("chain.endpoints", settings.require("chain.endpoints")?)?;
+    let archive: Option<String> = settings.get("chain.archive")?;
+    let archive = archive.map_or(Ok(Vec::new()), |text| urls("chain.archive", text))?;
     let seconds: f64 = settings.require("chain.block_time")?;
     if !(0.001..=3600.0).contains(&seconds) {
         return Err(settings.wrong("chain.block_time", "it must be 0.001 to 3600 seconds"));
     }
     Ok(ChainConfig {
         endpoints,
+        archive,
         genesis: settings.get("chain.genesis")?,
         netuid: settings.get("chain.netuid")?,
         block_time: Duration::from_secs_f64(seconds),

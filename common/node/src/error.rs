@@ -110,8 +110,8 @@ pub enum NodeError {
     /// The chain's nodes have forgotten the states that a window's decision needs, and no validator has
     /// its record.
     #[error(
-        "window {0}: the chain's nodes no longer have its votes, and no validator has its record: connect to an archive \
-         node, or wait for a checkpoint"
+        "window {0}: the chain's nodes no longer have its votes, and no validator has its record: name an \
+         archive node (chain.archive), or wait for a checkpoint"
     )]
     Forgotten(Window),
     /// An earlier change of the shared state failed half-way: the parameters belong to no known state.

@@ -182,6 +182,7 @@ async fn connect(
 ) -> Result<Client, NodeError> {
     let options = Options {
         genesis: Some(genesis),
+        archive: config.chain.archive.clone(),
         block_time: config.chain.block_time,
         ..Options::new(config.chain.endpoints.iter().cloned())
     };

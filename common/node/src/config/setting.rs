@@ -85,6 +85,8 @@ pub(crate) const CONFIG: &str = "MUSTER_CONFIG";
 pub(crate) const SETTINGS: &[Setting] = &[
     setting("chain.endpoints", Form::List, "MUSTER_CHAIN", "WebSocket URLs of nodes of the chain, tried in turn")
         .flag("chain", "URL").default("wss://entrypoint-finney.opentensor.ai:443"),
+    setting("chain.archive", Form::List, "MUSTER_ARCHIVE", "WebSocket URLs of archive nodes, for a node that was away: other nodes keep the states of about 300 blocks, an hour")
+        .flag("archive", "URL"),
     setting("chain.genesis", Form::Text, "MUSTER_GENESIS", "Genesis hash that the chain must have; the run spec's, if not given")
         .flag("genesis", "HASH"),
     setting("chain.netuid", Form::Number, "MUSTER_NETUID", "Number of the subnet; the run spec's, if not given")

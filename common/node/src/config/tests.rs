@@ -107,6 +107,7 @@ fn values_are_what_the_file_says() {
     let case = Case::new(MINIMAL);
     let config = case.config();
     assert_eq!(config.chain.endpoints.len(), 2);
+    assert!(config.chain.archive.is_empty());
     assert_eq!(config.chain.netuid, Some(Netuid(3)));
     assert_eq!(config.chain.block_time, Duration::from_secs(12));
     assert_eq!(config.wallet.folder, case.folder.path().join("wallets"), "paths begin at the file's folder");
@@ -120,6 +121,8 @@ fn values_are_what_the_file_says() {
     assert_eq!(config.bucket.policy, AddressPolicy::Public);
     assert_eq!(config.fetch, FetchConfig { deadline: Duration::from_secs(600), floor: 65_536 });
     assert_eq!(config.log.filter.as_deref(), Some("info"));
+    let case = case.flags(&["--archive", "wss://a.example,ws://127.0.0.1:9"]);
+    assert_eq!(case.config().chain.archive, ["wss://a.example", "ws://127.0.0.1:9"]);
     let flags = ["--run", "other.toml", "--allow-loopback", "--device", "cuda:1", "--threads", "auto"];
     let config = case.flags(&flags).config();
     assert_eq!(config.run, Path::new("other.toml"), "a flag's path begins where the program was started");
