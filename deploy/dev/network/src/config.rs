@@ -6,19 +6,11 @@ use crate::{
     wallets::{GeneratedSecret, HOTKEY, derive},
 };
 use bucket_server::{BucketConfig, Key};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use toml::{Table, Value, toml};
 
 /// The region of all buckets; the bucket server takes any.
 const REGION: &str = "devnet";
-
-/// The block time that a node expects, in seconds. Blocks are held for minutes here, and a node must
-/// not mistake that for a lost connection.
-const BLOCK_SECONDS: i64 = 60;
-
-/// The block time that a node with a proxy before the chain expects, in seconds. It is short, so that the
-/// node notices within a hold that the proxy is silent.
-const BLOCK_SECONDS_BEHIND_PROXY: i64 = 3;
 
 /// The number of windows between checkpoints. It is small so that a joiner soon finds one.
 const CHECKPOINT_EVERY: i64 = 2;
@@ -44,8 +36,6 @@ pub(crate) fn secrets(bucket: &BucketConfig) -> [GeneratedSecret; 2] {
 
 /// The addresses of the network, for the configurations.
 pub(crate) struct Places<'a> {
-    /// The URL of the chain: `ws://…`.
-    pub(crate) chain: &'a str,
     /// The chain's genesis hash.
     pub(crate) genesis: String,
     /// The netuid of the subnet.
@@ -58,14 +48,22 @@ pub(crate) struct Places<'a> {
     pub(crate) metrics: Option<u16>,
 }
 
-/// Creates the configuration of a miner, a validator or an adversary. The node prefers the URL `proxy` to the
-/// chain's own.
+/// The chain, as a node reaches it.
+pub(crate) struct ChainAccess {
+    /// The URLs of its endpoints: `ws://…`, in order of preference.
+    pub(crate) endpoints: Vec<String>,
+    /// The block time that the node expects. Blocks are held for minutes here, and a node must not mistake
+    /// that for a lost connection.
+    pub(crate) block_time: Duration,
+}
+
+/// Creates the configuration of a miner, a validator or an adversary.
 pub(crate) fn config(
     folder: &Folder,
     places: &Places<'_>,
+    chain: ChainAccess,
     participant: &Participant,
     bucket: &BucketConfig,
-    proxy: Option<String>,
 ) -> Table {
     let text = |path: &Path| Value::String(path.display().to_string());
     let mut config = toml! {
@@ -87,12 +85,11 @@ pub(crate) fn config(
             table.insert(name.into(), value);
         }
     };
-    let block_seconds = if proxy.is_some() { BLOCK_SECONDS_BEHIND_PROXY } else { BLOCK_SECONDS };
-    let endpoints = proxy.into_iter().chain([places.chain.to_owned()]).map(Value::String);
-    set("chain", "endpoints", Value::Array(endpoints.collect()));
+    let endpoints = chain.endpoints.into_iter().map(Value::String).collect();
+    set("chain", "endpoints", Value::Array(endpoints));
     set("chain", "genesis", places.genesis.clone().into());
     set("chain", "netuid", i64::from(places.netuid).into());
-    set("chain", "block_time", block_seconds.into());
+    set("chain", "block_time", Value::Integer(chain.block_time.as_secs() as i64));
     set("wallet", "folder", text(&folder.wallets()));
     set("wallet", "name", participant.name.clone().into());
     set("wallet", "hotkey", HOTKEY.into());

@@ -10,6 +10,7 @@
 mod clock;
 mod lagging_finality;
 mod majority_gone;
+mod request_limit;
 mod silent_chain;
 mod slow_bucket;
 mod withhold;
@@ -17,6 +18,7 @@ mod withhold;
 pub(crate) use clock::WrongClock;
 pub(crate) use lagging_finality::LaggingFinality;
 pub(crate) use majority_gone::MajorityGone;
+pub(crate) use request_limit::{REQUESTS, RequestLimit};
 pub(crate) use silent_chain::SilentChain;
 pub(crate) use slow_bucket::SlowBucket;
 pub(crate) use withhold::Withhold;
@@ -56,6 +58,8 @@ pub enum Fault {
     Clock,
     /// The network: let the first of a miner's two chain endpoints go silent in window 2, for good.
     SilentChain,
+    /// The network: answer a miner and a validator 12 requests in the time of a block, and refuse more.
+    RequestLimit,
 }
 
 impl Fault {
@@ -80,7 +84,7 @@ impl Fault {
     /// Returns the smallest numbers of validators and of honest miners of a run in which the fault fits.
     pub(crate) fn least_nodes(self) -> (u16, u16) {
         match self {
-            Self::SlowBucket | Self::Withhold | Self::SilentChain => (1, 2),
+            Self::SlowBucket | Self::Withhold | Self::SilentChain | Self::RequestLimit => (1, 2),
             Self::Clock => (3, 2),
             Self::MajorityGone => (MajorityGone::LEAST_VALIDATORS, 1),
             _ => (1, 1),
@@ -136,6 +140,8 @@ pub enum NetworkFault {
     Clock(WrongClock),
     /// An endpoint of the chain goes silent.
     SilentChain(SilentChain),
+    /// The chain limits requests.
+    RequestLimit(RequestLimit),
 }
 
 /// The network after a block, as a [`NetworkFault`] sees it.
@@ -181,6 +187,7 @@ impl NetworkFault {
             Fault::MajorityGone => Some(Self::MajorityGone(MajorityGone::new(setting)?)),
             Fault::Clock => Some(Self::Clock(WrongClock::new(setting)?)),
             Fault::SilentChain => Some(Self::SilentChain(SilentChain::new(setting)?)),
+            Fault::RequestLimit => Some(Self::RequestLimit(RequestLimit::new(setting))),
             Fault::FlipBit | Fault::WrongWeights | Fault::EditLog | Fault::SkipVote | Fault::WrongState => {
                 None
             }
@@ -196,6 +203,7 @@ impl NetworkFault {
             Self::MajorityGone(fault) => fault.after_block(seen),
             Self::Clock(fault) => fault.after_block(seen),
             Self::SilentChain(fault) => fault.after_block(seen),
+            Self::RequestLimit(_) => Vec::new(),
         }
     }
 
@@ -204,7 +212,11 @@ impl NetworkFault {
         match self {
             Self::LaggingFinality(_) => &LaggingFinality::STRUCK,
             Self::MajorityGone(fault) => fault.struck(),
-            Self::SlowBucket(_) | Self::Withhold(_) | Self::Clock(_) | Self::SilentChain(_) => &[],
+            Self::SlowBucket(_)
+            | Self::Withhold(_)
+            | Self::Clock(_)
+            | Self::SilentChain(_)
+            | Self::RequestLimit(_) => &[],
         }
     }
 
@@ -215,7 +227,7 @@ impl NetworkFault {
             Self::MajorityGone(fault) => fault.struck().contains(&window) && self.ends(name),
             Self::Clock(fault) => fault.excuses(name, window),
             Self::SilentChain(fault) => fault.excuses(name, window),
-            Self::SlowBucket(_) | Self::Withhold(_) => false,
+            Self::SlowBucket(_) | Self::Withhold(_) | Self::RequestLimit(_) => false,
         }
     }
 
@@ -231,7 +243,7 @@ impl NetworkFault {
             Self::Withhold(fault) => fault.miner() == name,
             Self::Clock(fault) => fault.miner() == name,
             Self::SilentChain(fault) => fault.miner() == name,
-            Self::LaggingFinality(_) | Self::MajorityGone(_) => false,
+            Self::LaggingFinality(_) | Self::MajorityGone(_) | Self::RequestLimit(_) => false,
         }
     }
 
@@ -244,6 +256,7 @@ impl NetworkFault {
             Self::MajorityGone(fault) => fault.assertion(record),
             Self::Clock(fault) => fault.assertion(record),
             Self::SilentChain(fault) => fault.assertion(record),
+            Self::RequestLimit(fault) => fault.assertion(record),
         }
     }
 }

@@ -94,7 +94,8 @@ pub(crate) async fn after_run(
         | Fault::Withhold
         | Fault::MajorityGone
         | Fault::Clock
-        | Fault::SilentChain => Ok(None),
+        | Fault::SilentChain
+        | Fault::RequestLimit => Ok(None),
     }
 }
 

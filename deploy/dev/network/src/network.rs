@@ -2,7 +2,7 @@
 
 use crate::{
     children::Program,
-    config::{self, Places},
+    config::{self, ChainAccess, Places},
     faults::{self, Fault},
     folder::{self, Folder, make},
     genesis::{self, genesis},
@@ -17,11 +17,12 @@ use base::{BlockHash, Height, Hotkey};
 use bucket_server::{BucketConfig, Server};
 use chain::{Client, Options};
 use data::{Phase, Progress, Report, Warning, Watch, cached};
-use devchain::{Clock, Devchain, Finality, Pace, Proxy};
+use devchain::{Clock, Devchain, Finality, Pace, Proxy, ProxyFault};
 use exchange::ChainReader;
 use link::Shaper;
 use protocol::run_spec::RunSpec;
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     ops::ControlFlow,
@@ -32,6 +33,10 @@ use std::{
 
 /// The block time that the chain clients expect. It is long because blocks are held for minutes.
 const BLOCK_TIME: Duration = Duration::from_secs(60);
+
+/// The block time that a node with an endpoint that can go silent expects. It is short, so that the node
+/// notices within a hold that the endpoint is silent.
+const SHORT_BLOCK_TIME: Duration = Duration::from_secs(3);
 
 /// The maximum distance of the final from the best block after a run.
 const MOST_BEHIND: u64 = 200;
@@ -72,6 +77,8 @@ pub(crate) struct Network {
     pub(crate) chain_reader: ChainReader,
     /// An endpoint that stands before the chain, for the last miner, and can go silent.
     pub(crate) proxy: Option<Proxy>,
+    /// The endpoints that limit requests, by the node that uses it.
+    pub(crate) limiters: BTreeMap<String, Proxy>,
     /// The proxy that puts each node behind its link, with `--link`.
     pub(crate) shaper: Option<Shaper>,
     /// The addresses that the nodes use.
@@ -80,12 +87,14 @@ pub(crate) struct Network {
 
 /// The addresses at which nodes find chain and buckets: those of the servers, or those of the proxy before
 /// them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Doors {
     chain: SocketAddr,
     buckets: SocketAddr,
     /// The endpoint of the chain that can go silent.
     silent: Option<SocketAddr>,
+    /// The endpoints of the chain that limit requests, by node.
+    limited: BTreeMap<String, SocketAddr>,
 }
 
 impl Doors {
@@ -98,7 +107,11 @@ impl Doors {
             Some(silent) => Some(before(silent).await?),
             None => None,
         };
-        Ok(Self { chain: before(self.chain).await?, buckets: before(self.buckets).await?, silent })
+        let mut limited = BTreeMap::new();
+        for (node, address) in self.limited {
+            limited.insert(node, before(address).await?);
+        }
+        Ok(Self { chain: before(self.chain).await?, buckets: before(self.buckets).await?, silent, limited })
     }
 }
 
@@ -152,21 +165,21 @@ impl Network {
         } else {
             None
         };
+        let limiters = limiters(up, &chain, &members).await?;
         let shaper = up.link.map(|link| Shaper::new(link, up.seed));
         let silent = proxy.as_ref().map(Proxy::address);
-        let doors = Doors { chain: chain.address(), buckets: buckets.address(), silent };
+        let limited = limiters.iter().map(|(node, proxy)| (node.clone(), proxy.address())).collect();
+        let doors = Doors { chain: chain.address(), buckets: buckets.address(), silent, limited };
         let doors = doors.open(shaper.as_ref()).await?;
-        let network = Self { folder, members, chain, buckets, spec, chain_reader, proxy, shaper, doors };
+        let network =
+            Self { folder, members, chain, buckets, spec, chain_reader, proxy, limiters, shaper, doors };
         network.configure(&data, up.metrics)?;
         Ok(network)
     }
 
     /// Writes the children's configurations.
     fn configure(&self, data: &Path, metrics: Option<u16>) -> anyhow::Result<()> {
-        let websocket = |address| format!("ws://{address}");
-        let chain = websocket(self.doors.chain);
         let places = Places {
-            chain: &chain,
             genesis: self.spec.network.genesis.to_string(),
             netuid: self.spec.network.netuid.0,
             buckets: format!("http://{}", self.doors.buckets),
@@ -177,9 +190,12 @@ impl Network {
         for Member { participant, bucket, .. } in &self.members {
             let path = self.folder.config(&participant.name);
             path.parent().map_or(Ok(()), make)?;
-            let behind = self.doors.silent.filter(|_| participant.name == behind);
-            let text =
-                config::config(&self.folder, &places, participant, bucket, behind.map(websocket)).to_string();
+            let silent = self.doors.silent.filter(|_| participant.name == behind);
+            let block_time = if silent.is_some() { SHORT_BLOCK_TIME } else { BLOCK_TIME };
+            let main = self.doors.limited.get(&participant.name).unwrap_or(&self.doors.chain);
+            let endpoints = silent.iter().chain([main]).map(|address| format!("ws://{address}")).collect();
+            let chain = ChainAccess { endpoints, block_time };
+            let text = config::config(&self.folder, &places, chain, participant, bucket).to_string();
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
@@ -278,6 +294,21 @@ pub(crate) async fn serve(folder: &Folder, members: &[Member], listen: SocketAdd
     let buckets = members.iter().map(|member| member.bucket.clone()).collect();
     let config = bucket_server::Config { listen, ..bucket_server::Config::local(&folder.buckets(), buckets) };
     Server::start(config).await.context("cannot start the bucket server")
+}
+
+/// Starts an endpoint that limits requests for each node that the fault of that name strikes.
+async fn limiters(up: &Up, chain: &Devchain, members: &[Member]) -> anyhow::Result<BTreeMap<String, Proxy>> {
+    let mut limiters = BTreeMap::new();
+    if up.fault.contains(&Fault::RequestLimit) {
+        for role in [Role::Miner, Role::Validator] {
+            let proxy =
+                Proxy::start(chain.address()).await.context("cannot start a proxy before the chain")?;
+            proxy.set(ProxyFault::OneRequestIn(up.block_time() / faults::REQUESTS));
+            let node = faults::last(role, members.iter().map(|member| &member.participant));
+            limiters.insert(node, proxy);
+        }
+    }
+    Ok(limiters)
 }
 
 /// Connects a chain reader to the development chain.

@@ -53,10 +53,21 @@ pub struct RunRecord {
     pub warned_of_clock: BTreeSet<String>,
     /// The number of requests to the silent endpoint of the chain before it went silent.
     pub before_silence: usize,
+    /// The requests to the endpoints that limit them, by node.
+    pub limited: BTreeMap<String, Limited>,
     /// The block time of a run in real time. `None` if the chain waits for the nodes.
     pub real_time: Option<Duration>,
     /// The links of the nodes. `None` without `--link`.
     pub links: Option<Links>,
+}
+
+/// The requests to an endpoint of the chain that limits them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// The number of requests.
+    pub sent: usize,
+    /// The number of those that were refused.
+    pub refused: usize,
 }
 
 /// The links of the nodes.

@@ -271,6 +271,19 @@ fn a_miner_that_withholds_gains_nothing_and_an_endpoint_that_goes_silent_costs_n
     bears("5", &["withhold", "silent-chain"]);
 }
 
+/// Runs in real time. With blocks of 12 s, the limit would be one request a second.
+#[test]
+fn a_miner_and_a_validator_need_one_request_a_second() {
+    let network = Network::new();
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/small.toml");
+    let arguments = ["--windows", "8", "--fault", "request-limit", "--real-time"];
+    let (code, report) = network.finish(network.command_with(&spec, "600", &arguments));
+    let (ok, detail) = assertion(&report, "request-limit");
+    assert!(ok, "{detail}");
+    assert_sound(&report);
+    assert_eq!(code, Some(0));
+}
+
 #[test]
 fn a_majority_that_ends_costs_the_windows_that_the_rule_says() {
     bears("8", &["majority-gone"]);

@@ -8,7 +8,7 @@ use crate::{
     payouts,
     replay::audit,
     report::Report,
-    run_record::{Links, RunRecord},
+    run_record::{Limited, Links, RunRecord},
     saved_run::SavedRun,
     secrets,
     view::Screen,
@@ -34,6 +34,7 @@ pub(super) async fn end(mut live: Live, options: &Up) -> anyhow::Result<(Screen<
     last_epoch(&mut live).await?;
     live.end_rules();
     note_links(&mut live);
+    note_limited(&mut live);
     live.screen.say("the auditor recomputes everything");
     let answer = live.network.folder.path().join("audit.json");
     let answer = audit(&mut live.children, live.network.auditor(&answer)?).await?;
@@ -74,6 +75,14 @@ fn note_links(live: &mut Live) {
         most_applied: live.network.spec.acceptance.gather_peers as usize,
     });
     shaper.admit_others();
+}
+
+/// Records the requests to the endpoints that limit them.
+fn note_limited(live: &mut Live) {
+    for (node, proxy) in &live.network.limiters {
+        let limited = Limited { sent: proxy.seen().len(), refused: proxy.refused() };
+        live.record.limited.insert(node.clone(), limited);
+    }
 }
 
 /// Returns the nodes whose logs warn of their clocks.
