@@ -30,6 +30,7 @@
 mod adamw;
 mod batch;
 pub mod checkpoint;
+pub mod collectives;
 mod error;
 mod handle;
 mod layout;
