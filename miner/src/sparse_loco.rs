@@ -8,6 +8,7 @@
 
 use crate::{
     Feedback, MinerError, PreparedUpdate, Strategy, TrainedWindow,
+    speed::StepTime,
     work::{train, write},
 };
 use base::{Height, Window};
@@ -29,6 +30,8 @@ pub struct SparseLoCo {
     ahead: Option<(Window, Vec<f32>)>,
     /// The folder of feedback and moments.
     folder: PathBuf,
+    /// The time of an inner step.
+    step_time: StepTime,
 }
 
 impl SparseLoCo {
@@ -47,7 +50,12 @@ impl SparseLoCo {
         let is_new = saved.is_none();
         let mut feedback = saved.unwrap_or_else(|| Feedback::new(run, layout));
         kept.iter().for_each(|submission| feedback.resend(submission));
-        let honest = Self { feedback: Arc::new(Mutex::new(feedback)), ahead: None, folder };
+        let honest = Self {
+            feedback: Arc::new(Mutex::new(feedback)),
+            ahead: None,
+            folder,
+            step_time: StepTime::default(),
+        };
         if !is_new {
             honest.load_moments(node).await?;
         }
@@ -80,7 +88,7 @@ impl Strategy for SparseLoCo {
         from: Height,
     ) -> Background<Result<TrainedWindow, MinerError>> {
         let ahead = self.ahead.take().filter(|(last, _)| last.0 + 1 == window.0);
-        train(node, window, from, ahead.map(|(_, change)| change))
+        train(node, window, from, ahead.map(|(_, change)| change), &self.step_time)
     }
 
     async fn make(
@@ -103,7 +111,7 @@ impl Strategy for SparseLoCo {
         });
         let (sent, delta) = sent.await??;
         self.ahead = node.shared.run().spec.acceptance.overlaps().then_some((window, delta));
-        let upload = write(node, window, node.shared.base(), &sent)?;
+        let upload = write(node, window, (node.shared.base(), trained.samples), &sent)?;
         self.feedback().send(window, upload.hash, sent);
         let compress_seconds = started.elapsed().as_secs_f64();
         Ok(PreparedUpdate { upload, trained: Some(trained.figures), compress_seconds })

@@ -82,6 +82,8 @@ pub struct PreparedUpdate {
 pub struct TrainedWindow {
     /// The pseudo-gradient, f32 in the order of the parameters.
     pub pseudo_gradient: Vec<f32>,
+    /// The number of sequences trained on.
+    pub samples: u64,
     /// Figures of the training.
     pub figures: Training,
 }

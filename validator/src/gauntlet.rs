@@ -11,7 +11,7 @@ mod kept_steps;
 use base::{Millionths, NeuronId};
 use bytes::Bytes;
 use codec::{
-    aggregate::{AggregateError, ClipBounds, StepNorms, clip_alone},
+    aggregate::{AggregateError, ClipBounds, FullWork, StepNorms, clip_alone},
     sparse::{SparseSpec, SparseTensor},
     submission::{Submission, SubmissionError},
 };
@@ -39,7 +39,7 @@ pub struct TrialSteps {
     settings: TrialStep,
     /// The norms that submissions are clipped to, if there was an accepted set.
     norms: Option<StepNorms>,
-    travel: f64,
+    full: FullWork,
     layout: ParameterLayout,
     kept: Mutex<KeptSteps>,
 }
@@ -133,11 +133,16 @@ impl TrialStep {
 }
 
 impl TrialSteps {
-    /// Creates the trial steps of a window, clipped to the norms of the last outer step. `travel` is the sum
-    /// of the window's learning rates, see [`ClipBounds`].
+    /// Creates the trial steps of a window, clipped to the norms of the last outer step. `full` is the work
+    /// of a whole training, see [`ClipBounds`].
     #[must_use]
-    pub fn new(settings: TrialStep, norms: Option<StepNorms>, travel: f64, layout: ParameterLayout) -> Self {
-        Self { settings, norms, travel, layout, kept: Mutex::default() }
+    pub fn new(
+        settings: TrialStep,
+        norms: Option<StepNorms>,
+        full: FullWork,
+        layout: ParameterLayout,
+    ) -> Self {
+        Self { settings, norms, full, layout, kept: Mutex::default() }
     }
 
     /// Decodes a miner's update. Returns the clipped step along it.
@@ -146,7 +151,7 @@ impl TrialSteps {
     /// The submission does not fit the model, or has changed since it was checked.
     pub fn step(&self, submission: &Submission<Bytes>) -> Result<SparseStep, GauntletError> {
         let miner = submission.header().neuron;
-        let bounds = ClipBounds { last: self.norms.as_ref(), travel: self.travel };
+        let bounds = ClipBounds { last: self.norms.as_ref(), full: self.full };
         let factors = clip_alone(submission, bounds)?;
         let tensors = (0..factors.len()).map(|number| submission.tensor(number));
         let tensors: Result<Vec<SparseTensor>, _> = tensors.collect();

@@ -286,8 +286,8 @@ impl Replay {
         let spec = &run.spec;
         let progress = self.shared.progress();
         let settings = TrialStep::new(&spec.sparse, &spec.scoring);
-        let travel = spec.train.travel(header.window);
-        let steps = Arc::new(TrialSteps::new(settings, progress.norms.clone(), travel, run.flat.clone()));
+        let full = spec.train.full_work(header.window);
+        let steps = Arc::new(TrialSteps::new(settings, progress.norms.clone(), full, run.flat.clone()));
         let gauntlet = Gauntlet::new(self.shared.model().clone());
         let blocks = run.manifest.training_blocks();
         let assignments = self.network.chain_reader.assignments(spec, header.window, blocks).await?;

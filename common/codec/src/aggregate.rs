@@ -1,8 +1,9 @@
 //! Computes the outer step: applies the accepted submissions of a window to the shared parameters,
 //! with the same bits on every machine.
 //!
-//! For each coordinate that was sent, the step sums `value x clip factor` over the accepted
-//! submissions, in the order of hotkey bytes. It divides the sum by the [rule's](Aggregation)
+//! For each coordinate that was sent, the step sums `value x clip factor x weight` over the accepted
+//! submissions, in the order of hotkey bytes. The [weight](FullWork::weight) is the share of a whole
+//! training. It divides the sum by the [rule's](Aggregation)
 //! divisor, multiplies it by the outer rate, and subtracts it from the parameter. Every operation
 //! is IEEE f32, rounded once and never fused. A coordinate that was not sent is not written. If the
 //! result is not finite, the parameter stays. Neither the number of threads nor the order of
@@ -10,7 +11,7 @@
 //! denormals, another rounding) is detected before anything is written.
 //!
 //! ```
-//! use codec::{aggregate::{ClipBounds, outer_step}, sparse::*, submission::*};
+//! use codec::{aggregate::{ClipBounds, FullWork, outer_step}, sparse::*, submission::*};
 //! # use base::{Height, NeuronId, Window, digest::*, signature::SigningKey, tensor::*};
 //! # use std::sync::Arc;
 //! # let spec = SparseSpec { chunk: 4096, topk: 64, codec: Codec::Halving, quantizer: Quantizer::Templar,
@@ -26,7 +27,7 @@
 //! let bytes = encode(&layout, &Header::new(&expected, 1, &layout), &[sent], &key)?;
 //! let accepted = [Submission::open(bytes, Arc::clone(&layout), &expected)?];
 //! let mut parameters = [3.0; 4];
-//! let bounds = ClipBounds { last: None, travel: 1.0 };
+//! let bounds = ClipBounds { last: None, full: FullWork { travel: 1.0, samples: 1 } };
 //! outer_step(&mut [&mut parameters], &accepted, bounds, 2)?;
 //! assert_eq!(parameters, [2.5; 4]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -40,12 +41,12 @@ mod tests;
 mod update;
 
 pub use arithmetic::check_arithmetic;
-pub use clip::{Clip, ClipBounds, StepNorms, clip_alone};
+pub use clip::{Clip, ClipBounds, FullWork, StepNorms, clip_alone};
 
 #[cfg(doc)]
 use crate::sparse::Aggregation;
 use crate::submission::{Submission, SubmissionError};
-use apply::Updates;
+use apply::{Updates, Weights};
 use base::Hotkey;
 use update::Update;
 
@@ -117,11 +118,17 @@ pub fn outer_step<B: AsRef<[u8]> + Sync>(
     accepted.sort_unstable_by_key(|submission| submission.header().neuron);
     check_order(accepted.iter().map(|submission| submission.header().neuron.hotkey))?;
     let clip = Clip::of(accepted.iter().copied(), bounds)?;
+    let weights: Vec<_> =
+        accepted.iter().map(|submission| bounds.full.weight(submission.header().samples)).collect();
+    let weights = Weights::new(&weights);
     for (number, (tensor, values)) in tensors.iter().zip(parameters).enumerate() {
-        let updates = accepted.iter().zip(&clip.factors);
-        let updates = updates.map(|(submission, factors)| Update::new(submission, number, factors[number]));
+        let updates = accepted.iter().zip(&clip.factors).zip(&weights.counts);
+        let updates = updates.map(|((submission, factors), count)| {
+            Update::new(submission, number, factors[number] * (*count as f32 / weights.unit), *count)
+        });
         let updates: Vec<Update<'_>> = updates.collect::<Result<_, _>>()?;
-        let updates = Updates { of_tensor: &updates, chunks_per_group: tensor.chunks_per_group() };
+        let chunks_per_group = tensor.chunks_per_group();
+        let updates = Updates { of_tensor: &updates, chunks_per_group, unit: weights.unit };
         apply::apply(values, tensor.geometry(), layout.spec(), &updates, threads)?;
     }
     Ok(clip.norms)

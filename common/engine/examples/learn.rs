@@ -163,7 +163,7 @@ fn exchange(run: &Run, miners: &mut [Miner], window: Window, made: &[Made]) -> R
     let accepted = made.iter().zip(&expected).map(open).collect::<Result<Vec<_>, _>>()?;
     let mut roots = Vec::new();
     for (miner, made) in miners.iter_mut().zip(made) {
-        let bounds = ClipBounds { last: miner.norms.as_ref(), travel: run.file.train.travel(window) };
+        let bounds = ClipBounds { last: miner.norms.as_ref(), full: run.file.train.full_work(window) };
         let (norms, root) = miner.model.apply_outer_step(&accepted, bounds)?;
         miner.norms = Some(norms);
         miner.settle(run, &made.sent);
@@ -260,7 +260,7 @@ impl Miner {
             neuron: self.neuron,
             window,
             base: History::new(&run.hash).state(&self.model.state_root()?),
-            least_samples: run.file.train.samples(),
+            least_samples: run.file.train.least_samples(),
             sealed: false,
         })
     }

@@ -90,9 +90,9 @@ pub struct Group {
 }
 
 impl Group {
-    /// Forms a group whose tensors are in the memory of processors. It waits until all ranks have come. `name`
-    /// is the same on all ranks, and new for each group of a meeting. `host` is an address of this machine
-    /// that the other ranks can reach.
+    /// Forms a group whose tensors are in the memory of processors. It waits until all ranks have come.
+    /// `name` is the same on all ranks, and new for each group of a meeting. `host` is an address of this
+    /// machine that the other ranks can reach.
     ///
     /// # Errors
     /// Not all ranks came within the timeout. The same timeout holds for each later operation.

@@ -39,7 +39,7 @@ fn run(task: &str, size: u16) {
     }
 }
 
-/// The main function of a rank. Without the variable it is a test without work.
+/// Runs the task of a rank. Without the variable it is a test without work.
 #[test]
 fn one_rank() {
     let Ok(text) = env::var(RANK) else { return };
@@ -101,7 +101,7 @@ fn refuse(group: &Group) {
     exchange(group);
 }
 
-/// The last rank ends without a word. The others notice it.
+/// Lets the last rank end without a word. The others notice it.
 fn end(group: &Group) {
     let Member { rank, size } = group.member();
     group.barrier().unwrap();
@@ -112,7 +112,7 @@ fn end(group: &Group) {
     assert_eq!(error.operation, "waiting for ranks");
 }
 
-/// The last rank does not take part. The others give up after the timeout.
+/// Lets the last rank take no part. The others give up after the timeout.
 fn hang(group: &Group) {
     let Member { rank, size } = group.member();
     group.barrier().unwrap();
@@ -125,7 +125,7 @@ fn hang(group: &Group) {
     assert_eq!(result.unwrap_err().operation, "broadcast between ranks");
 }
 
-/// The last rank never comes.
+/// Lets the last rank never come.
 fn absent(member: Member, port: u16) {
     if member.rank + 1 == member.size {
         return;

@@ -110,7 +110,7 @@ fn make(run: &RunFile, layout: &SubmissionLayout, expected: &Expected, data: (&S
 fn apply(run: &RunFile, layout: &Arc<SubmissionLayout>, expected: &Expected, object: Vec<u8>) -> StateRoot {
     let accepted = Submission::open(object, Arc::clone(layout), expected).unwrap();
     let mut model = node(run);
-    let bounds = ClipBounds { last: None, travel: run.train.travel(expected.window) };
+    let bounds = ClipBounds { last: None, full: run.train.full_work(expected.window) };
     model.apply_outer_step(&[accepted], bounds).unwrap().1
 }
 
@@ -144,7 +144,7 @@ async fn a_window_goes_from_text_to_a_bucket_and_back() {
         neuron: NeuronId { hotkey: signing_key().hotkey(), registered: Height(1) },
         window: Window(0),
         base: History::new(&hash).state(&start),
-        least_samples: run.train.samples(),
+        least_samples: run.train.least_samples(),
         sealed: false,
     };
 

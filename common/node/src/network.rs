@@ -30,6 +30,8 @@ pub struct Network {
     pub fetcher: Fetcher,
     /// The request to stop the node.
     pub shutdown: Shutdown,
+    /// The time between two blocks, as configured.
+    pub block_time: Duration,
 }
 
 impl Network {
@@ -54,7 +56,8 @@ impl Network {
         let floor = Floor { bytes_per_second: config.fetch.floor, over: FLOOR_OVER };
         let fetcher = Fetcher::new(storage, FetchLimits { time: config.fetch.deadline, floor });
         let fetcher = fetcher.with_folder(&config.node.folder.join("incoming"));
-        Ok(Self { chain_reader, tip, fetcher, shutdown })
+        let block_time = config.chain.block_time;
+        Ok(Self { chain_reader, tip, fetcher, shutdown, block_time })
     }
 
     /// Follows the chain from the tip on, in a task of its own.

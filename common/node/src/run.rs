@@ -206,7 +206,7 @@ impl Run {
     /// Returns the required contents of a neuron's submission for a window that was trained from this state.
     #[must_use]
     pub fn expected(&self, neuron: NeuronId, window: Window, base: State) -> Expected {
-        let least_samples = self.spec.train.samples();
+        let least_samples = self.spec.train.least_samples();
         let sealed = self.spec.acceptance.sealing;
         Expected { run: self.hash, spec: self.hash, neuron, window, base, least_samples, sealed }
     }

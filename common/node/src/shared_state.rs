@@ -216,7 +216,7 @@ impl SharedState {
         objects: Arc<Vec<Submission<Bytes>>>,
     ) -> Result<(), NodeError> {
         let decided = decision.clone();
-        let travel = self.run.spec.train.travel(decision.window);
+        let full = self.run.spec.train.full_work(decision.window);
         let metrics = Arc::clone(&self.metrics);
         let apply = move |mut transaction: Transaction<'_>| {
             let mut progress = Progress::clone(&*transaction.whole()?);
@@ -225,7 +225,7 @@ impl SharedState {
             if !objects.is_empty() {
                 let started = Instant::now();
                 let model = transaction.model();
-                let bounds = ClipBounds { last: progress.norms.as_ref(), travel };
+                let bounds = ClipBounds { last: progress.norms.as_ref(), full };
                 let (norms, root) = model.apply_outer_step(&objects, bounds)?;
                 progress.norms = Some(norms);
                 progress.root = root;

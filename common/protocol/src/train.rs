@@ -5,6 +5,7 @@ use base::{
     Window,
     wire::{Reader, WireError, Writer},
 };
+use codec::aggregate::FullWork;
 use serde::{Deserialize, Serialize};
 
 /// The rules of training within a window. They are the same for all miners.
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct TrainSpec {
     /// Inner steps in a window, `H`: the optimizer steps between two exchanges.
     pub inner_steps: u32,
+    /// Fewest inner steps of a window that a miner may make: at most `inner_steps`. An update has the weight
+    /// of its share of the steps.
+    pub least_steps: u32,
     /// Sequences in a batch, over which one inner step averages. A miner may use more, never fewer.
     pub batch: u32,
     /// Tokens in a sequence. The last one has no target, as in Templar.
@@ -45,6 +49,14 @@ pub enum TrainError {
     /// A count that must not be 0.
     #[error("train.{0} is 0: it must be at least 1")]
     Zero(&'static str),
+    /// Fewest steps above the steps of a window.
+    #[error("train.least_steps is {least}: it must be at most train.inner_steps, which is {most}")]
+    LeastSteps {
+        /// The fewest steps.
+        least: u32,
+        /// The steps of a window.
+        most: u32,
+    },
     /// A sequence without a target.
     #[error("train.sequence is {0}: a sequence has at least 2 tokens, since the last one has no target")]
     Sequence(u32),
@@ -70,18 +82,32 @@ pub enum TrainError {
 pub const MOST_SAMPLES: u64 = 1 << 32;
 
 impl TrainSpec {
-    /// Returns the number of sequences that a miner must train on in a window. They are assigned to
-    /// it in advance.
+    /// Returns the number of sequences of a whole window's training. They are assigned to a miner in
+    /// advance.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        u64::from(self.inner_steps) * u64::from(self.batch)
+        self.samples_of(self.inner_steps)
     }
 
-    /// Returns a bound of the sum of the learning rates of a window: see [`Schedule::travel`].
+    /// Returns the number of sequences that a miner must train on in a window.
     #[must_use]
-    pub fn travel(&self, window: Window) -> f64 {
+    pub fn least_samples(&self) -> u64 {
+        self.samples_of(self.least_steps)
+    }
+
+    /// Returns the number of sequences of some inner steps.
+    #[must_use]
+    pub fn samples_of(&self, steps: u32) -> u64 {
+        u64::from(steps) * u64::from(self.batch)
+    }
+
+    /// Returns the work of a whole training of a window: a bound of the sum of its learning rates
+    /// ([`Schedule::travel`]), and its sequences.
+    #[must_use]
+    pub fn full_work(&self, window: Window) -> FullWork {
         let steps = u64::from(self.inner_steps);
-        self.schedule.travel(window.0.saturating_mul(steps), steps)
+        let travel = self.schedule.travel(window.0.saturating_mul(steps), steps);
+        FullWork { travel, samples: self.samples() }
     }
 
     /// Checks that every value can be used for training.
@@ -89,10 +115,13 @@ impl TrainSpec {
     /// # Errors
     /// A value is wrong. The error names the field.
     pub fn check(&self) -> Result<(), TrainError> {
-        for (what, count) in [("inner_steps", self.inner_steps), ("batch", self.batch)] {
-            if count == 0 {
-                return Err(TrainError::Zero(what));
-            }
+        let counts =
+            [("inner_steps", self.inner_steps), ("least_steps", self.least_steps), ("batch", self.batch)];
+        if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(TrainError::Zero(what));
+        }
+        if self.least_steps > self.inner_steps {
+            return Err(TrainError::LeastSteps { least: self.least_steps, most: self.inner_steps });
         }
         if self.sequence < 2 {
             return Err(TrainError::Sequence(self.sequence));
@@ -115,7 +144,7 @@ impl TrainSpec {
 
     /// Appends all values.
     pub fn write(&self, to: &mut Writer) {
-        to.u32(self.inner_steps).u32(self.batch).u32(self.sequence).f64(self.clip);
+        to.u32(self.inner_steps).u32(self.least_steps).u32(self.batch).u32(self.sequence).f64(self.clip);
         let AdamW { beta1, beta2, epsilon, weight_decay } = self.optimizer;
         to.f64(beta1).f64(beta2).f64(epsilon).f64(weight_decay);
         self.schedule.write(to);
@@ -128,6 +157,7 @@ impl TrainSpec {
     pub fn read(from: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             inner_steps: from.u32("train.inner_steps")?,
+            least_steps: from.u32("train.least_steps")?,
             batch: from.u32("train.batch")?,
             sequence: from.u32("train.sequence")?,
             clip: from.f64("train.clip")?,
@@ -157,6 +187,7 @@ mod tests {
     pub(crate) fn tiny() -> TrainSpec {
         TrainSpec {
             inner_steps: 20,
+            least_steps: 10,
             batch: 8,
             sequence: 128,
             clip: 1.0,
@@ -182,6 +213,9 @@ mod tests {
             spec.check().unwrap_err().to_string()
         };
         assert_eq!(refuse(|s| s.inner_steps = 0), "train.inner_steps is 0: it must be at least 1");
+        assert_eq!(refuse(|s| s.least_steps = 0), "train.least_steps is 0: it must be at least 1");
+        let more = "train.least_steps is 21: it must be at most train.inner_steps, which is 20";
+        assert_eq!(refuse(|s| s.least_steps = 21), more);
         assert_eq!(refuse(|s| s.batch = 0), "train.batch is 0: it must be at least 1");
         assert!(refuse(|s| s.sequence = 1).contains("train.sequence is 1"));
         assert!(refuse(|s| (s.inner_steps, s.batch) = (1 << 20, 1 << 13)).contains("8589934592 sequences"));

@@ -8,7 +8,7 @@
 mod submissions;
 
 use codec::{
-    aggregate::{ClipBounds, outer_step},
+    aggregate::{ClipBounds, FullWork, outer_step},
     feedback,
     sparse::{Quantizer, compress},
     submission::{Header, Submission, SubmissionLayout, TRAILER_BYTES, encode},
@@ -21,7 +21,7 @@ use std::{
 use submissions::{SENDER, expected, layout, sign};
 
 /// Bounds that clip nothing.
-const BOUNDS: ClipBounds<'_> = ClipBounds { last: None, travel: 1e30 };
+const BOUNDS: ClipBounds<'_> = ClipBounds { last: None, full: FullWork { travel: 1e30, samples: 1 } };
 
 /// An allocator that counts the allocations of each thread and the bytes that it holds.
 struct Counting;

@@ -10,7 +10,7 @@ mod objects;
 
 use base::{commitment::Commitment, key_file::KeyFile, tensor::TensorRole, tensor::TensorSpec};
 use codec::{
-    aggregate::{ClipBounds, outer_step},
+    aggregate::{ClipBounds, FullWork, outer_step},
     chunks::Geometry,
     sparse::{Quantizer, Source, compress, compress_all},
     submission::{Header, Sealed, Submission, SubmissionLayout, encode},
@@ -34,7 +34,7 @@ use std::{
 };
 
 /// Bounds that clip nothing.
-const BOUNDS: ClipBounds<'_> = ClipBounds { last: None, travel: 1e30 };
+const BOUNDS: ClipBounds<'_> = ClipBounds { last: None, full: FullWork { travel: 1e30, samples: 1 } };
 
 /// An allocator that counts the bytes in use and their maximum.
 struct Counting;

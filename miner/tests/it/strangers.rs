@@ -28,7 +28,7 @@ fn submission(network: &Network, neuron: NeuronId) -> (Upload, Vec<u8>) {
         neuron,
         window: Window(0),
         base: History::new(&spec.hash()).state(&spec.initial.root),
-        least_samples: spec.train.samples(),
+        least_samples: spec.train.least_samples(),
         sealed: true,
     };
     let flat = ParameterLayout::new(&spec.model);

@@ -75,8 +75,8 @@ impl Validator {
         let Arrivals { closed, candidates, submissions, outcomes, errors, clock, seconds } = collected;
         let settings = TrialStep::new(&self.run.spec.sparse, &self.run.spec.scoring);
         let norms = self.node.shared.progress().norms.clone();
-        let travel = self.run.spec.train.travel(window);
-        let steps = Arc::new(TrialSteps::new(settings, norms, travel, self.run.flat.clone()));
+        let full = self.run.spec.train.full_work(window);
+        let steps = Arc::new(TrialSteps::new(settings, norms, full, self.run.flat.clone()));
         let claims = closed.claims(self.run.id, window);
         let heights = self.run.clock.heights(window)?;
         Ok(FetchedWindow {

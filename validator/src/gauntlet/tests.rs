@@ -60,6 +60,7 @@ fn sparse() -> SparseSpec {
 fn training() -> TrainSpec {
     TrainSpec {
         inner_steps: 8,
+        least_steps: 8,
         batch: 8,
         sequence: 16,
         clip: 1.0,
@@ -133,7 +134,7 @@ async fn submissions() -> [Submission<Bytes>; 4] {
 
 /// Returns trial steps before any outer step.
 fn steps() -> Arc<TrialSteps> {
-    Arc::new(TrialSteps::new(step(), None, training().travel(Window(0)), ParameterLayout::new(&MODEL)))
+    Arc::new(TrialSteps::new(step(), None, training().full_work(Window(0)), ParameterLayout::new(&MODEL)))
 }
 
 fn step() -> TrialStep {
@@ -198,7 +199,7 @@ async fn a3_an_update_changes_nothing_if_it_is_sent_with_zeros_alone() {
     let steps = Arc::new(TrialSteps::new(
         step(),
         Some(tiny),
-        training().travel(Window(0)),
+        training().full_work(Window(0)),
         ParameterLayout::new(&MODEL),
     ));
     let gauntlet = Gauntlet::new(model().await);
@@ -222,7 +223,7 @@ async fn updates_are_clipped_to_the_last_references_whatever_others_claim() {
     let norms = honest.norms().unwrap().to_vec();
     let references = norms.iter().map(|norm| norm / 2.0).collect();
     let last = StepNorms { medians: norms.clone(), references };
-    let clipped = TrialSteps::new(step(), Some(last), training().travel(Window(0)), layout.clone());
+    let clipped = TrialSteps::new(step(), Some(last), training().full_work(Window(0)), layout.clone());
     for sent in [&honest, &back] {
         let factors = sent.norms().unwrap().iter().zip(&norms);
         let factors = factors.map(|(norm, last)| (last / 2.0 / norm).min(1.0) as f32);
@@ -240,7 +241,7 @@ async fn updates_are_clipped_to_the_last_references_whatever_others_claim() {
     };
     assert!(longest(&back) < 10.0 * longest(&honest), "{} {}", longest(&back), longest(&honest));
     let other_model =
-        TrialSteps::new(step(), Some(StepNorms::zeros(1)), training().travel(Window(0)), layout);
+        TrialSteps::new(step(), Some(StepNorms::zeros(1)), training().full_work(Window(0)), layout);
     assert!(matches!(other_model.step(&honest), Err(GauntletError::Clip(_))));
 }
 

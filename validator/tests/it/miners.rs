@@ -133,10 +133,10 @@ impl Miners {
         accepted.retain(|sent| decision.applied().iter().any(|applied| applied.object == sent.hash()));
         assert_eq!(decision.applied().len(), accepted.len(), "{decision:?}");
         let norms = self.norms.take();
-        let travel = self.run.spec.train.travel(decision.window);
+        let full = self.run.spec.train.full_work(decision.window);
         let step = self
             .model
-            .run(move |model| model.apply_outer_step(&accepted, ClipBounds { last: norms.as_ref(), travel }));
+            .run(move |model| model.apply_outer_step(&accepted, ClipBounds { last: norms.as_ref(), full }));
         self.norms = Some(step.await.unwrap().0);
     }
 

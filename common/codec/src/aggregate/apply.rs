@@ -1,7 +1,7 @@
 //! Implements the arithmetic of the outer step, chunk by chunk: all updates of a chunk are added
 //! before the next chunk, while its sums are in the fastest cache.
 
-use super::{AggregateError, check_arithmetic, update::Update};
+use super::{AggregateError, FullWork, check_arithmetic, update::Update};
 use crate::{
     chunks::Geometry,
     sparse::{Aggregation, ChunkValues, SparseSpec},
@@ -19,7 +19,7 @@ const CACHE_LINE: usize = 16;
 struct Sums {
     /// The sum of the sent values of each position.
     sums: Vec<f32>,
-    /// The number of senders of each position. Signed, since processors convert signed integers to
+    /// The weights of the senders of each position. Signed, since processors convert signed integers to
     /// floats faster.
     senders: Vec<i32>,
 }
@@ -28,8 +28,10 @@ struct Sums {
 #[derive(Clone, Copy)]
 struct Rule {
     aggregation: Aggregation,
-    /// The number of accepted submissions.
+    /// The weight of all accepted submissions, as a number of whole trainings.
     accepted: f32,
+    /// The weight of a whole training.
+    unit: f32,
     rate: f32,
 }
 
@@ -38,6 +40,27 @@ pub(super) struct Updates<'a> {
     pub(super) of_tensor: &'a [Update<'a>],
     /// The number of chunks that are decoded together.
     pub(super) chunks_per_group: usize,
+    /// The weight of a whole training.
+    pub(super) unit: f32,
+}
+
+/// The weights of submissions, as counts of a unit. If all are whole trainings, each counts once: this saves
+/// a division for each coordinate.
+pub(super) struct Weights {
+    pub(super) counts: Vec<i32>,
+    /// The weight of a whole training.
+    pub(super) unit: f32,
+}
+
+impl Weights {
+    /// Creates the counts of weights in 256ths.
+    pub(super) fn new(weights: &[u16]) -> Self {
+        if weights.iter().all(|&weight| weight == FullWork::WHOLE) {
+            return Self { counts: vec![1; weights.len()], unit: 1.0 };
+        }
+        let counts = weights.iter().map(|&weight| weight.into()).collect();
+        Self { counts, unit: FullWork::WHOLE.into() }
+    }
 }
 
 /// Applies the updates on `threads` threads.
@@ -48,8 +71,9 @@ pub(super) fn apply(
     updates: &Updates<'_>,
     threads: usize,
 ) -> Result<(), AggregateError> {
-    let accepted = updates.of_tensor.len() as f32;
-    let rule = Rule { aggregation: spec.aggregation, accepted, rate: spec.outer_lr };
+    let unit = updates.unit;
+    let accepted = updates.of_tensor.iter().map(|update| update.count).sum::<i32>() as f32 / unit;
+    let rule = Rule { aggregation: spec.aggregation, accepted, unit, rate: spec.outer_lr };
     // A band is a row of chunks, contiguous in memory, so threads share nothing.
     let bands = parameters.len() / geometry.band().max(1);
     let share = bands.div_ceil(threads.max(1)).max(1);
@@ -93,7 +117,7 @@ fn apply_bands(
         for (update, buffer) in updates.of_tensor.iter().zip(&buffers) {
             let (positions, values) = update.chunk(number % updates.chunks_per_group, buffer);
             sent += positions.len();
-            sums.add(positions, values, update.factor);
+            sums.add(positions, values, update.factor, update.count);
         }
         let origin = geometry.origin(chunk);
         if sent >= geometry.size() / DENSE {
@@ -121,13 +145,13 @@ fn read_ahead(parameters: &[f32], geometry: &Geometry, chunk: usize) {
 }
 
 impl Rule {
-    /// Returns the divisor for the sum of `senders` senders.
+    /// Returns the divisor for the sum of senders of this weight.
     #[inline]
     fn divisor(self, senders: i32) -> f32 {
         match self.aggregation {
             Aggregation::Mean => self.accepted,
-            Aggregation::SenderMean => senders as f32,
-            Aggregation::Shrunk(least) => (senders as f32).max(least as f32),
+            Aggregation::SenderMean => senders as f32 / self.unit,
+            Aggregation::Shrunk(least) => (senders as f32 / self.unit).max(least as f32),
         }
     }
 }
@@ -147,10 +171,10 @@ impl Sums {
 
     /// Adds the values that an update sends of a chunk.
     #[inline]
-    fn add(&mut self, positions: &[u16], values: ChunkValues<'_>, factor: f32) {
+    fn add(&mut self, positions: &[u16], values: ChunkValues<'_>, factor: f32, count: i32) {
         values.visit(positions, factor, |position, value| {
             self.sums[usize::from(position)] += value;
-            self.senders[usize::from(position)] += 1;
+            self.senders[usize::from(position)] += count;
         });
     }
 
@@ -183,8 +207,10 @@ impl Sums {
             // plain arithmetic.
             match rule.aggregation {
                 Aggregation::Mean => step_row(parameters, sums, senders, rule.rate, |_| rule.accepted),
-                Aggregation::SenderMean => step_row(parameters, sums, senders, rule.rate, |n| n as f32),
-                Aggregation::Shrunk(_) => {
+                Aggregation::SenderMean if rule.unit == 1.0 => {
+                    step_row(parameters, sums, senders, rule.rate, |n| n as f32);
+                }
+                Aggregation::SenderMean | Aggregation::Shrunk(_) => {
                     step_row(parameters, sums, senders, rule.rate, |n| rule.divisor(n));
                 }
             }

@@ -1,4 +1,4 @@
-//! Clips updates: no submission moves a tensor further than the median submission does.
+//! Clips updates: no submission moves a tensor further than the median submission does. Weighs them by work.
 
 use super::{AggregateError, check_count};
 use crate::submission::{Submission, SubmissionLayout, TensorLayout};
@@ -10,7 +10,7 @@ use base::wire::{Reader, WireError, Writer};
 /// They follow from the accepted sets of all windows until then, as the parameters do.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepNorms {
-    /// The lower medians of the accepted updates' norms.
+    /// The lower medians of the accepted updates' norms. A norm counts as after a whole training.
     pub medians: Vec<f64>,
     /// The norms that the updates were clipped to.
     pub references: Vec<f64>,
@@ -71,17 +71,49 @@ fn read_norm(from: &mut Reader<'_>, what: &'static str) -> Result<f64, WireError
     }
 }
 
-/// The values that bound the clipping of a window. They are known before any update of the window is.
-#[derive(Clone, Copy, Debug)]
-pub struct ClipBounds<'a> {
-    /// The norms of the last outer step. `None` before the first.
-    pub last: Option<&'a StepNorms>,
+/// The work of a whole window's training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FullWork {
     /// The sum of the learning rates of a window's inner steps. It bounds the norm of a tensor that has no
     /// last reference.
     ///
     /// An Adam step moves a parameter by about the learning rate at most (Kingma and Ba 2015, section 2.1).
     /// So the norm of an update is at most about this sum, times the root of the number of values sent.
     pub travel: f64,
+    /// The number of sequences, at least 1.
+    pub samples: u64,
+}
+
+impl FullWork {
+    /// The weight of an update of a whole window's training.
+    pub const WHOLE: u16 = 256;
+
+    /// Returns the weight of an update that was trained on this number of sequences: its share of a whole
+    /// training in 256ths, rounded down. It is 1 at least and [`Self::WHOLE`] at most. Sums of some thousand
+    /// weights are exact in f32.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the quotient is at most 256")]
+    pub fn weight(&self, samples: u64) -> u16 {
+        let full = u128::from(self.samples.max(1));
+        let share = u128::from(samples).min(full) * u128::from(Self::WHOLE) / full;
+        share.max(1) as u16
+    }
+
+    /// Returns the norm that an update would have after a whole training, if it grows with the number of
+    /// sequences.
+    fn whole_norm(&self, norm: f64, samples: u64) -> f64 {
+        let whole = norm * f64::from(Self::WHOLE) / f64::from(self.weight(samples));
+        whole.min(f64::MAX)
+    }
+}
+
+/// The values that bound the clipping of a window. They are known before any update of the window is.
+#[derive(Clone, Copy, Debug)]
+pub struct ClipBounds<'a> {
+    /// The norms of the last outer step. `None` before the first.
+    pub last: Option<&'a StepNorms>,
+    /// The work of a whole window's training.
+    pub full: FullWork,
 }
 
 impl ClipBounds<'_> {
@@ -97,7 +129,7 @@ impl ClipBounds<'_> {
     #[expect(clippy::cast_precision_loss, reason = "a tensor sends fewer than 2^53 values")]
     fn first_reference(&self, tensor: &TensorLayout) -> f64 {
         let sent = tensor.geometry().chunks() * tensor.sent();
-        (self.travel * (sent as f64).sqrt()).min(f64::MAX)
+        (self.full.travel * (sent as f64).sqrt()).min(f64::MAX)
     }
 
     /// Checks that the last norms are of a model with this layout.
@@ -129,18 +161,22 @@ impl Clip {
         bounds: ClipBounds<'_>,
     ) -> Result<Self, AggregateError> {
         let mut layout = None;
-        let mut norms = Vec::new();
+        let (mut norms, mut samples) = (Vec::new(), Vec::new());
         for submission in submissions {
             if *layout.get_or_insert(submission.layout()) != submission.layout() {
                 return Err(AggregateError::Layout(submission.header().neuron.hotkey));
             }
             norms.push(submission.norms()?);
+            samples.push(submission.header().samples);
         }
         let Some(layout) = layout else {
             return Ok(Self { norms: bounds.last.cloned().unwrap_or_default(), ..Self::default() });
         };
         bounds.check(layout)?;
-        let median = |number| lower_median(norms.iter().map(|norms: &&[f64]| norms[number]));
+        let median = |number| {
+            let whole = |(norms, samples): (&&[f64], &u64)| bounds.full.whole_norm(norms[number], *samples);
+            lower_median(norms.iter().zip(&samples).map(whole))
+        };
         let medians: Vec<f64> = (0..layout.tensors().len()).map(median).collect();
         let growth = layout.spec().clip_growth;
         let reference = |((number, tensor), &median)| {

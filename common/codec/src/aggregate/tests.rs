@@ -59,7 +59,7 @@ fn step_norms(norms: &[(f64, f64)]) -> StepNorms {
 
 /// Returns bounds that clip no tensor without a last reference.
 fn free(last: Option<&StepNorms>) -> ClipBounds<'_> {
-    ClipBounds { last, travel: 1e60 }
+    ClipBounds { last, full: FullWork { travel: 1e60, samples: 1 } }
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -79,19 +79,26 @@ fn norm(tensor: &SparseTensor) -> f64 {
     energy.total().sqrt()
 }
 
-/// Computes the outer step of one tensor as the design defines it, coordinate by coordinate. `updates` are
-/// the senders' key seeds, with the sent values.
+/// The update of a sender: the seed of its key, the sent values, and the sequences that it was trained on.
+type Sent = (u8, SparseTensor, u64);
+
+/// Computes the outer step of one tensor as the design defines it, coordinate by coordinate. A whole training
+/// has `full` sequences.
 fn plain(
     parameters: &mut [f32],
     geometry: &Geometry,
     spec: &SparseSpec,
-    updates: &[(u8, SparseTensor)],
+    updates: &[Sent],
+    full: u64,
     last: Option<(f64, f64)>,
 ) {
     let mut updates: Vec<_> = updates.iter().collect();
-    updates.sort_by_key(|(seed, _)| key(*seed).hotkey().0);
-    let norms: Vec<f64> = updates.iter().map(|(_, tensor)| norm(tensor)).collect();
-    let mut sorted = norms.clone();
+    updates.sort_by_key(|(seed, ..)| key(*seed).hotkey().0);
+    let weight = |samples: u64| (256 * samples.min(full) / full) as f32;
+    let norms: Vec<f64> = updates.iter().map(|(_, tensor, _)| norm(tensor)).collect();
+    let whole = updates.iter().zip(&norms);
+    let mut sorted: Vec<f64> =
+        whole.map(|((.., samples), norm)| norm * 256.0 / f64::from(weight(*samples))).collect();
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or(0.0);
     let limit = match last {
@@ -101,23 +108,23 @@ fn plain(
         }
         _ => median,
     };
-    let mut sums: Vec<Option<(f32, u32)>> = vec![None; parameters.len()];
-    for ((_, tensor), norm) in updates.iter().zip(norms) {
+    let mut sums: Vec<Option<(f32, f32)>> = vec![None; parameters.len()];
+    for ((_, tensor, samples), norm) in updates.iter().zip(norms) {
         let factor = if norm == 0.0 || limit == 0.0 { 1.0 } else { 1f64.min(limit / norm) as f32 };
         tensor.for_each(geometry, |coordinate, value| {
-            let (sum, senders) = sums[coordinate].get_or_insert((0.0, 0));
-            *sum += value * factor;
-            *senders += 1;
+            let (sum, weights) = sums[coordinate].get_or_insert((0.0, 0.0));
+            *sum += value * (factor * (weight(*samples) / 256.0));
+            *weights += weight(*samples) / 256.0;
         });
     }
     for (parameter, sum) in parameters.iter_mut().zip(sums) {
-        let Some((sum, senders)) = sum else { continue };
+        let Some((sum, weights)) = sum else { continue };
         let divisor = match spec.aggregation {
-            Aggregation::Mean => updates.len() as u32,
-            Aggregation::SenderMean => senders,
-            Aggregation::Shrunk(least) => senders.max(least),
+            Aggregation::Mean => updates.iter().map(|(.., samples)| weight(*samples) / 256.0).sum(),
+            Aggregation::SenderMean => weights,
+            Aggregation::Shrunk(least) => weights.max(least as f32),
         };
-        let mean = sum / divisor as f32;
+        let mean = sum / divisor;
         let step = mean * spec.outer_lr;
         let result = *parameter - step;
         if result.is_finite() {
@@ -199,10 +206,11 @@ fn clip_factors_follow_from_the_norms() {
     assert_eq!(none, Clip { norms: last, ..Clip::default() });
     // Without a last reference, the learning rates bound it. The tensor sends two values.
     let travel = norms[0] / 2.0f64.sqrt();
-    let first = Clip::of(&submissions, ClipBounds { last: None, travel }).unwrap();
+    let first =
+        Clip::of(&submissions, ClipBounds { last: None, full: FullWork { travel, samples: 1 } }).unwrap();
     assert_eq!(first, clip);
     for last in [None, Some(&step_norms(&[(0.0, 0.0)]))] {
-        let bounds = ClipBounds { last, travel: travel / 4.0 };
+        let bounds = ClipBounds { last, full: FullWork { travel: travel / 4.0, samples: 1 } };
         let first = Clip::of(&submissions, bounds).unwrap();
         assert_eq!(first.norms.medians, clip.norms.medians);
         assert_eq!(first.factors, [[0.25], [0.0625], [0.5]]);
@@ -232,30 +240,72 @@ proptest! {
             (0.0f64..10.0).prop_map(|median| Some((median, 0.0))),
             (0.0f64..10.0, 0.1f64..10.0).prop_map(Some),
         ],
+        work in prop_oneof![
+            Just(vec![8; 5]),
+            proptest::collection::vec(1u64..12, 5),
+        ],
         rotate: usize,
     ) {
+        const FULL: u64 = 8;
         let spec = SparseSpec { chunk: 64, topk: 5, quantizer, outer_lr: rate, aggregation: rule, ..tiny() };
         let layout = matrix([24, 16], &spec);
         let geometry = *layout.tensors()[0].geometry();
         // Values too large for a quantizer are never sent.
         let tensors = values.iter().filter_map(|values| compress(values, &geometry, &spec).ok());
-        let updates: Vec<(u8, SparseTensor)> = (1..).zip(tensors).collect();
+        let updates: Vec<Sent> =
+            (1..).zip(tensors).zip(work).map(|((seed, tensor), samples)| (seed, tensor, samples)).collect();
         let mut accepted: Vec<_> = updates
             .iter()
-            .map(|(seed, tensor)| signed(&layout, *seed, std::slice::from_ref(tensor)))
+            .map(|(seed, tensor, samples)| {
+                let (bytes, expected) = worked(&layout, *seed, std::slice::from_ref(tensor), *samples);
+                Submission::open(bytes, Arc::clone(&layout), &expected).unwrap()
+            })
             .collect();
         let mut expected = parameters.clone();
-        plain(&mut expected, &geometry, &spec, &updates, last);
+        plain(&mut expected, &geometry, &spec, &updates, FULL, last);
         let last = last.map(|last| step_norms(&[last]));
         for threads in [1, 2, 3, 7] {
             let mut stepped = parameters.clone();
-            outer_step(&mut [&mut stepped], &accepted, free(last.as_ref()), threads).unwrap();
+            let bounds = ClipBounds { last: last.as_ref(), full: FullWork { travel: 1e60, samples: FULL } };
+            outer_step(&mut [&mut stepped], &accepted, bounds, threads).unwrap();
             prop_assert_eq!(bits(&stepped), bits(&expected));
             let middle = rotate % accepted.len().max(1);
             accepted.rotate_left(middle);
             accepted.reverse();
         }
     }
+}
+
+#[test]
+fn weights_are_shares_in_256ths() {
+    let full = FullWork { travel: 1.0, samples: 160 };
+    let weights = [0, 1, 8, 79, 80, 159, 160, 161, u64::MAX].map(|samples| full.weight(samples));
+    assert_eq!(weights, [1, 1, 12, 126, 128, 254, 256, 256, 256]);
+    assert_eq!(FullWork { samples: u64::MAX, ..full }.weight(u64::MAX / 2), 127);
+    assert_eq!(FullWork { samples: 0, ..full }.weight(0), 1, "a training has at least one sequence");
+}
+
+/// Checks that half of the work has half of the weight, and that its norm counts as after all of it.
+#[test]
+fn half_of_the_work_has_half_of_the_weight() {
+    let spec = SparseSpec { quantizer: Quantizer::F32, outer_lr: 1.0, ..tiny() };
+    let spec = SparseSpec { aggregation: Aggregation::SenderMean, ..spec };
+    let layout = matrix([2, 2], &spec);
+    let update = |seed: u8, values: [f32; 4], samples: u64| {
+        let sent = compress(&values, layout.tensors()[0].geometry(), &spec).unwrap();
+        let (bytes, expected) = worked(&layout, seed, &[sent], samples);
+        Submission::open(bytes, Arc::clone(&layout), &expected).unwrap()
+    };
+    let accepted = [update(1, [4.0; 4], 8), update(2, [1.0; 4], 4), update(3, [4.0; 4], 8)];
+    let bounds = ClipBounds { last: None, full: FullWork { travel: 1e60, samples: 8 } };
+    let mut parameters = [0.0; 4];
+    let norms = outer_step(&mut [&mut parameters], &accepted, bounds, 1).unwrap();
+    assert_eq!(norms.medians, [8.0]);
+    assert_eq!(parameters, [-(4.0 + 0.5 + 4.0) / 2.5; 4]);
+    // Most make half of the steps: the others are not clipped to their norm.
+    let accepted = [update(1, [4.0; 4], 8), update(2, [2.0; 4], 4), update(3, [2.0; 4], 4)];
+    let clip = Clip::of(&accepted, bounds).unwrap();
+    assert_eq!((&clip.norms.medians[..], &clip.factors[0][..]), (&[8.0][..], &[1.0][..]));
 }
 
 fn shapes() -> Vec<TensorSpec> {
@@ -282,6 +332,17 @@ fn signed(layout: &Arc<SubmissionLayout>, seed: u8, tensors: &[SparseTensor]) ->
 
 /// Returns the bytes of a submission of `seed`'s hotkey, and what it is expected to be.
 fn encoded(layout: &Arc<SubmissionLayout>, seed: u8, tensors: &[SparseTensor]) -> (Vec<u8>, Expected) {
+    worked(layout, seed, tensors, 1)
+}
+
+/// Returns the bytes of a submission of `seed`'s hotkey that was trained on `samples` sequences, and what it
+/// is expected to be.
+fn worked(
+    layout: &Arc<SubmissionLayout>,
+    seed: u8,
+    tensors: &[SparseTensor],
+    samples: u64,
+) -> (Vec<u8>, Expected) {
     let key = key(seed);
     let expected = Expected {
         run: RunHash([1; 32]),
@@ -292,7 +353,7 @@ fn encoded(layout: &Arc<SubmissionLayout>, seed: u8, tensors: &[SparseTensor]) -
         least_samples: 1,
         sealed: false,
     };
-    let bytes = encode(layout, &Header::new(&expected, 1, layout), tensors, &key).unwrap();
+    let bytes = encode(layout, &Header::new(&expected, samples, layout), tensors, &key).unwrap();
     (bytes, expected)
 }
 

@@ -11,7 +11,10 @@ use base::Hotkey;
 pub(super) struct Update<'a> {
     hotkey: Hotkey,
     tensor: TensorReader<'a>,
+    /// The factor of the values: of the clipping, and of the weight.
     pub(super) factor: f32,
+    /// The weight, in the unit of the merge.
+    pub(super) count: i32,
 }
 
 impl<'a> Update<'a> {
@@ -20,10 +23,11 @@ impl<'a> Update<'a> {
         submission: &'a Submission<B>,
         number: usize,
         factor: f32,
+        count: i32,
     ) -> Result<Self, AggregateError> {
         let hotkey = submission.header().neuron.hotkey;
         match submission.reader(number) {
-            Ok(tensor) => Ok(Self { hotkey, tensor, factor }),
+            Ok(tensor) => Ok(Self { hotkey, tensor, factor, count }),
             Err(source) => Err(AggregateError::Submission { hotkey, source }),
         }
     }

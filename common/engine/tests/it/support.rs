@@ -32,6 +32,7 @@ pub(crate) fn small() -> ModelSpec {
 pub(crate) fn training() -> TrainSpec {
     TrainSpec {
         inner_steps: 4,
+        least_steps: 1,
         batch: 6,
         sequence: 9,
         clip: 1.0,

@@ -107,6 +107,7 @@ fn clipped_steps_of_adamw_are_those_of_torch() {
 fn steps(inner_steps: u32, batch: &Batch, rate: f64) -> TrainSpec {
     TrainSpec {
         inner_steps,
+        least_steps: 1,
         batch: u32::try_from(batch.sequences()).unwrap(),
         sequence: u32::try_from(batch.sequence()).unwrap(),
         clip: 1.0,

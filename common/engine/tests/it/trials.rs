@@ -7,7 +7,7 @@ use base::{
     signature::SigningKey,
 };
 use codec::{
-    aggregate::{Clip, ClipBounds, StepNorms},
+    aggregate::{Clip, ClipBounds, FullWork, StepNorms},
     chunks::Geometry,
     sparse::{Aggregation, Codec, Quantizer, SparseSpec, SparseTensor, compress},
     submission::{Expected, Header, Submission, SubmissionLayout, encode},
@@ -149,7 +149,7 @@ fn a_step_along_an_update_is_the_outer_step_of_it_alone() {
     let last = norms.map(|(at, norm)| if at.is_multiple_of(2) { *norm } else { norm * 0.3 });
     let last: Vec<f64> = last.collect();
     let last = StepNorms { medians: last.clone(), references: last };
-    let bounds = ClipBounds { last: Some(&last), travel: 1.0 };
+    let bounds = ClipBounds { last: Some(&last), full: FullWork { travel: 1.0, samples: 1 } };
     let clip = Clip::of([&sent], bounds).unwrap();
     let factors = &clip.factors[0];
     assert!(factors[0] == 1.0 && factors[1] < 0.4, "{factors:?}");

@@ -11,7 +11,7 @@ use base::{
 };
 use bytes::Bytes;
 use codec::{
-    aggregate::{ClipBounds, outer_step},
+    aggregate::{ClipBounds, FullWork, outer_step},
     submission::{
         Expected, HEADER_BYTES, Header, KeyObject, SIGNATURE_CONTEXT, SealKey, Submission, TRAILER_BYTES,
         encode_sealed,
@@ -34,7 +34,7 @@ fn state_after(accepted: &[Submission<Bytes>]) -> StateRoot {
     let mut tensors: Vec<Vec<f32>> =
         layout().tensors().iter().map(|tensor| vec![0.5; tensor.geometry().len()]).collect();
     let mut parameters: Vec<&mut [f32]> = tensors.iter_mut().map(|values| &mut values[..]).collect();
-    let bounds = ClipBounds { last: None, travel: 1e-3 };
+    let bounds = ClipBounds { last: None, full: FullWork { travel: 1e-3, samples: 1 } };
     outer_step(&mut parameters, accepted, bounds, 2).unwrap();
     let hashes: Vec<TensorHash> = tensors.iter().map(|values| TensorHash::of(values)).collect();
     root(specs.iter().zip(&hashes))

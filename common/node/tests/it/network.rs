@@ -343,7 +343,7 @@ impl Network {
             neuron: self.id(MINER).await,
             window: self.window(),
             base,
-            least_samples: self.spec.train.samples(),
+            least_samples: self.spec.train.least_samples(),
             sealed: self.spec.acceptance.sealing,
         };
         let scale = 1e-3 / (1.0 + self.window().0 as f32);
@@ -413,8 +413,8 @@ impl Network {
         assert_eq!(decision.applied().len(), objects.len(), "{:?}", decision.accepted);
         let flat = Flat::new(&self.spec.model);
         if !objects.is_empty() {
-            let travel = self.spec.train.travel(decision.window);
-            let bounds = ClipBounds { last: progress.norms.as_ref(), travel };
+            let full = self.spec.train.full_work(decision.window);
+            let bounds = ClipBounds { last: progress.norms.as_ref(), full };
             let norms = outer_step(&mut flat.split_mut(&mut self.values), objects, bounds, 1).unwrap();
             progress.norms = Some(norms);
         }

@@ -12,7 +12,7 @@ use codec::sparse::SparseSpec;
 use scoring::gauntlet::ScoringSpec;
 
 /// The version that this code writes and reads.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 /// Number of zeros at the end: space for fields of a later version, so that no other field moves.
 const RESERVED: usize = 16;
 

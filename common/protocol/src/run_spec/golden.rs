@@ -36,7 +36,7 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "60377c26b30fa6e7fe8063be3fc582c1e830e79325fd834c93bf40e77287f6dc");
+    assert_eq!(tiny().hash().to_string(), "20c9796d9ae48d74106815efaa8bb60ef316bc8b160ec3761fe843e0e77c17d1");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
 }
 

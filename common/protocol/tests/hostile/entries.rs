@@ -10,7 +10,7 @@ use base::{
     key_file::{Contents, KeyFile},
 };
 use codec::{
-    aggregate::{ClipBounds, outer_step},
+    aggregate::{ClipBounds, FullWork, outer_step},
     submission::{
         HEADER_BYTES, KEY_BYTES, KEY_SIGNATURE_CONTEXT, Sealed, Submission, SubmissionError,
         SubmissionLayout, TRAILER_BYTES, encode,
@@ -105,7 +105,7 @@ fn has_one_form(submission: &Submission<Vec<u8>>) {
 fn has_one_effect(submission: Submission<Vec<u8>>, honest: &Submission<Vec<u8>>) {
     let layout = Arc::clone(submission.layout());
     let accepted = [submission, honest.clone()];
-    let bounds = ClipBounds { last: None, travel: 1e-3 };
+    let bounds = ClipBounds { last: None, full: FullWork { travel: 1e-3, samples: 1 } };
     let steps = [1, 3].map(|threads| {
         let mut tensors: Vec<_> =
             layout.tensors().iter().map(|tensor| vec![0.5f32; tensor.geometry().len()]).collect();

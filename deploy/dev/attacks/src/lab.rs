@@ -67,7 +67,8 @@ pub(crate) fn small_run() -> Result<RunFile> {
         sequence: 32,
         ..run.model
     };
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (32, 8, 8);
+    (run.train.sequence, run.train.batch) = (32, 8);
+    (run.train.inner_steps, run.train.least_steps) = (8, 1);
     // Chunks of 32 x 32, as wide as the model, with the tiny run's share of sent values.
     (run.sparse.chunk, run.sparse.topk) = (1024, 18);
     // All 16 honest miners and their attackers can be accepted, and twice as many can be candidates.

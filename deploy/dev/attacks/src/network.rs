@@ -295,8 +295,8 @@ impl<'a> Network<'a> {
         let mut unassigned = assignments.unassigned(seed, scoring.common_sequences.into())?;
         unassigned.extend(assignments.unassigned_of(&validator, seed, scoring.own_sequences.into())?);
         let unassigned = dataset.batch(&unassigned)?;
-        let travel = self.lab.run.train.travel(window);
-        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let full = self.lab.run.train.full_work(window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), full };
         let mut trials = Trials { unassigned_before: self.model.losses(&unassigned)?, of: BTreeMap::new() };
         for (miner, submission) in &claims.submissions {
             let trained = submission.header().samples;
@@ -378,8 +378,8 @@ impl<'a> Network<'a> {
             .filter(|(miner, _)| accepted.contains(miner))
             .map(|(_, submission)| submission)
             .collect();
-        let travel = self.lab.run.train.travel(window);
-        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let full = self.lab.run.train.full_work(window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), full };
         let (norms, root) = self.model.apply_outer_step(&set, bounds)?;
         if !set.is_empty() {
             self.norms = Some(norms);

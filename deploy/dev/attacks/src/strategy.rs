@@ -83,7 +83,7 @@ impl View<'_> {
     pub(crate) fn train(&self, miner: &mut Miner, sequences: Vec<u64>) -> Result<Vec<f32>> {
         let all = self.spec();
         let steps = sequences.len().div_ceil(all.batch as usize);
-        let train = TrainSpec { inner_steps: u32::try_from(steps)?, ..all };
+        let train = TrainSpec { inner_steps: u32::try_from(steps)?, least_steps: 1, ..all };
         let batches = self.lab.dataset.cut(sequences, &train);
         miner.train(&train, self.window.0 * u64::from(all.inner_steps), batches)
     }

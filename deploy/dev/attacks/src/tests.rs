@@ -19,7 +19,8 @@ fn smaller() -> RunFile {
     let mut run = small_run().unwrap();
     (run.model.vocab, run.model.hidden, run.model.heads, run.model.kv_heads) = (300, 16, 1, 1);
     (run.model.ffn, run.model.sequence) = (16, 16);
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 8, 4);
+    (run.train.sequence, run.train.batch) = (16, 8);
+    (run.train.inner_steps, run.train.least_steps) = (4, 1);
     (run.sparse.chunk, run.sparse.topk) = (256, 8);
     (run.scoring.assigned_sequences, run.scoring.common_sequences, run.scoring.own_sequences) = (16, 32, 16);
     run.train.schedule.peak = 5e-3;

@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Context as _;
 use base::{signature::SigningKey, tensor::TensorRole, tensor::TensorSpec};
 use codec::{
-    aggregate::{ClipBounds, outer_step},
+    aggregate::{ClipBounds, FullWork, outer_step},
     chunks::Geometry,
     quantize::Values,
     select::Simd,
@@ -111,7 +111,7 @@ pub(crate) fn aggregate(
     accepted: &[Submission<Vec<u8>>],
     threads: usize,
 ) -> anyhow::Result<()> {
-    let bounds = ClipBounds { last: None, travel: 1.0 };
+    let bounds = ClipBounds { last: None, full: FullWork { travel: 1.0, samples: 1 } };
     outer_step(&mut [parameters], accepted, bounds, threads)?;
     Ok(())
 }

@@ -40,6 +40,11 @@ struct Flags {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     miners: u32,
 
+    /// Let the miners make these numbers of inner steps in each window, one number for each miner. By default
+    /// all make all.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "miners")]
+    steps: Vec<u32>,
+
     /// Train this many windows. By default as many as the run has.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     windows: Option<u32>,
@@ -101,15 +106,19 @@ fn run(flags: &Flags) -> Result<Answer, Failure> {
 /// measurement can be compared early.
 fn measure(flags: &Flags, run: &RunFile, variants: &[Variant], dataset: &Dataset) -> Result<Report> {
     let windows = u64::from(flags.windows.unwrap_or(run.window.count));
+    let steps = match &flags.steps[..] {
+        [] => vec![run.train.inner_steps; flags.miners as usize],
+        steps => steps.to_vec(),
+    };
     let mut measured = vec![Vec::new(); variants.len()];
     for seed in flags.first_seed..flags.first_seed.saturating_add(flags.seeds.into()) {
         for (variant, measured) in variants.iter().zip(&mut measured) {
-            let training = Training::new(variant, dataset, seed, flags.miners);
+            let training = Training::new(variant, dataset, seed, &steps);
             let result = training.and_then(|training| training.run(windows));
             measured.push(result.with_context(|| format!("{}, seed {seed}", variant.name))?);
         }
     }
-    let mut report = Report::new(run, flags.miners, dataset.held_out.sequences());
+    let mut report = Report::new(run, &steps, dataset.held_out.sequences());
     for (variant, measured) in variants.iter().zip(&measured) {
         report.add(variant, flags.first_seed, measured);
     }

@@ -78,7 +78,7 @@ impl Miner {
             neuron: self.neuron,
             window,
             base: History::new(run).state(from),
-            least_samples: train.samples(),
+            least_samples: train.least_samples(),
             sealed: false,
         }
     }
@@ -117,18 +117,20 @@ impl Miner {
         Ok(self.model.train(train, first, batches, &AtomicBool::new(false))?.pseudo_gradient)
     }
 
-    /// Adds a pseudo-gradient to the error feedback, selects the values to send, and encodes them.
+    /// Adds a pseudo-gradient of `samples` sequences to the error feedback, selects the values to send, and
+    /// encodes them.
     ///
     /// # Errors
     /// The training has diverged, or the values do not fit the layout.
     pub fn compress(
         &mut self,
         pseudo_gradient: Vec<f32>,
+        samples: u64,
         layout: &Arc<SubmissionLayout>,
         expected: &Expected,
     ) -> Result<Update> {
         let sent = self.select(&pseudo_gradient, layout)?;
-        let submission = self.submit(&sent, expected.least_samples, layout, expected)?;
+        let submission = self.submit(&sent, samples, layout, expected)?;
         Ok(Update { pseudo_gradient, sent, submission })
     }
 

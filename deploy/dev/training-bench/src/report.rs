@@ -11,7 +11,7 @@ pub(crate) struct Report {
     /// The name of the run.
     run: String,
     parameters: u64,
-    miners: u32,
+    miners: usize,
     /// The tokens that all miners together train on in a window.
     tokens_per_window: u64,
     /// The sequences whose loss is measured.
@@ -56,13 +56,13 @@ struct Repetition {
 
 impl Report {
     /// Creates a report without variants.
-    pub(crate) fn new(run: &RunFile, miners: u32, held_out_sequences: usize) -> Self {
-        let tokens = run.train.samples() * u64::from(run.train.sequence);
+    pub(crate) fn new(run: &RunFile, steps: &[u32], held_out_sequences: usize) -> Self {
+        let samples: u64 = steps.iter().map(|&steps| run.train.samples_of(steps)).sum();
         Self {
             run: run.name.clone(),
             parameters: run.model.parameters(),
-            miners,
-            tokens_per_window: tokens * u64::from(miners),
+            miners: steps.len(),
+            tokens_per_window: samples * u64::from(run.train.sequence),
             held_out_sequences,
             variants: Vec::new(),
         }
@@ -91,7 +91,7 @@ impl Report {
             losses: measured.losses.clone(),
             gains: measured.gains.clone(),
             state_root: measured.roots.last().map(ToString::to_string).unwrap_or_default(),
-            submission_bytes: measured.bytes / (windows * u64::from(self.miners)).max(1),
+            submission_bytes: measured.bytes / (windows * self.miners as u64).max(1),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     dataset::Dataset,
     miner::{Miner, Update},
 };
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use base::{
     Window,
     digest::{RunHash, StateRoot},
@@ -24,7 +24,7 @@ use codec::{
     submission::{Expected, Submission, SubmissionLayout},
 };
 use engine::SparseStep;
-use protocol::run_spec::RunFile;
+use protocol::{run_spec::RunFile, train::TrainSpec};
 use serde::Serialize;
 use std::{collections::VecDeque, sync::Arc};
 
@@ -61,6 +61,8 @@ pub struct Training<'a> {
     hash: RunHash,
     layout: Arc<SubmissionLayout>,
     miners: Vec<Miner>,
+    /// The inner steps that each miner makes in a window.
+    steps: Vec<u32>,
     /// The norms of the last outer step, which clipping needs.
     norms: Option<StepNorms>,
     /// The sets in exchange, oldest first. A set has one update per miner, in the order of the miners.
@@ -83,14 +85,20 @@ pub struct Measured {
 }
 
 impl<'a> Training<'a> {
-    /// Creates a training with the initial parameters, keys and data of a repetition.
+    /// Creates a training with the initial parameters, keys and data of a repetition. `steps` are the inner
+    /// steps that each miner makes in a window.
     ///
     /// # Errors
-    /// There is no miner, or the model cannot be created.
-    pub fn new(variant: &'a Variant, dataset: &'a Dataset, seed: u64, miners: u32) -> Result<Self> {
+    /// There is no miner, a number of steps is outside the run's, or the model cannot be created.
+    pub fn new(variant: &'a Variant, dataset: &'a Dataset, seed: u64, steps: &[u32]) -> Result<Self> {
         let run = &variant.run;
-        let miners = (0..miners).map(|number| Miner::new(run, seed, number)).collect::<Result<Vec<_>>>()?;
-        ensure!(!miners.is_empty(), "a training needs at least one miner");
+        ensure!(!steps.is_empty(), "a training needs at least one miner");
+        let TrainSpec { least_steps: least, inner_steps: most, .. } = run.train;
+        if let Some(wrong) = steps.iter().find(|steps| !(least..=most).contains(steps)) {
+            bail!("a miner makes {least} to {most} inner steps in a window, not {wrong}");
+        }
+        let miners = (0..).zip(steps).map(|(number, _)| Miner::new(run, seed, number));
+        let miners = miners.collect::<Result<Vec<_>>>()?;
         let mut training = Self {
             run,
             own: variant.own,
@@ -100,6 +108,7 @@ impl<'a> Training<'a> {
             hash: RunHash::of(&[run.name.as_bytes()]),
             layout: Arc::new(SubmissionLayout::new(&run.model.tensors(), &run.sparse)?),
             miners,
+            steps: steps.to_vec(),
             norms: None,
             exchanged: VecDeque::new(),
             measured: Measured::default(),
@@ -143,12 +152,13 @@ impl<'a> Training<'a> {
             let batches = self.dataset.batches(&assignments, &miner.neuron, train)?;
             let shared = miner.model.parameters()?;
             for set in &self.exchanged {
-                let travel = train.travel(set[number].submission.header().window);
-                let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+                let full = train.full_work(set[number].submission.header().window);
+                let bounds = ClipBounds { last: self.norms.as_ref(), full };
                 miner.go_on(self.own, &set[number], bounds)?;
             }
             let first = window.0 * u64::from(train.inner_steps);
-            let pseudo_gradient = miner.train(train, first, batches)?;
+            let own = TrainSpec { inner_steps: self.steps[number], ..*train };
+            let pseudo_gradient = miner.train(&own, first, batches)?;
             miner.model.set_parameters(&shared)?;
             trained.push((pseudo_gradient, expected));
         }
@@ -157,8 +167,10 @@ impl<'a> Training<'a> {
 
     /// Compresses the pseudo-gradients of all miners. The exchange of the set begins.
     fn compress(&mut self, trained: Vec<(Vec<f32>, Expected)>) -> Result<()> {
-        let miners = self.miners.iter_mut().zip(trained);
-        let updates = miners.map(|(miner, (delta, expected))| miner.compress(delta, &self.layout, &expected));
+        let miners = self.miners.iter_mut().zip(&self.steps).zip(trained);
+        let updates = miners.map(|((miner, steps), (delta, expected))| {
+            miner.compress(delta, self.run.train.samples_of(*steps), &self.layout, &expected)
+        });
         let set = updates.collect::<Result<Vec<_>>>()?;
         self.measured.bytes += set.iter().map(|update| update.submission.bytes().len() as u64).sum::<u64>();
         self.exchanged.push_back(set);
@@ -181,8 +193,8 @@ impl<'a> Training<'a> {
         let (sent, accepted): (Vec<_>, Vec<Submission<_>>) =
             set.into_iter().map(|update| (update.sent, update.submission)).unzip();
         let first = accepted.first().context("a set has an update of each miner")?;
-        let travel = self.run.train.travel(first.header().window);
-        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let full = self.run.train.full_work(first.header().window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), full };
         let mut results = Vec::with_capacity(sent.len());
         for (miner, sent) in self.miners.iter_mut().zip(&sent) {
             results.push(miner.model.apply_outer_step(&accepted, bounds)?);
@@ -201,8 +213,8 @@ impl<'a> Training<'a> {
         let rate = f64::from(sparse.outer_lr) * self.run.scoring.eval_lr_factor.get();
         #[expect(clippy::cast_possible_truncation, reason = "rounded once, as a validator does it")]
         let rate = rate as f32;
-        let travel = self.run.train.travel(update.submission.header().window);
-        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let full = self.run.train.full_work(update.submission.header().window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), full };
         let factors = clip_alone(&update.submission, bounds)?;
         let model = &mut self.miners[0].model;
         let step = SparseStep::along(model.layout(), sparse.edge(), update.sent.iter().zip(factors), rate)?;

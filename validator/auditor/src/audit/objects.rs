@@ -133,7 +133,7 @@ impl Search<'_> {
             neuron: candidate.id,
             window: self.window(),
             base: self.base,
-            least_samples: self.run.spec.train.samples(),
+            least_samples: self.run.spec.train.least_samples(),
             sealed: self.run.spec.acceptance.sealing,
         }
     }

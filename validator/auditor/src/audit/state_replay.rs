@@ -120,8 +120,8 @@ impl Parameters {
             objects.push(found.map_err(|source| StepError::Object { object, source })?);
         }
         let mut tensors = run.flat.split_mut(&mut self.values);
-        let travel = run.spec.train.travel(decision.window);
-        let bounds = ClipBounds { last: self.norms.as_ref(), travel };
+        let full = run.spec.train.full_work(decision.window);
+        let bounds = ClipBounds { last: self.norms.as_ref(), full };
         let norms = outer_step(&mut tensors, &objects, bounds, run.threads);
         self.norms = Some(norms.map_err(|error| StepError::Aggregate(Arc::new(error)))?);
         self.root = run.flat.state_root(&self.values, run.threads);

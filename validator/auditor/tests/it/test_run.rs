@@ -246,7 +246,7 @@ impl TestRun {
 
     fn expected(&self, window: Window, neuron: NeuronId) -> Expected {
         let (run, base) = (self.run.hash(), self.progress.base(&self.run.acceptance));
-        let least_samples = self.run.train.samples();
+        let least_samples = self.run.train.least_samples();
         let sealed = self.run.acceptance.sealing;
         Expected { run, spec: run, neuron, window, base, least_samples, sealed }
     }
@@ -394,8 +394,8 @@ impl TestRun {
         let flat = model::ParameterLayout::new(&self.run.model);
         let accepted: Vec<_> =
             decision.applied().iter().map(|accepted| objects[&accepted.id].clone()).collect();
-        let travel = self.run.train.travel(decision.window);
-        let bounds = ClipBounds { last: self.progress.norms.as_ref(), travel };
+        let full = self.run.train.full_work(decision.window);
+        let bounds = ClipBounds { last: self.progress.norms.as_ref(), full };
         let norms = outer_step(&mut flat.split_mut(&mut self.parameters), &accepted, bounds, 1).unwrap();
         let state = self.progress.state();
         self.progress.history.push(decision, state).unwrap();

@@ -36,7 +36,8 @@ fn small() -> RunFile {
         sequence: 16,
         ..run.model
     };
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    (run.train.sequence, run.train.batch) = (16, 4);
+    (run.train.inner_steps, run.train.least_steps) = (4, 2);
     run
 }
 
@@ -52,8 +53,13 @@ fn with_dataset(test: impl FnOnce(&Dataset)) {
     test(&Dataset::open(&text, &folder.path().join("cache"), &small()).unwrap());
 }
 
+/// Returns the steps of miners that make all of them.
+fn all_steps(variant: &Variant) -> Vec<u32> {
+    vec![variant.run.train.inner_steps; MINERS as usize]
+}
+
 fn train(dataset: &Dataset, variant: &Variant, seed: u64) -> Measured {
-    Training::new(variant, dataset, seed, MINERS).unwrap().run(WINDOWS).unwrap()
+    Training::new(variant, dataset, seed, &all_steps(variant)).unwrap().run(WINDOWS).unwrap()
 }
 
 /// A miner of the plain loop: the model and its moments, the key, and the error feedback.
@@ -103,7 +109,7 @@ fn plain_loop(dataset: &Dataset, variant: &Variant) -> Vec<StateRoot> {
     for number in 0..WINDOWS {
         let window = Window(number);
         let from = usize::try_from(number.saturating_sub(staleness)).unwrap();
-        let bounds = |last, of: Window| ClipBounds { last, travel: run.train.travel(of) };
+        let bounds = |last, of: Window| ClipBounds { last, full: run.train.full_work(of) };
         let neurons = miners.iter().map(|plain| plain.miner.neuron);
         let assigned = dataset.assign(&hash, SEED, window, neurons, &run.train).unwrap();
         let mut accepted = Vec::new();
@@ -177,7 +183,7 @@ fn with_staleness_1_the_first_two_windows_train_from_the_same_parameters() {
     with_dataset(|dataset| {
         let starts = |staleness| {
             let variant = variant(staleness, Own::None);
-            let mut training = Training::new(&variant, dataset, SEED, MINERS).unwrap();
+            let mut training = Training::new(&variant, dataset, SEED, &all_steps(&variant)).unwrap();
             [0, 1, 2].map(|window| {
                 let start = training.miners[0].model.state_root().unwrap();
                 training.advance(Window(window)).unwrap();
@@ -204,13 +210,33 @@ fn a_seed_gives_the_same_numbers_twice() {
     });
 }
 
+/// Checks that a miner may make half of the steps, and that the run bounds them.
+#[test]
+fn miners_may_make_fewer_steps() {
+    with_dataset(|dataset| {
+        let variant = variant(0, Own::None);
+        let of = |steps: &[u32]| Training::new(&variant, dataset, SEED, steps).unwrap().run(1).unwrap();
+        let (all, half) = (of(&[4, 4]), of(&[4, 2]));
+        assert_eq!(all.roots[0], half.roots[0]);
+        assert_ne!(all.roots[1], half.roots[1]);
+        assert!(half.losses[1] < half.losses[0]);
+        for wrong in [1, 5] {
+            let error = Training::new(&variant, dataset, SEED, &[4, wrong]).err().unwrap();
+            assert_eq!(
+                error.to_string(),
+                format!("a miner makes 2 to 4 inner steps in a window, not {wrong}")
+            );
+        }
+    });
+}
+
 #[test]
 fn a_training_learns_and_has_at_least_one_miner() {
     with_dataset(|dataset| {
         let variant = variant(0, Own::None);
         let losses = train(dataset, &variant, SEED).losses;
         assert!(losses.is_sorted_by(|earlier, later| earlier > later), "{losses:?}");
-        assert!(Training::new(&variant, dataset, SEED, 0).is_err());
+        assert!(Training::new(&variant, dataset, SEED, &[]).is_err());
     });
 }
 
@@ -219,7 +245,8 @@ fn the_gain_of_a_lone_miner_with_a_whole_step_is_the_fall_of_the_loss() {
     with_dataset(|dataset| {
         let mut variant = variant(0, Own::None);
         variant.run.scoring.eval_lr_factor = Millionths(1_000_000);
-        let measured = Training::new(&variant, dataset, SEED, 1).unwrap().run(1).unwrap();
+        let measured =
+            Training::new(&variant, dataset, SEED, &[variant.run.train.inner_steps]).unwrap().run(1).unwrap();
         let fall = measured.losses[0] - measured.losses[1];
         assert!((measured.gains[0][0] - fall).abs() < 1e-6, "{measured:?}");
     });

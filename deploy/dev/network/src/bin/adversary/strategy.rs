@@ -6,7 +6,7 @@ use bytes::Bytes;
 use codec::{sparse::Source, submission::Submission};
 use devnet::roster::Kind;
 use miner::{
-    MinerError, PreparedUpdate, SparseLoCo, Strategy, TrainedWindow, Upload,
+    MinerError, PreparedUpdate, SparseLoCo, StepTime, Strategy, TrainedWindow, Upload,
     work::{compress_all, train, write},
 };
 use node::{Background, Node};
@@ -72,7 +72,7 @@ impl Strategy for Adversary {
     ) -> Background<Result<Self::Trained, MinerError>> {
         let mut honest = match self.kind {
             Kind::Late | Kind::Keyless => Some(self.sparse_loco.train(node, window, from)),
-            Kind::Stale => Some(train(node, window, from, None)),
+            Kind::Stale => Some(train(node, window, from, None, &StepTime::default())),
             _ => None,
         };
         let network = node.network.clone();
@@ -131,7 +131,8 @@ pub(crate) fn encode_update(
 ) -> Result<PreparedUpdate, MinerError> {
     let started = Instant::now();
     let tensors = compress_all(Source::Values(values), &node.shared.run().layout, 1)?;
-    let upload = write(node, window, base, &tensors)?;
+    let samples = node.shared.run().spec.train.samples();
+    let upload = write(node, window, (base, samples), &tensors)?;
     Ok(PreparedUpdate { upload, trained: None, compress_seconds: started.elapsed().as_secs_f64() })
 }
 
