@@ -30,8 +30,10 @@
 mod adamw;
 mod batch;
 pub mod checkpoint;
+mod decoder;
 mod error;
 mod handle;
+mod head;
 mod layout;
 mod llama;
 mod model;
@@ -40,17 +42,19 @@ mod rope;
 mod shards;
 mod shared;
 mod start;
+mod store;
 #[cfg(test)]
 mod tests;
 mod train;
 mod trial;
+mod unit;
 
 pub use protocol::model::ParameterLayout;
 
 pub use batch::{Batch, BatchError};
 pub use error::{EngineError, TorchError};
 pub use handle::Handle;
-pub use model::{Compute, Model, Options};
+pub use model::{Compute, Model, Options, Recompute};
 pub use shards::{ShardError, Shards};
 pub use start::{Place, init_torch};
 pub use train::{InnerStep, Trained};
