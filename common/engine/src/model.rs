@@ -6,7 +6,7 @@ use crate::{
     error::EngineError,
     raw,
     start::{Place, check_denormals},
-    store::{MemoryStore, ShardStore, cut},
+    store::{MemoryStore, cut},
 };
 use protocol::model::{ModelSpec, ParameterLayout};
 use std::ops::Range;
@@ -226,7 +226,6 @@ impl Model {
     #[allow(clippy::cast_precision_loss)] // A batch has fewer than 2^53 targets.
     pub(crate) fn gradient(&mut self, batch: &Batch) -> Result<f64, EngineError> {
         batch.check(&self.spec)?;
-        self.store.drop_gradients(); // An interrupted step may have left some.
         let targets = batch.targets() as f64;
         let mut nats = 0.0;
         for part in batch.parts(self.micro_batch()) {

@@ -24,9 +24,9 @@ pub(crate) trait ShardStore {
     /// the shards are.
     fn norm(&self) -> Result<f64, TchError>;
 
-    /// Moves the parameters by one step along the sums, and drops the sums.
+    /// Moves the parameters by one step along the sums. The next gradient begins new sums.
     fn step(&mut self, step: Step) -> Result<(), TchError>;
 
-    /// Drops the sums.
+    /// Drops the sums, and frees their memory.
     fn drop_gradients(&mut self);
 }

@@ -127,7 +127,7 @@ impl Model {
             Ok(InnerStep { loss, norm, rate })
         });
         let result = result.collect();
-        self.store.drop_gradients(); // Of a step that failed.
+        self.store.drop_gradients();
         result
     }
 

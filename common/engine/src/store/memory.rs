@@ -21,8 +21,11 @@ pub(crate) struct MemoryStore {
     parameters: Tensor,
     /// AdamW's moments: `None` before the first inner step.
     moments: Option<Moments>,
-    /// The sum of gradients of each tensor, since the last step.
-    gradients: Vec<Option<Tensor>>,
+    /// The sums of gradients, while a window is trained. One buffer for all steps: if each step allocated
+    /// them between its temporary tensors, the heap would be full of gaps.
+    gradients: Option<Tensor>,
+    /// The tensors that have a gradient since the last step.
+    has_gradient: Vec<bool>,
     /// The number type of the passes.
     kind: Kind,
     /// The converted weights of the tensors that are kept from one use to the next, until the parameters
@@ -68,7 +71,8 @@ impl MemoryStore {
             device,
             parameters: Tensor::f_zeros([int(layout.len())], (Kind::Float, device))?,
             moments: None,
-            gradients: tensors.iter().map(|_| None).collect(),
+            gradients: None,
+            has_gradient: vec![false; tensors.len()],
             kind,
             converted: RefCell::new(tensors.iter().map(|_| None).collect()),
             keeps,
@@ -126,18 +130,27 @@ impl ShardStore for MemoryStore {
     }
 
     fn add_gradient(&mut self, unit: usize, gradient: Vec<Tensor>) -> Result<(), TchError> {
+        let sums = match &self.gradients {
+            Some(sums) => sums.shallow_clone(),
+            None => self.parameters.f_empty_like()?,
+        };
         for (&tensor, gradient) in self.units.tensors(unit).iter().zip(gradient) {
-            let sum = &mut self.gradients[tensor];
-            match sum {
-                None => *sum = Some(gradient.f_to_kind(Kind::Float)?.f_contiguous()?),
-                Some(sum) => *sum = sum.f_add_(&gradient)?,
+            let mut sum = self.view(&sums, tensor)?;
+            if std::mem::replace(&mut self.has_gradient[tensor], true) {
+                let _ = sum.f_add_(&gradient)?;
+            } else {
+                sum.f_copy_(&gradient)?;
             }
         }
+        self.gradients = Some(sums);
         Ok(())
     }
 
     fn norm(&self) -> Result<f64, TchError> {
-        let bands: Result<Vec<_>, _> = self.gradients.iter().flatten().map(adamw::band_norms).collect();
+        let Some(sums) = &self.gradients else { return Ok(0.0) };
+        let tensors = (0..self.tensors.len()).filter(|&tensor| self.has_gradient[tensor]);
+        let bands: Result<Vec<_>, _> =
+            tensors.map(|tensor| adamw::band_norms(&self.view(sums, tensor)?)).collect();
         adamw::norm(&bands?)
     }
 
@@ -154,7 +167,8 @@ impl ShardStore for MemoryStore {
     }
 
     fn drop_gradients(&mut self) {
-        self.gradients.iter_mut().for_each(|sum| *sum = None);
+        self.gradients = None;
+        self.has_gradient.fill(false);
     }
 }
 
@@ -164,8 +178,9 @@ impl MemoryStore {
             let own = self.units.own_tensors(unit).filter(|&tensor| self.tensors[tensor].decays == decays);
             let mut parts = adamw::Parts::default();
             for tensor in own.collect::<Vec<_>>() {
-                let Some(gradient) = self.gradients[tensor].take() else { continue };
-                parts.gradients.push(gradient);
+                let Some(sums) = self.gradients.as_ref().filter(|_| self.has_gradient[tensor]) else { continue };
+                self.has_gradient[tensor] = false;
+                parts.gradients.push(self.view(sums, tensor)?);
                 parts.parameters.push(self.view(&self.parameters, tensor)?);
                 parts.first.push(self.view(&moments.first, tensor)?);
                 parts.second.push(self.view(&moments.second, tensor)?);
