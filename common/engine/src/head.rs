@@ -1,6 +1,7 @@
 //! The output layer and its loss, computed for some tokens at a time: the logits of all tokens never exist
 //! together.
 
+use crate::matrix::product;
 use tch::{Kind, TchError, Tensor};
 
 /// The number of tokens whose logits are computed at a time. Logits, log probabilities and their gradient
@@ -21,12 +22,10 @@ pub(crate) struct HeadGradient {
 
 /// Returns ranges of at most [`CHUNK`] rows: starts and lengths.
 pub(crate) fn chunks(rows: i64) -> impl Iterator<Item = (i64, i64)> {
-    (0..).map(|number| number * CHUNK).take_while(move |&start| start < rows).map(move |start| (start, CHUNK.min(rows - start)))
-}
-
-/// Returns the logits of rows: `[rows, hidden]` to `[rows, vocab]`, in the weights' number type.
-pub(crate) fn logits(rows: &Tensor, output: &Tensor) -> Result<Tensor, TchError> {
-    rows.f_mm(&output.f_transpose(0, 1)?)
+    (0..)
+        .map(|number| number * CHUNK)
+        .take_while(move |&start| start < rows)
+        .map(move |start| (start, CHUNK.min(rows - start)))
 }
 
 /// Returns the cross-entropy of each row's target in nats, f32.
@@ -46,6 +45,7 @@ pub(crate) fn gradient(
     scale: f64,
 ) -> Result<HeadGradient, TchError> {
     let mut nats = Vec::new();
+    let columns = output.f_transpose(0, 1)?;
     let row_gradient = rows.f_empty_like()?;
     let mut output_gradient: Option<Tensor> = None;
     for (start, len) in chunks(rows.size()[0]) {
@@ -59,8 +59,13 @@ pub(crate) fn gradient(
         let logit_gradient = logs.f_exp_()?.f_scatter_add_(1, &targets, &ones)?.f_to_kind(rows.f_kind()?)?;
         drop(logs);
         let mut part = row_gradient.f_narrow(0, start, len)?;
-        let _ = part.f_copy_(&logit_gradient.f_mm(output)?.f_mul_scalar(scale)?);
-        add_product(&mut output_gradient, &logit_gradient.f_transpose(0, 1)?, &rows.f_mul_scalar(scale)?)?;
+        part.f_copy_(&product(&logit_gradient, &columns)?.f_mul_scalar_(scale)?)?;
+        let scaled = rows.f_mul_scalar(scale)?;
+        let by_output = product(&logit_gradient.f_transpose(0, 1)?, &scaled.f_transpose(0, 1)?)?;
+        output_gradient = Some(match output_gradient {
+            None => by_output.f_to_kind(Kind::Float)?,
+            Some(mut sum) => sum.f_add_(&by_output)?,
+        });
     }
     let output = output_gradient.ok_or_else(|| TchError::Shape("a loss of no tokens".to_owned()))?;
     Ok(HeadGradient { nats: Tensor::f_cat(&nats, 0)?, rows: row_gradient, output })
@@ -68,20 +73,10 @@ pub(crate) fn gradient(
 
 /// Returns the log probabilities of rows, f32.
 fn log_probabilities(rows: &Tensor, output: &Tensor) -> Result<Tensor, TchError> {
-    logits(rows, output)?.f_log_softmax(-1, Kind::Float)
+    product(rows, output)?.f_log_softmax(-1, Kind::Float)
 }
 
 /// Returns the negative log probability of each row's target.
 fn pick(logs: &Tensor, targets: &Tensor) -> Result<Tensor, TchError> {
     logs.f_gather(1, targets, false)?.f_squeeze_dim(1)?.f_neg()
-}
-
-/// Adds a product of matrices to an f32 sum.
-fn add_product(sum: &mut Option<Tensor>, left: &Tensor, right: &Tensor) -> Result<(), TchError> {
-    match sum {
-        None => *sum = Some(left.f_mm(right)?.f_to_kind(Kind::Float)?),
-        Some(sum) if left.f_kind()? == Kind::Float => *sum = sum.f_addmm_(left, right)?,
-        Some(sum) => *sum = sum.f_add_(&left.f_mm(right)?)?,
-    }
-    Ok(())
 }

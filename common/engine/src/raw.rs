@@ -1,10 +1,10 @@
-//! All unsafe code of the engine: a library loaded at run time, files and tensors used as slices, and a
-//! function of libtorch that `tch` lacks.
+//! All unsafe code of the engine: a library loaded at run time, files and tensors used as slices, and
+//! operators of libtorch that `tch` lacks.
 #![allow(unsafe_code)]
 
 mod dispatcher;
 
-pub(crate) use dispatcher::fused_adamw;
+pub(crate) use dispatcher::{fused_adamw, linear};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use memmap2::Mmap;

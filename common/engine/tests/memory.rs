@@ -54,7 +54,8 @@ fn bound(spec: &ModelSpec, sequences: usize, compute: Compute) -> usize {
     let inputs = layers * tokens * hidden * width;
     // A layer keeps some 12 tensors of the hidden width and 4 of the inner width. Beside them are weights
     // and their gradient.
-    let unit = tokens * (12 * hidden + 4 * ffn) * width + (4 * hidden * hidden + 3 * hidden * ffn) * 2 * width;
+    let unit =
+        tokens * (12 * hidden + 4 * ffn) * width + (4 * hidden * hidden + 3 * hidden * ffn) * 2 * width;
     let logits = tokens.min(512) * vocab * 16;
     shards + inputs + 2 * unit + logits + SLACK
 }

@@ -17,12 +17,19 @@ struct List {
     _opaque: [u8; 0],
 }
 
+/// A text in libtorch's memory.
+#[repr(C)]
+struct Text {
+    _opaque: [u8; 0],
+}
+
 // All functions return 0 if they succeed. They catch libtorch's exceptions and print them to stderr. A handle
 // of a tensor is a pointer to an `at::Tensor`, as in torch-sys.
 unsafe extern "C" {
     fn aoti_torch_new_tensor_handle(tensor: *mut C_tensor, handle: *mut *mut C_tensor) -> i32;
     fn torch_new_list_reserve_size(size: usize, list: *mut *mut List) -> i32;
     fn torch_list_push_back(list: *mut List, value: Value) -> i32;
+    fn torch_new_string_handle(bytes: *const i8, length: usize, text: *mut *mut Text) -> i32;
     fn torch_call_dispatcher(
         operator: *const i8,
         overload: *const i8,
@@ -48,25 +55,50 @@ pub(crate) fn fused_adamw(lists: [&[Tensor]; 6], numbers: [f64; 5]) -> Result<()
     call(c"aten::_fused_adamw_", &mut stack)
 }
 
+/// Calls `mkldnn::_linear_pointwise`: the product of a matrix with the transpose of another, computed by
+/// oneDNN. Both are f32 on the processor, with any strides.
+pub(crate) fn linear(left: &Tensor, right: &Tensor) -> Result<Tensor, TchError> {
+    // The order of the operator's schema. Its other arguments: no bias, no function after the product, no
+    // numbers and no algorithm for that function.
+    let mut stack = [handle(left)?, handle(right)?, 0, text(c"none")?, list(&[])?, 0];
+    call(c"mkldnn::_linear_pointwise", &mut stack)?;
+    // SAFETY: the operator has one result. The call wrote a new handle of it to the first place.
+    Ok(unsafe { Tensor::from_ptr(stack[0] as *mut C_tensor) })
+}
+
+/// Creates a text.
+fn text(value: &CStr) -> Result<Value, TchError> {
+    let mut text = ptr::null_mut();
+    // SAFETY: libtorch copies as many bytes as there are, and writes a new handle.
+    check(unsafe { torch_new_string_handle(value.as_ptr(), value.count_bytes(), &raw mut text) })?;
+    Ok(text as Value)
+}
+
+/// Creates a new handle that shares the tensor's values.
+fn handle(tensor: &Tensor) -> Result<Value, TchError> {
+    let mut handle = ptr::null_mut();
+    // SAFETY: libtorch reads the tensor and writes the handle.
+    check(unsafe { aoti_torch_new_tensor_handle(tensor.as_ptr().cast_mut(), &raw mut handle) })?;
+    Ok(handle as Value)
+}
+
 /// Creates a list of new handles to tensors.
 fn list(tensors: &[Tensor]) -> Result<Value, TchError> {
     let mut list = ptr::null_mut();
     // SAFETY: the pointer to write to is valid.
     check(unsafe { torch_new_list_reserve_size(tensors.len(), &raw mut list) })?;
     for tensor in tensors {
-        let mut handle = ptr::null_mut();
-        // SAFETY: libtorch reads the tensor and writes a new handle that shares its values. The list, which
-        // is valid, owns the handle from then on.
-        check(unsafe { aoti_torch_new_tensor_handle(tensor.as_ptr().cast_mut(), &raw mut handle) })?;
-        check(unsafe { torch_list_push_back(list, handle as Value) })?;
+        let handle = handle(tensor)?;
+        // SAFETY: the list is valid. It owns the handle from then on.
+        check(unsafe { torch_list_push_back(list, handle) })?;
     }
     Ok(list as Value)
 }
 
-/// Calls an operator without results. It takes the lists on the stack.
+/// Calls an operator. It takes what is on the stack, and writes its results there.
 fn call(operator: &CStr, stack: &mut [Value]) -> Result<(), TchError> {
     // SAFETY: the stack has the arguments of the operator's schema, in order: the caller says so. libtorch
-    // owns the lists from then on.
+    // owns them from then on.
     check(unsafe { torch_call_dispatcher(operator.as_ptr(), c"".as_ptr(), stack.as_mut_ptr(), VERSION) })
 }
 

@@ -178,7 +178,9 @@ impl MemoryStore {
             let own = self.units.own_tensors(unit).filter(|&tensor| self.tensors[tensor].decays == decays);
             let mut parts = adamw::Parts::default();
             for tensor in own.collect::<Vec<_>>() {
-                let Some(sums) = self.gradients.as_ref().filter(|_| self.has_gradient[tensor]) else { continue };
+                let Some(sums) = self.gradients.as_ref().filter(|_| self.has_gradient[tensor]) else {
+                    continue;
+                };
                 self.has_gradient[tensor] = false;
                 parts.gradients.push(self.view(sums, tensor)?);
                 parts.parameters.push(self.view(&self.parameters, tensor)?);

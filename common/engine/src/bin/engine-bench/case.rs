@@ -138,7 +138,9 @@ impl Kind {
         if flags.split_whitespace().any(|flag| matches!(flag, "avx512_bf16" | "amx_bf16")) {
             return &[Self::F32, Self::Bf16];
         }
-        eprintln!("this processor has no instructions for bf16 (avx512_bf16, amx_bf16): only f32 is measured");
+        eprintln!(
+            "this processor has no instructions for bf16 (avx512_bf16, amx_bf16): only f32 is measured"
+        );
         &[Self::F32]
     }
 
