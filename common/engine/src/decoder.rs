@@ -3,8 +3,10 @@
 
 use crate::{
     head,
+    layout::int,
     llama::{LayerGraph, LayerWeights, Sequences, rms_norm},
     matrix::product,
+    raw,
     rope::Rope,
     store::ShardStore,
     unit::Units,
@@ -74,12 +76,18 @@ impl Decoder {
         let mut stream = self.embed(store, &inputs)?;
         let rope = self.rope.first(inputs.size()[1], stream.f_kind()?)?;
         let sequences = self.sequences(&inputs, &rope);
+        // One buffer for all inputs: single tensors would lie between the intermediate results of the
+        // layers, and leave gaps in the heap that are too small for those of the next layer.
+        let size = [&[int(self.recomputed)], &stream.size()[..]].concat();
+        let kept = Tensor::f_empty(&size[..], (stream.f_kind()?, stream.device()))?;
         let mut passed = Vec::with_capacity(self.layers);
         for layer in 0..self.layers {
             let weights = LayerWeights::new(store.weights(layer + 1)?)?;
             if layer < self.recomputed {
-                let output = sequences.layer(&weights, &stream)?;
-                passed.push(Passed::Input(std::mem::replace(&mut stream, output)));
+                let mut input = kept.f_select(0, int(layer))?;
+                input.f_copy_(&stream)?;
+                stream = sequences.layer(&weights, &stream)?;
+                passed.push(Passed::Input(input));
             } else {
                 let (output, graph) = sequences.layer_with_graph(&weights, &stream)?;
                 stream = output;
@@ -87,6 +95,9 @@ impl Decoder {
             }
         }
         let (nats, mut gradient) = self.head_gradient(store, stream, &targets, scale)?;
+        if self.recomputed > 0 {
+            raw::release_gaps(); // Of the forward pass and of the logits.
+        }
         for (layer, passed) in passed.into_iter().enumerate().rev() {
             let weights = LayerWeights::new(store.weights(layer + 1)?)?;
             let graph = match passed {

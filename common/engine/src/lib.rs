@@ -23,6 +23,12 @@
 //! # Ok::<(), engine::EngineError>(()) }).unwrap();
 //! ```
 //!
+//! The passes walk a decoder unit by unit: the embedding, the layers, the output. A store hands out the
+//! weights of one unit at a time and takes its gradient, so a model may be larger than what a pass holds.
+//! [`Recompute`] says which layers keep their intermediate results for the backward pass.
+//!
+//! `cargo run -p engine --bin engine-bench` measures speed and memory beside eager PyTorch.
+//!
 //! Next: [`Model`] for all operations, [`Shards`] for the source of tokens, [`checkpoint`] for files.
 //! `deploy/torch/setup` installs libtorch. Programs link against its CPU half. At their start they
 //! load the CUDA half if it is installed, see [`init_torch`].

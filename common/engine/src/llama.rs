@@ -47,7 +47,7 @@ struct FeedGraph {
 }
 
 impl LayerWeights {
-    /// Names the weights of a layer's unit.
+    /// Takes the weights of a layer's unit.
     pub(crate) fn new(weights: Vec<Tensor>) -> Result<Self, TchError> {
         let count = weights.len();
         let wrong = |_| TchError::Shape(format!("a layer of {count} tensors"));

@@ -23,6 +23,19 @@ pub(crate) fn load_cuda() -> Result<(), libloading::Error> {
     Ok(())
 }
 
+/// Returns the gaps in the heap to the system. They are large: libtorch's aligned allocations rarely fit into
+/// the space of those before them. Without glibc, it does nothing.
+pub(crate) fn release_gaps() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(keep: usize) -> i32;
+        }
+        // SAFETY: glibc's function may be called at any time, from any thread.
+        unsafe { malloc_trim(0) };
+    }
+}
+
 /// Maps a file into memory as a slice, without reading it.
 pub(crate) fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: if another process writes to the file, the bytes change while they are used as a slice.

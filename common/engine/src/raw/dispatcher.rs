@@ -1,7 +1,10 @@
 //! Calls operators of libtorch by name, through its stable C interface
 //! (`torch/csrc/stable/c/shim.h` of 2.11.0).
 
-use std::{ffi::CStr, ptr};
+use std::{
+    ffi::{CStr, c_char},
+    ptr,
+};
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
@@ -29,10 +32,10 @@ unsafe extern "C" {
     fn aoti_torch_new_tensor_handle(tensor: *mut C_tensor, handle: *mut *mut C_tensor) -> i32;
     fn torch_new_list_reserve_size(size: usize, list: *mut *mut List) -> i32;
     fn torch_list_push_back(list: *mut List, value: Value) -> i32;
-    fn torch_new_string_handle(bytes: *const i8, length: usize, text: *mut *mut Text) -> i32;
+    fn torch_new_string_handle(bytes: *const c_char, length: usize, text: *mut *mut Text) -> i32;
     fn torch_call_dispatcher(
-        operator: *const i8,
-        overload: *const i8,
+        operator: *const c_char,
+        overload: *const c_char,
         stack: *mut Value,
         version: u64,
     ) -> i32;

@@ -20,7 +20,7 @@ impl Case {
         let mut numbers = Numbers(seed + 1);
         let mut draw = |from: u32, to: u32| from + numbers.below(to - from + 1);
         let kv_heads = draw(1, 3);
-        let (batch, sequence) = if seed % 3 == 0 { (5, 201) } else { (draw(2, 5), draw(2, 23)) };
+        let (batch, sequence) = if seed.is_multiple_of(3) { (5, 201) } else { (draw(2, 5), draw(2, 23)) };
         let spec = ModelSpec {
             vocab: draw(2, 90),
             hidden: draw(3, 40),
@@ -31,7 +31,7 @@ impl Case {
             ffn: draw(1, 50),
             rope_theta: 10_000.0,
             norm_eps: 1e-5,
-            tied: seed % 2 == 0,
+            tied: seed.is_multiple_of(2),
             sequence,
         };
         let mut batch_of = || (0..batch * sequence).map(|_| draw(0, spec.vocab - 1)).collect();
@@ -71,7 +71,7 @@ impl Case {
 
 #[test]
 fn any_number_of_recomputed_layers_gives_the_same_bits() {
-    for seed in 0..12 {
+    for seed in 0..8 {
         let case = Case::new(seed);
         for compute in [Compute::F32, Compute::Bf16] {
             let none = case.bits(compute, Recompute::None);

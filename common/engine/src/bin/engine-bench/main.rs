@@ -1,9 +1,9 @@
 //! `engine-bench`: measures the speed and the memory of training beside eager PyTorch, in one run.
 //!
-//! Both sides train the same model on batches of the same size with the same optimizer. Each is a child process
-//! of its own. They take turns, so that other load on the machine affects both alike: one waits while the
-//! other computes. Memory is the highest resident memory above that of the loaded libraries. `bench/setup`
-//! installs PyTorch.
+//! Both sides train the same model on batches of the same size with the same optimizer. Each is a child
+//! process. They take turns, so that other load on the machine affects both alike: one waits while the other
+//! computes. Memory is the highest resident memory above that of the loaded libraries. `bench/setup` installs
+//! PyTorch.
 
 mod case;
 mod child;
