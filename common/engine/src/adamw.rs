@@ -1,12 +1,13 @@
-//! AdamW (Loshchilov, Hutter 2019) over flat buffers. Each step equals a step of `torch.optim.AdamW`.
+//! AdamW (Loshchilov, Hutter 2019). Each step equals a step of `torch.optim.AdamW(fused=True)`: both call the
+//! same function of libtorch.
 
-use crate::layout::int;
+use crate::{layout::int, raw};
 use protocol::train::AdamW;
-use std::ops::Range;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// The number of values processed at a time. It limits the temporary tensors to 64 MB each.
-const BLOCK: usize = 1 << 24;
+/// The rows of a matrix whose squares are summed up at a time, as f32. Larger models divide their matrices
+/// between devices at multiples of this: the norm does not depend on the division.
+const BAND: i64 = 64;
 
 /// The optimizer's state: two moving averages per parameter, and the number of steps that they include.
 #[derive(Debug)]
@@ -26,79 +27,74 @@ pub(crate) struct Step {
     pub(crate) scale: f64,
 }
 
+/// Some tensors of a model, each list in the same order. Parameters and moments are views: a step changes
+/// the buffers behind them.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) parameters: Vec<Tensor>,
+    pub(crate) gradients: Vec<Tensor>,
+    pub(crate) first: Vec<Tensor>,
+    pub(crate) second: Vec<Tensor>,
+}
+
 impl Moments {
     /// Creates the state before the first step.
     pub(crate) fn new(len: usize, device: Device) -> Result<Self, TchError> {
         let zeros = || Tensor::f_zeros([int(len)], (Kind::Float, device));
         Ok(Self { first: zeros()?, second: zeros()?, steps: 0 })
     }
+}
 
-    /// Moves the parameters by one step along the gradient. Weight decay applies to the ranges in
-    /// `decayed`.
-    pub(crate) fn step(
-        &mut self,
-        parameters: &Tensor,
-        gradient: &Tensor,
-        decayed: &[Range<usize>],
-        step: Step,
-    ) -> Result<(), TchError> {
+impl Parts {
+    /// Makes one step, number `steps` of its tensors, counted from 1. It changes the gradients too.
+    pub(crate) fn step(mut self, steps: u64, decays: bool, step: Step) -> Result<(), TchError> {
+        let Some(device) = self.parameters.first().map(Tensor::device) else { return Ok(()) };
         let _guard = tch::no_grad_guard();
-        for place in decayed {
-            let mut values = cut(parameters, place.clone())?;
-            let _ = values.f_mul_scalar_(1.0 - step.rate * step.optimizer.weight_decay)?;
+        if step.scale != 1.0 {
+            for gradient in &mut self.gradients {
+                let _ = gradient.f_mul_scalar_(step.scale)?;
+            }
         }
-        self.steps += 1;
-        for block in blocks(parameters.numel()) {
-            self.step_block(parameters, gradient, block, step)?;
-        }
-        Ok(())
-    }
-
-    fn step_block(
-        &self,
-        parameters: &Tensor,
-        gradient: &Tensor,
-        block: Range<usize>,
-        step: Step,
-    ) -> Result<(), TchError> {
-        // Methods that end with `_` change a tensor and return it. Here they change a view of a
-        // longer tensor.
-        let AdamW { beta1, beta2, epsilon, .. } = step.optimizer;
-        let correction = |beta: f64| 1.0 - beta.powf(steps(self.steps));
-        let gradient = cut(gradient, block.clone())?.f_mul_scalar(step.scale)?;
-        let mut first = cut(&self.first, block.clone())?;
-        let mut second = cut(&self.second, block.clone())?;
-        let _ = first.f_lerp_(&gradient, 1.0 - beta1)?;
-        let _ = second.f_mul_scalar_(beta2)?.f_add_(&gradient.f_square()?.f_mul_scalar_(1.0 - beta2)?)?;
-        let root = second.f_sqrt()?.f_div_scalar_(correction(beta2).sqrt())?.f_add_scalar_(epsilon)?;
-        let change = first.f_div(&root)?.f_mul_scalar_(step.rate / correction(beta1))?;
-        let _ = cut(parameters, block)?.f_sub_(&change)?;
-        Ok(())
+        // libtorch counts in f32: exact up to 16,777,216 steps.
+        let count = Tensor::f_full([], int_of(steps), (Kind::Float, device))?;
+        let counts: Vec<_> = self.parameters.iter().map(|_| count.shallow_clone()).collect();
+        let AdamW { beta1, beta2, epsilon, weight_decay } = step.optimizer;
+        let weight_decay = if decays { weight_decay } else { 0.0 };
+        let lists = [&self.parameters, &self.gradients, &self.first, &self.second, &Vec::new(), &counts];
+        let numbers = [step.rate, beta1, beta2, weight_decay, epsilon];
+        raw::fused_adamw(lists.map(|list| &list[..]), numbers)
     }
 }
 
-/// Returns the norm of a flat tensor: the square root of the sum of its squares, summed up in f64
-/// over blocks.
-pub(crate) fn norm(flat: &Tensor) -> Result<f64, TchError> {
-    let mut sum = 0.0;
-    for block in blocks(flat.numel()) {
-        sum += cut(flat, block)?.f_norm()?.f_double_value(&[])?.powi(2);
+/// Returns the norms of a gradient's bands, in order.
+pub(crate) fn band_norms(gradient: &Tensor) -> Result<Tensor, TchError> {
+    let rows = gradient.size()[0];
+    let values = int(gradient.numel()) / rows * BAND;
+    let whole = rows / BAND * values;
+    let flat = gradient.f_flatten(0, -1)?;
+    let norms = |start, len, columns| {
+        flat.f_narrow(0, start, len)?.f_reshape([-1, columns])?.f_norm_scalaropt_dim(2, [1], false)
+    };
+    let rest = int(gradient.numel()) - whole;
+    match (whole, rest) {
+        (_, 0) => norms(0, whole, values),
+        (0, _) => norms(0, rest, rest),
+        _ => Tensor::f_cat(&[norms(0, whole, values)?, norms(whole, rest, rest)?], 0),
     }
-    Ok(sum.sqrt())
 }
 
-/// Returns a part of a flat tensor as a view, which shares its memory.
-pub(crate) fn cut(flat: &Tensor, place: Range<usize>) -> Result<Tensor, TchError> {
-    flat.f_narrow(0, int(place.start), int(place.len()))
+/// Returns the norm of a gradient from those of its bands: the square root of the sum of their squares,
+/// summed up in order as f64.
+pub(crate) fn norm(bands: &[Tensor]) -> Result<f64, TchError> {
+    if bands.is_empty() {
+        return Ok(0.0);
+    }
+    let norms = crate::model::to_vec::<f64>(&Tensor::f_cat(bands, 0)?.f_to_kind(Kind::Double)?)?;
+    Ok(norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt())
 }
 
-fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..len).step_by(BLOCK).map(move |start| start..len.min(start + BLOCK))
-}
-
-#[allow(clippy::cast_precision_loss)] // Step counts stay below 2^53.
-fn steps(count: u64) -> f64 {
-    count as f64
+fn int_of(steps: u64) -> i64 {
+    i64::try_from(steps).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

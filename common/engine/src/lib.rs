@@ -23,6 +23,12 @@
 //! # Ok::<(), engine::EngineError>(()) }).unwrap();
 //! ```
 //!
+//! The passes walk a decoder unit by unit: the embedding, the layers, the output. A store hands out the
+//! weights of one unit at a time and takes its gradient, so a model may be larger than what a pass holds.
+//! [`Recompute`] says which layers keep their intermediate results for the backward pass.
+//!
+//! `cargo run -p engine --bin engine-bench` measures speed and memory beside eager PyTorch.
+//!
 //! Next: [`Model`] for all operations, [`Shards`] for the source of tokens, [`checkpoint`] for files.
 //! `deploy/torch/setup` installs libtorch. Programs link against its CPU half. At their start they
 //! load the CUDA half if it is installed, see [`init_torch`].
@@ -31,27 +37,33 @@ mod adamw;
 mod batch;
 pub mod checkpoint;
 pub mod collectives;
+mod decoder;
 mod error;
 mod handle;
+mod head;
 mod layout;
 mod llama;
+mod matrix;
 mod model;
+mod node;
 mod raw;
 mod rope;
 mod shards;
 mod shared;
 mod start;
+mod store;
 #[cfg(test)]
 mod tests;
 mod train;
 mod trial;
+mod unit;
 
 pub use protocol::model::ParameterLayout;
 
 pub use batch::{Batch, BatchError};
 pub use error::{EngineError, TorchError};
 pub use handle::Handle;
-pub use model::{Compute, Model, Options};
+pub use model::{Compute, Model, Options, Recompute};
 pub use shards::{ShardError, Shards};
 pub use start::{Place, init_torch};
 pub use train::{InnerStep, Trained};

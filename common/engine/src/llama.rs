@@ -1,133 +1,222 @@
-//! The forward pass: a decoder of the Llama family, equal to `LlamaForCausalLM` of `transformers`.
+//! A layer and its gradient: a decoder of the Llama family, equal to `LlamaForCausalLM` of `transformers`.
+//!
+//! libtorch derives the norms and the attention. The other gradients are written out: the products of
+//! matrices are then free to use the fastest function of the device, see [`product`].
 
-use crate::rope::Rope;
-use protocol::model::{ModelSpec, ParameterLayout};
-use tch::{Device, Kind, TchError, Tensor};
+use crate::{matrix::product, node::Node, rope::Rope};
+use protocol::model::ModelSpec;
+use tch::{TchError, Tensor};
 
-/// The structure of a model. Each pass receives the weights.
-#[derive(Debug)]
-pub(crate) struct Llama {
-    spec: ModelSpec,
-    rope: Rope,
-    embedding: usize,
-    layers: Vec<Layer>,
-    norm: usize,
-    /// The output matrix: the embedding if the model is tied.
-    output: usize,
+/// The weights of a layer, in the order of its unit, see [`Units`](crate::unit::Units).
+pub(crate) struct LayerWeights {
+    attention_norm: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    feed_norm: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    down: Tensor,
 }
 
-/// The indices of a layer's tensors in the list of all tensors.
-#[derive(Debug)]
-struct Layer {
-    attention_norm: usize,
-    query: usize,
-    key: usize,
-    value: usize,
-    attention_output: usize,
-    feed_norm: usize,
-    gate: usize,
-    up: usize,
-    down: usize,
+/// The settings of a pass: sequences of one length, one after the other in the rows of the stream.
+pub(crate) struct Sequences<'a> {
+    pub(crate) spec: &'a ModelSpec,
+    pub(crate) rope: &'a Rope,
+    pub(crate) length: i64,
 }
 
-impl Llama {
-    /// Creates the structure of a checked model.
-    pub(crate) fn new(spec: ModelSpec, layout: &ParameterLayout, device: Device) -> Result<Self, TchError> {
-        let place =
-            |name: &str| layout.position(&format!("{name}.weight")).expect("the layout is of the same model");
-        let layer = |number: u32| {
-            let place = |name: &str| place(&format!("model.layers.{number}.{name}"));
-            Layer {
-                attention_norm: place("input_layernorm"),
-                query: place("self_attn.q_proj"),
-                key: place("self_attn.k_proj"),
-                value: place("self_attn.v_proj"),
-                attention_output: place("self_attn.o_proj"),
-                feed_norm: place("post_attention_layernorm"),
-                gate: place("mlp.gate_proj"),
-                up: place("mlp.up_proj"),
-                down: place("mlp.down_proj"),
-            }
-        };
-        let embedding = place("model.embed_tokens");
-        Ok(Self {
-            spec,
-            rope: Rope::new(&spec, device)?,
-            embedding,
-            layers: (0..spec.layers).map(layer).collect(),
-            norm: place("model.norm"),
-            output: if spec.tied { embedding } else { place("lm_head") },
-        })
+/// The intermediate results of a layer, for its gradient.
+pub(crate) struct LayerGraph {
+    attention: AttentionGraph,
+    feed: FeedGraph,
+}
+
+struct AttentionGraph {
+    norm: Node,
+    mix: Node,
+}
+
+struct FeedGraph {
+    norm: Node,
+    gate: Tensor,
+    activated: Tensor,
+    up: Tensor,
+    product: Tensor,
+}
+
+impl LayerWeights {
+    /// Takes the weights of a layer's unit.
+    pub(crate) fn new(weights: Vec<Tensor>) -> Result<Self, TchError> {
+        let count = weights.len();
+        let wrong = |_| TchError::Shape(format!("a layer of {count} tensors"));
+        let [attention_norm, query, key, value, output, feed_norm, gate, up, down] =
+            <[Tensor; 9]>::try_from(weights).map_err(wrong)?;
+        Ok(Self { attention_norm, query, key, value, output, feed_norm, gate, up, down })
+    }
+}
+
+impl Sequences<'_> {
+    /// Applies a layer: `[tokens, hidden]` to the same shape.
+    pub(crate) fn layer(&self, weights: &LayerWeights, stream: &Tensor) -> Result<Tensor, TchError> {
+        let _guard = tch::no_grad_guard();
+        let (stream, _) = self.attention(weights, stream)?;
+        let (stream, _) = self.feed_forward(weights, &stream)?;
+        Ok(stream)
     }
 
-    /// Returns the logits of tokens: `[batch, length]` of i64 to `[batch, length, vocab]` in the
-    /// weights' number type.
-    ///
-    /// `weights` are all tensors of the model, in order.
-    pub(crate) fn logits(&self, weights: &[Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
-        let (_, length) = tokens.size2()?;
-        let mut stream = Tensor::f_embedding(&weights[self.embedding], tokens, -1, false, false)?;
-        let rope = self.rope.first(length, stream.f_kind()?)?;
-        for layer in &self.layers {
-            let normed = self.rms_norm(&stream, &weights[layer.attention_norm])?;
-            stream = stream.f_add(&self.attention(layer, weights, &normed, &rope)?)?;
-            let normed = self.rms_norm(&stream, &weights[layer.feed_norm])?;
-            stream = stream.f_add(&feed_forward(layer, weights, &normed)?)?;
-        }
-        linear(&self.rms_norm(&stream, &weights[self.norm])?, &weights[self.output])
+    /// Applies a layer as [`Self::layer`] does, with the same bits, and keeps what its gradient needs.
+    pub(crate) fn layer_with_graph(
+        &self,
+        weights: &LayerWeights,
+        stream: &Tensor,
+    ) -> Result<(Tensor, LayerGraph), TchError> {
+        let (stream, attention) = self.attention(weights, stream)?;
+        let (stream, feed) = self.feed_forward(weights, &stream)?;
+        Ok((stream, LayerGraph { attention, feed }))
     }
 
-    /// Applies causal attention with grouped queries: `[batch, length, hidden]` to the same shape.
+    /// Adds causal attention with grouped queries to the stream.
     fn attention(
         &self,
-        layer: &Layer,
-        weights: &[Tensor],
-        input: &Tensor,
-        rope: &Rope,
-    ) -> Result<Tensor, TchError> {
-        let (batch, length, _) = input.size3()?;
-        let (heads, kv_heads) = (i64::from(self.spec.heads), i64::from(self.spec.kv_heads));
-        let width = i64::from(self.spec.head_dim);
-        let project = |weight: usize, heads: i64| {
-            linear(input, &weights[weight])?.f_reshape([batch, length, heads, width])?.f_transpose(1, 2)
-        };
-        let query = rope.turn(&project(layer.query, heads)?)?;
-        let key = rope.turn(&project(layer.key, kv_heads)?)?;
-        let value = project(layer.value, kv_heads)?;
+        weights: &LayerWeights,
+        stream: &Tensor,
+    ) -> Result<(Tensor, AttentionGraph), TchError> {
+        let norm = rms_norm(self.spec, stream, &weights.attention_norm)?;
+        let input = norm.value()?;
+        let project = |weight| self.split(&product(&input, weight)?);
+        let query = self.rope.turn(&project(&weights.query)?)?;
+        let key = self.rope.turn(&project(&weights.key)?)?;
+        let value = project(&weights.value)?;
+        let mix = Node::new([&query, &key, &value], |inputs| self.mix(inputs))?;
+        let stream = product(&mix.value()?, &weights.output)?.f_add_(stream)?;
+        Ok((stream, AttentionGraph { norm, mix }))
+    }
+
+    /// Mixes values by queries and keys, each `[batch, length, heads, head_dim]`, to `[tokens, ..]`.
+    fn mix(&self, inputs: &[Tensor]) -> Result<Tensor, TchError> {
+        let heads = |number: usize| inputs[number].f_transpose(1, 2);
+        let grouped = self.spec.heads != self.spec.kv_heads;
+        let none = None::<&Tensor>;
         let mixed = Tensor::f_scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
-            None::<&Tensor>,
+            &heads(0)?,
+            &heads(1)?,
+            &heads(2)?,
+            none,
             0.0,
             true,
             None,
-            heads != kv_heads,
+            grouped,
         )?;
-        let joined = mixed.f_transpose(1, 2)?.f_reshape([batch, length, heads * width])?;
-        linear(&joined, &weights[layer.attention_output])
+        self.join(&mixed.f_transpose(1, 2)?)
     }
 
-    fn rms_norm(&self, input: &Tensor, gain: &Tensor) -> Result<Tensor, TchError> {
-        input.f_rms_norm([i64::from(self.spec.hidden)], Some(gain), self.spec.norm_eps)
+    /// Adds SwiGLU to the stream: `down(silu(gate(x)) * up(x))`.
+    fn feed_forward(&self, weights: &LayerWeights, stream: &Tensor) -> Result<(Tensor, FeedGraph), TchError> {
+        let norm = rms_norm(self.spec, stream, &weights.feed_norm)?;
+        let input = norm.value()?;
+        let (gate, up) = (product(&input, &weights.gate)?, product(&input, &weights.up)?);
+        let activated = gate.f_silu()?;
+        let inner = activated.f_mul(&up)?;
+        let stream = product(&inner, &weights.down)?.f_add_(stream)?;
+        Ok((stream, FeedGraph { norm, gate, activated, up, product: inner }))
+    }
+
+    /// Splits rows into heads: `[tokens, heads * head_dim]` to `[batch, length, heads, head_dim]`.
+    fn split(&self, rows: &Tensor) -> Result<Tensor, TchError> {
+        let width = i64::from(self.spec.head_dim);
+        rows.f_view([-1, self.length, rows.size()[1] / width, width])
+    }
+
+    /// Joins heads to rows, the inverse of [`Self::split`].
+    fn join(&self, heads: &Tensor) -> Result<Tensor, TchError> {
+        let size = heads.size();
+        heads.f_reshape([size[0] * size[1], size[2] * size[3]])
+    }
+
+    /// Returns the gradients of a layer by its input and by its weights, for the gradient by its output.
+    pub(crate) fn layer_gradient(
+        &self,
+        weights: &LayerWeights,
+        graph: LayerGraph,
+        gradient: &Tensor,
+    ) -> Result<(Tensor, Vec<Tensor>), TchError> {
+        let (gradient, feed) = feed_gradient(weights, graph.feed, gradient)?;
+        let (gradient, mut by_weights) = self.attention_gradient(weights, graph.attention, &gradient)?;
+        by_weights.extend(feed);
+        Ok((gradient, by_weights))
+    }
+
+    fn attention_gradient(
+        &self,
+        weights: &LayerWeights,
+        graph: AttentionGraph,
+        gradient: &Tensor,
+    ) -> Result<(Tensor, Vec<Tensor>), TchError> {
+        let output = by_weight(gradient, &graph.mix.value()?)?;
+        let by_heads = graph.mix.backward(&by_input(gradient, &weights.output)?)?;
+        let query = self.join(&self.rope.turn_back(&by_heads[0])?)?;
+        let key = self.join(&self.rope.turn_back(&by_heads[1])?)?;
+        let value = self.join(&by_heads[2])?;
+        drop(by_heads);
+        let input = graph.norm.value()?;
+        let by_weights = [&query, &key, &value].map(|gradient| by_weight(gradient, &input));
+        drop(input);
+        let [by_query, by_key, by_value] = by_weights;
+        let mut by_normed = by_input(&query, &weights.query)?;
+        by_normed = by_normed.f_add_(&by_input(&key, &weights.key)?)?;
+        by_normed = by_normed.f_add_(&by_input(&value, &weights.value)?)?;
+        let (by_stream, by_gain) = norm_gradient(graph.norm, &by_normed, gradient)?;
+        Ok((by_stream, vec![by_gain, by_query?, by_key?, by_value?, output]))
     }
 }
 
-/// Applies SwiGLU: `down(silu(gate(x)) * up(x))`.
-fn feed_forward(layer: &Layer, weights: &[Tensor], input: &Tensor) -> Result<Tensor, TchError> {
-    let gate = linear(input, &weights[layer.gate])?.f_silu()?;
-    linear(&gate.f_mul(&linear(input, &weights[layer.up])?)?, &weights[layer.down])
+/// Returns the gradients of [`Sequences::feed_forward`] by its input, and by the gain and the three matrices.
+fn feed_gradient(
+    weights: &LayerWeights,
+    graph: FeedGraph,
+    gradient: &Tensor,
+) -> Result<(Tensor, [Tensor; 4]), TchError> {
+    let FeedGraph { norm, gate, activated, up, product } = graph;
+    let by_down = by_weight(gradient, &product)?;
+    drop(product);
+    let mut inner = by_input(gradient, &weights.down)?;
+    let by_up = inner.f_mul(&activated)?;
+    drop(activated);
+    let by_gate = gate.f_silu_backward(&inner.f_mul_(&up)?)?;
+    drop((inner, gate, up));
+    let input = norm.value()?;
+    let matrices = [by_weight(&by_gate, &input)?, by_weight(&by_up, &input)?];
+    drop(input);
+    let mut by_normed = by_input(&by_gate, &weights.gate)?;
+    by_normed = by_normed.f_add_(&by_input(&by_up, &weights.up)?)?;
+    let (by_stream, by_gain) = norm_gradient(norm, &by_normed, gradient)?;
+    let [gate, up] = matrices;
+    Ok((by_stream, [by_gain, gate, up, by_down]))
 }
 
-fn linear(input: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
-    input.f_linear(weight, None::<&Tensor>)
+/// Applies an RMSNorm with its gain.
+pub(crate) fn rms_norm(spec: &ModelSpec, input: &Tensor, gain: &Tensor) -> Result<Node, TchError> {
+    Node::new([input, gain], |inputs| {
+        inputs[0].f_rms_norm([i64::from(spec.hidden)], Some(&inputs[1]), spec.norm_eps)
+    })
 }
 
-/// Returns the cross-entropy of each target in nats: `[batch, length]`, f32.
-pub(crate) fn nats(logits: &Tensor, targets: &Tensor) -> Result<Tensor, TchError> {
-    let (batch, length) = targets.size2()?;
-    let rows = logits.f_reshape([batch * length, -1])?.f_to_kind(Kind::Float)?;
-    let targets = targets.f_reshape([batch * length])?;
-    rows.f_cross_entropy_loss(&targets, None::<&Tensor>, tch::Reduction::None, -100, 0.0)?
-        .f_reshape([batch, length])
+/// Returns the gradient by the input of a norm beside which the stream passes unchanged, and that by the
+/// gain.
+fn norm_gradient(norm: Node, gradient: &Tensor, beside: &Tensor) -> Result<(Tensor, Tensor), TchError> {
+    let mut gradients = norm.backward(gradient)?;
+    let gain = gradients.remove(1);
+    Ok((gradients.remove(0).f_add_(beside)?, gain))
+}
+
+/// Returns the gradient of `product(input, weight)` by the input.
+fn by_input(gradient: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
+    product(gradient, &weight.f_transpose(0, 1)?)
+}
+
+/// Returns the gradient of `product(input, weight)` by the weight.
+fn by_weight(gradient: &Tensor, input: &Tensor) -> Result<Tensor, TchError> {
+    product(&gradient.f_transpose(0, 1)?, &input.f_transpose(0, 1)?)
 }

@@ -1,13 +1,12 @@
 //! A model in memory: its parameters in one flat buffer, its losses and its gradients.
 
 use crate::{
-    adamw::Moments,
     batch::Batch,
+    decoder::Decoder,
     error::EngineError,
-    layout::{self, int},
-    llama::{Llama, nats},
     raw,
     start::{Place, check_denormals},
+    store::{MemoryStore, cut},
 };
 use protocol::model::{ModelSpec, ParameterLayout};
 use std::ops::Range;
@@ -24,6 +23,23 @@ pub struct Options {
     pub micro_batch: u32,
     /// CPU threads of libtorch, at least 1. With 1 thread, repeated computations give the same bytes.
     pub threads: u32,
+    /// The layers that are computed again in the backward pass. It saves memory and costs time. Results
+    /// have the same bits with any setting.
+    pub recompute: Recompute,
+}
+
+/// The layers whose forward pass is computed again in the backward pass, instead of keeping all of its
+/// intermediate results in memory. With all of them, a training computes about a third more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recompute {
+    /// No layer.
+    #[default]
+    None,
+    /// All layers: only the inputs of the layers are kept.
+    All,
+    /// This number of layers, from the first one up. The backward pass reaches them last, when it has freed
+    /// the results of all others.
+    Layers(u32),
 }
 
 /// The number format of forward and backward passes.
@@ -37,9 +53,16 @@ pub enum Compute {
 }
 
 impl Default for Options {
-    /// Returns the defaults: one thread, f32, 8 sequences at a time, on a GPU if there is one.
+    /// Returns the defaults: one thread, f32, 8 sequences at a time, on a GPU if there is one, no layer
+    /// computed twice.
     fn default() -> Self {
-        Self { place: Place::Auto, compute: Compute::F32, micro_batch: 8, threads: 1 }
+        Self {
+            place: Place::Auto,
+            compute: Compute::F32,
+            micro_batch: 8,
+            threads: 1,
+            recompute: Recompute::None,
+        }
     }
 }
 
@@ -49,14 +72,10 @@ pub struct Model {
     pub(crate) spec: ModelSpec,
     pub(crate) layout: ParameterLayout,
     pub(crate) device: Device,
-    /// All parameters, f32, in the order of the layout.
-    pub(crate) parameters: Tensor,
-    /// AdamW's moments: `None` before the first inner step.
-    pub(crate) moments: Option<Moments>,
+    /// All parameters and moments.
+    pub(crate) store: MemoryStore,
     options: Options,
-    llama: Llama,
-    sizes: Vec<i64>,
-    shapes: Vec<Vec<i64>>,
+    decoder: Decoder,
 }
 
 impl Model {
@@ -69,13 +88,11 @@ impl Model {
         let device = options.place.device()?;
         check_denormals()?;
         tch::set_num_threads(options.threads()?);
+        let recomputed = options.recompute.layers(spec.layers)?;
         let layout = ParameterLayout::new(&spec);
         Ok(Self {
-            llama: Llama::new(spec, &layout, device)?,
-            parameters: Tensor::f_zeros([int(layout.len())], (Kind::Float, device))?,
-            moments: None,
-            sizes: layout::sizes(&layout),
-            shapes: layout::shapes(&layout),
+            decoder: Decoder::new(spec, recomputed, device)?,
+            store: MemoryStore::new(&spec, &layout, recomputed, options.compute.kind(), device)?,
             spec,
             layout,
             device,
@@ -100,7 +117,7 @@ impl Model {
     /// # Errors
     /// libtorch could not copy them.
     pub fn parameters(&self) -> Result<Vec<f32>, EngineError> {
-        Ok(to_vec(&self.parameters)?)
+        Ok(to_vec(self.store.parameters())?)
     }
 
     /// Returns a copy of some parameters, by their places in the [`ParameterLayout`].
@@ -108,7 +125,7 @@ impl Model {
     /// # Errors
     /// The places are not all within the layout, or libtorch could not copy them.
     pub fn values(&self, places: Range<usize>) -> Result<Vec<f32>, EngineError> {
-        Ok(to_vec(&self.parameters.f_narrow(0, int(places.start), int(places.len()))?)?)
+        Ok(to_vec(&cut(self.store.parameters(), places)?)?)
     }
 
     /// Lets a function read all parameters, f32 in the order of [`ParameterLayout`]: to hash or to write
@@ -117,7 +134,7 @@ impl Model {
     /// # Errors
     /// libtorch could not copy them.
     pub fn read_parameters<T>(&self, f: impl FnOnce(&[f32]) -> T) -> Result<T, EngineError> {
-        match raw::floats(&self.parameters) {
+        match raw::floats(self.store.parameters()) {
             Some(values) => Ok(f(values)),
             None => Ok(f(&self.parameters()?)),
         }
@@ -133,9 +150,10 @@ impl Model {
         if found != expected {
             return Err(EngineError::Parameters { found, expected });
         }
-        match raw::floats_mut(&mut self.parameters) {
+        let parameters = self.store.parameters_mut();
+        match raw::floats_mut(parameters) {
             Some(parameters) => parameters.copy_from_slice(values),
-            None => self.parameters.f_copy_(&Tensor::f_from_slice(values)?)?,
+            None => parameters.f_copy_(&Tensor::f_from_slice(values)?)?,
         }
         Ok(())
     }
@@ -143,12 +161,23 @@ impl Model {
     /// Lets a function read and change all parameters. On a GPU it works on a copy, which is then written
     /// back.
     pub(crate) fn change_parameters<T>(&mut self, f: impl FnOnce(&mut [f32]) -> T) -> Result<T, EngineError> {
-        if let Some(values) = raw::floats_mut(&mut self.parameters) {
+        self.change_values(0..self.layout.len(), f)
+    }
+
+    /// Lets a function read and change some parameters, by their places in the [`ParameterLayout`]. On a GPU
+    /// it works on a copy of them, which is then written back.
+    pub(crate) fn change_values<T>(
+        &mut self,
+        places: Range<usize>,
+        f: impl FnOnce(&mut [f32]) -> T,
+    ) -> Result<T, EngineError> {
+        let mut parameters = cut(self.store.parameters_mut(), places)?;
+        if let Some(values) = raw::floats_mut(&mut parameters) {
             return Ok(f(values));
         }
-        let mut values = self.parameters()?;
+        let mut values = to_vec(&parameters)?;
         let result = f(&mut values);
-        self.parameters.f_copy_(&Tensor::f_from_slice(&values)?)?;
+        parameters.f_copy_(&Tensor::f_from_slice(&values)?)?;
         Ok(result)
     }
 
@@ -158,12 +187,12 @@ impl Model {
     /// The batch does not fit the model, or memory runs out.
     pub fn logits(&self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
         batch.check(&self.spec)?;
-        let _guard = tch::no_grad_guard();
-        let weights = self.weights(&self.parameters)?;
         let mut values = Vec::new();
         for part in batch.parts(self.micro_batch()) {
-            let logits = self.llama.logits(&weights, &batch.tensor(part, self.device)?)?;
-            values.extend(to_vec::<f32>(&logits.f_to_kind(Kind::Float)?)?);
+            self.decoder.logits(&self.store, &batch.tensor(part, self.device)?, |logits| {
+                values.extend(to_vec::<f32>(&logits.f_to_kind(Kind::Float)?)?);
+                Ok(())
+            })?;
         }
         Ok(values)
     }
@@ -174,11 +203,9 @@ impl Model {
     /// The batch does not fit the model, or memory runs out.
     pub fn losses(&self, batch: &Batch) -> Result<Vec<f64>, EngineError> {
         batch.check(&self.spec)?;
-        let _guard = tch::no_grad_guard();
-        let weights = self.weights(&self.parameters)?;
         let mut losses = Vec::with_capacity(batch.sequences());
         for part in batch.parts(self.micro_batch()) {
-            let nats = self.nats(&weights, &batch.tensor(part, self.device)?)?;
+            let nats = self.decoder.nats(&self.store, &batch.tensor(part, self.device)?)?;
             losses.extend(to_vec::<f64>(&nats.f_mean_dim(1, false, Kind::Double)?)?);
         }
         Ok(losses)
@@ -194,44 +221,18 @@ impl Model {
         Ok(losses.iter().sum::<f64>() / losses.len() as f64)
     }
 
-    /// Returns the loss of a batch and its gradient, accumulated over micro-batches. The gradient is
-    /// flat, f32, on the model's device.
-    pub(crate) fn gradient(&self, batch: &Batch) -> Result<(f64, Tensor), EngineError> {
+    /// Computes the gradient of a batch's loss, accumulated over micro-batches in the store's sums. Returns
+    /// the loss.
+    #[allow(clippy::cast_precision_loss)] // A batch has fewer than 2^53 targets.
+    pub(crate) fn gradient(&mut self, batch: &Batch) -> Result<f64, EngineError> {
         batch.check(&self.spec)?;
-        let leaf = self.parameters.f_detach()?.f_set_requires_grad(true)?;
-        let mut sum: Option<Tensor> = None;
+        let targets = batch.targets() as f64;
         let mut nats = 0.0;
         for part in batch.parts(self.micro_batch()) {
-            // All weights are one split of one leaf. The backward pass then writes all gradients into
-            // one buffer at once.
-            let weights = self.weights(&leaf)?;
-            let part = self.nats(&weights, &batch.tensor(part, self.device)?)?.f_sum(Kind::Float)?;
-            let loss = part.f_div_scalar(int(batch.targets()))?;
-            let gradient = Tensor::f_run_backward(&[&loss], &[&leaf], false, false)?.remove(0);
-            nats += part.f_double_value(&[])?;
-            sum = Some(match sum {
-                None => gradient,
-                Some(mut sum) => sum.f_add_(&gradient)?,
-            });
+            let tokens = batch.tensor(part, self.device)?;
+            nats += self.decoder.gradient(&mut self.store, &tokens, 1.0 / targets)?;
         }
-        #[allow(clippy::cast_precision_loss)] // A batch has fewer than 2^53 targets.
-        let loss = nats / batch.targets() as f64;
-        Ok((loss, sum.expect("a batch has at least one sequence")))
-    }
-
-    /// Returns the cross-entropy of all tokens after the first: `[batch, length]` of tokens to
-    /// `[batch, length - 1]` of nats.
-    fn nats(&self, weights: &[Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
-        let (_, length) = tokens.size2()?;
-        let logits = self.llama.logits(weights, &tokens.f_narrow(1, 0, length - 1)?)?;
-        nats(&logits, &tokens.f_narrow(1, 1, length - 1)?)
-    }
-
-    /// Returns all tensors as views of a flat buffer, converted to the number format of the passes.
-    fn weights(&self, flat: &Tensor) -> Result<Vec<Tensor>, TchError> {
-        let flat = flat.f_to_kind(self.options.compute.kind())?;
-        let parts = flat.f_split_with_sizes(&self.sizes[..], 0)?;
-        parts.iter().zip(&self.shapes).map(|(part, shape)| part.f_reshape(&shape[..])).collect()
+        Ok(nats / targets)
     }
 
     /// Returns the number of threads for the arithmetic of `codec` and `base`: the same as for libtorch.
@@ -259,6 +260,21 @@ impl Options {
             expected: "less than 2147483648",
         };
         i32::try_from(self.threads).map_err(refuse)
+    }
+}
+
+impl Recompute {
+    /// Returns the number of layers to compute again, of `layers`.
+    fn layers(self, layers: u32) -> Result<usize, EngineError> {
+        match self {
+            Self::None => Ok(0),
+            Self::All => Ok(layers as usize),
+            Self::Layers(count) if count <= layers => Ok(count as usize),
+            Self::Layers(count) => {
+                let expected = "at most the number of layers of the model";
+                Err(EngineError::Option { what: "recompute", found: count.into(), expected })
+            }
+        }
     }
 }
 

@@ -1,5 +1,10 @@
-//! All unsafe code of the engine: a library loaded at run time, files and tensors used as slices.
+//! All unsafe code of the engine: a library loaded at run time, files and tensors used as slices, and
+//! operators of libtorch that `tch` lacks.
 #![allow(unsafe_code)]
+
+mod dispatcher;
+
+pub(crate) use dispatcher::{fused_adamw, linear};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use memmap2::Mmap;
@@ -16,6 +21,19 @@ pub(crate) fn load_cuda() -> Result<(), libloading::Error> {
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }?;
     mem::forget(library); // The registered kernels stay in use.
     Ok(())
+}
+
+/// Returns the gaps in the heap to the system. They are large: libtorch's aligned allocations rarely fit into
+/// the space of those before them. Without glibc, it does nothing.
+pub(crate) fn release_gaps() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(keep: usize) -> i32;
+        }
+        // SAFETY: glibc's function may be called at any time, from any thread.
+        unsafe { malloc_trim(0) };
+    }
 }
 
 /// Maps a file into memory as a slice, without reading it.

@@ -2,15 +2,18 @@
 //! pseudo-gradient.
 
 use crate::{
-    adamw::{Moments, Step, norm},
+    adamw::Step,
     batch::{Batch, BatchError},
     error::EngineError,
-    layout,
     model::Model,
     shards::ShardError,
+    store::ShardStore,
 };
 use protocol::train::TrainSpec;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// The result of a window of training.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +56,10 @@ impl Model {
         train.check()?;
         let mut kept = self.parameters()?;
         let steps = self.inner_steps(train, first_step, &mut batches.into_iter(), stop);
-        self.change_parameters(|parameters| take_difference(&mut kept, parameters))?;
+        for place in self.places() {
+            let kept = &mut kept[place.clone()];
+            self.change_values(place, |parameters| take_difference(kept, parameters))?;
+        }
         Ok(Trained { pseudo_gradient: kept, steps: steps? })
     }
 
@@ -77,16 +83,22 @@ impl Model {
             return Err(EngineError::Parameters { found, expected });
         }
         let kept = self.parameters()?;
-        self.change_parameters(|parameters| {
-            parameters.iter_mut().zip(&ahead).for_each(|(parameter, change)| *parameter -= change);
-        })?;
+        for place in self.places() {
+            let changes = &ahead[place.clone()];
+            self.change_values(place, |parameters| {
+                parameters.iter_mut().zip(changes).for_each(|(parameter, change)| *parameter -= change);
+            })?;
+        }
         let steps = self.inner_steps(train, first_step, &mut batches.into_iter(), stop);
-        self.change_parameters(|parameters| {
-            // The start of the training again: the same operation gives the same bits.
-            ahead.iter_mut().zip(&kept).for_each(|(change, kept)| *change = kept - *change);
-            take_difference(&mut ahead, parameters);
-            parameters.copy_from_slice(&kept);
-        })?;
+        for place in self.places() {
+            let (ahead, kept) = (&mut ahead[place.clone()], &kept[place.clone()]);
+            self.change_values(place, |parameters| {
+                // The start of the training again: the same operation gives the same bits.
+                ahead.iter_mut().zip(kept).for_each(|(change, kept)| *change = kept - *change);
+                take_difference(ahead, parameters);
+                parameters.copy_from_slice(kept);
+            })?;
+        }
         Ok(Trained { pseudo_gradient: ahead, steps: steps? })
     }
 
@@ -97,11 +109,6 @@ impl Model {
         batches: &mut dyn Iterator<Item = Result<Batch, ShardError>>,
         stop: &AtomicBool,
     ) -> Result<Vec<InnerStep>, EngineError> {
-        let decayed = layout::decayed(&self.layout);
-        let mut moments = match self.moments.take() {
-            Some(moments) => moments,
-            None => Moments::new(self.layout.len(), self.device)?,
-        };
         let result = (0..train.inner_steps).map(|number| {
             let step = first_step.saturating_add(number.into());
             if stop.load(Ordering::Relaxed) {
@@ -110,19 +117,23 @@ impl Model {
             let ended = EngineError::DataEnded { found: number, wanted: train.inner_steps };
             let batch = batches.next().ok_or(ended)??;
             check_batch(train, &batch)?;
-            let (loss, gradient) = self.gradient(&batch)?;
-            let norm = norm(&gradient)?;
+            let loss = self.gradient(&batch)?;
+            let norm = self.store.norm()?;
             check_finite(step, loss, norm)?;
             let rate = train.schedule.rate(step);
             let scale = (train.clip / (norm + 1e-6)).min(1.0); // Clipped as in torch: it never grows.
-            let now = Step { optimizer: train.optimizer, rate, scale };
-            moments.step(&self.parameters, &gradient, &decayed, now)?;
+            self.store.step(Step { optimizer: train.optimizer, rate, scale })?;
             tracing::debug!(target: "engine", step, loss, norm, rate, "inner step");
             Ok(InnerStep { loss, norm, rate })
         });
         let result = result.collect();
-        self.moments = Some(moments);
+        self.store.drop_gradients();
         result
+    }
+
+    /// Returns the places of all tensors: what is read or changed at a time.
+    fn places(&self) -> Vec<Range<usize>> {
+        self.layout.iter().map(|(_, place)| place).collect()
     }
 }
 

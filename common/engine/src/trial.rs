@@ -150,11 +150,11 @@ impl Model {
     ) -> Result<T, EngineError> {
         step.check(self.layout.len())?;
         let places = Tensor::f_from_slice(&step.places)?.f_to_device(self.device)?;
-        let before = self.parameters.f_index_select(0, &places)?;
+        let before = self.store.parameters().f_index_select(0, &places)?;
         let after = after(&before, &step.changes)?;
-        let _undone = self.parameters.f_index_copy_(0, &places, &after)?;
+        let _ = self.store.parameters_mut().f_index_copy_(0, &places, &after)?;
         let result = f(self);
-        let _undone = self.parameters.f_index_copy_(0, &places, &before)?;
+        let _ = self.store.parameters_mut().f_index_copy_(0, &places, &before)?;
         result
     }
 }

@@ -334,6 +334,7 @@ fn node(settings: &Settings) -> Result<NodeConfig, ConfigError> {
         },
         micro_batch: settings.require::<NonZeroU32>("node.micro_batch")?.get(),
         threads,
+        ..engine::Options::default()
     };
     Ok(NodeConfig {
         folder: settings.require("node.folder")?,

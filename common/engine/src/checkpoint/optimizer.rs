@@ -24,7 +24,7 @@ impl Model {
     /// # Errors
     /// The file cannot be written.
     pub fn save_moments(&self, path: &Path) -> Result<bool, EngineError> {
-        let Some(moments) = &self.moments else { return Ok(false) };
+        let Some(moments) = self.store.moments() else { return Ok(false) };
         let first = to_vec::<f32>(&moments.first)?;
         let second = to_vec::<f32>(&moments.second)?;
         Ok(write(path, [&first, &second], moments.steps)?)
@@ -43,7 +43,7 @@ impl Model {
         let steps = find(path, &tensors, STEPS, Dtype::U64, 1)?;
         let steps = u64::from_le_bytes(steps.try_into().expect("one u64 has 8 bytes"));
         let tensor = |values: Vec<f32>| Tensor::f_from_slice(&values)?.f_to_device(self.device);
-        self.moments = Some(Moments { first: tensor(first)?, second: tensor(second)?, steps });
+        self.store.set_moments(Moments { first: tensor(first)?, second: tensor(second)?, steps });
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Loads parameters from a checkpoint folder.
 
 use super::{CheckpointError, INDEX, SINGLE, beside, check, config, file, json, safetensors};
-use crate::{adamw::cut, error::EngineError, layout::int, model::Model, raw};
+use crate::{error::EngineError, layout::int, model::Model, raw, store::cut};
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use base::tensor::TensorSpec;
 use memmap2::Mmap;
@@ -58,7 +58,7 @@ impl Model {
     fn put(&mut self, tensor: &TensorView<'_>, place: Range<usize>) -> Result<(), EngineError> {
         let kind = kind(tensor.dtype()).expect("the kind was checked when the tensor was found");
         let values = Tensor::f_from_data_size(tensor.data(), &[int(place.len())], kind)?;
-        Ok(cut(&self.parameters, place)?.f_copy_(&values)?)
+        Ok(cut(self.store.parameters_mut(), place)?.f_copy_(&values)?)
     }
 }
 

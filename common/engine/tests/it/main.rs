@@ -4,6 +4,7 @@
 mod bad_input;
 mod checkpoints;
 mod handle;
+mod recompute;
 mod setup;
 mod support;
 mod training;

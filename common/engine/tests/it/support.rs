@@ -1,6 +1,6 @@
 //! The helpers shared by the tests.
 
-use engine::{Batch, Compute, Model, Options, Place, ShardError};
+use engine::{Batch, Model, Options, Place, ShardError};
 use protocol::{
     model::ModelSpec,
     schedule::{Decay, Schedule},
@@ -50,7 +50,7 @@ pub(crate) fn training() -> TrainSpec {
 }
 
 pub(crate) fn options() -> Options {
-    Options { place: Place::Cpu, compute: Compute::F32, micro_batch: 8, threads: 1 }
+    Options { place: Place::Cpu, ..Options::default() }
 }
 
 /// Pseudorandom numbers, the same in every run.
