@@ -56,7 +56,8 @@ fn run() -> RunFile {
         sequence: 16,
         ..run.model
     };
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    (run.train.sequence, run.train.batch) = (16, 4);
+    (run.train.inner_steps, run.train.least_steps) = (3, 3);
     run
 }
 

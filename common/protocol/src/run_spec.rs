@@ -148,12 +148,12 @@ pub enum RunSpecError {
     },
     /// A miner that is evaluated on more sequences than it trains on.
     #[error(
-        "scoring.assigned_sequences is {asked}: a miner trains on {trained} in a window (inner_steps x batch)"
+        "scoring.assigned_sequences is {asked}: a miner trains on at least {trained} in a window (least_steps x batch)"
     )]
     Assigned {
         /// Sequences that an update is evaluated on.
         asked: u16,
-        /// Sequences that a miner trains on.
+        /// Sequences that a miner trains on at least.
         trained: u64,
     },
     /// A run that is only a plan and cannot be trained yet.

@@ -233,7 +233,8 @@ pub(crate) fn poor_founders() -> Vec<Hotkey> {
 }
 
 fn small_run(run: &mut RunFile) {
-    (run.train.batch, run.train.inner_steps) = (8, 8);
+    run.train.batch = 8;
+    (run.train.inner_steps, run.train.least_steps) = (8, 8);
     (run.scoring.assigned_sequences, run.scoring.common_sequences, run.scoring.own_sequences) = (32, 32, 16);
     let others = ["Bob", "Charlie"].map(|name| development(name).hotkey());
     run.acceptance.founders = [&[HOTKEY_ADDRESS.parse().unwrap()], &others[..]].concat();

@@ -110,7 +110,8 @@ fn template() -> RunFile {
         ..run.model
     };
     run.model = small;
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    (run.train.sequence, run.train.batch) = (16, 4);
+    (run.train.inner_steps, run.train.least_steps) = (3, 3);
     (run.scoring.assigned_sequences, run.scoring.common_sequences, run.scoring.own_sequences) = (8, 8, 4);
     run.sparse.topk = 16;
     run.acceptance.sealing = false; // The tests of `exchange` cover sealed submissions.

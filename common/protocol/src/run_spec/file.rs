@@ -196,7 +196,7 @@ impl RunFile {
             return Err(RunSpecError::Sequence { train, model });
         }
         let asked = self.scoring.assigned_sequences;
-        let trained = self.train.samples();
+        let trained = self.train.least_samples();
         if u64::from(asked) > trained { Err(RunSpecError::Assigned { asked, trained }) } else { Ok(()) }
     }
 }

@@ -36,7 +36,7 @@ fn tiny_has_known_bytes() {
         hex::encode(tiny().to_bytes()),
         include_str!("tiny.hex").split_whitespace().collect::<String>()
     );
-    assert_eq!(tiny().hash().to_string(), "20c9796d9ae48d74106815efaa8bb60ef316bc8b160ec3761fe843e0e77c17d1");
+    assert_eq!(tiny().hash().to_string(), "9591c491dc6e75521674b22f21bdbf69153435e2caee192f7bf4346118a38d95");
     assert_eq!(tiny().id().to_string(), tiny().hash().to_string()[..16]);
 }
 
@@ -151,7 +151,7 @@ fn a_wrong_file_names_the_field() {
         (
             "batch = 8",
             "batch = 3",
-            "scoring.assigned_sequences is 128: a miner trains on 60 in a window (inner_steps x batch)",
+            "scoring.assigned_sequences is 128: a miner trains on at least 48 in a window (least_steps x batch)",
         ),
     ] {
         assert_eq!(refuse(from, to), message);

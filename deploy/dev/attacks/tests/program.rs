@@ -20,7 +20,8 @@ fn setup(folder: &Path) -> [String; 6] {
     let mut run = RunFile::parse(TINY).unwrap();
     (run.model.vocab, run.model.hidden, run.model.layers) = (300, 32, 1);
     (run.model.heads, run.model.kv_heads, run.model.ffn) = (1, 1, 32);
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 4);
+    (run.train.sequence, run.train.batch) = (16, 4);
+    (run.train.inner_steps, run.train.least_steps) = (4, 4);
     (run.scoring.assigned_sequences, run.scoring.common_sequences, run.scoring.own_sequences) = (16, 16, 16);
     let scene = |number: u32| format!("\n\n### scene {number}\n{}", format!("{number} ghosts. ").repeat(150));
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();

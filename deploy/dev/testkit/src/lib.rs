@@ -355,7 +355,8 @@ fn small_run() -> RunFile {
         sequence: 16,
         ..run.model
     };
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    (run.train.sequence, run.train.batch) = (16, 4);
+    (run.train.inner_steps, run.train.least_steps) = (3, 3);
     (run.scoring.assigned_sequences, run.scoring.common_sequences, run.scoring.own_sequences) = (8, 8, 4);
     run.window.count = 2;
     // Enough blocks for six claims and three votes, even if each is final before the next one is sent.

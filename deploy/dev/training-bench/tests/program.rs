@@ -20,7 +20,8 @@ fn setup(folder: &Path) -> [String; 6] {
     let mut run = RunFile::parse(TINY).unwrap();
     (run.model.vocab, run.model.hidden, run.model.layers) = (300, 64, 2);
     (run.model.heads, run.model.kv_heads, run.model.ffn) = (2, 2, 64);
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 3);
+    (run.train.sequence, run.train.batch) = (16, 4);
+    (run.train.inner_steps, run.train.least_steps) = (3, 3);
     run.scoring.assigned_sequences = 12;
     let scene = |number: u32| format!("\n\n### scene {number}\n{}", format!("{number} ghosts. ").repeat(150));
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();

@@ -53,7 +53,8 @@ pub(crate) fn run_file(windows: u64) -> RunFile {
         sequence: 16,
         ..run.model
     };
-    (run.train.sequence, run.train.batch, run.train.inner_steps) = (16, 4, 16);
+    (run.train.sequence, run.train.batch) = (16, 4);
+    (run.train.inner_steps, run.train.least_steps) = (16, 16);
     (run.scoring.assigned_sequences, run.scoring.common_sequences, run.scoring.own_sequences) = (32, 32, 16);
     // The shortest windows for this lag: with 1, all deadlines move to the first block that they may have.
     let shortest = WindowSpec {
