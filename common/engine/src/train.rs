@@ -6,6 +6,7 @@ use crate::{
     batch::{Batch, BatchError},
     error::EngineError,
     model::Model,
+    raw,
     shards::ShardError,
     store::ShardStore,
 };
@@ -14,6 +15,11 @@ use std::{
     ops::Range,
     sync::atomic::{AtomicBool, Ordering},
 };
+
+/// The inner steps after which the gaps in the heap are released. The system must then map the memory again,
+/// which takes about a tenth of one step of a small model. Without it, the heap of a small model doubles in
+/// a window.
+const RELEASE_EVERY: u32 = 8;
 
 /// The result of a window of training.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,11 +129,15 @@ impl Model {
             let rate = train.schedule.rate(step);
             let scale = (train.clip / (norm + 1e-6)).min(1.0); // Clipped as in torch: it never grows.
             self.store.step(Step { optimizer: train.optimizer, rate, scale })?;
+            if number % RELEASE_EVERY == RELEASE_EVERY - 1 {
+                raw::release_gaps();
+            }
             tracing::debug!(target: "engine", step, loss, norm, rate, "inner step");
             Ok(InnerStep { loss, norm, rate })
         });
         let result = result.collect();
         self.store.drop_gradients();
+        raw::release_gaps();
         result
     }
 

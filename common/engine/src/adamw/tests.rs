@@ -27,16 +27,21 @@ impl Reference {
 }
 
 /// Makes a step of parameters of which some are decayed.
-fn step(parts: &[(Parts, bool)], gradients: [&[f32]; 2], steps: u64, step: Step) {
+fn step(parts: &[(Parts, bool)], gradients: &[&[f32]], steps: u64, step: Step) {
     for ((parts, decays), gradient) in parts.iter().zip(gradients) {
-        let share = |tensors: &[Tensor]| tensors.iter().map(Tensor::shallow_clone).collect();
-        let parts = Parts {
-            parameters: share(&parts.parameters),
-            gradients: vec![Tensor::from_slice(gradient)],
-            first: share(&parts.first),
-            second: share(&parts.second),
-        };
+        let parts = Parts { gradients: vec![Tensor::from_slice(gradient)], ..share(parts) };
         parts.step(steps, *decays, step).unwrap();
+    }
+}
+
+/// Returns views of the same tensors.
+fn share(parts: &Parts) -> Parts {
+    let share = |tensors: &[Tensor]| tensors.iter().map(Tensor::shallow_clone).collect();
+    Parts {
+        parameters: share(&parts.parameters),
+        first: share(&parts.first),
+        second: share(&parts.second),
+        gradients: vec![],
     }
 }
 
@@ -57,7 +62,7 @@ fn steps_are_those_of_the_formula_in_f64() {
         let time = f32::from(number);
         let gradient = [0.3, -1.0, 1e-4, 40.0, 0.0f32].map(|g| g * (1.0 + time * 0.7).sin());
         let now = Step { optimizer, rate: 0.01 + 0.001 * f64::from(time), scale: 0.5 };
-        step(&parts, [&gradient[..decayed], &gradient[decayed..]], u64::from(number) + 1, now);
+        step(&parts, &[&gradient[..decayed], &gradient[decayed..]], u64::from(number) + 1, now);
         for (place, reference) in references.iter_mut().enumerate() {
             reference.step(gradient[place].into(), now, place < decayed);
         }
@@ -119,7 +124,7 @@ fn steps_are_those_of_torch() {
         assert!(norm > 1.0 && (norm - f64::from(wanted)).abs() < 1e-6 * norm, "{norm} {wanted}");
         let scale = f64::from(1.0 / (wanted + 1e-6)); // As torch computes it, in f32.
         let now = Step { optimizer, rate: 1e-2, scale };
-        step(&parts, [&gradients[0], &gradients[1]], number + 1, now);
+        step(&parts, &[&gradients[0], &gradients[1]], number + 1, now);
         for (name, (parts, _)) in names.iter().zip(&parts) {
             near(&parts.parameters[0], &format!("{name}.after.{number}"));
         }

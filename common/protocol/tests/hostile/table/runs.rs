@@ -17,7 +17,7 @@ pub(super) fn run_spec() -> Table {
     rows.row("no bytes", Vec::clear)
         .row("another kind of object", |b| b[0] = 0xe2)
         .row("an earlier version", |b| b[1] = 3)
-        .row("a later version", |b| b[1] = 6)
+        .row("a later version", |b| b[1] = 7)
         .row("a name of 255 characters", |b| b[2] = 255)
         .row("a name that is not UTF-8", |b| b[4] = 0xff)
         .row("a name in capitals", |b| b[4] = b'T')
