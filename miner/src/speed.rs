@@ -1,7 +1,7 @@
 //! Chooses the number of inner steps of a window by this machine's speed.
 //!
-//! A machine that is too slow for all steps of a window makes fewer, so that its update is in time. The update
-//! then has less weight and earns less.
+//! A machine that is too slow for all steps of a window makes fewer, so that its update is in time. The
+//! update then has less weight and earns less.
 
 use base::Height;
 use protocol::{

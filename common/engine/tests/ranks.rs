@@ -25,6 +25,7 @@ fn start(task: &str, size: u16, port: u16) -> Vec<Child> {
             .args(["one_rank", "--exact", "--nocapture"])
             .env(RANK, format!("{task} {rank} {size} {port}"))
             .stdin(Stdio::null())
+            .stdout(Stdio::null()) // Its summary is not that of the tests.
             .spawn()
             .unwrap()
     };

@@ -230,6 +230,19 @@ fn miners_may_make_fewer_steps() {
     });
 }
 
+/// Checks that one miner with all steps and two with half of them learn as much in a window as two with all:
+/// both train on the same number of tokens.
+#[test]
+fn a_mixed_network_learns_no_worse_by_token() {
+    with_dataset(|dataset| {
+        let variant = variant(0, Own::None);
+        let of = |steps: &[u32]| Training::new(&variant, dataset, SEED, steps).unwrap().run(WINDOWS).unwrap();
+        let (full, mixed) = (of(&[4, 4]).losses, of(&[4, 2, 2]).losses);
+        let gained = |losses: &[f64]| losses[0] - losses[losses.len() - 1];
+        assert!(gained(&mixed) >= 0.98 * gained(&full), "{mixed:?} {full:?}");
+    });
+}
+
 #[test]
 fn a_training_learns_and_has_at_least_one_miner() {
     with_dataset(|dataset| {
