@@ -65,6 +65,7 @@ impl Hidden {
         let (window, reveal) = (self.committed.window, self.committed.commit.reveal);
         let mut from = reveal;
         while self.network.wait_for(from).await.is_ok() {
+            let tried = self.network.height();
             match self.weigher.reveal(&self.committed).await {
                 Ok(Some(included)) => {
                     tracing::info!(target: SCORE, %window, block = %included.height, "weights revealed");
@@ -74,7 +75,7 @@ impl Hidden {
                 Err(error) if error.is_retryable() || error.is_unknown() => {
                     tracing::warn!(target: SCORE, %window, error = %ErrorChain(&error), "weights not revealed yet");
                     sleep(PAUSE).await;
-                    from = self.network.height().next();
+                    from = tried.next(); // Blocks that came meanwhile are not waited for again.
                 }
                 Err(error) => {
                     tracing::error!(target: SCORE, %window, error = %ErrorChain(&error), "the committed weights are lost");

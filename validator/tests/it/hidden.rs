@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The time between two blocks: enough for the validator to act.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The blocks of an epoch.
+const EPOCH: u64 = 60;
+
 /// The blocks for which the killed validator is away: ten minutes of the public network.
 const AWAY: u64 = 50;
 
@@ -54,6 +57,14 @@ async fn a_validator_that_is_killed_between_commit_and_reveal_reveals_its_weight
 
     let validator = network.spawn();
     network.event("started", 2).await;
+    // The epoch of the reveal has the blocks up to 299. A chain that is faster than the validator would leave
+    // it no time.
+    while network.log().matches("weights revealed").count() < 2 {
+        let now = network.now().await;
+        assert!(now.height.0 + 4 < reveal + EPOCH, "{}", network.log());
+        network.reach_final(now.height.next()).await;
+        tokio::time::sleep(PAUSE).await;
+    }
     network.release(Height(600));
     assert_eq!(validator.ended().await, Some(0), "{}", network.log());
     let text = network.log();
